@@ -1,0 +1,99 @@
+"""The cards: where each data set comes from, whom to cite, how it is split, and the SHA-256 of every file."""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import final
+
+from geodl.errors import GeodlError, nearest
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@final
+@dataclass(frozen=True)
+class File:
+    """One file to download: its path in a mirror, its address, its length and its SHA-256."""
+
+    path: str
+    url: str
+    bytes: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.path).name
+
+
+@final
+@dataclass(frozen=True)
+class Card:
+    """What must be known of a data set before a number is printed on it."""
+
+    name: str
+    title: str
+    source: str
+    citation: str
+    licence: str
+    splits: str
+    notes: str
+    files: tuple[File, ...] = ()
+    made_from: str = ""
+
+
+def names() -> tuple[str, ...]:
+    """The data sets that have a card, in alphabetical order.
+
+    >>> import geodl as g
+    >>> g.data.names()
+    ('citeseer', 'cora', 'digits', 'karate', 'mnist', 'rotated_mnist')
+    """
+    return tuple(sorted(path.parent.name for path in _folder().glob("*/card.toml")))
+
+
+def card(name: str) -> Card:
+    """The card of a data set.
+
+    Raises:
+        GeodlError: no card has this name; the nearest one is suggested.
+
+    >>> import geodl as g
+    >>> g.data.card("cora").title
+    'Cora: machine-learning papers and the citations between them'
+    """
+    if name not in names():
+        raise GeodlError(f"the data set {name!r}", "no card of that name", nearest(name, names()))
+    fields = tomllib.loads((_folder() / name / "card.toml").read_text(encoding="utf-8"))
+    files = tuple(File(**file) for file in fields.pop("files", ()))
+    return Card(name, **{key: text.strip() for key, text in fields.items()}, files=files)
+
+
+def root() -> Path:
+    """The folder that data lands in, one folder a data set.
+
+    `$GEODL_DATA`, else the `datasets/` folder of a source checkout, else the user's cache folder.
+
+    Raises:
+        GeodlError: only the user's cache folder is left, and pooch, which knows where it is, is not installed.
+    """
+    if chosen := os.environ.get("GEODL_DATA"):
+        return Path(chosen).expanduser()
+    if _folder() != PACKAGE / "datasets":
+        return _folder()
+    return Path(pooch().os_cache("geodl"))
+
+
+def pooch():
+    """The module pooch, imported when it is needed."""
+    try:
+        import pooch
+    except ImportError as error:
+        raise GeodlError("the data folder or a download", "pooch is not installed", 'pip install "geodl[data]"') from error
+    return pooch
+
+
+def _folder() -> Path:
+    """A wheel carries the cards inside the package; a checkout has them beside it."""
+    packaged = PACKAGE / "datasets"
+    return packaged if packaged.is_dir() else PACKAGE.parent / "datasets"

@@ -1,0 +1,117 @@
+"""From a card to files on disk: a mirror before the network, nothing unverified, nothing half-written."""
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from geodl.data.cards import Card, File, card, pooch, root
+from geodl.errors import GeodlError
+
+
+def get(name: str) -> tuple[Path, ...]:
+    """The files of a data set on this machine, each verified by SHA-256, downloaded where missing.
+
+    A file is looked for in `root()/name`, then in `$GEODL_MIRROR` (a folder or a URL), then at its address. It is
+    verified under a temporary name and only then takes its place, so that a download cut short leaves nothing, and two
+    processes may fetch the same file at once. Nothing is ever written to the mirror.
+
+    Args:
+        name: one of `names()`. A data set made from another one has the files of that one.
+
+    Returns:
+        The paths, in the order of the card; none for a data set that needs no download.
+
+    Raises:
+        GeodlError: unknown name; a SHA-256 that differs, wherever the file was found; no place has the file.
+
+    >>> import geodl as g
+    >>> g.data.get("karate")
+    ()
+    """
+    owner = _owner(name)
+    return tuple(_fetch(owner.name, file) for file in owner.files)
+
+
+def check(name: str) -> list[tuple[Path, str]]:
+    """What is on disk of a data set: each path and "ok", "missing", "truncated (...)" or "wrong SHA-256 (...)".
+
+    Nothing is downloaded. Raises `GeodlError` for an unknown name.
+    """
+    owner = _owner(name)
+    paths = [(root() / owner.name / file.name, file) for file in owner.files]
+    return [(path, (_fault(path, file) or "ok") if path.exists() else "missing") for path, file in paths]
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, which becomes `path` if the block ends well and disappears if it does not."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GeodlError(f"the folder {path.parent}", str(error), "set GEODL_DATA to a folder that you can write") from error
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _owner(name: str) -> Card:
+    wanted = card(name)
+    return card(wanted.made_from) if wanted.made_from else wanted
+
+
+def _fetch(name: str, file: File) -> Path:
+    path = root() / name / file.name
+    if path.exists():
+        _verify(path, file, path, f"delete it and run `geodl data get {name}`")
+        return path
+    failures = []
+    for place, copy in _places(file):
+        try:
+            with new_file(path) as temporary:
+                copy(place, temporary)
+                _verify(temporary, file, place, "use another mirror; nothing was kept")
+            return path
+        except OSError as error:
+            failures.append(f"{place}: {type(error).__name__}: {error}")
+    advice = f"set GEODL_MIRROR to a folder or URL that has {file.path}, or put the file at {path}"
+    raise GeodlError(f"{file.name} of {name}", "nothing at " + "; nor at ".join(failures), advice)
+
+
+def _places(file: File) -> list[tuple[str, Callable[[str, Path], object]]]:
+    """Where to look, in order, each with the way to copy from there."""
+    mirror = os.environ.get("GEODL_MIRROR", "")
+    network = (file.url, _download)
+    if not mirror:
+        return [network]
+    if mirror.startswith(("https://", "http://")):
+        return [(f"{mirror.rstrip('/')}/{file.path}", _download), network]
+    folder = Path(mirror).expanduser()
+    if not folder.is_dir():
+        raise GeodlError(f"GEODL_MIRROR={mirror}", "neither a folder nor an http(s) URL", "correct it or unset it")
+    return [(str(folder / file.path), shutil.copyfile), network]
+
+
+def _download(url: str, path: Path) -> None:
+    # The bar is tqdm's: it comes with the data extra (and with torch-geometric).
+    pooch().HTTPDownloader(progressbar=True)(url, str(path), None)
+
+
+def _verify(path: Path, file: File, place: Path | str, advice: str) -> None:
+    if fault := _fault(path, file):
+        raise GeodlError(f"{file.name} with SHA-256 {file.sha256}", f"{fault} at {place}", advice)
+
+
+def _fault(path: Path, file: File) -> str:
+    with path.open("rb") as opened:
+        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    if found == file.sha256:
+        return ""
+    size = path.stat().st_size
+    return f"truncated ({size} of {file.bytes} bytes, SHA-256 {found})" if size < file.bytes else f"wrong SHA-256 ({found})"

@@ -1,0 +1,73 @@
+"""Chains: where sequences live."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geodl.domain.base import Domain, Links, positive
+from geodl.errors import GeodlError
+from geodl.group import Group
+
+
+@dataclass(frozen=True)
+class Chain(Domain):
+    """Nodes in a row, in order of time; each is linked from the one before.
+
+    Args:
+        length: the number of nodes.
+
+    >>> Chain(4).links().src.tolist()
+    [0, 1, 2]
+    """
+
+    length: int
+
+    def __post_init__(self):
+        positive(f"Chain({self.length!r})", self.length)
+
+    def __repr__(self) -> str:
+        return f"Chain({self.length})"
+
+    @property
+    def num_nodes(self) -> int:
+        """The length."""
+        return self.length
+
+    @property
+    def lattice(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        """One axis."""
+        return (self.length,)
+
+    @property
+    def periodic(self) -> tuple[bool, ...]:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        """A chain has ends."""
+        return (False,)
+
+    @property
+    def ordered(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        """Node 0 is first."""
+        return True
+
+    def generators(self) -> Tensor:
+        """None: an order has no symmetry."""
+        return torch.zeros(0, self.length, dtype=torch.long)
+
+    def links(self) -> Links:
+        """Each node from the one before."""
+        return Links(torch.arange(1, self.length), torch.arange(self.length - 1))
+
+    def like(
+        self,
+        lattice: tuple[int, ...] | None = None,
+        fiber: Group | None = None,
+        periodic: tuple[bool, ...] | None = None,
+    ) -> Domain:
+        """A chain of another length."""
+        if fiber is not None or (periodic is not None and any(periodic)) or (lattice is not None and len(lattice) != 1):
+            raise GeodlError(f"a chain with lattice={lattice}, fiber={fiber}, periodic={periodic}", do="use a Grid")
+        return Chain(lattice[0] if lattice else self.length)
+
+    @classmethod
+    def small(cls) -> tuple[Domain, ...]:
+        return Chain(1), Chain(6)
