@@ -3,7 +3,7 @@
 import itertools
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -85,7 +85,7 @@ def D(n: int) -> Group:
     return _square_group("D", n, 2 * n)
 
 
-def O() -> Group:  # noqa: E743 - the field's name for it
+def O() -> Group:
     """The 24 rotations of the cube, acting on the cubic lattice.
 
     >>> O().order
@@ -147,7 +147,7 @@ def _square_group(letter: str, n: int, order: int) -> Group:
     return Group(f"{letter}{n}", order, 2)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _elements(name: str) -> tuple[Tensor, tuple[int, ...]]:
     if name in ("O", "Oh"):
         return _cube(rotations_only=name == "O")
@@ -196,7 +196,7 @@ def _lookup(elements: Tensor):
     return number
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tables(group: Group) -> Tables:
     if group.order > LARGEST_TABLE:
         raise GeodlError(

@@ -1,0 +1,162 @@
+"""The meaning of everything: five verbs by gather and scatter, as slow and as plain as their formulas.
+
+`x` are values of the senders `[B, N, ...]`, results are values of the receivers `[B, M, ...]`, with M = `num_receivers`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from geodl.errors import GeodlError
+from geodl.neighborhood.base import Edges
+
+State = tuple[Tensor, ...]
+
+
+class Cell(Protocol):
+    """What `recur` needs to know of a recurrent cell."""
+
+    def edge(self, x: Tensor, state: State) -> State:
+        """What the receiver, with input x `[B, C]`, takes from one sender's state."""
+        ...
+
+    def node(self, x: Tensor, heard: State) -> State:
+        """The receiver's new state from the sum of what it took."""
+        ...
+
+
+def convolve(x: Tensor, edges: Edges, weight: Tensor, bias: Tensor | None, num_receivers: int) -> Tensor:
+    """`y_i = bias + sum over edges (j -> i, type t, entry s) of s x_j W_t`, that is `Y = sum_t S_t X W_t`.
+
+    Shapes: x `[B, N, C_in]`, weight `[T, C_in, C_out]`, bias `[C_out]`, result `[B, M, C_out]`.
+    """
+    y = x.new_zeros(x.shape[0], num_receivers, weight.shape[2])
+    for t, w in enumerate(weight):
+        of_type = edges.type == t
+        message = x[:, edges.src[of_type]] @ w
+        if edges.weight is not None:
+            message = message * edges.weight[of_type].to(x.dtype)[:, None]
+        y = y.index_add(1, edges.dst[of_type], message)
+    return y if bias is None else y + bias
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    edges: Edges,
+    score: Callable[[Tensor, Tensor], Tensor],
+    bias: Tensor | None,
+    dropout: float,
+    num_receivers: int,
+) -> Tensor:
+    """`y_i = sum over edges (j -> i) of a_ij v_j`; a receiver that hears no one gets zeros.
+
+    Shapes: query `[B, M, H, D]`, key and value `[B, N, H, D]`, bias `[T, H]`, result `[B, M, H, D]`.
+    """
+    a = attention_weights(query, key, edges, score, bias, num_receivers)
+    a = torch.nn.functional.dropout(a, dropout)
+    y = value.new_zeros(value.shape[0], num_receivers, *value.shape[2:])
+    return y.index_add(1, edges.dst, a[..., None] * value[:, edges.src])
+
+
+def attention_weights(
+    query: Tensor,
+    key: Tensor,
+    edges: Edges,
+    score: Callable[[Tensor, Tensor], Tensor],
+    bias: Tensor | None,
+    num_receivers: int,
+) -> Tensor:
+    """`a_ij = exp(s_ij) / sum over j' of exp(s_ij')` with `s_ij = score(q_i, k_j) + bias[type]`: `[B, E, H]`."""
+    s = score(query[:, edges.dst], key[:, edges.src])
+    if bias is not None:
+        s = s + bias[edges.type]
+    receiver = edges.dst[None, :, None].expand_as(s)
+    shape = (s.shape[0], num_receivers, s.shape[2])
+    largest = s.new_full(shape, -torch.inf).scatter_reduce(1, receiver, s.detach(), "amax")
+    e = torch.exp(s - largest.gather(1, receiver))
+    total = s.new_zeros(shape).scatter_add(1, receiver, e)
+    return e / total.gather(1, receiver)
+
+
+def message(
+    receiver: Tensor,
+    sender: Tensor,
+    edge: Tensor | None,
+    edges: Edges,
+    function: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    reduction: str,
+    num_receivers: int,
+) -> Tensor:
+    """`y_i = reduce over edges (j -> i) of function(x_i, x_j, e_ij)`.
+
+    Shapes: receiver `[B, M, C]`, sender `[B, N, C']`, edge `[B, E, C'']` or None, result `[B, M, C_out]`.
+    """
+    return reduce(function(receiver[:, edges.dst], sender[:, edges.src], edge), edges, reduction, num_receivers)
+
+
+def pool(x: Tensor, edges: Edges, reduction: str, num_receivers: int) -> Tensor:
+    """`y_i = reduce over edges (j -> i) of x_j`: `[B, N, C]` to `[B, M, C]`, blind to types."""
+    return reduce(x[:, edges.src], edges, reduction, num_receivers)
+
+
+def reduce(messages: Tensor, edges: Edges, reduction: str, num_receivers: int) -> Tensor:
+    """Sum, mean, max or min over the edges `[B, E, C]` into each receiver `[B, M, C]`; 0 where none arrives."""
+    y = messages.new_zeros(messages.shape[0], num_receivers, messages.shape[2])
+    if reduction in ("sum", "mean"):
+        y = y.index_add(1, edges.dst, messages)
+        if reduction == "sum":
+            return y
+        count = y.new_zeros(num_receivers).index_add(0, edges.dst, y.new_ones(len(edges.dst)))
+        return y / count.clamp(min=1)[:, None]
+    receiver = edges.dst[None, :, None].expand_as(messages)
+    return y.scatter_reduce(1, receiver, messages, {"max": "amax", "min": "amin"}[reduction], include_self=False)
+
+
+def recur(x: Tensor, edges: Edges, cell: Cell, initial: State, num_nodes: int) -> State:
+    """`h_i = cell(x_i, {h_j : j -> i})` in topological order; nodes that hear no one hear `initial`.
+
+    Shapes: x `[B, N, C]`, each tensor of `initial` `[B, N, hidden]` (read at the nodes that hear no one), result:
+    the states of all nodes, each `[B, N, hidden]`.
+
+    Raises:
+        GeodlError: a cycle, named by its nodes.
+    """
+    heard_by: list[list[int]] = [[] for _ in range(num_nodes)]
+    for i, j in zip(edges.dst.tolist(), edges.src.tolist(), strict=True):
+        heard_by[i].append(j)
+    states: dict[int, State] = {}
+    for i in topological_order(heard_by):
+        before = [states[j] for j in heard_by[i]] or [tuple(s[:, i] for s in initial)]
+        taken = [cell.edge(x[:, i], state) for state in before]
+        states[i] = cell.node(x[:, i], tuple(sum(parts[1:], parts[0]) for parts in zip(*taken, strict=True)))
+    return tuple(torch.stack([states[i][k] for i in range(num_nodes)], dim=1) for k in range(len(initial)))
+
+
+def topological_order(heard_by: Sequence[Sequence[int]]) -> list[int]:
+    """Nodes in an order in which everyone comes after those they hear."""
+    waiting = [len(js) for js in heard_by]
+    hearers: list[list[int]] = [[] for _ in heard_by]
+    for i, js in enumerate(heard_by):
+        for j in js:
+            hearers[j].append(i)
+    order = [i for i, n in enumerate(waiting) if n == 0]
+    for j in order:
+        for i in hearers[j]:
+            waiting[i] -= 1
+            if waiting[i] == 0:
+                order.append(i)
+    if len(order) < len(heard_by):
+        raise GeodlError("recur", f"the cycle {_cycle(heard_by, set(order))}", "recurrence needs a tree, a chain or a DAG")
+    return order
+
+
+def _cycle(heard_by: Sequence[Sequence[int]], settled: set[int]) -> str:
+    node, path = next(i for i in range(len(heard_by)) if i not in settled), []
+    while node not in path:
+        path.append(node)
+        node = next(j for j in heard_by[node] if j not in settled)
+    return " <- ".join(map(str, [*path[path.index(node) :], node]))
