@@ -29,7 +29,10 @@ class File:
 @final
 @dataclass(frozen=True)
 class Card:
-    """What must be known of a data set before a number is printed on it."""
+    """What must be known of a data set before a number is printed on it.
+
+    `made_from` names the data set whose files it is made of, and `made_sha256` is that of the arrays made with seed 0.
+    """
 
     name: str
     title: str
@@ -40,6 +43,7 @@ class Card:
     notes: str
     files: tuple[File, ...] = ()
     made_from: str = ""
+    made_sha256: str = ""
 
 
 def names() -> tuple[str, ...]:

@@ -69,10 +69,11 @@ def karate() -> NodeData:
 
 
 def _planetoid(name: str, normalize: bool, sparse: bool) -> NodeData:
-    from torch_geometric.io import read_planetoid_data
-
     folder = get(name)[0].parent
-    with warnings.catch_warnings():  # the reader adds a filter of its own, for good
+    with warnings.catch_warnings():  # importing PyG warns of torch's deprecations; its reader adds a filter for good
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from torch_geometric.io import read_planetoid_data
+
         data = read_planetoid_data(str(folder), name)
     x = torch.nn.functional.normalize(data.x, p=1.0, dim=1) if normalize else data.x
     signal = Signal(_csr(x) if sparse else x.unsqueeze(0), Graph(data.edge_index, data.num_nodes))

@@ -102,7 +102,7 @@ def made(path: Path, seed: int) -> dict[str, np.ndarray]:
 
 
 def _kept(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = {name: file[name] for name in ("images", "labels", "source", "degrees")}
         recorded = str(file["sha256"])
     if digest(arrays) != recorded or arrays["images"].shape != (sum(SIZES), 28, 28):
