@@ -1,9 +1,7 @@
 """The loaders: the facts of each data set, and rotated MNIST made the same way every time."""
 
-import os
 import pickle
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,20 +11,8 @@ from geodl import data
 from geodl.data import images, rotated
 from geodl.errors import GeodlError
 
-MIRROR = Path(os.environ.get("GEODL_MIRROR") or Path(__file__).resolve().parents[2] / "shared" / "data")
 DIGITS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949], [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 SMALL = (20, 10, 30)
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    """A root of the tests' own, filled from the mirror."""
-    if not MIRROR.is_dir():
-        pytest.skip("no mirror of the data sets: set GEODL_MIRROR to a folder that has them")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GEODL_DATA", str(tmp_path_factory.mktemp("data")))
-        patch.setenv("GEODL_MIRROR", str(MIRROR))
-        yield data.root()
 
 
 @pytest.fixture
@@ -43,7 +29,7 @@ FACTS = {
 
 
 @pytest.mark.parametrize("name", FACTS)
-def test_planetoid_facts(real, name):
+def test_planetoid_facts(data_root, name):
     nodes, edges, channels, entries, sizes, per_class = FACTS[name]
     loaded = getattr(data, name)(normalize=False)
     graph = loaded.signal.domain
@@ -59,18 +45,18 @@ def test_planetoid_facts(real, name):
     assert loaded.labels[loaded.train].bincount().tolist() == [20] * loaded.num_classes
 
 
-def test_normalized_rows_sum_to_one_and_empty_rows_stay(real):
+def test_normalized_rows_sum_to_one_and_empty_rows_stay(data_root):
     rows = data.citeseer().signal.x[0].sum(1)
     assert ((rows - 1).abs() < 1e-5).sum() == 3327 - 15 and (rows == 0).sum() == 15
 
 
 @pytest.mark.parametrize("normalize", [True, False])
-def test_sparse_features_are_the_dense_ones(real, normalize):
+def test_sparse_features_are_the_dense_ones(data_root, normalize):
     sparse, dense = data.cora(normalize=normalize, sparse=True).signal.x, data.cora(normalize=normalize).signal.x
     assert sparse.layout == torch.sparse_csr and torch.equal(sparse.to_dense(), dense[0])
 
 
-def test_a_file_is_verified_before_it_is_parsed(real, tmp_path, monkeypatch):
+def test_a_file_is_verified_before_it_is_parsed(data_root, tmp_path, monkeypatch):
     """A pickle that would run code when it is opened is refused unopened."""
     monkeypatch.setenv("GEODL_DATA", str(tmp_path))
     data.get("cora")
@@ -84,7 +70,7 @@ def test_a_file_is_verified_before_it_is_parsed(real, tmp_path, monkeypatch):
     assert trap.exists(), "the trap is no trap"
 
 
-def test_mnist_facts(real):
+def test_mnist_facts(data_root):
     loaded = data.mnist()
     parts = loaded.train, loaded.val, loaded.test
     assert [part.images.shape for part in parts] == [(50000, 1, 28, 28), (10000, 1, 28, 28), (10000, 1, 28, 28)]
@@ -278,10 +264,10 @@ def test_official_files_with_other_content(small, tmp_path, old, new, said):
         data.rotated_mnist()
 
 
-def test_the_whole_of_rotated_mnist(real):
+def test_the_whole_of_rotated_mnist(data_root):
     """The real thing: sizes, no image twice, and the bytes that the card promises."""
     loaded = data.rotated_mnist()
-    kept = np.load(real / "rotated_mnist" / "made-from-mnist-seed-0.npz")
+    kept = np.load(data_root / "rotated_mnist" / "made-from-mnist-seed-0.npz")
     assert str(kept["sha256"]) == data.card("rotated_mnist").made_sha256
     assert [len(part.labels) for part in (loaded.train, loaded.val, loaded.test)] == [10000, 2000, 50000]
     assert len(np.unique(kept["source"])) == 62000

@@ -57,7 +57,7 @@ def network(tmp_path, monkeypatch) -> Network:
 
 
 @pytest.fixture
-def mirror(tmp_path, monkeypatch, network) -> Path:
+def toy_mirror(tmp_path, monkeypatch, network) -> Path:
     """The one file of a mirror folder, in its place."""
     file = tmp_path / "mirror" / "toys" / "raw" / "toy.bin"
     file.parent.mkdir(parents=True)
@@ -107,21 +107,21 @@ def test_without_pooch_the_error_says_what_to_install(network, monkeypatch):
         data.get("toy")
 
 
-def test_a_mirror_folder_needs_neither_network_nor_pooch(mirror, network, monkeypatch):
+def test_a_mirror_folder_needs_neither_network_nor_pooch(toy_mirror, network, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
     (path,) = data.get("toy")
     assert path == data.root() / "toy" / "toy.bin" and path.read_bytes() == CONTENT
     assert left_behind() == [path] and network.asked == []
-    mirror.unlink()
+    toy_mirror.unlink()
     assert data.get("toy") == (path,)
 
 
-def test_the_mirror_is_only_read(mirror):
-    before = mirror.stat().st_mtime_ns, mirror.parent.stat().st_mtime_ns
+def test_the_mirror_is_only_read(toy_mirror):
+    before = toy_mirror.stat().st_mtime_ns, toy_mirror.parent.stat().st_mtime_ns
     data.get("toy")
-    assert (mirror.stat().st_mtime_ns, mirror.parent.stat().st_mtime_ns) == before
-    assert [path.name for path in mirror.parents[2].rglob("*")] == ["toys", "raw", "toy.bin"]
-    assert mirror.read_bytes() == CONTENT
+    assert (toy_mirror.stat().st_mtime_ns, toy_mirror.parent.stat().st_mtime_ns) == before
+    assert [path.name for path in toy_mirror.parents[2].rglob("*")] == ["toys", "raw", "toy.bin"]
+    assert toy_mirror.read_bytes() == CONTENT
 
 
 def test_a_mirror_url_is_asked_before_the_network(network, monkeypatch):
@@ -131,8 +131,8 @@ def test_a_mirror_url_is_asked_before_the_network(network, monkeypatch):
     assert network.asked == ["https://mirror.invalid/data/toys/raw/toy.bin", "https://example.invalid/toy.bin"]
 
 
-def test_what_the_mirror_lacks_comes_from_the_network(mirror, network):
-    mirror.unlink()
+def test_what_the_mirror_lacks_comes_from_the_network(toy_mirror, network):
+    toy_mirror.unlink()
     network.served["https://example.invalid/toy.bin"] = CONTENT
     assert data.get("toy")[0].read_bytes() == CONTENT
 
@@ -154,15 +154,15 @@ def test_no_network_says_what_was_tried_and_what_to_set(network):
 
 @pytest.mark.parametrize("content", [b"x" + CONTENT[1:], CONTENT[:-1], b""])
 @pytest.mark.parametrize("place", ["root", "mirror", "network"])
-def test_another_sha256_is_an_error_that_names_both_sums(mirror, network, place, content):
+def test_another_sha256_is_an_error_that_names_both_sums(toy_mirror, network, place, content):
     path = data.root() / "toy" / "toy.bin"
     if place == "root":
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
     elif place == "mirror":
-        mirror.write_bytes(content)
+        toy_mirror.write_bytes(content)
     else:
-        mirror.unlink()
+        toy_mirror.unlink()
         network.served["https://example.invalid/toy.bin"] = content
     with pytest.raises(GeodlError) as raised:
         data.get("toy")
@@ -172,7 +172,7 @@ def test_another_sha256_is_an_error_that_names_both_sums(mirror, network, place,
     assert left_behind() == ([path] if place == "root" else [])
 
 
-def test_a_write_that_fails_half_way_leaves_nothing(mirror, monkeypatch):
+def test_a_write_that_fails_half_way_leaves_nothing(toy_mirror, monkeypatch):
     def full(source, target):
         Path(target).write_bytes(CONTENT[:50])
         raise OSError(28, "No space left on device")
@@ -209,7 +209,7 @@ def test_two_fetches_at_once_do_not_meet(network, monkeypatch):
     assert path.read_bytes() == CONTENT and left_behind() == [path]
 
 
-def test_a_root_that_cannot_be_written(mirror, monkeypatch, tmp_path):
+def test_a_root_that_cannot_be_written(toy_mirror, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("GEODL_DATA", str(tmp_path / "file"))
     with pytest.raises(GeodlError, match="GEODL_DATA"):
@@ -231,7 +231,7 @@ def test_downloads_go_through_pooch_with_a_progress_bar(tmp_path, monkeypatch):
     assert made == {"progressbar": True} and (tmp_path / "a").read_text() == "https://example.invalid/a"
 
 
-def test_check_tells_ok_missing_truncated_and_wrong(mirror):
+def test_check_tells_ok_missing_truncated_and_wrong(toy_mirror):
     path = data.root() / "toy" / "toy.bin"
     assert data.check("toy") == [(path, "missing")]
     data.get("toy")

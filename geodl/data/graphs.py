@@ -65,7 +65,7 @@ def karate() -> NodeData:
     train = torch.zeros(34, dtype=torch.bool)
     train[[0, 33]] = True
     signal = Signal(torch.eye(34).unsqueeze(0), Graph(edge_index, 34))
-    return NodeData("karate", signal, labels, train, torch.zeros_like(train), ~train, 2)
+    return NodeData("karate", signal, labels, train, torch.zeros_like(train), ~train, num_classes=2)
 
 
 def _planetoid(name: str, normalize: bool, sparse: bool) -> NodeData:
@@ -74,11 +74,13 @@ def _planetoid(name: str, normalize: bool, sparse: bool) -> NodeData:
         warnings.simplefilter("ignore", DeprecationWarning)
         from torch_geometric.io import read_planetoid_data
 
-        data = read_planetoid_data(str(folder), name)
-    x = torch.nn.functional.normalize(data.x, p=1.0, dim=1) if normalize else data.x
-    signal = Signal(_csr(x) if sparse else x.unsqueeze(0), Graph(data.edge_index, data.num_nodes))
-    num_classes = int(data.y.max()) + 1
-    return NodeData(name, signal, data.y, data.train_mask, data.val_mask, data.test_mask, num_classes)
+        parsed = read_planetoid_data(str(folder), name)
+    x, edge_index, y = parsed["x"], parsed["edge_index"], parsed["y"]
+    if normalize:
+        x = torch.nn.functional.normalize(x, p=1.0, dim=1)
+    signal = Signal(_csr(x) if sparse else x.unsqueeze(0), Graph(edge_index, len(x)))
+    train, val, test = (parsed[f"{part}_mask"] for part in ("train", "val", "test"))
+    return NodeData(name, signal, y, train, val, test, num_classes=int(y.max()) + 1)
 
 
 def _csr(x: Tensor) -> Tensor:

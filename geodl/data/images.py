@@ -25,7 +25,7 @@ def mnist() -> ImageData:
     torch.Size([50000, 1, 28, 28])
     """
     images, labels = mnist_bytes()
-    return ImageData("mnist", *splits(images, labels, (50_000, 10_000, 10_000)), 10)
+    return cut("mnist", pixels(images), labels, (50_000, 10_000, 10_000))
 
 
 def digits(*, seed: int = 0) -> ImageData:
@@ -52,13 +52,12 @@ def digits(*, seed: int = 0) -> ImageData:
         from sklearn.model_selection import train_test_split
     except ImportError as error:
         raise GeodlError("the digits", "scikit-learn is not installed", 'pip install "geodl[data]"') from error
-    embedded = load_digits()
-    images = (torch.from_numpy(embedded.images) / 16).float().unsqueeze(1)
-    labels = embedded.target
+    images, labels = load_digits(return_X_y=True)
     rest, test = train_test_split(np.arange(len(labels)), test_size=500, stratify=labels, random_state=seed)
     train, val = train_test_split(rest, test_size=300, stratify=labels[rest], random_state=seed)
-    parts = (Split(images[part], torch.from_numpy(labels[part]).long()) for part in (train, val, test))
-    return ImageData("digits", *parts, 10)
+    order = np.concatenate([train, val, test])
+    upright = torch.from_numpy(images[order] / 16).float().reshape(len(order), 1, 8, 8)
+    return cut("digits", upright, labels[order], (997, 300, 500))
 
 
 def rotate(images: Tensor, degrees: float) -> Tensor:
@@ -71,7 +70,7 @@ def rotate(images: Tensor, degrees: float) -> Tensor:
     Raises:
         GeodlError: images that are not square, not four axes or not floating point; an angle that is not finite.
 
-    >>> import geodl as g
+    >>> import geodl as g, torch
     >>> g.data.rotate(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), 90)
     tensor([[[[2., 4.],
               [1., 3.]]]])
@@ -105,15 +104,19 @@ def mnist_bytes() -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(images).reshape(70_000, 28, 28), np.concatenate(labels)
 
 
-def splits(images: np.ndarray, labels: np.ndarray, sizes: tuple[int, int, int]) -> list[Split]:
-    """Bytes `[M, H, W]` and labels `[M]` cut, in order, into parts of these sizes."""
-    bounds = np.cumsum(sizes)[:-1]
-    return [
-        Split(torch.from_numpy(x).float().div_(255).unsqueeze(1), torch.from_numpy(y).long())
-        for x, y in zip(np.split(images, bounds), np.split(labels, bounds), strict=True)
-    ]
+def pixels(images: np.ndarray) -> Tensor:
+    """Bytes `[M, H, W]` as float32 `[M, 1, H, W]` in [0, 1]."""
+    return torch.from_numpy(images).float().div_(255).unsqueeze(1)
+
+
+def cut(name: str, images: Tensor, labels: np.ndarray, sizes: tuple[int, int, int]) -> ImageData:
+    """Images and labels of the ten digits cut, in order, into parts of these sizes."""
+    classes = torch.from_numpy(labels).long()
+    train, val, test = map(Split, images.split(sizes), classes.split(sizes))
+    return ImageData(name, train, val, test, num_classes=10)
 
 
 def check_seed(seed: int) -> None:
+    """Refuse what is no seed of numpy's."""
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise GeodlError(f"seed={seed!r}", do="give an integer from 0 to 2**32 - 1")

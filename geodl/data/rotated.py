@@ -5,14 +5,15 @@ import warnings
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from geodl.data.base import ImageData, Split
+from geodl.data.base import ImageData
 from geodl.data.cards import root
 from geodl.data.fetch import new_file
-from geodl.data.images import check_seed, mnist_bytes, splits, turn
+from geodl.data.images import check_seed, cut, mnist_bytes, pixels, turn
 from geodl.errors import GeodlError
 
 SIZES = (10_000, 2_000, 50_000)
@@ -49,7 +50,7 @@ def rotated_mnist(*, seed: int = 0) -> ImageData:
     present = [name for name in OFFICIAL if (folder / name).exists()]
     if not present:
         arrays = made(folder / f"made-from-mnist-seed-{seed}.npz", seed)
-        return ImageData("rotated-mnist (made from MNIST)", *splits(arrays["images"], arrays["labels"], SIZES), 10)
+        return cut("rotated-mnist (made from MNIST)", pixels(arrays["images"]), arrays["labels"], SIZES)
     if len(present) == 1:
         missing = next(name for name in OFFICIAL if name not in present)
         raise GeodlError("the official rotated MNIST", f"{present[0]} without {missing}", f"put both or none in {folder}")
@@ -96,8 +97,9 @@ def made(path: Path, seed: int) -> dict[str, np.ndarray]:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             warnings.warn(f"{path} is damaged ({error}); it is made again from MNIST", stacklevel=3)
     arrays = make(*mnist_bytes(), seed, SIZES)
+    kept: dict[str, Any] = {"sha256": digest(arrays), **arrays}
     with new_file(path) as temporary, temporary.open("wb") as opened:
-        np.savez(opened, sha256=np.array(digest(arrays)), **arrays)
+        np.savez(opened, **kept)
     return arrays
 
 
@@ -113,11 +115,9 @@ def _kept(path: Path) -> dict[str, np.ndarray]:
 def official(folder: Path, sizes: tuple[int, int, int]) -> ImageData:
     """The official text files: each row is the 784 pixels of an image, row by row, and its label."""
     train, val, test = sizes
-    known = _rows(folder / OFFICIAL[0], train + val)
-    parts = known[:train], known[train:], _rows(folder / OFFICIAL[1], test)
-    images = [torch.from_numpy(rows[:, :-1].reshape(len(rows), 1, 28, 28)) for rows in parts]
-    labels = [torch.from_numpy(rows[:, -1].astype(np.int64)) for rows in parts]
-    return ImageData("rotated-mnist (official)", *map(Split, images, labels), 10)
+    rows = np.concatenate([_rows(folder / OFFICIAL[0], train + val), _rows(folder / OFFICIAL[1], test)])
+    images = torch.from_numpy(rows[:, :784]).reshape(len(rows), 1, 28, 28)
+    return cut("rotated-mnist (official)", images, rows[:, 784], sizes)
 
 
 def _rows(path: Path, count: int) -> np.ndarray:
