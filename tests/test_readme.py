@@ -135,5 +135,6 @@ def test_a_command_that_does_not_exist_is_found(command):
 
 
 def test_commands_that_exist_are_none():
-    text = 'pip install \\\n  -e ".[all]" && geodl tour  # short\nGEODL_DATA=data geodl train cora-gcn --seeds 20; geodl tour here'
+    page = f"```bash\n{text}\n```\n```yaml\nnot: a command\n```\n"
+    assert unknown(page, {"tour": set(), "train": {"cora-gcn"}}, {"all"}) == []
     assert unknown(f"```bash\n{text}\n```\n```yaml\nnot: a command\n```\n", {"tour": set(), "train": {"cora-gcn"}}, {"all"}) == []
