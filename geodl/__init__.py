@@ -1,0 +1,72 @@
+"""geodl: one message-passing layer on grids, chains, complete graphs, graphs and groups.
+
+>>> import torch
+>>> import geodl as g
+>>> layer = g.Conv(1, 8, g.window(3))
+>>> layer(g.Signal.image(torch.zeros(2, 1, 28, 28))).to_image().shape
+torch.Size([2, 8, 28, 28])
+"""
+
+import importlib
+from typing import Any
+
+from geodl.domain import Batch, Chain, Complete, Domain, Graph, Grid, GroupGrid, GSet
+from geodl.errors import GeodlError
+from geodl.group import C, D, Group, O, Oh, S
+from geodl.layer import (
+    Attention,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dropout,
+    Layer,
+    Message,
+    Pool,
+    Readout,
+    Recurrent,
+    Residual,
+    Sequential,
+    explain,
+    prepare,
+    set_lowering,
+)
+from geodl.neighborhood import (
+    Edges,
+    Neighborhood,
+    adjacency,
+    all_pairs,
+    fiber,
+    isotropic,
+    itself,
+    lift,
+    past,
+    predecessors,
+    previous,
+    whole,
+    window,
+)
+from geodl.signal import Signal
+from geodl.symmetry import Certificate, certify, equivariance_error, orbits
+
+__version__ = "0.1.0"
+
+ON_FIRST_USE = ("bench", "data", "interop", "models", "testing", "train", "viz")
+
+
+def __getattr__(name: str) -> Any:
+    if name in ON_FIRST_USE:
+        return importlib.import_module(f"geodl.{name}")
+    raise AttributeError(f"module 'geodl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *ON_FIRST_USE])
+
+
+__all__ = [
+    "Attention", "Batch", "BatchNorm", "C", "Certificate", "Chain", "Complete", "Concat", "Conv", "D", "Domain", "Dropout",
+    "Edges", "GSet", "GeodlError", "Graph", "Grid", "Group", "GroupGrid", "Layer", "Message", "Neighborhood", "O", "Oh", "Pool",
+    "Readout", "Recurrent", "Residual", "S", "Sequential", "Signal", "adjacency", "all_pairs", "certify", "equivariance_error",
+    "explain", "fiber", "isotropic", "itself", "lift", "orbits", "past", "predecessors", "prepare", "previous",
+    "set_lowering", "whole", "window",
+]  # fmt: skip

@@ -75,5 +75,7 @@ def _within(group: Group, element: int, fiber: Group) -> int:
     """The number that an element of a group has in the fiber's group."""
     same = (fiber.elements == group.elements[element]).flatten(1).all(1) if fiber.axes == group.axes else torch.zeros(0)
     if not same.any():
-        raise GeodlError(f"{group} acting on a fiber of {fiber}", f"element {element} not in {fiber}", f"ask for {fiber} or a part of it")
+        raise GeodlError(
+            f"{group} acting on a fiber of {fiber}", f"element {element} not in {fiber}", f"ask for a part of {fiber}"
+        )
     return int(same.int().argmax())

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
+from geodl.group import Group
 
 
 class Edges(NamedTuple):
@@ -63,6 +64,7 @@ class Neighborhood(ABC):
         complete: every receiver hears every sender (of its member).
         causal: with `complete`: only those up to its own place.
         steps: each node hears exactly the node this many places before it (negative: after), or None.
+        group: the group whose elements its edge types respect, or None.
         glorot: its layers are initialised as graph convolutions are (Glorot, zero bias), not as `nn.Conv2d` is.
         merged: `edges` writes a Batch out at once; otherwise member by member.
     """
@@ -71,11 +73,12 @@ class Neighborhood(ABC):
     complete: ClassVar[bool] = False
     causal: ClassVar[bool] = False
     steps: int | None = None
+    group: Group | None = None
     glorot: ClassVar[bool] = False
     merged: ClassVar[bool] = False
 
     def refuses(self, domain: Domain, typed: bool = True) -> str:
-        """Why this rule cannot be used on a domain ("" when it can); `typed` when edge types carry weights."""
+        """Why this rule cannot be used on a domain that is no union ("" when it can); `typed`: edge types carry weights."""
         return ""
 
     def num_types(self, domain: Domain) -> int:

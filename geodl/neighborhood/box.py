@@ -59,7 +59,7 @@ def pairs(
         padding = "same" if odd else "valid"
     if padding == "same":
         if not odd:
-            raise GeodlError(asked, 'padding="same" with an even size, which has no centre', "use an odd size, or pairs of numbers")
+            raise GeodlError(asked, 'padding="same" with an even size, which has no centre', "use an odd size, or pairs")
         return same(size, dilation)
     if padding == "valid":
         return ((0, 0),) * len(size)

@@ -68,7 +68,7 @@ class Adjacency(Neighborhood):
         group = dst * self.num_edge_types + kind if self.norm == "row" else dst
         degree = w.new_zeros(n * (self.num_edge_types if self.norm == "row" else 1)).index_add_(0, group, w)
         if (degree < 0).any():
-            raise GeodlError(f'{self} with norm="{self.norm}"', "a negative degree", "use non-negative edge weights, or norm=None")
+            raise GeodlError(f'{self} with norm="{self.norm}"', "a negative degree", "use non-negative weights, or norm=None")
         if self.norm == "row":
             return w * torch.where(degree > 0, 1 / degree, 0.0)[group]
         root = torch.where(degree > 0, degree.rsqrt(), 0.0)

@@ -30,16 +30,14 @@ class AllPairs(Neighborhood):
         return {None: 1, "self": 2}.get(self.by)
 
     def refuses(self, domain: Domain, typed: bool = True) -> str:
-        parts = domain.members or (domain,)
-        if self.by == "offset" and any(m.lattice is None or m.fiber is not None for m in parts):
-            return "relative offsets need a lattice without a fiber"
-        return "one orbit labelling for each member; use the members one by one" if self.by == "orbit" and domain.members else ""
+        lost = self.by == "offset" and (domain.lattice is None or domain.fiber is not None)
+        return "relative offsets need a lattice without a fiber" if lost else ""
 
     def num_types(self, domain: Domain) -> int:
         if self.num_edge_types is not None:
             return self.num_edge_types
         if domain.members is not None:
-            return max(self.num_types(m) for m in domain.members)
+            raise GeodlError(f"{self} on {domain}", "members whose pair types have no common numbering", "use equal members")
         return int(self._types(domain).max()) + 1
 
     def fan_in(self, domain: Domain | None = None) -> int:
@@ -81,8 +79,7 @@ class Fiber(Neighborhood):
         return "fiber()"
 
     def refuses(self, domain: Domain, typed: bool = True) -> str:
-        parts = domain.members or (domain,)
-        return "a fiber to pool over: use it after lift(...)" if any(m.fiber is None for m in parts) else ""
+        return "a fiber to pool over is missing: use it after lift(...)" if domain.fiber is None else ""
 
     def fan_in(self, domain: Domain | None = None) -> int:
         return domain.fiber.order if domain is not None and domain.fiber is not None else 1
@@ -103,12 +100,11 @@ class Fiber(Neighborhood):
         return domain.num_nodes // target.num_nodes
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
-        target, group = self.target(domain), domain.fiber
+        to, group = self.target(domain), domain.fiber
         assert group is not None and domain.lattice is not None
-        claims = [
-            Symmetry(f"shift of axis {a}", shift(domain, a, 1), shift(target, a, 1), leaves=True) for a in range(len(domain.lattice))
-        ]
-        return claims + [Symmetry(f"{group} element {k}", turn(domain, group, k), turn(target, group, k)) for k in group.generators]
+        axes = range(len(domain.lattice))
+        claims = [Symmetry(f"shift of axis {a}", shift(domain, a, 1), shift(to, a, 1), leaves=True) for a in axes]
+        return claims + [Symmetry(f"{group} element {k}", turn(domain, group, k), turn(to, group, k)) for k in group.generators]
 
 
 @dataclass(frozen=True, repr=False)

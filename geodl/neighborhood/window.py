@@ -74,7 +74,8 @@ class Window(Neighborhood):
         for axis, n in enumerate(domain.lattice):
             room = n + sum(self.padding[axis]) - self.dilation[axis] * (self.size[axis] - 1) - 1
             if room < 0:
-                found = f"a reach of {self.dilation[axis] * (self.size[axis] - 1) + 1} on a padded axis of {n + sum(self.padding[axis])}"
+                reach, padded = self.dilation[axis] * (self.size[axis] - 1) + 1, n + sum(self.padding[axis])
+                found = f"a reach of {reach} on a padded axis of {padded}"
                 raise GeodlError(f"{self} on {domain}", found, "use a smaller window, more padding or a larger grid")
             lengths.append(room // self.stride[axis] + 1)
             wraps.append(domain.periodic[axis] and lengths[-1] * self.stride[axis] == n)
@@ -91,14 +92,15 @@ class Window(Neighborhood):
         exchanged = group.elements.abs().sum(0) > 0
         kinds = list(zip(domain.lattice, domain.periodic, strict=True))
         if any(kinds[a] != kinds[b] for a, b in exchanged.nonzero().tolist()):
-            raise GeodlError(f"{self} on {domain}", f"unequal axes, which {group} exchanges", "use equal axes, or pass exact=False")
+            raise GeodlError(f"{self} on {domain}", f"unequal axes, which {group} exchanges", "use equal axes, or exact=False")
 
         def exact(axis: int, n: int) -> bool:
             low, high = self.padding[axis]
             reach, stride = self.dilation[axis] * (self.size[axis] - 1), self.stride[axis]
+            room = n + low + high - reach - 1
             if domain.periodic[axis]:
-                return n % stride == 0 and (n + low + high - reach - 1) // stride + 1 == n // stride and (reach - 2 * low) % stride == 0
-            return low == high and (n + low + high - reach - 1) % stride == 0
+                return n % stride == 0 and room // stride + 1 == n // stride and (reach - 2 * low) % stride == 0
+            return low == high and room % stride == 0
 
         for axis, n in enumerate(domain.lattice):
             if not exact(axis, n):
@@ -238,7 +240,7 @@ def isotropic(
 def _window(size, axes, stride, dilation, padding, group: Group | None, exact: bool) -> Window:
     axes = len(size) if isinstance(size, tuple) else (group.axes if group else axes)
     asked = f"a window of size {size}"
-    if group is not None and group.axes != axes or axes not in (1, 2, 3):
+    if (group is not None and group.axes != axes) or axes not in (1, 2, 3):
         raise GeodlError(asked, f"{axes} axes with group {group}", "use one to three axes, and a group that acts on as many")
     sizes, strides, dilations = (per_axis(asked, n, axes) for n in (size, stride, dilation))
     rule = Window(sizes, strides, dilations, pairs(asked, padding, sizes, strides, dilations), group, exact=exact)

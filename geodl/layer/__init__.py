@@ -1,0 +1,16 @@
+"""Layers: parameters, one verb, one neighborhood; and what is made of them."""
+
+from geodl.layer.attention import Attention
+from geodl.layer.base import Choice, Layer, MessagePassing
+from geodl.layer.containers import Concat, Residual, Sequential
+from geodl.layer.conv import Conv
+from geodl.layer.explain import Explanation, explain, prepare, set_lowering
+from geodl.layer.message import Message
+from geodl.layer.norm import BatchNorm, Dropout
+from geodl.layer.pool import Pool, Readout
+from geodl.layer.recurrent import Recurrent
+
+__all__ = [
+    "Attention", "BatchNorm", "Choice", "Concat", "Conv", "Dropout", "Explanation", "Layer", "Message", "MessagePassing", "Pool",
+    "Readout", "Recurrent", "Residual", "Sequential", "explain", "prepare", "set_lowering",
+]  # fmt: skip

@@ -1,0 +1,116 @@
+"""Attention on any domain."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geodl import reference
+from geodl.domain import Complete, Domain
+from geodl.errors import GeodlError, nearest
+from geodl.layer.base import MessagePassing, checked
+from geodl.layer.conv import num_types
+from geodl.lowering import AttendOptions, Planned, ask_for
+from geodl.lowering.edges import SCORES, unweighted
+from geodl.neighborhood import Neighborhood
+from geodl.signal import Signal
+
+
+class Attention(MessagePassing):
+    """Multi-head attention: `y_i = W_o [sum_j softmax_j(score(q_i, k_j) + b_type) v_j]_heads`.
+
+    On `all_pairs()` it is the attention of a Transformer, on `past()` causal attention, on `adjacency(norm=None)`
+    attention on a graph: a mask is a missing edge. A node that hears no one gets the output bias alone.
+
+    Args:
+        channels: C, in and out.
+        neighborhood: who hears whom.
+        heads: H.
+        score: "dot", `q . k / sqrt(D)` (Vaswani et al., "Attention Is All You Need", 2017).
+        head_dim: D, by default C / H.
+        relative: add a learned bias `[T, H]` to the scores by edge type (relative positions).
+        bias: add biases to the projections.
+        dropout: drop attention weights with this probability while training.
+        on: a domain; the layer then takes and returns tensors `[B, N, C]`.
+
+    Parameters are called as in `nn.MultiheadAttention`: in_proj_weight `[3 H D, C]` (queries, keys, values),
+    in_proj_bias, out_proj; and relative_bias `[T, H]`.
+
+    >>> from geodl import all_pairs
+    >>> layer = Attention(16, all_pairs(), heads=4)
+    >>> layer(Signal(torch.zeros(2, 5, 16), Complete(5))).x.shape
+    torch.Size([2, 5, 16])
+    """
+
+    verb = "attend"
+
+    def __init__(
+        self,
+        channels: int,
+        neighborhood: Neighborhood,
+        heads: int = 8,
+        score: str = "dot",
+        head_dim: int | None = None,
+        relative: bool = False,
+        *,
+        bias: bool = True,
+        dropout: float = 0.0,
+        on: Domain | None = None,
+    ):
+        if head_dim is None and channels % heads:
+            raise GeodlError(f"Attention({channels}, heads={heads})", "heads that do not divide the channels", "give head_dim")
+        if score not in SCORES:
+            raise GeodlError(f"Attention(score={score!r})", do=nearest(score, SCORES))
+        if not 0 <= dropout < 1:
+            raise GeodlError(f"Attention(dropout={dropout})", do="give a probability in [0, 1)")
+        types = num_types(neighborhood, on) if relative else None
+        super().__init__(neighborhood, on, AttendOptions(score, types))
+        self.channels_in, self.heads, self.dropout = channels, heads, dropout
+        self.head_dim = channels // heads if head_dim is None else head_dim
+        inner = heads * self.head_dim
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * inner, channels))
+        self.in_proj_bias = nn.Parameter(torch.empty(3 * inner)) if bias else None
+        self.out_proj = nn.Linear(inner, channels, bias=bias)
+        self.relative_bias = None if types is None else nn.Parameter(torch.zeros(types, heads))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, as `nn.MultiheadAttention` does; relative biases start at zero."""
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        self.out_proj.reset_parameters()
+        for zero in (self.in_proj_bias, self.out_proj.bias, self.relative_bias):
+            if zero is not None:
+                nn.init.zeros_(zero)
+
+    def weights(self, receiver: Signal, sender: Signal | None = None) -> Signal:
+        """The attention weights of each head, as a signal on the edges in the order of `neighborhood.edges`.
+
+        >>> from geodl import Chain, past
+        >>> Attention(8, past(), heads=2).weights(Signal(torch.zeros(1, 3, 8), Chain(3))).x.shape
+        torch.Size([1, 6, 2])
+        """
+        source = checked(self, receiver if sender is None else sender)
+        target = None if sender is None else receiver.domain
+        ask = ask_for(self.neighborhood, source.domain, target, source.x, self.options)
+        edges, score = unweighted(ask), SCORES[self.options.score]
+        query, key, _ = self._project(receiver.x, source.x)
+        a = reference.attention_weights(query, key, edges, score, self.relative_bias, ask.target.num_nodes)
+        return Signal(a, Complete(a.shape[1]))
+
+    def _run(self, found: Planned, receiver: Tensor, sender: Tensor) -> Tensor:
+        query, key, value = self._project(receiver, sender)
+        y = found.lowering.run(found.plan, query, key, value, self.relative_bias, self.dropout if self.training else 0.0)
+        return self.out_proj(y.reshape(*y.shape[:2], self.heads * self.head_dim))
+
+    def _project(self, receiver: Tensor, sender: Tensor) -> tuple[Tensor, ...]:
+        inner, weight, bias = self.heads * self.head_dim, self.in_proj_weight, self.in_proj_bias
+        if receiver is sender:
+            together = F.linear(sender, weight, bias).view(*sender.shape[:2], 3, self.heads, self.head_dim)
+            return together.unbind(2)
+        first, rest = (None, None) if bias is None else (bias[:inner], bias[inner:])
+        query = F.linear(receiver, weight[:inner], first).view(*receiver.shape[:2], self.heads, self.head_dim)
+        both = F.linear(sender, weight[inner:], rest).view(*sender.shape[:2], 2, self.heads, self.head_dim)
+        return query, *both.unbind(2)
+
+    def extra_repr(self) -> str:
+        relative = ", relative=True" if self.relative_bias is not None else ""
+        return f"{self.channels_in}, {self.neighborhood}, heads={self.heads}{relative}"

@@ -1,0 +1,216 @@
+"""What every layer is, and the one place where signals meet lowerings."""
+
+import copy
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError
+from geodl.lowering import LOWERINGS, Planned, ask_for, choose, planned
+from geodl.lowering.base import keep
+from geodl.neighborhood import Neighborhood
+from geodl.signal import Signal
+
+
+class Layer(nn.Module, ABC):
+    """A map from signals to signals. Only subclasses of Layer take Signals."""
+
+    @property
+    def label(self) -> str:
+        """The layer in one line."""
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+    @abstractmethod
+    def forward(self, receiver: Any, sender: Any = None) -> Any:
+        """The signal on the receivers' domain."""
+
+
+class Folded(NamedTuple):
+    """A union of D equal members seen as one member with a D times larger batch."""
+
+    source: Domain
+    target: Domain | None
+    count: int
+
+
+def fold(source: Domain, target: Domain | None) -> Folded:
+    """Equal members of a Batch become batch entries: the one place where this is decided.
+
+    Args:
+        source: the senders' domain.
+        target: the receivers' domain where it is given, else None.
+    """
+    one = _equal_member(source)
+    if one is None:
+        return Folded(source, target, 1)
+    if target is None:
+        return Folded(one, None, source.num_members)
+    other = _equal_member(target)
+    if other is None or target.num_members != source.num_members:
+        return Folded(source, target, 1)
+    return Folded(one, other, source.num_members)
+
+
+class MessagePassing(Layer):
+    """A layer with one verb and one neighborhood, computed by the lowering that fits the domain.
+
+    Args:
+        neighborhood: who hears whom.
+        on: a domain; the layer then takes and returns plain tensors `[B, N, C]` on it.
+        options: the record that lowerings may look at.
+
+    Attributes:
+        lowering: "auto", or the name of the lowering to use; one that refuses raises its reason at the next call.
+    """
+
+    verb: ClassVar[str]
+
+    def __init__(self, neighborhood: Neighborhood, on: Domain | None, options: Any):
+        super().__init__()
+        self.neighborhood = neighborhood
+        self.on = on
+        self.options = options
+        self._lowering = "auto"
+
+    @property
+    def lowering(self) -> str:
+        """ "auto" or the name of a lowering of this layer's verb."""
+        return self._lowering
+
+    @lowering.setter
+    def lowering(self, name: str) -> None:
+        names = [lowering.name for lowering in LOWERINGS[self.verb]]
+        if name != "auto" and name not in names:
+            raise GeodlError(f"lowering={name!r} for {type(self).__name__}", do=f"choose from auto, {', '.join(names)}")
+        self._lowering = name
+
+    def forward(self, receiver: Any, sender: Any = None) -> Any:
+        """Hear `sender` (by default `receiver` itself) and answer on the receivers' domain.
+
+        Args:
+            receiver: a Signal; a tensor `[B, N, C]` when the layer was built with `on=`.
+            sender: another Signal, on another domain (cross-attention, decoders).
+        """
+        if self.on is None:
+            return self._hear(receiver, sender)
+        return self._hear(self._placed(receiver), sender).x
+
+    def _hear(self, receiver: Any, sender: Any) -> Signal:
+        source = checked(self, receiver if sender is None else sender)
+        parts = fold(source.domain, None if sender is None else receiver.domain)
+        at, x = unfolded(receiver.x, parts.count), unfolded(source.x, parts.count)
+        found = planned(self.verb, self._lowering, self.neighborhood, parts.source, parts.target, x, self.options)
+        y = self._run(found, at, x)
+        if sender is not None:
+            domain = receiver.domain
+        elif parts.count > 1:
+            domain = self._target_of(source.domain)
+        else:
+            domain = source.domain if found.target is None else found.target
+        return Signal(y if parts.count == 1 else y.reshape(-1, domain.num_nodes, y.shape[2]), domain)
+
+    def explain(self, sender: Domain | Signal, target: Domain | None = None) -> "Choice":
+        """What would run for senders on a domain (or for a signal), and why each lowering before it refused.
+
+        >>> from geodl import Chain, Conv, window
+        >>> Conv(3, 8, window(5, axes=1)).explain(Chain(9)).lowering
+        'lattice'
+        """
+        values = sender.x if isinstance(sender, Signal) else next(iter(self.parameters()), torch.zeros(0))
+        source = sender.domain if isinstance(sender, Signal) else sender
+        parts = fold(source, target)
+        ask = ask_for(self.neighborhood, parts.source, parts.target, values, self.options)
+        lowering, refused = choose(LOWERINGS[self.verb], ask, self._lowering)
+        end = self.neighborhood.target(source) if target is None else target
+        return Choice("", self.label, self.verb, str(self.neighborhood), source, end, lowering.name, refused)
+
+    def over(self, neighborhood: Neighborhood) -> Self:
+        """The same parameters (shared, not copied) on another neighborhood with as many edge types.
+
+        >>> from geodl import Attention, all_pairs, past
+        >>> causal = Attention(16, all_pairs(), heads=2).over(past())
+        """
+        if neighborhood.num_edge_types != self.neighborhood.num_edge_types:
+            found = f"{neighborhood.num_edge_types} edge types in place of {self.neighborhood.num_edge_types}"
+            raise GeodlError(f"{self.label} over {neighborhood}", found, "choose a neighborhood with as many types")
+        twin = copy.copy(self)
+        twin._parameters, twin._modules = dict(self._parameters), dict(self._modules)
+        twin.neighborhood = neighborhood
+        return twin
+
+    @abstractmethod
+    def _run(self, found: Planned, receiver: Tensor, sender: Tensor) -> Tensor:
+        """Hand the parameters to the lowering: receivers' and senders' values in, `[B, M, C]` out."""
+
+    def _placed(self, x: Any) -> Signal:
+        """A tensor as a signal on this layer's own domain."""
+        if isinstance(x, Signal):
+            asked = f"{type(self).__name__} built with on={self.on}"
+            raise GeodlError(asked, "a Signal", "give a tensor [B, N, C], or build the layer without on=")
+        assert self.on is not None
+        return Signal(x, self.on)
+
+    def _target_of(self, domain: Domain) -> Domain:
+        """The target of a folded union, found once."""
+        assert domain.plans is not None
+        key = ("target", self.neighborhood)
+        if key not in domain.plans:
+            keep(domain.plans, key, self.neighborhood.target(domain))
+        return domain.plans[key]
+
+
+class Choice(NamedTuple):
+    """One layer's answer to `explain`; `refused` are (lowering, reason) of those tried before."""
+
+    path: str
+    layer: str
+    verb: str
+    neighborhood: str
+    source: Domain
+    target: Domain
+    lowering: str
+    refused: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        where = f"{self.source}" + ("" if self.target == self.source else f" -> {self.target}")
+        head = f"{self.path + ': ' if self.path else ''}{self.layer} on {where} runs on {self.lowering}"
+        return "\n".join([head, *(f"    not on {name}: {reason}" for name, reason in self.refused)])
+
+
+def checked(layer: Any, signal: Any, channels: int | None = None) -> Signal:
+    """A signal that the layer can take: a Signal, of the layer's channels, dtype and device."""
+    if not isinstance(signal, Signal):
+        raise GeodlError(f"{_name(layer)} called", f"a {type(signal).__name__}", "give a Signal, or build it with on=")
+    wanted = getattr(layer, "channels_in", None) if channels is None else channels
+    if wanted is not None and signal.x.shape[-1] != wanted:
+        raise GeodlError(f"{_name(layer)} on {signal.domain}", f"{signal.x.shape[-1]} channels", f"give {wanted} channels")
+    weight = next(iter(layer._parameters.values()), None)
+    if weight is not None:
+        if weight.device != signal.x.device:
+            found = f"the signal on {signal.x.device} and the layer on {weight.device}"
+            raise GeodlError(_name(layer), found, "move both to one device with .to(device)")
+        if weight.dtype != signal.x.dtype and not torch.is_autocast_enabled(signal.x.device.type):
+            found = f"a signal of {signal.x.dtype} and parameters of {weight.dtype}"
+            raise GeodlError(_name(layer), found, "convert one of them with .to(dtype)")
+    return signal
+
+
+def unfolded(x: Tensor, count: int) -> Tensor:
+    """`[B, D N, C]` as `[B D, N, C]`, a view."""
+    return x if count == 1 else x.reshape(x.shape[0] * count, x.shape[1] // count, x.shape[2])
+
+
+def _name(layer: Any) -> str:
+    return layer.label if isinstance(layer, Layer) else type(layer).__name__
+
+
+def _equal_member(domain: Domain) -> Domain | None:
+    if domain.members is None or domain.plans is None:
+        return None
+    if "equal" not in domain.plans:
+        first = domain.members[0]
+        domain.plans["equal"] = all(m == first for m in domain.members)
+    return domain.members[0] if domain.plans["equal"] else None

@@ -1,0 +1,75 @@
+"""Convolution on any domain."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError
+from geodl.layer.base import MessagePassing
+from geodl.lowering import ConvolveOptions, Planned
+from geodl.neighborhood import Neighborhood
+
+
+class Conv(MessagePassing):
+    """Edges of one type share one weight: `Y = sum_t S_t X W_t + b`.
+
+    With `window` it is (cross-)correlation, with `adjacency` a GCN, with `itself` a linear layer, with
+    `all_pairs("self")` DeepSets, with `lift` and `window(group=...)` a group convolution.
+
+    Args:
+        channels_in: C_in.
+        channels_out: C_out.
+        neighborhood: who hears whom; T edge types.
+        bias: add one number for each output channel.
+        on: a domain; the layer then takes and returns tensors `[B, N, C]`. Needed where the domain decides T.
+
+    Shapes: weight `[T, C_in, C_out]`, bias `[C_out]`, in `[B, N, C_in]`, out `[B, M, C_out]`.
+
+    Initialised as the twin is: as `nn.Conv2d` with `C_in * neighborhood.fan_in()` inputs, or as PyG's `GCNConv`.
+
+    >>> from geodl import Grid, Signal, window
+    >>> layer = Conv(3, 8, window(3))
+    >>> layer(Signal(torch.zeros(2, 25, 3), Grid(5, 5))).x.shape
+    torch.Size([2, 25, 8])
+    """
+
+    verb = "convolve"
+
+    def __init__(
+        self, channels_in: int, channels_out: int, neighborhood: Neighborhood, bias: bool = True, on: Domain | None = None
+    ):
+        types = num_types(neighborhood, on)
+        super().__init__(neighborhood, on, ConvolveOptions(types, channels_in, channels_out))
+        self.channels_in, self.channels_out = channels_in, channels_out
+        self.weight = nn.Parameter(torch.empty(types, channels_in, channels_out))
+        self.bias = nn.Parameter(torch.empty(channels_out)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew."""
+        if self.neighborhood.glorot:
+            bound = math.sqrt(6 / max(1, self.channels_in + self.channels_out))
+            nn.init.uniform_(self.weight, -bound, bound)
+            if self.bias is not None:
+                nn.init.zeros_(self.bias)
+            return
+        bound = 1 / math.sqrt(max(1, self.channels_in * self.neighborhood.fan_in(self.on)))
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def _run(self, found: Planned, receiver: Tensor, sender: Tensor) -> Tensor:
+        return found.lowering.run(found.plan, sender, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels_in}, {self.channels_out}, {self.neighborhood}" + ("" if self.bias is not None else ", bias=False")
+
+
+def num_types(neighborhood: Neighborhood, on: Domain | None) -> int:
+    """T of a layer: the rule's own, or the domain's."""
+    if on is not None:
+        return neighborhood.num_types(on)
+    if neighborhood.num_edge_types is None:
+        raise GeodlError(f"a typed layer over {neighborhood}", "edge types that the domain decides", "build it with on=domain")
+    return neighborhood.num_edge_types

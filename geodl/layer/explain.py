@@ -1,0 +1,89 @@
+"""What runs where, and why: for whole models."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from geodl.errors import GeodlError, nearest
+from geodl.layer.base import Choice, MessagePassing
+from geodl.lowering import LOWERINGS
+from geodl.signal import Signal
+
+
+class Explanation(NamedTuple):
+    """What each layer of a model ran on, in the order of the calls."""
+
+    choices: tuple[Choice, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.choices))
+
+
+def explain(model: nn.Module, signal: Any) -> Explanation:
+    """Run a model once and tell, layer by layer, what runs and why each earlier lowering refused.
+
+    Args:
+        model: a layer, a container or any module with layers inside.
+        signal: what the model takes: a Signal, or a tensor for layers built with `on=`.
+
+    >>> from geodl import Conv, Grid, window
+    >>> print(explain(Conv(1, 8, window(3)), Signal(torch.zeros(1, 25, 1), Grid(5, 5))))
+    Conv(1, 8, window(3x3)) on Grid(5, 5) runs on lattice
+    """
+    paths = {module: path for path, module in model.named_modules()}
+    heard: list[Choice] = []
+
+    def listen(layer: nn.Module, args: tuple[Any, ...]) -> None:
+        if isinstance(layer, MessagePassing) and isinstance(args[0], Signal):
+            source = args[1] if len(args) > 1 and args[1] is not None else args[0]
+            target = args[0].domain if source is not args[0] else None
+            heard.append(layer.explain(source, target)._replace(path=paths.get(layer, "")))
+
+    _quietly(model, signal, listen)
+    return Explanation(tuple(heard))
+
+
+def prepare(model: nn.Module, signal: Any) -> None:
+    """Make every plan that a call needs, so that a compiled model finds them.
+
+    Args:
+        model: a layer, a container or any module with layers inside.
+        signal: an example of what the model takes; its values do not matter, its domain, dtype and device do.
+    """
+    _quietly(model, signal, None)
+
+
+def set_lowering(model: nn.Module, name: str) -> None:
+    """Set the lowering of every layer of a model whose verb has one of that name.
+
+    Raises:
+        GeodlError: no verb has such a lowering.
+
+    >>> from geodl import Conv, window
+    >>> layer = Conv(1, 8, window(3))
+    >>> set_lowering(layer, "edges")
+    >>> layer.lowering
+    'edges'
+    """
+    known = {lowering.name for lowerings in LOWERINGS.values() for lowering in lowerings}
+    if name not in known | {"auto"}:
+        raise GeodlError(f"set_lowering(model, {name!r})", do=nearest(name, known | {"auto"}))
+    for layer in model.modules():
+        if isinstance(layer, MessagePassing) and (name == "auto" or name in {low.name for low in LOWERINGS[layer.verb]}):
+            layer.lowering = name
+
+
+def _quietly(model: nn.Module, signal: Any, listen: Any) -> None:
+    """One call without gradients, in evaluation mode, that leaves the model as it was."""
+    modes = {module: module.training for module in model.modules()}
+    hooks = [m.register_forward_pre_hook(listen) for m in model.modules()] if listen is not None else []
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(signal)
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for hook in hooks:
+            hook.remove()

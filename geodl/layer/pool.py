@@ -1,0 +1,46 @@
+"""Pooling: reduce over neighbors, blind to edge types."""
+
+from torch import Tensor
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError, nearest
+from geodl.layer.base import MessagePassing
+from geodl.layer.message import REDUCTIONS
+from geodl.lowering import Planned, PoolOptions
+from geodl.neighborhood import Neighborhood, whole
+
+
+class Pool(MessagePassing):
+    """`y_i = reduce over edges (j -> i) of x_j`; receivers that hear no one get 0.
+
+    With `window(2, stride=2)` it is max pooling, with `fiber()` pooling over a group, with `whole()` a readout.
+    A plain window on a fibered domain pools each sheet for itself.
+
+    Args:
+        neighborhood: who hears whom; its target is coarser.
+        reduce: "max", "mean", "sum" or "min". "mean" divides by the neighbors that exist, at borders too.
+        on: a domain; the layer then takes and returns tensors `[B, N, C]`.
+
+    >>> import torch
+    >>> from geodl import Grid, Signal, window
+    >>> Pool(window(2, stride=2))(Signal(torch.zeros(1, 16, 3), Grid(4, 4))).domain
+    Grid(2, 2)
+    """
+
+    verb = "pool"
+
+    def __init__(self, neighborhood: Neighborhood, reduce: str = "max", *, on: Domain | None = None):
+        if reduce not in REDUCTIONS:
+            raise GeodlError(f"Pool(reduce={reduce!r})", do=nearest(reduce, REDUCTIONS))
+        super().__init__(neighborhood, on, PoolOptions(reduce))
+
+    def _run(self, found: Planned, receiver: Tensor, sender: Tensor) -> Tensor:
+        return found.lowering.run(found.plan, sender)
+
+    def extra_repr(self) -> str:
+        return f"{self.neighborhood}, reduce={self.options.reduction!r}"
+
+
+def Readout(reduce: str = "mean", *, on: Domain | None = None) -> Pool:
+    """Pool each member of the domain to one node: a Signal on `Complete(D)`, `[B, D, C]`, D = 1 for all but a Batch."""
+    return Pool(whole(), reduce, on=on)

@@ -1,0 +1,110 @@
+"""Recurrence on chains, trees and DAGs."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError, nearest
+from geodl.layer.base import MessagePassing, checked, fold, unfolded
+from geodl.layer.cells import CELLS, State
+from geodl.lowering import Planned, RecurOptions, planned
+from geodl.neighborhood import Neighborhood, previous
+from geodl.signal import Signal
+
+
+class Recurrent(MessagePassing):
+    """`h_i = cell(x_i, {h_j : j -> i})` in the order of the domain: one layer, one direction.
+
+    Several layers are a `Sequential`; both directions are `Concat(Recurrent(...), Recurrent(..., previous().reverse()))`.
+    On `predecessors()` it runs along a tree or DAG.
+
+    Args:
+        channels_in: C.
+        hidden: channels of the state and of the output.
+        cell: "lstm", "gru", "rnn_tanh" or "rnn_relu".
+        neighborhood: whom each node hears, by default the one before.
+        on: a domain; the layer then takes and returns tensors `[B, N, C]`.
+
+    Parameters are called as in `nn.LSTM`: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0.
+
+    >>> layer = Recurrent(3, 8, cell="gru")
+    >>> layer(Signal.sequence(torch.zeros(2, 5, 3))).x.shape
+    torch.Size([2, 5, 8])
+    """
+
+    verb = "recur"
+
+    def __init__(
+        self,
+        channels_in: int,
+        hidden: int,
+        cell: str = "lstm",
+        neighborhood: Neighborhood | None = None,
+        *,
+        on: Domain | None = None,
+    ):
+        if cell not in CELLS:
+            raise GeodlError(f"Recurrent(cell={cell!r})", do=nearest(cell, CELLS))
+        super().__init__(previous() if neighborhood is None else neighborhood, on, RecurOptions(cell))
+        self.channels_in, self.hidden = channels_in, hidden
+        rows = CELLS[cell].gates * hidden
+        self.weight_ih_l0 = nn.Parameter(torch.empty(rows, channels_in))
+        self.weight_hh_l0 = nn.Parameter(torch.empty(rows, hidden))
+        self.bias_ih_l0 = nn.Parameter(torch.empty(rows))
+        self.bias_hh_l0 = nn.Parameter(torch.empty(rows))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, as `nn.LSTM` does."""
+        bound = 1 / math.sqrt(self.hidden)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def unroll(self, signal: Signal, state: State | None = None) -> tuple[Signal, State]:
+        """Outputs at all nodes, and the last states.
+
+        Args:
+            signal: `[B, N, C]`.
+            state: what the first nodes hear, each tensor `[B, D, hidden]` for D members of a Batch (D = 1 without
+                one): `(h, c)` for "lstm", `(h,)` otherwise; None for zeros.
+
+        Returns:
+            The signal `[B, N, hidden]` and the states of the nodes that nobody hears (the last ones), in the form of
+            `state`.
+        """
+        checked(self, signal)
+        domain, b = signal.domain, signal.x.shape[0]
+        shape = (b, domain.num_members, self.hidden)
+        count = CELLS[self.options.cell].states
+        state = tuple(signal.x.new_zeros(shape) for _ in range(count)) if state is None else state
+        if len(state) != count or any(s.shape != shape for s in state):
+            found = f"tensors of shapes {[list(s.shape) for s in state]}"
+            raise GeodlError(f"{self.label} with a state", found, f"give {count} tensors {list(shape)}")
+        parts = fold(domain, None)
+        x, folded = unfolded(signal.x, parts.count), tuple(unfolded(s, parts.count) for s in state)
+        found = planned(self.verb, self._lowering, self.neighborhood, parts.source, None, x, self.options)
+        y, after = found.lowering.run(found.plan, x, self._cell(), folded)
+        return Signal(y.reshape(b, domain.num_nodes, self.hidden), domain), tuple(_gathered(s, parts.count) for s in after)
+
+    def forward(self, receiver: Any, sender: Any = None) -> Any:
+        """The outputs of :meth:`unroll` from zero states."""
+        if sender is not None:
+            raise GeodlError(f"{self.label} with a sender", "a second signal", "recurrence hears its own domain")
+        return self.unroll(receiver)[0] if self.on is None else self.unroll(self._placed(receiver))[0].x
+
+    def _run(self, found: Planned, receiver: Tensor, sender: Tensor) -> Tensor:
+        raise AssertionError("recurrence runs in unroll")
+
+    def _cell(self) -> Any:
+        return CELLS[self.options.cell].cell(self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels_in}, {self.hidden}, cell={self.options.cell!r}, {self.neighborhood}"
+
+
+def _gathered(state: Tensor, count: int) -> Tensor:
+    """`[B D, S, hidden]` as `[B, D S, hidden]`."""
+    return state if count == 1 else state.reshape(state.shape[0] // count, count * state.shape[1], state.shape[2])

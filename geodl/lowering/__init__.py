@@ -1,0 +1,84 @@
+"""Lowerings: the kernels on which verbs run, in order of preference. A new one is a file and an entry here."""
+
+import torch
+from torch import Tensor
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError
+from geodl.lowering import blocks, edges, lattice, mean, rnn, sdpa, spmm
+from geodl.lowering.base import (
+    Ask,
+    AttendOptions,
+    ConvolveOptions,
+    Like,
+    Lowering,
+    MessageOptions,
+    Planned,
+    PoolOptions,
+    RecurOptions,
+    choose,
+    keep,
+    store_of,
+)
+from geodl.neighborhood.base import Neighborhood
+
+LOWERINGS: dict[str, tuple[Lowering, ...]] = {
+    "convolve": (lattice.convolve, mean.convolve, spmm.convolve, edges.convolve),
+    "attend": (sdpa.attend, edges.attend),
+    "message": (edges.message,),
+    "recur": (rnn.recur, edges.recur),
+    "pool": (lattice.pool, blocks.pool, edges.pool),
+}
+
+
+def planned(verb: str, wanted: str, rule: Neighborhood, source: Domain, target: Domain | None, x: Tensor, options) -> Planned:
+    """The lowering and plan for one call, made at the first and found again at the next.
+
+    Args:
+        verb: a key of LOWERINGS.
+        wanted: "auto" or a lowering's name.
+        rule: the neighborhood.
+        source: the senders' domain.
+        target: the receivers' domain; None for the rule's own target.
+        x: the senders' values.
+        options: the verb's record.
+
+    Raises:
+        GeodlError: a rule that does not fit the domain, weights for another number of edge types, a forced lowering
+            that refuses, or no plan yet inside a compiled region.
+    """
+    store, place = store_of(source, target)
+    key = (verb, wanted, rule, place, target, x.dtype, x.device, x.layout, options)
+    found = store.get(key)
+    if found is not None:
+        return found
+    if torch.compiler.is_compiling():
+        raise GeodlError("a plan inside a compiled region", "none made yet", "call g.prepare(model, signal) first")
+    made = _plan(verb, wanted, ask_for(rule, source, target, x, options))
+    keep(store, key, made)
+    return made
+
+
+def ask_for(rule: Neighborhood, source: Domain, target: Domain | None, x: Tensor, options) -> Ask:
+    """The question put to the lowerings, once the rule is known to fit the domains."""
+    typed = isinstance(options, ConvolveOptions) or getattr(options, "bias_types", None) is not None
+    for part in source.members or (source,):
+        if reason := rule.refuses(part, typed):
+            raise GeodlError(f"{rule} on {part}", reason, "choose a rule that fits the domain")
+    target = rule.target(source) if target is None else target
+    weights = options.num_types if isinstance(options, ConvolveOptions) else getattr(options, "bias_types", None)
+    if weights is not None and rule.num_types(source) != weights:
+        found = f"weights for {weights} edge types where the domain has {rule.num_types(source)}"
+        raise GeodlError(f"{rule} on {source}", found, "build the layer for this domain, with on=domain")
+    return Ask(rule, source, target, Like(x.dtype, x.device, x.layout), options)
+
+
+def _plan(verb: str, wanted: str, ask: Ask) -> Planned:
+    lowering, _ = choose(LOWERINGS[verb], ask, wanted)
+    return Planned(lowering, lowering.plan(ask), None if ask.target is ask.source else ask.target)
+
+
+__all__ = [
+    "LOWERINGS", "Ask", "AttendOptions", "ConvolveOptions", "Like", "Lowering", "MessageOptions", "Planned", "PoolOptions",
+    "RecurOptions", "ask_for", "choose", "planned",
+]  # fmt: skip

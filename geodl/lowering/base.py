@@ -1,0 +1,148 @@
+"""What a lowering is, what it may ask, and where plans are kept.
+
+Run signatures, one for each verb (shapes as in `geodl.reference`):
+
+* convolve: `run(plan, x, weight, bias) -> y`
+* attend: `run(plan, query, key, value, bias, dropout) -> y`
+* message: `run(plan, receiver, sender, edge, function) -> y`
+* recur: `run(plan, x, cell, state) -> (y, state)`
+* pool: `run(plan, x) -> y`
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+import torch
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError, nearest
+from geodl.neighborhood.base import Neighborhood
+
+MOST_PLANS = 256
+
+
+class Like(NamedTuple):
+    """What a plan must know of the values: where they are and what they are made of."""
+
+    dtype: torch.dtype
+    device: torch.device
+    layout: torch.layout
+
+
+class Ask(NamedTuple):
+    """Everything a lowering may look at before it answers.
+
+    Attributes:
+        neighborhood: the rule.
+        source: the senders' domain.
+        target: the receivers' domain.
+        like: dtype, device and layout of the values.
+        options: the verb's own record, one of the `...Options` below.
+    """
+
+    neighborhood: Neighborhood
+    source: Domain
+    target: Domain
+    like: Like
+    options: Any
+
+
+class ConvolveOptions(NamedTuple):
+    """T, C_in and C_out of the weights."""
+
+    num_types: int
+    channels_in: int
+    channels_out: int
+
+
+class AttendOptions(NamedTuple):
+    """The score by name, T of the typed bias (None without one)."""
+
+    score: str
+    bias_types: int | None
+
+
+class MessageOptions(NamedTuple):
+    """The reduction."""
+
+    reduction: str
+
+
+class RecurOptions(NamedTuple):
+    """The cell by name."""
+
+    cell: str
+
+
+class PoolOptions(NamedTuple):
+    """The reduction."""
+
+    reduction: str
+
+
+class Lowering(NamedTuple):
+    """One way to compute a verb. It owns no parameters and keeps nothing.
+
+    Attributes:
+        name: what `layer.lowering` and `explain` call it.
+        refuses: `ask -> ""`, or the reason in words.
+        plan: `ask -> plan`, made once: index tensors, sizes, flags.
+        run: the verb's run signature; decides nothing.
+    """
+
+    name: str
+    refuses: Callable[[Ask], str]
+    plan: Callable[[Ask], Any]
+    run: Callable[..., Any]
+
+
+class Planned(NamedTuple):
+    """A lowering with its plan. `target` is None when the receivers live on the senders' domain."""
+
+    lowering: Lowering
+    plan: Any
+    target: Domain | None
+
+
+PLANS: dict[Hashable, Planned] = {}
+
+
+def choose(lowerings: tuple[Lowering, ...], ask: Ask, wanted: str) -> tuple[Lowering, tuple[tuple[str, str], ...]]:
+    """The lowering to run, and (name, reason) of those before it that refused.
+
+    Raises:
+        GeodlError: an unknown name; a wanted lowering that refuses, with its reason.
+    """
+    names = [lowering.name for lowering in lowerings]
+    if wanted != "auto" and wanted not in names:
+        raise GeodlError(f"the lowering {wanted!r}", "no such lowering for this layer", nearest(wanted, ["auto", *names]))
+    refused = []
+    for lowering in lowerings:
+        if wanted not in ("auto", lowering.name):
+            continue
+        reason = lowering.refuses(ask)
+        if not reason:
+            return lowering, tuple(refused)
+        refused.append((lowering.name, reason))
+    _, reason = refused[-1]
+    asked = f"the lowering {wanted!r} for {ask.neighborhood} on {ask.source}"
+    raise GeodlError(asked, reason, f"use 'auto' or one of {', '.join(names)}")
+
+
+def store_of(source: Domain, target: Domain | None) -> tuple[dict[Any, Any], Domain | None]:
+    """Where plans between two domains are kept, and the source as part of the key.
+
+    Tensor domains keep their plans on themselves, so that they leave together.
+    """
+    if source.plans is not None:
+        return source.plans, None
+    if target is not None and target.plans is not None:
+        return target.plans, source
+    return PLANS, source
+
+
+def keep(store: dict[Any, Any], key: Hashable, value: Any) -> None:
+    """Put a value into a bounded dictionary; the oldest leaves."""
+    if len(store) >= MOST_PLANS:
+        del store[next(iter(store))]
+    store[key] = value

@@ -1,0 +1,33 @@
+"""`blocks`: each receiver pools a run of consecutive senders (a fiber, a whole domain), so pooling reads a view."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from geodl.lowering.base import Ask, Lowering
+
+
+class BlockPlan(NamedTuple):
+    """Receivers, senders of each, and the reduction."""
+
+    num_receivers: int
+    size: int
+    reduction: str
+
+
+def _refuses(ask: Ask) -> str:
+    return "receivers hear no equal runs of senders" if ask.neighborhood.block(ask.source, ask.target) is None else ""
+
+
+def _plan(ask: Ask) -> BlockPlan:
+    size = ask.neighborhood.block(ask.source, ask.target)
+    assert size is not None
+    return BlockPlan(ask.target.num_nodes, size, ask.options.reduction)
+
+
+def _run(plan: BlockPlan, x: Tensor) -> Tensor:
+    parts = x.reshape(x.shape[0], plan.num_receivers, plan.size, x.shape[2])
+    return {"sum": parts.sum, "mean": parts.mean, "max": parts.amax, "min": parts.amin}[plan.reduction](dim=2)
+
+
+pool = Lowering("blocks", _refuses, _plan, _run)

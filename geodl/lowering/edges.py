@@ -1,0 +1,110 @@
+"""`edges`: write the rule out and call the reference. Last in every list, and never refuses."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from geodl import reference
+from geodl.errors import GeodlError
+from geodl.lowering.base import Ask, Lowering
+from geodl.neighborhood.base import Edges
+
+
+class WrittenOut(NamedTuple):
+    """The edges on the values' device, the number of receivers, and what the verb's options name."""
+
+    edges: Edges
+    num_receivers: int
+    option: Any
+
+
+class Recurrence(NamedTuple):
+    """The edges, the number of nodes, the member of each node, and the nodes that nobody hears."""
+
+    edges: Edges
+    num_nodes: int
+    member: Tensor
+    last: Tensor
+
+
+def never(ask: Ask) -> str:
+    """Every rule can be written out."""
+    return ""
+
+
+def written_out(ask: Ask) -> Edges:
+    """The edges of a rule on the values' device."""
+    return Edges(*(None if part is None else part.to(ask.like.device) for part in ask.neighborhood.edges(ask.source, ask.target)))
+
+
+def unweighted(ask: Ask) -> Edges:
+    """The edges, refused when they carry weights that the verb would have to drop."""
+    edges = written_out(ask)
+    if edges.weight is not None:
+        asked = f"{ask.neighborhood} on {ask.source} for a layer that weighs its neighbors itself"
+        raise GeodlError(asked, "weighted edges", "use adjacency(norm=None) on a graph without edge_weight")
+    return edges
+
+
+def _plan(ask: Ask) -> WrittenOut:
+    return WrittenOut(written_out(ask), ask.target.num_nodes, None)
+
+
+def _convolve(plan: WrittenOut, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    dense = x.to_dense()[None] if x.layout == torch.sparse_csr else x
+    return reference.convolve(dense, plan.edges, weight, bias, plan.num_receivers)
+
+
+def _plan_attend(ask: Ask) -> WrittenOut:
+    return WrittenOut(unweighted(ask), ask.target.num_nodes, SCORES[ask.options.score])
+
+
+def _attend(plan: WrittenOut, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
+    return reference.attend(query, key, value, plan.edges, plan.option, bias, dropout, plan.num_receivers)
+
+
+def _plan_message(ask: Ask) -> WrittenOut:
+    return WrittenOut(written_out(ask), ask.target.num_nodes, ask.options.reduction)
+
+
+def _message(plan: WrittenOut, receiver: Tensor, sender: Tensor, edge: Tensor | None, function) -> Tensor:
+    if edge is None and plan.edges.weight is not None:
+        edge = plan.edges.weight.to(receiver.dtype)[None, :, None].expand(receiver.shape[0], -1, -1)
+    return reference.message(receiver, sender, edge, plan.edges, function, plan.option, plan.num_receivers)
+
+
+def _plan_recur(ask: Ask) -> Recurrence:
+    edges, n = unweighted(ask), ask.source.num_nodes
+    unheard = torch.ones(n, dtype=torch.bool, device=edges.src.device)
+    unheard[edges.src] = False
+    sizes = torch.tensor([m.num_nodes for m in ask.source.members or (ask.source,)], device=edges.src.device)
+    return Recurrence(edges, n, torch.repeat_interleave(sizes), unheard.nonzero()[:, 0])
+
+
+def _recur(plan: Recurrence, x: Tensor, cell: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    initial = tuple(s[:, plan.member] for s in state)
+    states = reference.recur(x, plan.edges, cell, initial, plan.num_nodes)
+    return states[0], tuple(s[:, plan.last] for s in states)
+
+
+def _plan_pool(ask: Ask) -> WrittenOut:
+    return WrittenOut(unweighted(ask), ask.target.num_nodes, ask.options.reduction)
+
+
+def _pool(plan: WrittenOut, x: Tensor) -> Tensor:
+    return reference.pool(x, plan.edges, plan.option, plan.num_receivers)
+
+
+def dot(query: Tensor, key: Tensor) -> Tensor:
+    """`q . k / sqrt(D)` (Vaswani et al., "Attention Is All You Need", 2017)."""
+    return (query * key).sum(-1) * query.shape[-1] ** -0.5
+
+
+SCORES = {"dot": dot}
+
+convolve = Lowering("edges", never, _plan, _convolve)
+attend = Lowering("edges", never, _plan_attend, _attend)
+message = Lowering("edges", never, _plan_message, _message)
+recur = Lowering("edges", never, _plan_recur, _recur)
+pool = Lowering("edges", never, _plan_pool, _pool)
