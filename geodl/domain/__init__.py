@@ -1,13 +1,11 @@
 """Domains: where signals live. DOMAINS lists every kind; a new one is a file and an entry here."""
 
 from geodl.domain.action import shift, turn
-from geodl.domain.base import Domain, Links, TensorDomain, coordinates, ravel
+from geodl.domain.base import Complete, Domain, Links, TensorDomain, coordinates, ravel
 from geodl.domain.batch import Batch
 from geodl.domain.chain import Chain
-from geodl.domain.complete import Complete
 from geodl.domain.graph import Graph
-from geodl.domain.grid import Grid
-from geodl.domain.group_grid import GroupGrid
+from geodl.domain.grid import Grid, GroupGrid
 from geodl.domain.gset import GSet
 
 DOMAINS: tuple[type[Domain], ...] = (Grid, Chain, Complete, Graph, GroupGrid, GSet, Batch)

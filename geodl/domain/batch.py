@@ -7,8 +7,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from geodl.domain.base import Domain, Links, TensorDomain
+from geodl.domain.base import Complete, Domain, Links, TensorDomain
+from geodl.domain.chain import Chain
 from geodl.domain.graph import Graph
+from geodl.domain.grid import Grid
 from geodl.errors import GeodlError
 
 
@@ -117,10 +119,6 @@ class Batch(TensorDomain):
 
     @classmethod
     def small(cls) -> tuple[Domain, ...]:
-        from geodl.domain.chain import Chain
-        from geodl.domain.complete import Complete
-        from geodl.domain.grid import Grid
-
         graphs = Graph.small()
         return cls([graphs[1], graphs[2]]), cls([Chain(4), Chain(4), Chain(4)]), cls([Grid(3, 3), Chain(2), Complete(3)])
 

@@ -16,7 +16,7 @@ FLOORS = {
     "reference": 4,
     "lowering": 5,
     "layer": 6,
-    "symmetry": 7,
+    "symmetry": 6.5,  # measured here, asserted in testing, both above the core
     "testing": 7,
     "interop": 7,
     "models": 7,
