@@ -132,7 +132,8 @@ def recur(x: Tensor, edges: Edges, cell: Cell, initial: State, num_nodes: int) -
     for i in topological_order(heard_by):
         before = [states[j] for j in heard_by[i]] or [tuple(s[:, i] for s in initial)]
         taken = [cell.edge(x[:, i], state) for state in before]
-        states[i] = cell.node(x[:, i], tuple(sum(parts[1:], parts[0]) for parts in zip(*taken, strict=True)))
+        heard = tuple(torch.stack(parts).sum(0) for parts in zip(*taken, strict=True))
+        states[i] = cell.node(x[:, i], heard)
     return tuple(torch.stack([states[i][k] for i in range(num_nodes)], dim=1) for k in range(len(initial)))
 
 

@@ -88,8 +88,10 @@ def assert_parity(layer: MessagePassing, *signals: Signal, bound: float | None =
 
 def accepting(layer: MessagePassing, *signals: Signal) -> list[str]:
     """The lowerings, other than `edges`, that accept a call."""
-    parts = layer_base.fold(signals[-1].domain, signals[0].domain if len(signals) > 1 else None)
-    ask = ask_for(layer.neighborhood, parts.source, parts.target, signals[-1].x, layer.options)
+    receiver, *others = signals
+    source = others[0] if others else receiver
+    parts = layer_base.fold(source.domain, receiver.domain if others else None)
+    ask = ask_for(layer.neighborhood, parts.source, parts.target, source.x, layer.options)
     return [low.name for low in LOWERINGS[layer.verb] if low.name != "edges" and not low.refuses(ask)]
 
 

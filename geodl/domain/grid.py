@@ -40,7 +40,7 @@ class Grid(Domain):
         object.__setattr__(self, "periodic", wraps)
 
     def __repr__(self) -> str:
-        wraps = {(True,): ", periodic=True", (False,): ""}.get(tuple(sorted(set(self.periodic))), f", periodic={self.periodic}")
+        wraps = ", periodic=True" if all(self.periodic) else (f", periodic={self.periodic}" if any(self.periodic) else "")
         return f"Grid({', '.join(map(str, self.lattice))}{wraps})"
 
     @property

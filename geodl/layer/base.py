@@ -33,7 +33,7 @@ class Folded(NamedTuple):
 
     source: Domain
     target: Domain | None
-    count: int
+    times: int
 
 
 def fold(source: Domain, target: Domain | None) -> Folded:
@@ -101,16 +101,16 @@ class MessagePassing(Layer):
     def _hear(self, receiver: Any, sender: Any) -> Signal:
         source = checked(self, receiver if sender is None else sender)
         parts = fold(source.domain, None if sender is None else receiver.domain)
-        at, x = unfolded(receiver.x, parts.count), unfolded(source.x, parts.count)
+        at, x = unfolded(receiver.x, parts.times), unfolded(source.x, parts.times)
         found = planned(self.verb, self._lowering, self.neighborhood, parts.source, parts.target, x, self.options)
         y = self._run(found, at, x)
         if sender is not None:
             domain = receiver.domain
-        elif parts.count > 1:
+        elif parts.times > 1:
             domain = self._target_of(source.domain)
         else:
             domain = source.domain if found.target is None else found.target
-        return Signal(y if parts.count == 1 else y.reshape(-1, domain.num_nodes, y.shape[2]), domain)
+        return Signal(y if parts.times == 1 else y.reshape(-1, domain.num_nodes, y.shape[2]), domain)
 
     def explain(self, sender: Domain | Signal, target: Domain | None = None) -> "Choice":
         """What would run for senders on a domain (or for a signal), and why each lowering before it refused.

@@ -34,7 +34,7 @@ def explain(model: nn.Module, signal: Any) -> Explanation:
     paths = {module: path for path, module in model.named_modules()}
     heard: list[Choice] = []
 
-    def listen(layer: nn.Module, args: tuple[Any, ...]) -> None:
+    def listen(layer: nn.Module, args: Any) -> None:
         if isinstance(layer, MessagePassing) and isinstance(args[0], Signal):
             source = args[1] if len(args) > 1 and args[1] is not None else args[0]
             target = args[0].domain if source is not args[0] else None

@@ -101,7 +101,8 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        grad = grad_outputs[0]
         planes, weight, mean, inverse = ctx.saved_tensors
         run, channels = ctx.run, len(weight)
         g = grad.reshape(planes.shape)

@@ -84,10 +84,10 @@ class Recurrent(MessagePassing):
             found = f"tensors of shapes {[list(s.shape) for s in state]}"
             raise GeodlError(f"{self.label} with a state", found, f"give {count} tensors {list(shape)}")
         parts = fold(domain, None)
-        x, folded = unfolded(signal.x, parts.count), tuple(unfolded(s, parts.count) for s in state)
+        x, folded = unfolded(signal.x, parts.times), tuple(unfolded(s, parts.times) for s in state)
         found = planned(self.verb, self._lowering, self.neighborhood, parts.source, None, x, self.options)
         y, after = found.lowering.run(found.plan, x, self._cell(), folded)
-        return Signal(y.reshape(b, domain.num_nodes, self.hidden), domain), tuple(_gathered(s, parts.count) for s in after)
+        return Signal(y.reshape(b, domain.num_nodes, self.hidden), domain), tuple(_gathered(s, parts.times) for s in after)
 
     def forward(self, receiver: Any, sender: Any = None) -> Any:
         """The outputs of :meth:`unroll` from zero states."""

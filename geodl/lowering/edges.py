@@ -35,7 +35,9 @@ def never(ask: Ask) -> str:
 
 def written_out(ask: Ask) -> Edges:
     """The edges of a rule on the values' device."""
-    return Edges(*(None if part is None else part.to(ask.like.device) for part in ask.neighborhood.edges(ask.source, ask.target)))
+    edges, device = ask.neighborhood.edges(ask.source, ask.target), ask.like.device
+    weight = None if edges.weight is None else edges.weight.to(device)
+    return Edges(edges.dst.to(device), edges.src.to(device), edges.type.to(device), weight)
 
 
 def unweighted(ask: Ask) -> Edges:

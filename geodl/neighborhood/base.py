@@ -154,7 +154,8 @@ class Neighborhood(ABC):
         weight = None
         if any(p.weight is not None for p in parts):
             weight = torch.cat([torch.ones(len(p.dst), dtype=torch.float64) if p.weight is None else p.weight for p in parts])
-        return Edges(*(torch.cat([p[k] for p in parts]) for k in range(3)), weight)
+        dst, src, kind = (torch.cat(column) for column in zip(*(part[:3] for part in parts), strict=True))
+        return Edges(dst, src, kind, weight)
 
 
 @dataclass(frozen=True)
