@@ -18,7 +18,7 @@ class GeodlError(ValueError):
     """
 
     def __init__(self, asked: str, found: str = "", do: str = ""):
-        super().__init__(asked, found, do)
+        self.args = (asked, found, do)  # not by super().__init__, which torch.compile cannot trace to its message
 
     def __str__(self) -> str:
         asked, found, do = self.args

@@ -4,6 +4,7 @@ The filter bank is gathered from the edge types, `bank = weight[table]`, so plai
 one to three dimensions, strided, even, transposed and periodic, are the same few lines.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -133,7 +134,7 @@ def _plan_pool(ask: Ask) -> PoolPlan:
     stencil = ask.neighborhood.stencil(ask.source, ask.target)
     assert stencil is not None
     s = _two_axes(stencil)
-    planes = ask.source.fiber.order if ask.source.fiber else 1
+    planes = ask.source.num_nodes // math.prod(s.sliding)
     padding = tuple(low for low, _ in s.padding)
     return PoolPlan(
         s.sliding, ask.target.num_nodes, planes, tuple(s.table.shape[2:]), s.stride, padding, s.dilation, ask.options.reduction

@@ -11,11 +11,12 @@ KERNELS = {"lstm": torch.lstm, "gru": torch.gru, "rnn_tanh": torch.rnn_tanh, "rn
 
 
 class RnnPlan(NamedTuple):
-    """The kernel, whether it takes two states, and the direction."""
+    """The kernel, whether it takes two states, the direction, and whether it runs in the weights' own precision."""
 
     kernel: Any
     two_states: bool
     backwards: bool
+    full: bool
 
 
 def _refuses(ask: Ask) -> str:
@@ -27,10 +28,14 @@ def _refuses(ask: Ask) -> str:
 
 
 def _plan(ask: Ask) -> RnnPlan:
-    return RnnPlan(KERNELS[ask.options.cell], ask.options.cell == "lstm", ask.neighborhood.steps == -1)
+    full = ask.like.device.type == "cpu"  # most CPUs have no recurrent kernel in bf16
+    return RnnPlan(KERNELS[ask.options.cell], ask.options.cell == "lstm", ask.neighborhood.steps == -1, full)
 
 
 def _run(plan: RnnPlan, x: Tensor, cell: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    if plan.full and torch.is_autocast_enabled("cpu"):
+        with torch.autocast("cpu", enabled=False):
+            return _run(plan, x.to(cell[0].dtype), cell, tuple(s.to(cell[0].dtype) for s in state))
     before = [s.transpose(0, 1).contiguous() for s in state]  # [1, B, hidden], as the kernels take it
     along = x.flip(1) if plan.backwards else x
     y, *after = plan.kernel(along, before if plan.two_states else before[0], list(cell), True, 1, 0.0, False, False, True)

@@ -52,7 +52,7 @@ def _run(plan: SpmmPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     if plan.transform_first:
         side_by_side = weight[0] if types == 1 else weight.movedim(0, 1).reshape(channels_in, types * channels_out)
         sent = sparse_features(x, side_by_side)[None] if x.layout == torch.sparse_csr else x @ side_by_side
-        sent = sent.reshape(sent.shape[0], -1, channels_out)
+        sent = sent.reshape(sent.shape[0], sent.shape[1] * types, channels_out)
         y = torch.ops.geodl.spmm(*plan.operator, *plan.transpose, sent)
     else:
         heard = torch.ops.geodl.spmm(*plan.operator, *plan.transpose, x)
