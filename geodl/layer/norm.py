@@ -1,6 +1,5 @@
 """Batch normalisation and dropout of signals."""
 
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -101,7 +100,7 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - decorated
         grad = grad_outputs[0]
         planes, weight, mean, inverse = ctx.saved_tensors
         run, channels = ctx.run, len(weight)
@@ -121,10 +120,12 @@ class _Normalise(torch.autograd.Function):
         return dx.view_as(grad), along, total, None
 
 
-@lru_cache(maxsize=1024)
 def _run_of(nodes: int, channels: int) -> int:
     """The longest run that divides the nodes and stays under WIDEST columns."""
-    return max((k for k in range(1, max(1, WIDEST // max(1, channels)) + 1) if nodes % k == 0), default=1)
+    for run in range(WIDEST // max(1, channels), 1, -1):
+        if nodes % run == 0:
+            return run
+    return 1
 
 
 class Dropout(Layer):
