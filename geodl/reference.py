@@ -38,7 +38,7 @@ def convolve(x: Tensor, edges: Edges, weight: Tensor, bias: Tensor | None, num_r
         message = x[:, edges.src[of_type]] @ w
         if edges.weight is not None:
             message = message * edges.weight[of_type].to(x.dtype)[:, None]
-        y = y.index_add(1, edges.dst[of_type], message)
+        y = y.index_add(1, edges.dst[of_type], message.to(x.dtype))  # autocast multiplies in bf16
     return y if bias is None else y + bias
 
 

@@ -62,6 +62,12 @@ class Batch(TensorDomain):
         """Each member is ordered."""
         return all(m.ordered for m in self.members)
 
+    @property
+    def edge_type(self) -> Tensor | None:
+        """The members' relation numbers, in the order of :meth:`links`; None unless every member has them."""
+        kinds = [getattr(m, "edge_type", None) for m in self.members]
+        return torch.cat([k for k in kinds if k is not None]) if all(k is not None for k in kinds) else None
+
     def member_of(self) -> Tensor:
         """The member each node belongs to: `[N]`."""
         return torch.repeat_interleave(self.starts.diff())
@@ -98,7 +104,7 @@ class Batch(TensorDomain):
     def relabel(self, permutation: Tensor) -> Domain:
         """The union as one Graph with node i called `permutation[i]`."""
         dst, src, weight = self.links()
-        return Graph(torch.stack((src, dst)), self.num_nodes, edge_weight=weight).relabel(permutation)
+        return Graph(torch.stack((src, dst)), self.num_nodes, edge_weight=weight, edge_type=self.edge_type).relabel(permutation)
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors of the members, then the starts."""

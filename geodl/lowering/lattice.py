@@ -127,6 +127,9 @@ def _refuses_pool(ask: Ask) -> str:
         return "the pooling kernels pad at most half the window, alike on both sides"
     if any(w and any(p) for w, p in zip(s.wraps, s.padding, strict=True)):
         return "the pooling kernels do not wrap"
+    sizes = zip(s.padding, s.table.shape[2:], s.sliding, s.dilation, strict=True)
+    if any(low and k == 2 and n < d for (low, _), k, n, d in sizes):
+        return "a window that steps over the whole axis hears no one"
     return "the averaging kernels do not dilate" if ask.options.reduction in ("sum", "mean") and set(s.dilation) != {1} else ""
 
 

@@ -23,6 +23,8 @@ def _refuses(ask: Ask) -> str:
         return "members of different kinds or sizes"
     if rule.num_edge_types not in (1, 2):
         return "pairs of more types than self and others"
+    if rule.num_edge_types == 2 and ask.target != ask.source:
+        return "self and others on two domains"
     return "a complete graph's values are dense" if ask.like.layout != torch.strided else ""
 
 

@@ -101,7 +101,8 @@ class Fiber(Neighborhood):
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         to, group = self.target(domain), domain.fiber
-        assert group is not None and domain.lattice is not None
+        if group is None or domain.lattice is None:  # a union
+            return []
         axes = range(len(domain.lattice))
         claims = [Symmetry(f"shift of axis {a}", shift(domain, a, 1), shift(to, a, 1), leaves=True) for a in axes]
         return claims + [Symmetry(f"{group} element {k}", turn(domain, group, k), turn(to, group, k)) for k in group.generators]
