@@ -61,6 +61,7 @@ def planned(verb: str, wanted: str, rule: Neighborhood, source: Domain, target: 
 
 def ask_for(rule: Neighborhood, source: Domain, target: Domain | None, x: Tensor, options) -> Ask:
     """The question put to the lowerings, once the rule is known to fit the domains."""
+    rule = rule.on(source, target)
     typed = isinstance(options, ConvolveOptions) or getattr(options, "bias_types", None) is not None
     for part in source.members or (source,):
         if reason := rule.refuses(part, typed):

@@ -78,6 +78,10 @@ class Neighborhood(ABC):
     glorot: ClassVar[bool] = False
     merged: ClassVar[bool] = False
 
+    def on(self, domain: Domain, target: Domain | None = None) -> "Neighborhood":
+        """The rule that lowerings see for these senders and receivers: itself, unless it leaves the choice to the domain."""
+        return self
+
     def refuses(self, domain: Domain, typed: bool = True) -> str:
         """Why this rule cannot be used on a domain that is no union ("" when it can); `typed`: edge types carry weights."""
         return ""

@@ -1,0 +1,49 @@
+"""The rule that leaves it to the domain: everyone, or the links alone."""
+
+from dataclasses import dataclass
+
+from geodl.domain import Domain
+from geodl.neighborhood.base import Edges, Neighborhood, Symmetry
+from geodl.neighborhood.graph import adjacency
+from geodl.neighborhood.pairs import all_pairs
+
+
+@dataclass(frozen=True, repr=False)
+class AllOrLinks(Neighborhood):
+    """Everyone on a lattice or a complete domain, the links where a domain has nothing else; made by :func:`all_or_links`."""
+
+    def __repr__(self) -> str:
+        return "all_or_links()"
+
+    def on(self, domain: Domain, target: Domain | None = None) -> Neighborhood:
+        if target is not None and target is not domain and target != domain:
+            return all_pairs()
+        rules = {_of(member) for member in domain.members or (domain,)}
+        return rules.pop() if len(rules) == 1 else self
+
+    def _target(self, domain: Domain) -> Domain:
+        return domain
+
+    def _edges(self, domain: Domain, target: Domain) -> Edges:
+        return self.on(domain, target)._edges(domain, target)
+
+    def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
+        rule = self.on(domain)
+        return [] if rule == self else rule.symmetries(domain, typed)
+
+
+def all_or_links() -> AllOrLinks:
+    """The rule of a Transformer on any domain: `all_pairs()`, but on a graph `adjacency(norm=None, self_loops=False)`.
+
+    A mask is a missing edge. Between two domains (cross-attention) everyone hears everyone.
+
+    >>> from geodl.domain import Chain, Graph
+    >>> all_or_links().edges(Chain(2)).src.tolist(), all_or_links().edges(Graph([[0], [1]])).src.tolist()
+    ([0, 1, 0, 1], [0])
+    """
+    return AllOrLinks()
+
+
+def _of(domain: Domain) -> Neighborhood:
+    everyone = domain.complete or domain.lattice is not None
+    return all_pairs() if everyone else adjacency(norm=None, self_loops=False)
