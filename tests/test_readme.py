@@ -4,11 +4,15 @@ import contextlib
 import io
 import re
 import shlex
+import sys
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from geodl import cli
+from geodl.train import RECIPES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -103,12 +107,19 @@ def test_a_block_that_fails_names_its_line():
     assert (Path(error.traceback[-1].path).name, error.traceback[-1].lineno) == ("README.md", 4)
 
 
-def test_commands_exist(page, extras):
-    from geodl.cli import COMMANDS
+def answers(subcommand: str, monkeypatch) -> bool:
+    """Whether geodl explains a subcommand when asked for help."""
+    monkeypatch.setattr(sys, "argv", ["geodl", subcommand, "--help"])
+    with pytest.raises(SystemExit) as ending:
+        cli.main()
+    return not ending.value.code
 
-    from geodl.train import RECIPES
 
-    known = {name: set(RECIPES) if name in ("train", "explain") else set() for name in COMMANDS}
+def test_commands_exist(page, extras, monkeypatch):
+    used = {words[1] for block in blocks(page) for words in commands(block.text) if words[0] == "geodl" and len(words) > 1}
+    known = {name: set(RECIPES) if name in ("train", "explain") else set() for name in used if answers(name, monkeypatch)}
+    assert "tour" in known
+    assert not answers("no-such-subcommand", monkeypatch)
     assert unknown(page, known, extras) == []
 
 
