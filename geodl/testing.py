@@ -40,8 +40,8 @@ def outcome(layer: nn.Module, *signals: Signal, upstream: Tensor | None = None) 
         signals: dense signals; leaves are made of their values.
         upstream: the gradient of the output `[B, M, C]`; by default drawn from a fixed seed.
     """
-    inputs = [Signal(s.x.detach().clone().requires_grad_(), s.domain) for s in signals]
-    y = layer(*inputs).x
+    inputs = [Signal(s.x.detach().requires_grad_(), s.domain) for s in signals]
+    y = _called(layer, *inputs)
     if upstream is None:
         upstream = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(y)
     names = [f"input {k}" for k in range(len(inputs))] + [n for n, p in layer.named_parameters() if p.requires_grad]
@@ -49,6 +49,11 @@ def outcome(layer: nn.Module, *signals: Signal, upstream: Tensor | None = None) 
     grads = torch.autograd.grad(y, leaves, upstream, allow_unused=True) if y.requires_grad else [None] * len(leaves)
     known = (torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, grads, strict=True))
     return y.detach(), dict(zip(names, known, strict=True))
+
+
+def _called(layer: nn.Module, receiver: Signal, *others: Signal) -> Tensor:
+    """The values a layer answers with; one that was built with `on=` takes tensors."""
+    return layer(receiver, *others).x if getattr(layer, "on", None) is None else layer(receiver.x, *others)
 
 
 def assert_parity(layer: MessagePassing, *signals: Signal, bound: float | None = None) -> dict[str, float]:
@@ -139,7 +144,7 @@ def assert_relabels(module: nn.Module, signal: Signal, *, permutations: int = 3,
 def assert_lowered_to(name: str, layer: MessagePassing, *signals: Signal) -> None:
     """The lowering that ran (not only the one that `explain` names) is the given one."""
     with recorded() as ran:
-        layer(*signals)
+        _called(layer, *signals)
     if ran != [name]:
         raise AssertionError(f"{layer.label} on {signals[-1].domain} ran on {', '.join(ran)}, not on {name}")
 

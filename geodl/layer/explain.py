@@ -35,9 +35,10 @@ def explain(model: nn.Module, signal: Any) -> Explanation:
     heard: list[Choice] = []
 
     def listen(layer: nn.Module, args: Any) -> None:
-        if isinstance(layer, MessagePassing) and isinstance(args[0], Signal):
-            source = args[1] if len(args) > 1 and args[1] is not None else args[0]
-            target = args[0].domain if source is not args[0] else None
+        if isinstance(layer, MessagePassing):
+            receiver = args[0] if layer.on is None else layer._placed(args[0])
+            source = args[1] if len(args) > 1 and args[1] is not None else receiver
+            target = receiver.domain if source is not receiver else None
             heard.append(layer.explain(source, target)._replace(path=paths.get(layer, "")))
 
     _quietly(model, signal, listen)
