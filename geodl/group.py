@@ -105,7 +105,7 @@ def S(n: int) -> Group:
     >>> S(5).order, tuple(S(5).elements.shape)
     (120, (120, 5))
     """
-    if not isinstance(n, int) or not 1 <= n <= 8:
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 8:
         raise GeodlError(f"S({n})", "a size outside 1 to 8", "for more points give the generators to GSet")
     return Group(f"S{n}", math.factorial(n), 0)
 
@@ -142,7 +142,7 @@ def orbits(generators: Tensor) -> Tensor:
 
 
 def _square_group(letter: str, n: int, order: int) -> Group:
-    if n not in (1, 2, 4):
+    if isinstance(n, bool) or not isinstance(n, int) or n not in (1, 2, 4):
         raise GeodlError(f"{letter}({n})", f"{n}-fold rotations do not map the square lattice to itself", "use n = 1, 2 or 4")
     return Group(f"{letter}{n}", order, 2)
 

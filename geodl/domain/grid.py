@@ -33,7 +33,7 @@ class Grid(Domain):
         if not 1 <= len(lengths) <= 3:
             raise GeodlError(asked, f"{len(lengths)} axes", "give one to three lengths, as in Grid(28, 28)")
         positive(asked, *lengths)
-        wraps = (periodic,) * len(lengths) if isinstance(periodic, bool) else tuple(periodic)
+        wraps = tuple(periodic) if isinstance(periodic, (tuple, list)) else (periodic,) * len(lengths)
         if len(wraps) != len(lengths) or not all(isinstance(w, bool) for w in wraps):
             raise GeodlError(asked, f"periodic={periodic!r}", "give one bool, or one for each axis")
         object.__setattr__(self, "lattice", tuple(lengths))
@@ -107,10 +107,11 @@ class GroupGrid(Domain):
     group: Group
 
     def __post_init__(self):
-        if self.group.axes != len(self.grid.lattice):
+        axes = len(self.grid.lattice or ())
+        if self.group.axes != axes or axes == 0:
             raise GeodlError(
                 f"{self.group} over {self.grid}",
-                f"a group on {self.group.axes} axes and a lattice of {len(self.grid.lattice)}",
+                f"a group on {self.group.axes} axes and a lattice of {axes}",
                 "use C(n) or D(n) on two axes, O() or Oh() on three",
             )
 

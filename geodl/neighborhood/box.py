@@ -37,7 +37,7 @@ def type_table(size: tuple[int, ...], group: Group | None, makes_fiber: bool, he
 
 def per_axis(asked: str, value: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
     """One positive integer for each axis."""
-    values = (value,) * axes if isinstance(value, int) else tuple(value)
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
     if len(values) != axes or any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in values):
         raise GeodlError(asked, f"{value!r} for {axes} axes", "give a positive integer, or one for each axis")
     return values
@@ -67,9 +67,9 @@ def pairs(
         return tuple(((k - 1) * d, 0) for k, d in zip(size, dilation, strict=True))
     if isinstance(padding, str):
         raise GeodlError(asked, f"padding={padding!r}", 'use "same", "valid", "causal", a number or pairs')
-    each = (padding,) * len(size) if isinstance(padding, int) else tuple(padding)
-    both = tuple((p, p) if isinstance(p, int) else tuple(p) for p in each)
-    if len(both) != len(size) or any(len(p) != 2 or min(p) < 0 for p in both):
+    each = tuple(padding) if isinstance(padding, (tuple, list)) else (padding,) * len(size)
+    both = tuple(tuple(p) if isinstance(p, (tuple, list)) else (p, p) for p in each)
+    if len(both) != len(size) or any(len(p) != 2 or any(type(n) is not int or n < 0 for n in p) for p in both):
         raise GeodlError(asked, f"padding={padding!r}", "give non-negative numbers, one or a pair for each axis")
     return tuple((p[0], p[1]) for p in both)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from geodl.domain import Domain
-from geodl.errors import GeodlError
+from geodl.errors import GeodlError, nearest
 from geodl.neighborhood.base import Edges, Neighborhood, Symmetry, permutations, untyped
 
 NORMS = (None, "sym", "row", "laplacian")
@@ -118,8 +118,8 @@ def adjacency(norm: str | None = "sym", self_loops: bool = True, types: int | No
     [0.5, 1.0, 0.5]
     """
     if norm not in NORMS:
-        raise GeodlError(f"adjacency(norm={norm!r})", do=f"choose from {', '.join(map(repr, NORMS))}")
-    if types is not None and (norm == "laplacian" or not isinstance(types, int) or types < 1):
+        raise GeodlError(f"adjacency(norm={norm!r})", do=nearest(norm, ["None", *filter(None, NORMS)]))
+    if types is not None and (norm == "laplacian" or type(types) is not int or types < 1):
         raise GeodlError(f"adjacency(norm={norm!r}, types={types!r})", do="give a positive number of types, and no laplacian")
     return Adjacency(norm, self_loops, types)
 

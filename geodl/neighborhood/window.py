@@ -99,11 +99,12 @@ class Window(Neighborhood):
             reach, stride = self.dilation[axis] * (self.size[axis] - 1), self.stride[axis]
             room = n + low + high - reach - 1
             if domain.periodic[axis]:
-                return n % stride == 0 and room // stride + 1 == n // stride and (reach - 2 * low) % stride == 0
-            return low == high and room % stride == 0
+                return n % stride == 0 and room // stride + 1 == n // stride and (reach - 2 * low) % n == 0
+            return room >= 0 and low == high and room % stride == 0
 
+        moved = (group.elements != torch.eye(group.axes, dtype=torch.long)).any(0).any(1).tolist()
         for axis, n in enumerate(domain.lattice):
-            if not exact(axis, n):
+            if moved[axis] and not exact(axis, n):
                 sizes = [m for m in range(max(1, n - 3 * self.stride[axis]), n + 3 * self.stride[axis]) if exact(axis, m)]
                 near = sorted(sorted(sizes, key=lambda m, n=n: abs(m - n))[:2])
                 advice = f"lengths {' and '.join(map(str, near))} would be exact" if near else "no nearby length is exact"
