@@ -115,7 +115,7 @@ def test_import_geodl_loads_torch_and_little_else():
     assert [name for name in new if imports.room(name) in imports.LAZY and name.startswith("geodl.")] == []
 
 
-@pytest.mark.parametrize("room", sorted(imports.LAZY))
+@pytest.mark.parametrize("room", sorted(room for room in imports.LAZY if f"geodl.{room}" in TREE))
 def test_lazy_rooms_open_on_first_use(room):
     assert getattr(geodl, room).__name__ == f"geodl.{room}"
 

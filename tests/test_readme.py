@@ -11,9 +11,6 @@ from typing import NamedTuple
 
 import pytest
 
-from geodl import cli
-from geodl.train import RECIPES
-
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 OTHERS = {"pip", "pytest", "git", "cd", "ruff", "pyright", ".ci/run"}
@@ -48,11 +45,19 @@ def untrue(page: str) -> list[str]:
     return wrong
 
 
-def commands(text: str) -> list[list[str]]:
+def words_of(text: str) -> list[list[str]]:
     """The words of each command: a backslash continues, && and ; separate, # begins a remark, NAME=value sets the scene."""
     parts = re.split(r"&&|;|\n", text.replace("\\\n", " "))
     found = [[word for word in shlex.split(part, comments=True) if not re.match(r"[A-Z_]+=", word)] for part in parts]
     return [words for words in found if words]
+
+
+def commands(page: str) -> list[list[str]]:
+    """The shell commands of a page: those in bash blocks, and those in the text between backticks."""
+    fenced = [block.text for block in blocks(page) if block.language in ("bash", "sh")]
+    prose = re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
+    inline = re.findall(r"`((?:geodl|python|pip|pytest) [^`\n]+)`", prose)
+    return [words for text in fenced + inline for words in words_of(text)]
 
 
 def unknown(page: str, known: dict[str, set[str]], extras: set[str]) -> list[str]:
@@ -63,18 +68,23 @@ def unknown(page: str, known: dict[str, set[str]], extras: set[str]) -> list[str
         extras: the optional dependencies that may be installed.
     """
     wrong = []
-    for block in blocks(page):
-        for words in commands(block.text) if block.language in ("bash", "sh") else []:
-            subject, argument = ([word for word in words[1:] if not word.startswith("-")] + ["", ""])[:2]
-            fine = words[0] in OTHERS
-            if words[0] == "python":
-                fine = subject.startswith("examples/") and (ROOT / subject).is_file()
-            elif words[0] == "geodl":
-                fine = subject in known and (not known[subject] or argument in known[subject])
-            elif words[0] == "pip":
-                fine = set(re.findall(r"\.\[(\w+)\]", " ".join(words))) <= extras
-            wrong += [] if fine else [f"README.md:{block.line} names no command: {shlex.join(words)}"]
+    for words in commands(page):
+        subject, argument = ([word for word in words[1:] if not word.startswith("-")] + ["", ""])[:2]
+        fine = words[0] in OTHERS
+        if words[0] == "python":
+            fine = subject.startswith("examples/") and (ROOT / subject).is_file()
+        elif words[0] == "geodl":
+            fine = subject in known and (not known[subject] or argument in known[subject])
+        elif words[0] == "pip":
+            fine = set(re.findall(r"\.\[(\w+)\]", " ".join(words))) <= extras
+        wrong += [] if fine else [shlex.join(words)]
     return wrong
+
+
+def broken(page: str) -> list[str]:
+    """Links into the project that lead nowhere."""
+    links = re.findall(r"\]\(([^)#\s]+)", page)
+    return [link for link in links if "://" not in link and not (ROOT / link).exists()]
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +119,8 @@ def test_a_block_that_fails_names_its_line():
 
 def answers(subcommand: str, monkeypatch) -> bool:
     """Whether geodl explains a subcommand when asked for help."""
+    from geodl import cli
+
     monkeypatch.setattr(sys, "argv", ["geodl", subcommand, "--help"])
     with pytest.raises(SystemExit) as ending:
         cli.main()
@@ -116,11 +128,22 @@ def answers(subcommand: str, monkeypatch) -> bool:
 
 
 def test_commands_exist(page, extras, monkeypatch):
-    used = {words[1] for block in blocks(page) for words in commands(block.text) if words[0] == "geodl" and len(words) > 1}
+    from geodl.train import RECIPES
+
+    used = {words[1] for words in commands(page) if words[0] == "geodl" and len(words) > 1}
     known = {name: set(RECIPES) if name in ("train", "explain") else set() for name in used if answers(name, monkeypatch)}
     assert "tour" in known
     assert not answers("no-such-subcommand", monkeypatch)
     assert unknown(page, known, extras) == []
+
+
+def test_links_lead_somewhere(page):
+    assert broken(page) == []
+
+
+def test_a_link_that_leads_nowhere_is_found():
+    text = "[a](pyproject.toml) [b](no/such/file.py) [c](https://example.org/x) [d](tests#part)"
+    assert broken(text) == ["no/such/file.py"]
 
 
 def test_both_set_up_commands_are_on_the_page(page):
@@ -143,6 +166,7 @@ def test_both_set_up_commands_are_on_the_page(page):
 def test_a_command_that_does_not_exist_is_found(command):
     known = {"tour": set(), "train": {"cora-gcn"}}
     assert len(unknown(f"```bash\n{command}\n```\n", known, {"all"})) == 1
+    assert len(unknown("Run `geodl trian cora-gcn` or `geodl tour`.", known, {"all"})) == 1
 
 
 def test_commands_that_exist_are_none():
