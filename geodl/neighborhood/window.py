@@ -33,7 +33,8 @@ class Window(Neighborhood):
         parts = ["x".join(map(str, self.size))]
         parts += [f"stride={short(self.stride)}"] if set(self.stride) != {1} else []
         parts += [f"dilation={short(self.dilation)}"] if set(self.dilation) != {1} else []
-        parts += [] if self.padding == same(self.size, self.dilation) else [f"padding={short(self.padding)}"]
+        usual = same(self.size, self.dilation) if all(k % 2 for k in self.size) else ((0, 0),) * len(self.size)
+        parts += [] if self.padding == usual else [f"padding={short(self.padding)}"]
         parts += [f"group={self.group}"] if self.group else []
         return f"{name}({', '.join(parts)})"
 
@@ -115,7 +116,8 @@ class Window(Neighborhood):
                 )
 
     def restores(self, domain: Domain) -> Domain:
-        if self.stride == (1,) * len(self.size) and self.padding == same(self.size, self.dilation) and self.group is None:
+        reach = tuple(d * (k - 1) for k, d in zip(self.size, self.dilation, strict=True))
+        if self.stride == (1,) * len(self.size) and tuple(map(sum, self.padding)) == reach and self.group is None:
             return domain
         if domain.lattice is None or len(domain.lattice) != len(self.size):
             raise GeodlError(f"{self}, reversed, on {domain}", "no lattice of as many axes", "choose a window that fits")
