@@ -130,7 +130,11 @@ def _refuses_pool(ask: Ask) -> str:
     sizes = zip(s.padding, s.table.shape[2:], s.sliding, s.dilation, strict=True)
     if any(low and k == 2 and n < d for (low, _), k, n, d in sizes):
         return "a window that steps over the whole axis hears no one"
-    return "the averaging kernels do not dilate" if ask.options.reduction in ("sum", "mean") and set(s.dilation) != {1} else ""
+    if ask.options.reduction in ("max", "min"):
+        return ""
+    if len(s.sliding) == 3 and any(k > n for k, n in zip(s.table.shape[2:], s.sliding, strict=True)):
+        return "torch's averaging on three axes takes no window larger than an axis"
+    return "the averaging kernels do not dilate" if set(s.dilation) != {1} else ""
 
 
 def _plan_pool(ask: Ask) -> PoolPlan:

@@ -1,0 +1,138 @@
+"""What every domain, neighborhood and lowering owes, as functions: the registries are held to them, and anyone's own too."""
+
+import math
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import geodl as g
+from geodl.domain import Domain
+from geodl.lowering import LOWERINGS
+from geodl.neighborhood import Edges, Neighborhood
+from geodl.testing import assert_parity, recorded
+from tests.strategies import Case
+
+EXAMPLES = 50
+
+
+def hold_lowering(verb: str, name: str, cases: st.SearchStrategy[Case]) -> None:
+    """A lowering agrees with the reference in values and every gradient, on at least 50 calls that it accepts itself.
+
+    The path asserted is the path that ran: by force it is this one, freely it is the one that `explain` names.
+    """
+    reached: list[str] = []
+
+    @given(cases)
+    def each(case: Case) -> None:
+        layer, signals = case
+        assert layer.verb == verb
+        errors = assert_parity(layer, *signals)
+        assert (name in errors) == (name != "edges")
+        choice = layer.explain(signals[-1], signals[0].domain if len(signals) > 1 else None)
+        assert ran(layer, *signals) == [choice.lowering]
+        assert all(reason.strip() for _, reason in choice.refused)
+        layer.lowering = name
+        reached.extend(ran(layer, *signals))
+
+    each()
+    assert set(reached) == {name}
+    assert len(reached) >= EXAMPLES
+
+
+def ran(layer: g.Layer, *signals: g.Signal) -> list[str]:
+    """The lowerings on which one call really ran."""
+    with recorded() as names, torch.no_grad():
+        layer(*signals) if layer.on is None else layer(signals[0].x)
+    return names
+
+
+def hold_domain(domain: Domain) -> None:
+    """A domain keeps what its structure fields say, down to its edges."""
+    n = domain.num_nodes
+    dst, src, weight = domain.links()
+    assert dst.shape == src.shape and (weight is None or weight.shape == dst.shape)
+    assert all(0 <= int(end.min()) and int(end.max()) < n for end in (dst, src) if len(end))
+    assert domain.edge_domain().num_nodes == max(1, len(dst)) or not len(dst)
+    present = torch.zeros(n, n, dtype=torch.bool).index_put((dst, src), torch.tensor(True))
+    for move in domain.generators():
+        assert move.sort().values.tolist() == list(range(n))
+        if domain.lattice is None or domain.fiber is not None or not domain.ordered:
+            assert torch.equal(present[move][:, move], present), "links that a generator does not preserve"
+    if domain.lattice is not None:
+        order = domain.fiber.order if domain.fiber else 1
+        assert len(domain.periodic) == len(domain.lattice)
+        assert n == math.prod(domain.lattice) * order
+        assert domain.like(domain.lattice, domain.fiber, domain.periodic) == domain
+    if domain.complete:
+        assert torch.equal(present | torch.eye(n, dtype=torch.bool), torch.ones(n, n, dtype=torch.bool))
+    assert sum(part.num_nodes for part in domain.members or (domain,)) == n
+    assert domain.num_members == len(domain.members or (domain,))
+
+
+def accepts(rule: Neighborhood, domain: Domain) -> bool:
+    """Whether a rule takes a domain; what it refuses, it refuses in words."""
+    try:
+        reasons = [rule.refuses(part) for part in domain.members or (domain,)]
+        assert all(isinstance(reason, str) for reason in reasons)
+        if not any(reasons):
+            rule.edges(domain)
+        return not any(reasons)
+    except g.GeodlError as error:
+        assert error.args[1] or error.args[2]
+        return False
+
+
+def hold_rule(rule: Neighborhood, domain: Domain) -> None:
+    """The edges of a rule are what all its fields say, and every claim of symmetry holds on them."""
+    target, edges = rule.target(domain), rule.edges(domain)
+    dst, src, kind, weight = edges
+    assert dst.shape == src.shape == kind.shape == (len(dst),)
+    assert dst.dtype == src.dtype == kind.dtype == torch.long
+    assert same(edges, rule.edges(domain, target))
+    if len(dst):
+        assert 0 <= int(dst.min()) and int(dst.max()) < target.num_nodes
+        assert 0 <= int(src.min()) and int(src.max()) < domain.num_nodes
+        assert int(kind.min()) >= 0
+        assert domain.members is not None or int(kind.max()) < rule.num_types(domain)
+    assert weight is None or (weight.shape == dst.shape and bool(torch.isfinite(weight).all()))
+    assert rule.num_edge_types is None or rule.num_types(domain) == rule.num_edge_types
+    assert rule.fan_in() >= 1
+    assert domain.members is not None or rule.fan_in(domain) >= 1
+    _hold_structure(rule, domain, target, edges)
+    _hold_reverse(rule, domain, target, edges)
+    violations = g.certify(rule, domain).violations
+    assert violations == (), violations
+
+
+def same(a: Edges, b: Edges) -> bool:
+    """The same edges in the same order."""
+    weights = a.weight is b.weight or (a.weight is not None and b.weight is not None and torch.equal(a.weight, b.weight))
+    return weights and all(torch.equal(x, y) for x, y in zip(a[:3], b[:3], strict=True))
+
+
+def _hold_structure(rule: Neighborhood, domain: Domain, target: Domain, edges: Edges) -> None:
+    """The fields by which lowerings decide."""
+    m, n, pairs = target.num_nodes, domain.num_nodes, set(zip(edges.dst.tolist(), edges.src.tolist(), strict=True))
+    if rule.complete and domain.members is None:
+        assert pairs == {(i, j) for i in range(m) for j in range(n) if j <= i or not rule.causal}
+        assert len(edges.dst) == len(pairs) and edges.weight is None
+    if rule.steps is not None and domain.members is None:
+        assert pairs == {(i, i - rule.steps) for i in range(n) if 0 <= i - rule.steps < n}
+    size = rule.block(domain, target)
+    if size is not None:
+        assert edges.dst.tolist() == [i for i in range(m) for _ in range(size)]
+        assert edges.src.tolist() == list(range(n))
+
+
+def _hold_reverse(rule: Neighborhood, domain: Domain, target: Domain, edges: Edges) -> None:
+    """The same edges the other way, and back again."""
+    back = rule.reverse(onto=domain) if domain.members is None else rule.reverse()
+    assert back.reverse() == rule or rule.reverse().reverse() == rule
+    if domain.members is not None and back.target(target) is not domain:
+        return
+    if back.refuses(target):
+        return
+    turned = back.edges(target, domain)
+    assert back.target(target) == domain
+    assert same(Edges(turned.src, turned.dst, turned.type, turned.weight), edges)
