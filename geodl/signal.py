@@ -32,6 +32,11 @@ class Signal:
 
     def __post_init__(self):
         x = self.x
+        if not isinstance(x, Tensor) or not isinstance(self.domain, Domain):
+            found = f"a {type(x).__name__} on a {type(self.domain).__name__}"
+            raise GeodlError("a Signal", found, "give a tensor [B, N, C] and a domain, as Grid(28, 28)")
+        if x.layout not in (torch.strided, torch.sparse_csr):
+            raise GeodlError(f"a Signal on {self.domain}", f"x of layout {x.layout}", "use x.to_dense() or x.to_sparse_csr()")
         if x.dim() != (2 if x.layout == torch.sparse_csr else 3):
             raise GeodlError(
                 f"a Signal on {self.domain}", f"x of shape {list(x.shape)}", "give [B, N, C]; x[None] adds a batch axis"
@@ -72,8 +77,9 @@ class Signal:
     def to_image(self) -> Tensor:
         """`[B, C, *axes]` as a view; a fiber becomes channels, `[B, |G| C, *axes]`, channel c of element h at h * C + c."""
         lattice, fiber = self.domain.lattice, self.domain.fiber
-        if lattice is None:
-            raise GeodlError(f"an image of a signal on {self.domain}", "a domain without a lattice", "use a signal on a Grid")
+        if lattice is None or self.x.layout != torch.strided:
+            found = "a domain without a lattice" if lattice is None else "sparse values"
+            raise GeodlError(f"an image of a signal on {self.domain}", found, "use a dense signal on a Grid")
         planes = self.x.shape[2] * (fiber.order if fiber else 1)
         return self.x.reshape(self.x.shape[0], *lattice, planes).movedim(-1, 1)
 

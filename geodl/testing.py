@@ -1,5 +1,6 @@
 """Checks for anyone's own layers, domains and lowerings. Each raises AssertionError with what it saw."""
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -29,7 +30,7 @@ def error(a: Tensor, b: Tensor) -> float:
     if not b.numel():
         return 0.0
     apart = float((a - b).detach().abs().max())
-    return apart / max(1.0, float(b.detach().abs().max())) if apart == apart else float("inf")
+    return apart / max(1.0, float(b.detach().abs().max())) if math.isfinite(apart) else math.inf
 
 
 def outcome(layer: nn.Module, *signals: Signal, upstream: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
@@ -95,7 +96,7 @@ def accepting(layer: MessagePassing, *signals: Signal) -> list[str]:
     """The lowerings, other than `edges`, that accept a call."""
     receiver, *others = signals
     source = others[0] if others else receiver
-    parts = layer_base.fold(source.domain, receiver.domain if others else None)
+    parts = layer_base.fold(source.domain, receiver.domain if others else None, source.x.layout)
     ask = ask_for(layer.neighborhood, parts.source, parts.target, source.x, layer.options)
     return [low.name for low in LOWERINGS[layer.verb] if low.name != "edges" and not low.refuses(ask)]
 

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from geodl import reference
 from geodl.domain import Complete, Domain
+from geodl.domain.base import positive
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import MessagePassing, checked
+from geodl.layer.base import MessagePassing, checked, paired
 from geodl.layer.conv import num_types
 from geodl.lowering import AttendOptions, Planned, ask_for
 from geodl.lowering.edges import SCORES, unweighted
@@ -56,10 +57,13 @@ class Attention(MessagePassing):
         dropout: float = 0.0,
         on: Domain | None = None,
     ):
+        positive(f"Attention({channels!r}, heads={heads!r})", channels, heads)
         if head_dim is None and channels % heads:
             raise GeodlError(f"Attention({channels}, heads={heads})", "heads that do not divide the channels", "give head_dim")
         if score not in SCORES:
             raise GeodlError(f"Attention(score={score!r})", do=nearest(score, SCORES))
+        if head_dim is not None:
+            positive(f"Attention({channels}, head_dim={head_dim!r})", head_dim)
         if not 0 <= dropout < 1:
             raise GeodlError(f"Attention(dropout={dropout})", do="give a probability in [0, 1)")
         types = num_types(neighborhood, on) if relative else None
@@ -88,7 +92,7 @@ class Attention(MessagePassing):
         >>> Attention(8, past(), heads=2).weights(Signal(torch.zeros(1, 3, 8), Chain(3))).x.shape
         torch.Size([1, 6, 2])
         """
-        source = checked(self, receiver if sender is None else sender)
+        source = checked(self, receiver) if sender is None else paired(self, receiver, sender)
         target = None if sender is None else receiver.domain
         ask = ask_for(self.neighborhood, source.domain, target, source.x, self.options)
         edges, score = unweighted(ask), SCORES[self.options.score]
@@ -106,6 +110,8 @@ class Attention(MessagePassing):
         if receiver is sender:
             together = F.linear(sender, weight, bias).view(*sender.shape[:2], 3, self.heads, self.head_dim)
             return together.unbind(2)
+        if receiver.shape[-1] != self.channels_in:
+            raise GeodlError(self.label, f"receivers of {receiver.shape[-1]} channels", f"give {self.channels_in} channels")
         first, rest = (None, None) if bias is None else (bias[:inner], bias[inner:])
         query = F.linear(receiver, weight[:inner], first).view(*receiver.shape[:2], self.heads, self.head_dim)
         both = F.linear(sender, weight[inner:], rest).view(*sender.shape[:2], 2, self.heads, self.head_dim)

@@ -16,7 +16,13 @@ from geodl.signal import Signal
 
 
 class Layer(nn.Module, ABC):
-    """A map from signals to signals. Only subclasses of Layer take Signals."""
+    """A map from signals to signals. Only subclasses of Layer take Signals.
+
+    Attributes:
+        takes_sparse: whether it takes a signal with sparse values.
+    """
+
+    takes_sparse: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
@@ -36,14 +42,15 @@ class Folded(NamedTuple):
     times: int
 
 
-def fold(source: Domain, target: Domain | None) -> Folded:
+def fold(source: Domain, target: Domain | None, layout: torch.layout = torch.strided) -> Folded:
     """Equal members of a Batch become batch entries: the one place where this is decided.
 
     Args:
         source: the senders' domain.
         target: the receivers' domain where it is given, else None.
+        layout: of the senders' values; sparse ones have no batch axis to become entries of.
     """
-    one = _equal_member(source)
+    one = _equal_member(source) if layout == torch.strided else None
     if one is None:
         return Folded(source, target, 1)
     if target is None:
@@ -70,7 +77,7 @@ class MessagePassing(Layer):
 
     def __init__(self, neighborhood: Neighborhood, on: Domain | None, options: Any):
         super().__init__()
-        self.neighborhood = neighborhood
+        self.neighborhood = ruled(type(self).__name__, neighborhood)
         self.on = on
         self.options = options
         self._lowering = "auto"
@@ -99,8 +106,8 @@ class MessagePassing(Layer):
         return self._hear(self._placed(receiver), sender).x
 
     def _hear(self, receiver: Any, sender: Any) -> Signal:
-        source = checked(self, receiver if sender is None else sender)
-        parts = fold(source.domain, None if sender is None else receiver.domain)
+        source = checked(self, receiver) if sender is None else paired(self, receiver, sender)
+        parts = fold(source.domain, None if sender is None else receiver.domain, source.x.layout)
         at, x = unfolded(receiver.x, parts.times), unfolded(source.x, parts.times)
         found = planned(self.verb, self._lowering, self.neighborhood, parts.source, parts.target, x, self.options)
         y = self._run(found, at, x)
@@ -121,20 +128,21 @@ class MessagePassing(Layer):
         """
         values = sender.x if isinstance(sender, Signal) else next(iter(self.parameters()), torch.zeros(0))
         source = sender.domain if isinstance(sender, Signal) else sender
-        parts = fold(source, target)
+        parts = fold(source, target, values.layout)
         ask = ask_for(self.neighborhood, parts.source, parts.target, values, self.options)
         lowering, refused = choose(LOWERINGS[self.verb], ask, self._lowering)
         end = self.neighborhood.target(source) if target is None else target
         return Choice("", self.label, self.verb, str(self.neighborhood), source, end, lowering.name, refused)
 
     def over(self, neighborhood: Neighborhood) -> Self:
-        """The same parameters (shared, not copied) on another neighborhood with as many edge types.
+        """The same parameters (shared, not copied) on another neighborhood; where edge types carry weights, with as many.
 
         >>> from geodl import Attention, all_pairs, past
         >>> causal = Attention(16, all_pairs(), heads=2).over(past())
         """
-        if neighborhood.num_edge_types != self.neighborhood.num_edge_types:
-            found = f"{neighborhood.num_edge_types} edge types in place of {self.neighborhood.num_edge_types}"
+        weights = getattr(self.options, "num_types", getattr(self.options, "bias_types", None))
+        if weights is not None and ruled(self.label, neighborhood).num_edge_types not in (weights, None):
+            found = f"{neighborhood.num_edge_types} edge types in place of {weights}"
             raise GeodlError(f"{self.label} over {neighborhood}", found, "choose a neighborhood with as many types")
         twin = copy.copy(self)
         twin._parameters, twin._modules = dict(self._parameters), dict(self._modules)
@@ -184,6 +192,9 @@ def checked(layer: Any, signal: Any, channels: int | None = None) -> Signal:
     """A signal that the layer can take: a Signal, of the layer's channels, dtype and device."""
     if not isinstance(signal, Signal):
         raise GeodlError(f"{_name(layer)} called", f"a {type(signal).__name__}", "give a Signal, or build it with on=")
+    if signal.x.layout != torch.strided and not getattr(layer, "takes_sparse", False):
+        asked = f"{_name(layer)} on {signal.domain}"
+        raise GeodlError(asked, "sparse values, which only Conv and Dropout read", "give dense ones: x.to_dense()[None]")
     wanted = getattr(layer, "channels_in", None) if channels is None else channels
     if wanted is not None and signal.x.shape[-1] != wanted:
         raise GeodlError(f"{_name(layer)} on {signal.domain}", f"{signal.x.shape[-1]} channels", f"give {wanted} channels")
@@ -196,6 +207,33 @@ def checked(layer: Any, signal: Any, channels: int | None = None) -> Signal:
             found = f"a signal of {signal.x.dtype} and parameters of {weight.dtype}"
             raise GeodlError(_name(layer), found, "convert one of them with .to(dtype)")
     return signal
+
+
+def paired(layer: Any, receiver: Any, sender: Any) -> Signal:
+    """The sender's signal, once it is known that the receiver can hear it."""
+    source = checked(layer, sender)
+    if not isinstance(receiver, Signal):
+        raise GeodlError(f"{_name(layer)} called", f"a {type(receiver).__name__} that hears a Signal", "give two Signals")
+    asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
+    batches = [1 if s.x.layout == torch.sparse_csr else s.x.shape[0] for s in (source, receiver)]
+    if batches[0] != batches[1]:
+        raise GeodlError(asked, f"a batch of {batches[0]} heard by a batch of {batches[1]}", "give equal batches")
+    if receiver.x.device != source.x.device:
+        raise GeodlError(asked, f"senders on {source.x.device} and receivers on {receiver.x.device}", "use one device")
+    return source
+
+
+def ruled(name: str, neighborhood: Any) -> Neighborhood:
+    """A neighborhood, and nothing else."""
+    if not isinstance(neighborhood, Neighborhood):
+        raise GeodlError(f"{name} over {neighborhood!r}", f"a {type(neighborhood).__name__}", "give a rule, as window(3)")
+    return neighborhood
+
+
+def alone(layer: Any, sender: Any) -> None:
+    """Refuse a sender where a layer hears only its own signal."""
+    if sender is not None:
+        raise GeodlError(f"{_name(layer)} with a sender", "a second signal", "it hears its own domain: give one signal")
 
 
 def unfolded(x: Tensor, count: int) -> Tensor:

@@ -44,8 +44,7 @@ class Sequential(Layer):
         signal = receiver
         for k, layer in enumerate(self._modules.values()):
             if k == 0 and sender is not None:
-                assert layer is not None
-                signal = layer(signal, sender)
+                signal = _hearing(layer, signal, sender)
             else:
                 signal = applied(layer, signal)
         return signal
@@ -98,7 +97,7 @@ class Concat(Layer):
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
         """Each layer's answer, channels side by side."""
-        parts = [layer(receiver, sender) if sender is not None else applied(layer, receiver) for layer in self.children()]
+        parts = [applied(m, receiver) if sender is None else _hearing(m, receiver, sender) for m in self.children()]
         if any(part.domain != parts[0].domain for part in parts):
             raise GeodlError("Concat", f"parts on {[str(p.domain) for p in parts]}", "end all parts on one domain")
         return Signal(torch.cat([part.x for part in parts], dim=-1), parts[0].domain)
@@ -116,6 +115,22 @@ def applied(layer: Any, signal: Any) -> Signal:
     return Signal(y, signal.domain)
 
 
+def acts_elsewhere(part: nn.Module) -> bool:
+    """Whether a module of torch's acts along another axis than the last."""
+    if not type(part).__module__.startswith("torch."):
+        return False
+    axes, parameters = len(getattr(part, "normalized_shape", ())), getattr(part, "num_parameters", 1)
+    other = axes > 1 or parameters > 1 or getattr(part, "dim", -1) not in (-1, 2)
+    return other or type(part).__name__.startswith(OTHER_AXIS)
+
+
+def _hearing(layer: Any, receiver: Any, sender: Any) -> Signal:
+    """A layer that hears a second signal."""
+    if not isinstance(layer, Layer):
+        raise GeodlError(f"{type(layer).__name__} with a sender", "a module of one input", "begin with a layer that hears two")
+    return layer(receiver, sender)
+
+
 def _fitting(layer: nn.Module) -> nn.Module:
     if not isinstance(layer, nn.Module):
         raise GeodlError("a container of layers", f"a {type(layer).__name__}", "give nn.Module instances, as nn.ReLU()")
@@ -123,7 +138,7 @@ def _fitting(layer: nn.Module) -> nn.Module:
         return layer
     for part in layer.modules():
         name = type(part).__name__
-        if isinstance(part, Layer) or (type(part).__module__.startswith("torch.") and name.startswith(OTHER_AXIS)):
+        if isinstance(part, Layer) or acts_elsewhere(part):
             asked = f"nn.{name} inside a container of layers"
             if isinstance(part, Layer):
                 asked = f"{name} inside a plain {type(layer).__name__}"

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from geodl.domain import Domain
+from geodl.domain.base import positive
 from geodl.errors import GeodlError
-from geodl.layer.base import MessagePassing
+from geodl.layer.base import MessagePassing, ruled
 from geodl.lowering import ConvolveOptions, Planned
 from geodl.neighborhood import Neighborhood
 
@@ -36,10 +37,12 @@ class Conv(MessagePassing):
     """
 
     verb = "convolve"
+    takes_sparse = True
 
     def __init__(
         self, channels_in: int, channels_out: int, neighborhood: Neighborhood, bias: bool = True, on: Domain | None = None
     ):
+        positive(f"Conv({channels_in!r}, {channels_out!r})", channels_in, channels_out)
         types = num_types(neighborhood, on)
         super().__init__(neighborhood, on, ConvolveOptions(types, channels_in, channels_out))
         self.channels_in, self.channels_out = channels_in, channels_out
@@ -68,6 +71,7 @@ class Conv(MessagePassing):
 
 def num_types(neighborhood: Neighborhood, on: Domain | None) -> int:
     """T of a layer: the rule's own, or the domain's."""
+    ruled("a layer", neighborhood)
     if on is not None:
         return neighborhood.num_types(on)
     if neighborhood.num_edge_types is None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import MessagePassing, checked
+from geodl.layer.base import MessagePassing, checked, paired
 from geodl.lowering import MessageOptions, Planned, planned
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
@@ -61,10 +61,12 @@ class Message(MessagePassing):
         return self._hear_edges(self._placed(receiver), sender, edge).x
 
     def _hear_edges(self, receiver: Signal, sender: Signal | None, edge: Signal) -> Signal:
-        source = checked(self, receiver if sender is None else sender)
+        source = checked(self, receiver) if sender is None else paired(self, receiver, sender)
         target = None if sender is None else receiver.domain
         found = planned(self.verb, self._lowering, self.neighborhood, source.domain, target, source.x, self.options)
         count = len(found.plan.edges.dst)
+        if not isinstance(edge, Signal):
+            raise GeodlError(f"{self.label} with edge=", f"a {type(edge).__name__}", "give a Signal on domain.edge_domain()")
         if edge.domain.num_nodes != count or edge.x.shape[0] not in (1, source.x.shape[0]):
             asked = f"{self.label} with edge values {list(edge.x.shape)}"
             raise GeodlError(asked, f"{count} edges and a batch of {source.x.shape[0]}", "give one row for each edge")

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geodl.domain.base import positive
 from geodl.errors import GeodlError
-from geodl.layer.base import Layer, checked
+from geodl.layer.base import Layer, alone, checked
 from geodl.signal import Signal
 
 WIDEST = 512
@@ -39,6 +40,7 @@ class BatchNorm(Layer):
 
     def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__()
+        positive(f"BatchNorm({channels!r})", channels)
         self.channels_in, self.eps, self.momentum = channels, eps, momentum
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
@@ -48,6 +50,7 @@ class BatchNorm(Layer):
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
         """Normalise a signal, by its own statistics in training and by the running ones in evaluation."""
+        alone(self, sender)
         x = checked(self, receiver).x
         values = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         if self.training:
@@ -135,6 +138,8 @@ class Dropout(Layer):
         p: probability in [0, 1).
     """
 
+    takes_sparse = True
+
     def __init__(self, p: float = 0.5):
         super().__init__()
         if not 0 <= p < 1:
@@ -143,6 +148,7 @@ class Dropout(Layer):
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
         """Drop values of a signal."""
+        alone(self, sender)
         x = checked(self, receiver).x
         if not self.training or self.p == 0:
             return receiver

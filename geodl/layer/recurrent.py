@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from geodl.domain import Domain
+from geodl.domain.base import positive
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import MessagePassing, checked, fold, unfolded
+from geodl.layer.base import MessagePassing, alone, checked, fold, unfolded
 from geodl.layer.cells import CELLS, State
 from geodl.lowering import Planned, RecurOptions, planned
 from geodl.neighborhood import Neighborhood, previous
@@ -46,6 +47,7 @@ class Recurrent(MessagePassing):
         *,
         on: Domain | None = None,
     ):
+        positive(f"Recurrent({channels_in!r}, {hidden!r})", channels_in, hidden)
         if cell not in CELLS:
             raise GeodlError(f"Recurrent(cell={cell!r})", do=nearest(cell, CELLS))
         super().__init__(previous() if neighborhood is None else neighborhood, on, RecurOptions(cell))
@@ -80,9 +82,10 @@ class Recurrent(MessagePassing):
         shape = (b, domain.num_members, self.hidden)
         count = CELLS[self.options.cell].states
         state = tuple(signal.x.new_zeros(shape) for _ in range(count)) if state is None else state
-        if len(state) != count or any(s.shape != shape for s in state):
-            found = f"tensors of shapes {[list(s.shape) for s in state]}"
-            raise GeodlError(f"{self.label} with a state", found, f"give {count} tensors {list(shape)}")
+        like = (shape, signal.x.dtype, signal.x.device)
+        if len(state) != count or any((s.shape, s.dtype, s.device) != like for s in state):
+            found = f"tensors {[(list(s.shape), s.dtype, str(s.device)) for s in state]}"
+            raise GeodlError(f"{self.label} with a state", found, f"give {count} tensors {list(shape)} like the signal's values")
         parts = fold(domain, None)
         x, folded = unfolded(signal.x, parts.times), tuple(unfolded(s, parts.times) for s in state)
         found = planned(self.verb, self._lowering, self.neighborhood, parts.source, None, x, self.options)
@@ -91,8 +94,7 @@ class Recurrent(MessagePassing):
 
     def forward(self, receiver: Any, sender: Any = None) -> Any:
         """The outputs of :meth:`unroll` from zero states."""
-        if sender is not None:
-            raise GeodlError(f"{self.label} with a sender", "a second signal", "recurrence hears its own domain")
+        alone(self, sender)
         return self.unroll(receiver)[0] if self.on is None else self.unroll(self._placed(receiver))[0].x
 
     def _run(self, found: Planned, receiver: Tensor, sender: Tensor) -> Tensor:

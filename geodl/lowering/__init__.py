@@ -66,7 +66,11 @@ def ask_for(rule: Neighborhood, source: Domain, target: Domain | None, x: Tensor
     for part in source.members or (source,):
         if reason := rule.refuses(part, typed):
             raise GeodlError(f"{rule} on {part}", reason, "choose a rule that fits the domain")
-    target = rule.target(source) if target is None else target
+    made = rule.target(source)
+    if target is not None and not rule.complete and (made.members or made) != (target.members or target):
+        found = f"receivers that are not on {made}"
+        raise GeodlError(f"{rule} from {source} to {target}", found, "put them there, name reverse(onto=), or use all_pairs()")
+    target = made if target is None else target
     weights = options.num_types if isinstance(options, ConvolveOptions) else getattr(options, "bias_types", None)
     if weights is not None and rule.num_types(source) != weights:
         found = f"weights for {weights} edge types where the domain has {rule.num_types(source)}"
