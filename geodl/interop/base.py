@@ -11,7 +11,6 @@ from torch.nn.utils import parametrize
 from geodl.errors import GeodlError
 
 Module = TypeVar("Module", bound=nn.Module)
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def filled(module: Module, like: nn.Module, **parameters: Tensor | None) -> Module:
@@ -38,10 +37,10 @@ def converting(module: nn.Module) -> Iterator[None]:
         if parametrize.is_parametrized(part):
             found = f"parametrizations of {', '.join(part.parametrizations)}"  # type: ignore[arg-type] - a ModuleDict
             raise GeodlError(asked, found, "make them plain first: torch.nn.utils.parametrize.remove_parametrizations")
-        if any(getattr(part, hooks) for hooks in HOOKS):
-            found = f"hooks on its {type(part).__name__}, which would be lost"
-            raise GeodlError(asked, found, "remove them first (of weight_norm and the like: torch.nn.utils.remove_...)")
         if any(nn.parameter.is_lazy(p) for p in part.parameters(recurse=False)):
             raise GeodlError(asked, "parameters without a shape", "call the module once first")
+        if any(value and name.endswith("hooks") and "ward_" in name for name, value in vars(part).items()):
+            found = f"hooks on its {type(part).__name__}, which would be lost"
+            raise GeodlError(asked, found, "remove them first (of weight_norm and the like: torch.nn.utils.remove_...)")
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         yield
