@@ -1,5 +1,6 @@
 """Which symmetries a rule, a layer or a model has: proved in integers, and measured on numbers."""
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -9,12 +10,9 @@ from geodl import group as groups
 from geodl.domain import Domain, turn
 from geodl.errors import GeodlError
 from geodl.group import Group
-from geodl.layer import Concat, Layer, MessagePassing, Residual, Sequential
+from geodl.layer import MessagePassing, acts_elsewhere, prepare
 from geodl.neighborhood import Edges, Neighborhood, Symmetry
 from geodl.signal import Signal
-
-COMPOSITIONS = (Sequential, Residual, Concat, nn.Sequential, nn.ModuleList)
-
 
 class Certificate(NamedTuple):
     """What was proved of a rule, layer or model on a domain, from its edges, in integers.
@@ -101,7 +99,7 @@ def certify(subject: Neighborhood | nn.Module, domain: Domain, group: Group | No
 
 
 def equivariance_error(module: nn.Module, signal: Signal, group: Group | None = None) -> dict[str, float]:
-    """How far `module(g s)` is from `g module(s)`: `max|a - b| / max(1, max|b|)` for each claim.
+    """How far `module(g s)` is from `g module(s)`: `max|a - b| / max(1, max|b|)` for each claim that can be seen on s.
 
     Args:
         module: takes a Signal and returns one.
@@ -120,8 +118,9 @@ def equivariance_error(module: nn.Module, signal: Signal, group: Group | None = 
             receivers = _settled(module, signal.domain, claim)
             moved = module(Signal(move(signal.x, claim.senders), signal.domain))
             a, b = moved.x[:, claim.receivers[receivers]], straight.x[:, receivers]
-            scale = max(1.0, float(b.abs().max())) if b.numel() else 1.0
-            errors[claim.name] = float((a - b).abs().max()) / scale if b.numel() else 0.0
+            if b.numel():
+                apart = float((a - b).abs().max())
+                errors[claim.name] = apart / max(1.0, float(b.abs().max())) if math.isfinite(apart) else math.inf
     return errors
 
 
@@ -141,7 +140,7 @@ def _parts(subject: Neighborhood | nn.Module, domain: Domain) -> tuple[list[Part
         raise GeodlError(f"certify({subject!r})", f"a {type(subject).__name__}", "give a neighborhood, a layer or a model")
     layers = {m: path for path, m in subject.named_modules() if isinstance(m, MessagePassing)}
     if isinstance(subject, MessagePassing):
-        return [_part(subject, "", domain, subject.neighborhood.target(domain))], []
+        return [_part(subject, "", domain, subject.neighborhood.target(domain))], _unproved(subject)
     found: list[Part] = []
 
     def listen(layer: Any, args: Any, output: Any) -> None:
@@ -150,25 +149,38 @@ def _parts(subject: Neighborhood | nn.Module, domain: Domain) -> tuple[list[Part
         found.append(_part(layer, layers[layer], source.domain if isinstance(source, Signal) else layer.on, target))
 
     hooks = [layer.register_forward_hook(listen) for layer in layers]
-    first = next(iter(layers), None)
     try:
-        if first is not None:
-            values = next(iter(subject.parameters()))
-            x = values.new_zeros(1, domain.num_nodes, getattr(first, "channels_in", 1))
-            mode = {m: m.training for m in subject.modules()}
-            with torch.no_grad():
-                subject.eval()(Signal(x, domain))
-            for m, training in mode.items():
-                m.training = training
+        if layers:
+            prepare(subject, _blank(subject, domain))
     finally:
         for hook in hooks:
             hook.remove()
-    own = [
-        f"{path or type(m).__name__}: {type(m).__name__} has code of its own between layers, which edges cannot prove"
-        for path, m in subject.named_modules()
-        if not isinstance(m, (Layer, *COMPOSITIONS)) and not type(m).__module__.startswith("torch.nn")
+    return found, _unproved(subject)
+
+
+def _blank(model: nn.Module, domain: Domain) -> Any:
+    """Zeros that a model takes: a Signal, or a tensor where its layers were built with `on=`."""
+    widths = (getattr(m, "channels_in", getattr(m, "in_features", None)) for m in model.modules())
+    channels = next((c for c in widths if c is not None), 1)
+    x = next(model.parameters(), torch.zeros(0)).new_zeros(1, domain.num_nodes, channels)
+    placed = next((m.on for m in model.modules() if isinstance(m, MessagePassing) and m.on is not None), None)
+    if placed is not None and placed != domain:
+        raise GeodlError(f"certify({type(model).__name__}, {domain})", f"layers built with on={placed}", "certify it there")
+    return Signal(x, domain) if placed is None else x
+
+
+def _unproved(model: nn.Module) -> list[str]:
+    """Modules whose code is neither torch's, channel by channel, nor a layer's of the library."""
+    named = ((path or type(m).__name__, m) for path, m in model.named_modules())
+    return [
+        f"{path}: {type(m).__name__} has code of its own between layers, which edges cannot prove"
+        for path, m in named
+        if acts_elsewhere(m) or not all(_ours(getattr(type(m), part, None)) for part in ("forward", "_run"))
     ]
-    return found, own
+
+
+def _ours(code: Any) -> bool:
+    return code is None or getattr(code, "__module__", "").startswith(("torch.nn.", "geodl.layer."))
 
 
 def _part(layer: MessagePassing, path: str, source: Domain, target: Domain) -> Part:

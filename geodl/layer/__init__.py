@@ -2,7 +2,7 @@
 
 from geodl.layer.attention import Attention
 from geodl.layer.base import Choice, Layer, MessagePassing
-from geodl.layer.containers import Concat, Residual, Sequential
+from geodl.layer.containers import Concat, Residual, Sequential, acts_elsewhere
 from geodl.layer.conv import Conv
 from geodl.layer.explain import Explanation, explain, prepare, set_lowering
 from geodl.layer.message import Message
@@ -12,5 +12,5 @@ from geodl.layer.recurrent import Recurrent
 
 __all__ = [
     "Attention", "BatchNorm", "Choice", "Concat", "Conv", "Dropout", "Explanation", "Layer", "Message", "MessagePassing", "Pool",
-    "Readout", "Recurrent", "Residual", "Sequential", "explain", "prepare", "set_lowering",
+    "Readout", "Recurrent", "Residual", "Sequential", "acts_elsewhere", "explain", "prepare", "set_lowering",
 ]  # fmt: skip
