@@ -1,0 +1,17 @@
+"""Pictures: weight tying, feature maps that turn with the image, graphs with predictions.
+
+Each function returns a matplotlib Figure that belongs to no window: pyplot and its backend are left alone.
+"""
+
+from geodl.errors import GeodlError
+
+try:
+    import matplotlib as _matplotlib  # noqa: F401 - the one place that says what is missing
+except ImportError as error:
+    raise GeodlError("geodl.viz", "matplotlib is not installed", 'pip install "geodl[viz]"') from error
+
+from geodl.viz.network import graph
+from geodl.viz.rotation import feature_strip
+from geodl.viz.weights import tying
+
+__all__ = ["feature_strip", "graph", "tying"]

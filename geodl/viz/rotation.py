@@ -1,0 +1,114 @@
+"""Feature maps that turn with the image."""
+
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from geodl.errors import GeodlError
+from geodl.layer import MessagePassing
+from geodl.signal import Signal
+from geodl.viz.style import FAINT, INK, PALETTE, blank
+
+TURNS = (0, 1, 2, 3)
+
+
+def feature_strip(model: nn.Module, image: Tensor, *, channel: int = 0) -> Figure:
+    """An image turned by 0, 90, 180 and 270 degrees, the feature maps below each, and what the model says of it.
+
+    The maps are those of the first layer that makes a fiber, one row for each element of the group. A frame has the
+    colour of the map, of the upright image, that comes nearest when turned back: found from the numbers, and the
+    difference that remains is printed.
+
+    Args:
+        model: takes a Signal on a Grid and ends on one node; has a layer over `lift(...)`.
+        image: `[C, H, H]`.
+        channel: the channel of the feature maps to draw.
+
+    Raises:
+        GeodlError: an image that is no square, a model without a fiber, a channel that it does not have, a model that
+            does not end on one node.
+
+    Source: Cohen and Welling, "Group Equivariant Convolutional Networks", 2016, figure 1.
+
+    >>> import torch, geodl as g
+    >>> figure = g.viz.feature_strip(g.models.digits_p4cnn(), torch.rand(1, 8, 8))
+    >>> len(figure.axes)  # four columns: the image, four maps, the answer
+    24
+    """
+    maps, answers = _run(model, image, channel)
+    sheets = maps.shape[1]
+    origin, apart = _origin(maps)
+    figure = blank(7.6, 1.5 * (sheets + 2), "Turn the image: the feature maps turn and change places, the answer stays")
+    grid = figure.subplots(sheets + 2, 4, squeeze=False, gridspec_kw={"height_ratios": [1.0] * (sheets + 1) + [0.8]})
+    reach = max(float(maps.abs().max()), 1e-12)
+    for turn in TURNS:
+        top, *middle, bottom = grid[:, turn]
+        top.imshow(torch.rot90(image, turn, (1, 2)).mean(0).numpy(), cmap="gray_r")
+        top.set_title(f"{90 * turn}°", color=INK)
+        _frame(top, FAINT, 1.0)
+        for sheet, axes in enumerate(middle):
+            axes.imshow(maps[turn, sheet].numpy(), cmap="RdBu_r", vmin=-reach, vmax=reach)
+            _frame(axes, PALETTE[int(origin[turn, sheet]) % len(PALETTE)], 3.0)
+            axes.set_xlabel(f"map {int(origin[turn, sheet])}, turned" if turn else f"map {sheet}", fontsize=8, color=INK)
+        bottom.bar(range(answers.shape[1]), answers[turn].numpy(), color=INK)
+        bottom.set_xlabel("class", fontsize=8, color=INK)
+        bottom.set_ylim(0, 1)
+        bottom.set_xticks(range(answers.shape[1]))
+        bottom.tick_params(labelsize=7, labelleft=turn == 0)
+    for row, name in zip(grid[:, 0], ["image", *(f"element {k}" for k in range(sheets)), "probability"], strict=True):
+        row.set_ylabel(name, color=INK)
+    change = float((answers - answers[0]).abs().max())
+    figure.supxlabel(
+        f"largest difference: {apart:.0e} between maps of one colour after turning back, {change:.0e} between answers",
+        fontsize=9, color=INK,
+    )  # fmt: skip
+    return figure
+
+
+def _run(model: nn.Module, image: Tensor, channel: int) -> tuple[Tensor, Tensor]:
+    """Feature maps `[4, |G|, H', W']` and probabilities `[4, classes]` for the four turns."""
+    asked = f"the rotation strip of {type(model).__name__}"
+    if image.dim() != 3 or image.shape[1] != image.shape[2]:
+        raise GeodlError(asked, f"an image of shape {list(image.shape)}", "give one square image [C, H, H]")
+    fibered: list[Signal] = []
+
+    def listen(module: nn.Module, args: Any, output: Any) -> None:
+        if isinstance(module, MessagePassing) and isinstance(output, Signal) and output.domain.fiber is not None:
+            fibered.append(output)
+
+    hooks = [module.register_forward_hook(listen) for module in model.modules()]
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with torch.no_grad():
+            end = model.eval()(Signal.image(torch.stack([torch.rot90(image, turn, (1, 2)) for turn in TURNS])))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, training in modes.items():
+            module.training = training
+    if not fibered or end.domain.num_nodes != 1:
+        found = "no layer that makes a fiber" if not fibered else f"an answer on {end.domain}"
+        raise GeodlError(asked, found, "give a model that begins with Conv(..., lift(...)) and ends on one node")
+    first = fibered[0]
+    if not 0 <= channel < first.x.shape[2]:
+        raise GeodlError(asked, f"{first.x.shape[2]} channels and channel={channel}", "choose one of them")
+    order, lattice = first.domain.fiber.order, first.domain.lattice  # type: ignore[union-attr] - it has a fiber
+    maps = first.x[..., channel].reshape(4, *lattice, order).movedim(-1, 1)  # type: ignore[misc]
+    return maps, end.x[:, 0].softmax(-1)
+
+
+def _origin(maps: Tensor) -> tuple[Tensor, float]:
+    """For each map `[4, |G|]` the upright map nearest to it when turned back, and the largest difference that remains."""
+    back = torch.stack([torch.rot90(maps[turn], -turn, (1, 2)) for turn in TURNS])
+    apart = (back[:, :, None] - maps[0][None, None]).abs().amax((-2, -1))
+    nearest = apart.min(dim=-1)
+    return nearest.indices, float(nearest.values.max())
+
+
+def _frame(axes: Any, color: str, width: float) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set(color=color, linewidth=width)
