@@ -1,0 +1,59 @@
+"""Row 02: message passing is a sparse matrix product, and k layers see k hops."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from geodl import Complete, Conv, Graph, Sequential, Signal, adjacency, all_pairs, set_lowering
+from geodl.verify.base import Row, dice, equal, judged, place, randomised, signal
+from geodl.verify.operators import dense, dense_layer, multigraph
+
+
+def products() -> Iterator[Row]:
+    """Gather and scatter, or a sparse product, against dense matrices."""
+    plain, weighted = multigraph(False, False), multigraph(True, False)
+    typed, both = multigraph(False, True), multigraph(True, True)
+    cases = (
+        ("A", plain, None, False, None),
+        ("weighted A", weighted, None, False, None),
+        ("A with self-loops", weighted, None, True, None),
+        ("D^-1/2 A D^-1/2", weighted, "sym", True, None),
+        ("D^-1 A", plain, "row", True, None),
+        ("D - A", weighted, "laplacian", False, None),
+        ("3 edge types", typed, None, False, 3),
+        ("3 edge types, weighted, D^-1 A of each", both, "row", True, 3),
+        ("3 edge types, weighted, D^-1/2 A D^-1/2", both, "sym", True, 3),
+    )
+    for name, graph, norm, loops, types in cases:
+        layer = randomised(Conv(4, 3, adjacency(norm=norm, self_loops=loops, types=types)), dice(5))
+        operators = dense(graph, norm, loops, types)
+        yield equal(f"02 sum_t S_t X W_t: {name}", layer, [signal(graph, 4)], dense_layer(layer, operators), 1e-12)
+    layer = randomised(Conv(4, 3, all_pairs("self")), dice(5))
+    own = torch.eye(7, dtype=torch.float64)
+    peer = dense_layer(layer, torch.stack((own, 1 - own)))
+    yield equal("02 sum_t S_t X W_t: self and others", layer, [signal(Complete(7), 4)], peer, 1e-12)
+
+
+def sight() -> Iterator[Row]:
+    """k layers see k hops: where the Jacobian is not zero."""
+    n = 14
+    src, dst = [*range(n), 3, 8], [*((i + 1) % n for i in range(n)), 9, 0]
+    graph, reach = Graph([src, dst], n), torch.eye(n)
+    hop = torch.eye(n)
+    hop[dst, src] = 1.0
+    for k in range(1, 5):
+        reach = reach @ hop
+        convs = [Conv(2, 2, adjacency(norm=None)) for _ in range(k)]
+        net = randomised(Sequential(*(part for conv in convs for part in (conv, nn.Tanh()))), dice(9 + k))
+        s, wrong = signal(graph, 2, batch=1), []
+        for lowering in ("auto", "edges"):
+            set_lowering(net, lowering)
+            jacobian = torch.autograd.functional.jacobian(lambda x, net=net: net(Signal(x, graph)).x, s.x)
+            assert isinstance(jacobian, Tensor)
+            seen = jacobian.abs().sum((0, 2, 3, 5)) > 0  # [receivers, senders]
+            wrong.append((float((seen != (reach > 0)).sum()), 0.0))
+        yield judged(f"02 where the Jacobian of {k} tanh layers is not 0 = ((A+I)^{k} > 0)", place(net, s), wrong, 0.0)
+
+
+CLAIMS = (products, sight)

@@ -1,0 +1,69 @@
+"""Rows as a table to read and as a file for programs."""
+
+import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from geodl.errors import GeodlError
+from geodl.verify.base import Row
+
+HEAD = ("claim", "domain", "nodes", "edges", "parameters", "max output error", "max gradient error", "bound", "")
+NUMBERS = range(2, 8)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A line for each row, ending in PASS or FAIL, and one that counts them.
+
+    >>> print(table([Row("05 conv1d 3, zero padding", "Grid(12)", 12, 34, 20, 3.4e-16, 2.1e-16, 1e-11, True)]))
+    claim                      domain    nodes  edges  parameters  max output error  max gradient error  bound
+    05 conv1d 3, zero padding  Grid(12)     12     34          20           3.4e-16             2.1e-16  1e-11  PASS
+    1 of 1 claims hold
+    """
+    lines = [HEAD, *(_cells(row) for row in rows)]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(HEAD))]
+    text = [
+        "  ".join(cell.rjust(w) if k in NUMBERS else cell.ljust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    ]
+    text.append(f"{sum(row.passed for row in rows)} of {len(rows)} claims hold")
+    return "\n".join(line.rstrip() for line in text)
+
+
+def save(rows: Sequence[Row], path: str | Path) -> None:
+    """Write rows as a JSON list of objects; a file that was there is replaced at once or not at all.
+
+    An error that is infinite (or not a number) is written as the largest float: JSON has no other.
+
+    Raises:
+        GeodlError: a folder that is missing or cannot be written.
+    """
+    path = Path(path)
+    text = json.dumps([_finite(row) for row in rows], indent=1, allow_nan=False) + "\n"
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
+            temporary = file.name
+            file.write(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise GeodlError(f"writing {path}", reason, "name a file in a folder that exists and can be written") from error
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    sizes = (str(row.nodes), str(row.edges), str(row.parameters))
+    errors = (f"{row.max_output_error:.1e}", f"{row.max_gradient_error:.1e}", f"{row.bound:.0e}")
+    return (row.claim, row.domain, *sizes, *errors, "PASS" if row.passed else "FAIL")
+
+
+def _finite(row: Row) -> dict[str, object]:
+    def number(value: object) -> object:
+        return sys.float_info.max if isinstance(value, float) and not math.isfinite(value) else value
+
+    return {name: number(value) for name, value in row._asdict().items()}
