@@ -54,7 +54,7 @@ def counted() -> Iterator[Row]:
 
         matrices, vectors = counts(case)
         ways = " = ".join(way for way in matrices if way != "layer")
-        claim = f"10 {case.name}: {ways}, {_said(matrices)} free weights, {_said(vectors)} free biases"
+        claim = f"10 {case.name}: {ways}, free weights {_said(matrices)}, free biases {_said(vectors)}"
         row = equal(claim, layer, [signal(case.domain, 2)], peer, 1e-12)
         off = [abs(n - case.weights) for n in matrices.values()] + [abs(n - case.biases) for n in vectors.values()]
         yield row._replace(max_output_error=worst([row.max_output_error, *off]), passed=row.passed and not any(off))
