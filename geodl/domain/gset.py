@@ -6,7 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from geodl.domain.base import Domain, Links, TensorDomain
+from geodl.domain.base import Domain, Links, TensorDomain, replace_tensors
 from geodl.errors import GeodlError
 
 
@@ -67,7 +67,7 @@ class GSet(TensorDomain):
 
     def with_tensors(self, tensors: tuple[Tensor, ...]) -> Self:
         """This set over another copy of its permutations; itself when it is the very same."""
-        return self if tensors[0] is self.permutations else type(self)(tensors[0])
+        return self if tensors[0] is self.permutations else replace_tensors(self, permutations=tensors[0])
 
     @classmethod
     def small(cls) -> tuple[Domain, ...]:
