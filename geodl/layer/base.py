@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.domain import Domain
-from geodl.errors import GeodlError
+from geodl.errors import GeodlError, nearest
 from geodl.lowering import LOWERINGS, Planned, ask_for, choose, planned
 from geodl.lowering.base import keep
 from geodl.neighborhood import Neighborhood
@@ -91,7 +91,7 @@ class MessagePassing(Layer):
     def lowering(self, name: str) -> None:
         names = [lowering.name for lowering in LOWERINGS[self.verb]]
         if name != "auto" and name not in names:
-            raise GeodlError(f"lowering={name!r} for {type(self).__name__}", do=f"choose from auto, {', '.join(names)}")
+            raise GeodlError(f"lowering={name!r} for {type(self).__name__}", do=nearest(name, ["auto", *names]))
         self._lowering = name
 
     def forward(self, receiver: Any, sender: Any = None) -> Any:

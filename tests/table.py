@@ -1,0 +1,137 @@
+"""Which lowering runs where: one row for each kind of (verb, domain, neighborhood)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+import geodl as g
+from geodl.domain import Domain
+from geodl.layer import MessagePassing
+
+CHAIN, GRID, RING, CUBE = g.Chain(6), g.Grid(5, 5), g.Grid(6, periodic=True), g.Grid(3, 3, 3)
+TORUS = g.Grid(4, 4, periodic=True)
+P4, P4M, OCTA = g.GroupGrid(GRID, g.C(4)), g.GroupGrid(GRID, g.D(4)), g.GroupGrid(g.Grid(2, 2, 2), g.O())
+SET = g.Complete(5)
+GRAPH = g.Graph([[0, 1, 2, 3, 1, 1], [1, 2, 3, 0, 3, 1]], 6)
+HEAVY = g.Graph([[0, 1, 2, 3], [1, 2, 3, 0]], 4, edge_weight=[0.5, 1.0, 2.0, 0.0])
+KNOWN = g.Graph([[0, 1, 2], [1, 2, 0]], 4, edge_type=[0, 1, 0])
+TREE = g.Graph([[0, 1, 2], [2, 2, 3]], 4)
+EQUAL, RAGGED = g.Batch([CHAIN, CHAIN]), g.Batch([CHAIN, g.Chain(3)])
+TWO, MIXED = g.Batch([GRAPH, HEAVY]), g.Batch([GRID, GRID])
+FIVE = g.GSet([[1, 2, 3, 4, 0]])
+
+
+class Row(NamedTuple):
+    """A layer, the domain of its senders, that of its receivers where it is another, and the lowering that must run."""
+
+    layer: MessagePassing
+    domain: Domain
+    lowering: str
+    receivers: Domain | None = None
+
+    def signals(self, dtype: torch.dtype = torch.float32) -> tuple[g.Signal, ...]:
+        """Random signals to call the layer with: receivers first."""
+        generator, channels = torch.Generator().manual_seed(0), getattr(self.layer, "channels_in", 4)
+        domains = (self.domain,) if self.receivers is None else (self.receivers, self.domain)
+        return tuple(g.Signal(torch.randn(2, d.num_nodes, channels, generator=generator).to(dtype), d) for d in domains)
+
+
+def product(x_i: Tensor, x_j: Tensor, e_ij: Tensor | None) -> Tensor:
+    """A message that reads all it is given."""
+    return x_i * x_j if e_ij is None else x_i * x_j * e_ij
+
+
+def rows() -> dict[str, Row]:
+    """The table, with layers made anew."""
+    return {f"{row.layer.label} on {row.domain}{' from ' + str(row.receivers) if row.receivers else ''}": row for row in _rows()}
+
+
+def _conv(rule: g.Neighborhood, on: Domain | None = None) -> g.Conv:
+    return g.Conv(4, 3, rule, on=on)
+
+
+def _attention(rule: g.Neighborhood, relative: bool = False, on: Domain | None = None) -> g.Attention:
+    return g.Attention(4, rule, heads=2, relative=relative, on=on)
+
+
+def _rows() -> list[Row]:
+    c4, d4, octa = g.C(4), g.D(4), g.O()
+    return [
+        Row(_conv(g.window(3, axes=1)), CHAIN, "lattice"),
+        Row(_conv(g.window(3, axes=1)), RING, "lattice"),
+        Row(_conv(g.window(3, axes=1)), EQUAL, "lattice"),
+        Row(_conv(g.window(3, axes=1)), RAGGED, "spmm"),
+        Row(_conv(g.window(3, axes=1, padding="causal", dilation=2)), CHAIN, "lattice"),
+        Row(_conv(g.window(3)), GRID, "lattice"),
+        Row(_conv(g.window(3)), TORUS, "lattice"),
+        Row(_conv(g.window(3)), g.Grid(4, 3, periodic=(True, False)), "lattice"),
+        Row(_conv(g.window((2, 3), stride=(2, 1), padding="valid")), GRID, "lattice"),
+        Row(_conv(g.window(2, padding=((1, 0), (0, 1)))), GRID, "lattice"),
+        Row(_conv(g.window(3, padding=5)), TORUS, "spmm"),
+        Row(_conv(g.window(3, axes=3)), CUBE, "lattice"),
+        Row(_conv(g.window(2, stride=2).reverse()), GRID, "lattice"),
+        Row(_conv(g.window(3, stride=2).reverse(onto=g.Grid(6, 6))), g.Grid(3, 3), "lattice"),
+        Row(_conv(g.window(3).reverse()), TORUS, "spmm"),
+        Row(_conv(g.lift(3, group=c4)), GRID, "lattice"),
+        Row(_conv(g.lift(2, group=d4, stride=2)), g.Grid(4, 4), "lattice"),
+        Row(_conv(g.isotropic(3, group=d4)), GRID, "lattice"),
+        Row(_conv(g.window(3, group=c4)), P4, "lattice"),
+        Row(_conv(g.window(3, group=c4)), g.GroupGrid(TORUS, c4), "lattice"),
+        Row(_conv(g.window(3, group=d4)), P4M, "lattice"),
+        Row(_conv(g.window(3, group=c4).reverse()), P4, "lattice"),
+        Row(_conv(g.lift(3, group=octa)), CUBE, "lattice"),
+        Row(_conv(g.window(2, group=octa, padding="valid")), OCTA, "lattice"),
+        Row(_conv(g.itself()), GRAPH, "lattice"),
+        Row(_conv(g.itself()), P4, "lattice"),
+        Row(_conv(g.all_pairs()), SET, "mean"),
+        Row(_conv(g.all_pairs("self")), GRAPH, "mean"),
+        Row(_conv(g.all_pairs("self")), EQUAL, "mean"),
+        Row(_conv(g.all_pairs()), SET, "mean", receivers=CHAIN),
+        Row(_conv(g.all_pairs("self")), RAGGED, "edges"),
+        Row(_conv(g.all_pairs("offset"), on=CHAIN), CHAIN, "edges"),
+        Row(_conv(g.all_pairs("orbit"), on=FIVE), FIVE, "edges"),
+        Row(_conv(g.past()), CHAIN, "edges"),
+        Row(_conv(g.fiber()), P4, "spmm"),
+        Row(_conv(g.whole()), GRID, "spmm"),
+        Row(_conv(g.previous()), CHAIN, "spmm"),
+        Row(_conv(g.adjacency()), GRAPH, "spmm"),
+        Row(_conv(g.adjacency()), GRID, "spmm"),
+        Row(_conv(g.adjacency("laplacian")), HEAVY, "spmm"),
+        Row(_conv(g.adjacency("row", types=2)), KNOWN, "spmm"),
+        Row(_conv(g.adjacency(None, False).reverse()), TWO, "spmm"),
+        Row(_attention(g.all_pairs()), SET, "sdpa"),
+        Row(_attention(g.all_pairs()), GRAPH, "sdpa"),
+        Row(_attention(g.all_pairs()), EQUAL, "sdpa"),
+        Row(_attention(g.all_pairs()), RAGGED, "edges"),
+        Row(_attention(g.all_pairs()), SET, "sdpa", receivers=CHAIN),
+        Row(_attention(g.all_pairs("self"), relative=True), SET, "sdpa"),
+        Row(_attention(g.all_pairs("offset"), relative=True, on=GRID), GRID, "sdpa"),
+        Row(_attention(g.all_pairs("orbit"), relative=True, on=TORUS), TORUS, "sdpa"),
+        Row(_attention(g.past()), CHAIN, "sdpa"),
+        Row(_attention(g.past()), EQUAL, "sdpa"),
+        Row(_attention(g.past(), relative=True), CHAIN, "edges"),
+        Row(_attention(g.past()), RAGGED, "edges"),
+        Row(_attention(g.adjacency(None, False)), GRAPH, "edges"),
+        Row(_attention(g.window(3), relative=True), GRID, "edges"),
+        Row(g.Message(product, g.adjacency(None), "max"), GRAPH, "edges"),
+        Row(g.Message(product, g.adjacency("sym")), TWO, "edges"),
+        Row(g.Message(product, g.all_pairs(), "mean"), SET, "edges"),
+        Row(g.Recurrent(4, 3), CHAIN, "rnn"),
+        Row(g.Recurrent(4, 3, "gru", g.previous().reverse()), EQUAL, "rnn"),
+        Row(g.Recurrent(4, 3, "rnn_tanh"), CHAIN, "rnn"),
+        Row(g.Recurrent(4, 3, "rnn_relu"), RAGGED, "edges"),
+        Row(g.Recurrent(4, 3, "lstm", g.predecessors()), TREE, "edges"),
+        Row(g.Pool(g.window(2, stride=2)), g.Grid(4, 4), "lattice"),
+        Row(g.Pool(g.window(2, stride=2), "mean"), g.GroupGrid(g.Grid(4, 4), c4), "lattice"),
+        Row(g.Pool(g.window(3, axes=1, stride=2), "sum"), CHAIN, "lattice"),
+        Row(g.Pool(g.window(2, axes=3, padding="valid"), "min"), CUBE, "lattice"),
+        Row(g.Pool(g.window(2, stride=2)), TORUS, "lattice"),
+        Row(g.Pool(g.window(3)), TORUS, "edges"),
+        Row(g.Pool(g.window(2, stride=2)), g.Batch([g.Grid(4, 4)] * 2), "lattice"),
+        Row(g.Pool(g.fiber()), P4, "blocks"),
+        Row(g.Readout(), GRAPH, "blocks"),
+        Row(g.Readout("max"), MIXED, "blocks"),
+        Row(g.Readout("sum"), RAGGED, "edges"),
+        Row(g.Pool(g.adjacency(None), "mean"), GRAPH, "edges"),
+    ]
