@@ -101,7 +101,7 @@ class Window(Neighborhood):
             room = n + low + high - reach - 1
             if domain.periodic[axis]:
                 return n % stride == 0 and room // stride + 1 == n // stride and (reach - 2 * low) % n == 0
-            return room >= 0 and low == high and room % stride == 0
+            return room >= 0 and stride * (room // stride) == room + low - high
 
         moved = (group.elements != torch.eye(group.axes, dtype=torch.long)).any(0).any(1).tolist()
         for axis, n in enumerate(domain.lattice):
