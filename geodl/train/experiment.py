@@ -1,0 +1,233 @@
+"""A recipe run over its seeds, each by Lightning, in a folder from which it can be continued."""
+
+import logging
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, final
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+
+from geodl.errors import GeodlError
+from geodl.train import folder as folders
+from geodl.train.parts import Parts, batches
+from geodl.train.recipes import Options, Recipe
+from geodl.train.result import Result
+from geodl.train.tasks import TASKS, Classification
+
+Progress = Callable[[str, int, int], None]
+
+EXPECTED = (
+    "The '.*' does not have many workers",  # nothing to load: a batch is one indexing of a tensor
+    "You defined a `validation_step` but have no `val_dataloader`",  # a recipe may validate on nothing
+    "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # how Lightning reads torch 2.13
+    "Checkpoint directory .* exists and is not empty",  # a run that is continued
+)
+
+
+@final
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a run; `folder` is where it can be continued."""
+
+    def __init__(self, folder: Path):
+        super().__init__()
+        self.folder = folder
+
+
+def run(
+    recipe: Recipe, options: Options | None = None, *,
+    seeds: int | None = None, folder: Path | None = None, resume: Path | None = None, progress: Progress | None = None,
+) -> Result:  # fmt: skip
+    """Run a recipe with seeds 0 to n - 1, or continue a run that was interrupted.
+
+    A continued run gives what an uninterrupted one gives, on a CPU to the last bit: it goes back to the end of the last
+    epoch that was kept, and all randomness of an epoch follows from the seed and the epoch's number.
+
+    Args:
+        recipe: what to run.
+        options: what to change of it; None takes the recipe's, or those of the run to be continued.
+        seeds: how many; None takes 1, or those of the run to be continued.
+        folder: where to keep the run; None makes a folder under `runs/`.
+        resume: the folder of a run to continue.
+        progress: called with a line, the steps done and the steps of one seed in all.
+
+    Raises:
+        GeodlError: options that the recipe does not take; a folder that cannot be written, holds something else or belongs
+            to another recipe; other options than those of the run to be continued; another model's checkpoint.
+        Interrupted: Ctrl-C; the run can be continued.
+    """
+    if resume is not None:
+        options, seeds = _continued(recipe, resume, options, seeds)
+    options, seeds = options or recipe.options, 1 if seeds is None else seeds
+    if seeds < 1:
+        raise GeodlError(f"{seeds} seeds", do="give at least 1")
+    recipe.build(options)
+    home = resume or folders.start(folder, recipe.name, options, seeds)
+    try:
+        with _quiet():
+            return _all(_Job(recipe, options, home, progress or _silent), seeds)
+    except KeyboardInterrupt as error:
+        raise Interrupted(home) from error
+
+
+class _Job(NamedTuple):
+    recipe: Recipe
+    options: Options
+    home: Path
+    progress: Progress
+
+
+def _continued(recipe: Recipe, resume: Path, options: Options | None, seeds: int | None) -> tuple[Options, int]:
+    kept, count = folders.reopen(resume, recipe.name)
+    for asked, found in ((options, kept), (seeds, count)):
+        if asked is not None and asked != found:
+            raise GeodlError(f"to resume {resume} with {asked}", f"a run with {found}", "leave the options out")
+    return kept, count
+
+
+def _all(job: _Job, seeds: int) -> Result:
+    search = _search(job) if job.options.optimizer.lr is None else {}
+    if search:
+        job = job._replace(options=replace(job.options, optimizer=replace(job.options.optimizer, lr=search["lr"])))
+    recipe, options = job.recipe, job.options
+    parts = recipe.parts()
+    runs = [_one(job, parts, seed, f"seed-{seed}", f"seed {seed + 1} of {seeds}") for seed in range(seeds)]
+    values = {name: [one["metrics"][name] for one in runs] for name in runs[0]["metrics"]}
+    seconds = sum(one["seconds"] for one in runs) + search.get("seconds", 0.0)
+    protocol = _protocol(recipe, options)
+    result = Result(
+        recipe.name, parts.data, protocol, recipe.paper, tuple(range(seeds)), values, seconds, runs[0]["parameters"],
+        {name: search[name] for name in ("lr", "val/error") if search}, job.home,
+    )  # fmt: skip
+    result.save(job.home / folders.RESULT)
+    return result
+
+
+def _search(job: _Job) -> dict[str, Any]:
+    """One run of seed 0 for each learning rate; the least validation error is taken, the first of equals."""
+    if not job.recipe.search or job.recipe.search_parts is None:
+        raise GeodlError(f"{job.recipe.name} without a learning rate", do="give --optimizer.lr")
+    parts = job.recipe.search_parts()._replace(tests={})
+    errors, seconds = {}, 0.0
+    for lr in job.recipe.search:
+        tried = job._replace(options=replace(job.options, optimizer=replace(job.options.optimizer, lr=lr)))
+        one = _one(tried, parts, 0, f"search-lr-{lr:g}", f"search, lr {lr:g}")
+        errors[f"{lr:g}"] = one["metrics"]["val/error"]
+        seconds += one["seconds"]
+    best = min(job.recipe.search, key=lambda lr: errors[f"{lr:g}"])
+    return {"lr": best, "val/error": errors, "seconds": seconds}
+
+
+def _one(job: _Job, parts: Parts, seed: int, name: str, label: str) -> dict[str, Any]:
+    """One seed from wherever it stands to its numbers, which are read again if they are there."""
+    home = job.home / name
+    if (home / folders.RESULT).exists():
+        return folders.read(home / folders.RESULT)
+    started = time.perf_counter()
+    L.seed_everything(seed, workers=True, verbose=False)
+    model = job.recipe.build(job.options)
+    mark = {"recipe": job.recipe.name, "run": name}
+    task = TASKS[job.recipe.kind](model, parts.classes, job.options.optimizer, seed=seed, mark=mark)
+    trainer = _trainer(job, home, label, validated=parts.val is not None)
+    metrics = _fitted(trainer, task, parts, job.options, home / "last.ckpt", seed)
+    one = {"seed": seed, "metrics": metrics, "seconds": time.perf_counter() - started}
+    one["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+    folders.write(home / folders.RESULT, folders.json.dumps(one, indent=2) + "\n")
+    return one
+
+
+def _trainer(job: _Job, home: Path, label: str, *, validated: bool) -> L.Trainer:
+    asked = job.options.trainer
+    every = asked.check_val_every_n_epoch
+    kept = {"dirpath": home, "every_n_epochs": every, "save_on_train_epoch_end": True, "enable_version_counter": False}
+    callbacks: list[Callback] = [_Steps(job.progress, label), ModelCheckpoint(filename="last", **kept)]
+    if validated:
+        callbacks.append(ModelCheckpoint(filename="best", monitor="val/loss", **kept))
+    home.mkdir(exist_ok=True)
+    # Inference mode is off because plans made in it could not be trained through.
+    return L.Trainer(
+        max_epochs=asked.max_epochs, accelerator=asked.accelerator, precision=asked.precision, devices=1,
+        check_val_every_n_epoch=every, logger=CSVLogger(home, name="metrics"), callbacks=callbacks, default_root_dir=home,
+        num_sanity_val_steps=0, log_every_n_steps=1, enable_progress_bar=False, enable_model_summary=False, inference_mode=False,
+    )  # fmt: skip
+
+
+def _fitted(trainer: L.Trainer, task: Classification, parts: Parts, options: Options, last: Path, seed: int) -> dict[str, float]:
+    """Train, then evaluate the weights of the last epoch."""
+    device = trainer.strategy.root_device
+    train = batches(parts.train, device, options.batch_size, seed)
+    val = None if parts.val is None else batches(parts.val, device)
+    with _interrupts(trainer):
+        trainer.fit(task, train, val, ckpt_path=str(last) if last.exists() else None)
+        trainer.save_checkpoint(last)
+        metrics = dict(trainer.validate(task, val, verbose=False)[0]) if val is not None else {}
+        for suffix, part in parts.tests.items():
+            found = trainer.test(task, batches(part, device), verbose=False)[0]
+            metrics |= {f"{name}{suffix}": value for name, value in found.items()}
+    errors = {name.replace("accuracy", "error"): 1 - value for name, value in metrics.items() if "accuracy" in name}
+    return {name: float(value) for name, value in sorted((metrics | errors).items())}
+
+
+def _protocol(recipe: Recipe, options: Options) -> str:
+    model = ", ".join(f"{name} {value}" for name, value in options.model.items())
+    size = f", batches of {options.batch_size}" if options.batch_size else ""
+    trainer = options.trainer
+    precision = "" if trainer.precision == "32-true" else f", {trainer.precision}"
+    return f"{recipe.protocol}; {model}; {options.optimizer}, {trainer.max_epochs} epochs{size}{precision}"
+
+
+@final
+class _Steps(Callback):
+    """Tells how far a seed is."""
+
+    def __init__(self, progress: Progress, label: str):
+        self.progress, self.label = progress, label
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        line = f"{self.label}: epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
+        self.progress(line, trainer.global_step, int(trainer.estimated_stepping_batches))
+
+
+def _silent(line: str, done: int, total: int) -> None:
+    pass
+
+
+@contextmanager
+def _interrupts(trainer: L.Trainer) -> Iterator[None]:
+    """Ctrl-C as Python has it: Lightning ends the process and ignores the signal from then on."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings that are expected here, and without Lightning's greetings."""
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in EXPECTED:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

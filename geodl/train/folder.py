@@ -1,0 +1,126 @@
+"""Run folders: what a run was asked for, where it stands, and whose it is."""
+
+import json
+import os
+import platform
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from geodl import __version__
+from geodl.errors import GeodlError
+from geodl.train.recipes import Optimizer, Options, TrainerOptions
+
+CONFIG, ABOUT, RESULT = "config.yaml", "run.json", "result.json"
+
+
+def start(folder: Path | None, recipe: str, options: Options, seeds: int) -> Path:
+    """A new run folder that says what it is: its resolved options, its recipe, its versions.
+
+    Args:
+        folder: where; None makes one under `runs/`, named after the recipe and the time.
+
+    Raises:
+        GeodlError: the folder cannot be written, or holds something already.
+    """
+    folder = folder or Path("runs") / recipe / f"{datetime.now():%Y%m%d-%H%M%S-%f}"
+    asked = f"the run folder {folder} for {recipe}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise GeodlError(asked, *_taken(folder, recipe))
+    except OSError as error:
+        raise GeodlError(asked, str(error), "give a folder that you can write with --run") from error
+    versions = {"geodl": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    about = {"recipe": recipe, "seeds": seeds, "versions": versions | {"platform": platform.platform()}}
+    write(folder / CONFIG, _yaml(options))
+    write(folder / ABOUT, json.dumps(about, indent=2) + "\n")
+    return folder
+
+
+def reopen(folder: Path, recipe: str) -> tuple[Options, int]:
+    """The options and the number of seeds of a run that was started.
+
+    Raises:
+        GeodlError: no run is there, it belongs to another recipe, or its files cannot be read.
+    """
+    asked = f"to resume {recipe} in {folder}"
+    if not (folder / ABOUT).is_file():
+        raise GeodlError(asked, f"no {ABOUT} there", "give the folder that the run was started in")
+    about = _about(folder)
+    if about["recipe"] != recipe:
+        raise GeodlError(asked, f"a run of {about['recipe']}", f"run `geodl train {about['recipe']} --resume {folder}`")
+    try:
+        kept = _from_yaml(folder / CONFIG)
+        trainer, optimizer = TrainerOptions(**kept["trainer"]), Optimizer(**kept["optimizer"])
+        return Options(dict(kept["model"] or {}), optimizer, trainer, kept.get("batch_size")), int(about["seeds"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise GeodlError(asked, f"{CONFIG} that cannot be used ({error})", "start the run anew") from error
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        GeodlError: the place cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise GeodlError(f"to write {path}", str(error), "give a place that you can write") from error
+
+
+def read(path: Path) -> Any:
+    """The JSON in a file.
+
+    Raises:
+        GeodlError: it holds none.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise GeodlError(f"to read {path}", str(error), "delete it, and it will be made again") from error
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    about = read(folder / ABOUT)
+    if not isinstance(about, dict) or not isinstance(about.get("recipe"), str) or not isinstance(about.get("seeds"), int):
+        raise GeodlError(f"to read {folder / ABOUT}", "no recipe or no seeds in it", "start the run anew")
+    return about
+
+
+def _taken(folder: Path, recipe: str) -> tuple[str, str]:
+    """What stands in a folder, and what to do about it."""
+    elsewhere = "give another folder with --run"
+    if not (folder / ABOUT).is_file():
+        return "files that are no run's", elsewhere
+    owner = _about(folder)["recipe"]
+    if owner != recipe:
+        return f"a run of {owner}", elsewhere
+    if (folder / RESULT).exists():
+        return "a finished run", elsewhere
+    return "a run that was started", f"continue it with --resume {folder}, or {elsewhere}"
+
+
+def _yaml(options: Options) -> str:
+    import yaml  # comes with Lightning and jsonargparse
+
+    kept = asdict(options)
+    if options.batch_size is None:
+        del kept["batch_size"]
+    return yaml.safe_dump(kept, sort_keys=False)
+
+
+def _from_yaml(path: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error

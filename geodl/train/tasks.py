@@ -1,0 +1,119 @@
+"""What Lightning trains: classification of nodes and of images."""
+
+from abc import ABC, abstractmethod
+from typing import Any, final
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torchmetrics.classification import MulticlassAccuracy
+
+from geodl.errors import GeodlError
+from geodl.layer import MessagePassing
+from geodl.signal import Signal
+from geodl.train.parts import Nodes, mixed
+from geodl.train.recipes import Optimizer
+
+
+class Classification(L.LightningModule, ABC):
+    """Cross-entropy, and the accuracy of the most likely class.
+
+    Args:
+        model: takes a Signal and returns one with a channel for each class.
+        classes: how many there are.
+        optimizer: how to learn.
+        seed: all randomness of an epoch follows from it and from the epoch's number.
+        mark: kept in every checkpoint; a checkpoint with another mark is refused.
+    """
+
+    def __init__(self, model: nn.Module, classes: int, optimizer: Optimizer, *, seed: int = 0, mark: dict[str, Any] | None = None):
+        super().__init__()
+        self.model, self.optimizer, self.seed, self.mark = model, optimizer, seed, mark or {}
+        self.accuracy = nn.ModuleDict({part: MulticlassAccuracy(classes, average="micro") for part in ("in val", "in test")})
+
+    @abstractmethod
+    def read(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """Scores `[M, K]` and classes `[M]` of a batch."""
+
+    def on_train_epoch_start(self) -> None:
+        """Seed the epoch, so that it is the same in a run that was interrupted before it."""
+        L.seed_everything(mixed(self.seed, self.current_epoch), workers=True, verbose=False)
+
+    def training_step(self, batch: Any, index: int) -> Tensor:
+        """The loss of a batch."""
+        scores, labels = self.read(batch)
+        loss = cross_entropy(scores, labels)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(labels))
+        return loss
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        """Loss and accuracy of validation examples."""
+        self._evaluate("val", batch)
+
+    def test_step(self, batch: Any, index: int) -> None:
+        """Loss and accuracy of test examples."""
+        self._evaluate("test", batch)
+
+    def _evaluate(self, part: str, batch: Any) -> None:
+        scores, labels = self.read(batch)
+        accuracy = self.accuracy[f"in {part}"]
+        accuracy.update(scores, labels)
+        self.log(f"{part}/loss", cross_entropy(scores, labels), batch_size=len(labels))
+        self.log(f"{part}/accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(labels))  # pyright: ignore[reportArgumentType]
+
+    def configure_optimizers(self) -> Any:
+        """Adam, with the penalty on the layers it is meant for, and its schedule."""
+        asked = self.optimizer
+        first = next(layer for layer in self.model.modules() if isinstance(layer, MessagePassing))
+        decayed = list(self.model.parameters() if asked.decayed == "all" else first.parameters())
+        known = {id(parameter) for parameter in decayed}
+        others = [parameter for parameter in self.model.parameters() if id(parameter) not in known]
+        groups = [{"params": decayed, "weight_decay": asked.weight_decay}, {"params": others}]
+        adam = torch.optim.Adam([group for group in groups if group["params"]], lr=asked.lr)  # pyright: ignore[reportArgumentType]
+        if asked.schedule == "constant":
+            return adam
+        steps = int(self.trainer.estimated_stepping_batches)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(adam, max_lr=asked.lr, total_steps=steps)  # pyright: ignore[reportArgumentType]
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """The batch as it is: the loaders hold their examples where the model is."""
+        return batch
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say whose checkpoint it is."""
+        checkpoint["geodl"] = self.mark
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the checkpoint of another run or of another model before a weight is copied."""
+        if checkpoint.get("geodl") != self.mark:
+            found = f"a checkpoint of {checkpoint.get('geodl', 'something else')}"
+            raise GeodlError(f"to continue {self.mark}", found, "resume from the folder of this very run")
+        ours, theirs = ({k: tuple(v.shape) for k, v in state.items()} for state in (self.state_dict(), checkpoint["state_dict"]))
+        for name in sorted(ours.keys() | theirs.keys()):
+            if ours.get(name) != theirs.get(name):
+                found = f"{name} of shape {theirs.get(name, 'none')} where the model has {ours.get(name, 'none')}"
+                raise GeodlError(f"to continue {self.mark}", found, "resume with the options the run was started with")
+
+
+@final
+class NodeClassification(Classification):
+    """Classes of nodes of one graph; a batch is `Nodes`, of which `index` are learnt from."""
+
+    def read(self, batch: Nodes) -> tuple[Tensor, Tensor]:
+        """Scores and classes of the nodes meant."""
+        return self.model(batch.signal).x[0, batch.index], batch.labels
+
+
+@final
+class ImageClassification(Classification):
+    """Classes of images; a batch is images `[M, 1, H, W]` and classes `[M]`; the model ends on one node."""
+
+    def read(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores and classes of the images."""
+        images, labels = batch
+        return self.model(Signal.image(images)).x[:, 0], labels
+
+
+TASKS = {"nodes": NodeClassification, "images": ImageClassification}
