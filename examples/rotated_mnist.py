@@ -33,6 +33,7 @@ optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
 schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=max(1, steps))
 
 for epoch in range(args.epochs):
+    total = 0.0
     for batch in torch.randperm(len(labels)).split(128):
         logits = model(g.Signal.image(images[batch])).x[:, 0]
         loss = nn.functional.cross_entropy(logits, labels[batch])
@@ -40,7 +41,8 @@ for epoch in range(args.epochs):
         loss.backward()
         optimizer.step()
         schedule.step()
-    print(f"epoch {epoch + 1} of {args.epochs}: loss of the last batch {loss.item():.3f}", flush=True)
+        total += loss.item() * len(batch)
+    print(f"epoch {epoch + 1} of {args.epochs}: training loss {total / len(labels):.3f}", flush=True)
 
 
 def predict(x: torch.Tensor) -> torch.Tensor:

@@ -61,7 +61,7 @@ def _places(domain: Domain, axes: Axes) -> dict[int, Any]:
     plain = networkx.Graph()
     plain.add_nodes_from(range(domain.num_nodes))
     plain.add_edges_from(zip(links.src.tolist(), links.dst.tolist(), strict=True))
-    places = networkx.spring_layout(plain, seed=7, iterations=200)
+    places = networkx.spring_layout(plain, seed=12, iterations=200)
     for a, b in plain.edges:
         axes.plot(*zip(places[a], places[b], strict=True), color=FAINT, linewidth=0.8, zorder=1)
     return places

@@ -1,8 +1,10 @@
 """Feature maps that turn with the image."""
 
+import itertools
 from typing import Any
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -41,29 +43,24 @@ def feature_strip(model: nn.Module, image: Tensor, *, channel: int = 0) -> Figur
     sheets = maps.shape[1]
     origin, apart = _origin(maps)
     figure = blank(7.6, 1.5 * (sheets + 2), "Turn the image: the feature maps turn and change places, the answer stays")
-    grid = figure.subplots(sheets + 2, 4, squeeze=False, gridspec_kw={"height_ratios": [1.0] * (sheets + 1) + [0.8]})
-    reach = max(float(maps.abs().max()), 1e-12)
+    rows = figure.subplots(sheets + 2, 4, squeeze=False, gridspec_kw={"height_ratios": [1.0] * (sheets + 1) + [0.8]})
     for turn in TURNS:
-        top, *middle, bottom = grid[:, turn]
-        top.imshow(torch.rot90(image, turn, (1, 2)).mean(0).numpy(), cmap="gray_r")
-        top.set_title(f"{90 * turn}°", color=INK)
-        _frame(top, FAINT, 1.0)
-        for sheet, axes in enumerate(middle):
-            axes.imshow(maps[turn, sheet].numpy(), cmap="RdBu_r", vmin=-reach, vmax=reach)
-            _frame(axes, PALETTE[int(origin[turn, sheet]) % len(PALETTE)], 3.0)
-            axes.set_xlabel(f"map {int(origin[turn, sheet])}, turned" if turn else f"map {sheet}", fontsize=8, color=INK)
-        bottom.bar(range(answers.shape[1]), answers[turn].numpy(), color=INK)
-        bottom.set_xlabel("class", fontsize=8, color=INK)
-        bottom.set_ylim(0, 1)
-        bottom.set_xticks(range(answers.shape[1]))
-        bottom.tick_params(labelsize=7, labelleft=turn == 0)
-    for row, name in zip(grid[:, 0], ["image", *(f"element {k}" for k in range(sheets)), "probability"], strict=True):
-        row.set_ylabel(name, color=INK)
+        rows[0, turn].imshow(torch.rot90(image, turn, (1, 2)).mean(0).numpy(), cmap="gray_r")
+        rows[0, turn].set_title(f"{90 * turn}°", color=INK)
+        _frame(rows[0, turn], FAINT, 1.0)
+        _answer(rows[-1, turn], answers[turn])
+        rows[-1, turn].tick_params(labelleft=turn == 0)
+    reach = max(float(maps.abs().max()), 1e-12)
+    for turn, sheet in itertools.product(TURNS, range(sheets)):
+        axes, map_of = rows[sheet + 1, turn], int(origin[turn, sheet])
+        axes.imshow(maps[turn, sheet].numpy(), cmap="RdBu_r", vmin=-reach, vmax=reach)
+        axes.set_xlabel(f"map {map_of}" + (", turned" if turn else ""), fontsize=8, color=INK)
+        _frame(axes, PALETTE[map_of % len(PALETTE)], 3.0)
+    for axes, name in zip(rows[:, 0], ["image", *(f"element {k}" for k in range(sheets)), "probability"], strict=True):
+        axes.set_ylabel(name, color=INK)
     change = float((answers - answers[0]).abs().max())
-    figure.supxlabel(
-        f"largest difference: {apart:.0e} between maps of one colour after turning back, {change:.0e} between answers",
-        fontsize=9, color=INK,
-    )  # fmt: skip
+    words = f"largest difference: {apart:.1g} between maps of one colour after turning back, {change:.1g} between answers"
+    figure.supxlabel(words, fontsize=9, color=INK)
     return figure
 
 
@@ -91,11 +88,10 @@ def _run(model: nn.Module, image: Tensor, channel: int) -> tuple[Tensor, Tensor]
     if not fibered or end.domain.num_nodes != 1:
         found = "no layer that makes a fiber" if not fibered else f"an answer on {end.domain}"
         raise GeodlError(asked, found, "give a model that begins with Conv(..., lift(...)) and ends on one node")
-    first = fibered[0]
-    if not 0 <= channel < first.x.shape[2]:
-        raise GeodlError(asked, f"{first.x.shape[2]} channels and channel={channel}", "choose one of them")
-    order, lattice = first.domain.fiber.order, first.domain.lattice  # type: ignore[union-attr] - it has a fiber
-    maps = first.x[..., channel].reshape(4, *lattice, order).movedim(-1, 1)  # type: ignore[misc]
+    channels = fibered[0].x.shape[2]
+    if not 0 <= channel < channels:
+        raise GeodlError(asked, f"{channels} channels and channel={channel}", "choose one of them")
+    maps = fibered[0].to_image().unflatten(1, (-1, channels))[:, :, channel]
     return maps, end.x[:, 0].softmax(-1)
 
 
@@ -107,8 +103,16 @@ def _origin(maps: Tensor) -> tuple[Tensor, float]:
     return nearest.indices, float(nearest.values.max())
 
 
-def _frame(axes: Any, color: str, width: float) -> None:
+def _frame(axes: Axes, color: str, width: float) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set(color=color, linewidth=width)
+
+
+def _answer(axes: Axes, probabilities: Tensor) -> None:
+    axes.bar(range(len(probabilities)), probabilities.tolist(), color=INK)
+    axes.set_xlabel("class", fontsize=8, color=INK)
+    axes.set_ylim(0, 1)
+    axes.set_xticks(range(len(probabilities)))
+    axes.tick_params(labelsize=7)
