@@ -76,10 +76,11 @@ def test_rows_are_chosen_by_number():
         verify.run(rows=("04", "99"))
 
 
-def test_the_callers_dice_stay_untouched():
-    before = torch.get_rng_state()
+def test_the_callers_dice_and_threads_come_back():
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
     verify.run(rows=("02",))
     assert torch.equal(before, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
 
 
 def rolled_bank(patch):

@@ -6,7 +6,8 @@ peers that share no code with the library: torch.nn, PyG, dense matrices and fil
 
 import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -50,11 +51,23 @@ def run(*, rows: tuple[str, ...] = (), progress: Callable[[Row], object] | None 
         if progress is not None:
             progress(row)
 
-    with torch.random.fork_rng(devices=[]):  # layers are drawn before they are drawn anew: the caller's dice stay untouched
+    with _undisturbed():
         for number in rows or CLAIMS:
             for claim in CLAIMS[number]:
                 _check(number, claim, note)
     return found
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """One thread, since small tensors only wait for more; the caller's threads and random state come back."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _check(number: str, claim: Claim, note: Callable[[Row], None]) -> None:
