@@ -1,0 +1,206 @@
+"""Plans: made once, found again, bounded, and gone with the domain they were made for."""
+
+import copy
+import gc
+import io
+import pickle
+import weakref
+
+import pytest
+import torch
+
+import geodl as g
+from geodl.lowering import base
+from tests.table import product, rows
+
+INDEX = [[0, 1, 2, 3, 1], [1, 2, 3, 0, 3]]
+ROWS = rows()
+
+
+@pytest.fixture
+def plans(monkeypatch):
+    """An empty dictionary of plans, bounded to a few."""
+    monkeypatch.setattr(base, "PLANS", {})
+    monkeypatch.setattr(base, "MOST_PLANS", 8)
+    return base.PLANS
+
+
+def on(domain, channels=4, **kwargs):
+    return g.Signal(torch.randn(1, domain.num_nodes, channels, **kwargs), domain)
+
+
+def graph():
+    return g.Graph(INDEX, 5)
+
+
+def test_plans_of_values_are_bounded_and_the_oldest_leaves(plans):
+    layer = g.Conv(4, 3, g.window(3, axes=1))
+    for n in range(1, 21):
+        layer(on(g.Chain(n)))
+    assert len(plans) == 8
+    assert [key[3] for key in plans] == [g.Chain(n) for n in range(13, 21)]
+
+
+def test_plans_of_a_graph_are_bounded(plans):
+    domain = graph()
+    for channels in range(1, 21):
+        g.Conv(4, channels, g.adjacency())(on(domain))
+    assert len(domain.plans) == 8
+    assert plans == {}
+
+
+def test_a_plan_is_made_once_for_equal_values(plans):
+    layer, twin = g.Conv(4, 3, g.window(3)), g.Conv(4, 3, g.window(3))
+    layer(on(g.Grid(5, 5)))
+    (made,) = plans.values()
+    twin(on(g.Grid(5, 5)))
+    layer.eval()(on(g.Grid(5, 5)))
+    assert [entry is made for entry in plans.values()] == [True]
+    layer(on(g.Grid(5, 6)))
+    assert len(plans) == 2
+
+
+def test_a_plan_is_made_once_for_a_graph_and_not_for_its_equal():
+    layer, one, other = g.Conv(4, 3, g.adjacency()), graph(), graph()
+    layer(on(one))
+    before = dict(one.plans)
+    layer(on(one))
+    assert other.plans == {} and list(one.plans) == list(before)
+    assert all(one.plans[key] is before[key] for key in before)
+
+
+FLEETING = {
+    "convolve": g.Conv(4, 3, g.adjacency()),
+    "linear": g.Conv(4, 3, g.itself()),
+    "mean": g.Conv(4, 3, g.all_pairs("self")),
+    "attend": g.Attention(4, g.adjacency(None), 2),
+    "sdpa": g.Attention(4, g.all_pairs(), 2),
+    "message": g.Message(product, g.adjacency()),
+    "recur": g.Recurrent(4, 3, "gru", g.predecessors()),
+    "pool": g.Readout(),
+    "reversed": g.Conv(4, 3, g.adjacency().reverse()),
+}
+
+
+@pytest.mark.parametrize("name", FLEETING)
+def test_a_new_graph_in_every_batch_leaves_nothing(plans, name):
+    """Without the garbage collector: a plan that held its own domain would be a circle, and would wait for it."""
+    layer, gone = FLEETING[name], []
+    gc.disable()
+    try:
+        for _ in range(12):
+            domain = g.Graph([[0, 1, 2], [2, 2, 3]], 5)
+            layer(on(domain))
+            assert domain.plans
+            gone.append(weakref.ref(domain))
+            del domain
+        assert [reference() for reference in gone] == [None] * 12
+    finally:
+        gc.enable()
+    assert plans == {}
+
+
+def test_a_new_batch_of_graphs_leaves_nothing(plans):
+    model, gone = g.Sequential(g.Conv(4, 3, g.adjacency()), g.Readout()), []
+    for _ in range(5):
+        batch = g.Batch([graph(), graph(), g.Graph([[0], [1]])])
+        model(on(batch))
+        gone += [weakref.ref(batch), *map(weakref.ref, batch.members)]
+        del batch
+    equal = g.Batch([g.Chain(3)] * 4)
+    model(on(equal))
+    gone.append(weakref.ref(equal))
+    del equal
+    gc.collect()
+    assert [reference() for reference in gone] == [None] * 21
+
+
+@pytest.mark.parametrize("fresh", [lambda: g.Complete(3), graph], ids=["from a value", "from a graph"])
+def test_two_domains_leave_nothing(plans, fresh):
+    layer, receivers, senders = g.Attention(4, g.all_pairs(), 2), graph(), fresh()
+    layer(on(receivers), on(senders))
+    gone = [weakref.ref(receivers), weakref.ref(senders)]
+    del receivers, senders
+    gc.collect()
+    assert [reference() for reference in gone] == [None, None]
+    assert plans == {}
+
+
+@pytest.mark.parametrize("domain", [graph(), g.Batch([graph(), g.Chain(2)]), g.Batch([g.Chain(3)] * 2)], ids=str)
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d)), lambda d: d.to("meta")], ids=["deepcopy", "pickle", "to"]
+)
+def test_copies_begin_without_plans(domain, copied):
+    g.Conv(4, 3, g.adjacency())(on(domain))
+    g.Readout()(on(domain))
+    assert domain.plans
+    twin = copied(domain)
+    assert twin.plans == {}
+    assert all(not member.plans for member in twin.members or ())
+    assert repr(twin) == repr(domain)
+    if twin.tensors()[0].device.type != "meta":
+        assert all(torch.equal(a, b) for a, b in zip(twin.tensors(), domain.tensors(), strict=True))
+        assert g.Conv(4, 3, g.adjacency())(on(twin)).domain is twin
+    assert domain.plans
+
+
+def test_a_layer_on_a_graph_travels_without_plans():
+    layer = g.Conv(4, 3, g.adjacency(), on=graph())
+    x = torch.randn(2, 5, 4)
+    y = layer(x)
+    file = io.BytesIO()
+    torch.save(layer, file)
+    file.seek(0)
+    for twin in (copy.deepcopy(layer), torch.load(file, weights_only=False)):
+        assert twin.on is not layer.on and twin.on.plans == {}
+        assert torch.equal(twin(x), y)
+    assert layer.on.plans
+
+
+def test_one_layer_in_two_dtypes(plans):
+    layer, domain = g.Conv(4, 3, g.adjacency()), graph()
+    single = layer(on(domain))
+    double = layer.double()(on(domain, dtype=torch.float64))
+    half = layer.bfloat16()(on(domain, dtype=torch.bfloat16))
+    assert [s.x.dtype for s in (single, double, half)] == [torch.float32, torch.float64, torch.bfloat16]
+    assert len(domain.plans) == 3
+    values = g.Conv(4, 3, g.window(3))
+    assert values(on(g.Grid(3, 3))).x.dtype != values.double()(on(g.Grid(3, 3), dtype=torch.float64)).x.dtype
+    assert len(plans) == 2
+
+
+def test_another_device_has_its_own_plan(plans):
+    layer = g.Conv(4, 3, g.lift(3, group=g.C(4)))
+    layer(on(g.Grid(5, 5)))
+    y = layer.to("meta")(on(g.Grid(5, 5), device="meta"))
+    assert y.x.device.type == "meta" and y.x.shape == (1, 100, 3)
+    assert len(plans) == 2
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_state_is_parameters_only_whatever_runs(name):
+    row = ROWS[name]
+    layer = row.layer
+    before = {key: value.clone() for key, value in layer.state_dict().items()}
+    assert set(before) == {key for key, _ in layer.named_parameters()}
+    for lowering, training in (("auto", True), ("edges", False), ("auto", False)):
+        layer.lowering = lowering
+        layer.train(training)(*row.signals()) if layer.on is None else layer.train(training)(row.signals()[0].x)
+        after = layer.state_dict()
+        assert list(after) == list(before)
+        assert all(torch.equal(after[key], before[key]) for key in before)
+
+
+def test_a_model_keeps_its_keys_in_training_and_evaluation():
+    model = g.models.digits_p4cnn(channels=2)
+    keys = list(model.state_dict())
+    s = on(g.Grid(8, 8), 1)
+    for training in (True, False):
+        model.train(training)(s)
+        assert list(model.state_dict()) == keys
+    g.set_lowering(model, "edges")
+    model(s)
+    assert list(model.state_dict()) == keys
+    twin = g.models.digits_p4cnn(channels=2)
+    twin.load_state_dict(model.state_dict())
+    assert g.testing.error(twin.eval()(s).x, model.eval()(s).x) < 1e-5
