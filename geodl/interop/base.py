@@ -39,7 +39,7 @@ def converting(module: nn.Module) -> Iterator[None]:
             raise GeodlError(asked, found, "make them plain first: torch.nn.utils.parametrize.remove_parametrizations")
         if any(nn.parameter.is_lazy(p) for p in part.parameters(recurse=False)):
             raise GeodlError(asked, "parameters without a shape", "call the module once first")
-        if any(value and name.endswith("hooks") and "ward_" in name for name, value in vars(part).items()):
+        if any(name.endswith("hooks") and "ward_" in name and value for name, value in vars(part).items()):
             found = f"hooks on its {type(part).__name__}, which would be lost"
             raise GeodlError(asked, found, "remove them first (of weight_norm and the like: torch.nn.utils.remove_...)")
     with torch.random.fork_rng(devices=[]), torch.enable_grad():

@@ -1,6 +1,6 @@
 """Linear layers, convolutions and transposed convolutions."""
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -26,9 +26,7 @@ def from_conv(module: Any, on: Domain | None) -> Conv:
     asked = f"from_torch({module})"
     _whole(asked, module)
     rule = window(module.kernel_size, stride=module.stride, dilation=module.dilation, padding=_padding(module))
-    circular = module.padding_mode == "circular" and any(map(any, rule.padding))
-    if on is not None and _circular(asked, rule.padding, on) != circular:
-        raise GeodlError(asked, f"on={on}", "zeros pads a bounded domain, circular a periodic one: Grid(..., periodic=True)")
+    hold_padding(asked, module.padding_mode, rule.padding, on)
     layer = Conv(module.in_channels, module.out_channels, rule, module.bias is not None, on)
     return filled(layer, module, weight=module.weight.flatten(2).permute(2, 1, 0), bias=module.bias)
 
@@ -75,10 +73,9 @@ def _to_window(layer: Conv, rule: Any, on: Domain | None) -> nn.Module:
         if rule.padding != _centred(rule.size, rule.dilation) or set(rule.stride) != {1}:
             raise GeodlError(asked, f"padding {rule.padding}, unlike on both sides", "use nn.ZeroPad and a valid window")
         padding = "same"
-    mode = "circular" if on is not None and _circular(asked, rule.padding, on) else "zeros"
     twin: Any = CONVS[axes - 1](
         layer.channels_in, layer.channels_out, rule.size, stride=rule.stride, padding=padding, dilation=rule.dilation,
-        bias=layer.bias is not None, padding_mode=mode,
+        bias=layer.bias is not None, padding_mode=padding_mode(asked, rule.padding, on),
     )  # fmt: skip
     weight = layer.weight.permute(2, 1, 0).unflatten(2, rule.size)
     return filled(twin, layer, weight=weight, bias=layer.bias)
@@ -123,12 +120,19 @@ def _centred(size: tuple[int, ...], dilation: tuple[int, ...]) -> Pairs:
     return tuple((reach // 2, reach - reach // 2) for reach in reaches)
 
 
-def _circular(asked: str, padding: Pairs, on: Domain) -> bool:
-    """Whether padding wraps on a domain; where some axes wrap and others do not, torch has no mode."""
-    padded = {wraps for wraps, pair in zip(on.periodic, padding, strict=False) if any(pair)}
+def padding_mode(asked: str, padding: Pairs, on: Domain | None) -> Literal["zeros", "circular"]:
+    """How a twin pads what wraps on a domain; where some axes wrap and others do not, it has no mode."""
+    padded = {wraps for wraps, pair in zip(on.periodic, padding, strict=False) if any(pair)} if on is not None else set()
     if len(padded) > 1:
-        raise GeodlError(asked, f"{on}, periodic on some axes only", "torch pads all axes alike")
-    return padded == {True}
+        raise GeodlError(asked, f"{on}, periodic on some axes only", "a twin pads all axes alike")
+    return "circular" if padded == {True} else "zeros"
+
+
+def hold_padding(asked: str, mode: str, padding: Pairs, on: Domain | None) -> None:
+    """Refuse a domain on which a twin's padding would be another."""
+    wanted = mode if any(map(any, padding)) else "zeros"
+    if on is not None and padding_mode(asked, padding, on) != wanted:
+        raise GeodlError(asked, f"on={on}", "zeros pads a bounded domain, circular a periodic one: Grid(..., periodic=True)")
 
 
 def _plain(rule: Neighborhood) -> bool:
