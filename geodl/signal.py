@@ -61,7 +61,7 @@ class Signal:
             raise GeodlError("Signal.image(x)", f"x of shape {list(x.shape)}", "give [B, C, *axes] with one to three axes")
         axes = tuple(x.shape[2:])
         domain = Grid(*axes, periodic=periodic)
-        return Signal(x.movedim(1, -1).reshape(x.shape[0], domain.num_nodes, x.shape[1]), domain)
+        return Signal(x.movedim(1, -1).reshape(x.shape[0], domain.num_nodes, x.shape[1]).contiguous(), domain)
 
     @staticmethod
     def sequence(x: Tensor) -> "Signal":

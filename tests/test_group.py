@@ -47,7 +47,8 @@ def test_matrices_multiply_as_the_table_says(group):
 @pytest.mark.parametrize("group", POINTS, ids=str)
 def test_permutations_multiply_as_the_table_says(group):
     e, product = group.elements, group.tables.product
-    assert all(e[product[a, b]].equal(e[a][e[b]]) for a, b in itertools.islice(itertools.product(range(group.order), repeat=2), 900))
+    pairs = itertools.islice(itertools.product(range(group.order), repeat=2), 900)
+    assert all(e[product[a, b]].equal(e[a][e[b]]) for a, b in pairs)
     with pytest.raises(g.GeodlError, match="product table of S7.*5040 elements"):
         _ = g.S(7).tables
 

@@ -1,0 +1,197 @@
+"""Layers: drawn as their twins are, the numbers of torch.nn where it has a twin, parameters and nothing else in the state."""
+
+import copy
+import io
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch_geometric.nn import GCNConv
+
+import geodl as g
+from geodl.testing import error, outcome
+
+RING = g.Graph([[0, 1, 2, 3, 0], [1, 2, 3, 0, 2]], 4)
+OPEN = {"norm": None, "self_loops": False}
+LAYERS = {
+    "conv": lambda: (g.Conv(3, 5, g.window(3)), g.Grid(4, 4), (16, 5)),
+    "strided": lambda: (g.Conv(3, 5, g.window(2, stride=2)), g.Grid(4, 4), (4, 5)),
+    "transposed": lambda: (g.Conv(3, 5, g.window(2, stride=2).reverse()), g.Grid(4, 4), (64, 5)),
+    "lift": lambda: (g.Conv(3, 5, g.lift(3, group=g.C(4))), g.Grid(4, 4), (64, 5)),
+    "gcn": lambda: (g.Conv(3, 5, g.adjacency(), bias=False), RING, (4, 5)),
+    "orbit": lambda: (g.Conv(3, 5, g.all_pairs("orbit"), on=g.Grid(5, periodic=True)), g.Grid(5, periodic=True), (5, 5)),
+    "attention": lambda: (g.Attention(4, g.past(), heads=2), g.Chain(5), (5, 4)),
+    "relative": lambda: (g.Attention(4, g.window(3, axes=1), heads=2, head_dim=3, relative=True), g.Chain(5), (5, 4)),
+    "message": lambda: (g.Message(Edge(3, 5), g.adjacency(**OPEN), "max"), RING, (4, 5)),
+    "lstm": lambda: (g.Recurrent(3, 5), g.Chain(4), (4, 5)),
+    "gru": lambda: (g.Recurrent(3, 5, "gru", g.previous().reverse()), g.Chain(4), (4, 5)),
+    "tree": lambda: (g.Recurrent(3, 5, "lstm", g.predecessors()), g.Graph([[0, 1], [2, 2]], 3), (3, 5)),
+    "pool": lambda: (g.Pool(g.window(2, stride=2)), g.Grid(4, 4), (4, 3)),
+    "readout": lambda: (g.Readout("max"), g.Batch([g.Chain(2), RING]), (2, 3)),
+    "norm": lambda: (g.BatchNorm(3), g.Grid(4, 4), (16, 3)),
+    "stack": lambda: (g.Sequential(g.Conv(3, 4, g.window(3)), nn.ReLU(), nn.LayerNorm(4)), g.Grid(4, 4), (16, 4)),
+    "residual": lambda: (g.Residual(g.Conv(3, 3, g.window(3)), nn.Tanh(), g.Dropout(0.1)), g.Grid(4, 4), (16, 3)),
+    "both ways": lambda: (g.Concat(g.Recurrent(3, 2), g.Recurrent(3, 3, "gru", g.previous().reverse())), g.Chain(4), (4, 5)),
+}
+every_layer = pytest.mark.parametrize("name", LAYERS)
+
+
+class Edge(nn.Module):
+    """A message by one linear layer."""
+
+    def __init__(self, cin, cout):
+        super().__init__()
+        self.linear = nn.Linear(2 * cin, cout)
+
+    def forward(self, x_i, x_j, e_ij):
+        return self.linear(torch.cat((x_i, x_j), -1))
+
+
+def made(name: str, dtype: torch.dtype = torch.float64, batch: int = 2):
+    torch.manual_seed(0)
+    layer, domain, shape = LAYERS[name]()
+    channels = getattr(layer, "channels_in", 3)
+    return layer.to(dtype), torch.randn(batch, domain.num_nodes, channels, dtype=dtype), domain, shape
+
+
+def call(layer, x, domain):
+    return layer(x) if getattr(layer, "on", None) is not None else layer(g.Signal(x, domain)).x
+
+
+@every_layer
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_shapes_and_dtypes(name, dtype):
+    for batch in (0, 2):
+        layer, x, domain, shape = made(name, dtype, batch)
+        y = call(layer, x, domain)
+        assert y.shape == (batch, *shape) and y.dtype == dtype and torch.isfinite(y).all()
+
+
+@every_layer
+def test_gradient_reaches_everything(name):
+    layer, x, domain, _ = made(name)
+    x.requires_grad_()
+    y = call(layer, x, domain)
+    y.backward(torch.randn_like(y))
+    for parameter, p in [("x", x), *layer.named_parameters()]:
+        assert p.grad is not None and p.grad.abs().sum() > 0, parameter
+
+
+@every_layer
+def test_state_is_parameters_and_running_statistics(name):
+    layer, x, domain, _ = made(name)
+    statistics = {key for key, _ in layer.named_buffers()}
+    keys = list(layer.state_dict())
+    assert set(keys) == {key for key, _ in layer.named_parameters()} | statistics
+    assert all(key.split(".")[-1] in ("running_mean", "running_var", "num_batches_tracked") for key in statistics)
+    call(layer.eval(), x, domain)
+    g.set_lowering(layer, "edges")
+    call(layer.train(), x, domain)
+    assert list(layer.state_dict()) == keys
+    file = io.BytesIO()
+    torch.save(layer.state_dict(), file)
+    file.seek(0)
+    torch.manual_seed(1)
+    other = LAYERS[name]()[0].double()
+    other.load_state_dict(torch.load(file))
+    assert call(other.eval(), x, domain).allclose(call(layer.eval(), x, domain), rtol=0, atol=1e-12)
+    assert call(copy.deepcopy(layer), x, domain).equal(call(layer, x, domain))
+
+
+def reach(parameters) -> float:
+    return max(float(p.detach().abs().max()) for p in parameters)
+
+
+INIT = {
+    "Linear": (lambda: g.Conv(40, 50, g.itself()), lambda: nn.Linear(40, 50)),
+    "Conv2d": (lambda: g.Conv(7, 40, g.window(3)), lambda: nn.Conv2d(7, 40, 3)),
+    "Conv1d": (lambda: g.Conv(7, 90, g.window(5, axes=1)), lambda: nn.Conv1d(7, 90, 5)),
+    "GCNConv": (lambda: g.Conv(40, 50, g.adjacency()), lambda: GCNConv(40, 50)),
+    "LSTM": (lambda: g.Recurrent(10, 16), lambda: nn.LSTM(10, 16)),
+    "MultiheadAttention": (lambda: g.Attention(48, g.all_pairs()), lambda: nn.MultiheadAttention(48, 8)),
+}
+
+
+@pytest.mark.parametrize("name", INIT)
+def test_drawn_as_the_twin(name):
+    torch.manual_seed(0)
+    ours, twins = zip(*([make() for make in INIT[name]] for _ in range(5)), strict=True)
+    for key, p in ours[0].named_parameters():
+        mine = torch.stack([dict(m.named_parameters())[key].detach().flatten() for m in ours])
+        key = {"weight": "lin.weight"}.get(key, key) if name == "GCNConv" else key
+        theirs = torch.stack([dict(m.named_parameters())[key].detach().flatten() for m in twins])
+        assert mine.shape == theirs.shape, (key, p.shape)
+        largest, deviation = float(theirs.abs().max()), float(theirs.std())
+        assert abs(float(mine.abs().max()) - largest) <= 0.06 * largest
+        assert abs(float(mine.std()) - deviation) <= 0.06 * deviation
+
+
+def test_fan_in_counts_the_neighborhood():
+    bounds = {g.lift(3, group=g.C(4)): 9, g.window(3, group=g.C(4)): 36, g.window((2, 3), padding="valid"): 6, g.fiber(): 1}
+    for rule, fan_in in bounds.items():
+        bound = 1 / math.sqrt(8 * fan_in)
+        assert 0.95 * bound < reach(g.Conv(8, 64, rule).parameters()) <= bound
+    dense = g.Conv(8, 64, g.all_pairs("offset"), on=g.Chain(5))
+    assert 0.95 / math.sqrt(40) < reach(dense.parameters()) <= 1 / math.sqrt(40)
+
+
+def test_over_shares_parameters():
+    layer = g.Attention(4, g.all_pairs(), heads=2)
+    ring = layer.over(g.window(3, axes=1))
+    assert all(a is b for a, b in zip(layer.parameters(), ring.parameters(), strict=True))
+    assert str(layer.neighborhood) == "all_pairs()"
+    x = torch.randn(1, 5, 4)
+    mask = (torch.arange(5)[:, None] - torch.arange(5)).abs() > 1
+    q, k, v = (part.transpose(1, 2) for part in layer._project(x, x))
+    wanted = nn.functional.scaled_dot_product_attention(q, k, v, ~mask).transpose(1, 2).reshape(1, 5, 4)
+    assert error(ring(g.Signal.sequence(x)).x, layer.out_proj(wanted)) < 1e-6
+    conv = g.Conv(2, 3, g.window(3))
+    assert conv.over(g.window(3, dilation=2)).weight is conv.weight
+    with pytest.raises(g.GeodlError, match="25 edge types in place of 9"):
+        conv.over(g.window(5))
+    ring.in_proj_weight.data.zero_()
+    assert layer.in_proj_weight.abs().sum() == 0
+
+
+def test_in_a_plain_training_loop():
+    torch.manual_seed(0)
+    ring = g.Grid(6, periodic=True)
+    rule = g.window(3, axes=1)
+    net = nn.Sequential(g.Conv(1, 8, rule, on=ring), nn.Tanh(), g.Conv(8, 1, rule, on=ring))
+    x = torch.randn(32, 6, 1)
+    y = x.roll(1, 1) - x
+    optimiser, losses = torch.optim.Adam(net.parameters(), lr=0.02), []
+    for _ in range(80):
+        optimiser.zero_grad()
+        loss = nn.functional.mse_loss(net(x), y)
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.1 * losses[0] and list(net.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+
+
+def gin(epsilon):
+    return g.Message(lambda x_i, x_j, e_ij: x_j, g.adjacency(**OPEN), "sum", lambda x_i, heard: (1 + epsilon) * x_i + heard)
+
+
+def test_messages_by_hand():
+    path = g.Graph([[0, 1, 1, 2], [1, 0, 2, 1]], 3)
+    s = g.Signal(torch.tensor([[[1.0], [2.0], [5.0]]]), path)
+    assert gin(0.5)(s).x.flatten().tolist() == [3.5, 9.0, 9.5]
+    edge_conv = g.Message(lambda x_i, x_j, e_ij: torch.cat((x_i, x_j - x_i), -1), g.adjacency(**OPEN), "max")
+    assert edge_conv(s).x[0].tolist() == [[1, 1], [2, 3], [5, -3]]
+    for reduce, wanted in (("sum", [2, 6, 2]), ("mean", [2, 3, 2]), ("min", [2, 1, 2]), ("max", [2, 5, 2])):
+        assert g.Message(lambda x_i, x_j, e_ij: x_j, g.adjacency(**OPEN), reduce)(s).x.flatten().tolist() == wanted
+    weighted = g.Graph(path.edge_index, 3, edge_weight=[10.0, 20.0, 30.0, 40.0])
+    product = g.Message(lambda x_i, x_j, e_ij: x_j * e_ij, g.adjacency(**OPEN))
+    assert product(g.Signal(s.x, weighted)).x.flatten().tolist() == [40, 210, 60]
+    edge = g.Signal(torch.tensor([[[1.0], [0.0], [0.0], [2.0]]]), path.edge_domain())
+    assert product(s, edge=edge).x.flatten().tolist() == [0, 11, 0]
+    assert g.Message(lambda x_i, x_j, e_ij: x_j, g.adjacency(**OPEN), "max")(g.Signal(-s.x, g.Graph([[0], [1]], 3))).x[0, 2] == 0
+
+
+def test_outcome_sees_every_gradient():
+    layer, x, domain, _ = made("conv")
+    y, grads = outcome(layer, g.Signal(x, domain))
+    assert y.shape == (2, 16, 5) and set(grads) == {"input 0", "weight", "bias"} and all(v.abs().sum() > 0 for v in grads.values())

@@ -1,0 +1,72 @@
+"""Signals: images, sequences and graphs as one data type, bit for bit."""
+
+import pickle
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils import _pytree as pytree
+
+import geodl as g
+
+
+@given(st.integers(0, 3), st.integers(1, 3), st.lists(st.integers(1, 5), min_size=1, max_size=3), st.booleans())
+def test_image_and_back_is_bit_equal(batch, channels, axes, periodic):
+    image = torch.randn(batch, channels, *axes)
+    s = g.Signal.image(image, periodic=periodic)
+    assert s.domain == g.Grid(*axes, periodic=periodic) and s.x.is_contiguous()
+    assert s.to_image().equal(image)
+    x = torch.arange(image.numel()).view(image.shape)
+    assert g.Signal.image(x.double()).x.equal(x.double().flatten(2).transpose(1, 2)), "nodes are numbered last axis fastest"
+
+
+def test_channels_last_is_not_copied():
+    image = torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+    s = g.Signal.image(image)
+    assert s.x.data_ptr() == image.data_ptr() == s.to_image().data_ptr()
+    sequence = torch.randn(2, 7, 3)
+    assert g.Signal.sequence(sequence).x is sequence and g.Signal.sequence(sequence).to_sequence() is sequence
+
+
+def test_a_fiber_becomes_channels():
+    domain = g.GroupGrid(g.Grid(2, 3), g.C(4))
+    x = torch.arange(2 * 24 * 5.0).view(2, 24, 5)
+    image = g.Signal(x, domain).to_image()
+    assert image.shape == (2, 20, 2, 3)
+    for point, h, c in ((0, 0, 0), (4, 3, 2), (5, 1, 4)):
+        assert image[1, h * 5 + c, point // 3, point % 3] == x[1, point * 4 + h, c]
+
+
+def test_as_a_tree_of_tensors():
+    graph = g.Graph([[0, 1], [1, 0]], 3, edge_weight=[1.0, 2.0])
+    s = g.Signal(torch.randn(1, 3, 2), graph)
+    leaves, spec = pytree.tree_flatten(s)
+    assert leaves[0] is s.x and leaves[1] is graph.edge_index and leaves[2] is graph.edge_weight
+    assert pytree.tree_unflatten(leaves, spec).domain is graph, "the same tensors are the same graph"
+    doubled = pytree.tree_map(lambda t: t * 2 if t.is_floating_point() else t.clone(), s)
+    assert doubled.x.equal(s.x * 2) and doubled.domain is not graph and doubled.domain.edge_weight.tolist() == [2.0, 4.0]
+    assert pytree.tree_leaves(g.Signal.sequence(torch.zeros(1, 2, 3)))[0].shape == (1, 2, 3)
+
+
+def test_moves_and_pickles():
+    s = g.Signal(torch.randn(1, 2, 2), g.Graph([[0, 1], [1, 0]]))
+    moved = s.to("meta")
+    assert moved.x.is_meta and moved.domain.edge_index.is_meta
+    back = pickle.loads(pickle.dumps(s))
+    assert back.x.equal(s.x) and back.domain.edge_index.equal(s.domain.edge_index)
+
+
+def test_borders_refuse():
+    for make, words in (
+        (lambda: g.Signal.image(torch.zeros(2, 3)), r"\[B, C, \*axes\]"),
+        (lambda: g.Signal.image(torch.zeros(1, 1, 2, 2, 2, 2)), "one to three axes"),
+        (lambda: g.Signal.image(torch.zeros(1, 1, 0, 2)), "positive integers"),
+        (lambda: g.Signal.sequence(torch.zeros(3, 2)), r"give \[B, T, C\]"),
+        (lambda: g.Signal.sequence(torch.zeros(1, 0, 2)), "positive integers"),
+        (lambda: g.Signal(torch.zeros(1, 3, 1), g.Complete(3)).to_image(), "without a lattice"),
+        (lambda: g.Signal(torch.zeros(1, 4, 1), g.Grid(2, 2)).to_sequence(), "without one order"),
+        (lambda: g.Signal(torch.eye(4).to_sparse_csr(), g.Grid(2, 2)).to_image(), "sparse values"),
+    ):
+        with pytest.raises(g.GeodlError, match=words):
+            make()
