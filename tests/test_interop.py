@@ -86,9 +86,9 @@ def test_convolutions(drawn_case):
     domain = g.Grid(*x.shape[2:], periodic=periodic)
     back = to_torch(layer, on=domain)
     assert_same_state(twin, back)
-    assert torch.equal(back(x), twin(x)) or error(back(x), twin(x)) <= 1e-12
+    assert error(back(x), twin(x)) <= 1e-12
     placed = from_torch(twin, on=domain)
-    assert torch.equal(placed(x.flatten(2).transpose(1, 2)), layer(g.Signal.image(x, periodic=periodic)).x)
+    assert error(placed(x.flatten(2).transpose(1, 2)), layer(g.Signal.image(x, periodic=periodic)).x) <= 1e-12
     assert error(to_torch(placed)(x), twin(x)) <= 1e-12
 
 
