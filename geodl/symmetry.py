@@ -112,11 +112,11 @@ def equivariance_error(module: nn.Module, signal: Signal, group: Group | None = 
     True
     """
     with torch.no_grad():
-        straight = module(signal)
+        straight = _answer(module, signal)
         errors = {}
         for claim in _claims(module, signal.domain, straight.domain, group):
             receivers = _settled(module, signal.domain, claim)
-            moved = module(Signal(move(signal.x, claim.senders), signal.domain))
+            moved = _answer(module, Signal(move(signal.x, claim.senders), signal.domain))
             a, b = moved.x[:, claim.receivers[receivers]], straight.x[:, receivers]
             if b.numel():
                 apart = float((a - b).abs().max())
@@ -130,6 +130,13 @@ def move(x: Tensor, permutation: Tensor) -> Tensor:
     moved = torch.zeros_like(x)
     moved[:, permutation[stays]] = x[:, stays]
     return moved
+
+
+def _answer(module: Any, signal: Signal) -> Signal:
+    """A module's answer as a Signal, of a layer built with `on=` too."""
+    if getattr(module, "on", None) is None:
+        return module(signal)
+    return Signal(module(signal.x), module.neighborhood.target(module.on))
 
 
 def _parts(subject: Neighborhood | nn.Module, domain: Domain) -> tuple[list[Part], list[str]]:
