@@ -57,7 +57,7 @@ def attend(
     Shapes: query `[B, M, H, D]`, key and value `[B, N, H, D]`, bias `[T, H]`, result `[B, M, H, D]`.
     """
     a = attention_weights(query, key, edges, score, bias, num_receivers)
-    a = torch.nn.functional.dropout(a, dropout)
+    a = torch.nn.functional.dropout(a, dropout).to(value.dtype)  # autocast multiplies in bf16, a bias is not
     y = value.new_zeros(value.shape[0], num_receivers, *value.shape[2:])
     return y.index_add(1, edges.dst, a[..., None] * value[:, edges.src])
 

@@ -44,7 +44,10 @@ def product(x_i: Tensor, x_j: Tensor, e_ij: Tensor | None) -> Tensor:
 
 def rows() -> dict[str, Row]:
     """The table, with layers made anew."""
-    return {f"{row.layer.label} on {row.domain}{' from ' + str(row.receivers) if row.receivers else ''}": row for row in _rows()}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = _rows()
+    return {f"{row.layer.label} on {row.domain}{' to ' + str(row.receivers) if row.receivers else ''}": row for row in made}
 
 
 def _conv(rule: g.Neighborhood, on: Domain | None = None) -> g.Conv:

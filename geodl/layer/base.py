@@ -214,11 +214,12 @@ def paired(layer: Any, receiver: Any, sender: Any) -> Signal:
     source = checked(layer, sender)
     if not isinstance(receiver, Signal):
         raise GeodlError(f"{_name(layer)} called", f"a {type(receiver).__name__} that hears a Signal", "give two Signals")
-    asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
     batches = [1 if s.x.layout == torch.sparse_csr else s.x.shape[0] for s in (source, receiver)]
     if batches[0] != batches[1]:
+        asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
         raise GeodlError(asked, f"a batch of {batches[0]} heard by a batch of {batches[1]}", "give equal batches")
     if receiver.x.device != source.x.device:
+        asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
         raise GeodlError(asked, f"senders on {source.x.device} and receivers on {receiver.x.device}", "use one device")
     return source
 
