@@ -14,6 +14,7 @@ from geodl.layer import MessagePassing, acts_elsewhere, prepare
 from geodl.neighborhood import Edges, Neighborhood, Symmetry
 from geodl.signal import Signal
 
+
 class Certificate(NamedTuple):
     """What was proved of a rule, layer or model on a domain, from its edges, in integers.
 
