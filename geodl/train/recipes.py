@@ -41,7 +41,8 @@ class Optimizer:
 
     def __str__(self) -> str:
         schedule = "" if self.schedule == "constant" else f" {self.schedule}"
-        decay = f", weight decay {self.weight_decay:g} on {self.decayed} layer{'s' * (self.decayed == 'all')}"
+        where = "all layers" if self.decayed == "all" else "the first layer"
+        decay = f", weight decay {self.weight_decay:g} on {where}"
         return f"Adam{schedule}, lr {self.lr if self.lr is None else f'{self.lr:g}'}{decay if self.weight_decay else ''}"
 
 
@@ -60,7 +61,7 @@ class TrainerOptions:
     max_epochs: int
     check_val_every_n_epoch: int = 1
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
     def __post_init__(self):
         for name in ("max_epochs", "check_val_every_n_epoch"):
