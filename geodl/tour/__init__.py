@@ -50,19 +50,12 @@ def run(
         ("A Transformer is a graph network", stops.transformer),
         ("Which pairs of nodes share a weight", stops.weight_tying),
     ]
-    begun = time.perf_counter()
-    seen = []
+    begun, seen = time.perf_counter(), []
     with new_folder(place) as building, torch.random.fork_rng(devices=[]):
         for k, (title, visit) in enumerate(route, start=1):
             say(f"[{k}/{len(route)}] {title}")
-            start = time.perf_counter()
-            torch.manual_seed(0)
-            stop = visit()
-            for picture in stop.pictures:
-                picture.figure.savefig(building / picture.file, dpi=120)
-            seconds = time.perf_counter() - start
-            say(text(stop))
-            say(f"      {seconds:.1f} s\n")
+            stop, seconds = _visited(visit, building)
+            say(f"{text(stop)}\n      {seconds:.1f} s\n")
             seen.append((title, stop, seconds))
         (building / INDEX).write_text(html(seen), encoding="utf-8")
     failed = [title for title, stop, _ in seen if not stop.holds]
@@ -70,6 +63,16 @@ def run(
     say(f"{verdict}; {time.perf_counter() - begun:.0f} s in all")
     say(f"summary with pictures: {place / INDEX}")
     return 1 if failed else 0
+
+
+def _visited(visit: Callable[[], Stop], building: Path) -> tuple[Stop, float]:
+    """What a stop found, its pictures saved, and the seconds that took."""
+    start = time.perf_counter()
+    torch.manual_seed(0)
+    stop = visit()
+    for picture in stop.pictures:
+        picture.figure.savefig(building / picture.file, dpi=120)
+    return stop, time.perf_counter() - start
 
 
 def _print(line: str) -> None:

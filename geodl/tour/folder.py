@@ -31,20 +31,26 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder beside `folder` that takes its place when the block succeeds and vanishes when it fails."""
     building = folder.with_name(f".{folder.name}-{os.getpid()}")
     aside = building.with_name(f"{building.name}-old")
-    try:
+    with _said(folder):
         building.mkdir()
-    except OSError as error:
-        raise GeodlError(f"a tour in {folder}", str(error), "choose a folder that can be written") from error
     try:
         yield building
         hold_free(folder)
-        if folder.exists():
-            folder.rename(aside)
-        building.rename(folder)
-    except OSError as error:
-        raise GeodlError(f"a tour in {folder}", str(error), "choose a folder that can be written") from error
+        with _said(folder):
+            if folder.exists():
+                folder.rename(aside)
+            building.rename(folder)
     finally:
         if aside.exists() and not folder.exists():
             aside.rename(folder)
         shutil.rmtree(building, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _said(folder: Path) -> Iterator[None]:
+    """What the system refuses, in our words."""
+    try:
+        yield
+    except OSError as error:
+        raise GeodlError(f"a tour in {folder}", str(error), "choose a folder that can be written") from error

@@ -1,0 +1,64 @@
+"""Each example runs as it stands, is short enough to be read whole, and prints the number that its first line claims."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+DATA = {"cora", "rotated_mnist"}
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """What an example prints when it is run with some words after its name."""
+
+    def printed(name: str, *words: str) -> str:
+        monkeypatch.setattr("sys.argv", [f"{name}.py", *words])
+        with torch.random.fork_rng(devices=[]):
+            runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    return printed
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_an_example_is_under_80_lines(path):
+    assert len(path.read_text().splitlines()) < 80
+
+
+def test_every_example_is_run_here():
+    text = Path(__file__).read_text()
+    assert [path.stem for path in EXAMPLES.glob("*.py") if f'run("{path.stem}"' not in text] == []
+
+
+def test_a_transformer_is_a_gnn(run):
+    printed = run("transformer_is_a_gnn")
+    assert float(printed.split()[-1]) < 1e-12
+    assert re.findall(r"(\d+) edges", printed) == ["144", "78", "36"]
+
+
+def test_five_domains(run):
+    printed = run("five_domains", "--steps", "150")
+    ran = re.findall(r"runs on (\w+)", printed)
+    assert ran == ["lattice", "lattice", "mean", "spmm", "lattice"]
+    assert float(printed.split()[-1]) < 0.05
+
+
+def test_untrained_layers_are_not_their_teachers(run):
+    assert float(run("five_domains", "--steps", "1").split()[-1]) > 0.1
+
+
+def test_cora(run, data_root):
+    printed = run("cora", "--epochs", "60")
+    assert printed.startswith("cora, public split, seed 0, 60 epochs: test accuracy")
+    assert 75 < float(printed.split()[-1].rstrip("%")) < 85
+
+
+def test_rotated_mnist(run, data_root):
+    printed = run("rotated_mnist", "--epochs", "1", "--limit", "256").splitlines()
+    assert printed[-1].startswith("rotated-mnist (made from MNIST): test error ")
+    assert "on 256 images" in printed[-1]
+    assert 0 < float(printed[-1].split()[-1]) < 1e-4
