@@ -1,5 +1,7 @@
 """Famous networks: as many parameters as the papers count, and the symmetry that they promise."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -34,7 +36,7 @@ def turned(model: nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
 def test_mlp_is_linear_layers(channels):
     torch.manual_seed(0)
     ours = models.mlp(*channels).double()
-    pairs = list(zip(channels, channels[1:], strict=False))
+    pairs = list(itertools.pairwise(channels))
     twin = nn.Sequential(*[m for a, b in pairs for m in (nn.Linear(a, b), nn.ReLU())][:-1]).double()
     convs = [m for m in ours if isinstance(m, g.Conv)]
     with torch.no_grad():
