@@ -14,6 +14,7 @@ from geodl.data import citeseer, cora, digits, karate, rotated_mnist
 from geodl.errors import GeodlError, nearest
 from geodl.signal import Signal
 from geodl.train.parts import Parts, image_parts, node_parts
+from geodl.train.peer import PygGCN
 
 
 @final
@@ -173,6 +174,19 @@ def _gcn(channels: int, classes: int) -> Callable[..., nn.Module]:
     return gcn
 
 
+def _pyg_gcn(channels: int, classes: int) -> Callable[..., nn.Module]:
+    def gcn(*, hidden: int = 16, dropout: float = 0.5) -> nn.Module:
+        """The graph convolutional network of Kipf and Welling, computed by PyG.
+
+        Args:
+            hidden: channels of the hidden layer.
+            dropout: before both layers.
+        """
+        return PygGCN(channels, hidden, classes, dropout)
+
+    return gcn
+
+
 def p4cnn(*, channels: int = 10) -> nn.Module:
     """The p4 network of Cohen and Welling.
 
@@ -222,6 +236,11 @@ RECIPES = {
             "cora-gcn", "the GCN of Kipf and Welling on Cora", "nodes", lambda: node_parts(cora(sparse=True)),
             PUBLIC_SPLIT.format(140), "81.5 % accuracy (Kipf and Welling 2017, table 2)",
             _gcn(1433, 7), lambda: cora(sparse=True).signal, KIPF, TrainerOptions(200, check_val_every_n_epoch=20),
+        ),
+        Recipe(
+            "cora-gcn-pyg", "the same with PyG's GCNConv as the layer, on dense features", "nodes", lambda: node_parts(cora()),
+            PUBLIC_SPLIT.format(140), "81.5 % accuracy (Kipf and Welling 2017, table 2)",
+            _pyg_gcn(1433, 7), lambda: cora().signal, KIPF, TrainerOptions(200, check_val_every_n_epoch=20),
         ),
         Recipe(
             "citeseer-gcn", "the GCN of Kipf and Welling on CiteSeer", "nodes", lambda: node_parts(citeseer(sparse=True)),

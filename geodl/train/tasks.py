@@ -12,7 +12,6 @@ from torch.nn.functional import cross_entropy
 from torchmetrics.classification import MulticlassAccuracy
 
 from geodl.errors import GeodlError
-from geodl.layer import MessagePassing
 from geodl.signal import Signal
 from geodl.train.parts import Nodes, mixed
 from geodl.train.recipes import Optimizer
@@ -72,7 +71,7 @@ class Classification(L.LightningModule, ABC):
     def configure_optimizers(self) -> Any:
         """Adam, with the penalty on the layers it is meant for, and its schedule."""
         asked = self.optimizer
-        first = next(layer for layer in self.model.modules() if isinstance(layer, MessagePassing))
+        first = next(layer for layer in self.model.modules() if next(layer.parameters(recurse=False), None) is not None)
         decayed = list(self.model.parameters() if asked.decayed == "all" else first.parameters())
         known = {id(parameter) for parameter in decayed}
         others = [parameter for parameter in self.model.parameters() if id(parameter) not in known]
