@@ -23,6 +23,7 @@ def norms(channels: int, dtype: torch.dtype, **options):
 @pytest.mark.parametrize("channels", [1, 10, 600])
 def test_batch_norm_is_torchs_on_flattened_nodes(domain, channels):
     ours, twin = norms(channels, torch.float64, eps=1e-3, momentum=0.3)
+    x = torch.empty(0)
     for _ in range(2):
         x = (3 * torch.randn(3, domain.num_nodes, channels, dtype=torch.float64) + 2).requires_grad_()
         up = torch.randn_like(x)

@@ -110,8 +110,8 @@ def test_parity_rejects_a_faulty_input_gradient():
             return y.clone()
 
         @staticmethod
-        def backward(ctx, grad):
-            return grad / 2
+        def backward(ctx, *grads):
+            return grads[0] / 2
 
     with faulty(Halved.apply), pytest.raises(AssertionError, match="in the gradient of"):
         assert_parity(conv(), noise(GRID))
