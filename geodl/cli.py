@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         asked = _parsed(words)
         command = asked[asked.command]
+        _check_json(command)
         return COMMANDS[asked.command](command)
     except GeodlError as error:
         print(f"geodl: {' '.join(str(error).split())}", file=sys.stderr)
@@ -56,6 +57,15 @@ def _parsed(words: list[str]) -> Any:
         raise GeodlError(*_complaint(str(error), words, leaves)) from error
 
 
+def _check_json(asked: Any) -> None:
+    """Refuse a file that cannot be written before the work that fills it."""
+    given = asked if "json" in asked else asked.get(asked.get("recipe", ""), {})
+    path = given.get("json") if given else None
+    if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
+        found = "a folder of that name" if path.is_dir() else "no folder to put it in"
+        raise GeodlError(f"--json {path}", found, "give a file in a folder that exists")
+
+
 def _complaint(message: str, words: list[str], leaves: dict[str, Any]) -> tuple[str, str, str]:
     """What argparse says, with the nearest name that exists."""
     if choice := re.search(r"(\w+): invalid choice: '(.*?)' \(choose from (.*)\)", message):
@@ -67,6 +77,8 @@ def _complaint(message: str, words: list[str], leaves: dict[str, Any]) -> tuple[
         first = unknown[1].split()[0]
         advice = nearest(first.split("=")[0], set(options)) if first.startswith("-") else f"see `geodl {path} --help`"
         return " ".join(["geodl", *words]), f"{first!r}, which {f'geodl {path}'.strip()} does not take", advice
+    if missing := re.search(r'expected "(?:\w+\.)?(\w+)" to be one of', message):
+        return " ".join(["geodl", *words]), f"no {missing[1]}", f"`{' '.join(['geodl', *words])} --help` lists them"
     return " ".join(["geodl", *words]), message, "add --help to see what there is"
 
 
@@ -105,7 +117,7 @@ def _parser() -> tuple[Any, dict[str, Any]]:
     leaf(data, "data list", "The data sets that have a card.")
     for action, text in (("get", "Download data sets, each file verified."), ("check", "Say what is on disk, verified.")):
         leaf(data, f"data {action}", text).add_argument("names", nargs="*", help="data sets; all if none is given")
-    bench = leaf(commands, "bench", "Time our kernels against their peers in one process.")
+    bench = leaf(commands, "bench", "Time our kernels beside their peers; exits with 1 if a row is out of reach.")
     bench.add_argument("rows", nargs="*", help="rows of the table; all if none is given")
     bench.add_argument("--json", type=Path | None, default=None, help="write the rows to this file")
     return root, leaves
@@ -135,7 +147,7 @@ def _verify(asked: Any) -> int:
     from geodl import verify
 
     with _progress() as show:
-        rows = verify.run(tuple(asked.rows), show)
+        rows = verify.run(rows=tuple(asked.rows), progress=lambda row: show(row.claim))
     print(verify.table(rows))
     if asked.json:
         verify.save(rows, asked.json)
@@ -148,8 +160,6 @@ def _train(asked: Any) -> int:
     recipe, given = RECIPES[asked.recipe], asked[asked.recipe]
     optimizer, trainer = Optimizer(**given.optimizer.as_dict()), TrainerOptions(**given.trainer.as_dict())
     options = Options(given.model.as_dict(), optimizer, trainer, given.get("batch_size"))
-    if given.json and not given.json.resolve().parent.is_dir():
-        raise GeodlError(f"--json {given.json}", "no such folder", "make the folder first")
     if given.resume and given.run:
         raise GeodlError("--run with --resume", "a run that has its folder", "leave --run out")
     _keep_freed_memory()
@@ -205,11 +215,11 @@ def _bench(asked: Any) -> int:
     from geodl import bench
 
     with _progress() as show:
-        rows = bench.run(tuple(asked.rows), show)
+        rows = bench.run(tuple(asked.rows), progress=lambda row: show(f"{row.row}: {row.case}"))
     print(bench.table(rows))
     if asked.json:
         bench.save(rows, asked.json)
-    return OK
+    return OK if all(row.reached for row in rows) else FAILED
 
 
 COMMANDS: dict[str, Callable[[Any], int]] = {
@@ -235,7 +245,7 @@ def _progress() -> Iterator[Show]:
         nonlocal told
         if time.monotonic() - told > 10:
             told = time.monotonic()
-            print(line, flush=True)
+            print(f"{line}, step {done} of {total}" if total else line, flush=True)
 
     yield tell
 

@@ -1,6 +1,8 @@
 """A recipe run over its seeds, each by Lightning, in a folder from which it can be continued."""
 
+import json
 import logging
+import pickle
 import signal
 import threading
 import time
@@ -15,6 +17,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from geodl.errors import GeodlError
 from geodl.train import folder as folders
@@ -67,15 +70,26 @@ def run(
     if resume is not None:
         options, seeds = _continued(recipe, resume, options, seeds)
     options, seeds = options or recipe.options, 1 if seeds is None else seeds
-    if seeds < 1:
-        raise GeodlError(f"{seeds} seeds", do="give at least 1")
-    recipe.build(options)
+    _check(recipe, options, seeds)
+    parts = recipe.parts()
     home = resume or folders.start(folder, recipe.name, options, seeds)
     try:
         with _quiet():
-            return _all(_Job(recipe, options, home, progress or _silent), seeds)
+            return _all(_Job(recipe, options, home, progress or _silent), parts, seeds)
     except KeyboardInterrupt as error:
         raise Interrupted(home) from error
+
+
+def _check(recipe: Recipe, options: Options, seeds: int) -> None:
+    """Refuse what cannot run before anything is written."""
+    if seeds < 1:
+        raise GeodlError(f"{seeds} seeds", do="give at least 1")
+    if (options.batch_size is None) != (recipe.batch_size is None):
+        do = "leave it out: a graph is one batch" if recipe.batch_size is None else "give at least 1"
+        raise GeodlError(f"batch_size={options.batch_size} for {recipe.name}", do=do)
+    if options.optimizer.lr is None and not recipe.search:
+        raise GeodlError(f"{recipe.name} without a learning rate", "a recipe that does not search for one", "give optimizer.lr")
+    recipe.build(options)
 
 
 class _Job(NamedTuple):
@@ -93,13 +107,12 @@ def _continued(recipe: Recipe, resume: Path, options: Options | None, seeds: int
     return kept, count
 
 
-def _all(job: _Job, seeds: int) -> Result:
+def _all(job: _Job, parts: Parts, seeds: int) -> Result:
     search = _search(job) if job.options.optimizer.lr is None else {}
     if search:
         job = job._replace(options=replace(job.options, optimizer=replace(job.options.optimizer, lr=search["lr"])))
     recipe, options = job.recipe, job.options
-    parts = recipe.parts()
-    runs = [_one(job, parts, seed, f"seed-{seed}", f"seed {seed + 1} of {seeds}") for seed in range(seeds)]
+    runs = [_one(job, parts, seed, f"seed-{seed}", f"seed {seed}, {seed + 1} of {seeds}") for seed in range(seeds)]
     values = {name: [one["metrics"][name] for one in runs] for name in runs[0]["metrics"]}
     seconds = sum(one["seconds"] for one in runs) + search.get("seconds", 0.0)
     protocol = _protocol(recipe, options)
@@ -113,8 +126,7 @@ def _all(job: _Job, seeds: int) -> Result:
 
 def _search(job: _Job) -> dict[str, Any]:
     """One run of seed 0 for each learning rate; the least validation error is taken, the first of equals."""
-    if not job.recipe.search or job.recipe.search_parts is None:
-        raise GeodlError(f"{job.recipe.name} without a learning rate", do="give --optimizer.lr")
+    assert job.recipe.search_parts is not None
     parts = job.recipe.search_parts()._replace(tests={})
     errors, seconds = {}, 0.0
     for lr in job.recipe.search:
@@ -140,7 +152,7 @@ def _one(job: _Job, parts: Parts, seed: int, name: str, label: str) -> dict[str,
     metrics = _fitted(trainer, task, parts, job.options, home / "last.ckpt", seed)
     one = {"seed": seed, "metrics": metrics, "seconds": time.perf_counter() - started}
     one["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-    folders.write(home / folders.RESULT, folders.json.dumps(one, indent=2) + "\n")
+    folders.write(home / folders.RESULT, json.dumps(one, indent=2) + "\n")
     return one
 
 
@@ -152,12 +164,17 @@ def _trainer(job: _Job, home: Path, label: str, *, validated: bool) -> L.Trainer
     if validated:
         callbacks.append(ModelCheckpoint(filename="best", monitor="val/loss", **kept))
     home.mkdir(exist_ok=True)
-    # Inference mode is off because plans made in it could not be trained through.
-    return L.Trainer(
-        max_epochs=asked.max_epochs, accelerator=asked.accelerator, precision=asked.precision, devices=1,
-        check_val_every_n_epoch=every, logger=CSVLogger(home, name="metrics"), callbacks=callbacks, default_root_dir=home,
-        num_sanity_val_steps=0, log_every_n_steps=1, enable_progress_bar=False, enable_model_summary=False, inference_mode=False,
-    )  # fmt: skip
+    try:
+        # Inference mode is off because plans made in it could not be trained through.
+        return L.Trainer(
+            max_epochs=asked.max_epochs, accelerator=asked.accelerator, precision=asked.precision, devices=1,
+            check_val_every_n_epoch=every, logger=CSVLogger(home, name="metrics"), callbacks=callbacks, default_root_dir=home,
+            num_sanity_val_steps=0, log_every_n_steps=1, enable_progress_bar=False, enable_model_summary=False,
+            inference_mode=False,
+        )  # fmt: skip
+    except MisconfigurationException as error:
+        asked_for = f"accelerator {asked.accelerator} with precision {asked.precision}"
+        raise GeodlError(asked_for, str(error), "leave both out") from error
 
 
 def _fitted(trainer: L.Trainer, task: Classification, parts: Parts, options: Options, last: Path, seed: int) -> dict[str, float]:
@@ -165,6 +182,8 @@ def _fitted(trainer: L.Trainer, task: Classification, parts: Parts, options: Opt
     device = trainer.strategy.root_device
     train = batches(parts.train, device, options.batch_size, seed)
     val = None if parts.val is None else batches(parts.val, device)
+    if last.exists():
+        _check_readable(last)
     with _interrupts(trainer):
         trainer.fit(task, train, val, ckpt_path=str(last) if last.exists() else None)
         trainer.save_checkpoint(last)
@@ -176,12 +195,21 @@ def _fitted(trainer: L.Trainer, task: Classification, parts: Parts, options: Opt
     return {name: float(value) for name, value in sorted((metrics | errors).items())}
 
 
+def _check_readable(checkpoint: Path) -> None:
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        do = "delete it: the seed starts anew, to the same result"
+        raise GeodlError(f"to continue from {checkpoint}", f"no checkpoint ({type(error).__name__})", do) from error
+
+
 def _protocol(recipe: Recipe, options: Options) -> str:
     model = ", ".join(f"{name} {value}" for name, value in options.model.items())
     size = f", batches of {options.batch_size}" if options.batch_size else ""
     trainer = options.trainer
     precision = "" if trainer.precision == "32-true" else f", {trainer.precision}"
-    return f"{recipe.protocol}; {model}; {options.optimizer}, {trainer.max_epochs} epochs{size}{precision}"
+    epochs = f"{trainer.max_epochs} epoch{'s' * (trainer.max_epochs > 1)}"
+    return f"{recipe.protocol}; {model}; {options.optimizer}, {epochs}{size}{precision}"
 
 
 @final
@@ -189,11 +217,17 @@ class _Steps(Callback):
     """Tells how far a seed is."""
 
     def __init__(self, progress: Progress, label: str):
-        self.progress, self.label = progress, label
+        self.progress, self.label, self.steps = progress, label, 0
+
+    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
+        self.steps = int(trainer.estimated_stepping_batches)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         line = f"{self.label}: epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
-        self.progress(line, trainer.global_step, int(trainer.estimated_stepping_batches))
+        self.progress(line, trainer.global_step, self.steps)
+
+    def on_test_batch_end(self, trainer: L.Trainer, _task: Any, _outputs: Any, _batch: Any, index: int, *_: Any) -> None:
+        self.progress(f"{self.label}: test", index + 1, int(trainer.num_test_batches[0]))
 
 
 def _silent(line: str, done: int, total: int) -> None:

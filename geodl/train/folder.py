@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.core.saving import save_hparams_to_yaml
 
 from geodl import __version__
 from geodl.errors import GeodlError
@@ -18,7 +19,9 @@ CONFIG, ABOUT, RESULT = "config.yaml", "run.json", "result.json"
 
 
 def start(folder: Path | None, recipe: str, options: Options, seeds: int) -> Path:
-    """A new run folder that says what it is: its resolved options, its recipe, its versions.
+    """A new run folder that says what it is: its recipe, seeds, resolved options and versions.
+
+    The options are there a second time, as a file for `geodl train RECIPE --config`.
 
     Args:
         folder: where; None makes one under `runs/`, named after the recipe and the time.
@@ -35,8 +38,9 @@ def start(folder: Path | None, recipe: str, options: Options, seeds: int) -> Pat
     except OSError as error:
         raise GeodlError(asked, str(error), "give a folder that you can write with --run") from error
     versions = {"geodl": __version__, "torch": torch.__version__, "python": platform.python_version()}
-    about = {"recipe": recipe, "seeds": seeds, "versions": versions | {"platform": platform.platform()}}
-    write(folder / CONFIG, _yaml(options))
+    resolved = {name: value for name, value in asdict(options).items() if value is not None}
+    about = {"recipe": recipe, "seeds": seeds, "options": resolved, "versions": versions | {"platform": platform.platform()}}
+    save_hparams_to_yaml(folder / CONFIG, resolved, use_omegaconf=False)
     write(folder / ABOUT, json.dumps(about, indent=2) + "\n")
     return folder
 
@@ -54,11 +58,11 @@ def reopen(folder: Path, recipe: str) -> tuple[Options, int]:
     if about["recipe"] != recipe:
         raise GeodlError(asked, f"a run of {about['recipe']}", f"run `geodl train {about['recipe']} --resume {folder}`")
     try:
-        kept = _from_yaml(folder / CONFIG)
+        kept = about["options"]
         trainer, optimizer = TrainerOptions(**kept["trainer"]), Optimizer(**kept["optimizer"])
-        return Options(dict(kept["model"] or {}), optimizer, trainer, kept.get("batch_size")), int(about["seeds"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise GeodlError(asked, f"{CONFIG} that cannot be used ({error})", "start the run anew") from error
+        return Options(dict(kept["model"]), optimizer, trainer, kept.get("batch_size")), about["seeds"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise GeodlError(asked, f"options in {ABOUT} that cannot be used ({error})", "start the run anew") from error
 
 
 def write(path: Path, text: str) -> None:
@@ -106,21 +110,3 @@ def _taken(folder: Path, recipe: str) -> tuple[str, str]:
     if (folder / RESULT).exists():
         return "a finished run", elsewhere
     return "a run that was started", f"continue it with --resume {folder}, or {elsewhere}"
-
-
-def _yaml(options: Options) -> str:
-    import yaml  # comes with Lightning and jsonargparse
-
-    kept = asdict(options)
-    if options.batch_size is None:
-        del kept["batch_size"]
-    return yaml.safe_dump(kept, sort_keys=False)
-
-
-def _from_yaml(path: Path) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error

@@ -1,7 +1,7 @@
 """Examples cut for a recipe, on one device, and the batches drawn from them."""
 
 from collections.abc import Iterator
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import torch
@@ -88,11 +88,15 @@ def batches(part: Nodes | Split, device: torch.device, size: int | None = None, 
         seed: shuffle by it and by the number of the epoch; None keeps the order.
     """
     if isinstance(part, Nodes):
-        return DataLoader([part.to(device)], batch_size=None, collate_fn=_as_it_is)  # pyright: ignore[reportArgumentType]
+        return _loader([part.to(device)], None)
     tensors = TensorDataset(part.images.to(device), part.labels.to(device))
     # The sampler names whole batches, so that a batch is one indexing of a tensor and nothing is collated.
-    order = Order(len(part.labels), size or TEST_BATCH, seed)
-    return DataLoader(tensors, batch_size=None, sampler=order, collate_fn=_as_it_is)
+    return _loader(tensors, Order(len(part.labels), size or TEST_BATCH, seed))
+
+
+def _loader(examples: Any, order: "Order | None") -> DataLoader:
+    # With a generator of its own, a loader leaves torch's alone: a run that is continued makes one loader more.
+    return DataLoader(examples, batch_size=None, sampler=order, collate_fn=_as_it_is, generator=torch.Generator())
 
 
 @final
@@ -119,7 +123,7 @@ class Order(Sampler[Tensor]):
         order = torch.arange(self.count)
         if self.seed is not None:
             order = torch.randperm(self.count, generator=torch.Generator().manual_seed(mixed(self.seed, self.epoch)))
-        return iter(order.split(self.size))
+        yield from order.split(self.size)  # drawn when the first batch is asked for: Lightning names the epoch after `iter`
 
 
 def mixed(seed: int, epoch: int) -> int:

@@ -28,7 +28,9 @@ class Classification(L.LightningModule, ABC):
         mark: kept in every checkpoint; a checkpoint with another mark is refused.
     """
 
-    def __init__(self, model: nn.Module, classes: int, optimizer: Optimizer, *, seed: int = 0, mark: dict[str, Any] | None = None):
+    def __init__(
+        self, model: nn.Module, classes: int, optimizer: Optimizer, *, seed: int = 0, mark: dict[str, str] | None = None
+    ):
         super().__init__()
         self.model, self.optimizer, self.seed, self.mark = model, optimizer, seed, mark or {}
         self.accuracy = nn.ModuleDict({part: MulticlassAccuracy(classes, average="micro") for part in ("in val", "in test")})
