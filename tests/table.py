@@ -46,7 +46,7 @@ def rows() -> dict[str, Row]:
     """The table, with layers made anew."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        made = _rows()
+        made = _convolve() + _others()
     return {f"{row.layer.label} on {row.domain}{' to ' + str(row.receivers) if row.receivers else ''}": row for row in made}
 
 
@@ -58,7 +58,7 @@ def _attention(rule: g.Neighborhood, relative: bool = False, on: Domain | None =
     return g.Attention(4, rule, heads=2, relative=relative, on=on)
 
 
-def _rows() -> list[Row]:
+def _convolve() -> list[Row]:
     c4, d4, octa = g.C(4), g.D(4), g.O()
     return [
         Row(_conv(g.window(3, axes=1)), CHAIN, "lattice"),
@@ -103,6 +103,11 @@ def _rows() -> list[Row]:
         Row(_conv(g.adjacency("laplacian")), HEAVY, "spmm"),
         Row(_conv(g.adjacency("row", types=2)), KNOWN, "spmm"),
         Row(_conv(g.adjacency(None, False).reverse()), TWO, "spmm"),
+    ]
+
+
+def _others() -> list[Row]:
+    return [
         Row(_attention(g.all_pairs()), SET, "sdpa"),
         Row(_attention(g.all_pairs()), GRAPH, "sdpa"),
         Row(_attention(g.all_pairs()), EQUAL, "sdpa"),
@@ -126,7 +131,7 @@ def _rows() -> list[Row]:
         Row(g.Recurrent(4, 3, "rnn_relu"), RAGGED, "edges"),
         Row(g.Recurrent(4, 3, "lstm", g.predecessors()), TREE, "edges"),
         Row(g.Pool(g.window(2, stride=2)), g.Grid(4, 4), "lattice"),
-        Row(g.Pool(g.window(2, stride=2), "mean"), g.GroupGrid(g.Grid(4, 4), c4), "lattice"),
+        Row(g.Pool(g.window(2, stride=2), "mean"), g.GroupGrid(g.Grid(4, 4), g.C(4)), "lattice"),
         Row(g.Pool(g.window(3, axes=1, stride=2), "sum"), CHAIN, "lattice"),
         Row(g.Pool(g.window(2, axes=3, padding="valid"), "min"), CUBE, "lattice"),
         Row(g.Pool(g.window(2, stride=2)), TORUS, "lattice"),

@@ -3,6 +3,7 @@
 import io
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,9 @@ from tests.table import EQUAL, GRAPH, GRID, MIXED, P4, SET, product, rows
 
 ROWS = rows()
 COMPILED = {
-    name: row for name, row in ROWS.items() if row.lowering in ("lattice", "mean", "spmm", "sdpa", "blocks") and row.layer.on is None
+    name: row
+    for name, row in ROWS.items()
+    if row.lowering in ("lattice", "mean", "spmm", "sdpa", "blocks") and row.layer.on is None
 }
 ON = {name: row for name, row in ROWS.items() if row.layer.on is not None}
 
@@ -34,7 +37,7 @@ def on(domain: g.Domain, channels: int, batch: int = 2) -> g.Signal:
     return g.Signal(torch.randn(batch, domain.num_nodes, channels, generator=torch.Generator().manual_seed(0)), domain)
 
 
-def compiled(module: nn.Module) -> nn.Module:
+def compiled(module: nn.Module) -> Any:
     return torch.compile(module, fullgraph=True, backend="aot_eager")
 
 

@@ -78,6 +78,15 @@ def test_a_forced_lowering_that_refuses_says_why(layer, domain, wanted, reason):
     layer(g.Signal(torch.zeros(1, domain.num_nodes, 4), domain))
 
 
+@pytest.mark.parametrize("layer", [g.Attention(4, g.window(2, stride=2), 2), g.Message(product, g.whole())])
+def test_who_reads_its_receivers_is_given_them(layer):
+    sender = g.Signal(torch.randn(1, 16, 4), g.Grid(4, 4))
+    with pytest.raises(g.GeodlError, match=r"give both signals: layer\(receiver, sender\)"):
+        layer(sender)
+    domain = layer.neighborhood.target(sender.domain)
+    assert layer(g.Signal(torch.randn(1, domain.num_nodes, 4), domain), sender).domain == domain
+
+
 def test_an_unknown_lowering_suggests_the_nearest():
     layer = g.Conv(4, 3, g.window(3))
     with pytest.raises(g.GeodlError, match="did you mean 'lattice'"):

@@ -1,14 +1,10 @@
 """Every lowering gives the reference's values and gradients, wherever it says that it can."""
 
 import pytest
-import torch
-from hypothesis import given
 
-import geodl as g
 from geodl.lowering import LOWERINGS
-from geodl.testing import assert_parity, outcome
+from tests.cases import CASES
 from tests.conformance import hold_lowering
-from tests.strategies import CASES, graphs
 
 ALL = [(verb, lowering.name) for verb, lowerings in LOWERINGS.items() for lowering in lowerings]
 

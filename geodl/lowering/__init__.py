@@ -70,6 +70,10 @@ def ask_for(rule: Neighborhood, source: Domain, target: Domain | None, x: Tensor
     if target is not None and not rule.complete and (made.members or made) != (target.members or target):
         found = f"receivers that are not on {made}"
         raise GeodlError(f"{rule} from {source} to {target}", found, "put them there, name reverse(onto=), or use all_pairs()")
+    reads_receivers = isinstance(options, (AttendOptions, MessageOptions))
+    if target is None and reads_receivers and (made.members or made) != (source.members or source):
+        asked = f"{rule} on {source} for a layer that reads its receivers"
+        raise GeodlError(asked, f"receivers on {made} without a signal", "give both signals: layer(receiver, sender)")
     target = made if target is None else target
     weights = options.num_types if isinstance(options, ConvolveOptions) else getattr(options, "bias_types", None)
     if weights is not None and rule.num_types(source) != weights:

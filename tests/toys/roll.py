@@ -1,0 +1,36 @@
+"""`roll`: a window around a ring as a sum of rolled signals."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from geodl.lowering import Ask, Lowering
+
+
+class Turns(NamedTuple):
+    """How far the signal is rolled for the first weight, and for each one after it."""
+
+    first: int
+    step: int
+
+
+def _refuses(ask: Ask) -> str:
+    s = ask.neighborhood.stencil(ask.source, ask.target)
+    if s is None or s.transposed or s.table.shape[:2] != (1, 1) or s.wraps != (True,):
+        return "the rule is no plain window around a ring"
+    return "the window does not make as many nodes as it hears" if s.made != s.sliding or s.stride != (1,) else ""
+
+
+def _plan(ask: Ask) -> Turns:
+    s = ask.neighborhood.stencil(ask.source, ask.target)
+    assert s is not None
+    return Turns(s.padding[0][0], -s.dilation[0])
+
+
+def _run(plan: Turns, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    rolled = (x.roll(plan.first + k * plan.step, 1) @ w for k, w in enumerate(weight))
+    y = sum(rolled, x.new_zeros(()))
+    return y if bias is None else y + bias
+
+
+convolve = Lowering("roll", _refuses, _plan, _run)
