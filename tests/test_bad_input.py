@@ -177,6 +177,8 @@ LAYERS = {
     "cross window": (lambda: conv(g.window(3, axes=1))(on(g.Chain(7)), on(g.Chain(5))), "Chain(5) to Chain(7)", "not on Chain(5)",
                      "all_pairs"),
     "cross self": (lambda: conv(g.all_pairs("self"))(THREE, TWO), "", "two domains", "only all_pairs()"),
+    "no queries": (lambda: attention(g.window(2, stride=2))(on(GRID)), "", "receivers on Grid(2, 2)", "layer(receiver, sender)"),
+    "no receivers": (lambda: g.Message(twice, g.whole())(on(GRID)), "", "receivers on Complete(1)", "layer(receiver, sender)"),
     "sender of a cell": (lambda: g.Recurrent(2, 2)(THREE, THREE), "", "a second signal", "its own domain"),
     "sender of a norm": (lambda: g.BatchNorm(2)(THREE, THREE), "", "a second signal", "its own domain"),
     "sender of a module": (lambda: g.Sequential(nn.ReLU())(on(GRID), on(GRID)), "ReLU with a sender", "one input", "hears two"),

@@ -43,10 +43,7 @@ class Sequential(Layer):
         """All layers in turn; the first of them hears `sender` where one is given."""
         signal = receiver
         for k, layer in enumerate(self._modules.values()):
-            if k == 0 and sender is not None:
-                signal = _hearing(layer, signal, sender)
-            else:
-                signal = applied(layer, signal)
+            signal = applied(layer, signal) if k or sender is None else _hearing(layer, signal, sender)
         return signal
 
     def __len__(self) -> int:

@@ -8,7 +8,6 @@ from torch import nn
 from geodl.errors import GeodlError, nearest
 from geodl.layer.base import Choice, MessagePassing
 from geodl.lowering import LOWERINGS
-from geodl.signal import Signal
 
 
 class Explanation(NamedTuple):
