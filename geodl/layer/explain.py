@@ -26,7 +26,7 @@ def explain(model: nn.Module, signal: Any) -> Explanation:
         model: a layer, a container or any module with layers inside.
         signal: what the model takes: a Signal, or a tensor for layers built with `on=`.
 
-    >>> from geodl import Conv, Grid, window
+    >>> from geodl import Conv, Grid, Signal, window
     >>> print(explain(Conv(1, 8, window(3)), Signal(torch.zeros(1, 25, 1), Grid(5, 5))))
     Conv(1, 8, window(3x3)) on Grid(5, 5) runs on lattice
     """
