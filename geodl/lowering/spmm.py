@@ -5,9 +5,10 @@ Transforming first, `Y = [S_1 ... S_T] [X W_1; ...; X W_T]`, moves nnz * C_out n
 """
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from geodl.lowering.base import Ask, Lowering
@@ -53,58 +54,64 @@ def _run(plan: SpmmPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
         side_by_side = weight[0] if types == 1 else weight.movedim(0, 1).reshape(channels_in, types * channels_out)
         sent = sparse_features(x, side_by_side)[None] if x.layout == torch.sparse_csr else x @ side_by_side
         sent = sent.reshape(sent.shape[0], sent.shape[1] * types, channels_out)
-        y = torch.ops.geodl.spmm(*plan.operator, *plan.transpose, sent)
-    else:
-        heard = torch.ops.geodl.spmm(*plan.operator, *plan.transpose, x)
-        y = heard.reshape(x.shape[0], plan.num_receivers, types * channels_in) @ weight.reshape(types * channels_in, channels_out)
-    return y if bias is None else y + bias
+        return _Product.apply(*plan.operator, *plan.transpose, sent, bias)
+    heard = _Product.apply(*plan.operator, *plan.transpose, x, None)
+    heard = heard.reshape(x.shape[0], plan.num_receivers, types * channels_in)
+    return F.linear(heard, weight.reshape(types * channels_in, channels_out).T, bias)
 
 
 def _csr(rows: Tensor, cols: Tensor, values: Tensor, num_rows: int) -> Csr:
-    order = torch.argsort(rows, stable=True)
+    num_cols = int(cols.max()) + 1 if len(cols) else 0
+    order = torch.argsort(rows * num_cols + cols)  # neighbors in memory's order
     count = torch.bincount(rows, minlength=num_rows)
     start = torch.cat((count.new_zeros(1), count.cumsum(0)))
-    small = max(num_rows, len(rows), int(cols.max()) + 1 if len(cols) else 0) < 2**31
-    index = torch.int32 if small else torch.int64
+    index = torch.int32 if max(num_rows, num_cols, len(rows)) < 2**31 else torch.int64
     return Csr(start.to(index), cols[order].to(index), values[order])
+
+
+class _Product(torch.autograd.Function):
+    """`S x + bias` for each member of the batch, S in CSR with its transpose for the gradient, x `[B, N, C]`."""
+
+    @staticmethod
+    def forward(ctx: Any, rows, cols, values, rows_t, cols_t, values_t, x, bias) -> Tensor:
+        ctx.save_for_backward(rows, cols, values, rows_t, cols_t, values_t)
+        return torch.ops.geodl.spmm(rows, cols, values, x, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        (grad,), saved = grad_outputs, ctx.saved_tensors
+        dx = _Product.apply(*saved[3:], *saved[:3], grad, None) if ctx.needs_input_grad[6] else None
+        return *(None,) * 6, dx, grad.sum((0, 1)) if ctx.needs_input_grad[7] else None
+
+
+# An operator of its own, because torch.compile traces no sparse tensor; by dispatch alone, because a call has to be cheap.
+torch.library.define("geodl::spmm", "(Tensor rows, Tensor cols, Tensor values, Tensor x, Tensor? bias) -> Tensor")
+
+
+@torch.library.impl("geodl::spmm", "default")
+def _spmm(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
+    operator = _matrix(rows, cols, values, x.shape[1])
+    shape = (x.shape[0], operator.shape[0], x.shape[2])
+    y = values.new_zeros(shape) if bias is None else values.new_empty(shape).copy_(bias)
+    for one, into in zip(x.to(values.dtype).contiguous(), y, strict=True):
+        torch.addmm(into, operator, one, out=into)
+    return y.to(x.dtype)
+
+
+@torch.library.register_fake("geodl::spmm")
+def _shape(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
+    return x.new_empty(x.shape[0], rows.shape[0] - 1, x.shape[2])
 
 
 def _matrix(rows: Tensor, cols: Tensor, values: Tensor, num_cols: int) -> Tensor:
     return torch.sparse_csr_tensor(rows, cols, values, (len(rows) - 1, num_cols), check_invariants=False)
 
 
-@torch.library.custom_op("geodl::spmm", mutates_args=())
-def spmm(
-    rows: Tensor, cols: Tensor, values: Tensor, rows_t: Tensor, cols_t: Tensor, values_t: Tensor, x: Tensor
-) -> Tensor:  # fmt: skip
-    """`S x` for each member of the batch, S in CSR with its transpose, x `[B, N, C]`."""
-    operator = _matrix(rows, cols, values, len(rows_t) - 1)
-    y = x.new_empty(x.shape[0], len(rows) - 1, x.shape[2], dtype=values.dtype)
-    for one, into in zip(x.to(values.dtype).contiguous(), y, strict=True):
-        torch.mm(operator, one, out=into)
-    return y.to(x.dtype)
-
-
-@spmm.register_fake
-def _(rows, cols, values, rows_t, cols_t, values_t, x):
-    return x.new_empty(x.shape[0], rows.shape[0] - 1, x.shape[2])
-
-
-def _remember(ctx, inputs, output):
-    ctx.save_for_backward(*inputs[:6])
-
-
-def _backward(ctx, grad):
-    saved = ctx.saved_tensors
-    return (*(None,) * 6, torch.ops.geodl.spmm(*saved[3:], *saved[:3], grad))
-
-
-spmm.register_autograd(_backward, setup_context=_remember)
-
-
 def sparse_features(x: Tensor, weight: Tensor) -> Tensor:
-    """`X W` for sparse X `[N, C]`; the gradient reaches W."""
-    return torch.sparse.mm(x, weight)
+    """`X W` for sparse X `[N, C]`; the gradient reaches W. The product knows no type narrower than float32."""
+    wide = x if x.dtype == torch.float64 else x.float()
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.sparse.mm(wide, weight.to(wide.dtype)).to(x.dtype)
 
 
 with warnings.catch_warnings():  # torch says once in a process that CSR is in beta; let it be here, unheard
