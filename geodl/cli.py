@@ -77,6 +77,10 @@ def _complaint(message: str, words: list[str], leaves: dict[str, Any]) -> tuple[
         first = unknown[1].split()[0]
         advice = nearest(first.split("=")[0], set(options)) if first.startswith("-") else f"see `geodl {path} --help`"
         return " ".join(["geodl", *words]), f"{first!r}, which {f'geodl {path}'.strip()} does not take", advice
+    if value := re.search(r'Parser key "(.+?)":.*(?:Given|Got) value: ([^\n]*)', message, re.DOTALL):
+        choices = re.search(r"Literal\[(.*?)\]", message)
+        advice = nearest(value[2], re.findall(r"'(.+?)'", choices[1])) if choices else "--help says what it takes"
+        return f"--{value[1]} {value[2]}", "a value that it cannot have", advice
     if missing := re.search(r'expected "(?:\w+\.)?(\w+)" to be one of', message):
         return " ".join(["geodl", *words]), f"no {missing[1]}", f"`{' '.join(['geodl', *words])} --help` lists them"
     return " ".join(["geodl", *words]), message, "add --help to see what there is"

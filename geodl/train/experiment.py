@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -101,10 +101,19 @@ class _Job(NamedTuple):
 
 def _continued(recipe: Recipe, resume: Path, options: Options | None, seeds: int | None) -> tuple[Options, int]:
     kept, count = folders.reopen(resume, recipe.name)
-    for asked, found in ((options, kept), (seeds, count)):
-        if asked is not None and asked != found:
-            raise GeodlError(f"to resume {resume} with {asked}", f"a run with {found}", "leave the options out")
+    asked, found = _named(options or kept, count if seeds is None else seeds), _named(kept, count)
+    for name in sorted(asked.keys() | found.keys()):
+        if asked.get(name) != found.get(name):
+            here = f"a run with {name}={found.get(name)}"
+            raise GeodlError(f"to resume {resume} with {name}={asked.get(name)}", here, "leave the options out")
     return kept, count
+
+
+def _named(options: Options, seeds: int) -> dict[str, Any]:
+    """Every option by the name it has on the command line."""
+    parts = {"model": options.model, "optimizer": asdict(options.optimizer), "trainer": asdict(options.trainer)}
+    flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
+    return flat | {"batch_size": options.batch_size, "seeds": seeds}
 
 
 def _all(job: _Job, parts: Parts, seeds: int) -> Result:

@@ -59,7 +59,7 @@ class TrainerOptions:
         precision: bf16-mixed computes in bfloat16 where that is safe.
     """
 
-    max_epochs: int
+    max_epochs: int = 20
     check_val_every_n_epoch: int = 1
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
