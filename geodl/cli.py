@@ -2,6 +2,7 @@
 
 import ctypes
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -181,7 +182,7 @@ def _train(asked: Any) -> int:
 def _continuation(words: list[str], error: KeyboardInterrupt) -> str:
     """The command that continues an interrupted run."""
     folder = getattr(error, "folder", None)
-    return f"; to continue: geodl train {words[1]} --resume {folder}" if folder else ""
+    return f"; to continue: geodl train {words[1]} --resume {shlex.quote(str(folder))}" if folder else ""
 
 
 def _explain(asked: Any) -> int:

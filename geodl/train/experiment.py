@@ -1,39 +1,26 @@
 """A recipe run over its seeds, each by Lightning, in a folder from which it can be continued."""
 
 import json
-import logging
 import pickle
-import signal
-import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.seed import isolate_rng
 
 from geodl.errors import GeodlError
 from geodl.train import folder as folders
 from geodl.train.parts import Parts, batches
+from geodl.train.quiet import Progress, Steps, interrupts, quiet
 from geodl.train.recipes import Options, Recipe
 from geodl.train.result import Result
-from geodl.train.tasks import TASKS, Classification
-
-Progress = Callable[[str, int, int], None]
-
-EXPECTED = (
-    "The '.*' does not have many workers",  # nothing to load: a batch is one indexing of a tensor
-    "You defined a `validation_step` but have no `val_dataloader`",  # a recipe may validate on nothing
-    "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # how Lightning reads torch 2.13
-    "Checkpoint directory .* exists and is not empty",  # a run that is continued
-)
+from geodl.train.tasks import TASKS, Classification, sow
 
 
 @final
@@ -70,14 +57,14 @@ def run(
     if resume is not None:
         options, seeds = _continued(recipe, resume, options, seeds)
     options, seeds = options or recipe.options, 1 if seeds is None else seeds
-    _check(recipe, options, seeds)
-    parts = recipe.parts()
-    home = resume or folders.start(folder, recipe.name, options, seeds)
-    try:
-        with _quiet():
+    with quiet(), isolate_rng():
+        _check(recipe, options, seeds)
+        parts = recipe.parts()
+        home = resume or folders.start(folder, recipe.name, options, seeds)
+        try:
             return _all(_Job(recipe, options, home, progress or _silent), parts, seeds)
-    except KeyboardInterrupt as error:
-        raise Interrupted(home) from error
+        except KeyboardInterrupt as error:
+            raise Interrupted(home) from error
 
 
 def _check(recipe: Recipe, options: Options, seeds: int) -> None:
@@ -153,7 +140,7 @@ def _one(job: _Job, parts: Parts, seed: int, name: str, label: str) -> dict[str,
     if (home / folders.RESULT).exists():
         return folders.read(home / folders.RESULT)
     started = time.perf_counter()
-    L.seed_everything(seed, workers=True, verbose=False)
+    sow(seed)
     model = job.recipe.build(job.options)
     mark = {"recipe": job.recipe.name, "run": name}
     task = TASKS[job.recipe.kind](model, parts.classes, job.options.optimizer, seed=seed, mark=mark)
@@ -169,11 +156,11 @@ def _trainer(job: _Job, home: Path, label: str, *, validated: bool) -> L.Trainer
     asked = job.options.trainer
     every = asked.check_val_every_n_epoch
     kept = {"dirpath": home, "every_n_epochs": every, "save_on_train_epoch_end": True, "enable_version_counter": False}
-    callbacks: list[Callback] = [_Steps(job.progress, label), ModelCheckpoint(filename="last", **kept)]
+    callbacks: list[Callback] = [Steps(job.progress, label), ModelCheckpoint(filename="last", **kept)]
     if validated:
         callbacks.append(ModelCheckpoint(filename="best", monitor="val/loss", **kept))
-    home.mkdir(exist_ok=True)
     try:
+        home.mkdir(exist_ok=True)
         # Inference mode is off because plans made in it could not be trained through.
         return L.Trainer(
             max_epochs=asked.max_epochs, accelerator=asked.accelerator, precision=asked.precision, devices=1,
@@ -184,6 +171,8 @@ def _trainer(job: _Job, home: Path, label: str, *, validated: bool) -> L.Trainer
     except MisconfigurationException as error:
         asked_for = f"accelerator {asked.accelerator} with precision {asked.precision}"
         raise GeodlError(asked_for, str(error), "leave both out") from error
+    except OSError as error:
+        raise GeodlError(f"to write {home}", str(error), "make the run folder one that you can write") from error
 
 
 def _fitted(trainer: L.Trainer, task: Classification, parts: Parts, options: Options, last: Path, seed: int) -> dict[str, float]:
@@ -193,7 +182,7 @@ def _fitted(trainer: L.Trainer, task: Classification, parts: Parts, options: Opt
     val = None if parts.val is None else batches(parts.val, device)
     if last.exists():
         _check_readable(last)
-    with _interrupts(trainer):
+    with interrupts(trainer):
         trainer.fit(task, train, val, ckpt_path=str(last) if last.exists() else None)
         trainer.save_checkpoint(last)
         metrics = dict(trainer.validate(task, val, verbose=False)[0]) if val is not None else {}
@@ -221,56 +210,5 @@ def _protocol(recipe: Recipe, options: Options) -> str:
     return f"{recipe.protocol}; {model}; {options.optimizer}, {epochs}{size}{precision}"
 
 
-@final
-class _Steps(Callback):
-    """Tells how far a seed is."""
-
-    def __init__(self, progress: Progress, label: str):
-        self.progress, self.label, self.steps = progress, label, 0
-
-    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
-        self.steps = int(trainer.estimated_stepping_batches)
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        line = f"{self.label}: epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
-        self.progress(line, trainer.global_step, self.steps)
-
-    def on_test_batch_end(self, trainer: L.Trainer, _task: Any, _outputs: Any, _batch: Any, index: int, *_: Any) -> None:
-        self.progress(f"{self.label}: test", index + 1, int(trainer.num_test_batches[0]))
-
-
 def _silent(line: str, done: int, total: int) -> None:
     pass
-
-
-@contextmanager
-def _interrupts(trainer: L.Trainer) -> Iterator[None]:
-    """Ctrl-C as Python has it: Lightning ends the process and ignores the signal from then on."""
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as error:
-        if trainer.interrupted:
-            raise KeyboardInterrupt from error
-        raise
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, handler)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the warnings that are expected here, and without Lightning's greetings."""
-    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for message in EXPECTED:
-                warnings.filterwarnings("ignore", message)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -1,6 +1,6 @@
 """Examples cut for a recipe, on one device, and the batches drawn from them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -18,12 +18,12 @@ class Nodes(NamedTuple):
     """Nodes of one graph: the signal on all of it, which nodes are meant `[M]`, and their classes `[M]`."""
 
     signal: Signal
-    index: Tensor
+    nodes: Tensor
     labels: Tensor
 
     def to(self, device: torch.device) -> "Nodes":
         """These nodes on a device."""
-        return Nodes(self.signal.to(device), self.index.to(device), self.labels.to(device))
+        return Nodes(self.signal.to(device), self.nodes.to(device), self.labels.to(device))
 
 
 class Parts(NamedTuple):
@@ -41,15 +41,15 @@ class Parts(NamedTuple):
     classes: int
     train: Nodes | Split
     val: Nodes | Split | None
-    tests: dict[str, Nodes | Split]
+    tests: Mapping[str, Nodes | Split]
 
 
 def node_parts(data: NodeData) -> Parts:
     """The three node sets of a graph; all see the whole graph."""
 
     def part(mask: Tensor) -> Nodes:
-        index = mask.nonzero().squeeze(1)
-        return Nodes(data.signal, index, data.labels[index])
+        nodes = mask.nonzero().squeeze(1)
+        return Nodes(data.signal, nodes, data.labels[nodes])
 
     val = part(data.val) if data.val.any() else None
     return Parts(data.name, data.num_classes, part(data.train), val, {"": part(data.test)})

@@ -21,7 +21,7 @@ class Result:
         paper: the published number.
         seeds: the seeds.
         values: each metric's value for each seed; accuracies and errors are fractions.
-        seconds: training and testing, all seeds.
+        seconds: training and testing, all seeds; of one that was continued, since it was.
         parameters: numbers in all parameters of the network.
         search: the learning rate taken and the validation error of each that was tried; empty without a search.
         folder: the run folder.

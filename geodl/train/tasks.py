@@ -17,6 +17,15 @@ from geodl.train.parts import Nodes, mixed
 from geodl.train.recipes import Optimizer
 
 
+def sow(seed: int) -> None:
+    """Seed every generator that a model may draw from."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed walks the stack: 2 ms, as long as an epoch on Cora
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+
+
 class Classification(L.LightningModule, ABC):
     """Cross-entropy, and the accuracy of the most likely class.
 
@@ -33,7 +42,7 @@ class Classification(L.LightningModule, ABC):
     ):
         super().__init__()
         self.model, self.optimizer, self.seed, self.mark = model, optimizer, seed, mark or {}
-        self.accuracy = nn.ModuleDict({part: MulticlassAccuracy(classes, average="micro") for part in ("in val", "in test")})
+        self.accuracy = MulticlassAccuracy(classes, average="micro")
 
     @abstractmethod
     def read(self, batch: Any) -> tuple[Tensor, Tensor]:
@@ -41,12 +50,7 @@ class Classification(L.LightningModule, ABC):
 
     def on_train_epoch_start(self) -> None:
         """Seed the epoch, so that it is the same in a run that was interrupted before it."""
-        seed = mixed(self.seed, self.current_epoch)
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed walks the stack: 2 ms, as long as an epoch on Cora
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
+        sow(mixed(self.seed, self.current_epoch))
 
     def training_step(self, batch: Any, index: int) -> Tensor:
         """The loss of a batch."""
@@ -65,10 +69,9 @@ class Classification(L.LightningModule, ABC):
 
     def _evaluate(self, part: str, batch: Any) -> None:
         scores, labels = self.read(batch)
-        accuracy = self.accuracy[f"in {part}"]
-        accuracy.update(scores, labels)
+        self.accuracy.update(scores, labels)
         self.log(f"{part}/loss", cross_entropy(scores, labels), batch_size=len(labels))
-        self.log(f"{part}/accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(labels))  # pyright: ignore[reportArgumentType]
+        self.log(f"{part}/accuracy", self.accuracy, on_step=False, on_epoch=True, batch_size=len(labels))
 
     def configure_optimizers(self) -> Any:
         """Adam, with the penalty on the layers it is meant for, and its schedule."""
@@ -107,11 +110,11 @@ class Classification(L.LightningModule, ABC):
 
 @final
 class NodeClassification(Classification):
-    """Classes of nodes of one graph; a batch is `Nodes`, of which `index` are learnt from."""
+    """Classes of nodes of one graph; a batch is `Nodes`, of which `nodes` are meant."""
 
     def read(self, batch: Nodes) -> tuple[Tensor, Tensor]:
         """Scores and classes of the nodes meant."""
-        return self.model(batch.signal).x[0, batch.index], batch.labels
+        return self.model(batch.signal).x[0, batch.nodes], batch.labels
 
 
 @final
