@@ -1,0 +1,84 @@
+"""Lightning in a command: its expected warnings unheard, Ctrl-C as Python has it, and a line that tells how far it is."""
+
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, final
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+Progress = Callable[[str, int, int], None]
+
+EXPECTED = (
+    "The '.*' does not have many workers",  # nothing to load: a batch is one indexing of a tensor
+    "You defined a `validation_step` but have no `val_dataloader`",  # a recipe may validate on nothing
+    "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # how Lightning reads torch 2.13
+    "Checkpoint directory .* exists and is not empty",  # a run that is continued
+)
+
+
+@final
+class Steps(Callback):
+    """Tells how far a seed is.
+
+    Args:
+        progress: called with a line, the steps done and the steps in all.
+        label: what the line begins with.
+    """
+
+    def __init__(self, progress: Progress, label: str):
+        self.progress, self.label, self.steps = progress, label, 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Count the steps of all epochs."""
+        self.steps = int(trainer.estimated_stepping_batches)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Tell of a step."""
+        line = f"{self.label}: epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
+        self.progress(line, trainer.global_step, self.steps)
+
+    def on_test_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Tell of a test batch."""
+        self.progress(f"{self.label}: test", batch_idx + 1, int(trainer.num_test_batches[0]))
+
+
+@contextmanager
+def interrupts(trainer: L.Trainer) -> Iterator[None]:
+    """Ctrl-C as Python has it: Lightning ends the process and ignores the signal from then on."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warnings that are expected of a recipe, and without Lightning's greetings."""
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in EXPECTED:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
