@@ -1,0 +1,87 @@
+"""Attention on a complete or causal domain against the bare kernel, `nn.MultiheadAttention` and PyG's `TransformerConv`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from geodl.bench.harness import Case, Side, device, step
+from geodl.domain import Chain, Complete, Domain
+from geodl.interop import to_torch
+from geodl.layer import Attention
+from geodl.lowering import planned
+from geodl.neighborhood import Neighborhood, all_pairs, past
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sequences, their length, channels, heads; and the length for PyG, which holds every pair's message in memory."""
+
+    batch: int = 8
+    length: int = 512
+    channels: int = 256
+    heads: int = 4
+    pyg_length: int = 256
+
+
+def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
+    """The verb alone, the whole layer, and the same by edges."""
+    shape = f"{sizes.batch} x {sizes.length}, {sizes.heads} heads of {sizes.channels // sizes.heads}"
+    rules: dict[str, tuple[Neighborhood, Domain]] = {
+        "complete": (all_pairs(), Complete(sizes.length)),
+        "causal": (past(), Chain(sizes.length)),
+    }
+    for name, (rule, domain) in rules.items():
+        layer = Attention(sizes.channels, rule, sizes.heads, on=domain).to(device())
+        yield Case(f"attend {name}, {shape}", "F.scaled_dot_product_attention", *_bare(sizes, layer), 1.05)
+        yield Case(f"Attention {name}, {shape}", "nn.MultiheadAttention", *_full(sizes, layer), 1.0)
+    layer = Attention(sizes.channels, all_pairs(), sizes.heads, on=Complete(sizes.pyg_length)).to(device())
+    yield Case(f"Attention complete, 1 x {sizes.pyg_length}", "PyG TransformerConv", *_edges(sizes, layer), 0.015)
+
+
+def _bare(sizes: Sizes, layer: Any) -> tuple[Side, Side]:
+    shape = (sizes.batch, sizes.length, sizes.heads, layer.head_dim)
+    q, k, v = (torch.randn(shape, device=device(), requires_grad=True) for _ in range(3))
+    up = torch.randn(shape, device=device())
+    found = planned("attend", "auto", layer.neighborhood, layer.on, None, q, layer.options)
+    call = step(lambda: found.lowering.run(found.plan, q, k, v, None, 0.0), [q, k, v], up)
+    a, b, c = (t.detach().transpose(1, 2).contiguous().requires_grad_() for t in (q, k, v))
+    causal = layer.neighborhood.causal
+    kernel = step(lambda: F.scaled_dot_product_attention(a, b, c, is_causal=causal), [a, b, c], up.transpose(1, 2).contiguous())
+    return Side(call, call), Side(kernel, lambda: [t.transpose(1, 2) for t in kernel()])
+
+
+def _full(sizes: Sizes, layer: Any) -> tuple[Side, Side]:
+    twin: Any = to_torch(Attention.over(layer, all_pairs()))
+    x = torch.randn(sizes.batch, sizes.length, sizes.channels, device=device(), requires_grad=True)
+    up, causal = torch.randn_like(x), layer.neighborhood.causal
+    mask = nn.Transformer.generate_square_subsequent_mask(sizes.length, device=device()) if causal else None
+
+    def torch_layer() -> torch.Tensor:
+        return twin(x, x, x, attn_mask=mask, is_causal=causal, need_weights=False)[0]
+
+    ours, theirs = (step(f, [x, *m.parameters()], up) for f, m in ((lambda: layer(x), layer), (torch_layer, twin)))
+    return Side(ours, lambda: ours()[:2]), Side(theirs, lambda: theirs()[:2])
+
+
+def _edges(sizes: Sizes, layer: Any) -> tuple[Side, Side]:
+    from torch_geometric.nn import TransformerConv
+
+    c, d = sizes.channels, layer.head_dim
+    twin: Any = TransformerConv(c, d, heads=sizes.heads, root_weight=False).to(device())
+    projections = zip((twin.lin_query, twin.lin_key, twin.lin_value), layer.in_proj_weight.chunk(3), strict=True)
+    with torch.no_grad():
+        for (linear, weight), bias in zip(projections, layer.in_proj_bias.chunk(3), strict=True):
+            linear.weight.copy_(weight)
+            linear.bias.copy_(bias)
+    edges = layer.neighborhood.edges(layer.on)
+    index = torch.stack((edges.src, edges.dst)).to(device())
+    x = torch.randn(1, sizes.pyg_length, c, device=device(), requires_grad=True)
+    up, flat = torch.randn_like(x), x.detach()[0].requires_grad_()
+    call = step(lambda: layer(x), [x, *layer.parameters()], up)
+    used = [*twin.lin_query.parameters(), *twin.lin_key.parameters(), *twin.lin_value.parameters(), *layer.out_proj.parameters()]
+    theirs = step(lambda: layer.out_proj(twin(flat, index)), [flat, *used], up[0])
+    return Side(call, lambda: call()[:2]), Side(theirs, lambda: [t[None] for t in theirs()[:2]])

@@ -1,0 +1,34 @@
+"""Recurrence along a chain against `nn.LSTM`: forward and every gradient."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from geodl.bench.harness import Case, Side, device, step
+from geodl.domain import Chain
+from geodl.interop import to_torch
+from geodl.layer import Recurrent
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sequences, their length, channels in, channels of the state."""
+
+    batch: int = 32
+    length: int = 128
+    channels: int = 64
+    hidden: int = 128
+
+
+def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
+    """One layer in one direction."""
+    layer = Recurrent(sizes.channels, sizes.hidden, on=Chain(sizes.length)).to(device())
+    twin: Any = to_torch(layer)
+    x = torch.randn(sizes.batch, sizes.length, sizes.channels, device=device(), requires_grad=True)
+    up = torch.randn(sizes.batch, sizes.length, sizes.hidden, device=device())
+    ours = step(lambda: layer(x), [x, *layer.parameters()], up)
+    theirs = step(lambda: twin(x)[0], [x, *twin.parameters()], up)
+    name = f"LSTM {sizes.channels} -> {sizes.hidden}, {sizes.batch} x {sizes.length}"
+    yield Case(name, "nn.LSTM", Side(ours, ours), Side(theirs, theirs), 1.05)

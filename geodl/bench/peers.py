@@ -1,0 +1,61 @@
+"""What several rows ask of the libraries beside ours."""
+
+import functools
+import importlib.util
+import warnings
+from typing import Any
+
+from torch import Tensor
+
+from geodl.bench.harness import PEER_INSTALL
+
+SHEETS = 4
+
+
+@functools.cache
+def escnn_missing() -> str:
+    """Why escnn cannot be a peer here ("" when it can)."""
+    if importlib.util.find_spec("escnn") is None:
+        return f"escnn is not installed: {PEER_INSTALL}"
+    try:
+        escnn()
+    except Exception as error:  # its compiled parts fail in many ways
+        return f"escnn does not load ({type(error).__name__}: {error}): {PEER_INSTALL}"
+    return ""
+
+
+def escnn() -> Any:
+    """`escnn.nn`, without the warnings of its optional parts."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import escnn.nn
+
+        return escnn.nn
+
+
+def regular(fields: int) -> Any:
+    """escnn's type of so many regular fields of C4 on the plane."""
+    from escnn.gspaces import rot2dOnR2
+
+    space = rot2dOnR2(SHEETS)
+    return escnn().FieldType(space, fields * [space.regular_repr])
+
+
+def trivial() -> Any:
+    """escnn's type of one scalar field of C4 on the plane."""
+    from escnn.gspaces import rot2dOnR2
+
+    space = rot2dOnR2(SHEETS)
+    return escnn().FieldType(space, [space.trivial_repr])
+
+
+def fields_of(x: Tensor, side: int) -> Tensor:
+    """Values `[B, side * side * 4, C]` as escnn's planes `[B, C * 4, side, side]`."""
+    b, _, c = x.shape
+    return x.reshape(b, side, side, SHEETS, c).permute(0, 4, 3, 1, 2).reshape(b, c * SHEETS, side, side)
+
+
+def values_of(planes: Tensor) -> Tensor:
+    """The inverse of :func:`fields_of`."""
+    b, c, *sides = planes.shape
+    return planes.reshape(b, c // SHEETS, SHEETS, *sides).permute(0, 3, 4, 2, 1).reshape(b, -1, c // SHEETS)

@@ -1,0 +1,69 @@
+"""Rows as a table to read and as a file for programs."""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from geodl.bench.harness import BenchRow
+from geodl.errors import GeodlError
+
+HEAD = ("row", "case", "peer", "ours ms", "peer ms", "ratio", "trimming off", "reach", "faults", "peer's", "", "note")
+NUMBERS = range(3, 10)
+
+
+def table(rows: Sequence[BenchRow]) -> str:
+    """A line for each comparison, and one that counts those within reach.
+
+    >>> print(table([BenchRow("lstm", "LSTM 64", "nn.LSTM", 10.0, 10.0, 1.0, 0.98, 1.05, 0.0, 12.0, True)]))
+    row   case     peer     ours ms  peer ms  ratio  trimming off  reach  faults  peer's       note
+    lstm  LSTM 64  nn.LSTM   10.000   10.000  1.000         0.980  1.050       0      12  yes
+    1 of 1 targets reached
+    """
+    lines = [HEAD, *(_cells(row) for row in rows)]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(HEAD))]
+    text = [
+        "  ".join(cell.rjust(w) if k in NUMBERS else cell.ljust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    ]
+    asked = [row for row in rows if row.reach is not None]
+    text.append(f"{sum(row.reached for row in asked)} of {len(asked)} targets reached")
+    return "\n".join(line.rstrip() for line in text)
+
+
+def save(rows: Sequence[BenchRow], path: str | Path) -> None:
+    """Write rows as a JSON list of objects; a file that was there is replaced at once or not at all.
+
+    Raises:
+        GeodlError: a folder that is missing or cannot be written.
+    """
+    path = Path(path)
+    text = json.dumps([row._asdict() for row in rows], indent=1, allow_nan=False) + "\n"
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
+            temporary = file.name
+            file.write(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise GeodlError(f"writing {path}", reason, "name a file in a folder that exists and can be written") from error
+
+
+def load(path: str | Path) -> list[BenchRow]:
+    """The rows of a file that :func:`save` wrote."""
+    return [BenchRow(**row) for row in json.loads(Path(path).read_text())]
+
+
+def _cells(row: BenchRow) -> tuple[str, ...]:
+    numbers = [_number(v, 3) for v in (row.ours_ms, row.peer_ms, row.ratio, row.ratio_trimming_off, row.reach)]
+    faults = [_number(v, 0) for v in (row.our_faults, row.peer_faults)]
+    reached = "" if row.reach is None else "yes" if row.reached else "no"
+    return (row.row, row.case, row.peer, *numbers, *faults, reached, row.note)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,192 @@
+"""Every benchmark row runs at tiny sizes, times only what computes the same, and says so when it cannot run."""
+
+import dataclasses
+import functools
+import itertools
+import json
+
+import pytest
+import torch
+
+from geodl import GeodlError, Signal, bench, data
+from geodl.bench import (
+    attention,
+    conv2d,
+    cora_epoch,
+    deepsets,
+    group_conv,
+    harness,
+    imports,
+    lstm,
+    overhead,
+    p4cnn_step,
+    peers,
+    spmm,
+)
+from geodl.bench.harness import BenchRow, Case, Effort, Side, compare, hold_same, measured
+from geodl.bench.report import load, save, table
+
+ONCE = Effort(seconds=0, least=2, most=2)
+
+
+def small_cora(*, sparse):
+    """The karate club as sparse features."""
+    club = data.karate()
+    x = club.signal.x[0].to_sparse_csr() if sparse else club.signal.x
+    return dataclasses.replace(club, signal=Signal(x, club.signal.domain))
+
+
+TINY = {
+    "conv2d": functools.partial(conv2d.cases, conv2d.Sizes(2, 3, (2, 4), 5)),
+    "group-conv": functools.partial(group_conv.cases, group_conv.Sizes(2, 2, 6)),
+    "p4cnn-step": functools.partial(p4cnn_step.cases, p4cnn_step.Sizes(2, 2)),
+    "spmm": functools.partial(spmm.cases, spmm.Sizes(20, 60, 3)),
+    "cora-epoch": functools.partial(cora_epoch.cases, cora_epoch.Sizes(4, small_cora)),
+    "deepsets": functools.partial(deepsets.cases, deepsets.Sizes((3, 5), 2, 4)),
+    "attention": functools.partial(attention.cases, attention.Sizes(2, 6, 8, 2, 5)),
+    "lstm": functools.partial(lstm.cases, lstm.Sizes(2, 5, 3, 4)),
+    "overhead": functools.partial(overhead.cases, overhead.Sizes(4, 4)),
+    "import": functools.partial(imports.cases, imports.Sizes("json", "json")),
+}
+CASES = {"conv2d": 4, "group-conv": 2, "p4cnn-step": 3, "spmm": 2, "cora-epoch": 2, "deepsets": 2, "attention": 5}
+
+
+def test_every_row_has_a_tiny_twin():
+    assert tuple(TINY) == bench.names()
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_row_runs(name):
+    rows = list(measured(name, TINY[name](), ONCE))
+    untimed = {row.note for row in rows if row.ours_ms is None}
+    if untimed and peers.escnn_missing():
+        assert all(harness.PEER_INSTALL in note for note in untimed)
+        rows = [row for row in rows if row.ours_ms is not None]
+    else:
+        assert untimed == set()
+        assert len(rows) == CASES.get(name, len(rows))
+    for row in rows:
+        assert row.row == name
+        assert row.case and row.peer
+        assert row.ratio == pytest.approx(row.ours_ms / row.peer_ms)
+        assert min(row.ours_ms, row.peer_ms) > 0
+        assert min(row.our_faults, row.peer_faults) >= 0
+        if row.reach is not None:
+            assert row.reached == (row.ratio <= row.reach)
+    assert len({(row.case, row.peer) for row in rows}) == len(rows)
+
+
+def test_what_differs_is_not_timed():
+    called = []
+    side = Side(lambda: called.append(1), lambda: [torch.ones(3)])
+    wrong = Side(lambda: called.append(2), lambda: [torch.ones(3) + 1e-3])
+    with pytest.raises(GeodlError, match="differ by 1.0e-03"):
+        compare(Case("sum", "peer", side, wrong), ONCE)
+    (row,) = measured("a", [Case("sum", "peer", side, wrong)], ONCE)
+    assert called == []
+    assert (row.ours_ms, row.ratio, row.reached, row.case) == (None, None, False, "sum")
+    assert row.note.startswith("not timed: timing sum: found answers 0 that differ")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "reason"),
+    [([], "1 answers and 0"), ([torch.ones(2)], "shapes"), ([torch.full((3,), torch.nan)], "differ by nan")],
+)
+def test_answers_that_cannot_agree_are_refused(theirs, reason):
+    with pytest.raises(GeodlError, match=reason):
+        hold_same("sum", [torch.ones(3)], theirs)
+    with pytest.raises(GeodlError, match="0 answers and 0"):
+        hold_same("sum", [], [])
+
+
+@pytest.mark.parametrize("name", ["conv2d", "group-conv", "spmm", "lstm", "attention", "deepsets"])
+def test_a_planted_fault_is_not_timed(name, monkeypatch):
+    straight, made = harness.step, itertools.count()
+
+    def crooked(function, inputs, upstream):
+        call = straight(function, inputs, upstream)
+        return (lambda: [1.01 * t + 0.01 for t in call()]) if next(made) % 2 else call
+
+    for module in (conv2d, group_conv, spmm, lstm, attention, deepsets):
+        monkeypatch.setattr(module, "step", crooked)
+    rows = list(measured(name, TINY[name](), ONCE))
+    assert any("differ by" in row.note or "not installed" in row.note for row in rows)
+
+
+def test_a_case_that_raises_stops_no_other():
+    def broken():
+        raise RuntimeError("out of order")
+
+    fine = Side(lambda: None, lambda: [torch.ones(1)])
+    rows = list(measured("a", [Case("one", "p", Side(broken, broken), fine), Case("two", "p", fine, fine)], ONCE))
+    assert [row.note for row in rows] == ["not timed: out of order", ""]
+    assert [row.ours_ms is None for row in rows] == [True, False]
+
+
+def test_missing_peers_and_data_say_what_to_do(monkeypatch):
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
+    peers.escnn_missing.cache_clear()
+    try:
+        rows = [*measured("g", TINY["group-conv"](), ONCE), *measured("p", TINY["p4cnn-step"](), ONCE)]
+    finally:
+        peers.escnn_missing.cache_clear()
+    assert [harness.PEER_INSTALL in row.note for row in rows] == [True, True, True, False, False]
+    assert [row.reached for row in rows[:3]] == [False] * 3
+
+    def absent(*, sparse):
+        raise GeodlError("Cora", "no file", "set GEODL_MIRROR")
+
+    rows = list(measured("c", cora_epoch.cases(cora_epoch.Sizes(4, absent)), ONCE))
+    assert ["set GEODL_MIRROR" in row.note for row in rows] == [True, True]
+
+
+def test_added_microseconds_become_a_ratio():
+    side = Side(lambda: None, lambda: [torch.ones(1)])
+    row = compare(Case("nothing", "nothing", side, side, added_us=1e6), ONCE)
+    assert row.reached
+    assert row.reach == pytest.approx(1 + 1e3 / row.peer_ms)
+    assert "at most 1000000" in row.note
+
+
+def test_an_unknown_row_suggests_the_nearest():
+    with pytest.raises(GeodlError, match="did you mean 'lstm'"):
+        bench.run(["lstn"])
+
+
+def test_run_measures_twice_and_reports(monkeypatch):
+    monkeypatch.setattr(bench, "ROWS", {"import": TINY["import"]})
+    monkeypatch.setattr(bench, "trimming_off", lambda name: {("import json", "import json"): 0.5})
+    seen = []
+    rows = bench.run(["import"], seen.append)
+    assert rows == seen
+    assert [row.ratio_trimming_off for row in rows] == [0.5]
+
+
+def test_the_second_measurement_keeps_its_memory(monkeypatch):
+    def told(command, env, **_):
+        save([BenchRow("lstm", "a", "b", 1.0, 2.0, 0.5, note=env["MALLOC_TRIM_THRESHOLD_"])], command[-1])
+        assert command[1:4] == ["-m", "geodl.bench", "lstm"]
+        assert env["MALLOC_MMAP_THRESHOLD_"] == str(4 << 30)
+        return bench.subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(bench.subprocess, "run", told)
+    assert bench.trimming_off("lstm") == {("a", "b"): 0.5}
+    monkeypatch.setattr(bench.subprocess, "run", lambda *a, **k: bench.subprocess.CompletedProcess(a, 1))
+    assert bench.trimming_off("lstm") == {}
+
+
+def test_rows_survive_a_file(tmp_path):
+    rows = [
+        BenchRow("lstm", "LSTM", "nn.LSTM", 1.5, 3.0, 0.5, 0.6, 1.05, 2.0, 3.0, True),
+        BenchRow("spmm", "GCN", "PyG", reach=0.1, note="not timed: gone"),
+    ]
+    path = tmp_path / "rows.json"
+    save(rows, path)
+    assert load(path) == rows
+    assert json.loads(path.read_text())[1]["ours_ms"] is None
+    assert [p.name for p in tmp_path.iterdir()] == ["rows.json"]
+    with pytest.raises(GeodlError, match="a folder that exists"):
+        save(rows, tmp_path / "nowhere" / "rows.json")
+    text = table(rows)
+    assert "1 of 2 targets reached" in text
+    assert "not timed: gone" in text
