@@ -96,12 +96,12 @@ def _parser() -> tuple[Any, dict[str, Any]]:
     from geodl.train import RECIPES
 
     about = "One message-passing layer on grids, chains, complete graphs, graphs and groups."
-    root = ArgumentParser(prog="geodl", description=about, exit_on_error=False, version=__version__)
+    root = ArgumentParser(prog="geodl", description=about, exit_on_error=False, allow_abbrev=False, version=__version__)
     commands = root.add_subcommands(dest="command", required=True)
     leaves: dict[str, Any] = {}
 
     def leaf(group: Any, path: str, text: str) -> Any:
-        leaves[path] = ArgumentParser(description=text)
+        leaves[path] = ArgumentParser(description=text, allow_abbrev=False)
         group.add_subcommand(path.split()[-1], leaves[path], help=text)
         return leaves[path]
 
@@ -109,7 +109,7 @@ def _parser() -> tuple[Any, dict[str, Any]]:
         return leaf(commands, path, text).add_subcommands(dest=dest, required=True)
 
     tour = leaf(commands, "tour", "Everything on embedded data, in about two minutes, with a report and pictures.")
-    tour.add_argument("folder", type=Path, nargs="?", default=Path("geodl-tour"), help="where the report goes")
+    tour.add_argument("folder", type=Path, nargs="?", default=Path("geodl-tour"), help="for the report; geodl-tour if not given")
     verify = leaf(commands, "verify", "Prove the claims: errors of values and gradients beside their bounds.")
     verify.add_argument("rows", nargs="*", help="numbers of claims, as 05; all if none is given")
     verify.add_argument("--json", type=Path | None, default=None, help="write the rows to this file")

@@ -75,17 +75,19 @@ class Classification(L.LightningModule, ABC):
 
     def configure_optimizers(self) -> Any:
         """Adam, with the penalty on the layers it is meant for, and its schedule."""
-        asked = self.optimizer
+        asked, lr = self.optimizer, self.optimizer.lr
+        if lr is None:
+            raise GeodlError("to learn without a learning rate", do="give optimizer.lr")
         first = next(layer for layer in self.model.modules() if next(layer.parameters(recurse=False), None) is not None)
         decayed = list(self.model.parameters() if asked.decayed == "all" else first.parameters())
         known = {id(parameter) for parameter in decayed}
         others = [parameter for parameter in self.model.parameters() if id(parameter) not in known]
         groups = [{"params": decayed, "weight_decay": asked.weight_decay}, {"params": others}]
-        adam = torch.optim.Adam([group for group in groups if group["params"]], lr=asked.lr)  # pyright: ignore[reportArgumentType]
+        adam = torch.optim.Adam([group for group in groups if group["params"]], lr=lr)
         if asked.schedule == "constant":
             return adam
         steps = int(self.trainer.estimated_stepping_batches)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(adam, max_lr=asked.lr, total_steps=steps)  # pyright: ignore[reportArgumentType]
+        cycle = torch.optim.lr_scheduler.OneCycleLR(adam, max_lr=lr, total_steps=steps)
         return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
