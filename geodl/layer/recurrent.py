@@ -78,19 +78,26 @@ class Recurrent(MessagePassing):
             `state`.
         """
         checked(self, signal)
-        domain, b = signal.domain, signal.x.shape[0]
-        shape = (b, domain.num_members, self.hidden)
-        count = CELLS[self.options.cell].states
-        state = tuple(signal.x.new_zeros(shape) for _ in range(count)) if state is None else state
-        like = (shape, signal.x.dtype, signal.x.device)
-        if len(state) != count or any((s.shape, s.dtype, s.device) != like for s in state):
-            found = f"tensors {[(list(s.shape), s.dtype, str(s.device)) for s in state]}"
-            raise GeodlError(f"{self.label} with a state", found, f"give {count} tensors {list(shape)} like the signal's values")
+        domain, count = signal.domain, CELLS[self.options.cell].states
+        shape = (signal.x.shape[0], domain.num_members, self.hidden)
+        if state is None:
+            state = (signal.x.new_zeros(shape),) * count
+        else:
+            self._hold(signal, state, count, shape)
         parts = fold(domain, None)
         x, folded = unfolded(signal.x, parts.times), tuple(unfolded(s, parts.times) for s in state)
         found = planned(self.verb, self._lowering, self.neighborhood, parts.source, None, x, self.options)
         y, after = found.lowering.run(found.plan, x, self._cell(), folded)
-        return Signal(y.reshape(b, domain.num_nodes, self.hidden), domain), tuple(_gathered(s, parts.times) for s in after)
+        if parts.times > 1:
+            y, after = y.reshape(*signal.x.shape[:2], self.hidden), tuple(_gathered(s, parts.times) for s in after)
+        return Signal(y, domain), after
+
+    def _hold(self, signal: Signal, state: State, count: int, shape: tuple[int, ...]) -> None:
+        """Refuse states that are not as many, as large or of the kind that the cell takes."""
+        like = (shape, signal.x.dtype, signal.x.device)
+        if len(state) != count or any((s.shape, s.dtype, s.device) != like for s in state):
+            found = f"tensors {[(list(s.shape), s.dtype, str(s.device)) for s in state]}"
+            raise GeodlError(f"{self.label} with a state", found, f"give {count} tensors {list(shape)} like the signal's values")
 
     def forward(self, receiver: Any, sender: Any = None) -> Any:
         """The outputs of :meth:`unroll` from zero states."""
@@ -109,4 +116,4 @@ class Recurrent(MessagePassing):
 
 def _gathered(state: Tensor, count: int) -> Tensor:
     """`[B D, S, hidden]` as `[B, D S, hidden]`."""
-    return state if count == 1 else state.reshape(state.shape[0] // count, count * state.shape[1], state.shape[2])
+    return state.reshape(state.shape[0] // count, count * state.shape[1], state.shape[2])

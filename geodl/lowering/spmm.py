@@ -84,23 +84,23 @@ class _Product(torch.autograd.Function):
         return *(None,) * 6, dx, grad.sum((0, 1)) if ctx.needs_input_grad[7] else None
 
 
-# An operator of its own, because torch.compile traces no sparse tensor; by dispatch alone, because a call has to be cheap.
-torch.library.define("geodl::spmm", "(Tensor rows, Tensor cols, Tensor values, Tensor x, Tensor? bias) -> Tensor")
-
-
-@torch.library.impl("geodl::spmm", "default")
 def _spmm(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
     operator = _matrix(rows, cols, values, x.shape[1])
     shape = (x.shape[0], operator.shape[0], x.shape[2])
     y = values.new_zeros(shape) if bias is None else values.new_empty(shape).copy_(bias)
-    for one, into in zip(x.to(values.dtype).contiguous(), y, strict=True):
+    for one, into in zip(x.to(values.dtype).contiguous().unbind(), y.unbind(), strict=True):
         torch.addmm(into, operator, one, out=into)
     return y.to(x.dtype)
 
 
-@torch.library.register_fake("geodl::spmm")
 def _shape(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
     return x.new_empty(x.shape[0], rows.shape[0] - 1, x.shape[2])
+
+
+# An operator of its own, because torch.compile traces no sparse tensor; by dispatch alone, because a call has to be cheap.
+torch.library.define("geodl::spmm", "(Tensor rows, Tensor cols, Tensor values, Tensor x, Tensor? bias) -> Tensor")
+torch.library.impl("geodl::spmm", "default", _spmm)
+torch.library.register_fake("geodl::spmm", _shape)
 
 
 def _matrix(rows: Tensor, cols: Tensor, values: Tensor, num_cols: int) -> Tensor:
