@@ -192,7 +192,7 @@ def _explain(asked: Any) -> int:
     wanted = recipe(asked.recipe)
     model, sample = wanted.build(wanted.options), wanted.sample()
     print(f"{wanted.name}: {wanted.summary}; {sum(p.numel() for p in model.parameters()):,} parameters")
-    print(g.explain(model, sample))
+    print(str(g.explain(model, sample)) or "no layer of geodl's in it")
     certificate = g.certify(model, sample.domain)
     if certificate.group is not None:
         print(certificate)
