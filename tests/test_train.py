@@ -172,3 +172,11 @@ def test_recipes_are_whole(name):
     assert (found.batch_size is None) == (found.kind == "nodes")
     assert found.protocol
     assert found.paper
+
+
+def test_what_was_evaluated_in_inference_mode_can_be_trained():
+    layer, signal = g.Attention(4, g.window(3, axes=1), heads=2, relative=True), g.Signal.sequence(torch.randn(1, 11, 4))
+    with torch.inference_mode():
+        layer(signal)
+    layer(signal).x.sum().backward()
+    assert all(parameter.grad is not None for parameter in layer.parameters())

@@ -54,7 +54,8 @@ def planned(verb: str, wanted: str, rule: Neighborhood, source: Domain, target: 
         return found
     if torch.compiler.is_compiling():
         raise GeodlError("a plan inside a compiled region", "none made yet", "call g.prepare(model, signal) first")
-    made = _plan(verb, wanted, ask_for(rule, source, target, x, options))
+    with torch.inference_mode(False):  # a plan made during an evaluation serves training too
+        made = _plan(verb, wanted, ask_for(rule, source, target, x, options))
     keep(store, key, made)
     return made
 

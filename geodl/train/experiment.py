@@ -161,12 +161,10 @@ def _trainer(job: _Job, home: Path, label: str, *, validated: bool) -> L.Trainer
         callbacks.append(ModelCheckpoint(filename="best", monitor="val/loss", **kept))
     try:
         home.mkdir(exist_ok=True)
-        # Inference mode is off because plans made in it could not be trained through.
         return L.Trainer(
             max_epochs=asked.max_epochs, accelerator=asked.accelerator, precision=asked.precision, devices=1,
             check_val_every_n_epoch=every, logger=CSVLogger(home, name="metrics"), callbacks=callbacks, default_root_dir=home,
             num_sanity_val_steps=0, log_every_n_steps=1, enable_progress_bar=False, enable_model_summary=False,
-            inference_mode=False,
         )  # fmt: skip
     except MisconfigurationException as error:
         asked_for = f"accelerator {asked.accelerator} with precision {asked.precision}"
