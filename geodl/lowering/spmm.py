@@ -52,7 +52,7 @@ def _run(plan: SpmmPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     types, channels_in, channels_out = weight.shape
     if plan.transform_first:
         side_by_side = weight[0] if types == 1 else weight.movedim(0, 1).reshape(channels_in, types * channels_out)
-        sent = sparse_features(x, side_by_side)[None] if x.layout == torch.sparse_csr else x @ side_by_side
+        sent = _features(x, side_by_side) if x.layout == torch.sparse_csr else x @ side_by_side
         sent = sent.reshape(sent.shape[0], sent.shape[1] * types, channels_out)
         return _Product.apply(*plan.operator, *plan.transpose, sent, bias)
     heard = _Product.apply(*plan.operator, *plan.transpose, x, None)
@@ -61,11 +61,11 @@ def _run(plan: SpmmPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
 
 
 def _csr(rows: Tensor, cols: Tensor, values: Tensor, num_rows: int) -> Csr:
-    num_cols = int(cols.max()) + 1 if len(cols) else 0
-    order = torch.argsort(rows * num_cols + cols)  # neighbors in memory's order
+    small = max(num_rows, len(rows), int(cols.max()) + 1 if len(cols) else 0) < 2**31
+    index = torch.int32 if small else torch.int64
+    order = torch.argsort(rows.to(index), stable=True)
     count = torch.bincount(rows, minlength=num_rows)
     start = torch.cat((count.new_zeros(1), count.cumsum(0)))
-    index = torch.int32 if max(num_rows, num_cols, len(rows)) < 2**31 else torch.int64
     return Csr(start.to(index), cols[order].to(index), values[order])
 
 
@@ -107,11 +107,28 @@ def _matrix(rows: Tensor, cols: Tensor, values: Tensor, num_cols: int) -> Tensor
     return torch.sparse_csr_tensor(rows, cols, values, (len(rows) - 1, num_cols), check_invariants=False)
 
 
-def sparse_features(x: Tensor, weight: Tensor) -> Tensor:
-    """`X W` for sparse X `[N, C]`; the gradient reaches W. The product knows no type narrower than float32."""
-    wide = x if x.dtype == torch.float64 else x.float()
+def _features(x: Tensor, weight: Tensor) -> Tensor:
+    wide = torch.promote_types(x.dtype, torch.float32)  # the product knows no narrower type
     with torch.autocast(x.device.type, enabled=False):
-        return torch.sparse.mm(wide, weight.to(wide.dtype)).to(x.dtype)
+        y = _Features.apply(x.crow_indices(), x.col_indices(), x.values().to(wide), weight.to(wide))
+    return y.to(x.dtype)[None]
+
+
+class _Features(torch.autograd.Function):
+    """`X W` for sparse features X `[N, C]`, given by its CSR parts; torch's own gradient is slow to transpose X."""
+
+    @staticmethod
+    def forward(ctx: Any, rows, cols, values, weight) -> Tensor:
+        ctx.save_for_backward(rows, cols, values, weight)
+        return torch.sparse.mm(_matrix(rows, cols, values, len(weight)), weight)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        (grad,), (rows, cols, values, weight) = grad_outputs, ctx.saved_tensors
+        node = torch.repeat_interleave(rows.diff())
+        dvalues = (grad[node] * weight[cols]).sum(1) if ctx.needs_input_grad[2] else None
+        transpose = _matrix(*_csr(cols, node, values, len(weight)), len(grad))
+        return None, None, dvalues, torch.sparse.mm(transpose, grad)
 
 
 with warnings.catch_warnings():  # torch says once in a process that CSR is in beta; let it be here, unheard
