@@ -37,7 +37,8 @@ def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
 def _sides(sizes: Sizes, made: int, memory_format: torch.memory_format) -> tuple[Side, Side]:
     b, n, c = sizes.batch, sizes.side, sizes.channels_in
     layer = Conv(c, made, window(3), on=Grid(n, n)).to(device())
-    twin: Any = nn.Conv2d(c, made, 3, padding=1).to(device()).to(memory_format=memory_format)
+    twin: Any = nn.Conv2d(c, made, 3, padding=1, device=device())
+    twin.to(memory_format=memory_format)
     with torch.no_grad():
         twin.weight.copy_(layer.weight.permute(2, 1, 0).unflatten(2, (3, 3)))
         twin.bias.copy_(layer.bias)

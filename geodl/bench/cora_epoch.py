@@ -34,7 +34,7 @@ def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
         cora = sizes.load(sparse=True)
     except GeodlError as error:
         for peer, reach in peers:
-            yield Case(name, peer, reach=reach, missing=str(error))
+            yield Case(name, peer, reach=reach, missing=f"{error.args[0]}: {error.args[2]}")
         return
     for peer, reach in peers:
         yield Case(name, peer, *_sides(sizes, cora, peer.endswith("dense x")), reach)
