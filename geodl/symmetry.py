@@ -14,6 +14,8 @@ from geodl.layer import MessagePassing, acts_elsewhere, prepare
 from geodl.neighborhood import Edges, Neighborhood, Symmetry
 from geodl.signal import Signal
 
+CODE = ("forward", "_hear", "_run")  # where a layer's numbers are made
+
 
 class Certificate(NamedTuple):
     """What was proved of a rule, layer or model on a domain, from its edges, in integers.
@@ -81,6 +83,8 @@ def certify(subject: Neighborhood | nn.Module, domain: Domain, group: Group | No
     """
     parts, violations = _parts(subject, domain)
     group = group or next((part.rule.group for part in parts if part.rule.group is not None), None)
+    if group is not None:
+        turn(domain, group, 0)  # refuses a domain on which the group does not act
     proved: list[set[str]] = []
     defined: list[set[str]] = []
     order: dict[str, None] = {}
@@ -178,13 +182,20 @@ def _blank(model: nn.Module, domain: Domain) -> Any:
 
 
 def _unproved(model: nn.Module) -> list[str]:
-    """Modules whose code is neither torch's, channel by channel, nor a layer's of the library."""
+    """Modules whose code is neither torch's, channel by channel, nor a layer's of the library; functions and hooks count."""
     named = ((path or type(m).__name__, m) for path, m in model.named_modules())
     return [
         f"{path}: {type(m).__name__} has code of its own between layers, which edges cannot prove"
         for path, m in named
-        if acts_elsewhere(m) or not all(_ours(getattr(type(m), part, None)) for part in ("forward", "_run"))
+        if acts_elsewhere(m) or _altered(m) or not all(_ours(getattr(type(m), part, None)) for part in CODE)
     ]
+
+
+def _altered(module: nn.Module) -> bool:
+    """Whether a module runs functions that it was given: a message, an update, hooks, another `forward`."""
+    held = vars(module).items()
+    hooked = any(name.endswith("_hooks") and "forward" in name and value for name, value in held)
+    return hooked or any(callable(value) and not name.startswith("_") for name, value in held)
 
 
 def _ours(code: Any) -> bool:
@@ -215,12 +226,12 @@ def _examine(part: Part, group: Group | None) -> tuple[set[str], set[str], list[
 
 
 def _turns(source: Domain, target: Domain, group: Group) -> list[Symmetry]:
-    """The point group's claims between two domains; on a domain without a lattice nothing moves."""
-    still = torch.arange(target.num_nodes)
-    return [
-        Symmetry(f"{group} element {k}", turn(source, group, k), still if target.lattice is None else turn(target, group, k))
-        for k in group.generators
-    ]
+    """The point group's claims between two domains of a model; on a domain without a lattice nothing moves."""
+
+    def moved(domain: Domain, k: int) -> Tensor:
+        return torch.arange(domain.num_nodes) if domain.lattice is None else turn(domain, group, k)
+
+    return [Symmetry(f"{group} element {k}", moved(source, k), moved(target, k)) for k in group.generators]
 
 
 def _fault(edges: Edges, claim: Symmetry, part: Part) -> str:
@@ -250,6 +261,7 @@ def _sorted(code: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
 def _claims(module: nn.Module, source: Domain, target: Domain, group: Group | None) -> list[Symmetry]:
     if group is not None:
+        turn(source, group, 0)  # refuses a domain on which the group does not act
         return _turns(source, target, group)
     if isinstance(module, MessagePassing):
         return module.neighborhood.symmetries(source, _part(module, "", source, target).typed)

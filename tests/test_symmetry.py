@@ -110,6 +110,13 @@ class Named(g.Layer):
         return g.Signal(y.x * torch.arange(y.domain.num_nodes).to(y.x)[:, None], y.domain)
 
 
+class Pair(nn.Module):
+    """The message of one sender, as it is."""
+
+    def forward(self, x_i, x_j, e_ij):
+        return x_j
+
+
 class Configured(nn.Sequential):
     """A name for a row of layers, without code of its own."""
 
@@ -122,10 +129,23 @@ def test_code_between_layers_is_no_certificate():
         certificate = g.certify(model, on, P4)
         assert not certificate.exact and "code of its own" in certificate.violations[-1]
     assert worst(Named(), on, P4) > 0.1
+    hooked = g.Conv(2, 2, turning)
+    hooked.register_forward_hook(lambda layer, args, y: g.Signal(y.x * torch.arange(25.0)[:, None], y.domain))
+    given = g.Message(lambda x_i, x_j, e_ij: x_j * torch.arange(x_j.shape[1])[:, None], turning)
+    for layer in (hooked, given, g.Message(Pair(), turning, update=lambda x_i, y_i: y_i.flip(1))):
+        assert not g.certify(layer, on, P4).exact and not g.certify(g.Sequential(layer), on, P4).exact
     with pytest.raises(g.GeodlError, match="certify it there"):
         g.certify(nn.Sequential(*placed), g.Grid(4, 4), P4)
     with pytest.raises(g.GeodlError, match="give a neighborhood, a layer or a model"):
         g.certify("p4", on)
+
+
+def test_layers_behind_a_readout_stay():
+    net = g.Sequential(g.Conv(2, 3, g.lift(3, group=P4)), g.Pool(g.fiber()), g.Readout(), g.Conv(3, 2, g.itself()))
+    assert g.certify(net, g.Grid(5, 5), P4).exact and worst(net.double(), g.Grid(5, 5), P4) < 1e-12
+    for refused in (lambda: g.certify(g.adjacency(), g.Graph([[0], [1]]), P4), lambda: worst(g.Readout(), g.Complete(3), P4)):
+        with pytest.raises(g.GeodlError, match="a domain without a lattice"):
+            refused()
 
 
 def test_the_first_layer_that_breaks_it_is_named():
