@@ -152,6 +152,27 @@ def test_over_shares_parameters():
         conv.over(g.window(5))
     ring.in_proj_weight.data.zero_()
     assert layer.in_proj_weight.abs().sum() == 0
+    assert len(g.explain(g.Sequential(layer, ring), g.Signal.sequence(x)).choices) == 2  # hooks are each layer's own
+
+
+def test_a_union_of_one_stays_a_union():
+    for members in (1, 2):
+        domain = g.Batch([g.Grid(4, 4)] * members)
+        made = g.Pool(g.window(2, stride=2))(g.Signal(torch.zeros(1, domain.num_nodes, 2), domain)).domain
+        assert made.members == (g.Grid(2, 2),) * members
+
+
+@pytest.mark.parametrize(
+    "layer", [g.Conv(2, 2, g.all_pairs()), g.Conv(2, 2, g.window(3)), g.Conv(2, 2, g.adjacency()), g.BatchNorm(2)], ids=str
+)
+def test_an_activation_may_overwrite_the_answer(layer):
+    x = torch.randn(2, 25, 2, requires_grad=True)
+    grads = []
+    for inplace in (True, False):
+        y = g.Sequential(layer, nn.ReLU(inplace=inplace))(g.Signal(x, g.Grid(5, 5))).x
+        assert y.is_contiguous()
+        grads.append(torch.autograd.grad(y.square().sum(), x)[0])
+    assert torch.equal(*grads)
 
 
 def test_in_a_plain_training_loop():

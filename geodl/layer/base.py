@@ -113,7 +113,7 @@ class MessagePassing(Layer):
         y = self._run(found, at, x)
         if sender is not None:
             domain = receiver.domain
-        elif parts.times > 1:
+        elif parts.source is not source.domain:
             domain = self._target_of(source.domain)
         else:
             domain = source.domain if found.target is None else found.target
@@ -145,7 +145,7 @@ class MessagePassing(Layer):
             found = f"{neighborhood.num_edge_types} edge types in place of {weights}"
             raise GeodlError(f"{self.label} over {neighborhood}", found, "choose a neighborhood with as many types")
         twin = copy.copy(self)
-        twin._parameters, twin._modules = dict(self._parameters), dict(self._modules)
+        twin.__dict__.update({name: held.copy() for name, held in vars(self).items() if isinstance(held, dict)})
         twin.neighborhood = neighborhood
         return twin
 

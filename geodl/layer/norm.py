@@ -58,6 +58,7 @@ class BatchNorm(Layer):
                 raise GeodlError(f"{self.label} in training", "one value for each channel", "use more nodes or a larger batch")
             y, mean, var = _Normalise.apply(values, self.weight, self.bias, self.eps)
             self._track(mean, var, x.shape[0] * x.shape[1])
+            y = y.view(x.shape)
         else:
             scale = self.weight * torch.rsqrt(self.running_var + self.eps)
             y = torch.addcmul(self.bias - self.running_mean * scale, values, scale)
@@ -79,7 +80,8 @@ class _Normalise(torch.autograd.Function):
     """Training-mode normalisation on a view in which a run of nodes stands side by side as planes.
 
     Few channels are slow to reduce one by one; torch's kernels like some hundred columns. The statistics of the planes
-    are folded into those of the channels, so the numbers are the same for any width of the run.
+    are folded into those of the channels, so the numbers are the same for any width of the run. The planes are returned as
+    they are: a view made in here could not be changed in place by what comes next.
     """
 
     @staticmethod
@@ -98,19 +100,18 @@ class _Normalise(torch.autograd.Function):
         y = torch.addcmul((bias - mean * scale).repeat(run), planes, scale.repeat(run))
         ctx.save_for_backward(planes, weight, mean, inverse)
         ctx.mark_non_differentiable(mean, var)
-        ctx.run = run
-        return y.view_as(x), mean, var
+        ctx.run, ctx.shape = run, x.shape
+        return y, mean, var
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grad_outputs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - decorated
-        grad = grad_outputs[0]
+        g = grad_outputs[0]
         planes, weight, mean, inverse = ctx.saved_tensors
         run, channels = ctx.run, len(weight)
-        g = grad.reshape(planes.shape)
         tiled_mean, tiled_inverse = mean.repeat(run), inverse.repeat(run)
         if planes.shape[0] == 0:
-            return torch.zeros_like(grad), torch.zeros_like(weight), torch.zeros_like(weight), None
+            return g.new_zeros(ctx.shape), torch.zeros_like(weight), torch.zeros_like(weight), None
         _, along, total = torch.ops.aten.native_batch_norm_backward(
             g, planes, torch.ones_like(tiled_mean), None, None, tiled_mean, tiled_inverse, True, 0.0, [False, True, True]
         )
@@ -120,7 +121,7 @@ class _Normalise(torch.autograd.Function):
         slope = -scale * inverse * along / count
         shift = -scale * total / count - slope * mean
         dx = torch.addcmul(shift.repeat(run), planes, slope.repeat(run)).addcmul_(g, scale.repeat(run))
-        return dx.view_as(grad), along, total, None
+        return dx.view(ctx.shape), along, total, None
 
 
 def _run_of(nodes: int, channels: int) -> int:

@@ -37,7 +37,7 @@ def _run(plan: MeanPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     everyone = everyone if bias is None else everyone + bias
     if plan.own:
         return x @ (weight[0] - weight[1]) + everyone
-    return everyone.expand(-1, plan.num_receivers, -1)
+    return everyone.repeat(1, plan.num_receivers, 1)
 
 
 convolve = Lowering("mean", _refuses, _plan, _run)
