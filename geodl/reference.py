@@ -105,15 +105,18 @@ def pool(x: Tensor, edges: Edges, reduction: str, num_receivers: int) -> Tensor:
 
 def reduce(messages: Tensor, edges: Edges, reduction: str, num_receivers: int) -> Tensor:
     """Sum, mean, max or min over the edges `[B, E, C]` into each receiver `[B, M, C]`; 0 where none arrives."""
-    y = messages.new_zeros(messages.shape[0], num_receivers, messages.shape[2])
+    shape = (messages.shape[0], num_receivers, messages.shape[2])
     if reduction in ("sum", "mean"):
-        y = y.index_add(1, edges.dst, messages)
+        y = messages.new_zeros(shape).index_add(1, edges.dst, messages)
         if reduction == "sum":
             return y
         count = y.new_zeros(num_receivers).index_add(0, edges.dst, y.new_ones(len(edges.dst)))
         return y / count.clamp(min=1)[:, None]
     receiver = edges.dst[None, :, None].expand_as(messages)
-    return y.scatter_reduce(1, receiver, messages, {"max": "amax", "min": "amin"}[reduction], include_self=False)
+    kernel, worst = {"max": ("amax", -torch.inf), "min": ("amin", torch.inf)}[reduction]
+    y = messages.new_full(shape, worst).scatter_reduce(1, receiver, messages, kernel)  # from 0, a 0 would share its gradient
+    unheard = torch.ones(num_receivers, dtype=torch.bool, device=y.device).index_fill(0, edges.dst, False)
+    return y.masked_fill(unheard[:, None], 0.0)
 
 
 def recur(x: Tensor, edges: Edges, cell: Cell, initial: State, num_nodes: int) -> State:

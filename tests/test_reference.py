@@ -220,6 +220,15 @@ def test_gradients_of_message_and_pool(reduction):
     assert gradcheck(lambda x: reference.pool(x, single, reduction, 4), (grads(2, 4, 2),))
 
 
+@pytest.mark.parametrize("reduction", ["max", "min"])
+def test_the_gradient_of_a_zero_is_whole(reduction):
+    """The largest of equal messages shares its gradient among them alone, also where they equal the 0 of who hears no one."""
+    x = torch.zeros(1, 4, 1, requires_grad=True)
+    pairs = Edges(torch.tensor([1, 0, 0]), torch.tensor([0, 2, 3]), torch.zeros(3, dtype=torch.long))
+    reference.pool(x, pairs, reduction, 4).sum().backward()
+    assert x.grad is not None and x.grad.flatten().tolist() == [1.0, 0.0, 0.5, 0.5]
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_gradients_of_recur(name):
     kind, tree = CELLS[name], Edges(torch.tensor([2, 2, 3]), torch.tensor([0, 1, 2]), torch.zeros(3, dtype=torch.long))
