@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -12,6 +14,13 @@ from torch import Tensor
 from geodl.errors import GeodlError
 
 LARGEST_TABLE = 720
+
+
+@contextmanager
+def for_everyone() -> Iterator[None]:
+    """Integers that are made once and kept: on the CPU and fit for training, whatever modes their first caller is in."""
+    with torch.device("cpu"), torch.inference_mode(False):
+        yield
 
 
 class Tables(NamedTuple):
@@ -148,6 +157,7 @@ def _square_group(letter: str, n: int, order: int) -> Group:
 
 
 @cache
+@for_everyone()
 def _elements(name: str) -> tuple[Tensor, tuple[int, ...]]:
     if name in ("O", "Oh"):
         return _cube(rotations_only=name == "O")
@@ -197,6 +207,7 @@ def _lookup(elements: Tensor):
 
 
 @cache
+@for_everyone()
 def _tables(group: Group) -> Tables:
     if group.order > LARGEST_TABLE:
         raise GeodlError(

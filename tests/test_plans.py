@@ -10,7 +10,9 @@ import pytest
 import torch
 
 import geodl as g
+from geodl import group
 from geodl.lowering import base
+from geodl.neighborhood import box
 from tests.table import product, rows
 
 INDEX = [[0, 1, 2, 3, 1], [1, 2, 3, 0, 3]]
@@ -204,3 +206,15 @@ def test_a_model_keeps_its_keys_in_training_and_evaluation():
     twin = g.models.digits_p4cnn(channels=2)
     twin.load_state_dict(model.state_dict())
     assert g.testing.error(twin.eval()(s).x, model.eval()(s).x) < 1e-5
+
+
+def test_a_default_device_leaves_nothing_behind(plans):
+    """Tables and plans that are made while another device is the default serve everyone after."""
+    for kept in (box.type_table, group._elements, group._tables):
+        kept.cache_clear()
+    signal = g.Signal(torch.zeros(1, 36, 1), g.Grid(6, 6))
+    with torch.device("meta"):
+        made = g.Sequential(g.Conv(1, 2, g.lift(3, group=g.C(4), padding="valid")), g.Pool(g.fiber()))
+        assert all(p.is_meta for p in made.parameters())
+        made.to_empty(device="cpu")(signal)
+    assert made(signal).x.shape == (1, 16, 2)

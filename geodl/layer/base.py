@@ -145,7 +145,7 @@ class MessagePassing(Layer):
             found = f"{neighborhood.num_edge_types} edge types in place of {weights}"
             raise GeodlError(f"{self.label} over {neighborhood}", found, "choose a neighborhood with as many types")
         twin = copy.copy(self)
-        twin.__dict__.update({name: held.copy() for name, held in vars(self).items() if isinstance(held, dict)})
+        vars(twin).update({name: held.copy() for name, held in vars(self).items() if isinstance(held, dict)})
         twin.neighborhood = neighborhood
         return twin
 

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
+from geodl.group import for_everyone
 from geodl.lowering import blocks, edges, lattice, mean, rnn, sdpa, spmm
 from geodl.lowering.base import (
     Ask,
@@ -54,7 +55,7 @@ def planned(verb: str, wanted: str, rule: Neighborhood, source: Domain, target: 
         return found
     if torch.compiler.is_compiling():
         raise GeodlError("a plan inside a compiled region", "none made yet", "call g.prepare(model, signal) first")
-    with torch.inference_mode(False):  # a plan made during an evaluation serves training too
+    with for_everyone():
         made = _plan(verb, wanted, ask_for(rule, source, target, x, options))
     keep(store, key, made)
     return made

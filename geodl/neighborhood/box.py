@@ -7,12 +7,13 @@ from torch import Tensor
 
 from geodl.domain import coordinates, ravel
 from geodl.errors import GeodlError
-from geodl.group import Group
+from geodl.group import Group, for_everyone
 
 Padding = str | int | tuple[int | tuple[int, int], ...] | None
 
 
 @lru_cache(maxsize=256)
+@for_everyone()
 def type_table(size: tuple[int, ...], group: Group | None, makes_fiber: bool, hears_fiber: bool) -> Tensor:
     """The edge type of every (receiver's group element s, sender's r, offset o): `[S, R, K]`.
 
