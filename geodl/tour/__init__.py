@@ -71,7 +71,7 @@ def _visited(visit: Callable[[], Stop], building: Path) -> tuple[Stop, float]:
     torch.manual_seed(0)
     stop = visit()
     for picture in stop.pictures:
-        picture.figure.savefig(building / picture.file, dpi=120)
+        picture.figure.savefig(building / picture.file, dpi=120, bbox_inches="tight")
     return stop, time.perf_counter() - start
 
 
