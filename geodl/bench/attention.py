@@ -24,7 +24,7 @@ class Sizes:
     length: int = 512
     channels: int = 256
     heads: int = 4
-    pyg_length: int = 256
+    pyg_length: int = 512
 
 
 def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
