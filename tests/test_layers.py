@@ -217,3 +217,30 @@ def test_outcome_sees_every_gradient():
     y, grads = outcome(layer, g.Signal(x, domain))
     assert y.shape == (2, 16, 5) and set(grads) == {"input 0", "weight", "bias"}
     assert all(v.abs().sum() > 0 for v in grads.values())
+
+
+def test_a_layer_on_a_graph_moves_with_its_domain():
+    layer = g.Conv(2, 3, g.adjacency(), on=g.Graph([[0, 1], [1, 2]]))
+    assert layer.to("meta").on.edge_index.device.type == "meta"
+    assert g.Conv(2, 3, g.adjacency(), on=g.Graph([[0, 1], [1, 2]])).double().on.edge_index.dtype == torch.int64
+
+
+def test_a_p4_network_of_tensors():
+    grid = g.Grid(5, 5)
+    maps = g.GroupGrid(grid, g.C(4))
+    layers = g.Conv(1, 4, g.lift(3, group=g.C(4)), on=grid), g.BatchNorm(4, on=maps), g.Pool(g.fiber(), on=maps)
+    by_signals = g.Sequential(g.Conv(1, 4, g.lift(3, group=g.C(4))), g.BatchNorm(4), g.Pool(g.fiber()))
+    x = torch.randn(2, 25, 1)
+    for ours, theirs in zip(layers, by_signals, strict=True):
+        theirs.load_state_dict(ours.state_dict())
+    assert torch.equal(torch.nn.Sequential(*layers)(x), by_signals(g.Signal(x, grid)).x)
+
+
+def test_a_reversed_window_is_initialised_as_its_twin():
+    layer, twin = g.Conv(64, 2, g.window(3).reverse()), torch.nn.ConvTranspose2d(64, 2, 3)
+    assert layer.weight.abs().max().item() == pytest.approx(twin.weight.abs().max().item(), rel=0.1)
+
+
+def test_a_graph_refuses_weights_that_ask_for_a_gradient():
+    with pytest.raises(g.GeodlError, match="edge_weight that asks for a gradient.*Message"):
+        g.Graph([[0], [1]], edge_weight=torch.ones(1, requires_grad=True))

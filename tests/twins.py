@@ -1,7 +1,6 @@
 """A module and the layer it is converted to, side by side."""
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor, nn

@@ -176,6 +176,9 @@ def _edge_values(asked: str, name: str, value: Any, index: Tensor) -> Tensor:
         raise GeodlError(asked, f"{name} on {values.device} and edge_index on {index.device}", "move them to one device")
     if name == "edge_type" and (values.is_floating_point() or (values.numel() and int(values.min()) < 0)):
         raise GeodlError(asked, f"edge_type with dtype {values.dtype} or negative numbers", "give relation numbers from 0")
+    if values.requires_grad:
+        found = f"{name} that asks for a gradient, which a graph's frozen copy would lose"
+        raise GeodlError(asked, found, "learn it as a Signal on edge_domain() with Message, or give it detached")
     if name == "edge_weight":
         values = values if values.is_floating_point() else values.double()
         if not torch.isfinite(values).all():

@@ -20,14 +20,31 @@ class Layer(nn.Module, ABC):
 
     Attributes:
         takes_sparse: whether it takes a signal with sparse values.
+        on: its own domain, on which it takes and returns tensors `[B, N, C]`; None for Signals.
     """
 
     takes_sparse: ClassVar[bool] = False
+    on: Domain | None = None
 
     @property
     def label(self) -> str:
         """The layer in one line."""
         return f"{type(self).__name__}({self.extra_repr()})"
+
+    def _placed(self, x: Any) -> Signal:
+        """A tensor as a signal on this layer's own domain."""
+        if isinstance(x, Signal):
+            asked = f"{type(self).__name__} built with on={self.on}"
+            raise GeodlError(asked, "a Signal", "give a tensor [B, N, C], or build the layer without on=")
+        assert self.on is not None
+        return Signal(x, self.on)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Where parameters move, the layer's own domain moves along; its dtypes stay."""
+        super()._apply(fn, recurse)
+        if self.on is not None and self.on.tensors():
+            self.on = self.on.to(fn(self.on.tensors()[0].new_zeros(0, dtype=torch.long)).device)
+        return self
 
     @abstractmethod
     def forward(self, receiver: Any, sender: Any = None) -> Any:
@@ -152,14 +169,6 @@ class MessagePassing(Layer):
     @abstractmethod
     def _run(self, found: Planned, receiver: Tensor, sender: Tensor) -> Tensor:
         """Hand the parameters to the lowering: receivers' and senders' values in, `[B, M, C]` out."""
-
-    def _placed(self, x: Any) -> Signal:
-        """A tensor as a signal on this layer's own domain."""
-        if isinstance(x, Signal):
-            asked = f"{type(self).__name__} built with on={self.on}"
-            raise GeodlError(asked, "a Signal", "give a tensor [B, N, C], or build the layer without on=")
-        assert self.on is not None
-        return Signal(x, self.on)
 
     def _target_of(self, domain: Domain) -> Domain:
         """The target of a folded union, found once."""

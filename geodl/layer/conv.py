@@ -28,7 +28,8 @@ class Conv(MessagePassing):
 
     Shapes: weight `[T, C_in, C_out]`, bias `[C_out]`, in `[B, N, C_in]`, out `[B, M, C_out]`.
 
-    Initialised as the twin is: as `nn.Conv2d` with `C_in * neighborhood.fan_in()` inputs, or as PyG's `GCNConv`.
+    Initialised as the twin is: as `nn.Conv2d` with `C_in * neighborhood.fan_in()` inputs, over a reversed rule
+    as `nn.ConvTranspose2d`, or as PyG's `GCNConv`.
 
     >>> from geodl import Grid, Signal, window
     >>> layer = Conv(3, 8, window(3))
@@ -58,7 +59,8 @@ class Conv(MessagePassing):
             if self.bias is not None:
                 nn.init.zeros_(self.bias)
             return
-        bound = 1 / math.sqrt(max(1, self.channels_in * self.neighborhood.fan_in(self.on)))
+        channels = self.channels_out if self.neighborhood.backwards else self.channels_in  # torch counts so for transposed ones
+        bound = 1 / math.sqrt(max(1, channels * self.neighborhood.fan_in(self.on)))
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 

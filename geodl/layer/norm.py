@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geodl.domain import Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError
 from geodl.layer.base import Layer, alone, checked
@@ -23,6 +24,7 @@ class BatchNorm(Layer):
         channels: C.
         eps: added to the variance.
         momentum: how far running statistics move towards those of a batch.
+        on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
     Buffers and parameters are called as in `nn.BatchNorm1d`.
 
@@ -38,19 +40,22 @@ class BatchNorm(Layer):
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1):
+    def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, on: Domain | None = None):
         super().__init__()
         positive(f"BatchNorm({channels!r})", channels)
-        self.channels_in, self.eps, self.momentum = channels, eps, momentum
+        self.channels_in, self.eps, self.momentum, self.on = channels, eps, momentum, on
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
-    def forward(self, receiver: Any, sender: Any = None) -> Signal:
+    def forward(self, receiver: Any, sender: Any = None) -> Any:
         """Normalise a signal, by its own statistics in training and by the running ones in evaluation."""
         alone(self, sender)
+        return self._normalised(receiver) if self.on is None else self._normalised(self._placed(receiver)).x
+
+    def _normalised(self, receiver: Any) -> Signal:
         x = checked(self, receiver).x
         values = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         if self.training:

@@ -14,6 +14,7 @@ class Pool(MessagePassing):
     """`y_i = reduce over edges (j -> i) of x_j`; receivers that hear no one get 0.
 
     With `window(2, stride=2)` it is max pooling, with `fiber()` pooling over a group, with `whole()` a readout.
+    Where several neighbors tie for the maximum, the window kernels give the gradient to the first, the others share it.
     A plain window on a fibered domain pools each sheet for itself.
 
     Args:

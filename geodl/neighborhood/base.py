@@ -67,6 +67,7 @@ class Neighborhood(ABC):
         steps: each node hears exactly the node this many places before it (negative: after), or None.
         group: the group whose elements its edge types respect, or None.
         glorot: its layers are initialised as graph convolutions are (Glorot, zero bias), not as `nn.Conv2d` is.
+        backwards: its edges run against those of the rule it reverses.
         merged: `edges` writes a Batch out at once; otherwise member by member.
     """
 
@@ -76,6 +77,7 @@ class Neighborhood(ABC):
     steps: int | None = None
     group: Group | None = None
     glorot: ClassVar[bool] = False
+    backwards: bool = False
     merged: ClassVar[bool] = False
 
     def on(self, domain: Domain, target: Domain | None = None) -> "Neighborhood":
@@ -197,6 +199,11 @@ class Reversed(Neighborhood):
     def glorot(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """As the rule."""
         return self.rule.glorot
+
+    @property
+    def backwards(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        """Against the rule."""
+        return not self.rule.backwards
 
     @property
     def merged(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
