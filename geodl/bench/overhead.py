@@ -26,13 +26,17 @@ class Sizes:
 
 
 def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
-    """Each kernel on the very views that the layer hands to it."""
-    n, c = sizes.side, sizes.channels
-    yield _case("convolve, window", "F.conv2d", *_conv(n, c))
-    yield _case("convolve, graph", "torch.sparse.mm CSR", *_spmm(n, c), most=MOST_SPARSE)
-    yield _case("attend, complete", "F.linear, SDPA, F.linear", *_attention(n, c))
-    yield _case("recur, chain", "torch.lstm", *_lstm(n, c))
-    yield _case("pool, window", "F.max_pool2d", *_pool(n, c))
+    """Each kernel on the very views that the layer hands to it; on one thread, because here a second one only waits."""
+    n, c, threads = sizes.side, sizes.channels, torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield _case("convolve, window", "F.conv2d", *_conv(n, c))
+        yield _case("convolve, graph", "torch.sparse.mm CSR", *_spmm(n, c), most=MOST_SPARSE)
+        yield _case("attend, complete", "F.linear, SDPA, F.linear", *_attention(n, c))
+        yield _case("recur, chain", "torch.lstm", *_lstm(n, c))
+        yield _case("pool, window", "F.max_pool2d", *_pool(n, c))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _case(name: str, peer: str, layer: Any, s: Signal, kernel: Callable[[], Tensor], most: float = MOST) -> Case:
