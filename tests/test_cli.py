@@ -221,6 +221,7 @@ import os, signal, sys
 from geodl.cli import main
 from geodl.train.quiet import Steps
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to Ctrl-C
 Steps.on_train_batch_end = lambda self, trainer, *rest: trainer.global_step == 30 and os.kill(os.getpid(), signal.SIGINT)
 sys.exit(main())
 """

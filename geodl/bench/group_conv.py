@@ -39,7 +39,7 @@ def _sides(sizes: Sizes, memory_format: torch.memory_format) -> tuple[Side, Side
     b, n, fields, m = sizes.batch, sizes.side, sizes.fields, sizes.side - 2
     escnn = peers.escnn()
     regular = peers.regular(fields)
-    twin = escnn.R2Conv(regular, regular, 3).to(device()).train()
+    twin = escnn.R2Conv(regular, regular, 3).to(device()).float().train()  # its modules share bases, of any dtype
     layer = from_escnn(twin, on=GroupGrid(Grid(n, n), C(4)))
     x = torch.randn(b, n * n * 4, fields, device=device(), requires_grad=True)
     up = torch.randn(b, m * m * 4, fields, device=device())

@@ -44,7 +44,9 @@ def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
 
 def _against_escnn(sizes: Sizes) -> tuple[Side, Side]:
     images, labels = _digits(sizes)
-    twin, net = _escnn_net(sizes.channels).to(device()), p4cnn(channels=sizes.channels).to(device())
+    # escnn's modules share their sampled bases: one that was made double elsewhere is double here too.
+    twin = _escnn_net(sizes.channels).to(device()).float()
+    net = p4cnn(channels=sizes.channels).to(device())
     convolutions = [m for m in twin if type(m).__name__ == "R2Conv"]
     ours = [m for m in net if isinstance(m, Conv)]
     with torch.no_grad():
