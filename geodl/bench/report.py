@@ -1,13 +1,11 @@
 """Rows as a table to read and as a file for programs."""
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from geodl.bench.harness import BenchRow
-from geodl.errors import GeodlError
+from geodl.report import aligned, write
 
 HEAD = ("row", "case", "peer", "ours ms", "peer ms", "ratio", "trimming off", "reach", "faults", "peer's", "", "note")
 NUMBERS = range(3, 10)
@@ -21,15 +19,9 @@ def table(rows: Sequence[BenchRow]) -> str:
     lstm  LSTM 64  nn.LSTM   10.000   10.000  1.000         0.980  1.050       0      12  yes
     1 of 1 targets reached
     """
-    lines = [HEAD, *(_cells(row) for row in rows)]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(HEAD))]
-    text = [
-        "  ".join(cell.rjust(w) if k in NUMBERS else cell.ljust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True)))
-        for line in lines
-    ]
     asked = [row for row in rows if row.reach is not None]
-    text.append(f"{sum(row.reached for row in asked)} of {len(asked)} targets reached")
-    return "\n".join(line.rstrip() for line in text)
+    count = f"{sum(row.reached for row in asked)} of {len(asked)} targets reached"
+    return aligned([HEAD, *(_cells(row) for row in rows)], NUMBERS) + "\n" + count
 
 
 def save(rows: Sequence[BenchRow], path: str | Path) -> None:
@@ -38,19 +30,7 @@ def save(rows: Sequence[BenchRow], path: str | Path) -> None:
     Raises:
         GeodlError: a folder that is missing or cannot be written.
     """
-    path = Path(path)
-    text = json.dumps([row._asdict() for row in rows], indent=1, allow_nan=False) + "\n"
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-            temporary = file.name
-            file.write(text)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        reason = error.strerror or str(error)
-        raise GeodlError(f"writing {path}", reason, "name a file in a folder that exists and can be written") from error
+    write(Path(path), json.dumps([row._asdict() for row in rows], indent=1, allow_nan=False) + "\n")
 
 
 def load(path: str | Path) -> list[BenchRow]:

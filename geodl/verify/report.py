@@ -2,13 +2,11 @@
 
 import json
 import math
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from geodl.errors import GeodlError
+from geodl.report import aligned, write
 from geodl.verify.base import Row
 
 HEAD = ("claim", "domain", "nodes", "edges", "parameters", "max output error", "max gradient error", "bound", "")
@@ -23,14 +21,8 @@ def table(rows: Sequence[Row]) -> str:
     05 conv1d 3, zero padding  Grid(12)     12     34          20           3.4e-16             2.1e-16  1e-11  PASS
     1 of 1 claims hold
     """
-    lines = [HEAD, *(_cells(row) for row in rows)]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(HEAD))]
-    text = [
-        "  ".join(cell.rjust(w) if k in NUMBERS else cell.ljust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True)))
-        for line in lines
-    ]
-    text.append(f"{sum(row.passed for row in rows)} of {len(rows)} claims hold")
-    return "\n".join(line.rstrip() for line in text)
+    count = f"{sum(row.passed for row in rows)} of {len(rows)} claims hold"
+    return aligned([HEAD, *(_cells(row) for row in rows)], NUMBERS) + "\n" + count
 
 
 def save(rows: Sequence[Row], path: str | Path) -> None:
@@ -41,19 +33,7 @@ def save(rows: Sequence[Row], path: str | Path) -> None:
     Raises:
         GeodlError: a folder that is missing or cannot be written.
     """
-    path = Path(path)
-    text = json.dumps([_finite(row) for row in rows], indent=1, allow_nan=False) + "\n"
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-            temporary = file.name
-            file.write(text)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        reason = error.strerror or str(error)
-        raise GeodlError(f"writing {path}", reason, "name a file in a folder that exists and can be written") from error
+    write(Path(path), json.dumps([_finite(row) for row in rows], indent=1, allow_nan=False) + "\n")
 
 
 def _cells(row: Row) -> tuple[str, ...]:

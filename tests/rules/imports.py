@@ -21,6 +21,7 @@ FLOORS = {
     "interop": 7,
     "models": 7,
     "data": 8,
+    "report": 8,
     "train": 9,
     "viz": 9,
     "bench": 9,
@@ -30,7 +31,7 @@ FLOORS = {
 }
 CORE = 6
 WINDOW = 7  # `import geodl` shows floors 0 to 7: floors above may import it, floors below make it
-LAZY = {"interop", "models", "data", "train", "viz"}
+LAZY = {"interop", "models", "data", "train", "viz", "bench"}
 STDLIB = set(sys.stdlib_module_names)
 ALWAYS = STDLIB | {"geodl", "torch", "numpy"}
 DELAYED = {"geodl.domain.convert": {"networkx", "scipy", "torch_geometric"}}
