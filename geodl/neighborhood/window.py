@@ -81,10 +81,10 @@ class Window(Neighborhood):
             lengths.append(room // self.stride[axis] + 1)
             wraps.append(domain.periodic[axis] and lengths[-1] * self.stride[axis] == n)
         if self.exact and (self.group is not None or domain.fiber is not None):
-            self._hold_exact(domain, wraps)
+            self._hold_exact(domain)
         return tuple(lengths), tuple(wraps)
 
-    def _hold_exact(self, domain: Domain, wraps: list[bool]) -> None:
+    def _hold_exact(self, domain: Domain) -> None:
         """Refuse sizes at which the lattice's points are not mapped to the lattice's points by the group."""
         group = self.group or domain.fiber
         assert domain.lattice is not None and group is not None
