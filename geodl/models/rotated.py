@@ -12,12 +12,13 @@ from geodl.neighborhood import Neighborhood, fiber, lift, window
 def z2cnn(classes: int = 10, *, channels: int = 20, dropout: float = 0.3) -> Sequential:
     """The planar baseline for 28 x 28 images: six 3x3 convolutions and one of 4x4, nothing padded.
 
-    Batch norm, ReLU and dropout after each but the last, 2x2 max pooling after the second.
+    Batch norm and ReLU after each but the last, 2x2 max pooling after the second, dropout after the others, as in the
+    authors' code.
 
     Args:
         classes: channels of the single node at the end.
         channels: channels of each layer.
-        dropout: after each layer but the last.
+        dropout: after the layers but the second and the last.
     """
     inner, last = window(3, padding="valid"), window(4, padding="valid")
     return _stack([inner] * 6 + [last], channels, classes, pool_after=2, dropout=dropout)
@@ -58,6 +59,8 @@ def _stack(
     layers: list[nn.Module] = []
     for k, rule in enumerate(rules[:-1], start=1):
         layers += [Conv(1 if k == 1 else channels, channels, rule), BatchNorm(channels), nn.ReLU()]
-        layers += [Dropout(dropout)] if dropout else []
-        layers += [Pool(window(2, stride=2))] if k == pool_after else []
+        if k == pool_after:
+            layers += [Pool(window(2, stride=2))]
+        elif dropout:
+            layers += [Dropout(dropout)]
     return Sequential(*layers, Conv(channels, classes, rules[-1]))
