@@ -81,11 +81,11 @@ def edges_convolve(draw: st.DrawFn) -> Case:
     return draw(called(g.Conv(draw(few), draw(few), rule), domain))
 
 
-def attention(draw: st.DrawFn, rule: Neighborhood, relative: bool = False, on: Domain | None = None) -> g.Attention:
-    heads = draw(few)
-    return g.Attention(
-        draw(few), rule, heads=heads, head_dim=draw(few), relative=relative, bias=draw(st.booleans()), on=on
-    )  # fmt: skip
+def attention(
+    draw: st.DrawFn, rule: Neighborhood, relative: bool = False, on: Domain | None = None, score: str = "dot"
+) -> g.Attention:
+    channels, heads, width, bias = draw(few), draw(few), draw(few), draw(st.booleans())
+    return g.Attention(channels, rule, heads, score, width, relative, bias=bias, on=on)
 
 
 @st.composite
@@ -107,7 +107,8 @@ def edges_attend(draw: st.DrawFn) -> Case:
     kind = draw(st.sampled_from(("graph", "relations", "window", "causal", "unequal")))
     if kind == "graph":
         rule = draw(st.sampled_from((g.adjacency(None, False), g.adjacency(None), g.predecessors())))
-        return draw(called(attention(draw, rule), draw(plain_graphs())))
+        score = draw(st.sampled_from(("dot", "additive", "gat", "linear")))
+        return draw(called(attention(draw, rule, score=score), draw(plain_graphs())))
     if kind == "relations":
         rule = g.adjacency(None, draw(st.booleans()), types=3)
         return draw(called(attention(draw, rule, relative=True), draw(graphs(weighted=False, types=True))))

@@ -11,7 +11,7 @@ from torch.autograd import gradcheck
 import geodl as g
 from geodl import reference
 from geodl.layer.cells import CELLS, LSTM
-from geodl.lowering.edges import dot
+from geodl.lowering.scores import dot
 from geodl.neighborhood import Edges
 
 HAND = Edges(  # node 1 hears 0 twice (parallel), 0 and 2 hear themselves, 3 hears no one and is heard by no one

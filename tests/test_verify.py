@@ -11,7 +11,7 @@ from geodl import reference, verify
 from geodl.domain import Links
 from geodl.layer.cells import GRU
 from geodl.layer.conv import Conv
-from geodl.lowering import base, edges, lattice, rnn
+from geodl.lowering import base, lattice, rnn, scores
 from geodl.neighborhood import graph, order, pairs
 from geodl.neighborhood.base import untyped
 
@@ -172,7 +172,7 @@ def hears_the_future(patch):
 
 
 def unscaled(patch):
-    patch.setitem(edges.SCORES, "dot", lambda query, key: (query * key).sum(-1))
+    patch.setitem(scores.SCORES, "dot", scores.Score(lambda query, key, vectors: (query * key).sum(-1)))
 
 
 def keys_for_queries(patch):

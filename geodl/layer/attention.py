@@ -1,5 +1,7 @@
 """Attention on any domain."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,7 +13,8 @@ from geodl.errors import GeodlError, nearest
 from geodl.layer.base import MessagePassing, checked, paired
 from geodl.layer.conv import num_types
 from geodl.lowering import AttendOptions, Planned, ask_for
-from geodl.lowering.edges import SCORES, unweighted
+from geodl.lowering.edges import unweighted
+from geodl.lowering.scores import SCORES
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
 
@@ -26,7 +29,9 @@ class Attention(MessagePassing):
         channels: C, in and out.
         neighborhood: who hears whom.
         heads: H.
-        score: "dot", `q . k / sqrt(D)` (Vaswani et al., "Attention Is All You Need", 2017).
+        score: "dot", `q . k / sqrt(D)` (Vaswani et al. 2017); "additive", `v . tanh(q + k)` (Bahdanau et al. 2015);
+            "gat", `leaky_relu(a . q + b . k)` with one projection for queries, keys and values (Velickovic et al. 2018);
+            "linear", weights in proportion to `f(q) . f(k)`, f = elu + 1 (Katharopoulos et al. 2020).
         head_dim: D, by default C / H.
         relative: add a learned bias `[T, H]` to the scores by edge type (relative positions).
         bias: add biases to the projections.
@@ -34,7 +39,8 @@ class Attention(MessagePassing):
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
     Parameters are called as in `nn.MultiheadAttention`: in_proj_weight `[3 H D, C]` (queries, keys, values),
-    in_proj_bias, out_proj; and relative_bias `[T, H]`.
+    in_proj_bias, out_proj; and relative_bias `[T, H]`, score_vectors `[V, H, D]` (v; a and b). With "gat" in_proj has
+    `[H D, C]`.
 
     >>> from geodl import all_pairs
     >>> layer = Attention(16, all_pairs(), heads=4)
@@ -70,16 +76,19 @@ class Attention(MessagePassing):
         super().__init__(neighborhood, on, AttendOptions(score, types))
         self.channels_in, self.heads, self.dropout = channels, heads, dropout
         self.head_dim = channels // heads if head_dim is None else head_dim
-        inner = heads * self.head_dim
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * inner, channels))
-        self.in_proj_bias = nn.Parameter(torch.empty(3 * inner)) if bias else None
+        inner, (_, vectors, projections) = heads * self.head_dim, SCORES[score]
+        self.in_proj_weight = nn.Parameter(torch.empty(projections * inner, channels))
+        self.in_proj_bias = nn.Parameter(torch.empty(projections * inner)) if bias else None
         self.out_proj = nn.Linear(inner, channels, bias=bias)
         self.relative_bias = None if types is None else nn.Parameter(torch.zeros(types, heads))
+        self.score_vectors = nn.Parameter(torch.empty(vectors, heads, self.head_dim)) if vectors else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the parameters anew, as `nn.MultiheadAttention` does; relative biases start at zero."""
+        """Draw the parameters anew, as `nn.MultiheadAttention` does (scores' vectors alike); relative biases start at zero."""
         nn.init.xavier_uniform_(self.in_proj_weight)
+        if self.score_vectors is not None:
+            nn.init.xavier_uniform_(self.score_vectors)
         self.out_proj.reset_parameters()
         for zero in (self.in_proj_bias, self.out_proj.bias, self.relative_bias):
             if zero is not None:
@@ -95,27 +104,34 @@ class Attention(MessagePassing):
         source = checked(self, receiver) if sender is None else paired(self, receiver, sender)
         target = None if sender is None else receiver.domain
         ask = ask_for(self.neighborhood, source.domain, target, source.x, self.options)
-        edges, score = unweighted(ask), SCORES[self.options.score]
+        edges, score = unweighted(ask), partial(SCORES[self.options.score].function, vectors=self.score_vectors)
         query, key, _ = self._project(receiver.x, source.x)
         a = reference.attention_weights(query, key, edges, score, self.relative_bias, ask.target.num_nodes)
         return Signal(a, Complete(a.shape[1]))
 
     def _run(self, found: Planned, receiver: Tensor, sender: Tensor) -> Tensor:
         query, key, value = self._project(receiver, sender)
-        y = found.lowering.run(found.plan, query, key, value, self.relative_bias, self.dropout if self.training else 0.0)
+        dropout = self.dropout if self.training else 0.0
+        y = found.lowering.run(found.plan, query, key, value, self.score_vectors, self.relative_bias, dropout)
         return self.out_proj(y.reshape(*y.shape[:2], self.heads * self.head_dim))
 
-    def _project(self, receiver: Tensor, sender: Tensor) -> tuple[Tensor, ...]:
-        inner, weight, bias = self.heads * self.head_dim, self.in_proj_weight, self.in_proj_bias
-        if receiver is sender:
-            together = F.linear(sender, weight, bias).view(*sender.shape[:2], 3, self.heads, self.head_dim)
-            return together.unbind(2)
+    def _project(self, receiver: Tensor, sender: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of the receivers, keys and values of the senders, each `[B, nodes, H, D]`."""
         if receiver.shape[-1] != self.channels_in:
             raise GeodlError(self.label, f"receivers of {receiver.shape[-1]} channels", f"give {self.channels_in} channels")
-        first, rest = (None, None) if bias is None else (bias[:inner], bias[inner:])
-        query = F.linear(receiver, weight[:inner], first).view(*receiver.shape[:2], self.heads, self.head_dim)
-        both = F.linear(sender, weight[inner:], rest).view(*sender.shape[:2], 2, self.heads, self.head_dim)
-        return query, *both.unbind(2)
+        inner, weight, bias = self.heads * self.head_dim, self.in_proj_weight, self.in_proj_bias
+        if receiver is sender:
+            query, *rest = self._headed(sender, weight, bias)
+        else:
+            first, others = (None, None) if bias is None else (bias[:inner], bias[-2 * inner :])
+            (query,) = self._headed(receiver, weight[:inner], first)
+            rest = self._headed(sender, weight[-2 * inner :], others)
+        return query, *(rest[:2] if len(rest) == 2 else (rest or [query]) * 2)
+
+    def _headed(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, ...]:
+        """Projections of x, as many as the weight holds, each `[B, N, H, D]`."""
+        parts = weight.shape[0] // (self.heads * self.head_dim)
+        return F.linear(x, weight, bias).view(*x.shape[:2], parts, self.heads, self.head_dim).unbind(2)
 
     def extra_repr(self) -> str:
         relative = ", relative=True" if self.relative_bias is not None else ""

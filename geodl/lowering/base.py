@@ -3,7 +3,7 @@
 Run signatures, one for each verb (shapes as in `geodl.reference`):
 
 * convolve: `run(plan, x, weight, bias) -> y`
-* attend: `run(plan, query, key, value, bias, dropout) -> y`
+* attend: `run(plan, query, key, value, vectors, bias, dropout) -> y`
 * message: `run(plan, receiver, sender, edge, function) -> y`
 * recur: `run(plan, x, cell, state) -> (y, state)`
 * pool: `run(plan, x) -> y`

@@ -1,5 +1,6 @@
 """`edges`: write the rule out and call the reference. Last in every list, and never refuses."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from geodl import reference
 from geodl.errors import GeodlError
 from geodl.lowering.base import Ask, Lowering
+from geodl.lowering.scores import SCORES
 from geodl.neighborhood.base import Edges
 
 
@@ -59,11 +61,20 @@ def _convolve(plan: WrittenOut, x: Tensor, weight: Tensor, bias: Tensor | None) 
 
 
 def _plan_attend(ask: Ask) -> WrittenOut:
-    return WrittenOut(unweighted(ask), ask.target.num_nodes, SCORES[ask.options.score])
+    return WrittenOut(unweighted(ask), ask.target.num_nodes, SCORES[ask.options.score].function)
 
 
-def _attend(plan: WrittenOut, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
-    return reference.attend(query, key, value, plan.edges, plan.option, bias, dropout, plan.num_receivers)
+def _attend(
+    plan: WrittenOut,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    vectors: Tensor | None,
+    bias: Tensor | None,
+    dropout: float,
+) -> Tensor:
+    score = partial(plan.option, vectors=vectors)
+    return reference.attend(query, key, value, plan.edges, score, bias, dropout, plan.num_receivers)
 
 
 def _plan_message(ask: Ask) -> WrittenOut:
@@ -97,13 +108,6 @@ def _plan_pool(ask: Ask) -> WrittenOut:
 def _pool(plan: WrittenOut, x: Tensor) -> Tensor:
     return reference.pool(x, plan.edges, plan.option, plan.num_receivers)
 
-
-def dot(query: Tensor, key: Tensor) -> Tensor:
-    """`q . k / sqrt(D)` (Vaswani et al., "Attention Is All You Need", 2017)."""
-    return (query * key).sum(-1) * query.shape[-1] ** -0.5
-
-
-SCORES = {"dot": dot}
 
 convolve = Lowering("edges", never, _plan, _convolve)
 attend = Lowering("edges", never, _plan_attend, _attend)

@@ -33,7 +33,9 @@ def _plan(ask: Ask) -> SdpaPlan:
     return SdpaPlan(ask.neighborhood.causal, types)
 
 
-def _run(plan: SdpaPlan, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
+def _run(
+    plan: SdpaPlan, query: Tensor, key: Tensor, value: Tensor, vectors: None, bias: Tensor | None, dropout: float
+) -> Tensor:
     mask = None if bias is None else bias.T[:, plan.types].to(query.dtype)
     q, k, v = (part.transpose(1, 2) for part in (query, key, value))
     return F.scaled_dot_product_attention(q, k, v, mask, dropout, plan.causal).transpose(1, 2)
