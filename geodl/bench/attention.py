@@ -47,7 +47,7 @@ def _bare(sizes: Sizes, layer: Any) -> tuple[Side, Side]:
     q, k, v = (torch.randn(shape, device=device(), requires_grad=True) for _ in range(3))
     up = torch.randn(shape, device=device())
     found = planned("attend", "auto", layer.neighborhood, layer.on, None, q, layer.options)
-    call = step(lambda: found.lowering.run(found.plan, q, k, v, None, 0.0), [q, k, v], up)
+    call = step(lambda: found.lowering.run(found.plan, q, k, v, None, None, 0.0), [q, k, v], up)
     a, b, c = (t.detach().transpose(1, 2).contiguous().requires_grad_() for t in (q, k, v))
     causal = layer.neighborhood.causal
     kernel = step(lambda: F.scaled_dot_product_attention(a, b, c, is_causal=causal), [a, b, c], up.transpose(1, 2).contiguous())
