@@ -18,6 +18,7 @@ from geodl.layer import (
     BatchNorm,
     Concat,
     Conv,
+    Cross,
     Dropout,
     Layer,
     Message,
@@ -64,9 +65,9 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "Attention", "Batch", "BatchNorm", "C", "Certificate", "Chain", "Complete", "Concat", "Conv", "D", "Domain", "Dropout",
-    "Edges", "GSet", "GeodlError", "Graph", "Grid", "Group", "GroupGrid", "Layer", "Message", "Neighborhood", "O", "Oh", "Pool",
-    "Readout", "Recurrent", "Residual", "S", "Sequential", "Signal", "adjacency", "all_pairs", "certify", "equivariance_error",
-    "explain", "fiber", "isotropic", "itself", "lift", "orbits", "past", "predecessors", "prepare", "previous",
-    "set_lowering", "whole", "window",
+    "Attention", "Batch", "BatchNorm", "C", "Certificate", "Chain", "Complete", "Concat", "Conv", "Cross", "D", "Domain",
+    "Dropout", "Edges", "GSet", "GeodlError", "Graph", "Grid", "Group", "GroupGrid", "Layer", "Message", "Neighborhood", "O",
+    "Oh", "Pool", "Readout", "Recurrent", "Residual", "S", "Sequential", "Signal", "adjacency", "all_pairs", "certify",
+    "equivariance_error", "explain", "fiber", "isotropic", "itself", "lift", "orbits", "past", "predecessors", "prepare",
+    "previous", "set_lowering", "whole", "window",
 ]  # fmt: skip

@@ -91,10 +91,10 @@ def rolled_bank(patch):
 def no_bias(patch):
     run = Conv._run
 
-    def deaf(self, found, receiver, sender):
+    def deaf(self, found, receiver, sender, parts):
         bias, self.bias = self.bias, None
         try:
-            return run(self, found, receiver, sender)
+            return run(self, found, receiver, sender, parts)
         finally:
             self.bias = bias
 
@@ -109,8 +109,8 @@ def reference_without_bias(patch):
 def detached_bias(patch):
     run = Conv._run
 
-    def silent(self, found, receiver, sender):
-        y = run(self, found, receiver, sender)
+    def silent(self, found, receiver, sender, parts):
+        y = run(self, found, receiver, sender, parts)
         return y if self.bias is None else y - self.bias + self.bias.detach()
 
     patch.setattr(Conv, "_run", silent)

@@ -2,7 +2,7 @@
 
 from geodl.layer.attention import Attention
 from geodl.layer.base import Choice, Layer, MessagePassing
-from geodl.layer.containers import Concat, Residual, Sequential, acts_elsewhere
+from geodl.layer.containers import Concat, Cross, Residual, Sequential, acts_elsewhere
 from geodl.layer.conv import Conv
 from geodl.layer.explain import Explanation, explain, prepare, set_lowering
 from geodl.layer.message import Message
@@ -11,6 +11,7 @@ from geodl.layer.pool import Pool, Readout
 from geodl.layer.recurrent import Recurrent
 
 __all__ = [
-    "Attention", "BatchNorm", "Choice", "Concat", "Conv", "Dropout", "Explanation", "Layer", "Message", "MessagePassing", "Pool",
-    "Readout", "Recurrent", "Residual", "Sequential", "acts_elsewhere", "explain", "prepare", "set_lowering",
+    "Attention", "BatchNorm", "Choice", "Concat", "Conv", "Cross", "Dropout", "Explanation", "Layer", "Message",
+    "MessagePassing", "Pool", "Readout", "Recurrent", "Residual", "Sequential", "acts_elsewhere", "explain", "prepare",
+    "set_lowering",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Attention on any domain."""
 
-from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,12 +10,13 @@ from geodl import reference
 from geodl.domain import Complete, Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import MessagePassing, checked, paired
+from geodl.layer.base import Folded, MessagePassing, checked, paired
 from geodl.layer.conv import num_types
-from geodl.lowering import AttendOptions, Planned, ask_for
+from geodl.layer.position import places, rotate
+from geodl.lowering import AttendOptions, Planned, ask_for, planned
 from geodl.lowering.edges import unweighted
 from geodl.lowering.scores import SCORES
-from geodl.neighborhood import Neighborhood
+from geodl.neighborhood import Neighborhood, past
 from geodl.signal import Signal
 
 
@@ -36,6 +37,8 @@ class Attention(MessagePassing):
         relative: add a learned bias `[T, H]` to the scores by edge type (relative positions).
         bias: add biases to the projections.
         dropout: drop attention weights with this probability while training.
+        rotary: rotate queries and keys by their places on a chain, so that scores read how far apart they are (Su et
+            al., "RoFormer", 2021).
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
     Parameters are called as in `nn.MultiheadAttention`: in_proj_weight `[3 H D, C]` (queries, keys, values),
@@ -61,6 +64,7 @@ class Attention(MessagePassing):
         *,
         bias: bool = True,
         dropout: float = 0.0,
+        rotary: bool = False,
         on: Domain | None = None,
     ):
         positive(f"Attention({channels!r}, heads={heads!r})", channels, heads)
@@ -74,7 +78,7 @@ class Attention(MessagePassing):
             raise GeodlError(f"Attention(dropout={dropout})", do="give a probability in [0, 1)")
         types = num_types(neighborhood, on) if relative else None
         super().__init__(neighborhood, on, AttendOptions(score, types))
-        self.channels_in, self.heads, self.dropout = channels, heads, dropout
+        self.channels_in, self.heads, self.dropout, self.rotary = channels, heads, dropout, rotary
         self.head_dim = channels // heads if head_dim is None else head_dim
         inner, (_, vectors, projections) = heads * self.head_dim, SCORES[score]
         self.in_proj_weight = nn.Parameter(torch.empty(projections * inner, channels))
@@ -104,13 +108,49 @@ class Attention(MessagePassing):
         source = checked(self, receiver) if sender is None else paired(self, receiver, sender)
         target = None if sender is None else receiver.domain
         ask = ask_for(self.neighborhood, source.domain, target, source.x, self.options)
-        edges, score = unweighted(ask), partial(SCORES[self.options.score].function, vectors=self.score_vectors)
+        edges, score = unweighted(ask), SCORES[self.options.score].reading(self.score_vectors)
         query, key, _ = self._project(receiver.x, source.x)
+        if self.rotary:
+            query, key = rotate(query, places(ask.target)), rotate(key, places(ask.source))
         a = reference.attention_weights(query, key, edges, score, self.relative_bias, ask.target.num_nodes)
         return Signal(a, Complete(a.shape[1]))
 
-    def _run(self, found: Planned, receiver: Tensor, sender: Tensor) -> Tensor:
+    def unroll(
+        self, signal: Signal, state: tuple[Tensor, Tensor] | None = None, sender: Signal | None = None
+    ) -> tuple[Signal, Any]:
+        """Continue on the next nodes; the state are keys and values `[B, nodes, H, D]`: over `past()` those of the nodes so
+        far, with a sender those of all its nodes.
+        """
+        rule, domain = self.neighborhood, signal.domain
+        if sender is not None and domain.members is None and sender.domain.members is None and not self.rotary:
+            return self._recall(signal, paired(self, signal, sender), state)
+        if sender is not None or not (rule.complete and rule.causal and domain.ordered and domain.lattice):
+            return super().unroll(signal, state, sender)
+        query, key, value = self._project(checked(self, signal).x, signal.x)
+        seen = 0 if state is None else state[0].shape[1]
+        if self.rotary:
+            here = places(domain) + seen
+            query, key = rotate(query, here), rotate(key, here)
+        if state is not None:
+            key, value = torch.cat((state[0], key), 1), torch.cat((state[1], value), 1)
+        whole = domain.like((key.shape[1],))
+        found = planned(self.verb, self.lowering, past(seen), whole, domain, key, self.options)
+        return Signal(self._attend(found, query, key, value), domain), (key, value)
+
+    def _recall(self, signal: Signal, sender: Signal, state: tuple[Tensor, Tensor] | None) -> tuple[Signal, Any]:
+        """Attention to a sender whose keys and values are made once."""
+        query, key, value = self._project(signal.x, sender.x if state is None else sender.x[:, :0])
+        key, value = (key, value) if state is None else state
+        found = planned(self.verb, self.lowering, self.neighborhood, sender.domain, signal.domain, key, self.options)
+        return Signal(self._attend(found, query, key, value), signal.domain), (key, value)
+
+    def _run(self, found: Planned, receiver: Tensor, sender: Tensor, parts: Folded) -> Tensor:
         query, key, value = self._project(receiver, sender)
+        if self.rotary:
+            query, key = rotate(query, places(parts.target or parts.source)), rotate(key, places(parts.source))
+        return self._attend(found, query, key, value)
+
+    def _attend(self, found: Planned, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         dropout = self.dropout if self.training else 0.0
         y = found.lowering.run(found.plan, query, key, value, self.score_vectors, self.relative_bias, dropout)
         return self.out_proj(y.reshape(*y.shape[:2], self.heads * self.head_dim))
@@ -126,7 +166,7 @@ class Attention(MessagePassing):
             first, others = (None, None) if bias is None else (bias[:inner], bias[-2 * inner :])
             (query,) = self._headed(receiver, weight[:inner], first)
             rest = self._headed(sender, weight[-2 * inner :], others)
-        return query, *(rest[:2] if len(rest) == 2 else (rest or [query]) * 2)
+        return query, rest[0] if rest else query, rest[-1] if rest else query
 
     def _headed(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, ...]:
         """Projections of x, as many as the weight holds, each `[B, N, H, D]`."""

@@ -20,10 +20,14 @@ class Layer(nn.Module, ABC):
 
     Attributes:
         takes_sparse: whether it takes a signal with sparse values.
+        nodewise: whether it treats each node alone.
+        crosses: whether it, or a layer in it, hears the second signal of a call wherever it stands.
         on: its own domain, on which it takes and returns tensors `[B, N, C]`; None for Signals.
     """
 
     takes_sparse: ClassVar[bool] = False
+    nodewise: ClassVar[bool] = False
+    crosses: bool = False
     on: Domain | None = None
 
     @property
@@ -49,6 +53,24 @@ class Layer(nn.Module, ABC):
     @abstractmethod
     def forward(self, receiver: Any, sender: Any = None) -> Any:
         """The signal on the receivers' domain."""
+
+    def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
+        """Continue on the next nodes of a chain: piece by piece the same as at once, a new node for one node's edges.
+
+        Args:
+            signal: `[B, N, C]` on a Chain, the nodes after those that `state` has seen.
+            state: what the call before returned; None at the beginning. Layers of different kinds keep different things.
+            sender: the second signal, of layers that cross; the same at each call.
+
+        Returns:
+            The signal on the new nodes, and the state for the next call.
+
+        Raises:
+            GeodlError: a layer that hears nodes to come, or that looks at all nodes at once.
+        """
+        if not self.nodewise:
+            raise GeodlError(f"{self.label} unrolled", "a layer that hears nodes to come", "use past() or previous()")
+        return self(signal), None
 
 
 class Folded(NamedTuple):
@@ -127,7 +149,7 @@ class MessagePassing(Layer):
         parts = fold(source.domain, None if sender is None else receiver.domain, source.x.layout)
         at, x = unfolded(receiver.x, parts.times), unfolded(source.x, parts.times)
         found = planned(self.verb, self._lowering, self.neighborhood, parts.source, parts.target, x, self.options)
-        y = self._run(found, at, x)
+        y = self._run(found, at, x, parts)
         if sender is not None:
             domain = receiver.domain
         elif parts.source is not source.domain:
@@ -135,6 +157,19 @@ class MessagePassing(Layer):
         else:
             domain = source.domain if found.target is None else found.target
         return Signal(y if parts.times == 1 else y.reshape(-1, domain.num_nodes, y.shape[2]), domain)
+
+    def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
+        """Continue on the next nodes of a chain; the state are the values of the last nodes that the rule still hears."""
+        if sender is not None:
+            return self(signal, sender), None
+        back = self.neighborhood.back
+        if back is None or not signal.domain.ordered or signal.domain.lattice is None:
+            found = "a rule that hears nodes to come" if signal.domain.ordered else "no order to go on in"
+            raise GeodlError(f"{self.label} unrolled on {signal.domain}", found, "use a causal rule on a Chain")
+        x = signal.x if state is None else torch.cat((state, signal.x), 1)
+        seen = x.shape[1] - signal.domain.num_nodes
+        y = self(Signal(x, signal.domain.like((x.shape[1],))))
+        return Signal(y.x[:, seen:], signal.domain), x[:, max(0, x.shape[1] - back) :]
 
     def explain(self, sender: Domain | Signal, target: Domain | None = None) -> "Choice":
         """What would run for senders on a domain (or for a signal), and why each lowering before it refused.
@@ -167,8 +202,8 @@ class MessagePassing(Layer):
         return twin
 
     @abstractmethod
-    def _run(self, found: Planned, receiver: Tensor, sender: Tensor) -> Tensor:
-        """Hand the parameters to the lowering: receivers' and senders' values in, `[B, M, C]` out."""
+    def _run(self, found: Planned, receiver: Tensor, sender: Tensor, parts: Folded) -> Tensor:
+        """Hand the parameters to the lowering: receivers' and senders' values on `parts` in, `[B, M, C]` out."""
 
     def _target_of(self, domain: Domain) -> Domain:
         """The target of a folded union, found once."""

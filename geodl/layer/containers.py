@@ -40,11 +40,25 @@ class Sequential(Layer):
             self.add_module(str(k), _fitting(layer))
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
-        """All layers in turn; the first of them hears `sender` where one is given."""
-        signal = receiver
+        """All layers in turn; those that cross hear `sender` where one is given, or else the first of them."""
+        signal, crosses = receiver, self.crosses
         for k, layer in enumerate(self._modules.values()):
-            signal = applied(layer, signal) if k or sender is None else _hearing(layer, signal, sender)
+            heard = sender is not None and (getattr(layer, "crosses", False) if crosses else k == 0)
+            signal = _hearing(layer, signal, sender) if heard else applied(layer, signal)
         return signal
+
+    def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
+        """Continue on the next nodes; the state are those of the layers, in a row."""
+        after = []
+        for layer, before in zip(self.children(), state or (None,) * len(self), strict=True):
+            signal, kept = _continued(layer, signal, before, sender)
+            after.append(kept)
+        return signal, tuple(after)
+
+    @property
+    def crosses(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        """Whether one of the layers does."""
+        return any(getattr(layer, "crosses", False) for layer in self._modules.values())
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -69,7 +83,19 @@ class Residual(Layer):
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
         """The signal plus what the inner layers make of it."""
-        y = self.inner(receiver, sender)
+        return self._added(receiver, self.inner(receiver, sender))
+
+    def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
+        """Continue on the next nodes; the state is that of the inner layers."""
+        y, after = self.inner.unroll(signal, state, sender)
+        return self._added(signal, y), after
+
+    @property
+    def crosses(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        """Whether one of the inner layers does."""
+        return self.inner.crosses
+
+    def _added(self, receiver: Signal, y: Signal) -> Signal:
         if y.domain != receiver.domain or y.x.shape != receiver.x.shape:
             asked = f"Residual from {list(receiver.x.shape)} on {receiver.domain}"
             raise GeodlError(asked, f"{list(y.x.shape)} on {y.domain}", "keep domain and channels inside")
@@ -94,10 +120,48 @@ class Concat(Layer):
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
         """Each layer's answer, channels side by side."""
-        parts = [applied(m, receiver) if sender is None else _hearing(m, receiver, sender) for m in self.children()]
-        if any(part.domain != parts[0].domain for part in parts):
-            raise GeodlError("Concat", f"parts on {[str(p.domain) for p in parts]}", "end all parts on one domain")
-        return Signal(torch.cat([part.x for part in parts], dim=-1), parts[0].domain)
+        return _beside([applied(m, receiver) if sender is None else _hearing(m, receiver, sender) for m in self.children()])
+
+    def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
+        """Continue on the next nodes; the state are those of the layers, side by side."""
+        befores = state or (None,) * len(self._modules)
+        both = [_continued(m, signal, before, sender) for m, before in zip(self.children(), befores, strict=True)]
+        return _beside([part for part, _ in both]), tuple(after for _, after in both)
+
+
+class Cross(Layer):
+    """A layer that hears the second signal of a call, wherever in a `Sequential` or `Residual` it stands.
+
+    `Cross(Attention(c, all_pairs()))` is the attention of a decoder: `decoder(target, memory)`.
+
+    Args:
+        layer: the layer that hears, `layer(receiver, sender)`.
+
+    >>> from geodl import Attention, Chain, all_pairs, past
+    >>> block = Sequential(Residual(Attention(8, past(), 2)), Residual(nn.LayerNorm(8), Cross(Attention(8, all_pairs(), 2))))
+    >>> block(Signal(torch.zeros(1, 3, 8), Chain(3)), Signal(torch.zeros(1, 5, 8), Chain(5))).x.shape
+    torch.Size([1, 3, 8])
+    """
+
+    crosses = True
+
+    def __init__(self, layer: Layer):
+        super().__init__()
+        if not isinstance(layer, Layer):
+            raise GeodlError("Cross", f"a {type(layer).__name__}", "give a layer that hears two signals, as Attention")
+        self.layer = layer
+
+    def forward(self, receiver: Any, sender: Any = None) -> Signal:
+        """What the layer hears from `sender`."""
+        if sender is None:
+            raise GeodlError(f"Cross({self.layer.label})", "no second signal", "call model(receiver, sender)")
+        return self.layer(receiver, sender)
+
+    def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
+        """The layer on the next nodes, which hear all of `sender` as those before did."""
+        if sender is None:
+            return self(signal), None
+        return self.layer.unroll(signal, state, sender)
 
 
 def applied(layer: Any, signal: Any) -> Signal:
@@ -110,6 +174,22 @@ def applied(layer: Any, signal: Any) -> Signal:
         asked = f"{type(layer).__name__} inside a Sequential"
         raise GeodlError(asked, f"shape {list(x.shape)} turned into {list(y.shape)}", "use modules that act on the last axis")
     return Signal(y, signal.domain)
+
+
+def _continued(layer: Any, signal: Signal, state: Any, sender: Signal | None) -> tuple[Signal, Any]:
+    """A layer, or a plain module, on the next nodes of a chain."""
+    if not isinstance(layer, Layer):
+        return applied(layer, signal), None
+    if getattr(getattr(layer, "neighborhood", None), "backwards", False):
+        raise GeodlError(f"{layer.label} unrolled", "a rule that runs backwards", "use layers that hear only what came before")
+    return layer.unroll(signal, state, sender if layer.crosses else None)
+
+
+def _beside(parts: list[Signal]) -> Signal:
+    """Channels one after another."""
+    if any(part.domain != parts[0].domain for part in parts):
+        raise GeodlError("Concat", f"parts on {[str(p.domain) for p in parts]}", "end all parts on one domain")
+    return Signal(torch.cat([part.x for part in parts], dim=-1), parts[0].domain)
 
 
 def acts_elsewhere(part: nn.Module) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError
-from geodl.layer.base import MessagePassing, ruled
+from geodl.layer.base import Folded, MessagePassing, ruled
 from geodl.lowering import ConvolveOptions, Planned
 from geodl.neighborhood import Neighborhood
 
@@ -64,7 +64,7 @@ class Conv(MessagePassing):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
-    def _run(self, found: Planned, receiver: Tensor, sender: Tensor) -> Tensor:
+    def _run(self, found: Planned, receiver: Tensor, sender: Tensor, parts: Folded) -> Tensor:
         return found.lowering.run(found.plan, sender, self.weight, self.bias)
 
     def extra_repr(self) -> str:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import MessagePassing, checked, paired
+from geodl.layer.base import Folded, MessagePassing, checked, paired
 from geodl.lowering import MessageOptions, Planned, planned
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
@@ -73,7 +73,7 @@ class Message(MessagePassing):
         y = self._pass(found, receiver.x, source.x, edge.x.expand(source.x.shape[0], -1, -1))
         return Signal(y, receiver.domain if sender is not None else (found.target or source.domain))
 
-    def _run(self, found: Planned, receiver: Tensor, sender: Tensor) -> Tensor:
+    def _run(self, found: Planned, receiver: Tensor, sender: Tensor, parts: Folded) -> Tensor:
         return self._pass(found, receiver, sender, None)
 
     def _pass(self, found: Planned, receiver: Tensor, sender: Tensor, edge: Tensor | None) -> Tensor:

@@ -145,6 +145,7 @@ class Dropout(Layer):
     """
 
     takes_sparse = True
+    nodewise = True
 
     def __init__(self, p: float = 0.5):
         super().__init__()

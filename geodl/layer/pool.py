@@ -4,7 +4,7 @@ from torch import Tensor
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import MessagePassing
+from geodl.layer.base import Folded, MessagePassing
 from geodl.layer.message import REDUCTIONS
 from geodl.lowering import Planned, PoolOptions
 from geodl.neighborhood import Neighborhood, whole
@@ -35,7 +35,7 @@ class Pool(MessagePassing):
             raise GeodlError(f"Pool(reduce={reduce!r})", do=nearest(reduce, REDUCTIONS))
         super().__init__(neighborhood, on, PoolOptions(reduce))
 
-    def _run(self, found: Planned, receiver: Tensor, sender: Tensor) -> Tensor:
+    def _run(self, found: Planned, receiver: Tensor, sender: Tensor, parts: Folded) -> Tensor:
         return found.lowering.run(found.plan, sender)
 
     def extra_repr(self) -> str:

@@ -1,6 +1,5 @@
 """`edges`: write the rule out and call the reference. Last in every list, and never refuses."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -61,7 +60,7 @@ def _convolve(plan: WrittenOut, x: Tensor, weight: Tensor, bias: Tensor | None) 
 
 
 def _plan_attend(ask: Ask) -> WrittenOut:
-    return WrittenOut(unweighted(ask), ask.target.num_nodes, SCORES[ask.options.score].function)
+    return WrittenOut(unweighted(ask), ask.target.num_nodes, SCORES[ask.options.score])
 
 
 def _attend(
@@ -73,7 +72,7 @@ def _attend(
     bias: Tensor | None,
     dropout: float,
 ) -> Tensor:
-    score = partial(plan.option, vectors=vectors)
+    score = plan.option.reading(vectors)
     return reference.attend(query, key, value, plan.edges, score, bias, dropout, plan.num_receivers)
 
 
@@ -96,9 +95,9 @@ def _plan_recur(ask: Ask) -> Recurrence:
 
 
 def _recur(plan: Recurrence, x: Tensor, cell: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-    initial = tuple(s[:, plan.member] for s in state)
+    initial = tuple(s[plan.member].transpose(0, 1) for s in state)
     states = reference.recur(x, plan.edges, cell, initial, plan.num_nodes)
-    return states[0], tuple(s[:, plan.last] for s in states)
+    return states[0], tuple(s[:, plan.last].transpose(0, 1) for s in states)
 
 
 def _plan_pool(ask: Ask) -> WrittenOut:

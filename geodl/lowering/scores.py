@@ -21,6 +21,10 @@ class Score(NamedTuple):
     vectors: int = 0
     projections: int = 3
 
+    def reading(self, vectors: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
+        """The function of queries and keys alone, for the reference."""
+        return lambda query, key: self.function(query, key, vectors)
+
 
 def dot(query: Tensor, key: Tensor, vectors: Tensor | None = None) -> Tensor:
     """`q . k / sqrt(D)` (Vaswani et al., "Attention Is All You Need", 2017)."""

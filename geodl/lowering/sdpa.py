@@ -1,19 +1,90 @@
-"""`sdpa`: attention on a complete or causal domain as torch's fused kernel."""
+"""`sdpa`: attention on a complete or causal domain as torch's fused kernel, members of other sizes padded to the longest."""
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from geodl.domain import Domain
 from geodl.lowering.base import Ask, Lowering
 from geodl.lowering.edges import written_out
 
 
-class SdpaPlan(NamedTuple):
-    """Causal or not, and the edge type of each pair `[M, N]` when a typed bias is read."""
+class Tiles(NamedTuple):
+    """Receivers in `count` tiles of R, each with the S senders that it may hear: attention in each tile, with a mask.
 
-    causal: bool
-    types: Tensor | None
+    Attributes:
+        count: T.
+        receivers: `[T R]` their nodes, tile after tile; None when these are all in order.
+        senders: `[T S]` alike.
+        heard: `[T, 1, R, S]` who hears whom, 1 in place of T or R where all are alike; None when everyone does.
+        types: `[R S]` edge types where a typed bias is read.
+        causal: the kernel's own mask.
+        place: `[M]` where each receiver stands in `receivers`.
+        silent: `[M, 1, 1]` the receivers that hear no one (in `heard` they hear all, so that nothing divides by zero).
+    """
+
+    count: int = 1
+    receivers: Tensor | None = None
+    senders: Tensor | None = None
+    heard: Tensor | None = None
+    types: Tensor | None = None
+    causal: bool = False
+    place: Tensor | None = None
+    silent: Tensor | None = None
+
+
+def tiled(ask: Ask, receivers: Tensor, senders: Tensor, types: Tensor) -> Tiles:
+    """A plan from nodes `[T, R]` and `[T, S]` (-1: no node) and the types `[R, S]` in every tile (-1: no edge)."""
+    device = ask.like.device
+    receivers, senders, types = receivers.to(device), senders.to(device), types.to(device)
+    heard = (types >= 0) & (senders >= 0)[:, None]
+    alone = ~heard.any(-1, keepdim=True)
+    heard = heard | alone
+    for axis in (0, 1):
+        first = heard.narrow(axis, 0, 1)
+        heard = first.contiguous() if torch.equal(first.expand_as(heard), heard) else heard
+    there = (receivers >= 0).flatten().nonzero()[:, 0]
+    place = torch.empty_like(there).index_put((receivers.flatten()[there],), there)
+    silent = alone.flatten()[place]
+    return Tiles(
+        len(receivers),
+        _gathered(receivers, ask.target.num_nodes),
+        _gathered(senders, ask.source.num_nodes),
+        None if heard.all() else heard[:, None],
+        None if ask.options.bias_types is None else types.clamp(min=0).flatten(),
+        place=_gathered(place, receivers.numel()),
+        silent=silent[:, None, None] if silent.any() else None,
+    )
+
+
+def run(plan: Tiles, query: Tensor, key: Tensor, value: Tensor, vectors: None, bias: Tensor | None, dropout: float) -> Tensor:
+    """Attention in each tile; the run signature of `attend`."""
+    q = _cut(query, plan.receivers, plan.count)
+    k, v = _cut(key, plan.senders, plan.count), _cut(value, plan.senders, plan.count)
+    mask = plan.heard
+    if bias is not None and plan.types is not None:
+        mask = bias.index_select(0, plan.types).to(q.dtype).view(1, q.shape[2], k.shape[2], -1).movedim(-1, 1)
+        mask = mask if plan.heard is None else torch.where(plan.heard, mask, -torch.inf)
+    if mask is not None and plan.count > 1:
+        mask = mask.expand(plan.count, -1, -1, -1).repeat(query.shape[0], 1, 1, 1) if len(mask) > 1 else mask
+    y = F.scaled_dot_product_attention(q, k, v, mask, dropout, plan.causal).transpose(1, 2)
+    y = y.reshape(query.shape[0], plan.count * y.shape[1], *y.shape[2:])
+    y = y if plan.place is None else y.index_select(1, plan.place)
+    return y if plan.silent is None else y.masked_fill(plan.silent, 0.0)
+
+
+def _cut(x: Tensor, nodes: Tensor | None, count: int) -> Tensor:
+    """`[B, N, H, D]` as `[B T, H, nodes of a tile, D]`."""
+    x = x if nodes is None else x.index_select(1, nodes)
+    return x.reshape(x.shape[0] * count, x.shape[1] // count, *x.shape[2:]).transpose(1, 2)
+
+
+def _gathered(index: Tensor, size: int) -> Tensor | None:
+    """An index to gather by (-1: anything); None when it is the identity on `size` entries."""
+    index = index.flatten().clamp(min=0)
+    return None if torch.equal(index, torch.arange(size, device=index.device)) else index
 
 
 def _refuses(ask: Ask) -> str:
@@ -21,24 +92,39 @@ def _refuses(ask: Ask) -> str:
         return "not everyone hears everyone"
     if ask.options.score != "dot":
         return f"the kernel knows the dot product, not the {ask.options.score} score"
+    if ask.source.members is None:
+        return ""
+    if ask.target.num_members != ask.source.num_members:
+        return "members that do not pair one by one"
+    return "" if ask.options.bias_types is None else "a typed bias on members of different kinds or sizes"
+
+
+def _plan(ask: Ask) -> Tiles:
+    rule, m, n = ask.neighborhood, ask.target.num_nodes, ask.source.num_nodes
     if ask.source.members is not None:
-        return "members of different kinds or sizes"
-    return "a typed bias on a causal rule" if ask.neighborhood.causal and ask.options.bias_types is not None else ""
-
-
-def _plan(ask: Ask) -> SdpaPlan:
-    types = None
+        receivers, senders = _members(ask.target), _members(ask.source)
+        return tiled(ask, receivers, senders, _open(ask, receivers.shape[1], senders.shape[1]))
     if ask.options.bias_types is not None:
-        types = written_out(ask).type.reshape(ask.target.num_nodes, ask.source.num_nodes)
-    return SdpaPlan(ask.neighborhood.causal, types)
+        edges = written_out(ask)
+        types = torch.full((m, n), -1, device=edges.dst.device).index_put((edges.dst, edges.src), edges.type)
+    elif rule.skip and m + rule.skip <= n and m > 1:
+        types = _open(ask, m, n)
+    else:
+        return Tiles(causal=rule.causal and not rule.skip)
+    return tiled(ask, torch.arange(m)[None], torch.arange(n)[None], types)
 
 
-def _run(
-    plan: SdpaPlan, query: Tensor, key: Tensor, value: Tensor, vectors: None, bias: Tensor | None, dropout: float
-) -> Tensor:
-    mask = None if bias is None else bias.T[:, plan.types].to(query.dtype)
-    q, k, v = (part.transpose(1, 2) for part in (query, key, value))
-    return F.scaled_dot_product_attention(q, k, v, mask, dropout, plan.causal).transpose(1, 2)
+def _open(ask: Ask, m: int, n: int) -> Tensor:
+    """0 where receiver i of a member hears its sender j, else -1: `[M, N]`."""
+    everyone = torch.ones(m, n, dtype=torch.long)
+    return (everyone.tril(ask.neighborhood.skip) if ask.neighborhood.causal else everyone) - 1
 
 
-attend = Lowering("sdpa", _refuses, _plan, _run)
+def _members(domain: Domain) -> Tensor:
+    """The nodes of each member `[D, longest]`, -1 after its last."""
+    sizes = torch.tensor([m.num_nodes for m in domain.members or ()])[:, None]
+    step = torch.arange(int(sizes.max()))
+    return torch.where(step < sizes, sizes.cumsum(0) - sizes + step, -1)
+
+
+attend = Lowering("sdpa", _refuses, _plan, run)

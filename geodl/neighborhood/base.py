@@ -64,6 +64,8 @@ class Neighborhood(ABC):
         num_edge_types: T where the rule knows it without a domain, else None.
         complete: every receiver hears every sender (of its member).
         causal: with `complete`: only those up to its own place.
+        skip: with `causal`: the senders before the first receiver.
+        back: each node hears only itself and at most this many nodes before it, on an order, or None.
         steps: each node hears exactly the node this many places before it (negative: after), or None.
         group: the group whose elements its edge types respect, or None.
         glorot: its layers are initialised as graph convolutions are (Glorot, zero bias), not as `nn.Conv2d` is.
@@ -74,6 +76,8 @@ class Neighborhood(ABC):
     num_edge_types: int | None = 1
     complete: ClassVar[bool] = False
     causal: ClassVar[bool] = False
+    skip: int = 0
+    back: int | None = None
     steps: int | None = None
     group: Group | None = None
     glorot: ClassVar[bool] = False

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 
 from geodl.domain import Domain
+from geodl.errors import GeodlError
 from geodl.neighborhood.base import Edges, Neighborhood, untyped
 
 NEEDS_ORDER = "an ordered domain (a Chain, or a Batch of them)"
@@ -17,18 +18,21 @@ class Past(Neighborhood):
 
     complete: ClassVar[bool] = True
     causal: ClassVar[bool] = True
+    skip: int = 0
 
     def __repr__(self) -> str:
-        return "past()"
+        return f"past({self.skip or ''})"
 
     def refuses(self, domain: Domain, typed: bool = True) -> str:
+        if domain.ordered and domain.num_nodes <= self.skip:
+            return f"no node comes after the first {self.skip}"
         return "" if domain.ordered else f"the past needs {NEEDS_ORDER}"
 
     def _target(self, domain: Domain) -> Domain:
-        return domain
+        return domain.like((domain.num_nodes - self.skip,)) if self.skip else domain
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
-        pairs = torch.ones(target.num_nodes, domain.num_nodes).tril().nonzero()
+        pairs = torch.ones(target.num_nodes, domain.num_nodes).tril(self.skip).nonzero()
         return untyped(pairs[:, 0], pairs[:, 1])
 
 
@@ -52,14 +56,21 @@ class Previous(Neighborhood):
         return untyped(node[1:], node[:-1])
 
 
-def past() -> Past:
+def past(skip: int = 0) -> Past:
     """The rule of causal attention: each node hears itself and every node before it.
+
+    Args:
+        skip: the first nodes, this many, only send: the receivers are the nodes after them, as in decoding step by step.
 
     >>> from geodl.domain import Chain
     >>> past().edges(Chain(2)).src.tolist()
     [0, 0, 1]
+    >>> past(2).edges(Chain(3)).src.tolist()
+    [0, 1, 2]
     """
-    return Past()
+    if isinstance(skip, bool) or not isinstance(skip, int) or skip < 0:
+        raise GeodlError(f"past({skip!r})", do="give a number of nodes, at least 0")
+    return Past(skip)
 
 
 def previous() -> Previous:

@@ -150,6 +150,7 @@ class Itself(Neighborhood):
     """Each node hears only itself, made by :func:`itself`."""
 
     merged: ClassVar[bool] = True
+    back: ClassVar[int | None] = 0  # pyright: ignore[reportIncompatibleVariableOverride] - fixed for this rule
 
     def __repr__(self) -> str:
         return "itself()"

@@ -43,6 +43,12 @@ class Window(Neighborhood):
         """T: one for each offset, orbit of offsets, or pair of offset and group element."""
         return int(self.table().max()) + 1
 
+    @property
+    def back(self) -> int | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        """The reach of a causal window of stride 1 on one axis."""
+        reach = self.dilation[0] * (self.size[0] - 1)
+        return reach if self.stride == (1,) and self.padding == ((reach, 0),) else None
+
     def table(self) -> Tensor:
         """Edge types `[S, R, K]` by the receiver's group element, the sender's, and the offset."""
         return type_table(self.size, self.group, self.makes_fiber, self.hears_fiber)
