@@ -119,8 +119,17 @@ class Concat(Layer):
             self.add_module(str(k), _fitting(layer))
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
-        """Each layer's answer, channels side by side."""
-        return _beside([applied(m, receiver) if sender is None else _hearing(m, receiver, sender) for m in self.children()])
+        """Each layer's answer, channels side by side; of `sender`, to those that cross, or else to all."""
+        crosses, parts = self.crosses, []
+        for m in self.children():
+            heard = sender is not None and (getattr(m, "crosses", False) or not crosses)
+            parts.append(_hearing(m, receiver, sender) if heard else applied(m, receiver))
+        return _beside(parts)
+
+    @property
+    def crosses(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        """Whether one of the layers does."""
+        return any(getattr(layer, "crosses", False) for layer in self.children())
 
     def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
         """Continue on the next nodes; the state are those of the layers, side by side."""

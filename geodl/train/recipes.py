@@ -201,7 +201,7 @@ def z2cnn(*, channels: int = 20, dropout: float = 0.3) -> nn.Module:
 
     Args:
         channels: channels of each layer.
-        dropout: after each layer but the last.
+        dropout: after the layers but the second, where the pooling is, and the last.
     """
     return models.z2cnn(channels=channels, dropout=dropout)
 
@@ -257,7 +257,7 @@ RECIPES = {
             "rotated-mnist-z2cnn", "the planar baseline of Cohen and Welling on rotated MNIST", "images",
             lambda: image_parts(rotated_mnist(), merge=True),
             ROTATED, "5.03 % error on the official rotated MNIST (Cohen and Welling 2016, table 1)",
-            z2cnn, _blank(28), Optimizer(lr=None, schedule="one-cycle"), TrainerOptions(20), batch_size=128,
+            z2cnn, _blank(28), Optimizer(lr=None, schedule="one-cycle"), TrainerOptions(50), batch_size=128,
             search=(1e-3, 3e-3, 1e-2), search_parts=lambda: image_parts(rotated_mnist()),
         ),
         Recipe(
