@@ -18,8 +18,12 @@ State = tuple[Tensor, ...]
 class Cell(Protocol):
     """What `recur` needs to know of a recurrent cell."""
 
+    def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What edges and what nodes read of the receivers' inputs `[..., C]`."""
+        ...
+
     def edge(self, x: Tensor, state: State) -> State:
-        """What the receiver, with input x `[B, C]`, takes from one sender's state."""
+        """What the receiver takes from one sender's state."""
         ...
 
     def node(self, x: Tensor, heard: State) -> State:
@@ -132,11 +136,13 @@ def recur(x: Tensor, edges: Edges, cell: Cell, initial: State, num_nodes: int) -
     for i, j in zip(edges.dst.tolist(), edges.src.tolist(), strict=True):
         heard_by[i].append(j)
     states: dict[int, State] = {}
-    for i in topological_order(heard_by):
+    order = topological_order(heard_by)
+    at_edges, at_nodes = cell.read(x)
+    for i in order:
         before = [states[j] for j in heard_by[i]] or [tuple(s[:, i] for s in initial)]
-        taken = [cell.edge(x[:, i], state) for state in before]
+        taken = [cell.edge(at_edges[:, i], state) for state in before]
         heard = tuple(torch.stack(parts).sum(0) for parts in zip(*taken, strict=True))
-        states[i] = cell.node(x[:, i], heard)
+        states[i] = cell.node(at_nodes[:, i], heard)
     return tuple(torch.stack([states[i][k] for i in range(num_nodes)], dim=1) for k in range(len(initial)))
 
 

@@ -134,15 +134,15 @@ def edges_message(draw: st.DrawFn) -> Case:
 def rnn_recur(draw: st.DrawFn) -> Case:
     rule, chain = g.previous(), g.Chain(draw(st.integers(1, 6)))
     rule = rule.reverse() if draw(st.booleans()) else rule
-    domain = g.Batch([chain] * 2) if draw(st.booleans()) else chain
+    domain = draw(st.one_of(st.sampled_from((chain, g.Batch([chain] * 2))), unequal()))
     return draw(called(g.Recurrent(draw(few), draw(few), draw(st.sampled_from(CELLS)), rule), domain))
 
 
 @st.composite
-def edges_recur(draw: st.DrawFn) -> Case:
-    ragged = draw(st.booleans())
-    rule = draw(st.sampled_from((g.previous(), g.previous().reverse()))) if ragged else g.predecessors()
-    domain = draw(unequal()) if ragged else draw(dags())
+def levels_recur(draw: st.DrawFn) -> Case:
+    parts = draw(st.lists(st.one_of(dags(), dags(), st.sampled_from(g.Chain.small())), min_size=1, max_size=3))
+    domain = draw(st.sampled_from((parts[0], g.Batch(parts), g.Batch([parts[0]] * 2))))
+    rule = draw(st.sampled_from((g.predecessors(), g.predecessors().reverse())))
     return draw(called(g.Recurrent(draw(few), draw(few), draw(st.sampled_from(CELLS)), rule), domain))
 
 
@@ -191,7 +191,8 @@ CASES = {
     ("attend", "edges"): edges_attend(),
     ("message", "edges"): edges_message(),
     ("recur", "rnn"): rnn_recur(),
-    ("recur", "edges"): edges_recur(),
+    ("recur", "levels"): levels_recur(),
+    ("recur", "edges"): st.one_of(rnn_recur(), levels_recur()),
     ("pool", "lattice"): lattice_pool(),
     ("pool", "blocks"): blocks_pool(),
     ("pool", "edges"): edges_pool(),

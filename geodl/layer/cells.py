@@ -1,10 +1,13 @@
-"""Recurrent cells: what a receiver takes from each state it hears, and what it makes of the sum.
+"""Recurrent cells: what edges and nodes read of the inputs, what a receiver takes from each state it hears, and what it
+makes of the sum.
 
 Each holds the four tensors of torch's cells: W `[G hidden, C]`, U `[G hidden, hidden]` and their biases, in the order
 in which torch's kernels take them.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,15 +28,17 @@ class LSTM(NamedTuple):
     b: Tensor
     d: Tensor
 
+    def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        gates = F.linear(x, self.w, self.b)
+        return gates.chunk(4, dim=-1)[1], gates
+
     def edge(self, x: Tensor, state: State) -> State:
         h, c = state
-        w, u, b, d = (part.chunk(4)[1] for part in self)
-        forget = torch.sigmoid(F.linear(x, w, b) + F.linear(h, u, d))
-        return h, forget * c
+        return h, torch.sigmoid(x + F.linear(h, self.u.chunk(4)[1], self.d.chunk(4)[1])) * c
 
     def node(self, x: Tensor, heard: State) -> State:
         h, kept = heard
-        i, _, g, o = (F.linear(x, self.w, self.b) + F.linear(h, self.u, self.d)).chunk(4, dim=-1)
+        i, _, g, o = (x + F.linear(h, self.u, self.d)).chunk(4, dim=-1)
         c = torch.sigmoid(i) * torch.tanh(g) + kept
         return torch.sigmoid(o) * torch.tanh(c), c
 
@@ -46,53 +51,50 @@ class GRU(NamedTuple):
     b: Tensor
     d: Tensor
 
+    def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x[..., :0], F.linear(x, self.w, self.b)
+
     def edge(self, x: Tensor, state: State) -> State:
         return state
 
     def node(self, x: Tensor, heard: State) -> State:
         (h,) = heard
-        r_x, z_x, n_x = F.linear(x, self.w, self.b).chunk(3, dim=-1)
+        r_x, z_x, n_x = x.chunk(3, dim=-1)
         r_h, z_h, n_h = F.linear(h, self.u, self.d).chunk(3, dim=-1)
         z = torch.sigmoid(z_x + z_h)
         return ((1 - z) * torch.tanh(n_x + torch.sigmoid(r_x + r_h) * n_h) + z * h,)
 
 
-class Tanh(NamedTuple):
-    """Elman's network: `h' = tanh(W x + U h)`."""
+class Elman(NamedTuple):
+    """Elman's network: `h' = activation(W x + U h)`."""
 
     w: Tensor
     u: Tensor
     b: Tensor
     d: Tensor
+    activation: Callable[[Tensor], Tensor] = torch.tanh
+
+    def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x[..., :0], F.linear(x, self.w, self.b)
 
     def edge(self, x: Tensor, state: State) -> State:
         return state
 
     def node(self, x: Tensor, heard: State) -> State:
-        return (torch.tanh(F.linear(x, self.w, self.b) + F.linear(heard[0], self.u, self.d)),)
-
-
-class Relu(NamedTuple):
-    """Elman's network with `relu`: `h' = relu(W x + U h)`."""
-
-    w: Tensor
-    u: Tensor
-    b: Tensor
-    d: Tensor
-
-    def edge(self, x: Tensor, state: State) -> State:
-        return state
-
-    def node(self, x: Tensor, heard: State) -> State:
-        return (torch.relu(F.linear(x, self.w, self.b) + F.linear(heard[0], self.u, self.d)),)
+        return (self.activation(x + F.linear(heard[0], self.u, self.d)),)
 
 
 class Kind(NamedTuple):
-    """A cell by name: its class, the blocks of its weights, the tensors of its state."""
+    """A cell by name: how it is made of its four tensors, the blocks of its weights, the tensors of its state."""
 
-    cell: type
+    cell: Callable[..., Any]
     gates: int
     states: int
 
 
-CELLS = {"lstm": Kind(LSTM, 4, 2), "gru": Kind(GRU, 3, 1), "rnn_tanh": Kind(Tanh, 1, 1), "rnn_relu": Kind(Relu, 1, 1)}
+CELLS = {
+    "lstm": Kind(LSTM, 4, 2),
+    "gru": Kind(GRU, 3, 1),
+    "rnn_tanh": Kind(Elman, 1, 1),
+    "rnn_relu": Kind(partial(Elman, activation=torch.relu), 1, 1),
+}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import MessagePassing, alone, checked, fold, unfolded
+from geodl.layer.base import Folded, MessagePassing, alone, checked, fold, unfolded
 from geodl.layer.cells import CELLS, State
 from geodl.lowering import Planned, RecurOptions, planned
 from geodl.neighborhood import Neighborhood, previous
@@ -65,7 +65,7 @@ class Recurrent(MessagePassing):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
-    def unroll(self, signal: Signal, state: State | None = None) -> tuple[Signal, State]:
+    def unroll(self, signal: Signal, state: State | None = None, sender: Signal | None = None) -> tuple[Signal, State]:
         """Outputs at all nodes, and the last states.
 
         Args:
@@ -77,20 +77,22 @@ class Recurrent(MessagePassing):
             The signal `[B, N, hidden]` and the states of the nodes that nobody hears (the last ones), in the form of
             `state`.
         """
+        y, after, times = self._steps(signal, state)
+        return Signal(y, signal.domain), tuple(_by_member(s, times) for s in after)
+
+    def _steps(self, signal: Signal, state: State | None) -> tuple[Tensor, State, int]:
+        """The outputs, the last states as lowerings give them, and how many members were folded into B."""
         checked(self, signal)
-        domain, count = signal.domain, CELLS[self.options.cell].states
-        shape = (signal.x.shape[0], domain.num_members, self.hidden)
+        parts, count = fold(signal.domain, None), CELLS[self.options.cell].states
+        x = unfolded(signal.x, parts.times)
         if state is None:
-            state = (signal.x.new_zeros(shape),) * count
+            before = (x.new_zeros(parts.source.num_members, x.shape[0], self.hidden),) * count
         else:
-            self._hold(signal, state, count, shape)
-        parts = fold(domain, None)
-        x, folded = unfolded(signal.x, parts.times), tuple(unfolded(s, parts.times) for s in state)
+            self._hold(signal, state, count, (signal.x.shape[0], signal.domain.num_members, self.hidden))
+            before = tuple(unfolded(s, parts.times).transpose(0, 1) for s in state)
         found = planned(self.verb, self._lowering, self.neighborhood, parts.source, None, x, self.options)
-        y, after = found.lowering.run(found.plan, x, self._cell(), folded)
-        if parts.times > 1:
-            y, after = y.reshape(*signal.x.shape[:2], self.hidden), tuple(_gathered(s, parts.times) for s in after)
-        return Signal(y, domain), after
+        y, after = found.lowering.run(found.plan, x, self._cell(), before)
+        return y if parts.times == 1 else y.reshape(*signal.x.shape[:2], self.hidden), after, parts.times
 
     def _hold(self, signal: Signal, state: State, count: int, shape: tuple[int, ...]) -> None:
         """Refuse states that are not as many, as large or of the kind that the cell takes."""
@@ -102,9 +104,11 @@ class Recurrent(MessagePassing):
     def forward(self, receiver: Any, sender: Any = None) -> Any:
         """The outputs of :meth:`unroll` from zero states."""
         alone(self, sender)
-        return self.unroll(receiver)[0] if self.on is None else self.unroll(self._placed(receiver))[0].x
+        signal = receiver if self.on is None else self._placed(receiver)
+        y = self._steps(signal, None)[0]
+        return Signal(y, signal.domain) if self.on is None else y
 
-    def _run(self, found: Planned, receiver: Tensor, sender: Tensor) -> Tensor:
+    def _run(self, found: Planned, receiver: Tensor, sender: Tensor, parts: Folded) -> Tensor:
         raise AssertionError("recurrence runs in unroll")
 
     def _cell(self) -> Any:
@@ -114,6 +118,7 @@ class Recurrent(MessagePassing):
         return f"{self.channels_in}, {self.hidden}, cell={self.options.cell!r}, {self.neighborhood}"
 
 
-def _gathered(state: Tensor, count: int) -> Tensor:
-    """`[B D, S, hidden]` as `[B, D S, hidden]`."""
-    return state.reshape(state.shape[0] // count, count * state.shape[1], state.shape[2])
+def _by_member(state: Tensor, times: int) -> Tensor:
+    """`[S, B D, hidden]` as `[B, D S, hidden]`."""
+    s, b, hidden = state.shape
+    return state.transpose(0, 1).reshape(b // times, times * s, hidden)

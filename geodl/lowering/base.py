@@ -5,7 +5,7 @@ Run signatures, one for each verb (shapes as in `geodl.reference`):
 * convolve: `run(plan, x, weight, bias) -> y`
 * attend: `run(plan, query, key, value, vectors, bias, dropout) -> y`
 * message: `run(plan, receiver, sender, edge, function) -> y`
-* recur: `run(plan, x, cell, state) -> (y, state)`
+* recur: `run(plan, x, cell, state) -> (y, state)`, states of members `[D, B, hidden]` in, of last nodes `[S, B, hidden]` out
 * pool: `run(plan, x) -> y`
 """
 

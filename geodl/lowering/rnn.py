@@ -1,4 +1,4 @@
-"""`rnn`: recurrence along a chain, in either direction, as torch's LSTM, GRU and RNN kernels."""
+"""`rnn`: recurrence along chains, in either direction, as torch's LSTM, GRU and RNN kernels; packed where lengths differ."""
 
 from typing import Any, NamedTuple
 
@@ -10,36 +10,78 @@ from geodl.lowering.base import Ask, Lowering
 KERNELS = {"lstm": torch.lstm, "gru": torch.gru, "rnn_tanh": torch.rnn_tanh, "rnn_relu": torch.rnn_relu}
 
 
+class Packed(NamedTuple):
+    """Chains of different lengths, step after step, at each the longest first.
+
+    Attributes:
+        nodes: `[N]` the nodes in that order.
+        places: `[N]` where each node stands in it.
+        members: `[D]` the longest first.
+        ranks: `[D]` where each member stands among them.
+        alive: how many members have each step, on the CPU, as the kernels read it.
+    """
+
+    nodes: Tensor
+    places: Tensor
+    members: Tensor
+    ranks: Tensor
+    alive: Tensor
+
+
 class RnnPlan(NamedTuple):
-    """The kernel, whether it takes two states, the direction, and whether it runs in the weights' own precision."""
+    """The kernel, whether it takes two states, the direction, whether it runs in the weights' own precision, the packing."""
 
     kernel: Any
     two_states: bool
     backwards: bool
     full: bool
+    packed: Packed | None
 
 
 def _refuses(ask: Ask) -> str:
     if ask.neighborhood.steps not in (1, -1) or not ask.source.ordered:
         return "the rule does not step along a chain"
-    if ask.source.members is not None:
-        return "chains of different lengths"
     return "" if ask.options.cell in KERNELS else f"torch has no kernel for the cell {ask.options.cell!r}"
 
 
 def _plan(ask: Ask) -> RnnPlan:
-    full = ask.like.device.type == "cpu"  # most CPUs have no recurrent kernel in bf16
-    return RnnPlan(KERNELS[ask.options.cell], ask.options.cell == "lstm", ask.neighborhood.steps == -1, full)
+    full, backwards = ask.like.device.type == "cpu", ask.neighborhood.steps == -1  # most CPUs have no such kernel in bf16
+    packed = _packed(ask, backwards) if ask.source.members else None
+    return RnnPlan(KERNELS[ask.options.cell], ask.options.cell == "lstm", backwards, full, packed)
+
+
+def _packed(ask: Ask, backwards: bool) -> Packed:
+    lengths = torch.tensor([m.num_nodes for m in ask.source.members or ()])
+    members = lengths.argsort(descending=True, stable=True)
+    longest = lengths[members]
+    exists = torch.arange(int(longest[0]))[:, None] < longest
+    step, rank = exists.nonzero().unbind(1)
+    starts = (lengths.cumsum(0) - lengths)[members]
+    nodes = starts[rank] + (longest[rank] - 1 - step if backwards else step)
+    found = (t.to(ask.like.device) for t in (nodes, nodes.argsort(), members, members.argsort()))
+    return Packed(*found, exists.sum(1))
 
 
 def _run(plan: RnnPlan, x: Tensor, cell: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
     if plan.full and torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
-            return _run(plan, x.to(cell[0].dtype), cell, tuple(s.to(cell[0].dtype) for s in state))
-    before = [s.transpose(0, 1).contiguous() for s in state]  # [1, B, hidden], as the kernels take it
+            return _run(plan, x.to(cell.w.dtype), cell, tuple(s.to(cell.w.dtype) for s in state))
+    if plan.packed is not None:
+        return _run_packed(plan, plan.packed, x, list(cell[:4]), state)
+    before = [s.contiguous() for s in state] if plan.two_states else state[0].contiguous()
     along = x.flip(1) if plan.backwards else x
-    y, *after = plan.kernel(along, before if plan.two_states else before[0], list(cell), True, 1, 0.0, False, False, True)
-    return y.flip(1) if plan.backwards else y, tuple(s.transpose(0, 1) for s in after)
+    y, *after = plan.kernel(along, before, list(cell[:4]), True, 1, 0.0, False, False, True)
+    return y.flip(1) if plan.backwards else y, tuple(after)
+
+
+def _run_packed(plan: RnnPlan, packed: Packed, x: Tensor, weights: Any, state: tuple[Tensor, ...]) -> Any:
+    (b, n, c), (d, _, hidden) = x.shape, state[0].shape
+    data = x.transpose(0, 1).index_select(0, packed.nodes).reshape(n * b, c)
+    before = [s.index_select(0, packed.members).reshape(1, d * b, hidden) for s in state]
+    hx = before if plan.two_states else before[0]
+    y, *after = plan.kernel(data, packed.alive * b, hx, weights, True, 1, 0.0, False, False)
+    y = y.view(n, b, hidden).transpose(0, 1).index_select(1, packed.places)
+    return y, tuple(s.view(d, b, hidden).index_select(0, packed.ranks) for s in after)
 
 
 recur = Lowering("rnn", _refuses, _plan, _run)

@@ -1,0 +1,113 @@
+"""`levels`: recurrence on trees and DAGs, one batched call of the cell for each topological level."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from geodl import reference
+from geodl.lowering.base import Ask, Lowering
+from geodl.lowering.edges import never, unweighted
+
+
+class Level(NamedTuple):
+    """Nodes whose senders are all in levels before. A state is copied once for each edge, when its own level is done.
+
+    Attributes:
+        receivers: `[E_l]` the level's node that each of its edges ends in; on level 0 one edge of `initial` for each node.
+        told: `[E'_l]` the level's node that each edge out of it begins at, by the level it ends in.
+        hearers: the levels these edges end in.
+        counts: how many of them end in each.
+    """
+
+    receivers: Tensor
+    told: Tensor
+    hearers: tuple[int, ...]
+    counts: tuple[int, ...]
+
+
+class LevelsPlan(NamedTuple):
+    """Nodes and edges by level.
+
+    Attributes:
+        nodes: `[N]` the nodes, level after level.
+        places: `[N]` where each node stands among them.
+        receivers: `[N_0 + E]` the place of each edge's receiver, level after level.
+        members: `[N_0]` the member of each node that hears no one.
+        last: places of the nodes that nobody hears, in the order of their numbers.
+        sizes: how many nodes each level has.
+        levels: the levels.
+    """
+
+    nodes: Tensor
+    places: Tensor
+    receivers: Tensor
+    members: Tensor
+    last: Tensor
+    sizes: tuple[int, ...]
+    levels: tuple[Level, ...]
+
+
+def _plan(ask: Ask) -> LevelsPlan:
+    dst, src = (end.cpu() for end in unweighted(ask)[:2])
+    level = _levels(dst, src, ask.source.num_nodes)
+    depth, device = int(level.max()) + 1, ask.like.device
+    sizes = level.bincount()
+    nodes = level.argsort(stable=True)
+    places = nodes.argsort()
+    within = places - (sizes.cumsum(0) - sizes)[level]
+    into, out = (level[dst] * depth + level[src]).argsort(stable=True), (level[src] * depth + level[dst]).argsort(stable=True)
+    pair, count = (level[src] * depth + level[dst])[out].unique_consecutive(return_counts=True)
+    pairs = (pair // depth).bincount(minlength=depth).tolist()
+    first, ends = torch.arange(int(sizes[0])), level[dst].bincount(minlength=depth)
+    ends[0] = len(first)
+    columns = (
+        torch.cat((first, within[dst[into]])).to(device).split(ends.tolist()),
+        within[src[out]].to(device).split(level[src].bincount(minlength=depth).tolist()),
+        (tuple(part.tolist()) for part in (pair % depth).split(pairs)),
+        (tuple(part.tolist()) for part in count.split(pairs)),
+    )
+    heard = torch.zeros_like(level, dtype=torch.bool).index_fill(0, src, True)
+    member = torch.repeat_interleave(torch.tensor([m.num_nodes for m in ask.source.members or (ask.source,)]))
+    found = (nodes, places, torch.cat((first, places[dst[into]])), member[nodes[first]], places[~heard])
+    levels = tuple(Level(*each) for each in zip(*columns, strict=True))
+    return LevelsPlan(*(t.to(device) for t in found), tuple(sizes.tolist()), levels)
+
+
+def _levels(dst: Tensor, src: Tensor, n: int) -> Tensor:
+    """How many edges the longest way to each node has: `[N]`; each edge is looked at once, when its sender is done."""
+    counts, waiting = src.bincount(minlength=n), dst.bincount(minlength=n)
+    starts, hearers = counts.cumsum(0) - counts, dst[src.argsort()]
+    level, depth, front = torch.full((n,), -1), 0, (waiting == 0).nonzero()[:, 0]
+    while len(front):
+        level[front] = depth
+        count = counts[front]
+        shift = starts[front] - count.cumsum(0) + count
+        told = hearers[shift.repeat_interleave(count) + torch.arange(int(count.sum()))]
+        waiting.index_add_(0, told, -torch.ones_like(told))
+        front, depth = told[waiting[told] == 0].unique(), depth + 1
+    if bool((waiting > 0).any()):
+        heard_by = src[dst.argsort(stable=True)].split(dst.bincount(minlength=n).tolist())
+        reference.topological_order([senders.tolist() for senders in heard_by])  # names the cycle
+    return level
+
+
+def _run(plan: LevelsPlan, x: Tensor, cell: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    at_edges, at_nodes = cell.read(x.transpose(0, 1).index_select(0, plan.nodes))
+    edges = at_edges.index_select(0, plan.receivers).split([len(level.receivers) for level in plan.levels])
+    heard: list[list[tuple[Tensor, ...]]] = [[] for _ in plan.levels]
+    heard[0].append(tuple(s.index_select(0, plan.members) for s in state))
+    made = []
+    for level, edge, node, parts in zip(plan.levels, edges, at_nodes.split(plan.sizes), heard, strict=True):
+        taken = cell.edge(edge, tuple(map(torch.cat, zip(*parts, strict=True))))
+        parts.clear()
+        sums = tuple(t.new_zeros(len(node), *t.shape[1:]).index_add(0, level.receivers, t) for t in taken)
+        made.append(cell.node(node, sums))
+        told = (s.index_select(0, level.told).split(level.counts) for s in made[-1])
+        for hearer, *piece in zip(level.hearers, *told, strict=True):
+            heard[hearer].append(tuple(piece))
+    states = tuple(map(torch.cat, zip(*made, strict=True)))
+    return states[0].transpose(0, 1).index_select(1, plan.places), tuple(s.index_select(0, plan.last) for s in states)
+
+
+recur = Lowering("levels", never, _plan, _run)
