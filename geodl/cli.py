@@ -203,7 +203,7 @@ def _data(asked: Any) -> int:
     from geodl import data
 
     if asked.action == "list":
-        print("\n".join(f"{name:14} {data.card(name).title}" for name in data.names()))
+        print("\n".join(f"{name:16} {data.card(name).title}" for name in data.names()))
         return OK
     names = asked[asked.action].names or data.names()
     if asked.action == "get":

@@ -75,12 +75,12 @@ def test_cards_are_complete(name):
     card = data.card(name)
     assert all([card.title, card.source, card.citation, card.licence, card.splits, card.notes])
     for file in card.files:
-        assert file.url.startswith("https://") and file.url.endswith("/" + file.name)
+        assert file.url.startswith("https://") and file.url.endswith(".zip" if file.member else "/" + file.name)
         assert len(file.sha256) == 64 and file.bytes > 0
 
 
 def test_names_are_the_loaders():
-    assert data.names() == ("citeseer", "cora", "digits", "karate", "mnist", "rotated_mnist")
+    assert data.names() == ("citeseer", "cora", "digits", "karate", "mnist", "rotated_mnist", "tatoeba", "tinyshakespeare")
     assert all(callable(getattr(data, name)) for name in data.names())
 
 

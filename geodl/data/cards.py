@@ -14,12 +14,18 @@ PACKAGE = Path(__file__).resolve().parents[1]
 @final
 @dataclass(frozen=True)
 class File:
-    """One file to download: its path in a mirror, its address, its length and its SHA-256."""
+    """One file to download: its path in a mirror, its address, its length and its SHA-256.
+
+    Where the address is that of a zip archive, `member` names the file in it, and `lines`, if not 0, how many of its first
+    lines are wanted; a mirror has the file itself.
+    """
 
     path: str
     url: str
     bytes: int
     sha256: str
+    member: str = ""
+    lines: int = 0
 
     @property
     def name(self) -> str:
@@ -51,7 +57,7 @@ def names() -> tuple[str, ...]:
 
     >>> import geodl as g
     >>> g.data.names()
-    ('citeseer', 'cora', 'digits', 'karate', 'mnist', 'rotated_mnist')
+    ('citeseer', 'cora', 'digits', 'karate', 'mnist', 'rotated_mnist', 'tatoeba', 'tinyshakespeare')
     """
     return tuple(sorted(path.parent.name for path in _folder().glob("*/card.toml")))
 

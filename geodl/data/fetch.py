@@ -3,9 +3,14 @@
 import hashlib
 import os
 import shutil
+import tempfile
 import uuid
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from geodl.data.cards import Card, File, card, pooch, root
@@ -87,7 +92,7 @@ def _fetch(name: str, file: File) -> Path:
 def _places(file: File) -> list[tuple[str, Callable[[str, Path], object]]]:
     """Where to look, in order, each with the way to copy from there."""
     mirror = os.environ.get("GEODL_MIRROR", "")
-    network = (file.url, _download)
+    network = (file.url, partial(_unpack, file) if file.member else _download)
     if not mirror:
         return [network]
     if mirror.startswith(("https://", "http://")):
@@ -101,6 +106,18 @@ def _places(file: File) -> list[tuple[str, Callable[[str, Path], object]]]:
 def _download(url: str, path: Path) -> None:
     # The bar is tqdm's: it comes with the data extra (and with torch-geometric).
     pooch().HTTPDownloader(progressbar=True)(url, str(path), None)
+
+
+def _unpack(file: File, url: str, path: Path) -> None:
+    """One member of the archive at an address, or its first lines."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder, "archive.zip")
+        _download(url, archive)
+        try:
+            with zipfile.ZipFile(archive) as opened, opened.open(file.member) as member, path.open("wb") as target:
+                target.writelines(islice(member, file.lines or None))
+        except (zipfile.BadZipFile, zlib.error, KeyError) as error:
+            raise OSError(f"no {file.member} in the archive: {error}") from error
 
 
 def _verify(path: Path, file: File, place: Path | str, advice: str) -> None:
