@@ -65,10 +65,10 @@ def run(plan: Tiles, query: Tensor, key: Tensor, value: Tensor, vectors: None, b
     k, v = _cut(key, plan.senders, plan.count), _cut(value, plan.senders, plan.count)
     mask = plan.heard
     if bias is not None and plan.types is not None:
-        mask = bias.index_select(0, plan.types).to(q.dtype).view(1, q.shape[2], k.shape[2], -1).movedim(-1, 1)
+        mask = bias.index_select(0, plan.types).to(q.dtype).view(1, q.shape[2], k.shape[2], q.shape[1]).movedim(-1, 1)
         mask = mask if plan.heard is None else torch.where(plan.heard, mask, -torch.inf)
-    if mask is not None and plan.count > 1:
-        mask = mask.expand(plan.count, -1, -1, -1).repeat(query.shape[0], 1, 1, 1) if len(mask) > 1 else mask
+    if mask is not None and mask.shape[0] > 1:
+        mask = mask.repeat(query.shape[0], 1, 1, 1)
     y = F.scaled_dot_product_attention(q, k, v, mask, dropout, plan.causal).transpose(1, 2)
     y = y.reshape(query.shape[0], plan.count * y.shape[1], *y.shape[2:])
     y = y if plan.place is None else y.index_select(1, plan.place)
@@ -107,7 +107,7 @@ def _plan(ask: Ask) -> Tiles:
     if ask.options.bias_types is not None:
         edges = written_out(ask)
         types = torch.full((m, n), -1, device=edges.dst.device).index_put((edges.dst, edges.src), edges.type)
-    elif rule.skip and m + rule.skip <= n and m > 1:
+    elif rule.skip and (m, n) != (1, rule.skip + 1):
         types = _open(ask, m, n)
     else:
         return Tiles(causal=rule.causal and not rule.skip)

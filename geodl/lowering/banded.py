@@ -1,0 +1,80 @@
+"""`banded`: attention over a window on a lattice, in tiles: the receivers of a box hear the senders that the box reaches."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from geodl.lowering.base import Ask, Lowering
+from geodl.lowering.sdpa import Tiles, run, tiled
+
+ABOUT = 64  # receivers of a tile, unless the window is larger: measured
+
+
+class Axis(NamedTuple):
+    """One axis in tiles: receivers `[T, R]`, senders `[T, S]`, kernel positions `[R, S]`, each -1 where there is none."""
+
+    receivers: Tensor
+    senders: Tensor
+    kernel: Tensor
+
+
+def _refuses(ask: Ask) -> str:
+    stencil = ask.neighborhood.stencil(ask.source, ask.target)
+    if stencil is None:
+        return "the rule is no window on a lattice"
+    if stencil.transposed:
+        return "the edges run against their window"
+    return "" if ask.options.score == "dot" else f"the kernel knows the dot product, not the {ask.options.score} score"
+
+
+def _plan(ask: Ask) -> Tiles:
+    s = ask.neighborhood.stencil(ask.source, ask.target)
+    assert s is not None
+    size, pairs = s.table.shape[2:], s.table.shape[0] * s.table.shape[1]
+    made, heard = (d.num_nodes // math.prod(x) for d, x in ((ask.target, s.made), (ask.source, s.sliding)))
+    about = max(1, round((ABOUT / made) ** (1 / len(size))))
+    axes = [_axis(*axis, about) for axis in zip(s.made, s.sliding, s.wraps, s.stride, s.dilation, s.padding, size, strict=True)]
+    sheets = torch.arange(made * heard).view(made, heard)
+    if s.table.shape[:2] != sheets.shape:  # each sheet for itself
+        sheets = torch.eye(made, dtype=torch.long) - 1
+    axes.append(Axis(torch.arange(made)[None], torch.arange(heard)[None], sheets))
+    kernel = _joint([axis.kernel for axis in axes], [*size, pairs])
+    types = s.table.movedim((0, 1), (-2, -1)).flatten()[kernel].where(kernel >= 0, -1)
+    receivers = _joint([axis.receivers for axis in axes], [*s.made, made])
+    senders = _joint([axis.senders for axis in axes], [*s.sliding, heard])
+    return tiled(ask, receivers, senders, types)
+
+
+def _axis(m: int, n: int, wraps: bool, stride: int, dilation: int, padding: tuple[int, int], size: int, about: int) -> Axis:
+    """Receivers that hear the same senders stand together: with a dilation of 2 the even ones, then the odd ones.
+
+    In such a class the window has no dilation, and moves by `step` from one receiver to the next.
+    """
+    apart = dilation // math.gcd(dilation, stride)
+    step, longest = stride * apart // dilation, -(-m // apart)
+    blocks = -(-longest // max(1, -(-max(size, about) // step)))
+    block = -(-longest // blocks)
+    first = (torch.arange(min(apart, m))[:, None] + apart * block * torch.arange(blocks)).reshape(-1, 1)
+    receivers = first + apart * torch.arange(block)
+    senders = first * stride - padding[0] + dilation * torch.arange((block - 1) * step + size)
+    senders = senders % n if wraps else torch.where((senders >= 0) & (senders < n), senders, -1)
+    kernel = torch.arange(senders.shape[1]) - step * torch.arange(block)[:, None]
+    kernel = torch.where((kernel >= 0) & (kernel < size), kernel, -1)
+    used = (senders >= 0).any(0) & (kernel >= 0).any(0)
+    used[0] |= not used.any()  # a tile is never empty
+    return Axis(torch.where(receivers < m, receivers, -1), senders[:, used], kernel[:, used])
+
+
+def _joint(axes: list[Tensor], lengths: list[int]) -> Tensor:
+    """Tables `[a, b]` of each axis as one `[product of a, product of b]`, the last axis fastest; -1 where one is -1."""
+    joint = axes[0]
+    for axis, length in zip(axes[1:], lengths[1:], strict=True):
+        before, after = joint[:, None, :, None], axis[None, :, None, :]
+        both = torch.where((before < 0) | (after < 0), -1, before * length + after)
+        joint = both.flatten(2).flatten(0, 1)
+    return joint
+
+
+attend = Lowering("banded", _refuses, _plan, run)
