@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import geodl
-from geodl.bench import attention, conv2d, cora_epoch, deepsets, group_conv, imports, lstm, overhead, p4cnn_step, spmm
+from geodl.bench import attention, banded, conv2d, cora_epoch, deepsets, group_conv, imports, lstm, overhead, p4cnn_step, spmm
 from geodl.bench.harness import BenchRow, Case, measured
 from geodl.bench.report import load, save, table
 from geodl.errors import GeodlError, nearest
@@ -21,6 +21,7 @@ ROWS: dict[str, Callable[[], Iterator[Case]]] = {
     "cora-epoch": cora_epoch.cases,
     "deepsets": deepsets.cases,
     "attention": attention.cases,
+    "banded": banded.cases,
     "lstm": lstm.cases,
     "overhead": overhead.cases,
     "import": imports.cases,
