@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from geodl.domain import Chain, Domain, Grid
+from geodl.domain import Batch, Chain, Domain, Grid
 from geodl.errors import GeodlError
 
 
@@ -16,11 +16,12 @@ class Signal:
     """Values on the nodes of a domain.
 
     Args:
-        x: `[B, N, C]`, batch by nodes by channels; or sparse CSR `[N, C]`, read by `Conv` on a graph as B = 1.
+        x: `[B, N, C]`, batch by nodes by channels; or sparse CSR `[N, C]`, read by `Conv` on a graph as B = 1; or tokens,
+            one channel `[B, N, 1]` of torch.long, read by `Embedding`.
         domain: where the N nodes live; `x` and the domain's tensors are on one device.
 
     Raises:
-        GeodlError: another number of dimensions, nodes that do not match the domain, integers, mixed devices.
+        GeodlError: another number of dimensions, nodes that do not match the domain, other integers, mixed devices.
 
     >>> s = Signal(torch.zeros(2, 25, 3), Grid(5, 5))
     >>> s.to_image().shape
@@ -44,8 +45,9 @@ class Signal:
         if x.shape[-2] != self.domain.num_nodes:
             found = f"x of shape {list(x.shape)}, {x.shape[-2]} nodes"
             raise GeodlError(f"a Signal on {self.domain}", found, f"give [B, {self.domain.num_nodes}, C]")
-        if not x.is_floating_point():
-            raise GeodlError(f"a Signal on {self.domain}", f"x of dtype {x.dtype}", "signals are floating-point: use x.float()")
+        if not x.is_floating_point() and (x.dtype, x.shape[2:]) != (torch.long, (1,)):
+            found, do = f"x of dtype {x.dtype}", "use x.float(), or one channel of torch.long for tokens"
+            raise GeodlError(f"a Signal on {self.domain}", found, do)
         if self.domain.plans is not None and self.domain.tensors()[0].device != x.device:
             found = f"x on {x.device} and the domain on {self.domain.tensors()[0].device}"
             raise GeodlError(f"a Signal on {self.domain}", found, f"move one: domain.to({str(x.device)!r})")
@@ -64,15 +66,44 @@ class Signal:
         return Signal(x.movedim(1, -1).reshape(x.shape[0], domain.num_nodes, x.shape[1]).contiguous(), domain)
 
     @staticmethod
-    def sequence(x: Tensor) -> "Signal":
-        """Sequences `[B, T, C]` as a signal on a Chain, without a copy.
+    def sequence(x: Tensor, mask: Tensor | None = None) -> "Signal":
+        """Sequences `[B, T, C]` as a signal on a Chain, without a copy; with a mask, padding is missing nodes.
+
+        Args:
+            x: `[B, T, C]`.
+            mask: booleans `[B, T]`, True where a token exists: first all tokens of a row, then its padding. Rows of
+                different lengths n_b become `[1, sum n_b, C]` on a Batch of chains, rows of one length n `[B, n, C]` on a
+                Chain. A recurrent layer's `unroll` then ends at each row's last token.
+
+        Raises:
+            GeodlError: another shape, a mask of another shape, dtype or device, a row without a token or with a gap.
 
         >>> Signal.sequence(torch.zeros(2, 7, 3)).domain
         Chain(7)
+        >>> Signal.sequence(torch.zeros(2, 7, 3), torch.arange(7) < torch.tensor([[7], [2]])).domain
+        Batch(2 members: Chain(7), Chain(2))
         """
         if x.dim() != 3:
             raise GeodlError("Signal.sequence(x)", f"x of shape {list(x.shape)}", "give [B, T, C]")
-        return Signal(x, Chain(x.shape[1]))
+        if mask is None:
+            return Signal(x, Chain(x.shape[1]))
+        lengths = _lengths(x, mask)
+        longest = max(lengths, default=x.shape[1])
+        if min(lengths, default=longest) == longest:
+            return Signal(x[:, :longest], Chain(longest))
+        return Signal(x[mask][None], Batch([Chain(n) for n in lengths]).to(x.device))
+
+    @staticmethod
+    def tokens(ids: Tensor, mask: Tensor | None = None) -> "Signal":
+        """Token numbers `[B, T]` (torch.long) as a signal `[B, T, 1]` on a Chain, for `Embedding`; masked as :meth:`sequence`.
+
+        >>> Signal.tokens(torch.tensor([[3, 1, 2]])).x.shape
+        torch.Size([1, 3, 1])
+        """
+        if ids.dim() != 2 or ids.dtype != torch.long:
+            found = f"{ids.dtype} of shape {list(ids.shape)}"
+            raise GeodlError("Signal.tokens(ids)", found, "give [B, T] of torch.long: ids.long()")
+        return Signal.sequence(ids[..., None], mask)
 
     def to_image(self) -> Tensor:
         """`[B, C, *axes]` as a view; a fiber becomes channels, `[B, |G| C, *axes]`, channel c of element h at h * C + c."""
@@ -83,15 +114,46 @@ class Signal:
         planes = self.x.shape[2] * (fiber.order if fiber else 1)
         return self.x.reshape(self.x.shape[0], *lattice, planes).movedim(-1, 1)
 
-    def to_sequence(self) -> Tensor:
-        """`[B, T, C]`, the values as they are, for a domain with an order."""
-        if not self.domain.ordered or self.domain.members is not None:
-            raise GeodlError(f"a sequence of a signal on {self.domain}", "a domain without one order", "use a signal on a Chain")
-        return self.x
+    def to_sequence(self, fill: float = 0.0) -> Tensor:
+        """`[B, T, C]`, the values as they are, for a domain with an order.
+
+        D members of a Batch give `[B D, T, C]` with the longest's T, padded behind: the inverse of :meth:`sequence`.
+
+        Args:
+            fill: the value of the padding.
+        """
+        domain, x = self.domain, self.x
+        if not domain.ordered or x.layout != torch.strided:
+            found = "sparse values" if domain.ordered else "a domain without one order"
+            raise GeodlError(f"a sequence of a signal on {domain}", found, "use a dense signal on a Chain")
+        if domain.members is None:
+            return x
+        lengths = torch.tensor([m.num_nodes for m in domain.members], device=x.device)
+        exists = torch.arange(int(lengths.max()), device=x.device) < lengths[:, None]
+        y = x.new_full((x.shape[0], *exists.shape, x.shape[2]), fill)
+        y[:, exists] = x
+        return y.flatten(0, 1)
 
     def to(self, device: torch.device | str) -> "Signal":
         """This signal, values and domain, on a device."""
         return Signal(self.x.to(device), self.domain.to(device))
+
+
+def _lengths(x: Tensor, mask: Any) -> list[int]:
+    """How many tokens each row has, once the mask is known to be one."""
+    asked, shape = f"Signal.sequence(x, mask) with x of shape {list(x.shape)}", x.shape[:2]
+    if not isinstance(mask, Tensor) or (mask.dtype, mask.shape, mask.device) != (torch.bool, shape, x.device):
+        found = f"{list(mask.shape)}, {mask.dtype}, {mask.device}" if isinstance(mask, Tensor) else f"a {type(mask).__name__}"
+        raise GeodlError(
+            asked, f"a mask that is {found}", f"give booleans {list(shape)} on {x.device}, True where a token exists"
+        )
+    lengths = mask.sum(1)
+    wrong = (lengths == 0) | (mask != (torch.arange(x.shape[1], device=x.device) < lengths[:, None])).any(1)
+    if wrong.any():
+        row = int(wrong.nonzero()[0, 0])
+        found = f"row {row} {'with padding before a token' if lengths[row] else 'without a token'}"
+        raise GeodlError(asked, found, "put the padding last, and leave empty rows out")
+    return lengths.tolist()
 
 
 def _flatten(signal: Signal) -> tuple[list[Any], Domain]:

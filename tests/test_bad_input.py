@@ -254,7 +254,7 @@ def test_asked_for_approximately_it_runs():
 
 def test_a_union_is_no_single_order():
     with pytest.raises(g.GeodlError, match="without one order"):
-        on(g.Batch([g.Chain(2), g.Chain(3)])).to_sequence()
+        on(g.Batch([g.Chain(2), g.Complete(3)])).to_sequence()
 
 
 def test_the_error_survives_a_process_border():

@@ -29,6 +29,33 @@ def test_channels_last_is_not_copied():
     assert g.Signal.sequence(sequence).x is sequence and g.Signal.sequence(sequence).to_sequence() is sequence
 
 
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.integers(0, 2))
+def test_padding_and_back(lengths, beyond):
+    x = torch.randn(len(lengths), max(lengths) + beyond, 2, requires_grad=True)
+    mask = torch.arange(x.shape[1]) < torch.tensor(lengths)[:, None]
+    s = g.Signal.sequence(x, mask)
+    kept = max(lengths)
+    if min(lengths) == kept:
+        assert s.domain == g.Chain(kept) and s.x.shape[0] == len(lengths)
+    else:
+        assert [m.num_nodes for m in s.domain.members] == lengths and s.x.shape == (1, sum(lengths), 2)
+    back = s.to_sequence(fill=7.0)
+    assert back.equal(torch.where(mask[..., None], x, 7.0)[:, :kept])
+    (gradient,) = torch.autograd.grad(back.sum(), x)
+    assert gradient.equal(mask[..., None].expand_as(x).float())
+
+
+def test_padding_of_several_unions():
+    s = g.Signal(torch.arange(8.0).view(2, 4, 1), g.Batch([g.Chain(3), g.Chain(1)]))
+    assert s.to_sequence(-1.0)[..., 0].tolist() == [[0, 1, 2], [3, -1, -1], [4, 5, 6], [7, -1, -1]]
+    none = g.Signal.sequence(torch.zeros(0, 3, 2), torch.zeros(0, 3, dtype=torch.bool))
+    assert none.domain == g.Chain(3) and none.to_sequence().shape == (0, 3, 2)
+
+
+def masked(*rows: list[bool], **options) -> g.Signal:
+    return g.Signal.sequence(torch.zeros(2, 3, 1), torch.tensor(rows, **options))
+
+
 def test_a_fiber_becomes_channels():
     domain = g.GroupGrid(g.Grid(2, 3), g.C(4))
     x = torch.arange(2 * 24 * 5.0).view(2, 24, 5)
@@ -64,6 +91,14 @@ def test_borders_refuse():
         (lambda: g.Signal.image(torch.zeros(1, 1, 0, 2)), "positive integers"),
         (lambda: g.Signal.sequence(torch.zeros(3, 2)), r"give \[B, T, C\]"),
         (lambda: g.Signal.sequence(torch.zeros(1, 0, 2)), "positive integers"),
+        (lambda: masked([1, 1, 0], [0, 0, 0], dtype=torch.bool), "row 1 without a token; .* leave empty rows out"),
+        (lambda: masked([0, 1, 1], [1, 1, 1], dtype=torch.bool), "row 0 with padding before a token"),
+        (lambda: masked([1, 1, 0], [1, 0, 1], dtype=torch.bool), "row 1 with padding before a token"),
+        (lambda: masked([1, 1, 0], [1, 1, 1]), r"torch.int64, cpu; give booleans \[2, 3\]"),
+        (lambda: masked([1, 1], [1, 1], dtype=torch.bool), r"a mask that is \[2, 2\]"),
+        (lambda: g.Signal.sequence(torch.zeros(2, 3, 1), [[True] * 3] * 2), "a list"),
+        (lambda: masked([1, 1, 0], [1, 1, 1], dtype=torch.bool, device="meta"), "meta; give booleans"),
+        (lambda: g.Signal(torch.eye(4).to_sparse_csr(), g.Chain(4)).to_sequence(), "sparse values"),
         (lambda: g.Signal(torch.zeros(1, 3, 1), g.Complete(3)).to_image(), "without a lattice"),
         (lambda: g.Signal(torch.zeros(1, 4, 1), g.Grid(2, 2)).to_sequence(), "without one order"),
         (lambda: g.Signal(torch.eye(4).to_sparse_csr(), g.Grid(2, 2)).to_image(), "sparse values"),
