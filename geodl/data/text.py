@@ -4,7 +4,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal, NamedTuple, final
 
 import torch
@@ -114,7 +113,8 @@ def tatoeba() -> PairData:
 
     Text is `normalized`. A sentence goes, with all its translations, to `part(sentence)`, a hash of its English, so that
     no English sentence stands in two parts. French ones may: 263 of the 9113 translate sentences of different parts
-    ("Fuyez !" is "Run!" and "Run away!"); leaving them out would take references away from the evaluation.
+    ("C'est un livre." is "That's a book." and "This is a book."), and for 62 of the 607 test sentences train has every
+    translation, under another English sentence. They stay, because without them references would be missing.
 
     Raises:
         GeodlError: the files are missing everywhere, truncated, or have another SHA-256 than the card says.
@@ -124,10 +124,9 @@ def tatoeba() -> PairData:
     >>> import geodl as g
     >>> data = g.data.tatoeba()  # doctest: +SKIP
     >>> data.test  # doctest: +SKIP
-    Translations(607 sentences, 1026 pairs)
+    Translations(607 sentences, 1027 pairs)
     """
-    path, _ = get("tatoeba")
-    return split_pairs("tatoeba", read_pairs(path.read_bytes().decode("utf-8")))
+    return split_pairs("tatoeba", _tatoeba())
 
 
 def language_id() -> SentenceData:
@@ -144,8 +143,7 @@ def language_id() -> SentenceData:
     >>> g.data.language_id().classes  # doctest: +SKIP
     ('English', 'French')
     """
-    data = tatoeba()
-    return tell_apart("language-id (made from tatoeba)", data.train.pairs + data.val.pairs + data.test.pairs)
+    return tell_apart("language-id (made from tatoeba)", _tatoeba())
 
 
 def part(text: str) -> Part:
@@ -200,7 +198,7 @@ def split_pairs(name: str, pairs: Iterable[tuple[str, str]]) -> PairData:
     for english, several in groups.items():
         found[part(english)][english] = tuple(several)
     disjoint(*found.values())
-    return PairData(name, *(Translations(MappingProxyType(found[name])) for name in PARTS))
+    return PairData(name, *(Translations(found[name]) for name in PARTS))
 
 
 def tell_apart(name: str, pairs: Iterable[tuple[str, str]]) -> SentenceData:
@@ -219,6 +217,11 @@ def tell_apart(name: str, pairs: Iterable[tuple[str, str]]) -> SentenceData:
     disjoint(*found.values())
     parts = (Sentences(tuple(found[name]), torch.tensor(list(found[name].values()), dtype=torch.int64)) for name in PARTS)
     return SentenceData(name, *parts, classes=("English", "French"))
+
+
+def _tatoeba() -> list[tuple[str, str]]:
+    path, _ = get("tatoeba")
+    return read_pairs(path.read_bytes().decode("utf-8"))
 
 
 def _hash(text: str) -> int:

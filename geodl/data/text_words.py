@@ -65,4 +65,4 @@ def join(words: Iterable[str]) -> str:
 
 def _holds(word: str) -> bool:
     """Whether the next word follows without a space."""
-    return word.endswith(OPENING) or (word.endswith(APOSTROPHES) and word[0].isalnum())
+    return word.endswith(OPENING) or (word.endswith(APOSTROPHES) and word.strip(" '\u2019") != "")
