@@ -34,7 +34,10 @@ WINDOW = 7  # `import geodl` shows floors 0 to 7: floors above may import it, fl
 LAZY = {"interop", "models", "data", "train", "viz", "bench"}
 STDLIB = set(sys.stdlib_module_names)
 ALWAYS = STDLIB | {"geodl", "torch", "numpy"}
-DELAYED = {"geodl.domain.convert": {"networkx", "scipy", "torch_geometric"}}
+DELAYED = {
+    "geodl.domain.convert": {"networkx", "scipy", "torch_geometric"},
+    "geodl.layer.position": {"scipy"},
+}
 DECLARED = ALWAYS | {
     *("torch_geometric", "networkx", "scipy"),
     *("lightning", "jsonargparse", "rich", "torchmetrics"),
