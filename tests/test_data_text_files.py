@@ -132,6 +132,7 @@ def test_word_vectors(tmp_path, text):
         ("2 3\na 1 2\n", "line 2.*2 numbers after 'a'.*3 of them"),
         ("3 1\na 1\nb 1\n", "the 3 words that line 1.*found 2"),
         ("a 1\nb x\n", "line 2.*'x'"),
+        ("a 1\nb 1_0\n", "line 2"),
         ("a 1\nb nan\n", "line 2.*not finite"),
         ("a 1\nb 2\na 1\n", "line 3.*'a' again"),
         ("a 1\n\nb 1\n", "line 2.*after ''"),

@@ -74,7 +74,7 @@ def _row(fields: list[str], width: int, where: str) -> tuple[str, np.ndarray]:
     if not word or not numbers or len(numbers) != width:
         raise GeodlError(where, f"{len(numbers)} numbers after {word!r}", f"{FORM}, {width} of them" if width else FORM)
     try:
-        vector = np.array(numbers, dtype=np.float32)
+        vector = np.array([number.replace("_", "?") for number in numbers], dtype=np.float32)  # 1_0 is a number in Python only
     except ValueError as error:
         raise GeodlError(where, str(error), FORM) from error
     if not np.isfinite(vector).all():
