@@ -1,5 +1,7 @@
 """Random cases for the conformance tests: a layer and the signals it is called with, one strategy per verb and lowering."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 import geodl as g
@@ -90,21 +92,54 @@ def attention(
 
 @st.composite
 def sdpa_attend(draw: st.DrawFn) -> Case:
-    kind = draw(st.sampled_from(("self", "cross", "causal", "relative", "typed")))
+    kind = draw(st.sampled_from(("self", "cross", "causal", "relative", "typed", "unequal", "paired")))
     if kind == "typed":
         rule, domain = draw(typed_pairs())
         return draw(called(attention(draw, rule, relative=True, on=domain), domain))
-    domain = g.Chain(draw(st.integers(1, 6))) if kind == "causal" else draw(anywhere())
-    rule = g.past() if kind == "causal" else g.all_pairs("self" if kind == "relative" else None)
-    layer = attention(draw, rule, relative=kind == "relative")
+    if kind == "causal":
+        skip, relative = draw(st.integers(0, 3)), draw(st.booleans())
+        lengths = [skip + n for n in draw(st.lists(few, min_size=1, max_size=1 if relative else 3))]
+        return draw(heard(attention(draw, g.past(skip), relative), g.Batch(map(g.Chain, lengths))))
+    if kind in ("unequal", "paired"):
+        domain, layer = draw(unequal()), attention(draw, g.all_pairs())
+        receivers = g.Batch([draw(anywhere()) for _ in domain.members])
+        return draw(called(layer, receivers, domain) if kind == "paired" else called(layer, domain))
+    domain, layer = draw(anywhere()), attention(draw, g.all_pairs("self" if kind == "relative" else None), kind == "relative")
     if kind == "cross":
         return draw(called(layer, draw(anywhere()), domain))
     return draw(called(layer, g.Batch([domain] * 3) if draw(st.booleans()) else domain))
 
 
+def heard(layer: g.Attention, domain: Domain) -> st.SearchStrategy[Case]:
+    """A layer called with receivers of their own where its rule makes some."""
+    target = layer.neighborhood.target(domain)
+    same = target == domain or target.members is not None and target.members == domain.members
+    return called(layer, domain) if same else called(layer, target, domain)
+
+
+@st.composite
+def banded_attend(draw: st.DrawFn) -> Case:
+    kind, several = draw(st.sampled_from(("small", "small", "sheets", "tiles", "tiles"))), draw(st.booleans())
+    if kind == "small":
+        rule = draw(windows())
+        domain = draw(lattices(rule))
+    elif kind == "sheets":
+        rule, domain = (
+            g.window(draw(few), axes=2, stride=draw(few), padding=1),
+            g.GroupGrid(g.Grid(4, 5), draw(st.sampled_from(FLAT[:3]))),
+        )
+        rule = replace(rule, exact=False)
+    else:
+        axes = draw(st.integers(1, 2))
+        rule, sides = g.window(**draw(boxes(axes, False, 3))), st.integers(60, 150) if axes == 1 else st.integers(9, 14)
+        domain = g.Grid(*(draw(sides) for _ in range(axes)), periodic=draw(st.tuples(*[st.booleans()] * axes)))
+    layer = attention(draw, rule, relative=kind != "sheets" and draw(st.booleans()))
+    return draw(heard(layer, g.Batch([domain] * 2) if several and kind != "tiles" else domain))
+
+
 @st.composite
 def edges_attend(draw: st.DrawFn) -> Case:
-    kind = draw(st.sampled_from(("graph", "relations", "window", "causal", "unequal")))
+    kind = draw(st.sampled_from(("graph", "relations", "window", "around", "additive")))
     if kind == "graph":
         rule = draw(st.sampled_from((g.adjacency(None, False), g.adjacency(None), g.predecessors())))
         score = draw(st.sampled_from(("dot", "additive", "gat", "linear")))
@@ -112,14 +147,17 @@ def edges_attend(draw: st.DrawFn) -> Case:
     if kind == "relations":
         rule = g.adjacency(None, draw(st.booleans()), types=3)
         return draw(called(attention(draw, rule, relative=True), draw(graphs(weighted=False, types=True))))
+    if kind == "additive":
+        rule, domain = (
+            draw(st.sampled_from((g.past(), g.all_pairs()))),
+            draw(st.one_of(unequal(), st.sampled_from(g.Chain.small()))),
+        )
+        return draw(called(attention(draw, rule, score="additive"), domain))
+    rule = g.window(**draw(boxes(draw(st.integers(1, 2)), False, 3)))
+    domain = draw(lattices(rule))
     if kind == "window":
-        rule = g.window(**draw(boxes(draw(st.integers(1, 2)), False, 3)))
-        domain = draw(lattices(rule))
-        layer, target = attention(draw, rule, relative=True), rule.target(domain)
-        return draw(called(layer, domain) if target == domain else called(layer, target, domain))
-    rule = g.past() if kind == "causal" else draw(st.sampled_from((g.past(), g.all_pairs())))
-    domain = g.Chain(draw(st.integers(1, 6))) if kind == "causal" else draw(unequal())
-    return draw(called(attention(draw, rule, relative=kind == "causal"), domain))
+        return draw(heard(attention(draw, rule, relative=True, score="additive"), domain))
+    return draw(heard(attention(draw, rule.reverse(onto=domain), relative=True), rule.target(domain)))
 
 
 @st.composite
@@ -188,6 +226,7 @@ CASES = {
     ("convolve", "spmm"): spmm_convolve(),
     ("convolve", "edges"): edges_convolve(),
     ("attend", "sdpa"): sdpa_attend(),
+    ("attend", "banded"): banded_attend(),
     ("attend", "edges"): edges_attend(),
     ("message", "edges"): edges_message(),
     ("recur", "rnn"): rnn_recur(),
