@@ -22,6 +22,7 @@ from geodl.bench import (
     p4cnn_step,
     peers,
     spmm,
+    tree,
 )
 from geodl.bench.harness import BenchRow, Case, Effort, Side, compare, hold_same, measured
 from geodl.bench.report import load, save, table
@@ -45,6 +46,7 @@ TINY = {
     "deepsets": functools.partial(deepsets.cases, deepsets.Sizes((3, 5), 2, 4)),
     "attention": functools.partial(attention.cases, attention.Sizes(2, 6, 8, 2, 5)),
     "lstm": functools.partial(lstm.cases, lstm.Sizes(2, 5, 3, 4)),
+    "tree": functools.partial(tree.cases, tree.Sizes(3, 1, 6, 3, 4)),
     "overhead": functools.partial(overhead.cases, overhead.Sizes(4, 4)),
     "import": functools.partial(imports.cases, imports.Sizes("json", "json")),
 }

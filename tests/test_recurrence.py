@@ -169,3 +169,13 @@ def test_weights_on_edges_are_refused():
     heavy = g.Graph([[0], [1]], edge_weight=[0.5])
     with pytest.raises(g.GeodlError, match="weighted edges"):
         g.Recurrent(3, 4, "gru", g.adjacency(None, False))(g.Signal(torch.zeros(1, 2, 3), heavy))
+
+
+def test_parametrized_weights_are_read():
+    layer, s = g.Recurrent(3, 4).double(), g.Signal.sequence(tokens())
+    plain = layer(s).x
+    nn.utils.parametrizations.weight_norm(layer, "weight_hh_l0")
+    assert error(layer(s).x, plain) < 1e-12
+    with torch.no_grad():
+        layer.parametrizations.weight_hh_l0.original0.mul_(2)
+    assert error(layer(s).x, plain) > 1e-3

@@ -8,7 +8,20 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import geodl
-from geodl.bench import attention, banded, conv2d, cora_epoch, deepsets, group_conv, imports, lstm, overhead, p4cnn_step, spmm
+from geodl.bench import (
+    attention,
+    banded,
+    conv2d,
+    cora_epoch,
+    deepsets,
+    group_conv,
+    imports,
+    lstm,
+    overhead,
+    p4cnn_step,
+    spmm,
+    tree,
+)
 from geodl.bench.harness import BenchRow, Case, measured
 from geodl.bench.report import load, save, table
 from geodl.errors import GeodlError, nearest
@@ -23,6 +36,7 @@ ROWS: dict[str, Callable[[], Iterator[Case]]] = {
     "attention": attention.cases,
     "banded": banded.cases,
     "lstm": lstm.cases,
+    "tree": tree.cases,
     "overhead": overhead.cases,
     "import": imports.cases,
 }

@@ -15,6 +15,8 @@ from geodl.lowering import Planned, RecurOptions, planned
 from geodl.neighborhood import Neighborhood, previous
 from geodl.signal import Signal
 
+PARAMETERS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+
 
 class Recurrent(MessagePassing):
     """`h_i = cell(x_i, {h_j : j -> i})` in the order of the domain: one layer, one direction.
@@ -86,10 +88,10 @@ class Recurrent(MessagePassing):
         parts, count = fold(signal.domain, None), CELLS[self.options.cell].states
         x = unfolded(signal.x, parts.times)
         if state is None:
-            before = (x.new_zeros(parts.source.num_members, x.shape[0], self.hidden),) * count
+            before = (x.new_zeros(parts.source.num_members, x.size(0), self.hidden),) * count
         else:
             self._hold(signal, state, count, (signal.x.shape[0], signal.domain.num_members, self.hidden))
-            before = tuple(unfolded(s, parts.times).transpose(0, 1) for s in state)
+            before = tuple(unfolded(s, parts.times).transpose(0, 1).contiguous() for s in state)
         found = planned(self.verb, self._lowering, self.neighborhood, parts.source, None, x, self.options)
         y, after = found.lowering.run(found.plan, x, self._cell(), before)
         return y if parts.times == 1 else y.reshape(*signal.x.shape[:2], self.hidden), after, parts.times
@@ -112,7 +114,9 @@ class Recurrent(MessagePassing):
         raise AssertionError("recurrence runs in unroll")
 
     def _cell(self) -> Any:
-        return CELLS[self.options.cell].cell(self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
+        own = self._parameters  # a module looks attributes up slowly, and finds there what parametrizations make of them
+        weights = [own[name] if name in own else getattr(self, name) for name in PARAMETERS]
+        return CELLS[self.options.cell].cell(*weights)
 
     def extra_repr(self) -> str:
         return f"{self.channels_in}, {self.hidden}, cell={self.options.cell!r}, {self.neighborhood}"

@@ -68,7 +68,7 @@ def _run(plan: RnnPlan, x: Tensor, cell: Any, state: tuple[Tensor, ...]) -> tupl
             return _run(plan, x.to(cell.w.dtype), cell, tuple(s.to(cell.w.dtype) for s in state))
     if plan.packed is not None:
         return _run_packed(plan, plan.packed, x, list(cell[:4]), state)
-    before = [s.contiguous() for s in state] if plan.two_states else state[0].contiguous()
+    before = list(state) if plan.two_states else state[0]
     along = x.flip(1) if plan.backwards else x
     y, *after = plan.kernel(along, before, list(cell[:4]), True, 1, 0.0, False, False, True)
     return y.flip(1) if plan.backwards else y, tuple(after)
