@@ -113,7 +113,7 @@ def sdpa_attend(draw: st.DrawFn) -> Case:
 def heard(layer: g.Attention, domain: Domain) -> st.SearchStrategy[Case]:
     """A layer called with receivers of their own where its rule makes some."""
     target = layer.neighborhood.target(domain)
-    same = target == domain or target.members is not None and target.members == domain.members
+    same = target == domain or (target.members is not None and target.members == domain.members)
     return called(layer, domain) if same else called(layer, target, domain)
 
 
@@ -138,26 +138,47 @@ def banded_attend(draw: st.DrawFn) -> Case:
 
 
 @st.composite
-def edges_attend(draw: st.DrawFn) -> Case:
-    kind = draw(st.sampled_from(("graph", "relations", "window", "around", "additive")))
+def linear_attend(draw: st.DrawFn) -> Case:
+    if draw(st.booleans()):
+        layer, domain = attention(draw, g.all_pairs(), score="linear"), draw(anywhere())
+        return draw(called(layer, draw(anywhere()), domain) if draw(st.booleans()) else called(layer, domain))
+    skip = draw(st.sampled_from((0, 0, 1, 3)))
+    domain = g.Chain(skip + draw(st.one_of(few, st.integers(60, 140))))
+    layer = attention(draw, g.past(skip), score="linear")
+    return draw(heard(layer, g.Batch([domain] * 2) if draw(st.booleans()) else domain))
+
+
+@st.composite
+def edge_softmax_attend(draw: st.DrawFn) -> Case:
+    kind = draw(st.sampled_from(("graph", "graph", "relations", "window", "around", "pairs")))
+    score = draw(st.sampled_from(("dot", "gat", "linear")))
     if kind == "graph":
         rule = draw(st.sampled_from((g.adjacency(None, False), g.adjacency(None), g.predecessors())))
-        score = draw(st.sampled_from(("dot", "additive", "gat", "linear")))
         return draw(called(attention(draw, rule, score=score), draw(plain_graphs())))
     if kind == "relations":
         rule = g.adjacency(None, draw(st.booleans()), types=3)
-        return draw(called(attention(draw, rule, relative=True), draw(graphs(weighted=False, types=True))))
-    if kind == "additive":
-        rule, domain = (
-            draw(st.sampled_from((g.past(), g.all_pairs()))),
-            draw(st.one_of(unequal(), st.sampled_from(g.Chain.small()))),
-        )
-        return draw(called(attention(draw, rule, score="additive"), domain))
+        return draw(called(attention(draw, rule, relative=True, score=score), draw(graphs(weighted=False, types=True))))
+    if kind == "pairs":
+        domain, score = draw(unequal()), draw(st.sampled_from(("gat", "linear")))
+        return draw(called(attention(draw, draw(st.sampled_from((g.past(), g.all_pairs()))), score=score), domain))
     rule = g.window(**draw(boxes(draw(st.integers(1, 2)), False, 3)))
     domain = draw(lattices(rule))
     if kind == "window":
-        return draw(heard(attention(draw, rule, relative=True, score="additive"), domain))
-    return draw(heard(attention(draw, rule.reverse(onto=domain), relative=True), rule.target(domain)))
+        return draw(heard(attention(draw, rule, True, score=draw(st.sampled_from(("gat", "linear")))), domain))
+    return draw(heard(attention(draw, rule.reverse(onto=domain), True, score=score), rule.target(domain)))
+
+
+@st.composite
+def edges_attend(draw: st.DrawFn) -> Case:
+    kind, relative = draw(st.sampled_from(("graph", "window", "pairs"))), False
+    if kind == "graph":
+        rule, domain = draw(st.sampled_from((g.adjacency(None, False), g.predecessors()))), draw(plain_graphs())
+    elif kind == "pairs":
+        rule, domain = draw(st.sampled_from((g.past(), g.all_pairs()))), draw(st.one_of(unequal(), st.sampled_from(g.Chain.small())))
+    else:
+        rule, relative = g.window(**draw(boxes(draw(st.integers(1, 2)), False, 3))), True
+        domain = draw(lattices(rule))
+    return draw(heard(attention(draw, rule, relative, score="additive"), domain))
 
 
 @st.composite
@@ -226,7 +247,9 @@ CASES = {
     ("convolve", "spmm"): spmm_convolve(),
     ("convolve", "edges"): edges_convolve(),
     ("attend", "sdpa"): sdpa_attend(),
+    ("attend", "linear"): linear_attend(),
     ("attend", "banded"): banded_attend(),
+    ("attend", "edge_softmax"): edge_softmax_attend(),
     ("attend", "edges"): edges_attend(),
     ("message", "edges"): edges_message(),
     ("recur", "rnn"): rnn_recur(),
