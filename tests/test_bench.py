@@ -11,6 +11,7 @@ import torch
 from geodl import GeodlError, Signal, bench, data
 from geodl.bench import (
     attention,
+    banded,
     conv2d,
     cora_epoch,
     deepsets,
@@ -45,12 +46,13 @@ TINY = {
     "cora-epoch": functools.partial(cora_epoch.cases, cora_epoch.Sizes(4, small_cora)),
     "deepsets": functools.partial(deepsets.cases, deepsets.Sizes((3, 5), 2, 4)),
     "attention": functools.partial(attention.cases, attention.Sizes(2, 6, 8, 2, 5)),
+    "banded": functools.partial(banded.cases, banded.Sizes(150, 10, 9, 3, 2, 4)),
     "lstm": functools.partial(lstm.cases, lstm.Sizes(2, 5, 3, 4)),
     "tree": functools.partial(tree.cases, tree.Sizes(3, 1, 6, 3, 4)),
     "overhead": functools.partial(overhead.cases, overhead.Sizes(4, 4)),
     "import": functools.partial(imports.cases, imports.Sizes("json", "json")),
 }
-CASES = {"conv2d": 4, "group-conv": 2, "p4cnn-step": 3, "spmm": 2, "cora-epoch": 2, "deepsets": 2, "attention": 5}
+CASES = {"conv2d": 4, "group-conv": 2, "p4cnn-step": 3, "spmm": 2, "cora-epoch": 2, "deepsets": 2, "attention": 5, "banded": 3}
 
 
 def test_every_row_has_a_tiny_twin():
