@@ -46,7 +46,7 @@ def rows() -> dict[str, Row]:
     """The table, with layers made anew."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        made = _convolve() + _others()
+        made = _convolve() + _attend() + _others()
     return {f"{row.layer.label} on {row.domain}{' to ' + str(row.receivers) if row.receivers else ''}": row for row in made}
 
 
@@ -106,7 +106,7 @@ def _convolve() -> list[Row]:
     ]
 
 
-def _others() -> list[Row]:
+def _attend() -> list[Row]:
     return [
         Row(_attention(g.all_pairs()), SET, "sdpa"),
         Row(_attention(g.all_pairs()), GRAPH, "sdpa"),
@@ -132,6 +132,11 @@ def _others() -> list[Row]:
         Row(_attention(g.lift(3, group=g.D(4)), relative=True), GRID, "banded", receivers=P4M),
         Row(_attention(g.window(3, axes=1)), RAGGED, "edges"),
         Row(_attention(g.window(3, axes=1).reverse()), CHAIN, "edges"),
+    ]
+
+
+def _others() -> list[Row]:
+    return [
         Row(g.Message(product, g.adjacency(None), "max"), GRAPH, "edges"),
         Row(g.Message(product, g.adjacency("sym")), TWO, "edges"),
         Row(g.Message(product, g.all_pairs(), "mean"), SET, "edges"),
