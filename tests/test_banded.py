@@ -80,7 +80,7 @@ def test_the_waste_is_bounded(rule, domain, bound):
     """Scores that are computed for each that is read."""
     plan, m = plan_of(rule, domain), rule.target(domain).num_nodes
     rows = m if plan.receivers is None else len(plan.receivers)
-    columns = (domain.num_nodes if plan.senders is None else len(plan.senders)) // plan.count
+    columns = (domain.num_nodes if plan.senders is None else len(plan.senders)) // plan.tiles
     assert rows * columns <= bound * len(rule.edges(domain).dst) * 1.05
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from geodl.lowering.base import Ask, Lowering
 from geodl.lowering.sdpa import Tiles, run, tiled
+from geodl.neighborhood.base import Stencil
 
 ABOUT = 64  # receivers of a tile, unless the window is larger: measured
 
@@ -35,7 +36,7 @@ def _plan(ask: Ask) -> Tiles:
     size, pairs = s.table.shape[2:], s.table.shape[0] * s.table.shape[1]
     made, heard = (d.num_nodes // math.prod(x) for d, x in ((ask.target, s.made), (ask.source, s.sliding)))
     about = max(1, round((ABOUT / made) ** (1 / len(size))))
-    axes = [_axis(*axis, about) for axis in zip(s.made, s.sliding, s.wraps, s.stride, s.dilation, s.padding, size, strict=True)]
+    axes = [_axis(s, axis, about) for axis in range(len(size))]
     sheets = torch.arange(made * heard).view(made, heard)
     if s.table.shape[:2] != sheets.shape:  # each sheet for itself
         sheets = torch.eye(made, dtype=torch.long) - 1
@@ -47,19 +48,20 @@ def _plan(ask: Ask) -> Tiles:
     return tiled(ask, receivers, senders, types)
 
 
-def _axis(m: int, n: int, wraps: bool, stride: int, dilation: int, padding: tuple[int, int], size: int, about: int) -> Axis:
+def _axis(s: Stencil, axis: int, about: int) -> Axis:
     """Receivers that hear the same senders stand together: with a dilation of 2 the even ones, then the odd ones.
 
     In such a class the window has no dilation, and moves by `step` from one receiver to the next.
     """
+    m, n, size, stride, dilation = (x[axis] for x in (s.made, s.sliding, s.table.shape[2:], s.stride, s.dilation))
     apart = dilation // math.gcd(dilation, stride)
     step, longest = stride * apart // dilation, -(-m // apart)
     blocks = -(-longest // max(1, -(-max(size, about) // step)))
     block = -(-longest // blocks)
     first = (torch.arange(min(apart, m))[:, None] + apart * block * torch.arange(blocks)).reshape(-1, 1)
     receivers = first + apart * torch.arange(block)
-    senders = first * stride - padding[0] + dilation * torch.arange((block - 1) * step + size)
-    senders = senders % n if wraps else torch.where((senders >= 0) & (senders < n), senders, -1)
+    senders = first * stride - s.padding[axis][0] + dilation * torch.arange((block - 1) * step + size)
+    senders = senders % n if s.wraps[axis] else torch.where((senders >= 0) & (senders < n), senders, -1)
     kernel = torch.arange(senders.shape[1]) - step * torch.arange(block)[:, None]
     kernel = torch.where((kernel >= 0) & (kernel < size), kernel, -1)
     used = (senders >= 0).any(0) & (kernel >= 0).any(0)

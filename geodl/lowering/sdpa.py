@@ -12,10 +12,10 @@ from geodl.lowering.edges import written_out
 
 
 class Tiles(NamedTuple):
-    """Receivers in `count` tiles of R, each with the S senders that it may hear: attention in each tile, with a mask.
+    """Receivers in T `tiles` of R, each with the S senders that it may hear: attention in each tile, with a mask.
 
     Attributes:
-        count: T.
+        tiles: T.
         receivers: `[T R]` their nodes, tile after tile; None when these are all in order.
         senders: `[T S]` alike.
         heard: `[T, 1, R, S]` who hears whom, 1 in place of T or R where all are alike; None when everyone does.
@@ -25,7 +25,7 @@ class Tiles(NamedTuple):
         silent: `[M, 1, 1]` the receivers that hear no one (in `heard` they hear all, so that nothing divides by zero).
     """
 
-    count: int = 1
+    tiles: int = 1
     receivers: Tensor | None = None
     senders: Tensor | None = None
     heard: Tensor | None = None
@@ -61,8 +61,8 @@ def tiled(ask: Ask, receivers: Tensor, senders: Tensor, types: Tensor) -> Tiles:
 
 def run(plan: Tiles, query: Tensor, key: Tensor, value: Tensor, vectors: None, bias: Tensor | None, dropout: float) -> Tensor:
     """Attention in each tile; the run signature of `attend`."""
-    q = _cut(query, plan.receivers, plan.count)
-    k, v = _cut(key, plan.senders, plan.count), _cut(value, plan.senders, plan.count)
+    q = _cut(query, plan.receivers, plan.tiles)
+    k, v = _cut(key, plan.senders, plan.tiles), _cut(value, plan.senders, plan.tiles)
     mask = plan.heard
     if bias is not None and plan.types is not None:
         mask = bias.index_select(0, plan.types).to(q.dtype).view(1, q.shape[2], k.shape[2], q.shape[1]).movedim(-1, 1)
@@ -70,15 +70,15 @@ def run(plan: Tiles, query: Tensor, key: Tensor, value: Tensor, vectors: None, b
     if mask is not None and mask.shape[0] > 1:
         mask = mask.repeat(query.shape[0], 1, 1, 1)
     y = F.scaled_dot_product_attention(q, k, v, mask, dropout, plan.causal).transpose(1, 2)
-    y = y.reshape(query.shape[0], plan.count * y.shape[1], *y.shape[2:])
+    y = y.reshape(query.shape[0], plan.tiles * y.shape[1], *y.shape[2:])
     y = y if plan.place is None else y.index_select(1, plan.place)
     return y if plan.silent is None else y.masked_fill(plan.silent, 0.0)
 
 
-def _cut(x: Tensor, nodes: Tensor | None, count: int) -> Tensor:
+def _cut(x: Tensor, nodes: Tensor | None, tiles: int) -> Tensor:
     """`[B, N, H, D]` as `[B T, H, nodes of a tile, D]`."""
     x = x if nodes is None else x.index_select(1, nodes)
-    return x.reshape(x.shape[0] * count, x.shape[1] // count, *x.shape[2:]).transpose(1, 2)
+    return x.reshape(x.shape[0] * tiles, x.shape[1] // tiles, *x.shape[2:]).transpose(1, 2)
 
 
 def _gathered(index: Tensor, size: int) -> Tensor | None:
