@@ -144,9 +144,8 @@ def _lengths(x: Tensor, mask: Any) -> list[int]:
     asked, shape = f"Signal.sequence(x, mask) with x of shape {list(x.shape)}", x.shape[:2]
     if not isinstance(mask, Tensor) or (mask.dtype, mask.shape, mask.device) != (torch.bool, shape, x.device):
         found = f"{list(mask.shape)}, {mask.dtype}, {mask.device}" if isinstance(mask, Tensor) else f"a {type(mask).__name__}"
-        raise GeodlError(
-            asked, f"a mask that is {found}", f"give booleans {list(shape)} on {x.device}, True where a token exists"
-        )
+        do = f"give booleans {list(shape)} on {x.device}, True where a token exists"
+        raise GeodlError(asked, f"a mask that is {found}", do)
     lengths = mask.sum(1)
     wrong = (lengths == 0) | (mask != (torch.arange(x.shape[1], device=x.device) < lengths[:, None])).any(1)
     if wrong.any():

@@ -22,7 +22,9 @@ class Recurrent(MessagePassing):
     """`h_i = cell(x_i, {h_j : j -> i})` in the order of the domain: one layer, one direction.
 
     Several layers are a `Sequential`; both directions are `Concat(Recurrent(...), Recurrent(..., previous().reverse()))`.
-    On `predecessors()` it runs along a tree or DAG.
+    On `predecessors()` it runs along a tree or DAG, all nodes of a topological level at once. The members of a Batch, chains
+    of different lengths among them, each run alone: with `Signal.sequence(x, mask)` no step is spent on padding, and
+    `unroll` ends at each row's last token.
 
     Args:
         channels_in: C.
@@ -74,11 +76,16 @@ class Recurrent(MessagePassing):
             signal: `[B, N, C]`.
             state: what the first nodes hear, each tensor `[B, D, hidden]` for D members of a Batch (D = 1 without
                 one): `(h, c)` for "lstm", `(h,)` otherwise; None for zeros.
+            sender: None, as there is no second signal to hear.
 
         Returns:
             The signal `[B, N, hidden]` and the states of the nodes that nobody hears (the last ones), in the form of
             `state`.
+
+        Raises:
+            GeodlError: a cycle, named by its nodes; states of another number, shape, dtype or device.
         """
+        alone(self, sender)
         y, after, times = self._steps(signal, state)
         return Signal(y, signal.domain), tuple(_by_member(s, times) for s in after)
 
@@ -114,7 +121,7 @@ class Recurrent(MessagePassing):
         raise AssertionError("recurrence runs in unroll")
 
     def _cell(self) -> Any:
-        own = self._parameters  # a module looks attributes up slowly, and finds there what parametrizations make of them
+        own = self._parameters  # where a module looks last; parametrized weights are found only by its own slow look-up
         weights = [own[name] if name in own else getattr(self, name) for name in PARAMETERS]
         return CELLS[self.options.cell].cell(*weights)
 

@@ -51,27 +51,30 @@ class LevelsPlan(NamedTuple):
 def _plan(ask: Ask) -> LevelsPlan:
     dst, src = (end.cpu() for end in unweighted(ask)[:2])
     level = _levels(dst, src, ask.source.num_nodes)
-    depth, device = int(level.max()) + 1, ask.like.device
-    sizes = level.bincount()
+    depth, at = int(level.max()) + 1, ask.like.device
     nodes = level.argsort(stable=True)
-    places = nodes.argsort()
+    places, sizes = nodes.argsort(), level.bincount()
     within = places - (sizes.cumsum(0) - sizes)[level]
-    into, out = (level[dst] * depth + level[src]).argsort(stable=True), (level[src] * depth + level[dst]).argsort(stable=True)
-    pair, count = (level[src] * depth + level[dst])[out].unique_consecutive(return_counts=True)
-    pairs = (pair // depth).bincount(minlength=depth).tolist()
-    first, ends = torch.arange(int(sizes[0])), level[dst].bincount(minlength=depth)
+    first = torch.arange(int(sizes[0]))
+    # Edges into a level stand by the level they come from, edges out of one by the level they go to: pieces fit as they are.
+    into, ways = (level[dst] * depth + level[src]).argsort(stable=True), level[src] * depth + level[dst]
+    out = ways.argsort(stable=True)
+    ends, begins = level[dst].bincount(minlength=depth), level[src].bincount(minlength=depth)
     ends[0] = len(first)
-    columns = (
-        torch.cat((first, within[dst[into]])).to(device).split(ends.tolist()),
-        within[src[out]].to(device).split(level[src].bincount(minlength=depth).tolist()),
-        (tuple(part.tolist()) for part in (pair % depth).split(pairs)),
-        (tuple(part.tolist()) for part in count.split(pairs)),
+    way, count = ways[out].unique_consecutive(return_counts=True)
+    pieces = (way // depth).bincount(minlength=depth).tolist()
+    columns = zip(
+        torch.cat((first, within[dst[into]])).to(at).split(ends.tolist()),
+        within[src[out]].to(at).split(begins.tolist()),
+        (way % depth).split(pieces),
+        count.split(pieces),
+        strict=True,
     )
-    heard = torch.zeros_like(level, dtype=torch.bool).index_fill(0, src, True)
+    levels = tuple(Level(receivers, told, tuple(to.tolist()), tuple(n.tolist())) for receivers, told, to, n in columns)
+    receivers = torch.cat((first, places[dst[into]])).to(at)
     member = torch.repeat_interleave(torch.tensor([m.num_nodes for m in ask.source.members or (ask.source,)]))
-    found = (nodes, places, torch.cat((first, places[dst[into]])), member[nodes[first]], places[~heard])
-    levels = tuple(Level(*each) for each in zip(*columns, strict=True))
-    return LevelsPlan(*(t.to(device) for t in found), tuple(sizes.tolist()), levels)
+    last = places[src.bincount(minlength=len(nodes)) == 0].to(at)
+    return LevelsPlan(nodes.to(at), places.to(at), receivers, member[nodes[first]].to(at), last, tuple(sizes.tolist()), levels)
 
 
 def _levels(dst: Tensor, src: Tensor, n: int) -> Tensor:

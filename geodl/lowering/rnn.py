@@ -58,8 +58,8 @@ def _packed(ask: Ask, backwards: bool) -> Packed:
     step, rank = exists.nonzero().unbind(1)
     starts = (lengths.cumsum(0) - lengths)[members]
     nodes = starts[rank] + (longest[rank] - 1 - step if backwards else step)
-    found = (t.to(ask.like.device) for t in (nodes, nodes.argsort(), members, members.argsort()))
-    return Packed(*found, exists.sum(1))
+    at = ask.like.device
+    return Packed(nodes.to(at), nodes.argsort().to(at), members.to(at), members.argsort().to(at), exists.sum(1))
 
 
 def _run(plan: RnnPlan, x: Tensor, cell: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -68,9 +68,10 @@ def _run(plan: RnnPlan, x: Tensor, cell: Any, state: tuple[Tensor, ...]) -> tupl
             return _run(plan, x.to(cell.w.dtype), cell, tuple(s.to(cell.w.dtype) for s in state))
     if plan.packed is not None:
         return _run_packed(plan, plan.packed, x, list(cell[:4]), state)
+    kept = torch.is_grad_enabled()  # on a GPU the kernels keep what backward needs only when told that they train
     before = list(state) if plan.two_states else state[0]
     along = x.flip(1) if plan.backwards else x
-    y, *after = plan.kernel(along, before, list(cell[:4]), True, 1, 0.0, False, False, True)
+    y, *after = plan.kernel(along, before, list(cell[:4]), True, 1, 0.0, kept, False, True)
     return y.flip(1) if plan.backwards else y, tuple(after)
 
 
@@ -79,7 +80,7 @@ def _run_packed(plan: RnnPlan, packed: Packed, x: Tensor, weights: Any, state: t
     data = x.transpose(0, 1).index_select(0, packed.nodes).reshape(n * b, c)
     before = [s.index_select(0, packed.members).reshape(1, d * b, hidden) for s in state]
     hx = before if plan.two_states else before[0]
-    y, *after = plan.kernel(data, packed.alive * b, hx, weights, True, 1, 0.0, False, False)
+    y, *after = plan.kernel(data, packed.alive * b, hx, weights, True, 1, 0.0, torch.is_grad_enabled(), False)
     y = y.view(n, b, hidden).transpose(0, 1).index_select(1, packed.places)
     return y, tuple(s.view(d, b, hidden).index_select(0, packed.ranks) for s in after)
 
