@@ -1,0 +1,173 @@
+"""Models that answer a second signal: one is read, another is written."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geodl.domain import Batch, Complete
+from geodl.errors import GeodlError
+from geodl.layer import Layer, Recurrent, Sequential
+from geodl.layer.base import alone
+from geodl.layer.cells import CELLS, State
+from geodl.layer.containers import applied
+from geodl.signal import Signal
+
+
+class EncoderDecoder(Layer):
+    """`decoder(target, encoder(source))`: the decoder hears what the encoder makes of the second signal.
+
+    Rows of one length go together with ragged ones: where one signal lives on a `Batch` and the other has rows, these
+    become members. The answer lies on the target's domain.
+
+    Args:
+        encoder: any layer.
+        decoder: a layer that crosses, with a `Cross` or a `Begun` in it.
+
+    Raises:
+        GeodlError: a decoder that hears no second signal, no source, not as many sources as targets.
+
+    >>> from geodl import Chain, Readout
+    >>> model = EncoderDecoder(Readout(), Begun(Recurrent(3, 4, "gru")))
+    >>> model(Signal(torch.zeros(2, 5, 3), Chain(5)), Signal(torch.zeros(2, 7, 4), Chain(7))).x.shape
+    torch.Size([2, 5, 4])
+    """
+
+    crosses = True
+
+    def __init__(self, encoder: Layer, decoder: Layer):
+        super().__init__()
+        if not getattr(decoder, "crosses", False):
+            raise GeodlError("EncoderDecoder", "a decoder that hears no second signal", "give one with Cross(...) in it")
+        self.encoder, self.decoder = encoder, decoder
+
+    def forward(self, receiver: Any, sender: Any = None) -> Signal:
+        """The decoder on the target `receiver`, which hears the encoder on the source `sender`."""
+        target, source = _together(receiver, _given(sender))
+        y = self.decoder(target, self.encoder(source))
+        return y if target is receiver else Signal(y.x.reshape(*receiver.x.shape[:2], y.x.shape[2]), receiver.domain)
+
+    def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
+        """The decoder on the next nodes; the state are what the encoder said, once, and the decoder's state.
+
+        Source and target have rows of one length each here: `generate` decodes ragged sources length by length.
+        """
+        memory, before = (self.encoder(_given(sender)), None) if state is None else state
+        y, after = self.decoder.unroll(signal, before, memory)
+        return y, (memory, after)
+
+
+class LastState(Layer):
+    """The last states of recurrent layers in a row, their channels one after another: a readout of sequences.
+
+    Both directions are `Concat(LastState(Recurrent(...)), LastState(Recurrent(..., neighborhood=previous().reverse())))`.
+
+    Args:
+        layers: `Recurrent` layers, and between them layers that treat each node alone.
+
+    The answer lies on `Complete(D)`, `[B, D, S]`: one node for each member of a Batch (D = 1 without one), S the channels
+    of all states, of an LSTM h and then c.
+
+    >>> LastState(Recurrent(3, 4), Recurrent(4, 4))(Signal.sequence(torch.zeros(2, 5, 3))).x.shape
+    torch.Size([2, 1, 16])
+    """
+
+    def __init__(self, *layers: nn.Module):
+        super().__init__()
+        self.layers = Sequential(*layers)
+        state_widths(*layers)
+
+    def forward(self, receiver: Any, sender: Any = None) -> Signal:
+        """The states after the last node (after the first, of a layer that runs backwards)."""
+        alone(self, sender)
+        signal, states = receiver, []
+        for layer in self.layers:
+            if isinstance(layer, Recurrent):
+                signal, state = layer.unroll(signal)
+                states += state
+            else:
+                signal = applied(layer, signal)
+        return Signal(torch.cat(states, -1), Complete(receiver.domain.num_members))
+
+
+class Begun(Layer):
+    """Recurrent layers in a row that begin in the state that they hear, laid out as :class:`LastState` gives it.
+
+    Args:
+        layers: `Recurrent` layers, and between them layers that treat each node alone.
+        reader: makes that state `[B, D, S]` of the second signal; None where the second signal is the state.
+
+    >>> last, begun = LastState(Recurrent(3, 4)), Begun(Recurrent(3, 4))
+    >>> source, target = (Signal.sequence(torch.zeros(2, n, 3)) for n in (5, 6))
+    >>> begun(target, last(source)).x.shape
+    torch.Size([2, 6, 4])
+    """
+
+    crosses = True
+
+    def __init__(self, *layers: nn.Module, reader: Layer | None = None):
+        super().__init__()
+        self.layers, self.reader = Sequential(*layers), reader
+        self.widths = state_widths(*layers)
+
+    def forward(self, receiver: Any, sender: Any = None) -> Signal:
+        """The layers on the signal, from the state that `sender` gives."""
+        return self.unroll(receiver, None, sender)[0]
+
+    def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
+        """Continue on the next nodes; the state is that of the layers, in the beginning what `sender` gives."""
+        if state is None:
+            heard = _given(sender) if self.reader is None else self.reader(_given(sender))
+            wanted = (signal.x.shape[0], signal.domain.num_members, sum(map(sum, self.widths)))
+            if heard.x.shape != wanted:
+                found = f"values {list(heard.x.shape)} on {heard.domain}"
+                raise GeodlError(f"{self.label} on {signal.domain} begins in a state", found, f"give {list(wanted)}")
+            state = self._states(heard.x)
+        return self.layers.unroll(signal, state)
+
+    def _states(self, x: Tensor) -> tuple[State | None, ...]:
+        """The state of each layer, cut from `[B, D, S]`."""
+        parts = iter(x.split([width for of_one in self.widths for width in of_one], -1))
+        return tuple(tuple(next(parts) for _ in of_one) or None for of_one in self.widths)
+
+    def extra_repr(self) -> str:
+        return f"a state of {sum(map(sum, self.widths))} channels"
+
+
+def state_widths(*layers: nn.Module) -> list[list[int]]:
+    """The channels of each tensor of each layer's state: none of layers that treat each node alone.
+
+    >>> state_widths(Recurrent(3, 4, "lstm"), nn.Tanh())
+    [[4, 4], []]
+    """
+    for layer in layers:
+        if isinstance(layer, Layer) and not (isinstance(layer, Recurrent) or layer.nodewise):
+            raise GeodlError("a row of recurrent layers", layer.label, "give Recurrent layers, and such as treat each node alone")
+    widths = [[m.hidden] * CELLS[m.options.cell].states if isinstance(m, Recurrent) else [] for m in layers]
+    if not any(widths):
+        raise GeodlError("a row of recurrent layers", "no Recurrent", "give at least one")
+    return widths
+
+
+def _given(source: Signal | None) -> Signal:
+    if source is None:
+        raise GeodlError("a model that answers a second signal", "no second signal", "call model(tokens, source)")
+    return source
+
+
+def _together(target: Signal, source: Signal) -> tuple[Signal, Signal]:
+    """Both signals with rows, or both on a Batch."""
+    if (target.domain.members is None) == (source.domain.members is None):
+        return target, source
+    return _on_batch(target, source), _on_batch(source, target)
+
+
+def _on_batch(signal: Signal, other: Signal) -> Signal:
+    """The rows of a signal as members, as many as the other's."""
+    if signal.domain.members is not None:
+        return signal
+    rows, members = signal.x.shape[0], other.domain.num_members
+    if (rows, 1) != (members, other.x.shape[0]):
+        found = f"{rows} rows on {signal.domain} and {other.x.shape[0]} of {members} members"
+        raise GeodlError("a model that answers a second signal", found, "give one source for each target")
+    return Signal(signal.x.flatten(0, 1)[None], Batch([signal.domain] * rows).to(signal.x.device))
