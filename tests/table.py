@@ -54,8 +54,8 @@ def _conv(rule: g.Neighborhood, on: Domain | None = None) -> g.Conv:
     return g.Conv(4, 3, rule, on=on)
 
 
-def _attention(rule: g.Neighborhood, relative: bool = False, on: Domain | None = None) -> g.Attention:
-    return g.Attention(4, rule, heads=2, relative=relative, on=on)
+def _attention(rule: g.Neighborhood, relative: bool = False, on: Domain | None = None, score: str = "dot") -> g.Attention:
+    return g.Attention(4, rule, 2, score, relative=relative, on=on)
 
 
 def _convolve() -> list[Row]:
@@ -121,7 +121,6 @@ def _attend() -> list[Row]:
         Row(_attention(g.past(), relative=True), CHAIN, "sdpa"),
         Row(_attention(g.past()), RAGGED, "sdpa"),
         Row(_attention(g.all_pairs()), g.Batch([CHAIN, SET]), "sdpa", receivers=RAGGED),
-        Row(_attention(g.adjacency(None, False)), GRAPH, "edges"),
         Row(_attention(g.window(3), relative=True), GRID, "banded"),
         Row(_attention(g.window(3, axes=1, padding="causal")), CHAIN, "banded"),
         Row(_attention(g.window(3, axes=1, dilation=2), relative=True), g.Chain(150), "banded"),
@@ -130,8 +129,22 @@ def _attend() -> list[Row]:
         Row(_attention(g.window(3)), MIXED, "banded"),
         Row(_attention(g.window(3, group=g.C(4)), relative=True), P4, "banded"),
         Row(_attention(g.lift(3, group=g.D(4)), relative=True), GRID, "banded", receivers=P4M),
-        Row(_attention(g.window(3, axes=1)), RAGGED, "edges"),
-        Row(_attention(g.window(3, axes=1).reverse()), CHAIN, "edges"),
+        Row(_attention(g.adjacency(None, False)), GRAPH, "edge_softmax"),
+        Row(_attention(g.adjacency(None), score="gat"), g.Batch([GRAPH, KNOWN]), "edge_softmax"),
+        Row(_attention(g.adjacency(None, False, types=2), relative=True, score="gat"), KNOWN, "edge_softmax"),
+        Row(_attention(g.predecessors(), score="linear"), GRAPH, "edge_softmax"),
+        Row(_attention(g.window(3, axes=1)), RAGGED, "edge_softmax"),
+        Row(_attention(g.window(3, axes=1).reverse()), CHAIN, "edge_softmax"),
+        Row(_attention(g.window(2, stride=2), score="gat"), g.Grid(4, 4), "edge_softmax", receivers=g.Grid(2, 2)),
+        Row(_attention(g.all_pairs(), score="gat"), SET, "edge_softmax"),
+        Row(_attention(g.all_pairs(), score="linear"), RAGGED, "edge_softmax"),
+        Row(_attention(g.all_pairs("self"), relative=True, score="linear"), SET, "edge_softmax"),
+        Row(_attention(g.all_pairs(), score="linear"), SET, "linear"),
+        Row(_attention(g.all_pairs(), score="linear"), SET, "linear", receivers=CHAIN),
+        Row(_attention(g.past(), score="linear"), g.Chain(130), "linear"),
+        Row(_attention(g.past(), score="linear"), EQUAL, "linear"),
+        Row(_attention(g.adjacency(None), score="additive"), GRAPH, "edges"),
+        Row(_attention(g.past(), score="additive"), CHAIN, "edges"),
     ]
 
 

@@ -19,7 +19,7 @@ ROWS = rows()
 COMPILED = {
     name: row
     for name, row in ROWS.items()
-    if row.lowering in ("lattice", "mean", "spmm", "sdpa", "banded", "blocks") and row.layer.on is None
+    if row.lowering in ("lattice", "mean", "spmm", "sdpa", "linear", "banded", "edge_softmax", "blocks") and row.layer.on is None
 }
 ON = {name: row for name, row in ROWS.items() if row.layer.on is not None}
 

@@ -52,7 +52,7 @@ def test_a_new_domain_is_a_domain(registered):
         (g.Conv(4, 3, g.all_pairs("orbit"), on=Ladder(4)), "edges"),
         (g.Conv(4, 3, g.itself()), "lattice"),
         (g.Attention(4, g.all_pairs(), 2), "sdpa"),
-        (g.Attention(4, g.adjacency(None), 2), "edges"),
+        (g.Attention(4, g.adjacency(None), 2), "edge_softmax"),
         (g.Readout(), "blocks"),
     ],
     ids=lambda value: getattr(value, "label", value),

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from geodl.bench.edge_softmax import against_pyg
 from geodl.bench.harness import Case, Side, device, step
 from geodl.domain import Chain, Complete, Domain
 from geodl.interop import to_torch
@@ -39,7 +40,7 @@ def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
         yield Case(f"attend {name}, {shape}", "F.scaled_dot_product_attention", *_bare(sizes, layer), 1.05)
         yield Case(f"Attention {name}, {shape}", "nn.MultiheadAttention", *_full(sizes, layer), 1.0)
     layer = Attention(sizes.channels, all_pairs(), sizes.heads, on=Complete(sizes.pyg_length)).to(device())
-    yield Case(f"Attention complete, 1 x {sizes.pyg_length}", "PyG TransformerConv", *_edges(sizes, layer), 0.015)
+    yield Case(f"Attention complete, 1 x {sizes.pyg_length}", "PyG TransformerConv", *against_pyg(layer), 0.015)
 
 
 def _bare(sizes: Sizes, layer: Any) -> tuple[Side, Side]:
@@ -65,23 +66,3 @@ def _full(sizes: Sizes, layer: Any) -> tuple[Side, Side]:
 
     ours, theirs = (step(f, [x, *m.parameters()], up) for f, m in ((lambda: layer(x), layer), (torch_layer, twin)))
     return Side(ours, lambda: ours()[:2]), Side(theirs, lambda: theirs()[:2])
-
-
-def _edges(sizes: Sizes, layer: Any) -> tuple[Side, Side]:
-    from torch_geometric.nn import TransformerConv
-
-    c, d = sizes.channels, layer.head_dim
-    twin: Any = TransformerConv(c, d, heads=sizes.heads, root_weight=False).to(device())
-    projections = zip((twin.lin_query, twin.lin_key, twin.lin_value), layer.in_proj_weight.chunk(3), strict=True)
-    with torch.no_grad():
-        for (linear, weight), bias in zip(projections, layer.in_proj_bias.chunk(3), strict=True):
-            linear.weight.copy_(weight)
-            linear.bias.copy_(bias)
-    edges = layer.neighborhood.edges(layer.on)
-    index = torch.stack((edges.src, edges.dst)).to(device())
-    x = torch.randn(1, sizes.pyg_length, c, device=device(), requires_grad=True)
-    up, flat = torch.randn_like(x), x.detach()[0].requires_grad_()
-    call = step(lambda: layer(x), [x, *layer.parameters()], up)
-    used = [*twin.lin_query.parameters(), *twin.lin_key.parameters(), *twin.lin_value.parameters(), *layer.out_proj.parameters()]
-    theirs = step(lambda: layer.out_proj(twin(flat, index)), [flat, *used], up[0])
-    return Side(call, lambda: call()[:2]), Side(theirs, lambda: [t[None] for t in theirs()[:2]])

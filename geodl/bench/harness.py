@@ -1,9 +1,11 @@
 """Two sides of one comparison, timed in turn once they are known to compute the same thing."""
 
+import ctypes
 import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -70,6 +72,7 @@ class Case(NamedTuple):
         reach: the largest ratio wanted, None where nothing is asked.
         added_us: the most microseconds that a call may add, in place of a ratio.
         note: what else there is to know.
+        memory_reach: the largest ratio of peak memory wanted, None where it is not measured.
         missing: why this cannot be timed here; the sides are then not looked at.
     """
 
@@ -80,6 +83,7 @@ class Case(NamedTuple):
     reach: float | None = None
     added_us: float | None = None
     note: str = ""
+    memory_reach: float | None = None
     missing: str = ""
 
 
@@ -134,6 +138,9 @@ def compare(case: Case, effort: Effort = USUAL) -> BenchRow:
     ratio = ours / theirs
     our_faults, peer_faults = (round(statistics.median(f), 1) for f in faults)
     good = reach is None or ratio <= reach
+    if case.memory_reach is not None:
+        lean, said = _lean(sides, case.memory_reach)
+        good, note = good and lean, f"{note}; {said}" if note else said
     return BenchRow("", case.name, case.peer, ours, theirs, ratio, None, reach, our_faults, peer_faults, good, note)
 
 
@@ -163,6 +170,37 @@ def step(function: Callable[..., Tensor], inputs: Sequence[Tensor], upstream: Te
 def device() -> torch.device:
     """Where rows run: on the accelerator where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def peak(call: Callable[[], Any]) -> int | None:
+    """Bytes that a call needs at its height, above what was in use before; None where nobody counts them."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return torch.cuda.max_memory_allocated() - before
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # what was kept of earlier calls would hide what this one needs
+        Path("/proc/self/clear_refs").write_text("5")
+    except (OSError, AttributeError):
+        return None
+    before = _resident("VmRSS")
+    call()
+    return _resident("VmHWM") - before
+
+
+def _resident(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def _lean(sides: Sequence[Callable[[], Any]], reach: float) -> tuple[bool, str]:
+    """Whether our side needs at most that share of the peer's peak memory, in words too."""
+    ours, theirs = (peak(side) for side in sides)
+    if ours is None or theirs is None:
+        return False, "peak memory cannot be measured here"
+    ratio = ours / max(1, theirs)
+    return ratio <= reach, f"peak memory {ours >> 20} of {theirs >> 20} MB: {ratio:.2f}, at most {reach:.2f}"
 
 
 def _alternating(sides: Sequence[Callable[[], Any]], effort: Effort) -> tuple[list[list[float]], list[list[float]]]:

@@ -76,6 +76,9 @@ class Attention(MessagePassing):
             positive(f"Attention({channels}, head_dim={head_dim!r})", head_dim)
         if not 0 <= dropout < 1:
             raise GeodlError(f"Attention(dropout={dropout})", do="give a probability in [0, 1)")
+        if score == "linear" and dropout:
+            found = "sums over senders, in which no single weight stands"
+            raise GeodlError(f"Attention(score='linear', dropout={dropout})", found, "leave it 0, drop out what comes after")
         types = num_types(neighborhood, on) if relative else None
         super().__init__(neighborhood, on, AttendOptions(score, types))
         self.channels_in, self.heads, self.dropout, self.rotary = channels, heads, dropout, rotary
@@ -175,4 +178,5 @@ class Attention(MessagePassing):
 
     def extra_repr(self) -> str:
         relative = ", relative=True" if self.relative_bias is not None else ""
-        return f"{self.channels_in}, {self.neighborhood}, heads={self.heads}{relative}"
+        score = "" if self.options.score == "dot" else f", score={self.options.score!r}"
+        return f"{self.channels_in}, {self.neighborhood}, heads={self.heads}{score}{relative}"

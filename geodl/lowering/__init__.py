@@ -6,7 +6,7 @@ from torch import Tensor
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.group import for_everyone
-from geodl.lowering import banded, blocks, edges, lattice, levels, mean, rnn, sdpa, spmm
+from geodl.lowering import banded, blocks, edge_softmax, edges, lattice, levels, linear, mean, rnn, sdpa, spmm
 from geodl.lowering.base import (
     Ask,
     AttendOptions,
@@ -25,7 +25,7 @@ from geodl.neighborhood.base import Neighborhood
 
 LOWERINGS: dict[str, tuple[Lowering, ...]] = {
     "convolve": (lattice.convolve, mean.convolve, spmm.convolve, edges.convolve),
-    "attend": (sdpa.attend, banded.attend, edges.attend),
+    "attend": (sdpa.attend, linear.attend, banded.attend, edge_softmax.attend, edges.attend),
     "message": (edges.message,),
     "recur": (rnn.recur, levels.recur, edges.recur),
     "pool": (lattice.pool, blocks.pool, edges.pool),

@@ -45,7 +45,7 @@ def _plan(ask: Ask) -> SpmmPlan:
     dtype = ask.like.dtype if ask.like.dtype in (torch.float32, torch.float64) else torch.float32
     values = torch.ones(len(dst), dtype=dtype, device=dst.device) if edges.weight is None else edges.weight.to(dtype)
     rows, cols = (m, n * types) if transform_first else (m * types, n)
-    return SpmmPlan(_csr(dst, src, values, rows), _csr(src, dst, values, cols), m, transform_first)
+    return SpmmPlan(csr(dst, src, values, rows), csr(src, dst, values, cols), m, transform_first)
 
 
 def _run(plan: SpmmPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -60,7 +60,8 @@ def _run(plan: SpmmPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     return F.linear(heard, weight.reshape(types * channels_in, channels_out).T, bias)
 
 
-def _csr(rows: Tensor, cols: Tensor, values: Tensor, num_rows: int) -> Csr:
+def csr(rows: Tensor, cols: Tensor, values: Tensor, num_rows: int) -> Csr:
+    """Entries sorted by row, with 32-bit indices where they fit."""
     small = max(num_rows, len(rows), int(cols.max()) + 1 if len(cols) else 0) < 2**31
     index = torch.int32 if small else torch.int64
     order = torch.argsort(rows.to(index), stable=True)
@@ -85,11 +86,11 @@ class _Product(torch.autograd.Function):
 
 
 def _spmm(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
-    operator = _matrix(rows, cols, values, x.shape[1])
-    shape = (x.shape[0], operator.shape[0], x.shape[2])
+    shape = (x.shape[0], len(rows) - 1, x.shape[2])
     y = values.new_zeros(shape) if bias is None else values.new_empty(shape).copy_(bias)
-    for one, into in zip(x.to(values.dtype).contiguous().unbind(), y.unbind(), strict=True):
-        torch.addmm(into, operator, one, out=into)
+    each = values.contiguous().expand(x.shape[0], -1)  # one matrix for all, or each its own
+    for one, own, into in zip(x.to(values.dtype).contiguous().unbind(), each.unbind(), y.unbind(), strict=True):
+        torch.addmm(into, matrix(rows, cols, own, x.shape[1]), one, out=into)
     return y.to(x.dtype)
 
 
@@ -103,7 +104,8 @@ torch.library.impl("geodl::spmm", "default", _spmm)
 torch.library.register_fake("geodl::spmm", _shape)
 
 
-def _matrix(rows: Tensor, cols: Tensor, values: Tensor, num_cols: int) -> Tensor:
+def matrix(rows: Tensor, cols: Tensor, values: Tensor, num_cols: int) -> Tensor:
+    """The parts as torch's sparse tensor."""
     return torch.sparse_csr_tensor(rows, cols, values, (len(rows) - 1, num_cols), check_invariants=False)
 
 
@@ -120,19 +122,19 @@ class _Features(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows, cols, values, weight) -> Tensor:
         ctx.save_for_backward(rows, cols, values, weight)
-        return torch.sparse.mm(_matrix(rows, cols, values, len(weight)), weight)
+        return torch.sparse.mm(matrix(rows, cols, values, len(weight)), weight)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (grad,), (rows, cols, values, weight) = grad_outputs, ctx.saved_tensors
         node = torch.repeat_interleave(rows.diff())
         dvalues = (grad[node] * weight[cols]).sum(1) if ctx.needs_input_grad[2] else None
-        transpose = _matrix(*_csr(cols, node, values, len(weight)), len(grad))
+        transpose = matrix(*csr(cols, node, values, len(weight)), len(grad))
         return None, None, dvalues, torch.sparse.mm(transpose, grad)
 
 
 with warnings.catch_warnings():  # torch says once in a process that CSR is in beta; let it be here, unheard
     warnings.simplefilter("ignore")
-    _matrix(torch.zeros(2, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), torch.zeros(0), 1)
+    matrix(torch.zeros(2, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), torch.zeros(0), 1)
 
 convolve = Lowering("spmm", _refuses, _plan, _run)

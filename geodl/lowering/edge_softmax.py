@@ -1,0 +1,178 @@
+"""`edge_softmax`: attention along the edges of any graph, with one number for each head and edge.
+
+Scores are products of two nodes' features read off at the edges, what a node hears is a sparse product, and each is the
+other's gradient: nothing of size `[E, H, D]` ever stands in memory. The largest score of each receiver is taken off before
+the exponential; a bound from norms would cost less and could underflow whole rows.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from geodl.lowering.base import Ask, Lowering
+from geodl.lowering.edges import unweighted
+from geodl.lowering.scores import feature
+from geodl.lowering.spmm import csr, matrix
+
+
+class Pattern(NamedTuple):
+    """Where a sparse matrix has entries, and where its transpose has them.
+
+    Attributes:
+        rows: `[M + 1]`, where each receiver's edges begin.
+        cols: `[E]`, the sender of each.
+        rows_t: `[N + 1]`, where each sender's edges begin.
+        cols_t: `[E]`, the receiver of each.
+        order: `[E]`, the place of the transpose's entries among the matrix's.
+        back: `[E]`, the place of the matrix's entries among the transpose's.
+    """
+
+    rows: Tensor
+    cols: Tensor
+    rows_t: Tensor
+    cols_t: Tensor
+    order: Tensor
+    back: Tensor
+
+
+class EdgePlan(NamedTuple):
+    """The pattern, each edge's ends and type in its order (64-bit: torch adds up by others slowly), and the score."""
+
+    pattern: Pattern
+    dst: Tensor
+    src: Tensor
+    type: Tensor
+    score: Callable[["EdgePlan", Tensor, Tensor, Tensor | None], Tensor]
+
+
+def _refuses(ask: Ask) -> str:
+    score = ask.options.score
+    return "" if score in SCORES else f"the {score} score is no product of the nodes' numbers: it needs each edge's `[H, D]`"
+
+
+def _plan(ask: Ask) -> EdgePlan:
+    edges = unweighted(ask)
+    place = torch.arange(len(edges.dst), device=edges.dst.device)
+    rows, cols, sorting = csr(edges.dst, edges.src, place, ask.target.num_nodes)
+    dst, src, kind = (end[sorting] for end in edges[:3])
+    rows_t, cols_t, order = csr(src, dst, place, ask.source.num_nodes)
+    pattern = Pattern(rows, cols, rows_t, cols_t, order.to(cols), torch.argsort(order).to(cols))
+    return EdgePlan(pattern, dst, src, kind, SCORES[ask.options.score])
+
+
+def _run(
+    plan: EdgePlan, query: Tensor, key: Tensor, value: Tensor, vectors: Tensor | None, bias: Tensor | None, dropout: float
+) -> Tensor:
+    b, m, h, d = *query.shape[:3], value.shape[3]
+    s = plan.score(plan, query, key, vectors)
+    if bias is not None:
+        s = (s.reshape(b, h, len(plan.type)) + bias.T.index_select(1, plan.type)).flatten(0, 1)
+    a = F.dropout(_Softmax.apply(s, plan.pattern.rows, plan.dst), dropout)
+    y = _Heard.apply(*plan.pattern, a, _headed(value))
+    return y.reshape(b, h, m, d).transpose(1, 2).to(value.dtype)
+
+
+def _dot(plan: EdgePlan, query: Tensor, key: Tensor, vectors: None) -> Tensor:
+    return _Met.apply(*plan.pattern, _headed(query) * query.shape[-1] ** -0.5, _headed(key))
+
+
+def _linear(plan: EdgePlan, query: Tensor, key: Tensor, vectors: None) -> Tensor:
+    return _Met.apply(*plan.pattern, feature(_headed(query)), feature(_headed(key))).log()
+
+
+def _gat(plan: EdgePlan, query: Tensor, key: Tensor, vectors: Tensor) -> Tensor:
+    wide = torch.promote_types(query.dtype, torch.float32)
+    with torch.autocast(query.device.type, enabled=False):
+        both = zip((query.to(wide), key.to(wide)), vectors, strict=True)
+        at, by = (torch.einsum("bnhd,hd->bhn", *pair).flatten(0, 1) for pair in both)
+    return F.leaky_relu(at.index_select(1, plan.dst) + by.index_select(1, plan.src), 0.2)
+
+
+def _headed(x: Tensor) -> Tensor:
+    """`[B, N, H, D]` as `[B H, N, D]`, in the type of the sparse kernels."""
+    return x.to(torch.promote_types(x.dtype, torch.float32)).transpose(1, 2).flatten(0, 1)
+
+
+def _turned(rows, cols, rows_t, cols_t, order, back) -> Pattern:
+    return Pattern(rows_t, cols_t, rows, cols, back, order)
+
+
+class _Heard(torch.autograd.Function):
+    """`y_i = sum_j a_ij x_j`: a pattern, a `[G, E]`, x `[G, N, D]` to `[G, M, D]`."""
+
+    @staticmethod
+    def forward(ctx: Any, rows, cols, rows_t, cols_t, order, back, a, x) -> Tensor:
+        ctx.save_for_backward(rows, cols, rows_t, cols_t, order, back, a, x)
+        return torch.ops.geodl.spmm(rows, cols, a, x, None)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        (grad,), (*pattern, a, x) = grad_outputs, ctx.saved_tensors
+        da = _Met.apply(*pattern, grad, x) if ctx.needs_input_grad[6] else None
+        dx = _Heard.apply(*_turned(*pattern), a.index_select(1, pattern[4]), grad) if ctx.needs_input_grad[7] else None
+        return *(None,) * 6, da, dx
+
+
+class _Met(torch.autograd.Function):
+    """`s_ij = x_i . y_j` along the edges: a pattern, x `[G, M, D]`, y `[G, N, D]` to `[G, E]`."""
+
+    @staticmethod
+    def forward(ctx: Any, rows, cols, rows_t, cols_t, order, back, x, y) -> Tensor:
+        ctx.save_for_backward(rows, cols, rows_t, cols_t, order, back, x, y)
+        return torch.ops.geodl.sddmm(rows, cols, x, y)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        (grad,), (*pattern, x, y) = grad_outputs, ctx.saved_tensors
+        dx = _Heard.apply(*pattern, grad, y) if ctx.needs_input_grad[6] else None
+        dy = _Heard.apply(*_turned(*pattern), grad.index_select(1, pattern[4]), x) if ctx.needs_input_grad[7] else None
+        return *(None,) * 6, dx, dy
+
+
+class _Softmax(torch.autograd.Function):
+    """`exp(s_e) / sum of exp(s_e')` over the edges of each receiver: s `[G, E]`, in the order of the rows."""
+
+    @staticmethod
+    def forward(ctx: Any, s, rows, dst) -> Tensor:
+        a = (s - _over_rows("max", s, rows).index_select(1, dst)).exp_()
+        a /= _over_rows("sum", a, rows).index_select(1, dst)
+        ctx.save_for_backward(a, rows, dst)
+        return a
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        (grad,), (a, rows, dst) = grad_outputs, ctx.saved_tensors
+        part = a * grad
+        return torch.addcmul(part, a, _over_rows("sum", part, rows).index_select(1, dst), value=-1), None, None
+
+
+def _over_rows(reduction: str, values: Tensor, rows: Tensor) -> Tensor:
+    """`[G, E]` to `[G, M]`."""
+    lengths = rows.diff().expand(values.shape[0], -1)
+    return torch.segment_reduce(values, reduction, lengths=lengths, axis=1, unsafe=True)
+
+
+def _sddmm(rows: Tensor, cols: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    if len(cols) > x.shape[1] * y.shape[1]:  # so many parallel edges that torch takes them for a mistake
+        return (x[:, torch.repeat_interleave(rows.diff())] * y[:, cols]).sum(-1)
+    s = x.new_zeros(x.shape[0], len(cols))
+    for into, one, other in zip(s.unbind(), x.contiguous().unbind(), y.contiguous().unbind(), strict=True):
+        entries = matrix(rows, cols, into, y.shape[1])
+        torch.sparse.sampled_addmm(entries, one, other.T, beta=0.0, out=entries)
+    return s
+
+
+def _shape(rows: Tensor, cols: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    return x.new_empty(x.shape[0], cols.shape[0])
+
+
+torch.library.define("geodl::sddmm", "(Tensor rows, Tensor cols, Tensor x, Tensor y) -> Tensor")
+torch.library.impl("geodl::sddmm", "default", _sddmm)
+torch.library.register_fake("geodl::sddmm", _shape)
+
+SCORES = {"dot": _dot, "linear": _linear, "gat": _gat}
+
+attend = Lowering("edge_softmax", _refuses, _plan, _run)
