@@ -70,7 +70,7 @@ def run(plan: Tiles, query: Tensor, key: Tensor, value: Tensor, vectors: None, b
     if mask is not None and mask.shape[0] > 1:
         mask = mask.repeat(query.shape[0], 1, 1, 1)
     y = F.scaled_dot_product_attention(q, k, v, mask, dropout, plan.causal).transpose(1, 2)
-    y = y.reshape(query.shape[0], plan.tiles * y.shape[1], *y.shape[2:])
+    y = y if plan.tiles == 1 else y.reshape(query.shape[0], plan.tiles * y.shape[1], *y.shape[2:])
     y = y if plan.place is None else y.index_select(1, plan.place)
     return y if plan.silent is None else y.masked_fill(plan.silent, 0.0)
 
@@ -78,7 +78,8 @@ def run(plan: Tiles, query: Tensor, key: Tensor, value: Tensor, vectors: None, b
 def _cut(x: Tensor, nodes: Tensor | None, tiles: int) -> Tensor:
     """`[B, N, H, D]` as `[B T, H, nodes of a tile, D]`."""
     x = x if nodes is None else x.index_select(1, nodes)
-    return x.reshape(x.shape[0] * tiles, x.shape[1] // tiles, *x.shape[2:]).transpose(1, 2)
+    x = x if tiles == 1 else x.reshape(x.shape[0] * tiles, x.shape[1] // tiles, *x.shape[2:])
+    return x.transpose(1, 2)
 
 
 def _gathered(index: Tensor, size: int) -> Tensor | None:
