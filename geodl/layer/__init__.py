@@ -6,10 +6,11 @@ from geodl.layer.containers import Concat, Cross, Residual, Sequential, acts_els
 from geodl.layer.conv import Conv
 from geodl.layer.embedding import Embedding
 from geodl.layer.explain import Explanation, explain, prepare, set_lowering
+from geodl.layer.laplacian import LaplacianPositions
 from geodl.layer.message import Message
 from geodl.layer.norm import BatchNorm, Dropout
 from geodl.layer.pool import Pool, Readout
-from geodl.layer.position import LaplacianPositions, LearnedPositions, SinusoidalPositions
+from geodl.layer.position import LearnedPositions, SinusoidalPositions
 from geodl.layer.recurrent import Recurrent
 
 __all__ = [

@@ -36,7 +36,7 @@ STDLIB = set(sys.stdlib_module_names)
 ALWAYS = STDLIB | {"geodl", "torch", "numpy"}
 DELAYED = {
     "geodl.domain.convert": {"networkx", "scipy", "torch_geometric"},
-    "geodl.layer.position": {"scipy"},
+    "geodl.layer.laplacian": {"scipy"},
 }
 DECLARED = ALWAYS | {
     *("torch_geometric", "networkx", "scipy"),
