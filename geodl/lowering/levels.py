@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -79,20 +80,19 @@ def _plan(ask: Ask) -> LevelsPlan:
 
 def _levels(dst: Tensor, src: Tensor, n: int) -> Tensor:
     """How many edges the longest way to each node has: `[N]`; each edge is looked at once, when its sender is done."""
-    counts, waiting = src.bincount(minlength=n), dst.bincount(minlength=n)
-    starts, hearers = counts.cumsum(0) - counts, dst[src.argsort()]
-    level, depth, front = torch.full((n,), -1), 0, (waiting == 0).nonzero()[:, 0]
+    waiting, counts = (np.bincount(end, minlength=n) for end in (dst.numpy(), src.numpy()))
+    starts, hearers = counts.cumsum() - counts, dst[src.argsort()].numpy()
+    level, depth, front = np.zeros(n, dtype=np.int64), 0, np.flatnonzero(waiting == 0)
     while len(front):
         level[front] = depth
         count = counts[front]
-        shift = starts[front] - count.cumsum(0) + count
-        told = hearers[shift.repeat_interleave(count) + torch.arange(int(count.sum()))]
-        waiting.index_add_(0, told, -torch.ones_like(told))
-        front, depth = told[waiting[told] == 0].unique(), depth + 1
-    if bool((waiting > 0).any()):
+        told = hearers[np.repeat(starts[front] - count.cumsum() + count, count) + np.arange(count.sum())]
+        np.subtract.at(waiting, told, 1)
+        front, depth = np.unique(told[waiting[told] == 0]), depth + 1
+    if waiting.any():
         heard_by = src[dst.argsort(stable=True)].split(dst.bincount(minlength=n).tolist())
         reference.topological_order([senders.tolist() for senders in heard_by])  # names the cycle
-    return level
+    return torch.from_numpy(level)
 
 
 def _run(plan: LevelsPlan, x: Tensor, cell: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
