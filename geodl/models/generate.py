@@ -1,6 +1,7 @@
 """New tokens from a model, one after another."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -36,8 +37,7 @@ def generate(
         model: gives logits `[B, T, V]` of the next token; causal, or an encoder-decoder.
         tokens: the beginning `[B, T]`, torch.long, of one length at least 1 (as `<bos>`).
         count: how many to add.
-        sender: the second signal, of encoder-decoders: B rows, or B members of a Batch; members of one length are decoded
-            together.
+        sender: the second signal, of encoder-decoders: B rows, or B members (those of one length are decoded together).
         temperature: divides the logits; 0 takes the likeliest token.
         top_k: draw among the k likeliest only.
         until: the id that ends a row; from there on the row holds this id.
@@ -49,24 +49,31 @@ def generate(
         `[B, T + count]`, the beginning and what follows it.
 
     Raises:
-        GeodlError: no tokens to begin with, sizes out of range, a model that hears tokens to come, too long a sequence.
+        GeodlError: nothing to begin with, numbers out of range, a model that hears tokens to come, too long a sequence.
 
     >>> from geodl.models import char_rnn
     >>> generate(char_rnn(65), torch.zeros(2, 1, dtype=torch.long), 5).shape
     torch.Size([2, 6])
     """
     _check(model, tokens, count, temperature, top_k, until, context)
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     draw = partial(_drawn, temperature=temperature, top_k=top_k, generator=generator)
     found = tokens.new_empty(len(tokens), tokens.shape[1] + count)
-    try:
+    with _evaluated(model):
         for rows, heard in _alike(sender, len(tokens)):
             found[rows] = _continued(model, tokens[rows], count, heard, draw, until, context)
+    return found
+
+
+@contextmanager
+def _evaluated(model: Layer) -> Iterator[None]:
+    """A model in evaluation mode, and then as it was."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
     finally:
         for module, mode in modes.items():
             module.training = mode
-    return found
 
 
 def _continued(

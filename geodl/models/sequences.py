@@ -280,8 +280,8 @@ def _state_channels(layers: Iterable[nn.Module]) -> int:
 
 
 def _seen(channels: int, wide: int) -> list[nn.Module]:
-    """A 3x3 convolution, normalised and rectified."""
-    return [Conv(channels, wide, window(3)), BatchNorm(wide), nn.ReLU()]
+    """A 3x3 convolution, normalised (so that a bias would be lost) and rectified."""
+    return [Conv(channels, wide, window(3), bias=False), BatchNorm(wide), nn.ReLU()]
 
 
 def _writer(symbols: int, channels: int, hidden: int, dropout: float, *layers: nn.Module) -> Sequential:
