@@ -11,10 +11,11 @@ from torch_geometric.nn import GATConv, GCNConv
 import geodl as g
 from geodl.interop import from_pyg, from_torch, to_pyg, to_torch
 from geodl.interop.registry import FROM_TORCH, POINTWISE, TO_TORCH
+from geodl.interop.transformer import TRANSFORMERS
 from geodl.testing import error
 from tests.twins import CONVS, TRANSPOSED, as_image, as_sequence, assert_same_state, assert_twins, drawn, plainly
 
-TWINS = (*CONVS.values(), *TRANSPOSED.values(), nn.RNNBase, nn.MultiheadAttention, GCNConv)
+TWINS = (*CONVS.values(), *TRANSPOSED.values(), nn.RNNBase, nn.MultiheadAttention, *TRANSFORMERS, GCNConv)
 
 
 def test_sequential_of_convolutions():
@@ -55,6 +56,9 @@ EXAMPLES = [
     nn.Linear(3, 4), nn.Conv1d(3, 4, 3), nn.Conv2d(3, 4, 3), nn.Conv3d(3, 4, 3), nn.ConvTranspose1d(3, 4, 3),
     nn.ConvTranspose2d(3, 4, 3), nn.ConvTranspose3d(3, 4, 3), nn.RNN(3, 4), nn.GRU(3, 4, 2, dropout=0.5),
     nn.LSTM(3, 4, bidirectional=True), nn.MultiheadAttention(4, 2), nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Dropout()),
+    nn.TransformerEncoderLayer(4, 2, 6), nn.TransformerDecoderLayer(4, 2, 6), nn.Transformer(4, 2, 1, 1, 6, batch_first=True),
+    nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 6), 1, enable_nested_tensor=False),
+    nn.TransformerDecoder(nn.TransformerDecoderLayer(4, 2, 6), 1),
 ]  # fmt: skip
 
 
@@ -126,7 +130,7 @@ REFUSED = [
     (hooked, "hooks on its Linear, which would be lost; remove them first"),
     (lambda: nn.Sequential(nn.Conv1d(2, 2, 1), nn.Linear(2, 2)), "Conv1d, with channels on axis 1, and Linear, on the last"),
     (lambda: nn.Sequential(nn.Conv1d(2, 2, 1), nn.LayerNorm(2)), "Conv1d, with channels on axis 1, and LayerNorm, on the last"),
-    (lambda: nn.Sequential(nn.Linear(2, 2), nn.LSTM(2, 2)), "LSTM, which does not take and return one tensor"),
+    (lambda: nn.Sequential(nn.Linear(2, 2), nn.LSTM(2, 2)), "LSTM, which may take or return more than one tensor"),
     (lambda: nn.Sequential(nn.Linear(2, 2), nn.LayerNorm((3, 2))), "LayerNorm.*a type with no converter"),
     (lambda: nn.Sequential(nn.Linear(2, 2), nn.Softmax(-1)), "Softmax.*a type with no converter"),
 ]

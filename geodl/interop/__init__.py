@@ -1,7 +1,8 @@
 """Weights both ways: modules of torch.nn, PyG and escnn as layers over our lowerings, and back."""
 
 from geodl.interop.escnn import from_escnn, to_escnn
+from geodl.interop.mask import over
 from geodl.interop.pyg import from_pyg, to_pyg
 from geodl.interop.registry import from_torch, to_torch
 
-__all__ = ["from_escnn", "from_pyg", "from_torch", "to_escnn", "to_pyg", "to_torch"]
+__all__ = ["from_escnn", "from_pyg", "from_torch", "over", "to_escnn", "to_pyg", "to_torch"]

@@ -29,9 +29,11 @@ def to_attention(layer: Attention, on: Domain | None) -> nn.MultiheadAttention:
     asked, inner = f"to_torch({layer.label})", layer.heads * layer.head_dim
     if layer.neighborhood not in (all_pairs(), all_or_links()):
         advice = "convert layer.over(all_pairs()) and give the missing edges as attn_mask at each call"
+        advice += "; of a model, convert interop.over(model, all_pairs())"
         raise GeodlError(asked, str(layer.neighborhood), advice)
-    if layer.relative_bias is not None or layer.options.score != "dot":
+    if layer.relative_bias is not None or layer.rotary or layer.options.score != "dot":
         found = "a relative bias" if layer.relative_bias is not None else f"the score {layer.options.score!r}"
+        found = "rotary positions" if layer.rotary else found
         raise GeodlError(asked, found, "nn.MultiheadAttention knows the plain dot product only")
     if inner != layer.channels_in:
         raise GeodlError(asked, f"{inner} inner channels for {layer.channels_in}", "choose heads * head_dim = channels")

@@ -9,15 +9,11 @@ from torch import nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
 from geodl.interop.attention import from_attention, to_attention
-from geodl.interop.base import converting
+from geodl.interop.base import POINTWISE, converting
 from geodl.interop.conv import CONVS, TRANSPOSED, from_conv, from_linear, from_transposed, to_conv
 from geodl.interop.recurrent import from_recurrent, to_recurrent
+from geodl.interop.transformer import TRANSFORMERS, EncoderDecoder, to_transformer
 from geodl.layer import Attention, Concat, Conv, Dropout, Layer, MessagePassing, Recurrent, Sequential
-
-POINTWISE = (
-    nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid,
-    nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.LogSigmoid, nn.Dropout,
-)  # fmt: skip
 
 
 def from_torch(module: nn.Module, *, on: Domain | None = None) -> Layer:
@@ -26,12 +22,19 @@ def from_torch(module: nn.Module, *, on: Domain | None = None) -> Layer:
     `nn.Linear` becomes `Conv` over `itself()`; `nn.Conv1d/2d/3d` over `window(...)`; `nn.ConvTranspose1d/2d/3d` over a
     reversed window; `nn.RNN`, `nn.GRU`, `nn.LSTM` `Recurrent`, in `Sequential(Concat(...), Dropout, ...)` for more layers
     and directions; `nn.MultiheadAttention` `Attention` over `all_or_links()`; `nn.Sequential` of the first three and
-    pointwise modules `Sequential`. The twin is not kept inside; dtype, device, mode and `requires_grad` are. The
-    neighborhood may be exchanged: `from_torch(attention).over(past())`.
+    pointwise modules `Sequential`. The twin is not kept inside; dtype, device, mode and `requires_grad` are.
+
+    `nn.TransformerEncoderLayer` and `DecoderLayer` become a block as those of `g.models.transformer_encoder` and
+    `transformer_decoder`, `nn.TransformerEncoder` and `Decoder` a `Sequential` of blocks, called `decoder(target, memory)`;
+    `nn.Transformer` becomes both, called `layer(target, source)`.
+
+    A mask is a missing edge: a conversion hears what torch hears without masks, and the neighborhood may be exchanged:
+    `from_torch(attention).over(past())`; `interop.over(from_torch(decoder), past())` is causal, as with `tgt_mask`. What
+    torch pads, `Signal.sequence(x, mask)` leaves out: rows of different lengths live on a Batch of chains.
 
     The layout is the Signal's, `[B, N, C]`, whatever `batch_first` says; a Linear acts on channels. A window with
     `padding_mode="circular"` wraps on a periodic domain (`Grid(..., periodic=True)`), and only there. A recurrent
-    network without biases gets zeros that are not trained.
+    network without biases gets zeros that are not trained. `enable_nested_tensor`, which changes no number, is not kept.
 
     Args:
         module: of one of these types, not of a subclass.
@@ -40,7 +43,8 @@ def from_torch(module: nn.Module, *, on: Domain | None = None) -> Layer:
 
     Raises:
         GeodlError: another type; groups, `padding_mode` reflect or replicate, `proj_size`, `kdim`, `vdim`, `add_bias_kv`,
-            `add_zero_attn`; parametrizations, hooks; a container that mixes layouts.
+            `add_zero_attn`; a Transformer with parts of other types, another `activation` than a known one, no layers, or
+            `batch_first` in some layers only; parametrizations, hooks; a container that mixes layouts.
 
     >>> import torch
     >>> from geodl import Signal
@@ -60,8 +64,8 @@ def to_torch(layer: Layer, *, on: Domain | None = None) -> nn.Module:
 
     Args:
         layer: `Conv` over `itself()`, a plain `window` or its reverse; `Recurrent` along a chain, and the containers that
-            `from_torch` makes of them; `Attention` over `all_pairs()` or `all_or_links()`; `Sequential` of `Conv` and
-            pointwise modules.
+            `from_torch` makes of them; `Attention` over `all_pairs()` or `all_or_links()`, blocks and stacks of it as
+            `from_torch` and `g.models` make them; `Sequential` of `Conv` and pointwise modules.
         on: the domain of the layer's signals, by default the one it was built on; a periodic one makes
             `padding_mode="circular"`.
 
@@ -106,6 +110,8 @@ def _from_sequential(module: nn.Sequential, on: Domain | None) -> Sequential:
 def _to_sequential(layer: Sequential, on: Domain | None) -> nn.Module:
     if any(isinstance(part, Recurrent) for part in layer.modules()):
         return to_recurrent(layer, on)
+    if any(isinstance(part, Attention) for part in layer.modules()):
+        return to_transformer(layer, on)
     parts = []
     for part in layer:
         parts.append(_pointwise(part) or _to(part, on))
@@ -126,9 +132,9 @@ def _norm(module: nn.Module) -> bool:
 
 def _one_layout(asked: str, module: nn.Sequential) -> None:
     """torch's convolutions have channels on axis 1, its linear layers on the last: a chain of both mixes two meanings."""
-    lost = [m for m in module.modules() if isinstance(m, nn.RNNBase | nn.MultiheadAttention)]
+    lost = [m for m in module.modules() if isinstance(m, (nn.RNNBase, nn.MultiheadAttention, *TRANSFORMERS))]
     if lost:
-        found = f"{type(lost[0]).__name__}, which does not take and return one tensor"
+        found = f"{type(lost[0]).__name__}, which may take or return more than one tensor"
         raise GeodlError(asked, found, "convert it alone, and put the layers into a g.Sequential")
     planes = _names(module, (*CONVS, *TRANSPOSED))
     if planes and (last := _names(module, (nn.Linear, nn.LayerNorm))):
@@ -150,6 +156,7 @@ FROM_TORCH: dict[type[nn.Module], Callable[[Any, Domain | None], Layer]] = {
     **dict.fromkeys(TRANSPOSED, from_transposed),
     **dict.fromkeys((nn.RNN, nn.GRU, nn.LSTM), from_recurrent),
     nn.MultiheadAttention: from_attention,
+    **TRANSFORMERS,
     nn.Sequential: _from_sequential,
 }
 TO_TORCH: dict[type[nn.Module], Callable[[Any, Domain | None], nn.Module]] = {
@@ -158,5 +165,6 @@ TO_TORCH: dict[type[nn.Module], Callable[[Any, Domain | None], nn.Module]] = {
     Concat: to_recurrent,
     Attention: to_attention,
     Sequential: _to_sequential,
+    EncoderDecoder: to_transformer,
     Dropout: _to_dropout,
 }
