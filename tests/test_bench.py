@@ -102,7 +102,7 @@ def test_answers_that_cannot_agree_are_refused(theirs, reason):
         hold_same("sum", [], [])
 
 
-@pytest.mark.parametrize("name", ["conv2d", "group-conv", "spmm", "lstm", "attention", "deepsets"])
+@pytest.mark.parametrize("name", ["conv2d", "group-conv", "spmm", "lstm", "tree", "attention", "deepsets"])
 def test_a_planted_fault_is_not_timed(name, monkeypatch):
     straight, made = harness.step, itertools.count()
 
@@ -110,7 +110,7 @@ def test_a_planted_fault_is_not_timed(name, monkeypatch):
         call = straight(function, inputs, upstream)
         return (lambda: [1.01 * t + 0.01 for t in call()]) if next(made) % 2 else call
 
-    for module in (conv2d, group_conv, spmm, lstm, attention, deepsets):
+    for module in (conv2d, group_conv, spmm, lstm, tree, attention, deepsets):
         monkeypatch.setattr(module, "step", crooked)
     rows = list(measured(name, TINY[name](), ONCE))
     assert any("differ by" in row.note or "not installed" in row.note for row in rows)
