@@ -10,7 +10,7 @@ from geodl import group as groups
 from geodl.domain import Domain, turn
 from geodl.errors import GeodlError
 from geodl.group import Group
-from geodl.layer import MessagePassing, acts_elsewhere, prepare
+from geodl.layer import Embedding, MessagePassing, acts_elsewhere, prepare
 from geodl.neighborhood import Edges, Neighborhood, Symmetry
 from geodl.signal import Signal
 
@@ -174,7 +174,9 @@ def _blank(model: nn.Module, domain: Domain) -> Any:
     """Zeros that a model takes: a Signal, or a tensor where its layers were built with `on=`."""
     widths = (getattr(m, "channels_in", getattr(m, "in_features", None)) for m in model.modules())
     channels = next((c for c in widths if c is not None), 1)
-    x = next(model.parameters(), torch.zeros(0)).new_zeros(1, domain.num_nodes, channels)
+    first = next((m for m in model.modules() if hasattr(m, "channels_in")), None)
+    dtype = torch.long if isinstance(first, Embedding) else None
+    x = next(model.parameters(), torch.zeros(0)).new_zeros(1, domain.num_nodes, channels, dtype=dtype)
     placed = next((m.on for m in model.modules() if isinstance(m, MessagePassing) and m.on is not None), None)
     if placed is not None and placed != domain:
         raise GeodlError(f"certify({type(model).__name__}, {domain})", f"layers built with on={placed}", "certify it there")
@@ -183,8 +185,9 @@ def _blank(model: nn.Module, domain: Domain) -> Any:
 
 def _unproved(model: nn.Module) -> list[str]:
     """Modules whose code is neither torch's, channel by channel, nor a layer's of the library; functions and hooks count."""
-    named = ((path or type(m).__name__, m) for path, m in model.named_modules())
-    return [
+    named = [(path or type(m).__name__, m) for path, m in model.named_modules()]
+    placed = [f"{path}: {type(m).__name__} tells nodes apart by where they stand" for path, m in named if getattr(m, "placed", 0)]
+    return placed + [
         f"{path}: {type(m).__name__} has code of its own between layers, which edges cannot prove"
         for path, m in named
         if acts_elsewhere(m) or _altered(m) or not all(_ours(getattr(type(m), part, None)) for part in CODE)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from geodl.group import Group
-from geodl.layer import MessagePassing, message, recurrent
+from geodl.layer import MessagePassing, attention, message, recurrent
 from geodl.layer import base as layer_base
+from geodl.layer.folding import fold
 from geodl.lowering import LOWERINGS, ask_for
 from geodl.signal import Signal
 from geodl.symmetry import equivariance_error
@@ -96,7 +97,7 @@ def accepting(layer: MessagePassing, *signals: Signal) -> list[str]:
     """The lowerings, other than `edges`, that accept a call."""
     receiver, *others = signals
     source = others[0] if others else receiver
-    parts = layer_base.fold(source.domain, receiver.domain if others else None, source.x.layout)
+    parts = fold(source.domain, receiver.domain if others else None, source.x.layout)
     ask = ask_for(layer.neighborhood, parts.source, parts.target, source.x, layer.options)
     return [low.name for low in LOWERINGS[layer.verb] if low.name != "edges" and not low.refuses(ask)]
 
@@ -166,6 +167,6 @@ def recorded() -> Iterator[list[str]]:
         return found._replace(lowering=found.lowering._replace(run=run))
 
     with ExitStack() as patches:
-        for room in (layer_base, message, recurrent):
+        for room in (layer_base, attention, message, recurrent):
             patches.enter_context(mock.patch.object(room, "planned", noted))
         yield ran

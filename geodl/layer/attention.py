@@ -10,8 +10,9 @@ from geodl import reference
 from geodl.domain import Complete, Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import Folded, MessagePassing, checked, paired
+from geodl.layer.base import MessagePassing, checked, paired
 from geodl.layer.conv import num_types
+from geodl.layer.folding import Folded
 from geodl.layer.position import places, rotate
 from geodl.lowering import AttendOptions, Planned, ask_for, planned
 from geodl.lowering.edges import unweighted
@@ -82,6 +83,7 @@ class Attention(MessagePassing):
         types = num_types(neighborhood, on) if relative else None
         super().__init__(neighborhood, on, AttendOptions(score, types))
         self.channels_in, self.heads, self.dropout, self.rotary = channels, heads, dropout, rotary
+        self.placed = rotary
         self.head_dim = channels // heads if head_dim is None else head_dim
         inner, (_, vectors, projections) = heads * self.head_dim, SCORES[score]
         self.in_proj_weight = nn.Parameter(torch.empty(projections * inner, channels))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
+from geodl.layer.folding import Folded, fold, unfolded
 from geodl.lowering import LOWERINGS, Planned, ask_for, choose, planned
 from geodl.lowering.base import keep
 from geodl.neighborhood import Neighborhood
@@ -21,12 +22,14 @@ class Layer(nn.Module, ABC):
     Attributes:
         takes_sparse: whether it takes a signal with sparse values.
         nodewise: whether it treats each node alone.
+        placed: whether it tells nodes apart by where they stand, which no symmetry survives.
         crosses: whether it, or a layer in it, hears the second signal of a call wherever it stands.
         on: its own domain, on which it takes and returns tensors `[B, N, C]`; None for Signals.
     """
 
     takes_sparse: ClassVar[bool] = False
     nodewise: ClassVar[bool] = False
+    placed: bool = False
     crosses: bool = False
     on: Domain | None = None
 
@@ -71,33 +74,6 @@ class Layer(nn.Module, ABC):
         if not self.nodewise:
             raise GeodlError(f"{self.label} unrolled", "a layer that hears nodes to come", "use past() or previous()")
         return self(signal), None
-
-
-class Folded(NamedTuple):
-    """A union of D equal members seen as one member with a D times larger batch."""
-
-    source: Domain
-    target: Domain | None
-    times: int
-
-
-def fold(source: Domain, target: Domain | None, layout: torch.layout = torch.strided) -> Folded:
-    """Equal members of a Batch become batch entries: the one place where this is decided.
-
-    Args:
-        source: the senders' domain.
-        target: the receivers' domain where it is given, else None.
-        layout: of the senders' values; sparse ones have no batch axis to become entries of.
-    """
-    one = _equal_member(source) if layout == torch.strided else None
-    if one is None:
-        return Folded(source, target, 1)
-    if target is None:
-        return Folded(one, None, source.num_members)
-    other = _equal_member(target)
-    if other is None or target.num_members != source.num_members:
-        return Folded(source, target, 1)
-    return Folded(one, other, source.num_members)
 
 
 class MessagePassing(Layer):
@@ -239,6 +215,8 @@ def checked(layer: Any, signal: Any, channels: int | None = None) -> Signal:
     if signal.x.layout != torch.strided and not getattr(layer, "takes_sparse", False):
         asked = f"{_name(layer)} on {signal.domain}"
         raise GeodlError(asked, "sparse values, which only Conv and Dropout read", "give dense ones: x.to_dense()[None]")
+    if not signal.x.is_floating_point():
+        raise GeodlError(f"{_name(layer)} on {signal.domain}", "tokens, which only Embedding reads", "begin with an Embedding")
     wanted = getattr(layer, "channels_in", None) if channels is None else channels
     if wanted is not None and signal.x.shape[-1] != wanted:
         raise GeodlError(f"{_name(layer)} on {signal.domain}", f"{signal.x.shape[-1]} channels", f"give {wanted} channels")
@@ -281,19 +259,5 @@ def alone(layer: Any, sender: Any) -> None:
         raise GeodlError(f"{_name(layer)} with a sender", "a second signal", "it hears its own domain: give one signal")
 
 
-def unfolded(x: Tensor, count: int) -> Tensor:
-    """`[B, D N, C]` as `[B D, N, C]`, a view."""
-    return x if count == 1 else x.reshape(x.shape[0] * count, x.shape[1] // count, x.shape[2])
-
-
 def _name(layer: Any) -> str:
     return layer.label if isinstance(layer, Layer) else type(layer).__name__
-
-
-def _equal_member(domain: Domain) -> Domain | None:
-    if domain.members is None or domain.plans is None:
-        return None
-    if "equal" not in domain.plans:
-        first = domain.members[0]
-        domain.plans["equal"] = all(m == first for m in domain.members)
-    return domain.members[0] if domain.plans["equal"] else None

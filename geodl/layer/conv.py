@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError
-from geodl.layer.base import Folded, MessagePassing, ruled
+from geodl.layer.base import MessagePassing, ruled
+from geodl.layer.folding import Folded
 from geodl.lowering import ConvolveOptions, Planned
 from geodl.neighborhood import Neighborhood
 

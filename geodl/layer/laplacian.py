@@ -1,7 +1,7 @@
 """Positions on any graph: eigenvectors of its Laplacian."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ class LaplacianPositions(Layer):
     torch.Size([1, 3, 4])
     """
 
-    placed: ClassVar[bool] = True
+    placed = True
 
     def __init__(self, count: int, channels: int):
         super().__init__()

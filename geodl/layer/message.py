@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import Folded, MessagePassing, checked, paired
+from geodl.layer.base import MessagePassing, checked, paired
+from geodl.layer.folding import Folded
 from geodl.lowering import MessageOptions, Planned, planned
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal

@@ -4,7 +4,8 @@ from torch import Tensor
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import Folded, MessagePassing
+from geodl.layer.base import MessagePassing
+from geodl.layer.folding import Folded
 from geodl.layer.message import REDUCTIONS
 from geodl.lowering import Planned, PoolOptions
 from geodl.neighborhood import Neighborhood, whole

@@ -1,7 +1,7 @@
 """Where nodes stand: positions that are added to a signal, and the rotation that attention applies."""
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +77,7 @@ def rotate(x: Tensor, places: Tensor) -> Tensor:
 class Positions(Layer):
     """`y_i = x_i + p(place of i)` on lattices; the state of :meth:`unroll` is the number of nodes seen."""
 
-    placed: ClassVar[bool] = True
+    placed = True
     channels_in: int
 
     def forward(self, receiver: Any, sender: Any = None, seen: int = 0) -> Signal:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import Folded, MessagePassing, alone, checked, fold, unfolded
+from geodl.layer.base import MessagePassing, alone, checked
 from geodl.layer.cells import CELLS, State
+from geodl.layer.folding import Folded, fold, unfolded
 from geodl.lowering import Planned, RecurOptions, planned
 from geodl.neighborhood import Neighborhood, previous
 from geodl.signal import Signal
