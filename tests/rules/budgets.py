@@ -6,7 +6,7 @@ import tokenize
 from collections.abc import Iterable
 
 FILE, FUNCTION, LINE = 300, 50, 130
-CORE_CODE, CORE_TEXT = 3000, 5000
+CORE_CODE, CORE_TEXT = 3700, 6100
 NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
