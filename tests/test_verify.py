@@ -15,7 +15,7 @@ from geodl.lowering import base, lattice, rnn, scores
 from geodl.neighborhood import graph, order, pairs
 from geodl.neighborhood.base import untyped
 
-WANTED = ("01", "02", "04", "05", "06", "07", "10", "11")
+WANTED = ("01", "02", "04", "05", "06", "07", "08", "10", "11")
 WINDOWS = importlib.import_module("geodl.neighborhood.window")  # its name in the room is the function's
 ROW = verify.Row("05 a", "Grid(3)", 3, 7, 4, 1e-16, 2e-16, 1e-11, True)
 
@@ -57,7 +57,12 @@ def test_every_row_is_there(rows, number):
         "05 conv2d 4x4, zero padding", "05 conv3d 5x5x5, zero padding", "05 conv_transpose3d", "fully connected", "self-edge",
         "06 nn.LSTM, 2 layers, bidirectional", "06 nn.GRU, backward", "06 nn.RNN(relu), forward", "k < t rounds",
         "C A^k B", "self, weights of each head", "cross, weights of each head", "07 causal", "07 padding", "07 window",
-        "07 the same weights on a ring", "07 W_k = 0", "10 Z_8", "10 D_8", "10 S_8", "10 trivial", "10 Z_5 x Z_5",
+        "07 the same weights on a ring", "07 W_k = 0",
+        "08 nn.TransformerEncoderLayer, pre-norm, causal", "08 nn.TransformerDecoderLayer, post-norm",
+        "08 nn.TransformerEncoder, post-norm, 4 layers, causal", "08 nn.TransformerDecoder, pre-norm, 4 layers, causal",
+        "08 nn.Transformer, pre-norm", "08 padding", "4 layers: the answer in that order", "positions: off by > 0.01",
+        "a causal mask: off by > 0.01", "08 trained as nn.Transformer", "08 trained here", "08 sinusoidal positions",
+        "10 Z_8", "10 D_8", "10 S_8", "10 trivial", "10 Z_5 x Z_5",
         "10 p4 regular", "10 S_5", "11 lifting to p4m 2x2", "11 p4 4x4, stride 2", "11 p4m 3x3", "all 8 elements of D4",
         "all 24 elements of O", "translations on the torus", "away from the border", "near the border", "a plain CNN",
         "45 degrees",

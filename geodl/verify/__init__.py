@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 
 from geodl.errors import GeodlError
-from geodl.verify import attention, chains, gcn, graphs, lattices, positions, rotations, sharing, signals
+from geodl.verify import attention, chains, gcn, graphs, lattices, positions, rotations, sharing, signals, transformers
 from geodl.verify.base import Claim, Row
 from geodl.verify.report import save, table
 
@@ -23,7 +23,7 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
     "05": lattices.CLAIMS,
     "06": chains.CLAIMS,
     "07": attention.CLAIMS,
-    "08": positions.CLAIMS,
+    "08": (*transformers.CLAIMS, *positions.CLAIMS),
     "10": sharing.CLAIMS,
     "11": rotations.CLAIMS,
 }
