@@ -15,6 +15,7 @@ from geodl.bench import (
     conv2d,
     cora_epoch,
     deepsets,
+    gpt,
     group_conv,
     harness,
     imports,
@@ -47,6 +48,7 @@ TINY = {
     "deepsets": functools.partial(deepsets.cases, deepsets.Sizes((3, 5), 2, 4)),
     "attention": functools.partial(attention.cases, attention.Sizes(2, 6, 8, 2, 5)),
     "banded": functools.partial(banded.cases, banded.Sizes(150, 10, 9, 3, 2, 4)),
+    "gpt": functools.partial(gpt.cases, gpt.Sizes(2, 5, 7, 8, 2, 2, 3, 4)),
     "lstm": functools.partial(lstm.cases, lstm.Sizes(2, 5, 3, 4)),
     "tree": functools.partial(tree.cases, tree.Sizes(3, 1, 6, 3, 4)),
     "overhead": functools.partial(overhead.cases, overhead.Sizes(4, 4)),
@@ -102,7 +104,7 @@ def test_answers_that_cannot_agree_are_refused(theirs, reason):
         hold_same("sum", [], [])
 
 
-@pytest.mark.parametrize("name", ["conv2d", "group-conv", "spmm", "lstm", "tree", "attention", "deepsets"])
+@pytest.mark.parametrize("name", ["conv2d", "group-conv", "spmm", "lstm", "tree", "attention", "deepsets", "gpt"])
 def test_a_planted_fault_is_not_timed(name, monkeypatch):
     straight, made = harness.step, itertools.count()
 
@@ -110,7 +112,7 @@ def test_a_planted_fault_is_not_timed(name, monkeypatch):
         call = straight(function, inputs, upstream)
         return (lambda: [1.01 * t + 0.01 for t in call()]) if next(made) % 2 else call
 
-    for module in (conv2d, group_conv, spmm, lstm, tree, attention, deepsets):
+    for module in (conv2d, group_conv, spmm, lstm, tree, attention, deepsets, gpt):
         monkeypatch.setattr(module, "step", crooked)
     rows = list(measured(name, TINY[name](), ONCE))
     assert any("differ by" in row.note or "not installed" in row.note for row in rows)
