@@ -24,10 +24,9 @@ class Csr(NamedTuple):
 
 
 class SpmmPlan(NamedTuple):
-    """The stacked shift operator, its transpose for the gradient, and the order of the two products."""
+    """The stacked shift operator and its transpose for the gradient, and the order of the two products."""
 
-    operator: Csr
-    transpose: Csr
+    both: tuple[Csr, Csr]
     num_receivers: int
     transform_first: bool
 
@@ -45,7 +44,7 @@ def _plan(ask: Ask) -> SpmmPlan:
     dtype = ask.like.dtype if ask.like.dtype in (torch.float32, torch.float64) else torch.float32
     values = torch.ones(len(dst), dtype=dtype, device=dst.device) if edges.weight is None else edges.weight.to(dtype)
     rows, cols = (m, n * types) if transform_first else (m * types, n)
-    return SpmmPlan(csr(dst, src, values, rows), csr(src, dst, values, cols), m, transform_first)
+    return SpmmPlan((csr(dst, src, values, rows), csr(src, dst, values, cols)), m, transform_first)
 
 
 def _run(plan: SpmmPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -54,8 +53,9 @@ def _run(plan: SpmmPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
         side_by_side = weight[0] if types == 1 else weight.movedim(0, 1).reshape(channels_in, types * channels_out)
         sent = _features(x, side_by_side) if x.layout == torch.sparse_csr else x @ side_by_side
         sent = sent.reshape(sent.shape[0], sent.shape[1] * types, channels_out)
-        return _Product.apply(*plan.operator, *plan.transpose, sent, bias)
-    heard = _Product.apply(*plan.operator, *plan.transpose, x, None)
+        y = _Product.apply(plan.both, sent)
+        return y if bias is None else y + bias
+    heard = _Product.apply(plan.both, x)
     heard = heard.reshape(x.shape[0], plan.num_receivers, types * channels_in)
     return F.linear(heard, weight.reshape(types * channels_in, channels_out).T, bias)
 
@@ -71,35 +71,56 @@ def csr(rows: Tensor, cols: Tensor, values: Tensor, num_rows: int) -> Csr:
 
 
 class _Product(torch.autograd.Function):
-    """`S x + bias` for each member of the batch, S in CSR with its transpose for the gradient, x `[B, N, C]`."""
+    """`S x` for each member of the batch: S with its transpose for the gradient, x `[B, N, C]`."""
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Outside of `torch.func` without torch's search for argument names, which takes longer than a small product."""
+        if torch._C._are_functorch_transforms_active():
+            return super().apply(*args)
+        beneath: Any = super(torch.autograd.Function, cls)
+        return beneath.apply(*args)
 
     @staticmethod
-    def forward(ctx: Any, rows, cols, values, rows_t, cols_t, values_t, x, bias) -> Tensor:
-        ctx.save_for_backward(rows, cols, values, rows_t, cols_t, values_t)
-        return torch.ops.geodl.spmm(rows, cols, values, x, bias)
+    def forward(both: tuple[Csr, Csr], x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        side_by_side = x.detach().transpose(0, 1).reshape(n, b * c)
+        return sums(*both[0], side_by_side).reshape(len(both[0].rows) - 1, b, c).transpose(0, 1).contiguous()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.both, _ = inputs
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        (grad,), saved = grad_outputs, ctx.saved_tensors
-        dx = _Product.apply(*saved[3:], *saved[:3], grad, None) if ctx.needs_input_grad[6] else None
-        return *(None,) * 6, dx, grad.sum((0, 1)) if ctx.needs_input_grad[7] else None
+        return None, _Product.apply(ctx.both[::-1], *grad_outputs)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        both, x = args[0], args[1].movedim(in_dims[1], 0)
+        return _Product.apply(both, x.flatten(0, 1)).unflatten(0, x.shape[:2]), 0
 
 
-def _spmm(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
-    shape = (x.shape[0], len(rows) - 1, x.shape[2])
-    y = values.new_zeros(shape) if bias is None else values.new_empty(shape).copy_(bias)
-    each = values.contiguous().expand(x.shape[0], -1)  # one matrix for all, or each its own
-    for one, own, into in zip(x.to(values.dtype).contiguous().unbind(), each.unbind(), y.unbind(), strict=True):
-        torch.addmm(into, matrix(rows, cols, own, x.shape[1]), one, out=into)
+def sums(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor) -> Tensor:
+    """`S x`, S in CSR, x `[N, C]`. Bags of embeddings are such products, and their kernel is the one that fetches ahead."""
+    y = F.embedding_bag(cols, x.to(values.dtype), rows, mode="sum", per_sample_weights=values, include_last_offset=True)
     return y.to(x.dtype)
 
 
-def _shape(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
+def _spmm(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor, bias: None = None) -> Tensor:
+    each = values.contiguous().expand(x.shape[0], -1)  # one matrix for all, or each its own
+    y = x.new_empty(x.shape[0], len(rows) - 1, x.shape[2])
+    for one, own, into in zip(x.detach().contiguous().unbind(), each.unbind(), y.unbind(), strict=True):
+        into.copy_(sums(rows, cols, own, one))
+    return y
+
+
+def _shape(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor, bias: None = None) -> Tensor:
     return x.new_empty(x.shape[0], rows.shape[0] - 1, x.shape[2])
 
 
-# An operator of its own, because torch.compile traces no sparse tensor; by dispatch alone, because a call has to be cheap.
-torch.library.define("geodl::spmm", "(Tensor rows, Tensor cols, Tensor values, Tensor x, Tensor? bias) -> Tensor")
+# An operator of its own, so that torch.compile need not unroll the batch; by dispatch alone, because a call has to be cheap.
+torch.library.define("geodl::spmm", "(Tensor rows, Tensor cols, Tensor values, Tensor x, Tensor? bias=None) -> Tensor")
 torch.library.impl("geodl::spmm", "default", _spmm)
 torch.library.register_fake("geodl::spmm", _shape)
 
@@ -122,15 +143,14 @@ class _Features(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows, cols, values, weight) -> Tensor:
         ctx.save_for_backward(rows, cols, values, weight)
-        return torch.sparse.mm(matrix(rows, cols, values, len(weight)), weight)
+        return sums(rows, cols, values.detach(), weight.detach())
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (grad,), (rows, cols, values, weight) = grad_outputs, ctx.saved_tensors
         node = torch.repeat_interleave(rows.diff())
         dvalues = (grad[node] * weight[cols]).sum(1) if ctx.needs_input_grad[2] else None
-        transpose = matrix(*csr(cols, node, values, len(weight)), len(grad))
-        return None, None, dvalues, torch.sparse.mm(transpose, grad)
+        return None, None, dvalues, sums(*csr(cols, node, values, len(weight)), grad)
 
 
 with warnings.catch_warnings():  # torch says once in a process that CSR is in beta; let it be here, unheard
