@@ -24,16 +24,17 @@ class Sizes:
 
 
 def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
-    """Both scores on one graph."""
+    """Both scores on one graph, with the projections that PyG's layers have."""
     graph = Graph(torch.randint(sizes.nodes, (2, sizes.edges)), sizes.nodes).to(device())
     for score, peer in (("gat", "PyG GATConv"), ("dot", "PyG TransformerConv")):
-        layer = Attention(sizes.channels, adjacency(None, False), sizes.heads, score, bias=False, on=graph).to(device())
+        layer: Any = Attention(sizes.channels, adjacency(None, False), sizes.heads, score, bias=False, on=graph).to(device())
+        layer.out_proj = nn.Identity()  # PyG's have none
         name = f"Attention {score}, {sizes.nodes} nodes, {sizes.edges} edges, {sizes.heads} heads, {sizes.channels} channels"
         yield Case(name, peer, *against_pyg(layer), 0.25, memory_reach=1 / 3)
 
 
 def against_pyg(layer: Any) -> tuple[Side, Side]:
-    """A layer on its own domain, and PyG's convolution with its projections and then its last one."""
+    """A layer on its own domain, and PyG's with the same parameters, followed by the layer's last projection."""
     edges = layer.neighborhood.edges(layer.on)
     index, twin = torch.stack((edges.src, edges.dst)).to(device()), _twin(layer)
     x = torch.randn(1, layer.on.num_nodes, layer.channels_in, device=device(), requires_grad=True)

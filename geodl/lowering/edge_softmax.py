@@ -70,8 +70,11 @@ def _run(
     s = plan.score(plan, query, key, vectors)
     if bias is not None:
         s = (s.reshape(b, h, len(plan.type)) + bias.T.index_select(1, plan.type)).flatten(0, 1)
-    a = F.dropout(_Softmax.apply(s, plan.pattern.rows, plan.dst), dropout)
-    y = _Heard.apply(*plan.pattern, a, _headed(value))
+    lengths = plan.pattern.rows.diff().expand(b * h, -1)
+    largest = torch.segment_reduce(s.detach(), "max", lengths=lengths, axis=1, unsafe=True)
+    e = (s - largest.index_select(1, plan.dst)).exp()
+    total = e.new_zeros(b * h, m).index_add(1, plan.dst, e).clamp(min=1)  # less only where there is no edge
+    y = _Heard.apply(*plan.pattern, F.dropout(e, dropout), _headed(value)) / total[:, :, None]
     return y.reshape(b, h, m, d).transpose(1, 2).to(value.dtype)
 
 
@@ -88,7 +91,7 @@ def _gat(plan: EdgePlan, query: Tensor, key: Tensor, vectors: Tensor) -> Tensor:
     with torch.autocast(query.device.type, enabled=False):
         both = zip((query.to(wide), key.to(wide)), vectors, strict=True)
         at, by = (torch.einsum("bnhd,hd->bhn", *pair).flatten(0, 1) for pair in both)
-    return F.leaky_relu(at.index_select(1, plan.dst) + by.index_select(1, plan.src), 0.2)
+    return F.leaky_relu(at.index_select(1, plan.dst) + by.index_select(1, plan.src), 0.2, inplace=True)
 
 
 def _headed(x: Tensor) -> Tensor:
@@ -130,29 +133,6 @@ class _Met(torch.autograd.Function):
         dx = _Heard.apply(*pattern, grad, y) if ctx.needs_input_grad[6] else None
         dy = _Heard.apply(*_turned(*pattern), grad.index_select(1, pattern[4]), x) if ctx.needs_input_grad[7] else None
         return *(None,) * 6, dx, dy
-
-
-class _Softmax(torch.autograd.Function):
-    """`exp(s_e) / sum of exp(s_e')` over the edges of each receiver: s `[G, E]`, in the order of the rows."""
-
-    @staticmethod
-    def forward(ctx: Any, s, rows, dst) -> Tensor:
-        a = (s - _over_rows("max", s, rows).index_select(1, dst)).exp_()
-        a /= _over_rows("sum", a, rows).index_select(1, dst)
-        ctx.save_for_backward(a, rows, dst)
-        return a
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        (grad,), (a, rows, dst) = grad_outputs, ctx.saved_tensors
-        part = a * grad
-        return torch.addcmul(part, a, _over_rows("sum", part, rows).index_select(1, dst), value=-1), None, None
-
-
-def _over_rows(reduction: str, values: Tensor, rows: Tensor) -> Tensor:
-    """`[G, E]` to `[G, M]`."""
-    lengths = rows.diff().expand(values.shape[0], -1)
-    return torch.segment_reduce(values, reduction, lengths=lengths, axis=1, unsafe=True)
 
 
 def _sddmm(rows: Tensor, cols: Tensor, x: Tensor, y: Tensor) -> Tensor:
