@@ -13,6 +13,7 @@ import pytest
 
 from geodl import __version__, bench, cli, tour, verify
 from geodl.bench.harness import BenchRow
+from geodl.cli import terminal
 from geodl.verify.base import Row
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -201,7 +202,7 @@ def test_without_jsonargparse_the_advice_is_to_install_it(capsys, monkeypatch):
 def test_long_work_is_told_now_and_then(capsys, monkeypatch):
     moments = iter([0.0, 1.0, 11.0, 11.0, 12.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(moments))
-    with cli._progress() as show:
+    with terminal.progress() as show:
         show("one", 1, 9)
         show("two", 2, 9)
         show("three", 3, 9)

@@ -8,15 +8,12 @@ import pytest
 import torch
 
 import geodl as g
-from geodl.data import Split
 from geodl.train import RECIPES, Optimizer, Options, run
-from geodl.train import parts as parts_of
-from geodl.train.parts import Order, batches, image_parts
+from geodl.train.classification import ImageClassification, NodeClassification
+from geodl.train.examples import Batches, Nodes, Rows
+from geodl.train.parts import image_parts
 from geodl.train.result import Result
-from geodl.train.tasks import ImageClassification, NodeClassification
 from tests.training import short
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +61,7 @@ def test_the_result_names_protocol_and_paper(digits, tmp_path):
 
 def test_mean_and_sample_deviation():
     values = {"test/accuracy": [0.8, 0.9], "test/loss": [1.0, 3.0]}
-    result = Result("r", "d", "p", "81.5 %", (0, 1), values, 1.0, 10, {}, Path("runs"))
+    result = Result("r", "d", "p", "81.5 %", (0, 1), values, 1.0, 10, {}, (), Path("runs"))
     assert result.metrics["test/loss"] == {"mean": 2.0, "std": pytest.approx(2**0.5), "values": [1.0, 3.0]}
     assert "85.00 +- 7.07 %  (sample standard deviation; 80.00 90.00)" in str(result)
     assert replace(result, values={"test/loss": [1.0]}).metrics["test/loss"]["std"] == 0.0
@@ -89,53 +86,56 @@ def test_the_best_learning_rate_is_searched_on_validation_images(tmp_path):
 def test_parts_are_normalised_by_what_is_learnt_from():
     data = g.data.digits()
     cut = image_parts(data, merge=True, turned=True)
-    assert len(cut.train.labels) == 997 + 300
+    images, labels = cut.train.tensors
+    assert len(labels) == 997 + 300
     assert cut.val is None
-    assert float(cut.train.images.mean()) == pytest.approx(0, abs=1e-5)
-    assert float(cut.train.images.std()) == pytest.approx(1, abs=1e-5)
-    assert cut.tests["-rotated"].images.shape == (1500, 1, 8, 8)
-    assert torch.equal(cut.tests["-rotated"].images[:500], cut.tests[""].images.rot90(1, (2, 3)))
-    assert len(image_parts(data).train.labels) == 997
+    assert float(images.mean()) == pytest.approx(0, abs=1e-5)
+    assert float(images.std()) == pytest.approx(1, abs=1e-5)
+    turned, upright = (cut.tests[suffix].tensors[0] for suffix in ("-rotated", ""))
+    assert turned.shape == (1500, 1, 8, 8)
+    assert torch.equal(turned[:500], upright.rot90(1, (2, 3)))
+    assert len(image_parts(data).train.tensors[1]) == 997
 
 
 def test_each_epoch_has_its_own_order_and_every_example_once():
-    order = Order(10, 4, seed=3)
+    order = Batches(Rows(torch.arange(10)), 4, seed=3)
     epochs = []
     for epoch in (0, 1, 0):
-        order.set_epoch(epoch)
-        epochs.append([batch.tolist() for batch in order])
+        order.epoch = epoch
+        epochs.append([rows.tolist() for (rows,) in order])
     assert epochs[0] == epochs[2] != epochs[1]
     assert [len(batch) for batch in epochs[0]] == [4, 4, 2]
     assert sorted(example for batch in epochs[0] for example in batch) == list(range(10))
     assert len(order) == 3
-    assert [batch.tolist() for batch in Order(3, 2)] == [[0, 1], [2]]
+    assert [rows.tolist() for (rows,) in Batches(Rows(torch.arange(3)), 2)] == [[0, 1], [2]]
 
 
 def test_batches_are_whole_pieces_of_the_tensors():
-    split = Split(torch.arange(6.0).reshape(6, 1, 1, 1), torch.arange(6))
-    images, labels = next(iter(batches(split, CPU, 4)))
+    split = Rows(torch.arange(6.0).reshape(6, 1, 1, 1), torch.arange(6))
+    images, labels = next(iter(Batches(split, 4)))
     assert images.flatten().tolist() == labels.tolist() == [0, 1, 2, 3]
-    assert len(batches(split, CPU, 4)) == 2
+    assert len(Batches(split, 4)) == 2
 
 
-@pytest.mark.parametrize("decayed", ["all", "first"])
+@pytest.mark.parametrize("decayed", ["all", "first", "matrices"])
 def test_weight_decay_falls_on_the_layers_it_is_meant_for(decayed):
     model = g.models.gcn(3, 4, 2)
-    task = NodeClassification(model, 2, Optimizer(lr=0.1, weight_decay=0.5, decayed=decayed))
+    task = NodeClassification(model, Optimizer(lr=0.1, weight_decay=0.5, decayed=decayed))
     groups = task.configure_optimizers().param_groups
     penalised = {id(p) for group in groups for p in group["params"] if group["weight_decay"] == 0.5}
     first = {id(p) for p in model[1].parameters()}
-    assert penalised == (first if decayed == "first" else {id(p) for p in model.parameters()})
+    matrices = {id(p) for p in model.parameters() if p.dim() > 1}
+    assert penalised == {"first": first, "all": {id(p) for p in model.parameters()}, "matrices": matrices}[decayed]
     assert sum(len(group["params"]) for group in groups) == 4
 
 
 def test_tasks_read_their_batches():
     signal = g.Signal(torch.randn(1, 3, 2), g.Graph([[0, 1], [1, 2]], 3))
-    nodes = NodeClassification(g.models.mlp(2, 2), 2, Optimizer(lr=0.1))
-    scores, labels = nodes.read(parts_of.Nodes(signal, torch.tensor([2, 0]), torch.tensor([1, 0])))
+    nodes = NodeClassification(g.models.mlp(2, 2), Optimizer(lr=0.1))
+    scores, labels = nodes.read(Nodes(signal, torch.tensor([2, 0]), torch.tensor([1, 0])))
     assert torch.equal(scores, nodes.model(signal).x[0, [2, 0]])
     assert labels.tolist() == [1, 0]
-    images = ImageClassification(g.models.digits_cnn(), 10, Optimizer(lr=0.1)).eval()
+    images = ImageClassification(g.models.digits_cnn(), Optimizer(lr=0.1)).eval()
     assert images.read((torch.randn(5, 1, 8, 8), torch.zeros(5)))[0].shape == (5, 10)
 
 

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 import geodl as g
-from geodl.train import RECIPES, Optimizer, TrainerOptions, recipe, run
-from geodl.train import parts as parts_of
+from geodl.train import RECIPES, Optimizer, TrainerOptions, examples, recipe, run
+from geodl.train.examples import mixed
 from geodl.train.experiment import Interrupted
-from geodl.train.parts import mixed
 from tests.training import refused, same, short, stop_at, weights
+
+
+LIGHT = ("parts", "options", "examples", "peer")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_an_interrupted_run_continues_to_the_last_bit(name, epochs, every, when,
 
 
 def test_another_order_of_batches_is_another_result(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(parts_of, "mixed", lambda seed, epoch: mixed(seed, epoch + 1))
+    monkeypatch.setattr(examples, "mixed", lambda seed, epoch: mixed(seed, epoch + 1))
     other = run(RECIPES["digits-p4cnn"], short("digits-p4cnn", 3), folder=tmp_path)
     assert not same(weights(other.folder), weights(digits.folder))
 
@@ -161,9 +163,11 @@ def test_without_lightning_the_advice_is_to_install_it(monkeypatch):
             raise ImportError("none", name="lightning")
         return real(name, *args, **kwargs)
 
-    for name in [name for name in sys.modules if name.startswith("geodl.train.") and not name.endswith(("recipes", "parts"))]:
+    for name in [
+        name for name in sys.modules if name.startswith("geodl.train.") and ".recipe" not in name and not name.endswith(LIGHT)
+    ]:
         monkeypatch.delitem(sys.modules, name)
-    for name in ("experiment", "result", "tasks"):
+    for name in ("experiment", "result", "tasks", "classification"):
         monkeypatch.delattr(g.train, name, raising=False)
     monkeypatch.setattr(builtins, "__import__", missing)
     refused("lightning is not installed", 'pip install "geodl[train]"', act=lambda: g.train.run)

@@ -19,12 +19,13 @@ class Explanation(NamedTuple):
         return "\n".join(map(str, self.choices))
 
 
-def explain(model: nn.Module, signal: Any) -> Explanation:
+def explain(model: nn.Module, signal: Any, sender: Any = None) -> Explanation:
     """Run a model once and tell, layer by layer, what runs and why each earlier lowering refused.
 
     Args:
         model: a layer, a container or any module with layers inside.
         signal: what the model takes: a Signal, or a tensor for layers built with `on=`.
+        sender: the second signal, of models that take one.
 
     >>> from geodl import Conv, Grid, Signal, window
     >>> print(explain(Conv(1, 8, window(3)), Signal(torch.zeros(1, 25, 1), Grid(5, 5))))
@@ -40,7 +41,7 @@ def explain(model: nn.Module, signal: Any) -> Explanation:
             target = receiver.domain if source is not receiver else None
             heard.append(layer.explain(source, target)._replace(path=paths.get(layer, "")))
 
-    _quietly(model, signal, listen)
+    _quietly(model, (signal,) if sender is None else (signal, sender), listen)
     return Explanation(tuple(heard))
 
 
@@ -51,7 +52,7 @@ def prepare(model: nn.Module, signal: Any) -> None:
         model: a layer, a container or any module with layers inside.
         signal: an example of what the model takes; its values do not matter, its domain, dtype and device do.
     """
-    _quietly(model, signal, None)
+    _quietly(model, (signal,), None)
 
 
 def set_lowering(model: nn.Module, name: str) -> None:
@@ -74,14 +75,14 @@ def set_lowering(model: nn.Module, name: str) -> None:
             layer.lowering = name
 
 
-def _quietly(model: nn.Module, signal: Any, listen: Any) -> None:
+def _quietly(model: nn.Module, signals: tuple[Any, ...], listen: Any) -> None:
     """One call without gradients, in evaluation mode, that leaves the model as it was."""
     modes = {module: module.training for module in model.modules()}
     hooks = [m.register_forward_pre_hook(listen) for m in model.modules()] if listen is not None else []
     model.eval()
     try:
         with torch.no_grad():
-            model(signal)
+            model(*signals)
     finally:
         for module, mode in modes.items():
             module.training = mode

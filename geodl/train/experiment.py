@@ -1,14 +1,12 @@
 """A recipe run over its seeds, each by Lightning, in a folder from which it can be continued."""
 
 import json
-import pickle
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
 import lightning as L
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
@@ -16,11 +14,16 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from geodl.errors import GeodlError
 from geodl.train import folder as folders
-from geodl.train.parts import Parts, batches
+from geodl.train.classification import Classification
+from geodl.train.decoding import Decoding
+from geodl.train.examples import Batches
+from geodl.train.options import Options
+from geodl.train.parts import Parts
 from geodl.train.quiet import Progress, Steps, interrupts, quiet
-from geodl.train.recipes import Options, Recipe
+from geodl.train.recipe import Recipe
 from geodl.train.result import Result
-from geodl.train.tasks import TASKS, Classification, sow
+from geodl.train.task import Task, sow
+from geodl.train.tasks import TASKS
 
 
 @final
@@ -61,6 +64,7 @@ def run(
         _check(recipe, options, seeds)
         parts = recipe.parts()
         home = resume or folders.start(folder, recipe.name, options, seeds)
+        folders.keep_vocabularies(home, parts.vocabularies)
         try:
             return _all(_Job(recipe, options, home, progress or _silent), parts, seeds)
         except KeyboardInterrupt as error:
@@ -114,7 +118,7 @@ def _all(job: _Job, parts: Parts, seeds: int) -> Result:
     protocol = _protocol(recipe, options)
     result = Result(
         recipe.name, parts.data, protocol, recipe.paper, tuple(range(seeds)), values, seconds, runs[0]["parameters"],
-        {name: search[name] for name in ("lr", "val/error") if search}, job.home,
+        {name: search[name] for name in ("lr", "val/error") if search}, tuple(runs[0]["examples"]), job.home,
     )  # fmt: skip
     result.save(job.home / folders.RESULT)
     return result
@@ -143,11 +147,12 @@ def _one(job: _Job, parts: Parts, seed: int, name: str, label: str) -> dict[str,
     sow(seed)
     model = job.recipe.build(job.options)
     mark = {"recipe": job.recipe.name, "run": name}
-    task = TASKS[job.recipe.kind](model, parts.classes, job.options.optimizer, seed=seed, mark=mark)
+    task = TASKS[job.recipe.kind](model, job.options.optimizer, vocabularies=parts.vocabularies, seed=seed, mark=mark)
     trainer = _trainer(job, home, label, validated=parts.val is not None)
     metrics = _fitted(trainer, task, parts, job.options, home / "last.ckpt", seed)
     one = {"seed": seed, "metrics": metrics, "seconds": time.perf_counter() - started}
     one["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+    one["examples"] = task.shown if isinstance(task, Decoding) else []
     folders.write(home / folders.RESULT, json.dumps(one, indent=2) + "\n")
     return one
 
@@ -164,7 +169,8 @@ def _trainer(job: _Job, home: Path, label: str, *, validated: bool) -> L.Trainer
         return L.Trainer(
             max_epochs=asked.max_epochs, accelerator=asked.accelerator, precision=asked.precision, devices=1,
             check_val_every_n_epoch=every, logger=CSVLogger(home, name="metrics"), callbacks=callbacks, default_root_dir=home,
-            num_sanity_val_steps=0, log_every_n_steps=1, enable_progress_bar=False, enable_model_summary=False,
+            gradient_clip_val=job.options.optimizer.clip, num_sanity_val_steps=0, log_every_n_steps=1,
+            enable_progress_bar=False, enable_model_summary=False,
         )  # fmt: skip
     except MisconfigurationException as error:
         asked_for = f"accelerator {asked.accelerator} with precision {asked.precision}"
@@ -173,30 +179,23 @@ def _trainer(job: _Job, home: Path, label: str, *, validated: bool) -> L.Trainer
         raise GeodlError(f"to write {home}", str(error), "make the run folder one that you can write") from error
 
 
-def _fitted(trainer: L.Trainer, task: Classification, parts: Parts, options: Options, last: Path, seed: int) -> dict[str, float]:
+def _fitted(trainer: L.Trainer, task: Task, parts: Parts, options: Options, last: Path, seed: int) -> dict[str, float]:
     """Train, then evaluate the weights of the last epoch."""
     device = trainer.strategy.root_device
-    train = batches(parts.train, device, options.batch_size, seed)
-    val = None if parts.val is None else batches(parts.val, device)
+    train = Batches(parts.train.to(device), options.batch_size, seed)
+    val = None if parts.val is None else Batches(parts.val.to(device))
     if last.exists():
-        _check_readable(last)
+        folders.read_checkpoint(last, "delete it: the seed starts anew, to the same result")
     with interrupts(trainer):
         trainer.fit(task, train, val, ckpt_path=str(last) if last.exists() else None)
         trainer.save_checkpoint(last)
         metrics = dict(trainer.validate(task, val, verbose=False)[0]) if val is not None else {}
         for suffix, part in parts.tests.items():
-            found = trainer.test(task, batches(part, device), verbose=False)[0]
+            found = trainer.test(task, Batches(part.to(device)), verbose=False)[0]
             metrics |= {f"{name}{suffix}": value for name, value in found.items()}
-    errors = {name.replace("accuracy", "error"): 1 - value for name, value in metrics.items() if "accuracy" in name}
+    judged = metrics if isinstance(task, Classification) else {}
+    errors = {name.replace("accuracy", "error"): 1 - value for name, value in judged.items() if "accuracy" in name}
     return {name: float(value) for name, value in sorted((metrics | errors).items())}
-
-
-def _check_readable(checkpoint: Path) -> None:
-    try:
-        torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        do = "delete it: the seed starts anew, to the same result"
-        raise GeodlError(f"to continue from {checkpoint}", f"no checkpoint ({type(error).__name__})", do) from error
 
 
 def _protocol(recipe: Recipe, options: Options) -> str:

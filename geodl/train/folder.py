@@ -2,7 +2,9 @@
 
 import json
 import os
+import pickle
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +14,11 @@ import torch
 from lightning.pytorch.core.saving import save_hparams_to_yaml
 
 from geodl import __version__
+from geodl.data import Vocabulary
 from geodl.errors import GeodlError
-from geodl.train.recipes import Optimizer, Options, TrainerOptions
+from geodl.train.options import Optimizer, Options, TrainerOptions
 
-CONFIG, ABOUT, RESULT = "config.yaml", "run.json", "result.json"
+CONFIG, ABOUT, RESULT, VOCABULARIES = "config.yaml", "run.json", "result.json", "vocabulary.json"
 
 
 def start(folder: Path | None, recipe: str, options: Options, seeds: int) -> Path:
@@ -65,6 +68,39 @@ def reopen(folder: Path, recipe: str) -> tuple[Options, int]:
         raise GeodlError(asked, f"options in {ABOUT} that cannot be used ({error})", "start the run anew") from error
 
 
+def keep_vocabularies(folder: Path, vocabularies: Mapping[str, Vocabulary]) -> None:
+    """Keep how a run reads its tokens, with their fingerprints.
+
+    Raises:
+        GeodlError: the run was started with another one.
+    """
+    if not vocabularies:
+        return
+    kept = read_vocabularies(folder) if (folder / VOCABULARIES).exists() else vocabularies
+    for name in sorted(kept.keys() | vocabularies.keys()):
+        ours, theirs = (found[name].fingerprint if name in found else "none" for found in (vocabularies, kept))
+        if ours != theirs:
+            asked = f"to continue {folder} with the {name} vocabulary {ours}"
+            raise GeodlError(asked, f"a run with {theirs}", "start the run anew, or get the data that it was started with")
+    fields = {name: found.to_dict() | {"fingerprint": found.fingerprint} for name, found in vocabularies.items()}
+    write(folder / VOCABULARIES, json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_vocabularies(folder: Path) -> dict[str, Vocabulary]:
+    """The vocabularies of a run.
+
+    Raises:
+        GeodlError: none are there, or one has another fingerprint than it says: both are named.
+    """
+    path, found = folder / VOCABULARIES, {}
+    for name, fields in read(path).items():
+        found[name] = Vocabulary.from_dict({key: value for key, value in fields.items() if key != "fingerprint"})
+        if found[name].fingerprint != fields.get("fingerprint"):
+            made = f"one with {found[name].fingerprint}"
+            raise GeodlError(f"the {name} vocabulary {fields.get('fingerprint')} of {folder}", made, "restore the file")
+    return found
+
+
 def write(path: Path, text: str) -> None:
     """Write a file whole or not at all.
 
@@ -90,6 +126,29 @@ def read(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise GeodlError(f"to read {path}", str(error), "delete it, and it will be made again") from error
+
+
+def read_checkpoint(path: Path, do: str) -> dict[str, Any]:
+    """What a checkpoint holds, on the CPU.
+
+    Raises:
+        GeodlError: none is there, or it cannot be read; `do` says what to do about it.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        raise GeodlError(f"to continue from {path}", f"no checkpoint ({type(error).__name__})", do) from error
+
+
+def recipe_of(folder: Path) -> str:
+    """The name of the recipe of a run.
+
+    Raises:
+        GeodlError: no run is there.
+    """
+    if not (folder / ABOUT).is_file():
+        raise GeodlError(f"the run {folder}", f"no {ABOUT} there", "give the folder of a run, as `geodl train` prints it")
+    return _about(folder)["recipe"]
 
 
 def _about(folder: Path) -> dict[str, Any]:

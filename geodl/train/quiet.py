@@ -14,7 +14,6 @@ from lightning.pytorch.callbacks import Callback
 Progress = Callable[[str, int, int], None]
 
 EXPECTED = (
-    "The '.*' does not have many workers",  # nothing to load: a batch is one indexing of a tensor
     "You defined a `validation_step` but have no `val_dataloader`",  # a recipe may validate on nothing
     "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # how Lightning reads torch 2.13
     "Checkpoint directory .* exists and is not empty",  # a run that is continued

@@ -24,6 +24,7 @@ class Result:
         seconds: training and testing, all seeds; of one that was continued, since it was.
         parameters: numbers in all parameters of the network.
         search: the learning rate taken and the validation error of each that was tried; empty without a search.
+        examples: of sequences that were written, some, those of the first seed.
         folder: the run folder.
     """
 
@@ -36,6 +37,7 @@ class Result:
     seconds: float
     parameters: int
     search: dict[str, Any]
+    examples: tuple[str, ...]
     folder: Path
 
     @property
@@ -50,7 +52,8 @@ class Result:
         """Write the result as JSON, whole or not at all."""
         kept = {name: getattr(self, name) for name in ("recipe", "data", "protocol", "paper", "seeds", "metrics")}
         kept |= {"seconds": self.seconds, "parameters": self.parameters}
-        write(path, json.dumps(kept | ({"search": self.search} if self.search else {}), indent=2) + "\n")
+        kept |= {name: getattr(self, name) for name in ("search", "examples") if getattr(self, name)}
+        write(path, json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
 
     def __str__(self) -> str:
         count = f"{len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}"
@@ -60,6 +63,7 @@ class Result:
             tried = ", ".join(f"{lr}: {100 * error:.2f} %" for lr, error in self.search["val/error"].items())
             lines.append(f"learning rate {self.search['lr']:g}, the best on the validation examples with seed 0 ({tried} error)")
         lines += [_line(name, metric) for name, metric in self.metrics.items()]
+        lines += [f"  {example}" for example in self.examples]
         return "\n".join([*lines, f"paper: {self.paper}", f"kept in {self.folder}"])
 
 

@@ -1,4 +1,4 @@
-"""Pictures: weight tying, feature maps that turn with the image, graphs with predictions.
+"""Pictures: weight tying, feature maps that turn with the image, graphs with predictions, attention, curves.
 
 Each function returns a matplotlib Figure that belongs to no window: pyplot and its backend are left alone.
 """
@@ -10,8 +10,10 @@ try:
 except ImportError as error:
     raise GeodlError("geodl.viz", "matplotlib is not installed", 'pip install "geodl[viz]"') from error
 
+from geodl.viz.attention import attention, cross_attention
+from geodl.viz.lengths import lengths
 from geodl.viz.network import graph
 from geodl.viz.rotation import feature_strip
 from geodl.viz.weights import tying
 
-__all__ = ["feature_strip", "graph", "tying"]
+__all__ = ["attention", "cross_attention", "feature_strip", "graph", "lengths", "tying"]

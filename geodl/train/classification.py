@@ -1,0 +1,84 @@
+"""Tasks whose answer is a class: of a node, an image, the next token, a hidden one, each token, a sequence."""
+
+from abc import ABC, abstractmethod
+from typing import Any, final
+
+from torch import Tensor
+
+from geodl.signal import Signal
+from geodl.train.examples import UNCOUNTED, Nodes
+from geodl.train.task import Task
+
+
+class Classification(Task, ABC):
+    """The accuracy of the most likely class beside the loss."""
+
+    @abstractmethod
+    def read(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """Scores `[M, K]` and classes `[M]` of all that counts in a batch."""
+
+    def judge(self, part: str, batch: Any, scores: Tensor, classes: Tensor) -> None:
+        """The share of right ones."""
+        right = (scores.argmax(-1) == classes).double().mean()
+        self.log(f"{part}/accuracy", right, batch_size=len(classes))
+
+
+@final
+class NodeClassification(Classification):
+    """Classes of nodes of one graph."""
+
+    def read(self, batch: Nodes) -> tuple[Tensor, Tensor]:
+        """Scores and classes of the nodes meant."""
+        return self.model(batch.signal).x[0, batch.nodes], batch.labels
+
+
+@final
+class ImageClassification(Classification):
+    """Classes of images; a batch is images `[M, C, H, W]` and classes `[M]`; the model ends on one node."""
+
+    def read(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores and classes of the images."""
+        images, labels = batch
+        return self.model(Signal.image(images)).x[:, 0], labels
+
+
+@final
+class NextToken(Classification):
+    """The token after each of a window; a batch is inputs and targets `[B, T]`; the loss is in nats a token."""
+
+    def read(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores and tokens at all places."""
+        inputs, targets = batch
+        return self.model(Signal.tokens(inputs)).x.flatten(0, 1), targets.flatten()
+
+
+@final
+class MaskedTokens(Classification):
+    """Tokens that were hidden; a batch is what is seen, what is true and what is asked, `[B, T]` each."""
+
+    def read(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores and tokens where asked."""
+        seen, truth, asked = batch
+        return self.model(Signal.tokens(seen)).x[asked], truth[asked]
+
+
+@final
+class Tagging(Classification):
+    """A class for each token (n to n); a batch is numbers, a mask and classes `[B, T]`, `UNCOUNTED` where there is none."""
+
+    def read(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores and classes of the tokens that count."""
+        ids, mask, labels = batch
+        classes = labels[mask]
+        counted = classes != UNCOUNTED
+        return self.model(Signal.tokens(ids, mask)).x.flatten(0, 1)[counted], classes[counted]
+
+
+@final
+class SequenceClassification(Classification):
+    """A class for each sequence (n to 1); a batch is numbers and a mask `[B, T]`, and classes `[B]`."""
+
+    def read(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores and classes of the sequences."""
+        ids, mask, labels = batch
+        return self.model(Signal.tokens(ids, mask)).x.flatten(0, 1), labels
