@@ -96,7 +96,7 @@ def _run(plan: ConvPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     if plan.pad:
         image = F.pad(image, plan.pad)
     bank = filter_bank(plan, weight)
-    spread = None if bias is None else bias.expand(plan.made, channels_out).reshape(plan.made * channels_out)
+    spread = bias if bias is None or plan.made == 1 else bias.repeat(plan.made)
     if plan.crop:
         y = F.pad(CONV_TRANSPOSE[len(plan.space)](image, bank, None, plan.stride, 0, 0, 1, plan.dilation), plan.crop)
         y = y if spread is None else y + spread.view(-1, *(1 for _ in plan.space))
