@@ -151,6 +151,8 @@ LAYERS = {
     "no heads": (lambda: g.Attention(8, g.all_pairs(), heads=0), "heads=0", "the size 0", "positive integers"),
     "negative heads": (lambda: g.Attention(8, g.all_pairs(), heads=-2), "heads=-2", "the size -2", "positive integers"),
     "no head": (lambda: g.Attention(8, g.all_pairs(), heads=2, head_dim=0), "head_dim=0", "the size 0", "positive integers"),
+    "dropout of no weights": (lambda: g.Attention(8, g.past(), score="linear", dropout=0.1), "score='linear', dropout=0.1",
+        "in which no single weight stands", "leave it 0"),
     "dropout": (lambda: g.Dropout(1.0), "Dropout(1.0)", "", "in [0, 1)"),
     "no channels": (lambda: g.Conv(0, 3, g.window(3)), "Conv(0, 3)", "the size 0", "positive integers"),
     "float channels": (lambda: g.Conv(2, 3.0, g.window(3)), "Conv(2, 3.0)", "the size 3.0", "positive integers"),

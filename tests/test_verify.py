@@ -11,11 +11,11 @@ from geodl import reference, verify
 from geodl.domain import Links
 from geodl.layer.cells import GRU
 from geodl.layer.conv import Conv
-from geodl.lowering import base, lattice, rnn, scores
+from geodl.lowering import base, lattice, linear, rnn, scores
 from geodl.neighborhood import graph, order, pairs
 from geodl.neighborhood.base import untyped
 
-WANTED = ("01", "02", "04", "05", "06", "07", "08", "10", "11")
+WANTED = ("01", "02", "04", "05", "06", "07", "08", "09", "10", "11")
 WINDOWS = importlib.import_module("geodl.neighborhood.window")  # its name in the room is the function's
 ROW = verify.Row("05 a", "Grid(3)", 3, 7, 4, 1e-16, 2e-16, 1e-11, True)
 
@@ -62,6 +62,7 @@ def test_every_row_is_there(rows, number):
         "08 nn.TransformerEncoder, post-norm, 4 layers, causal", "08 nn.TransformerDecoder, pre-norm, 4 layers, causal",
         "08 nn.Transformer, pre-norm", "08 padding", "4 layers: the answer in that order", "positions: off by > 0.01",
         "a causal mask: off by > 0.01", "08 trained as nn.Transformer", "08 trained here", "08 sinusoidal positions",
+        "09 linear attention on past(), 150", "conv2d 3x3, 3 to 5 channels", "conv2d 3x3, 5 to 3 channels",
         "10 Z_8", "10 D_8", "10 S_8", "10 trivial", "10 Z_5 x Z_5",
         "10 p4 regular", "10 S_5", "11 lifting to p4m 2x2", "11 p4 4x4, stride 2", "11 p4m 3x3", "all 8 elements of D4",
         "all 24 elements of O", "translations on the torus", "away from the border", "near the border", "a plain CNN",
@@ -190,6 +191,15 @@ def keys_for_queries(patch):
     patch.setattr(g.Attention, "_project", swapped)
 
 
+def forgets_other_chunks(patch):
+    patch.setattr(linear, "_in_order", lambda skip, q, k, v: (q @ k.mT).tril().triu(1 - linear.CHUNK) @ v)
+
+
+def offsets_backwards(patch):
+    offsets = pairs._offsets
+    patch.setattr(pairs, "_offsets", lambda domain: offsets(domain).T)
+
+
 def no_reflections(patch):
     patch.setattr(g.Grid, "generators", lambda self: torch.roll(torch.arange(self.num_nodes), 1)[None])
 
@@ -234,6 +244,8 @@ def mirrored_table(patch):
         ("07", unscaled, "07 random mask = deleted edges"),
         ("07", keys_for_queries, "07 nn.MultiheadAttention, self, weights of each head"),
         ("07", hears_the_future, "07 causal mask = past()"),
+        ("09", forgets_other_chunks, "09 linear attention on past(), 150 nodes"),
+        ("09", offsets_backwards, "09 9 heads of width 4"),
         ("10", no_reflections, "10 D_8 (16 elements)"),
         ("10", merged_orbits, "10 "),
         ("11", rolled_bank, "11 lifting to p4 3x3"),

@@ -12,7 +12,19 @@ from contextlib import contextmanager
 import torch
 
 from geodl.errors import GeodlError
-from geodl.verify import attention, chains, gcn, graphs, lattices, positions, rotations, sharing, signals, transformers
+from geodl.verify import (
+    attention,
+    chains,
+    gcn,
+    graphs,
+    lattices,
+    positions,
+    rotations,
+    sharing,
+    signals,
+    transformers,
+    two_graphs,
+)
 from geodl.verify.base import Claim, Row
 from geodl.verify.report import save, table
 
@@ -24,6 +36,7 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
     "06": chains.CLAIMS,
     "07": attention.CLAIMS,
     "08": (*transformers.CLAIMS, *positions.CLAIMS),
+    "09": two_graphs.CLAIMS,
     "10": sharing.CLAIMS,
     "11": rotations.CLAIMS,
 }
