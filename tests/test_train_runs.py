@@ -14,7 +14,6 @@ from geodl.train.examples import mixed
 from geodl.train.experiment import Interrupted
 from tests.training import refused, same, short, stop_at, weights
 
-
 LIGHT = ("parts", "options", "examples", "peer")
 
 

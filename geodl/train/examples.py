@@ -179,7 +179,7 @@ class Labelled(Examples):
 
 
 class Pair(NamedTuple):
-    """Sources `[B, S]` of one length; targets `[B, T]`, `<bos>` to `<eos>`, and where they have tokens `[B, T]`; right answers."""
+    """Sources `[B, S]` of one length; targets `[B, T]`, `<bos>` to `<eos>`, and where tokens are `[B, T]`; right answers."""
 
     sources: Tensor
     targets: Tensor

@@ -63,8 +63,8 @@ def run(
     with quiet(), isolate_rng():
         _check(recipe, options, seeds)
         parts = recipe.parts()
-        home = resume or folders.start(folder, recipe.name, options, seeds)
-        folders.keep_vocabularies(home, parts.vocabularies)
+        home = resume or folders.start(folder, recipe.name, options, seeds, parts.vocabularies)
+        folders.check_vocabularies(home, parts.vocabularies)
         try:
             return _all(_Job(recipe, options, home, progress or _silent), parts, seeds)
         except KeyboardInterrupt as error:

@@ -17,12 +17,15 @@ from geodl import __version__
 from geodl.data import Vocabulary
 from geodl.errors import GeodlError
 from geodl.train.options import Optimizer, Options, TrainerOptions
+from geodl.train.parts import NO_VOCABULARIES
 
 CONFIG, ABOUT, RESULT, VOCABULARIES = "config.yaml", "run.json", "result.json", "vocabulary.json"
 
 
-def start(folder: Path | None, recipe: str, options: Options, seeds: int) -> Path:
-    """A new run folder that says what it is: its recipe, seeds, resolved options and versions.
+def start(
+    folder: Path | None, recipe: str, options: Options, seeds: int, vocabularies: Mapping[str, Vocabulary] = NO_VOCABULARIES
+) -> Path:
+    """A new run folder that says what it is: its recipe, seeds, resolved options, versions, and how it reads tokens.
 
     The options are there a second time, as a file for `geodl train RECIPE --config`.
 
@@ -44,6 +47,9 @@ def start(folder: Path | None, recipe: str, options: Options, seeds: int) -> Pat
     resolved = {name: value for name, value in asdict(options).items() if value is not None}
     about = {"recipe": recipe, "seeds": seeds, "options": resolved, "versions": versions | {"platform": platform.platform()}}
     save_hparams_to_yaml(folder / CONFIG, resolved, use_omegaconf=False)
+    if vocabularies:
+        fields = {name: found.to_dict() | {"fingerprint": found.fingerprint} for name, found in vocabularies.items()}
+        write(folder / VOCABULARIES, json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
     write(folder / ABOUT, json.dumps(about, indent=2) + "\n")
     return folder
 
@@ -68,22 +74,14 @@ def reopen(folder: Path, recipe: str) -> tuple[Options, int]:
         raise GeodlError(asked, f"options in {ABOUT} that cannot be used ({error})", "start the run anew") from error
 
 
-def keep_vocabularies(folder: Path, vocabularies: Mapping[str, Vocabulary]) -> None:
-    """Keep how a run reads its tokens, with their fingerprints.
-
-    Raises:
-        GeodlError: the run was started with another one.
-    """
-    if not vocabularies:
-        return
-    kept = read_vocabularies(folder) if (folder / VOCABULARIES).exists() else vocabularies
+def check_vocabularies(folder: Path, vocabularies: Mapping[str, Vocabulary]) -> None:
+    """Refuse to continue a run that was started with another vocabulary: both fingerprints are named."""
+    kept = read_vocabularies(folder) if vocabularies else {}
     for name in sorted(kept.keys() | vocabularies.keys()):
         ours, theirs = (found[name].fingerprint if name in found else "none" for found in (vocabularies, kept))
         if ours != theirs:
             asked = f"to continue {folder} with the {name} vocabulary {ours}"
             raise GeodlError(asked, f"a run with {theirs}", "start the run anew, or get the data that it was started with")
-    fields = {name: found.to_dict() | {"fingerprint": found.fingerprint} for name, found in vocabularies.items()}
-    write(folder / VOCABULARIES, json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_vocabularies(folder: Path) -> dict[str, Vocabulary]:
