@@ -5,6 +5,7 @@ other's gradient: nothing of size `[E, H, D]` ever stands in memory. The largest
 the exponential; a bound from norms would cost less and could underflow whole rows.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from geodl.lowering.base import Ask, Lowering
 from geodl.lowering.edges import unweighted
 from geodl.lowering.scores import feature
-from geodl.lowering.spmm import csr, matrix
+from geodl.lowering.spmm import csr, sums
 
 
 class Pattern(NamedTuple):
@@ -109,7 +110,7 @@ class _Heard(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows, cols, rows_t, cols_t, order, back, a, x) -> Tensor:
         ctx.save_for_backward(rows, cols, rows_t, cols_t, order, back, a, x)
-        return torch.ops.geodl.spmm(rows, cols, a, x, None)
+        return torch.ops.geodl.spmm(rows, cols, a, x)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
@@ -135,23 +136,38 @@ class _Met(torch.autograd.Function):
         return *(None,) * 6, dx, dy
 
 
+def _spmm(rows: Tensor, cols: Tensor, a: Tensor, x: Tensor) -> Tensor:
+    y = x.new_empty(x.shape[0], len(rows) - 1, x.shape[2])
+    for into, own, one in zip(y.unbind(), a.detach().contiguous().unbind(), x.detach().contiguous().unbind(), strict=True):
+        into.copy_(sums(rows, cols, own, one))
+    return y
+
+
 def _sddmm(rows: Tensor, cols: Tensor, x: Tensor, y: Tensor) -> Tensor:
     if len(cols) > x.shape[1] * y.shape[1]:  # so many parallel edges that torch takes them for a mistake
         return (x[:, torch.repeat_interleave(rows.diff())] * y[:, cols]).sum(-1)
     s = x.new_zeros(x.shape[0], len(cols))
     for into, one, other in zip(s.unbind(), x.contiguous().unbind(), y.contiguous().unbind(), strict=True):
-        entries = matrix(rows, cols, into, y.shape[1])
+        entries = _matrix(rows, cols, into, y.shape[1])
         torch.sparse.sampled_addmm(entries, one, other.T, beta=0.0, out=entries)
     return s
 
 
-def _shape(rows: Tensor, cols: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    return x.new_empty(x.shape[0], cols.shape[0])
+def _matrix(rows: Tensor, cols: Tensor, values: Tensor, num_cols: int) -> Tensor:
+    return torch.sparse_csr_tensor(rows, cols, values, (len(rows) - 1, num_cols), check_invariants=False)
 
 
+# Operators of their own, because torch.compile traces no sparse tensor; by dispatch alone, because a call has to be cheap.
+torch.library.define("geodl::spmm", "(Tensor rows, Tensor cols, Tensor a, Tensor x) -> Tensor")
+torch.library.impl("geodl::spmm", "default", _spmm)
+torch.library.register_fake("geodl::spmm", lambda rows, cols, a, x: x.new_empty(x.shape[0], rows.shape[0] - 1, x.shape[2]))
 torch.library.define("geodl::sddmm", "(Tensor rows, Tensor cols, Tensor x, Tensor y) -> Tensor")
 torch.library.impl("geodl::sddmm", "default", _sddmm)
-torch.library.register_fake("geodl::sddmm", _shape)
+torch.library.register_fake("geodl::sddmm", lambda rows, cols, x, y: x.new_empty(x.shape[0], cols.shape[0]))
+
+with warnings.catch_warnings():  # torch says once in a process that CSR is in beta; let it be here, unheard
+    warnings.simplefilter("ignore")
+    _matrix(torch.zeros(2, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), torch.zeros(0), 1)
 
 SCORES = {"dot": _dot, "linear": _linear, "gat": _gat}
 

@@ -4,7 +4,6 @@ Transforming first, `Y = [S_1 ... S_T] [X W_1; ...; X W_T]`, moves nnz * C_out n
 `Y = [S_1 X, ..., S_T X] [W_1; ...; W_T]`, moves nnz * C_in. The plan takes the cheaper one.
 """
 
-import warnings
 from typing import Any, NamedTuple
 
 import torch
@@ -107,29 +106,6 @@ def sums(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor) -> Tensor:
     return y.to(x.dtype)
 
 
-def _spmm(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor, bias: None = None) -> Tensor:
-    each = values.contiguous().expand(x.shape[0], -1)  # one matrix for all, or each its own
-    y = x.new_empty(x.shape[0], len(rows) - 1, x.shape[2])
-    for one, own, into in zip(x.detach().contiguous().unbind(), each.unbind(), y.unbind(), strict=True):
-        into.copy_(sums(rows, cols, own, one))
-    return y
-
-
-def _shape(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor, bias: None = None) -> Tensor:
-    return x.new_empty(x.shape[0], rows.shape[0] - 1, x.shape[2])
-
-
-# An operator of its own, so that torch.compile need not unroll the batch; by dispatch alone, because a call has to be cheap.
-torch.library.define("geodl::spmm", "(Tensor rows, Tensor cols, Tensor values, Tensor x, Tensor? bias=None) -> Tensor")
-torch.library.impl("geodl::spmm", "default", _spmm)
-torch.library.register_fake("geodl::spmm", _shape)
-
-
-def matrix(rows: Tensor, cols: Tensor, values: Tensor, num_cols: int) -> Tensor:
-    """The parts as torch's sparse tensor."""
-    return torch.sparse_csr_tensor(rows, cols, values, (len(rows) - 1, num_cols), check_invariants=False)
-
-
 def _features(x: Tensor, weight: Tensor) -> Tensor:
     wide = torch.promote_types(x.dtype, torch.float32)  # the product knows no narrower type
     with torch.autocast(x.device.type, enabled=False):
@@ -152,9 +128,5 @@ class _Features(torch.autograd.Function):
         dvalues = (grad[node] * weight[cols]).sum(1) if ctx.needs_input_grad[2] else None
         return None, None, dvalues, sums(*csr(cols, node, values, len(weight)), grad)
 
-
-with warnings.catch_warnings():  # torch says once in a process that CSR is in beta; let it be here, unheard
-    warnings.simplefilter("ignore")
-    matrix(torch.zeros(2, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), torch.zeros(0), 1)
 
 convolve = Lowering("spmm", _refuses, _plan, _run)
