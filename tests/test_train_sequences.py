@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import geodl as g
-from geodl.data import BOS, EOS, MASK, PairData, SentenceData, Sentences, Split, TextData, Translations, Vocabulary
-from geodl.train import RECIPES, Optimizer, Recipe, TrainerOptions, run
+from geodl.data import BOS, EOS, MASK, Vocabulary
+from geodl.train import RECIPES, Optimizer, run
 from geodl.train import text_parts as parts
 from geodl.train.classification import MaskedTokens, NextToken, SequenceClassification, Tagging
 from geodl.train.decoding import Transduction, Translation, greedy
@@ -15,74 +15,8 @@ from geodl.train.examples import UNCOUNTED, Batches, Blocks, Labelled, Masked, P
 from geodl.train.experiment import Interrupted
 from geodl.train.task import cosine
 from geodl.train.trained import trained
+from tests.toy_recipes import ADAM, SAID, TOYS, lettered, small, text, translations
 from tests.training import refused, same, stop_at, weights
-
-ADAM = Optimizer(lr=1e-2, clip=1.0)
-CPU = TrainerOptions(2, accelerator="cpu")
-SAID = "the cat sat on the mat. Tom saw it. "
-
-
-def text(letters=SAID):
-    return TextData("toy", letters * 8, letters * 2, Vocabulary.of_characters([letters]))
-
-
-def translations():
-    pairs = {"I see.": ("Je vois.", "Moi, je vois."), "I am.": ("Je suis.",), "Go on!": ("Va !",), "No.": ("Non.",)}
-    return PairData("toy", Translations(pairs), Translations(pairs), Translations(pairs))
-
-
-def recipe(kind, made, model, epochs=2, size=4):
-    """A recipe on toy data; its model is made for the sizes of its vocabularies."""
-    sizes = {name: len(vocabulary) for name, vocabulary in made().vocabularies.items()}
-    trainer = TrainerOptions(epochs, accelerator="cpu")
-    return Recipe("shakespeare-gpt", "toy", kind, made, "toy", "none", lambda: model(**sizes), lambda: (), ADAM, trainer, size)
-
-
-def lettered(letters=SAID, epochs=2):
-    return recipe(
-        "next token", lambda: parts.text_parts(text(letters), 8, 5),
-        lambda target: g.models.gpt(target, context=8, channels=8, heads=2, depth=1), epochs,
-    )  # fmt: skip
-
-
-def small(source, target):
-    return g.models.seq2seq_attention(source, target, channels=8, hidden=8)
-
-
-def images():
-    split = Split(torch.eye(64)[:6].reshape(6, 1, 8, 8), torch.arange(6))
-    return g.data.ImageData("toy", split, split, split, 10)
-
-
-def sentences():
-    part = Sentences(("No.", "Non.", "I am.", "Je suis."), torch.tensor([0, 1, 0, 1]))
-    return SentenceData("toy", part, part, part, ("English", "French"))
-
-
-def lines():
-    return TextData("toy", "Tom saw It.\nthe Cat.\n" * 8, "Tom sat.\n", Vocabulary.of_characters(["x"]))
-
-
-TOYS = {
-    "next token": lettered(),
-    "masked tokens": recipe(
-        "masked tokens", lambda: parts.masked_parts(text(), 8, 5),
-        lambda source, target: g.models.bert(target, context=8, channels=8, heads=2, depth=1),
-    ),
-    "tags": recipe("tags", lambda: parts.case_parts(lines()), lambda source: g.models.tagger(source, 2, channels=4, hidden=4)),
-    "sequences": recipe(
-        "sequences", lambda: parts.sentence_parts(sentences()),
-        lambda source: g.models.sequence_classifier(source, 2, channels=4, hidden=4),
-    ),
-    "captions": recipe(
-        "captions", lambda: parts.caption_parts(images()), lambda target: g.models.captioner(target, channels=2, hidden=4)
-    ),
-    "transduction": recipe(
-        "transduction", lambda: parts.rewriting_parts("toy", g.data.reversal, 30, (5, 10)), small, size=8
-    ),
-    "translation": recipe("translation", lambda: parts.translation_parts(translations()), small),
-}  # fmt: skip
-
 
 MEASURED = {
     "next token": {"val/loss", "val/accuracy", "val/error"},
@@ -136,7 +70,7 @@ def test_a_run_with_another_vocabulary_is_refused(tmp_path):
 
 def test_a_model_out_of_a_run_is_the_one_that_was_trained(tmp_path, monkeypatch):
     result = run(lettered(), folder=tmp_path)
-    monkeypatch.setitem(RECIPES, "shakespeare-gpt", lettered())
+    monkeypatch.setitem(RECIPES, "toy", lettered())
     found = trained(tmp_path, ("next token",))
     inputs, targets = next(iter(Batches(lettered().parts().val, 1000)))
     loss = torch.nn.functional.cross_entropy(found.model(g.Signal.tokens(inputs)).x.flatten(0, 1), targets.flatten())
@@ -156,7 +90,7 @@ def test_a_model_out_of_a_run_is_the_one_that_was_trained(tmp_path, monkeypatch)
 def test_an_unfinished_run_has_no_model(tmp_path, monkeypatch):
     with pytest.raises(Interrupted):
         run(lettered(), folder=tmp_path, progress=stop_at(7))
-    monkeypatch.setitem(RECIPES, "shakespeare-gpt", lettered())
+    monkeypatch.setitem(RECIPES, "toy", lettered())
     refused("not finished", "--resume", act=lambda: trained(tmp_path, ("next token",)))
 
 

@@ -18,8 +18,8 @@ def _generate(asked: Any) -> int:
 
     if not asked.prompt:
         raise GeodlError("--prompt ''", "nothing to begin with", "leave it out, or give a character at least")
-    if asked.count < 0:
-        raise GeodlError(f"--count {asked.count}", do="give a number of characters from 0 on")
+    if asked.count < 1:
+        raise GeodlError(f"--count {asked.count}", do="give a number of characters from 1 on")
     run = trained(asked.run, ("next token",))
     vocabulary = run.vocabularies["target"]
     tables = [m.length for m in run.model.modules() if isinstance(m, LearnedPositions)]
