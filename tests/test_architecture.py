@@ -134,8 +134,9 @@ def test_what_is_over_budget_is_found():
     assert budgets.too_long("a", "x = 1\n" * 301) == ["a has 301 lines"]
     assert budgets.too_long("a", long_function) == ["a:1 f has 51 lines"]
     assert budgets.too_long("a", f"x = '{'y' * 125}'") == ["a:1 has 131 characters"]
-    assert budgets.too_large(["x = 1\n" * 1500, "x = 1\n" * 1501]) == ["the core has 3001 lines of code"]
-    assert budgets.too_large(["# a\n\n" * 2500, "x = 1\n"]) == ["the core has 5001 lines"]
+    code, text = budgets.CORE_CODE, budgets.CORE_TEXT
+    assert budgets.too_large(["x = 1\n" * (code - 1), "x = 1\n" * 2]) == [f"the core has {code + 1} lines of code"]
+    assert budgets.too_large(["# a\n" * text, "x = 1\n"]) == [f"the core has {text + 1} lines"]
 
 
 def test_code_lines_are_counted():
