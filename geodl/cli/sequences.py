@@ -82,7 +82,8 @@ def _draw_lengths(asked: Any) -> int:
         known = {key.rpartition("-")[2]: metric["values"] for key, metric in result["metrics"].items() if _by_length(key)}
         if not known:
             raise GeodlError(f"accuracy against length of {run}", f"a run of {name}", "give runs of reverse-* or sort-*")
-        label = f"{name}, {result['parameters']:,} parameters, {len(result['seeds'])} seeds"
+        count = len(result["seeds"])
+        label = f"{name}, {result['parameters']:,} parameters, {count} seed{'s' * (count > 1)}"
         if label in curves:
             raise GeodlError(f"a picture with {run}", f"another run of {name}", "give each system once")
         curves[label] = {int(length): values for length, values in known.items()}

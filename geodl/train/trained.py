@@ -1,9 +1,7 @@
 """Models out of the folders of finished runs."""
 
 from pathlib import Path
-from typing import NamedTuple
-
-from torch import nn
+from typing import Any, NamedTuple
 
 from geodl.data import Vocabulary
 from geodl.errors import GeodlError
@@ -17,7 +15,7 @@ class Trained(NamedTuple):
     """A recipe, its network with the weights that a run ended with, in evaluation mode, and how it reads tokens."""
 
     recipe: Recipe
-    model: nn.Module
+    model: Any
     vocabularies: dict[str, Vocabulary]
 
 

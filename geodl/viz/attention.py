@@ -35,7 +35,7 @@ def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
     heard: list[Tensor] = []
 
     def listen(layer: Any, args: Any) -> None:
-        receiver, sender = (*args, None)[:2]
+        receiver, sender = args[0], args[1] if len(args) > 1 else None
         if sender is not None and sender is not receiver:
             edges, weights = layer.neighborhood.edges(sender.domain, receiver.domain), layer.weights(receiver, sender).x[0]
             matrix = weights.new_zeros(weights.shape[1], receiver.domain.num_nodes, sender.domain.num_nodes)

@@ -38,6 +38,7 @@ def lengths(curves: Mapping[str, Mapping[int, Sequence[float]]], *, title: str =
         axes.fill_between(places, low, high, color=shade, alpha=0.18, linewidth=0)
         for place in places:
             axes.scatter([place] * len(curve[place]), curve[place], color=shade, s=9, zorder=3)
+    axes.set_xticks(sorted({place for curve in curves.values() for place in curve}))
     axes.set_xlabel("length", color=INK)
     axes.set_ylabel("accuracy", color=INK)
     axes.set_ylim(-0.03, 1.03)

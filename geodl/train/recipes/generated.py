@@ -24,7 +24,7 @@ def rnn(*, channels: int = 32, hidden: int = 128) -> nn.Module:
     return models.seq2seq(SYMBOLS, SYMBOLS, channels=channels, hidden=hidden)
 
 
-def rnn_attention(*, channels: int = 32, hidden: int = 128) -> nn.Module:
+def rnn_attention(*, channels: int = 32, hidden: int = 88) -> nn.Module:
     """Two GRUs, the second with additive attention to all states of the first.
 
     Args:
@@ -34,16 +34,19 @@ def rnn_attention(*, channels: int = 32, hidden: int = 128) -> nn.Module:
     return models.seq2seq_attention(SYMBOLS, SYMBOLS, channels=channels, hidden=hidden)
 
 
-def transformer(*, channels: int = 64, heads: int = 4, depth: int = 2, pre_norm: bool = True) -> nn.Module:
+def transformer(*, channels: int = 64, heads: int = 4, depth: int = 2, hidden: int = 128, pre_norm: bool = True) -> nn.Module:
     """An encoder and a decoder of attention.
 
     Args:
         channels: channels of each letter.
         heads: heads of each attention.
         depth: blocks of each.
+        hidden: channels inside the feed-forward layers.
         pre_norm: normalise before attention and feed-forward layers, or after, as the paper does.
     """
-    return models.transformer(SYMBOLS, SYMBOLS, channels=channels, heads=heads, depth=depth, dropout=0.0, pre_norm=pre_norm)
+    return models.transformer(
+        SYMBOLS, SYMBOLS, channels=channels, heads=heads, depth=depth, hidden=hidden, dropout=0.0, pre_norm=pre_norm
+    )
 
 
 def _sample() -> tuple[Signal, Signal]:

@@ -62,8 +62,8 @@ def bert(*, channels: int = 128, heads: int = 4, depth: int = 4, dropout: float 
         dropout: after attention and inside the feed-forward layers.
         pre_norm: normalise before attention and feed-forward layers, or after, as the paper does.
     """
-    shape = {"channels": channels, "heads": heads, "depth": depth}
-    return models.bert(CHARACTERS + 1, context=CONTEXT, **shape, dropout=dropout, pre_norm=pre_norm)
+    symbols = CHARACTERS + 1  # <mask>
+    return models.bert(symbols, context=CONTEXT, channels=channels, heads=heads, depth=depth, dropout=dropout, pre_norm=pre_norm)
 
 
 def tagger(*, channels: int = 32, hidden: int = 64, depth: int = 1) -> nn.Module:

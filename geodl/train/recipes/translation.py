@@ -47,8 +47,7 @@ def transformer(*, channels: int = 128, heads: int = 4, depth: int = 2, dropout:
         dropout: after attention and inside the feed-forward layers.
         pre_norm: normalise before attention and feed-forward layers, or after, as the paper does.
     """
-    shape = {"channels": channels, "heads": heads, "depth": depth}
-    return models.transformer(ENGLISH, FRENCH, **shape, dropout=dropout, pre_norm=pre_norm)
+    return models.transformer(ENGLISH, FRENCH, channels=channels, heads=heads, depth=depth, dropout=dropout, pre_norm=pre_norm)
 
 
 def _sample() -> tuple[Signal, Signal]:
