@@ -96,7 +96,7 @@ NANOGPT = Optimizer(
     clip=1.0,
 )  # fmt: skip
 SHAKESPEARE = (
-    "the first 90 % of the text to learn from, 12 random windows of 64 characters a step, an epoch is 250 steps; val: the whole "
+    "the first 90 % of the text to learn from, random windows of 64 characters, an epoch is 250 steps; val: the whole "
     "of the last 10 %, in windows of 64 side by side, nats a character; weights of the last step, nothing selected"
 )
 NO_NUMBER = "no published number under this protocol"
@@ -124,7 +124,7 @@ TEXTS = (
         "shakespeare-bert", "masked characters of Tiny Shakespeare", "masked tokens",
         lambda: masked_parts(tinyshakespeare(), CONTEXT, STEPS),
         f"{SHAKESPEARE}; 15 % of the characters are asked, of which 80 % are hidden, 10 % replaced and 10 % left", NO_NUMBER,
-        bert, _tokens, NANOGPT, TrainerOptions(16, check_val_every_n_epoch=4), batch_size=24,
+        bert, _tokens, NANOGPT, TrainerOptions(12, check_val_every_n_epoch=4), batch_size=24,
     ),
     Recipe(
         "truecase-bilstm", "the case of each letter of Tiny Shakespeare (n to n)", "tags", lambda: case_parts(tinyshakespeare()),
