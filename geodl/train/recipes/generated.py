@@ -75,7 +75,7 @@ GENERATED = (
     ),
     Recipe(
         "reverse-transformer", "strings backwards by a Transformer", "transduction", *REVERSE,
-        transformer, _sample, ATTENTIVE, TrainerOptions(12), batch_size=64,
+        transformer, _sample, ATTENTIVE, TrainerOptions(16), batch_size=64,
     ),
     Recipe(
         "sort-transformer", "the letters of strings in order by a Transformer", "transduction",
