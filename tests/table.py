@@ -120,7 +120,7 @@ def _attend() -> list[Row]:
         Row(_attention(g.past()), EQUAL, "sdpa"),
         Row(_attention(g.past(), relative=True), CHAIN, "sdpa"),
         Row(_attention(g.past()), RAGGED, "sdpa"),
-        Row(_attention(g.all_pairs()), g.Batch([CHAIN, SET]), "sdpa", receivers=RAGGED),
+        Row(_attention(g.all_pairs()), g.Batch([CHAIN, SET]), "sdpa", receivers=g.Batch([CHAIN, g.Chain(3)])),
         Row(_attention(g.window(3), relative=True), GRID, "banded"),
         Row(_attention(g.window(3, axes=1, padding="causal")), CHAIN, "banded"),
         Row(_attention(g.window(3, axes=1, dilation=2), relative=True), g.Chain(150), "banded"),

@@ -36,7 +36,7 @@ def conv(rule: g.Neighborhood | None = None) -> g.Conv:
 class Forgetful(g.Conv):
     """Drops the gradient of its bias on every lowering but `edges`."""
 
-    def _run(self, found, receiver: Tensor, sender: Tensor) -> Tensor:
+    def _run(self, found, receiver: Tensor, sender: Tensor, parts) -> Tensor:
         kept = self.bias if found.lowering.name == "edges" else self.bias.detach()
         return found.lowering.run(found.plan, sender, self.weight, kept)
 
@@ -44,8 +44,8 @@ class Forgetful(g.Conv):
 class Skewed(g.Conv):
     """Adds to each node its own number."""
 
-    def _run(self, found, receiver: Tensor, sender: Tensor) -> Tensor:
-        y = super()._run(found, receiver, sender)
+    def _run(self, found, receiver: Tensor, sender: Tensor, parts) -> Tensor:
+        y = super()._run(found, receiver, sender, parts)
         return y + torch.arange(y.shape[1]).to(y)[:, None]
 
 
@@ -135,9 +135,9 @@ def test_equivariant_rejects_nan_wherever_it_comes():
     class Second(g.Conv):
         calls = 0
 
-        def _run(self, found, receiver: Tensor, sender: Tensor) -> Tensor:
+        def _run(self, found, receiver: Tensor, sender: Tensor, parts) -> Tensor:
             self.calls += 1
-            return super()._run(found, receiver, sender) * (float("nan") if self.calls == 3 else 1.0)
+            return super()._run(found, receiver, sender, parts) * (float("nan") if self.calls == 3 else 1.0)
 
     layer = Second(2, 3, g.lift(3, group=g.C(4))).double()
     with pytest.raises(AssertionError, match="off by inf"):

@@ -49,7 +49,8 @@ def planned(verb: str, wanted: str, rule: Neighborhood, source: Domain, target: 
             that refuses, or no plan yet inside a compiled region.
     """
     store, place = store_of(source, target)
-    key = (verb, wanted, rule, place, target, x.dtype, x.device, x.layout, options)
+    to = target if target is None or target.plans is None else id(target)  # the plan keeps it; compilers hash no tensors
+    key = (verb, wanted, rule, place, to, x.dtype, x.device, x.layout, options)
     found = store.get(key)
     if found is not None:
         return found
