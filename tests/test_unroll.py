@@ -109,3 +109,43 @@ def test_past_skips():
     layer, two, three = g.Attention(4, g.past(3), 2), *(g.Signal.sequence(torch.zeros(1, n, 4)) for n in (2, 3))
     with pytest.raises(g.GeodlError, match="no node comes after the first 3"):
         layer(two, three)
+
+
+@pytest.mark.parametrize(
+    ("layer", "found"),
+    [
+        (g.Attention(4, g.all_pairs(), 2, rotary=True), "rotary"),
+        (g.Attention(4, g.past(), 2), "asks where a node stands"),
+        (g.Conv(4, 4, g.window(3, axes=1)), "asks where a node stands"),
+    ],
+    ids=["rotary", "past", "window"],
+)
+def test_a_second_signal_is_recalled_only_where_places_do_not_count(layer, found):
+    s = g.Signal.sequence(torch.zeros(1, 4, 4))
+    with pytest.raises(g.GeodlError, match=found):
+        g.Cross(layer).unroll(s, None, s)
+
+
+def test_a_second_signal_that_no_layer_hears_is_refused():
+    s = g.Signal.sequence(torch.zeros(1, 4, 4))
+    with pytest.raises(g.GeodlError, match="a second signal"):
+        block().unroll(s, None, s)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_recurrence_continues_in_mixed_precision(cell):
+    net = g.Sequential(nn.Linear(4, 4), g.Recurrent(4, 4, cell))
+    x = torch.randn(2, 6, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = pieces(net, x, [2, 4])
+    assert error(found.float(), net(g.Signal.sequence(x)).x) < 0.05
+
+
+@pytest.mark.parametrize("rule", [g.past(), g.all_pairs()], ids=str)
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_linear_attention_stays_finite(rule, scale):
+    layer = g.Attention(8, rule, 4, score="linear")
+    x = (scale * torch.randn(1, 70, 8)).requires_grad_()
+    y = layer(g.Signal.sequence(x)).x
+    y.sum().backward()
+    assert y.isfinite().all() and x.grad is not None and x.grad.isfinite().all()

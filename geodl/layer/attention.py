@@ -25,7 +25,8 @@ class Attention(MessagePassing):
     """Multi-head attention: `y_i = W_o [sum_j softmax_j(score(q_i, k_j) + b_type) v_j]_heads`.
 
     On `all_pairs()` it is the attention of a Transformer, on `past()` causal attention, on `adjacency(norm=None)`
-    attention on a graph: a mask is a missing edge. A node that hears no one gets the output bias alone.
+    attention on a graph: a mask is a missing edge. A node that hears no one gets zeros, and so the output bias alone; its
+    gradients are zeros too, never NaN.
 
     Args:
         channels: C, in and out.
@@ -127,7 +128,9 @@ class Attention(MessagePassing):
         far, with a sender those of all its nodes.
         """
         rule, domain = self.neighborhood, signal.domain
-        if sender is not None and domain.members is None and sender.domain.members is None and not self.rotary:
+        if sender is not None and self.rotary:
+            raise GeodlError(f"{self.label} unrolled over a second signal", "rotary positions", "cross without them")
+        if sender is not None and domain.members is None and sender.domain.members is None and not rule.causal:
             return self._recall(signal, paired(self, signal, sender), state)
         if sender is not None or not (rule.complete and rule.causal and domain.ordered and domain.lattice):
             return super().unroll(signal, state, sender)

@@ -137,6 +137,9 @@ class MessagePassing(Layer):
     def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
         """Continue on the next nodes of a chain; the state are the values of the last nodes that the rule still hears."""
         if sender is not None:
+            if self.neighborhood.causal or not self.neighborhood.complete:
+                asked = f"{self.label} unrolled over a second signal"
+                raise GeodlError(asked, f"{self.neighborhood}, which asks where a node stands", "cross with all_pairs()")
             return self(signal, sender), None
         back = self.neighborhood.back
         if back is None or not signal.domain.ordered or signal.domain.lattice is None:
@@ -243,6 +246,9 @@ def paired(layer: Any, receiver: Any, sender: Any) -> Signal:
     if receiver.x.device != source.x.device:
         asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
         raise GeodlError(asked, f"senders on {source.x.device} and receivers on {receiver.x.device}", "use one device")
+    if receiver.x.dtype != source.x.dtype and not torch.is_autocast_enabled(source.x.device.type):
+        asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
+        raise GeodlError(asked, f"senders of {source.x.dtype} and receivers of {receiver.x.dtype}", "convert one with .to(dtype)")
     return source
 
 

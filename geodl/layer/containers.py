@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from geodl.errors import GeodlError
-from geodl.layer.base import Layer, checked
+from geodl.layer.base import Layer, alone, checked
 from geodl.signal import Signal
 
 OTHER_AXIS = (
@@ -49,6 +49,7 @@ class Sequential(Layer):
 
     def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
         """Continue on the next nodes; the state are those of the layers, in a row."""
+        alone(self, None if self.crosses else sender)
         after = []
         for layer, before in zip(self.children(), state or (None,) * len(self), strict=True):
             signal, kept = _continued(layer, signal, before, sender)

@@ -99,15 +99,16 @@ class Recurrent(MessagePassing):
             before = (x.new_zeros(parts.source.num_members, x.size(0), self.hidden),) * count
         else:
             self._hold(signal, state, count, (signal.x.shape[0], signal.domain.num_members, self.hidden))
-            before = tuple(unfolded(s, parts.times).transpose(0, 1).contiguous() for s in state)
+            before = tuple(unfolded(s.to(x.dtype), parts.times).transpose(0, 1).contiguous() for s in state)
         found = planned(self.verb, self._lowering, self.neighborhood, parts.source, None, x, self.options)
         y, after = found.lowering.run(found.plan, x, self._cell(), before)
         return y if parts.times == 1 else y.reshape(*signal.x.shape[:2], self.hidden), after, parts.times
 
     def _hold(self, signal: Signal, state: State, count: int, shape: tuple[int, ...]) -> None:
         """Refuse states that are not as many, as large or of the kind that the cell takes."""
-        like = (shape, signal.x.dtype, signal.x.device)
-        if len(state) != count or any((s.shape, s.dtype, s.device) != like for s in state):
+        like, mixed = (shape, signal.x.device), torch.is_autocast_enabled(signal.x.device.type)
+        fits = all((s.shape, s.device) == like and (mixed or s.dtype == signal.x.dtype) for s in state)
+        if len(state) != count or not fits:
             found = f"tensors {[(list(s.shape), s.dtype, str(s.device)) for s in state]}"
             raise GeodlError(f"{self.label} with a state", found, f"give {count} tensors {list(shape)} like the signal's values")
 
