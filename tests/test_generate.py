@@ -151,3 +151,13 @@ def test_models_that_hear_the_future_or_nothing():
         generate(nn.Linear(1, 1), START, 2)
     with pytest.raises(g.GeodlError, match="no second signal"):
         generate(models.seq2seq(U, V), START, 2)
+
+
+def test_an_end_that_no_model_writes_is_refused():
+    with pytest.raises(g.GeodlError, match="9 symbols"):
+        generate(models.char_rnn(9, channels=4, hidden=4), torch.zeros(1, 1, dtype=torch.long), 2, until=99)
+
+
+def test_the_smallest_temperature_is_greedy():
+    model, start = models.char_rnn(9, channels=4, hidden=4), torch.zeros(2, 1, dtype=torch.long)
+    assert torch.equal(generate(model, start, 5, temperature=1e-300), generate(model, start, 5, temperature=0))

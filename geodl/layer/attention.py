@@ -127,14 +127,14 @@ class Attention(MessagePassing):
         """Continue on the next nodes; the state are keys and values `[B, nodes, H, D]`: over `past()` those of the nodes so
         far, with a sender those of all its nodes.
         """
-        rule, domain = self.neighborhood, signal.domain
+        rule, domain = self.neighborhood, checked(self, signal).domain
         if sender is not None and self.rotary:
             raise GeodlError(f"{self.label} unrolled over a second signal", "rotary positions", "cross without them")
         if sender is not None and domain.members is None and sender.domain.members is None and not rule.causal:
             return self._recall(signal, paired(self, signal, sender), state)
         if sender is not None or not (rule.complete and rule.causal and domain.ordered and domain.lattice):
             return super().unroll(signal, state, sender)
-        query, key, value = self._project(checked(self, signal).x, signal.x)
+        query, key, value = self._project(signal.x, signal.x)
         seen = 0 if state is None else state[0].shape[1]
         if self.rotary:
             here = places(domain) + seen

@@ -214,7 +214,8 @@ class Choice(NamedTuple):
 def checked(layer: Any, signal: Any, channels: int | None = None) -> Signal:
     """A signal that the layer can take: a Signal, of the layer's channels, dtype and device."""
     if not isinstance(signal, Signal):
-        raise GeodlError(f"{_name(layer)} called", f"a {type(signal).__name__}", "give a Signal, or build it with on=")
+        do = "give a Signal" if getattr(layer, "on", None) is not None else "give a Signal, or build it with on="
+        raise GeodlError(f"{_name(layer)} called", f"a {type(signal).__name__}", do)
     if signal.x.layout != torch.strided and not getattr(layer, "takes_sparse", False):
         asked = f"{_name(layer)} on {signal.domain}"
         raise GeodlError(asked, "sparse values, which only Conv and Dropout read", "give dense ones: x.to_dense()[None]")

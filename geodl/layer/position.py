@@ -1,5 +1,6 @@
 """Where nodes stand: positions that are added to a signal, and the rotation that attention applies."""
 
+import math
 from abc import abstractmethod
 from typing import Any
 
@@ -131,24 +132,26 @@ class LearnedPositions(Positions):
     """Adds a learned vector for each place; on a grid for each node, numbered row by row.
 
     Args:
-        length: the largest number of nodes (of a member of a Batch).
+        length: the largest number of nodes (of a member of a Batch), or the lengths of the axes of a lattice, and no other.
         channels: C.
 
     The parameter `weight` `[length, C]` is drawn from a normal distribution of deviation 0.02 (Radford et al., "Improving
     Language Understanding by Generative Pre-Training", 2018).
 
     Raises:
-        GeodlError: more nodes than the table has rows.
+        GeodlError: more nodes than the table has rows; another lattice.
 
     >>> LearnedPositions(8, 4)(Signal.sequence(torch.zeros(1, 5, 4))).x.shape
     torch.Size([1, 5, 4])
     """
 
-    def __init__(self, length: int, channels: int):
+    def __init__(self, length: int | tuple[int, ...], channels: int):
         super().__init__()
-        positive(f"LearnedPositions({length!r}, {channels!r})", length, channels)
-        self.length, self.channels_in = length, channels
-        self.weight = nn.Parameter(torch.empty(length, channels))
+        lengths = length if isinstance(length, tuple) else (length,)
+        positive(f"LearnedPositions({length!r}, {channels!r})", *lengths, channels)
+        self.length, self.channels_in = math.prod(lengths), channels
+        self.lattice = lengths if isinstance(length, tuple) else None
+        self.weight = nn.Parameter(torch.empty(self.length, channels))
         nn.init.normal_(self.weight, std=0.02)
 
     def _at(self, domain: Domain, seen: int, x: Tensor) -> Tensor:
@@ -156,10 +159,12 @@ class LearnedPositions(Positions):
         if max(ends) > self.length:
             do = f"build it with length={max(ends)} or more, cut the sequence, or use SinusoidalPositions"
             raise GeodlError(f"{self.label} on {domain}", f"node {max(ends)} of a table of {self.length}", do)
+        if self.lattice is not None and any(member.lattice != self.lattice for member in domain.members or (domain,)):
+            raise GeodlError(f"{self.label} on {domain}", "another lattice", f"give one of {self.lattice}, or build it anew")
         return torch.cat([self.weight[seen:end] for end in ends])
 
     def extra_repr(self) -> str:
-        return f"{self.length}, {self.channels_in}"
+        return f"{self.lattice or self.length}, {self.channels_in}"
 
 
 def _paired(channels: int, axes: int) -> None:

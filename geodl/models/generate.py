@@ -94,6 +94,8 @@ def _continued(
         said, state = model.unroll(Signal.tokens(ids[:, seen:]), state, sender)
         seen, new = ids.shape[1], draw(said.x[:, -1])
         if until is not None:
+            if not 0 <= until < said.x.shape[2]:
+                raise GeodlError(f"generate(until={until})", f"{said.x.shape[2]} symbols", "give the number of one of them")
             new = new.masked_fill(ended, until)
             ended = new == until
         ids = torch.cat((ids, new), 1)
@@ -104,7 +106,7 @@ def _drawn(logits: Tensor, temperature: float, top_k: int | None, generator: tor
     """One token for each row of logits `[B, V]`: `[B, 1]`."""
     if temperature == 0:
         return logits.argmax(-1, keepdim=True)
-    logits = logits.float() / temperature
+    logits = (logits - logits.amax(-1, keepdim=True)).double() / temperature  # no temperature is too small
     if top_k is not None and top_k < logits.shape[-1]:
         logits = logits.masked_fill(logits < logits.topk(top_k).values[:, -1:], -torch.inf)
     return torch.multinomial(logits.softmax(-1), 1, generator=generator)

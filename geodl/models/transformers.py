@@ -173,7 +173,7 @@ def vit(
         raise GeodlError(f"vit(size={size}, patch={patch})", "patches that do not tile the image", "choose a divisor of the size")
     return Sequential(
         Conv(in_channels, channels, window(patch, stride=patch, padding="valid")),
-        LearnedPositions((size // patch) ** 2, channels),
+        LearnedPositions((size // patch,) * 2, channels),
         Dropout(dropout),
         transformer_encoder(channels, heads, depth, dropout=dropout),
         Readout(),
