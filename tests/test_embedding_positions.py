@@ -251,7 +251,6 @@ REFUSED = {
     "sines on a set": (lambda: g.SinusoidalPositions(4)(SET), "nodes without places", "LaplacianPositions"),
     "rows of a set": (lambda: g.LearnedPositions(5, 4)(SET), "nodes without places", "LaplacianPositions"),
     "too long": (lambda: g.LearnedPositions(2, 4)(THREE), "node 3 of a table of 2", "length=3"),
-    "another lattice": (lambda: g.LearnedPositions((2, 3), 4)(THREE), "another lattice", "(2, 3)"),
     "too far": (lambda: g.LearnedPositions(5, 4).unroll(THREE, 3), "node 6 of a table of 5", "length=6"),
     "unrolled on a grid": (lambda: g.SinusoidalPositions(4).unroll(on(GRID)), "no order", "along a Chain"),
     "unrolled unevenly": (lambda: g.SinusoidalPositions(4).unroll(on(CHAINS)), "different lengths", "equal ones"),

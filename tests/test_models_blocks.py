@@ -210,6 +210,7 @@ REFUSALS = {
     "odd channels": (lambda: models.transformer(9, 9, channels=9, heads=3), "give a multiple of 2"),
     "patches": (lambda: models.vit(patch=5), "patches that do not tile"),
     "no patch": (lambda: models.vit(patch=0), "positive integers"),
+    "another image": (lambda: models.vit()(g.Signal.image(torch.zeros(1, 1, 14, 56))), "another lattice"),
     "context": (lambda: models.gpt(9, context=4, channels=8, heads=2)(TOKENS), "table of 4"),
     "a larger image": (lambda: models.vit(size=4, patch=2, channels=8, heads=2)(IMAGE), "table of 4"),
     "unknown token": (lambda: models.gpt(3)(g.Signal.tokens(torch.tensor([[3]]))), "ids lie in 0..2"),
