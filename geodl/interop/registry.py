@@ -12,8 +12,9 @@ from geodl.interop.attention import from_attention, to_attention
 from geodl.interop.base import POINTWISE, converting
 from geodl.interop.conv import CONVS, TRANSPOSED, from_conv, from_linear, from_transposed, to_conv
 from geodl.interop.recurrent import from_recurrent, to_recurrent
-from geodl.interop.transformer import TRANSFORMERS, EncoderDecoder, to_transformer
+from geodl.interop.transformer import TRANSFORMERS, to_transformer
 from geodl.layer import Attention, Concat, Conv, Dropout, Layer, MessagePassing, Recurrent, Sequential
+from geodl.models.encoder_decoder import EncoderDecoder
 
 
 def from_torch(module: nn.Module, *, on: Domain | None = None) -> Layer:

@@ -14,8 +14,8 @@ from geodl.errors import GeodlError
 from geodl.interop.attention import from_attention, to_attention
 from geodl.interop.base import POINTWISE
 from geodl.layer import Attention, Cross, Dropout, Layer, Residual, Sequential
+from geodl.models.encoder_decoder import EncoderDecoder
 from geodl.neighborhood import all_pairs
-from geodl.signal import Signal
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -37,36 +37,6 @@ FUNCTIONS = (
     (F.logsigmoid, nn.LogSigmoid),
 )  # fmt: skip
 CANON = "blocks as g.models.transformer_encoder and transformer_decoder make them, in a Sequential, with a norm last or without"
-
-
-class EncoderDecoder(Layer):
-    """`decoder(target, encoder(source))`, what `nn.Transformer` is: `layer(target, source)`.
-
-    Args:
-        encoder: a layer.
-        decoder: a layer that crosses.
-    """
-
-    crosses = True
-
-    def __init__(self, encoder: Layer, decoder: Layer):
-        super().__init__()
-        self.encoder, self.decoder = encoder, decoder
-
-    def forward(self, receiver: Any, sender: Any = None) -> Signal:
-        """The decoder on the target `receiver`, which hears the encoder on the source `sender`."""
-        return self.decoder(receiver, self._read(sender))
-
-    def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
-        """The decoder on the next nodes; the state are what the encoder said, once, and the decoder's state."""
-        memory, before = (self._read(sender), None) if state is None else state
-        y, after = self.decoder.unroll(signal, before, memory)
-        return y, (memory, after)
-
-    def _read(self, sender: Signal | None) -> Signal:
-        if sender is None:
-            raise GeodlError("a converted nn.Transformer", "no source", "call layer(target, source)")
-        return self.encoder(sender)
 
 
 def from_layer(module: Any, on: Domain | None = None) -> Sequential:

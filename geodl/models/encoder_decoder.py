@@ -151,7 +151,7 @@ def state_widths(*layers: nn.Module) -> list[list[int]]:
 
 def _given(source: Signal | None) -> Signal:
     if source is None:
-        raise GeodlError("a model that answers a second signal", "no second signal", "call model(tokens, source)")
+        raise GeodlError("a model that answers a second signal", "no second signal", "call model(target, source)")
     return source
 
 

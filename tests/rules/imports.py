@@ -18,8 +18,8 @@ FLOORS = {
     "layer": 6,
     "symmetry": 6.5,  # measured here, asserted in testing, both above the core
     "testing": 7,
+    "models": 6.5,  # the encoder-decoder here is what interop makes of nn.Transformer
     "interop": 7,
-    "models": 7,
     "data": 8,
     "report": 8,
     "train": 9,
