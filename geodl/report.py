@@ -1,8 +1,8 @@
 """Rows of results: a table to read, and a file that is written whole or not at all."""
 
 import os
-import tempfile
 from collections.abc import Container, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from geodl.errors import GeodlError
@@ -30,14 +30,12 @@ def write(path: Path, text: str) -> None:
     Raises:
         GeodlError: a folder that is missing or cannot be written.
     """
-    temporary = None
+    temporary = path.with_name(f".{path.name}.part")
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-            temporary = file.name
-            file.write(text)
+        temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         reason = error.strerror or str(error)
         raise GeodlError(f"writing {path}", reason, "name a file in a folder that exists and can be written") from error

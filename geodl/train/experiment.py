@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from geodl.errors import GeodlError
+from geodl.report import write
 from geodl.train import folder as folders
 from geodl.train.classification import Classification
 from geodl.train.decoding import Decoding
@@ -153,7 +154,7 @@ def _one(job: _Job, parts: Parts, seed: int, name: str, label: str) -> dict[str,
     one = {"seed": seed, "metrics": metrics, "seconds": time.perf_counter() - started}
     one["parameters"] = sum(parameter.numel() for parameter in model.parameters())
     one["examples"] = task.shown if isinstance(task, Decoding) else []
-    folders.write(home / folders.RESULT, json.dumps(one, indent=2) + "\n")
+    write(home / folders.RESULT, json.dumps(one, indent=2) + "\n")
     return one
 
 

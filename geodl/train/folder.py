@@ -1,7 +1,6 @@
 """Run folders: what a run was asked for, where it stands, and whose it is."""
 
 import json
-import os
 import pickle
 import platform
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from lightning.pytorch.core.saving import save_hparams_to_yaml
 from geodl import __version__
 from geodl.data import Vocabulary
 from geodl.errors import GeodlError
+from geodl.report import write
 from geodl.train.options import Optimizer, Options, TrainerOptions
 from geodl.train.parts import NO_VOCABULARIES
 
@@ -97,21 +97,6 @@ def read_vocabularies(folder: Path) -> dict[str, Vocabulary]:
             made = f"one with {found[name].fingerprint}"
             raise GeodlError(f"the {name} vocabulary {fields.get('fingerprint')} of {folder}", made, "restore the file")
     return found
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        GeodlError: the place cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise GeodlError(f"to write {path}", str(error), "give a place that you can write") from error
 
 
 def read(path: Path) -> Any:

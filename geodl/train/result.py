@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from geodl.train.folder import write
+from geodl.report import write
 
 
 @final
