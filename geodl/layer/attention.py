@@ -116,8 +116,7 @@ class Attention(MessagePassing):
         ask = ask_for(self.neighborhood, source.domain, target, source.x, self.options)
         edges, score = unweighted(ask), SCORES[self.options.score].reading(self.score_vectors)
         query, key, _ = self._project(receiver.x, source.x)
-        if self.rotary:
-            query, key = rotate(query, places(ask.target)), rotate(key, places(ask.source))
+        query, key = self._turned(query, key, ask.target, ask.source)
         a = reference.attention_weights(query, key, edges, score, self.relative_bias, ask.target.num_nodes)
         return Signal(a, Complete(a.shape[1]))
 
@@ -136,9 +135,7 @@ class Attention(MessagePassing):
             return super().unroll(signal, state, sender)
         query, key, value = self._project(signal.x, signal.x)
         seen = 0 if state is None else state[0].shape[1]
-        if self.rotary:
-            here = places(domain) + seen
-            query, key = rotate(query, here), rotate(key, here)
+        query, key = self._turned(query, key, domain, domain, seen)
         if state is not None:
             key, value = torch.cat((state[0], key), 1), torch.cat((state[1], value), 1)
         whole = domain.like((key.shape[1],))
@@ -154,14 +151,17 @@ class Attention(MessagePassing):
 
     def _run(self, found: Planned, receiver: Tensor, sender: Tensor, parts: Folded) -> Tensor:
         query, key, value = self._project(receiver, sender)
-        if self.rotary:
-            query, key = rotate(query, places(parts.target or parts.source)), rotate(key, places(parts.source))
+        query, key = self._turned(query, key, parts.target or parts.source, parts.source)
         return self._attend(found, query, key, value)
 
     def _attend(self, found: Planned, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         dropout = self.dropout if self.training else 0.0
         y = found.lowering.run(found.plan, query, key, value, self.score_vectors, self.relative_bias, dropout)
         return self.out_proj(y.reshape(*y.shape[:2], self.heads * self.head_dim))
+
+    def _turned(self, query: Tensor, key: Tensor, at: Domain, by: Domain, seen: int = 0) -> tuple[Tensor, Tensor]:
+        """Queries and keys rotated by their places, which begin at `seen`, where the layer is rotary."""
+        return (rotate(query, places(at) + seen), rotate(key, places(by) + seen)) if self.rotary else (query, key)
 
     def _project(self, receiver: Tensor, sender: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries of the receivers, keys and values of the senders, each `[B, nodes, H, D]`."""
