@@ -131,23 +131,16 @@ def _lowest(laplacian: Any, trivial: Any, count: int) -> Any:
         operator = linalg.LinearOperator((n, n), lambda x: rest(apply(rest(x))))
         return linalg.eigsh(operator, k, which="LA", v0=start, ncv=2 * k + 20, **options)[1]
 
-    def values(vectors: Any) -> Any:
-        return (vectors * (laplacian @ vectors)).sum(0)
-
-    def mirrored(x: Any) -> Any:
-        return 2 * x - laplacian @ x
-
-    apply = mirrored
+    apply = (2 * eye_array(n) - laplacian).dot
     try:
         found = largest(apply, count, trivial, maxiter=100)
-    except linalg.ArpackNoConvergence:
-        if values(largest(apply, 1, trivial, tol=0.1)) < 0.05:  # few edges join large parts, as in meshes: factors are sparse
-            shifted = (laplacian + 1e-6 * eye_array(n)).tocsc()
-            apply = linalg.splu(shifted, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve
+    except linalg.ArpackNoConvergence:  # few edges join large parts, as in meshes: factors are sparse
+        shifted = (laplacian + 1e-6 * eye_array(n)).tocsc()
+        apply = linalg.splu(shifted, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve
         found = largest(apply, count, trivial)
     while True:  # one start may see one vector of a multiple eigenvalue: look beside those found until nothing smaller is left
         both = np.hstack((found, largest(apply, 1, hstack((trivial, found)).tocsr())))
-        size = values(both)
+        size = (both * (laplacian @ both)).sum(0)
         found = both[:, np.argsort(size)[:count]]
         if size[-1] > (1 - 1e-6) * size[:-1].max():
             return found
