@@ -65,10 +65,7 @@ class Domain(ABC):
         """A few small examples, for tests that iterate over the registry."""
 
     def like(
-        self,
-        lattice: tuple[int, ...] | None = None,
-        fiber: Group | None = None,
-        periodic: tuple[bool, ...] | None = None,
+        self, lattice: tuple[int, ...] | None = None, fiber: Group | None = None, periodic: tuple[bool, ...] | None = None
     ) -> "Domain":
         """The same kind of domain at other lengths and with another fiber (None: without one)."""
         raise GeodlError(f"{self} at lengths {lattice} and fiber {fiber}", "a domain without a lattice", "use a Grid or a Chain")

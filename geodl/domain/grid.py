@@ -75,10 +75,7 @@ class Grid(Domain):
         return neighbours(moves)
 
     def like(
-        self,
-        lattice: tuple[int, ...] | None = None,
-        fiber: Group | None = None,
-        periodic: tuple[bool, ...] | None = None,
+        self, lattice: tuple[int, ...] | None = None, fiber: Group | None = None, periodic: tuple[bool, ...] | None = None
     ) -> Domain:
         """A grid of other lengths, with a fiber when one is given."""
         grid = Grid(*(lattice or self.lattice), periodic=self.periodic if periodic is None else periodic)
@@ -156,10 +153,7 @@ class GroupGrid(Domain):
         return neighbours(moves)
 
     def like(
-        self,
-        lattice: tuple[int, ...] | None = None,
-        fiber: Group | None = None,
-        periodic: tuple[bool, ...] | None = None,
+        self, lattice: tuple[int, ...] | None = None, fiber: Group | None = None, periodic: tuple[bool, ...] | None = None
     ) -> Domain:
         """A grid of other lengths, with a fiber when one is given."""
         return self.grid.like(lattice, fiber, periodic)

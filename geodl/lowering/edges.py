@@ -64,13 +64,7 @@ def _plan_attend(ask: Ask) -> WrittenOut:
 
 
 def _attend(
-    plan: WrittenOut,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    vectors: Tensor | None,
-    bias: Tensor | None,
-    dropout: float,
+    plan: WrittenOut, query: Tensor, key: Tensor, value: Tensor, vectors: Tensor | None, bias: Tensor | None, dropout: float
 ) -> Tensor:
     score = plan.option.reading(vectors)
     return reference.attend(query, key, value, plan.edges, score, bias, dropout, plan.num_receivers)
