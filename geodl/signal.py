@@ -85,6 +85,8 @@ class Signal:
         """
         if x.dim() != 3:
             raise GeodlError("Signal.sequence(x)", f"x of shape {list(x.shape)}", "give [B, T, C]")
+        if x.shape[1] == 0:
+            raise GeodlError("Signal.sequence(x)", f"x of shape {list(x.shape)}, without a token", "give one token at least")
         if mask is None:
             return Signal(x, Chain(x.shape[1]))
         lengths = _lengths(x, mask)

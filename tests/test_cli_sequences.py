@@ -53,6 +53,7 @@ def test_generate_continues_a_prompt(toy, here, capsys):
         (("--prompt", "thé"), "'é' at position 2"),
         (("--prompt", ""), "nothing to begin with"),
         (("--prompt", "t", "--count", "0"), "--count 0"),
+        (("--prompt", "t", "--seed", "-1"), "--seed -1"),
         (("--prompt", "t", "--temperature", "-1"), "temperature=-1"),
         (("--prompt", "t", "--top_k", "0"), "top_k"),
         (("--propmt", "t"), "did you mean '--prompt'?"),
@@ -113,7 +114,8 @@ def test_a_model_without_attention_has_no_picture_of_it(toy, monkeypatch, here, 
     plain = replace(RECIPES["toy"], model=lambda: models.seq2seq(*sizes, channels=4, hidden=4))
     monkeypatch.setitem(RECIPES, "toy", plain)
     run(plain, folder=tmp_path / "run")
-    assert "no layer that attends" in says(capsys, "translate", str(tmp_path / "run"), "No.", "--attention", "a.png")[2]
+    _, out, err = says(capsys, "translate", str(tmp_path / "run"), "No.", "--attention", "a.png")
+    assert "no layer that attends" in err and out.count("\n") == 1, "the translation stands all the same"
     assert says(capsys, "translate", str(tmp_path / "run"), "No.")[0] == 0
 
 

@@ -8,6 +8,7 @@ from torch import nn
 
 import geodl as g
 from geodl import models
+from geodl.layer import MessagePassing
 from geodl.testing import error
 
 V, U = 11, 7  # symbols of tokens and of sources
@@ -206,6 +207,19 @@ def test_training_learns_to_reverse(make):
         optimiser.step()
     said = models.generate(model, torch.full((24, 1), bos), 4, sender=read, temperature=0)
     assert loss.item() < 0.05 and torch.equal(said[:, 1:], targets)
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_explain_hears_every_layer_once(name):
+    model = TRANSLATORS[name]()
+    target, source = (g.Signal.tokens(torch.zeros(2, n, dtype=torch.long)) for n in (5, 4))
+    layers = {path for path, m in model.named_modules() if isinstance(m, MessagePassing)}
+    with g.testing.recorded() as ran:
+        model(target, source)
+    told = g.explain(model, target, source).choices
+    assert sorted(choice.path for choice in told) == sorted(layers)
+    assert [choice.lowering for choice in told] == ran
+    assert not any("unroll" in vars(m) for m in model.modules()), "the model is left as it was"
 
 
 def test_a_captioner_names_what_it_sees():

@@ -20,6 +20,8 @@ def _generate(asked: Any) -> int:
         raise GeodlError("--prompt ''", "nothing to begin with", "leave it out, or give a character at least")
     if asked.count < 1:
         raise GeodlError(f"--count {asked.count}", do="give a number of characters from 1 on")
+    if not 0 <= asked.seed < 2**64:
+        raise GeodlError(f"--seed {asked.seed}", do="give a number from 0 to 2**64 - 1")
     run = trained(asked.run, ("next token",))
     vocabulary = run.vocabularies["target"]
     tables = [m.length for m in run.model.modules() if isinstance(m, LearnedPositions)]
@@ -48,9 +50,9 @@ def _translate(asked: Any) -> int:
             raise GeodlError(f"a translation of {text!r}", found, "use the characters of the sentences that were learnt from")
     sources = [Signal.tokens(source.encode(text)[None]) for text in texts]
     written = [greedy(run.model, sender, target, max(LONGEST, 2 * sender.x.shape[1]))[0] for sender in sources]
+    print("\n".join(written))
     if asked.attention:
         _draw_attention(run.model, sources[0], target, texts[0], written[0], asked.attention)
-    print("\n".join(written))
     return OK
 
 

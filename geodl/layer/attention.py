@@ -10,7 +10,7 @@ from geodl import reference
 from geodl.domain import Complete, Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import MessagePassing, checked, paired
+from geodl.layer.base import MessagePassing, checked, paired, resumed
 from geodl.layer.conv import num_types
 from geodl.layer.folding import Folded
 from geodl.layer.position import places, rotate
@@ -134,6 +134,7 @@ class Attention(MessagePassing):
         if sender is not None or not (rule.complete and rule.causal and domain.ordered and domain.lattice):
             return super().unroll(signal, state, sender)
         query, key, value = self._project(signal.x, signal.x)
+        self._hold(state, key)
         seen = 0 if state is None else state[0].shape[1]
         query, key = self._turned(query, key, domain, domain, seen)
         if state is not None:
@@ -145,9 +146,14 @@ class Attention(MessagePassing):
     def _recall(self, signal: Signal, sender: Signal, state: tuple[Tensor, Tensor] | None) -> tuple[Signal, Any]:
         """Attention to a sender whose keys and values are made once."""
         query, key, value = self._project(signal.x, sender.x if state is None else sender.x[:, :0])
+        self._hold(state, key)
         key, value = (key, value) if state is None else state
         found = planned(self.verb, self.lowering, self.neighborhood, sender.domain, signal.domain, key, self.options)
         return Signal(self._attend(found, query, key, value), signal.domain), (key, value)
+
+    def _hold(self, state: tuple[Tensor, Tensor] | None, key: Tensor) -> None:
+        if state is not None:
+            resumed(self, state, key, *((key.shape[0], None, self.heads, self.head_dim),) * 2)
 
     def _run(self, found: Planned, receiver: Tensor, sender: Tensor, parts: Folded) -> Tensor:
         query, key, value = self._project(receiver, sender)

@@ -141,10 +141,12 @@ class MessagePassing(Layer):
                 asked = f"{self.label} unrolled over a second signal"
                 raise GeodlError(asked, f"{self.neighborhood}, which asks where a node stands", "cross with all_pairs()")
             return self(signal, sender), None
-        back = self.neighborhood.back
+        back, signal = self.neighborhood.back, checked(self, signal)
         if back is None or not signal.domain.ordered or signal.domain.lattice is None:
             found = "a rule that hears nodes to come" if signal.domain.ordered else "no order to go on in"
             raise GeodlError(f"{self.label} unrolled on {signal.domain}", found, "use a causal rule on a Chain")
+        if state is not None:
+            resumed(self, (state,), signal.x, (signal.x.shape[0], None, signal.x.shape[2]))
         x = signal.x if state is None else torch.cat((state, signal.x), 1)
         seen = x.shape[1] - signal.domain.num_nodes
         y = self(Signal(x, signal.domain.like((x.shape[1],))))
@@ -251,6 +253,24 @@ def paired(layer: Any, receiver: Any, sender: Any) -> Signal:
         asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
         raise GeodlError(asked, f"senders of {source.x.dtype} and receivers of {receiver.x.dtype}", "convert one with .to(dtype)")
     return source
+
+
+def resumed(layer: Any, state: Any, x: Tensor, *shapes: tuple[int | None, ...]) -> None:
+    """Refuse a state that is not tensors of these shapes (None: any length), of the dtype and on the device of x."""
+    mixed = torch.is_autocast_enabled(x.device.type)
+
+    def fits(s: Any, shape: tuple[int | None, ...]) -> bool:
+        like = isinstance(s, Tensor) and s.dim() == len(shape) and s.device == x.device and (mixed or s.dtype == x.dtype)
+        return like and all(wanted in (None, n) for n, wanted in zip(s.shape, shape, strict=True))
+
+    several = isinstance(state, tuple | list)
+    if not several or len(state) != len(shapes) or not all(map(fits, state, shapes)):
+        parts = state if several else [state]
+        found = [(list(s.shape), s.dtype, str(s.device)) if isinstance(s, Tensor) else type(s).__name__ for s in parts]
+        wanted = " and ".join(f"[{', '.join('any' if n is None else str(n) for n in shape)}]" for shape in shapes)
+        raise GeodlError(
+            f"{_name(layer)} with a state", f"{found}", f"give what unroll returned, {wanted} like the signal's values"
+        )
 
 
 def ruled(name: str, neighborhood: Any) -> Neighborhood:

@@ -8,6 +8,7 @@ from torch import nn
 from geodl.errors import GeodlError, nearest
 from geodl.layer.base import Choice, MessagePassing
 from geodl.lowering import LOWERINGS
+from geodl.signal import Signal
 
 
 class Explanation(NamedTuple):
@@ -33,15 +34,35 @@ def explain(model: nn.Module, signal: Any, sender: Any = None) -> Explanation:
     """
     paths = {module: path for path, module in model.named_modules()}
     heard: list[Choice] = []
+    unrolling: set[nn.Module] = set()
 
     def listen(layer: nn.Module, args: Any) -> None:
-        if isinstance(layer, MessagePassing):
-            receiver = args[0] if layer.on is None else layer._placed(args[0])
+        if isinstance(layer, MessagePassing) and layer not in unrolling:
+            receiver = args[0] if isinstance(args[0], Signal) else layer._placed(args[0])
             source = args[1] if len(args) > 1 and args[1] is not None else receiver
             target = receiver.domain if source is not receiver else None
             heard.append(layer.explain(source, target)._replace(path=paths.get(layer, "")))
 
-    _quietly(model, (signal,) if sender is None else (signal, sender), listen)
+    def overhear(layer: MessagePassing) -> None:
+        own = layer.unroll
+
+        def unroll(signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
+            listen(layer, (signal, sender))
+            unrolling.add(layer)
+            found = own(signal, state, sender)
+            unrolling.remove(layer)
+            return found
+
+        layer.unroll = unroll
+
+    layers = [m for m in model.modules() if isinstance(m, MessagePassing)]
+    try:
+        for layer in layers:  # models that begin in a state, or end in one, call no forward
+            overhear(layer)
+        _quietly(model, (signal,) if sender is None else (signal, sender), listen)
+    finally:
+        for layer in layers:
+            del layer.unroll
     return Explanation(tuple(heard))
 
 

@@ -122,14 +122,13 @@ def _lowest(laplacian: Any, trivial: Any, count: int) -> Any:
     n = laplacian.shape[0]
     if n <= DENSE or 4 * count > n:
         return np.linalg.eigh((laplacian + 3 * trivial @ trivial.T).toarray())[1][:, :count]  # no eigenvalue is above 2
-    start = np.random.default_rng(0).standard_normal(n)
 
     def largest(apply: Callable[[Any], Any], k: int, known: Any, **options: Any) -> Any:
         def rest(x: Any) -> Any:
             return x - known @ (known.T @ x)
 
         operator = linalg.LinearOperator((n, n), lambda x: rest(apply(rest(x))))
-        return linalg.eigsh(operator, k, which="LA", v0=start, ncv=2 * k + 20, **options)[1]
+        return linalg.eigsh(operator, k, which="LA", v0=np.random.default_rng(0).standard_normal(n), ncv=2 * k + 20, **options)[1]
 
     apply = (2 * eye_array(n) - laplacian).dot
     try:

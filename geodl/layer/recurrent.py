@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import MessagePassing, alone, checked
+from geodl.layer.base import MessagePassing, alone, checked, resumed
 from geodl.layer.cells import CELLS, State
 from geodl.layer.folding import Folded, fold, unfolded
 from geodl.lowering import Planned, RecurOptions, planned
@@ -98,19 +98,11 @@ class Recurrent(MessagePassing):
         if state is None:
             before = (x.new_zeros(parts.source.num_members, x.size(0), self.hidden),) * count
         else:
-            self._hold(signal, state, count, (signal.x.shape[0], signal.domain.num_members, self.hidden))
+            resumed(self, state, signal.x, *((signal.x.shape[0], signal.domain.num_members, self.hidden),) * count)
             before = tuple(unfolded(s.to(x.dtype), parts.times).transpose(0, 1).contiguous() for s in state)
         found = planned(self.verb, self._lowering, self.neighborhood, parts.source, None, x, self.options)
         y, after = found.lowering.run(found.plan, x, self._cell(), before)
         return y if parts.times == 1 else y.reshape(*signal.x.shape[:2], self.hidden), after, parts.times
-
-    def _hold(self, signal: Signal, state: State, count: int, shape: tuple[int, ...]) -> None:
-        """Refuse states that are not as many, as large or of the kind that the cell takes."""
-        like, mixed = (shape, signal.x.device), torch.is_autocast_enabled(signal.x.device.type)
-        fits = all((s.shape, s.device) == like and (mixed or s.dtype == signal.x.dtype) for s in state)
-        if len(state) != count or not fits:
-            found = f"tensors {[(list(s.shape), s.dtype, str(s.device)) for s in state]}"
-            raise GeodlError(f"{self.label} with a state", found, f"give {count} tensors {list(shape)} like the signal's values")
 
     def forward(self, receiver: Any, sender: Any = None) -> Any:
         """The outputs of :meth:`unroll` from zero states."""
