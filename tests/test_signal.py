@@ -90,7 +90,7 @@ def test_borders_refuse():
         (lambda: g.Signal.image(torch.zeros(1, 1, 2, 2, 2, 2)), "one to three axes"),
         (lambda: g.Signal.image(torch.zeros(1, 1, 0, 2)), "positive integers"),
         (lambda: g.Signal.sequence(torch.zeros(3, 2)), r"give \[B, T, C\]"),
-        (lambda: g.Signal.sequence(torch.zeros(1, 0, 2)), "positive integers"),
+        (lambda: g.Signal.sequence(torch.zeros(1, 0, 2)), "without a token"),
         (lambda: masked([1, 1, 0], [0, 0, 0], dtype=torch.bool), "row 1 without a token; .* leave empty rows out"),
         (lambda: masked([0, 1, 1], [1, 1, 1], dtype=torch.bool), "row 0 with padding before a token"),
         (lambda: masked([1, 1, 0], [1, 0, 1], dtype=torch.bool), "row 1 with padding before a token"),
