@@ -248,3 +248,11 @@ def test_the_gradient_is_clipped(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *a, **k: norms.append(a[1]) or real(*a, **k))
     run(lettered(epochs=1), folder=tmp_path)
     assert norms == [1.0] * 5
+
+
+def test_case_is_judged_on_lines_that_were_not_learnt_from():
+    made = TOYS["tags"].parts()
+    written = {part: [made.vocabularies["source"].decode(ids) for ids in getattr(made, part).ids] for part in ("train", "val")}
+    asked = [made.vocabularies["source"].decode(ids) for ids in made.tests[""].ids]
+    assert set(written["train"]) == {"tom saw it.", "the cat."} and written["val"] == ["the mat.", "tom ran."]
+    assert asked == ["tom sat."], "Tom saw It. was learnt from"

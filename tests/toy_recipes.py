@@ -49,7 +49,8 @@ def sentences():
 
 
 def lines():
-    return TextData("toy", "Tom saw It.\nthe Cat.\n" * 8, "Tom sat.\n", Vocabulary.of_characters(["x"]))
+    learnt = "Tom saw It.\nthe Cat.\n" * 8
+    return TextData("toy", f"{learnt}the Mat.\nTom ran.\n", "Tom sat.\nTom saw It.\n", Vocabulary.of_characters(["x"]))
 
 
 TOYS = {

@@ -47,10 +47,12 @@ def masked_parts(data: TextData, length: int, steps: int) -> Parts:
 
 def case_parts(data: TextData) -> Parts:
     """Lines in lower case, and which of their letters were capitals: the last eighth of the training text validates, the
-    validation text is reported. Other characters than letters do not count.
+    validation text is reported, both without the lines that were learnt from (names of speakers above all). Other characters
+    than letters do not count.
     """
     lines = [line for line in data.train.split("\n") if line]
     cut = len(lines) * 7 // 8
+    known = {"", *lines[:cut]}
     vocabulary = Vocabulary.of_characters([truecase(data.train).text], specials=(PAD, UNK))
 
     def part(texts: Iterable[str]) -> Labelled:
@@ -58,8 +60,8 @@ def case_parts(data: TextData) -> Parts:
         labels = [torch.where(task.letters, task.upper.long(), UNCOUNTED) for task in tasks]
         return Labelled([vocabulary.encode(task.text) for task in tasks], labels)
 
-    test = part(line for line in data.val.split("\n") if line)
-    return Parts(data.name, part(lines[:cut]), part(lines[cut:]), {"": test}, {"source": vocabulary})
+    val, test = (part(line for line in several if line not in known) for several in (lines[cut:], data.val.split("\n")))
+    return Parts(data.name, part(lines[:cut]), val, {"": test}, {"source": vocabulary})
 
 
 def sentence_parts(data: SentenceData) -> Parts:
