@@ -137,6 +137,17 @@ def test_sources_of_a_batch_have_one_length_and_every_pair_comes_once():
     assert all(target.decode(row) in answers for batch in batches for row, answers in zip(*batch[1::2], strict=True))
 
 
+def test_targets_of_a_batch_are_neighbours_in_length():
+    targets = [torch.ones(1 + 7 * k % 40, dtype=torch.long) for k in range(40)]
+    made = Pairs([torch.ones(3, dtype=torch.long)] * 40, targets, [("",)] * 40)
+    first, second = ([batch.mask.sum(1).tolist() for batch in made.draw(4, torch.Generator().manual_seed(k))] for k in (0, 1))
+    assert all(max(lengths) - min(lengths) == 3 for lengths in first)
+    assert sorted(n for lengths in first for n in lengths) == list(range(1, 41)) and first != second, (
+        "each once, in another order each epoch"
+    )
+    assert next(iter(made.draw(4, None))).mask.sum(1).tolist() == [1, 8, 15, 22], "as they come, when judged"
+
+
 def test_padding_is_not_counted():
     made = [torch.tensor([3, 4, 5]), torch.tensor([3])]
     ids, mask, labels = next(iter(Batches(Labelled(made, [torch.tensor([0, 1, UNCOUNTED]), torch.tensor([1])]))))

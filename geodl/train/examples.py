@@ -189,7 +189,8 @@ class Pair(NamedTuple):
 
 @final
 class Pairs(Examples):
-    """Sequences and what is to be made of them: batches whose sources are of one length, so that nothing of them is padding.
+    """Sequences and what is to be made of them: batches whose sources are of one length, so that nothing of them is padding,
+    and whose targets, where they are learnt, are neighbours in length.
 
     Args:
         sources: `[S_m]` integers each.
@@ -199,7 +200,7 @@ class Pairs(Examples):
 
     def __init__(self, sources: Sequence[Tensor], targets: Sequence[Tensor], answers: Sequence[tuple[str, ...]]):
         self.sources, self.targets, self.answers = sources, targets, answers
-        lengths = torch.tensor([len(source) for source in sources])
+        lengths, self.lengths = (torch.tensor([len(ids) for ids in several]) for several in (sources, targets))
         self.groups = [(lengths == length).nonzero()[:, 0] for length in lengths.unique()]
 
     def to(self, device: torch.device) -> "Pairs":
@@ -216,7 +217,10 @@ class Pairs(Examples):
         def order(count: int) -> Tensor:
             return torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
 
-        cut = [places for group in self.groups for places in group[order(len(group))].split(size or EVALUATED)]
+        mixed = [group[order(len(group))] for group in self.groups]
+        if generator is not None:
+            mixed = [group[self.lengths[group].argsort(stable=True)] for group in mixed]
+        cut = [places for group in mixed for places in group.split(size or EVALUATED)]
         for k in order(len(cut)).tolist():
             places = cut[k].tolist()
             targets, mask = padded([self.targets[place] for place in places], 0)

@@ -25,7 +25,7 @@ def rnn(*, channels: int = 64, hidden: int = 256, depth: int = 1, dropout: float
     return models.seq2seq(ENGLISH, FRENCH, channels=channels, hidden=hidden, depth=depth, dropout=dropout)
 
 
-def rnn_attention(*, channels: int = 64, hidden: int = 192, depth: int = 1, dropout: float = 0.2) -> nn.Module:
+def rnn_attention(*, channels: int = 64, hidden: int = 256, depth: int = 1, dropout: float = 0.2) -> nn.Module:
     """Two GRUs, the second with additive attention to all states of the first.
 
     Args:
@@ -72,7 +72,7 @@ TRANSLATIONS = (
     Recipe(
         "translate-rnn-attention", "two GRUs with additive attention, English to French", "translation",
         lambda: translation_parts(tatoeba()), PROTOCOL, PAPER,
-        rnn_attention, _sample, Optimizer(lr=3e-3, schedule="one-cycle", clip=1.0), TrainerOptions(15, check_val_every_n_epoch=5),
+        rnn_attention, _sample, Optimizer(lr=3e-3, schedule="one-cycle", clip=1.0), TrainerOptions(20, check_val_every_n_epoch=5),
         batch_size=64,
     ),
     Recipe(
