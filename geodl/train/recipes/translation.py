@@ -37,7 +37,7 @@ def rnn_attention(*, channels: int = 64, hidden: int = 256, depth: int = 1, drop
     return models.seq2seq_attention(ENGLISH, FRENCH, channels=channels, hidden=hidden, depth=depth, dropout=dropout)
 
 
-def transformer(*, channels: int = 128, heads: int = 4, depth: int = 2, dropout: float = 0.2, pre_norm: bool = True) -> nn.Module:
+def transformer(*, channels: int = 128, heads: int = 4, depth: int = 2, dropout: float = 0.1, pre_norm: bool = True) -> nn.Module:
     """An encoder and a decoder of attention.
 
     Args:
@@ -78,7 +78,7 @@ TRANSLATIONS = (
     Recipe(
         "translate-transformer", "a Transformer, English to French", "translation", lambda: translation_parts(tatoeba()),
         PROTOCOL, PAPER,
-        transformer, _sample, Optimizer(lr=1e-3, schedule="one-cycle", clip=1.0), TrainerOptions(20, check_val_every_n_epoch=5),
-        batch_size=64,
+        transformer, _sample, Optimizer(lr=2e-3, schedule="one-cycle", clip=1.0), TrainerOptions(30, check_val_every_n_epoch=5),
+        batch_size=32,
     ),
 )  # fmt: skip
