@@ -128,6 +128,7 @@ REFUSED = [
     (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), "parametrizations of weight; make them plain first"),
     (lambda: nn.Sequential(nn.utils.parametrizations.orthogonal(nn.Linear(2, 2))), "parametrizations of weight"),
     (hooked, "hooks on its Linear, which would be lost; remove them first"),
+    (lambda: nn.Sequential(*[nn.Linear(2, 2)] * 2), "one parameter called 0.weight and 1.weight, which would become two"),
     (lambda: nn.Sequential(nn.Conv1d(2, 2, 1), nn.Linear(2, 2)), "Conv1d, with channels on axis 1, and Linear, on the last"),
     (lambda: nn.Sequential(nn.Conv1d(2, 2, 1), nn.LayerNorm(2)), "Conv1d, with channels on axis 1, and LayerNorm, on the last"),
     (lambda: nn.Sequential(nn.Linear(2, 2), nn.LSTM(2, 2)), "LSTM, which may take or return more than one tensor"),

@@ -47,5 +47,12 @@ def converting(module: nn.Module) -> Iterator[None]:
         if any(name.endswith("hooks") and "ward_" in name and value for name, value in vars(part).items()):
             found = f"hooks on its {type(part).__name__}, which would be lost"
             raise GeodlError(asked, found, "remove them first (of weight_norm and the like: torch.nn.utils.remove_...)")
+    names: dict[Tensor, str] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        if (first := names.setdefault(parameter, name)) != name:
+            found = f"one parameter called {first} and {name}, which would become two"
+            raise GeodlError(
+                f"the weights of a {type(module).__name__}", found, "convert the parts one by one, and tie them again"
+            )
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         yield
