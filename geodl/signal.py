@@ -59,8 +59,8 @@ class Signal:
         >>> Signal.image(torch.zeros(2, 3, 28, 28)).domain
         Grid(28, 28)
         """
-        if not 3 <= x.dim() <= 5:
-            raise GeodlError("Signal.image(x)", f"x of shape {list(x.shape)}", "give [B, C, *axes] with one to three axes")
+        if not isinstance(x, Tensor) or not 3 <= x.dim() <= 5:
+            raise GeodlError("Signal.image(x)", _said(x), "give [B, C, *axes] with one to three axes")
         axes = tuple(x.shape[2:])
         domain = Grid(*axes, periodic=periodic)
         return Signal(x.movedim(1, -1).reshape(x.shape[0], domain.num_nodes, x.shape[1]).contiguous(), domain)
@@ -83,8 +83,8 @@ class Signal:
         >>> Signal.sequence(torch.zeros(2, 7, 3), torch.arange(7) < torch.tensor([[7], [2]])).domain
         Batch(2 members: Chain(7), Chain(2))
         """
-        if x.dim() != 3:
-            raise GeodlError("Signal.sequence(x)", f"x of shape {list(x.shape)}", "give [B, T, C]")
+        if not isinstance(x, Tensor) or x.dim() != 3:
+            raise GeodlError("Signal.sequence(x)", _said(x), "give [B, T, C]")
         if x.shape[1] == 0:
             raise GeodlError("Signal.sequence(x)", f"x of shape {list(x.shape)}, without a token", "give one token at least")
         if mask is None:
@@ -102,9 +102,8 @@ class Signal:
         >>> Signal.tokens(torch.tensor([[3, 1, 2]])).x.shape
         torch.Size([1, 3, 1])
         """
-        if ids.dim() != 2 or ids.dtype != torch.long:
-            found = f"{ids.dtype} of shape {list(ids.shape)}"
-            raise GeodlError("Signal.tokens(ids)", found, "give [B, T] of torch.long: ids.long()")
+        if not isinstance(ids, Tensor) or ids.dim() != 2 or ids.dtype != torch.long:
+            raise GeodlError("Signal.tokens(ids)", _said(ids), "give [B, T] of torch.long: ids.long()")
         return Signal.sequence(ids[..., None], mask)
 
     def to_image(self) -> Tensor:
@@ -139,6 +138,10 @@ class Signal:
     def to(self, device: torch.device | str) -> "Signal":
         """This signal, values and domain, on a device."""
         return Signal(self.x.to(device), self.domain.to(device))
+
+
+def _said(x: Any) -> str:
+    return f"{x.dtype} of shape {list(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
 
 
 def _lengths(x: Tensor, mask: Any) -> list[int]:

@@ -132,7 +132,7 @@ def test_what_the_tiles_do_not_know_is_refused_in_words(layer, domain, wanted, r
 
 def test_members_are_paired_one_by_one():
     layer, two, three = g.Attention(4, g.all_pairs(), 2), g.Batch(map(g.Chain, (5, 3))), g.Batch(map(g.Chain, (1, 2, 3)))
-    with pytest.raises(g.GeodlError, match="unions of different lengths"):
+    with pytest.raises(g.GeodlError, match="unions that do not pair"):
         layer(signal(two, torch.float32), signal(three, torch.float32))
 
 

@@ -101,6 +101,12 @@ def test_a_cold_plan_says_what_to_do():
     assert error(compiled(layer)(s).x, layer(s).x) < 1e-6
 
 
+def test_two_signals_are_prepared():
+    layer, s, t = g.Attention(4, g.all_pairs(), 2), on(g.Chain(6), 4), on(g.Chain(7), 4)
+    g.prepare(layer, s, t)
+    assert error(compiled(layer)(s, t).x, layer(s, t).x) < 1e-6
+
+
 def test_ten_graphs_cost_at_most_two_compilations():
     counter = CompileCounterWithBackend("aot_eager")
     model = g.models.gcn(4, 8, 3, dropout=0.0)

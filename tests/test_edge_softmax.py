@@ -7,7 +7,7 @@ from torch.utils._pytree import tree_leaves
 
 import geodl as g
 from geodl.lowering import edge_softmax, linear, planned
-from geodl.testing import assert_lowered_to, assert_parity, outcome
+from geodl.testing import assert_lowered_to, assert_parity, error, outcome
 
 
 class Largest(TorchDispatchMode):
@@ -114,3 +114,12 @@ def test_a_score_that_needs_each_edge_is_refused():
     layer.lowering = "edge_softmax"
     with pytest.raises(g.GeodlError, match="the additive score is no product of the nodes' numbers"):
         layer(noise(graph(9, 30), 4))
+
+
+@pytest.mark.parametrize("score", ["dot", "gat", "linear"])
+def test_half_precision_answers_in_half_precision(score):
+    layer, graph = g.Attention(8, g.adjacency(norm=None), 2, score=score), g.Graph([[0, 1, 2], [1, 2, 0]])
+    x = torch.randn(1, 3, 8)
+    wanted = layer(g.Signal(x, graph)).x
+    found = layer.bfloat16()(g.Signal(x.bfloat16(), graph)).x
+    assert found.dtype == torch.bfloat16 and error(found.float(), wanted) < 0.05

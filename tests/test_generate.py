@@ -133,6 +133,7 @@ REFUSALS = {
     "no temperature": ((START, 3), {"temperature": float("nan")}, "temperature=nan"),
     "no end": ((START, 3), {"until": -1}, "until=-1"),
     "other rows": ((START, 3), {"sender": RAGGED}, "one sender for each row"),
+    "a tensor": ((START, 3), {"sender": torch.zeros(2, 4)}, "a Tensor; give a Signal"),
 }
 
 
@@ -161,3 +162,17 @@ def test_an_end_that_no_model_writes_is_refused():
 def test_the_smallest_temperature_is_greedy():
     model, start = models.char_rnn(9, channels=4, hidden=4), torch.zeros(2, 1, dtype=torch.long)
     assert torch.equal(generate(model, start, 5, temperature=1e-300), generate(model, start, 5, temperature=0))
+
+
+def test_no_more_than_k_are_drawn_where_scores_are_equal():
+    model = g.Sequential(g.Embedding(4, 4))
+    nn.init.zeros_(model[0].weight)
+    drawn = [generate(model, torch.zeros(1, 1, dtype=torch.long), 40, top_k=k)[0, 1:].unique() for k in (1, 2)]
+    assert len(drawn[0]) == 1 and len(drawn[1]) == 2
+
+
+def test_a_model_of_nothing_but_nan_is_told():
+    model = models.char_rnn(5, channels=4, hidden=4)
+    nn.init.constant_(model[0].weight, torch.nan)
+    with pytest.raises(g.GeodlError, match="not finite"):
+        generate(model, START, 3)

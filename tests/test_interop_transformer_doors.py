@@ -37,7 +37,7 @@ def test_a_causal_one_decodes_node_by_node():
         y, state = causal.unroll(g.Signal.sequence(target[:, k : k + 1]), state, g.Signal.sequence(source))
         parts.append(y.x)
     assert error(torch.cat(parts, 1), of_torch(causal=True)(twin, x)) <= 1e-10
-    with pytest.raises(g.GeodlError, match=r"no second signal; call model\(target, source\)"):
+    with pytest.raises(g.GeodlError, match=r"no second signal; call model\(target, source\) with two"):
         causal(g.Signal.sequence(target))
 
 

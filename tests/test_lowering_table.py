@@ -57,6 +57,19 @@ def test_explain_of_a_model_is_what_ran():
     assert "3: Conv(2, 2, adjacency(norm='sym', self_loops=True)) on Grid(5, 5) runs on spmm" in str(told)
 
 
+def test_explain_hears_a_sender_by_its_name():
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = g.Attention(4, g.all_pairs(), 2)
+
+        def forward(self, target, source):
+            return self.attention(target, sender=source)
+
+    told = g.explain(Model(), g.Signal(torch.zeros(1, 3, 4), g.Chain(3)), g.Signal(torch.zeros(1, 5, 4), g.Chain(5)))
+    assert "on Chain(5) -> Chain(3)" in str(told)
+
+
 def test_explain_of_layers_built_on_a_domain():
     model = torch.nn.Sequential(g.Conv(4, 4, g.window(3), on=GRID), torch.nn.ReLU(), g.Attention(4, g.all_pairs(), 2, on=GRID))
     assert [choice.lowering for choice in g.explain(model, torch.zeros(1, 25, 4)).choices] == ["lattice", "sdpa"]

@@ -216,6 +216,13 @@ REFUSALS = {
     "unknown token": (lambda: models.gpt(3)(g.Signal.tokens(torch.tensor([[3]]))), "ids lie in 0..2"),
     "no source": (lambda: models.seq2seq(9, 9)(TOKENS), "no second signal"),
     "no source to go on from": (lambda: models.transformer(9, 9).unroll(TOKENS), "no second signal"),
+    "a tensor": (lambda: models.transformer(9, 9)(TOKENS, torch.zeros(2, 3)), "a Tensor; call"),
+    "another state to go on from": (lambda: models.transformer(9, 9).unroll(TOKENS, 5, TOKENS), "what unroll returned"),
+    "no encoder": (
+        lambda: models.EncoderDecoder(nn.Linear(3, 3), models.Begun(g.Recurrent(3, 3))),
+        "an encoder that is a Linear",
+    ),
+    "no classes": (lambda: models.tagger(5, 0), "the size 0"),
     "no state": (lambda: models.Begun(g.Recurrent(1, 4))(TOKENS), "no second signal"),
     "another state": (
         lambda: models.Begun(g.Recurrent(3, 4))(g.Signal.sequence(torch.zeros(2, 5, 3)), IMAGE),

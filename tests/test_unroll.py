@@ -117,13 +117,15 @@ def test_past_skips():
         (g.Attention(4, g.all_pairs(), 2, rotary=True), "rotary"),
         (g.Attention(4, g.past(), 2), "asks where a node stands"),
         (g.Conv(4, 4, g.window(3, axes=1)), "asks where a node stands"),
+        (g.Attention(4, g.window(3, axes=1), 2), "asks where a node stands"),
+        (g.Attention(4, g.all_pairs("self"), 2, relative=True), r"only all_pairs\(\)"),
     ],
-    ids=["rotary", "past", "window"],
+    ids=["rotary", "past", "window", "attention in a window", "typed pairs"],
 )
 def test_a_second_signal_is_recalled_only_where_places_do_not_count(layer, found):
-    s = g.Signal.sequence(torch.zeros(1, 4, 4))
+    s, other = (g.Signal.sequence(torch.zeros(1, n, 4)) for n in (4, 3))
     with pytest.raises(g.GeodlError, match=found):
-        g.Cross(layer).unroll(s, None, s)
+        g.Cross(layer).unroll(s, None, other)
 
 
 def test_a_second_signal_that_no_layer_hears_is_refused():

@@ -34,9 +34,28 @@ def test_a_picture_of_attention_says_what_it_shows():
     assert {"0.90", "0.10", "0.00"} <= {text.get_text() for text in edges.texts}
 
 
+def test_weights_may_be_of_any_kind():
+    for weights in (torch.eye(2, requires_grad=True), torch.eye(2, dtype=torch.bfloat16)):
+        assert viz.attention(weights, list("ab"), list("xy")).axes[0].images[0].get_array().tolist() == [[1, 0], [0, 1]]
+
+
+def test_attention_of_one_signal_at_a_time():
+    tokens, two = g.Signal.sequence(torch.randn(1, 3, 8)), g.Signal.sequence(torch.randn(2, 3, 8))
+    heads = [g.Cross(g.Attention(8, g.all_pairs(), k)) for k in (2, 4)]
+    assert viz.cross_attention(heads[0], tokens, tokens).shape == (1, 2, 3, 3)
+    refused("a batch of 2", act=lambda: viz.cross_attention(heads[0], two, two))
+    refused("layers of 2, 4 heads", act=lambda: viz.cross_attention(g.Sequential(*heads), tokens, tokens))
+
+
 @pytest.mark.parametrize(
     ("weights", "chosen"),
-    [(torch.ones(2, 2), None), (torch.ones(2, 3), 2), (2 * torch.ones(2, 3), 0), (-torch.ones(2, 3), 0)],
+    [
+        (torch.ones(2, 2), None),
+        (torch.ones(2, 3), 2),
+        (2 * torch.ones(2, 3), 0),
+        (-torch.ones(2, 3), 0),
+        (torch.full((2, 3), torch.nan), 0),
+    ],
 )
 def test_a_picture_of_attention_is_refused(weights, chosen):
     refused("a picture of attention", act=lambda: viz.attention(weights, list("abc"), list("xy"), chosen=chosen))

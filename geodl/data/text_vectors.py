@@ -1,5 +1,6 @@
 """Pre-trained vectors of words from a text file."""
 
+from codecs import BOM_UTF8
 from os import PathLike
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def load_vectors(path: str | PathLike[str]) -> tuple[Vocabulary, Tensor]:
     try:
         with Path(path).open("rb") as file:  # by bytes: only a line feed ends a line, whatever else a word contains
             for number, line in enumerate(file, 1):
+                line = line.removeprefix(BOM_UTF8) if number == 1 else line
                 fields = _fields(line, f"line {number} of {path}")
                 if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
                     header = int(fields[0]), int(fields[1])

@@ -139,6 +139,8 @@ class Vocabulary:
         Raises:
             GeodlError: an unknown symbol and no `<unk>`: the symbol and its position are named.
         """
+        if not isinstance(text, str | list | tuple):
+            raise GeodlError("the numbers of a text", f"a {type(text).__name__}", f"give a text, or a list of {self.unit}s")
         symbols = words(text) if isinstance(text, str) and self.unit == "word" else text
         numbers, unknown = self._numbers, self._numbers.get(UNK)
         try:
@@ -165,7 +167,10 @@ class Vocabulary:
         Raises:
             GeodlError: no vector of integers; a number that no symbol has, named with its position.
         """
-        numbers = torch.as_tensor(ids)
+        try:
+            numbers = torch.as_tensor(ids)
+        except (TypeError, ValueError) as error:
+            raise GeodlError("the text of numbers", f"a {type(ids).__name__} of other things", "give integers [T]") from error
         if numbers.ndim != 1 or (len(numbers) and (numbers.is_floating_point() or numbers.dtype == torch.bool)):
             raise GeodlError("the text of numbers", f"shape {list(numbers.shape)} of {numbers.dtype}", "give integers [T]")
         chosen = numbers.tolist()

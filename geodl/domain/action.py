@@ -34,11 +34,8 @@ def turn(domain: Domain, group: Group, element: int) -> Tensor:
     """
     lattice = _lattice(domain)
     if group.axes != len(lattice):
-        raise GeodlError(
-            f"{group} acting on {domain}",
-            f"a group on {group.axes} axes and a lattice of {len(lattice)}",
-            "use a group that acts on the lattice",
-        )
+        found = f"a group on {group.axes} axes and a lattice of {len(lattice)}"
+        raise GeodlError(f"{group} acting on {domain}", found, "use a group that acts on the lattice")
     twice_centre = torch.tensor([0 if wraps else n - 1 for n, wraps in zip(lattice, domain.periodic, strict=True)])
     turned = (2 * coordinates(lattice) - twice_centre) @ group.elements[element].T + twice_centre
     points = _wrap(torch.div(turned, 2, rounding_mode="floor"), domain)

@@ -106,11 +106,8 @@ class GroupGrid(Domain):
     def __post_init__(self):
         axes = len(self.grid.lattice or ())
         if self.group.axes != axes or axes == 0:
-            raise GeodlError(
-                f"{self.group} over {self.grid}",
-                f"a group on {self.group.axes} axes and a lattice of {axes}",
-                "use C(n) or D(n) on two axes, O() or Oh() on three",
-            )
+            found = f"a group on {self.group.axes} axes and a lattice of {axes}"
+            raise GeodlError(f"{self.group} over {self.grid}", found, "use C(n) or D(n) on two axes, O() or Oh() on three")
 
     def __repr__(self) -> str:
         return f"GroupGrid({self.grid}, {self.group})"

@@ -37,6 +37,8 @@ def converting(module: nn.Module) -> Iterator[None]:
     Raises:
         GeodlError: a module whose numbers are not those of its parameters alone.
     """
+    if not isinstance(module, nn.Module):
+        raise GeodlError("a conversion", f"a {type(module).__name__}", "give a module of torch.nn, or a layer")
     for part in module.modules():
         asked = f"the weights of a {type(module).__name__}"
         if parametrize.is_parametrized(part):

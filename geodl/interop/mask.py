@@ -31,6 +31,8 @@ def over(model: Model, neighborhood: Neighborhood) -> Model:
     >>> over(block, past())[0].inner[0].neighborhood
     past()
     """
+    if not isinstance(model, nn.Module):
+        raise GeodlError(f"over(..., {neighborhood})", f"a {type(model).__name__}", "give a model with attention in it")
     found = _over(model, neighborhood)
     if found is model:
         name = type(model).__name__

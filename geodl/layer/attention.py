@@ -124,12 +124,13 @@ class Attention(MessagePassing):
         self, signal: Signal, state: tuple[Tensor, Tensor] | None = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
         """Continue on the next nodes; the state are keys and values `[B, nodes, H, D]`: over `past()` those of the nodes so
-        far, with a sender those of all its nodes.
+        far, over `all_pairs()` with a sender those of all its nodes.
         """
         rule, domain = self.neighborhood, checked(self, signal).domain
         if sender is not None and self.rotary:
             raise GeodlError(f"{self.label} unrolled over a second signal", "rotary positions", "cross without them")
-        if sender is not None and domain.members is None and sender.domain.members is None and not rule.causal:
+        whole = rule.complete and not rule.causal and self.options.bias_types is None
+        if sender is not None and whole and domain.members is None and sender.domain.members is None:
             return self._recall(signal, paired(self, signal, sender), state)
         if sender is not None or not (rule.complete and rule.causal and domain.ordered and domain.lattice):
             return super().unroll(signal, state, sender)
@@ -139,8 +140,8 @@ class Attention(MessagePassing):
         query, key = self._turned(query, key, domain, domain, seen)
         if state is not None:
             key, value = torch.cat((state[0], key), 1), torch.cat((state[1], value), 1)
-        whole = domain.like((key.shape[1],))
-        found = planned(self.verb, self.lowering, past(seen), whole, domain, key, self.options)
+        source = domain.like((key.shape[1],))
+        found = planned(self.verb, self.lowering, past(seen), source, domain, key, self.options)
         return Signal(self._attend(found, query, key, value), domain), (key, value)
 
     def _recall(self, signal: Signal, sender: Signal, state: tuple[Tensor, Tensor] | None) -> tuple[Signal, Any]:
@@ -188,6 +189,6 @@ class Attention(MessagePassing):
         return F.linear(x, weight, bias).view(*x.shape[:2], parts, self.heads, self.head_dim).unbind(2)
 
     def extra_repr(self) -> str:
-        relative = ", relative=True" if self.relative_bias is not None else ""
+        relative = f"{', relative=True' * (self.relative_bias is not None)}{', rotary=True' * self.rotary}"
         score = "" if self.options.score == "dot" else f", score={self.options.score!r}"
         return f"{self.channels_in}, {self.neighborhood}, heads={self.heads}{score}{relative}"

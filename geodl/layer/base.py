@@ -143,7 +143,7 @@ class MessagePassing(Layer):
             return self(signal, sender), None
         back, signal = self.neighborhood.back, checked(self, signal)
         if back is None or not signal.domain.ordered or signal.domain.lattice is None:
-            found = "a rule that hears nodes to come" if signal.domain.ordered else "no order to go on in"
+            found = "no one order to go on in" if signal.domain.lattice is None else "a rule that hears nodes to come"
             raise GeodlError(f"{self.label} unrolled on {signal.domain}", found, "use a causal rule on a Chain")
         if state is not None:
             resumed(self, (state,), signal.x, (signal.x.shape[0], None, signal.x.shape[2]))
@@ -174,7 +174,7 @@ class MessagePassing(Layer):
         >>> causal = Attention(16, all_pairs(), heads=2).over(past())
         """
         weights = getattr(self.options, "num_types", getattr(self.options, "bias_types", None))
-        if weights is not None and ruled(self.label, neighborhood).num_edge_types not in (weights, None):
+        if ruled(self.label, neighborhood).num_edge_types not in (weights, None) and weights is not None:
             found = f"{neighborhood.num_edge_types} edge types in place of {weights}"
             raise GeodlError(f"{self.label} over {neighborhood}", found, "choose a neighborhood with as many types")
         twin = copy.copy(self)
@@ -256,21 +256,22 @@ def paired(layer: Any, receiver: Any, sender: Any) -> Signal:
 
 
 def resumed(layer: Any, state: Any, x: Tensor, *shapes: tuple[int | None, ...]) -> None:
-    """Refuse a state that is not tensors of these shapes (None: any length), of the dtype and on the device of x."""
-    mixed = torch.is_autocast_enabled(x.device.type)
+    """Refuse a state that is not tensors of these shapes (None: any one length), of the dtype and on the device of x."""
+    mixed, lengths = torch.is_autocast_enabled(x.device.type), set[int]()
 
     def fits(s: Any, shape: tuple[int | None, ...]) -> bool:
-        like = isinstance(s, Tensor) and s.dim() == len(shape) and s.device == x.device and (mixed or s.dtype == x.dtype)
-        return like and all(wanted in (None, n) for n, wanted in zip(s.shape, shape, strict=True))
+        if not isinstance(s, Tensor) or s.dim() != len(shape) or s.device != x.device or not (mixed or s.dtype == x.dtype):
+            return False
+        lengths.update(n for n, wanted in zip(s.shape, shape, strict=True) if wanted is None)
+        return len(lengths) < 2 and all(wanted in (None, n) for n, wanted in zip(s.shape, shape, strict=True))
 
     several = isinstance(state, tuple | list)
     if not several or len(state) != len(shapes) or not all(map(fits, state, shapes)):
         parts = state if several else [state]
         found = [(list(s.shape), s.dtype, str(s.device)) if isinstance(s, Tensor) else type(s).__name__ for s in parts]
-        wanted = " and ".join(f"[{', '.join('any' if n is None else str(n) for n in shape)}]" for shape in shapes)
-        raise GeodlError(
-            f"{_name(layer)} with a state", f"{found}", f"give what unroll returned, {wanted} like the signal's values"
-        )
+        named = " and ".join(f"[{', '.join('any' if n is None else str(n) for n in shape)}]" for shape in shapes)
+        do = f"give what unroll returned, {named} like the signal's values"
+        raise GeodlError(f"{_name(layer)} with a state", f"{found}", do)
 
 
 def ruled(name: str, neighborhood: Any) -> Neighborhood:

@@ -36,10 +36,11 @@ def explain(model: nn.Module, signal: Any, sender: Any = None) -> Explanation:
     heard: list[Choice] = []
     unrolling: set[nn.Module] = set()
 
-    def listen(layer: nn.Module, args: Any) -> None:
+    def listen(layer: nn.Module, args: Any, named: dict[str, Any]) -> None:
         if isinstance(layer, MessagePassing) and layer not in unrolling:
-            receiver = args[0] if isinstance(args[0], Signal) else layer._placed(args[0])
-            source = args[1] if len(args) > 1 and args[1] is not None else receiver
+            receiver, sender = (*args, named.get("receiver"))[0], (*args[1:], named.get("sender"))[0]
+            receiver = receiver if isinstance(receiver, Signal) else layer._placed(receiver)
+            source = receiver if sender is None else sender
             target = receiver.domain if source is not receiver else None
             heard.append(layer.explain(source, target)._replace(path=paths.get(layer, "")))
 
@@ -47,7 +48,7 @@ def explain(model: nn.Module, signal: Any, sender: Any = None) -> Explanation:
         own = layer.unroll
 
         def unroll(signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
-            listen(layer, (signal, sender))
+            listen(layer, (signal, sender), {})
             unrolling.add(layer)
             found = own(signal, state, sender)
             unrolling.remove(layer)
@@ -66,14 +67,15 @@ def explain(model: nn.Module, signal: Any, sender: Any = None) -> Explanation:
     return Explanation(tuple(heard))
 
 
-def prepare(model: nn.Module, signal: Any) -> None:
+def prepare(model: nn.Module, signal: Any, sender: Any = None) -> None:
     """Make every plan that a call needs, so that a compiled model finds them.
 
     Args:
         model: a layer, a container or any module with layers inside.
         signal: an example of what the model takes; its values do not matter, its domain, dtype and device do.
+        sender: an example of the second signal, of models that take one.
     """
-    _quietly(model, (signal,), None)
+    _quietly(model, (signal,) if sender is None else (signal, sender), None)
 
 
 def set_lowering(model: nn.Module, name: str) -> None:
@@ -99,7 +101,7 @@ def set_lowering(model: nn.Module, name: str) -> None:
 def _quietly(model: nn.Module, signals: tuple[Any, ...], listen: Any) -> None:
     """One call without gradients, in evaluation mode, that leaves the model as it was."""
     modes = {module: module.training for module in model.modules()}
-    hooks = [m.register_forward_pre_hook(listen) for m in model.modules()] if listen is not None else []
+    hooks = [m.register_forward_pre_hook(listen, with_kwargs=True) for m in model.modules()] if listen is not None else []
     model.eval()
     try:
         with torch.no_grad():

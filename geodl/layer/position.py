@@ -89,7 +89,7 @@ class Positions(Layer):
 
     def unroll(self, signal: Signal, state: int | None = None, sender: Signal | None = None) -> tuple[Signal, int]:
         """Continue on the next nodes of a chain (or of each of a Batch's equal chains); the state is how many came before."""
-        domain = signal.domain
+        domain = checked(self, signal).domain
         sizes = {member.num_nodes for member in domain.members or (domain,)}
         if not domain.ordered or len(sizes) > 1:
             found = "members of different lengths" if domain.ordered else "no order to go on in"

@@ -57,7 +57,9 @@ def planned(verb: str, wanted: str, rule: Neighborhood, source: Domain, target: 
     if torch.compiler.is_compiling():
         raise GeodlError("a plan inside a compiled region", "none made yet", "call g.prepare(model, signal) first")
     with for_everyone():
-        made = _plan(verb, wanted, ask_for(rule, source, target, x, options))
+        ask = ask_for(rule, source, target, x, options)
+        lowering, _ = choose(LOWERINGS[verb], ask, wanted)
+        made = Planned(lowering, lowering.plan(ask), None if target is not None or ask.target is source else ask.target)
     keep(store, key, made)
     return made
 
@@ -73,21 +75,17 @@ def ask_for(rule: Neighborhood, source: Domain, target: Domain | None, x: Tensor
     if target is not None and not rule.complete and (made.members or made) != (target.members or target):
         found = f"receivers that are not on {made}"
         raise GeodlError(f"{rule} from {source} to {target}", found, "put them there, name reverse(onto=), or use all_pairs()")
-    reads_receivers = isinstance(options, (AttendOptions, MessageOptions))
-    if target is None and reads_receivers and (made.members or made) != (source.members or source):
-        asked = f"{rule} on {source} for a layer that reads its receivers"
-        raise GeodlError(asked, f"receivers on {made} without a signal", "give both signals: layer(receiver, sender)")
+    reads_receivers, recurs = isinstance(options, (AttendOptions, MessageOptions)), isinstance(options, RecurOptions)
+    if target is None and (reads_receivers or recurs) and (made.members or made) != (source.members or source):
+        asked = f"{rule} on {source} for a layer that {'recurs' if recurs else 'reads its receivers'}"
+        do = "choose a rule that stays on its domain" if recurs else "give both signals: layer(receiver, sender)"
+        raise GeodlError(asked, f"receivers on {made} without a signal", do)
     target = made if target is None else target
     weights = options.num_types if isinstance(options, ConvolveOptions) else getattr(options, "bias_types", None)
     if weights is not None and rule.num_types(source) != weights:
         found = f"weights for {weights} edge types where the domain has {rule.num_types(source)}"
         raise GeodlError(f"{rule} on {source}", found, "build the layer for this domain, with on=domain")
     return Ask(rule, source, target, Like(x.dtype, x.device, x.layout), options)
-
-
-def _plan(verb: str, wanted: str, ask: Ask) -> Planned:
-    lowering, _ = choose(LOWERINGS[verb], ask, wanted)
-    return Planned(lowering, lowering.plan(ask), None if ask.target is ask.source else ask.target)
 
 
 __all__ = [

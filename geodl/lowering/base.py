@@ -97,7 +97,7 @@ class Lowering(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A lowering with its plan. `target` is None when the receivers live on the senders' domain."""
+    """A lowering with its plan. `target` is None when the receivers live on the senders' domain, or where the caller said."""
 
     lowering: Lowering
     plan: Any

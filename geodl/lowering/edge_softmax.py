@@ -90,7 +90,7 @@ def _linear(plan: EdgePlan, query: Tensor, key: Tensor, vectors: None) -> Tensor
 def _gat(plan: EdgePlan, query: Tensor, key: Tensor, vectors: Tensor) -> Tensor:
     wide = torch.promote_types(query.dtype, torch.float32)
     with torch.autocast(query.device.type, enabled=False):
-        both = zip((query.to(wide), key.to(wide)), vectors, strict=True)
+        both = zip((query.to(wide), key.to(wide)), vectors.to(wide), strict=True)
         at, by = (torch.einsum("bnhd,hd->bhn", *pair).flatten(0, 1) for pair in both)
     return F.leaky_relu(at.index_select(1, plan.dst) + by.index_select(1, plan.src), 0.2, inplace=True)
 

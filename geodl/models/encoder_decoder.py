@@ -37,13 +37,17 @@ class EncoderDecoder(Layer):
 
     def __init__(self, encoder: Layer, decoder: Layer):
         super().__init__()
+        if not isinstance(encoder, Layer):
+            raise GeodlError(
+                "EncoderDecoder", f"an encoder that is a {type(encoder).__name__}", "give a Layer, as Sequential(...)"
+            )
         if not getattr(decoder, "crosses", False):
             raise GeodlError("EncoderDecoder", "a decoder that hears no second signal", "give one with Cross(...) in it")
         self.encoder, self.decoder = encoder, decoder
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
         """The decoder on the target `receiver`, which hears the encoder on the source `sender`."""
-        target, source = _together(receiver, _given(sender))
+        target, source = _together(_given(receiver), _given(sender))
         y = self.decoder(target, self.encoder(source))
         return y if target is receiver else Signal(y.x.reshape(*receiver.x.shape[:2], y.x.shape[2]), receiver.domain)
 
@@ -52,6 +56,8 @@ class EncoderDecoder(Layer):
 
         Source and target have rows of one length each here: `generate` decodes ragged sources length by length.
         """
+        if state is not None and (not isinstance(state, tuple) or len(state) != 2):
+            raise GeodlError("EncoderDecoder unrolled", f"a state that is a {type(state).__name__}", "give what unroll returned")
         memory, before = (self.encoder(_given(sender)), None) if state is None else state
         y, after = self.decoder.unroll(signal, before, memory)
         return y, (memory, after)
@@ -116,6 +122,7 @@ class Begun(Layer):
 
     def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
         """Continue on the next nodes; the state is that of the layers, in the beginning what `sender` gives."""
+        _given(signal)
         if state is None:
             heard = _given(sender) if self.reader is None else self.reader(_given(sender))
             wanted = (signal.x.shape[0], signal.domain.num_members, sum(map(sum, self.widths)))
@@ -149,10 +156,11 @@ def state_widths(*layers: nn.Module) -> list[list[int]]:
     return widths
 
 
-def _given(source: Signal | None) -> Signal:
-    if source is None:
-        raise GeodlError("a model that answers a second signal", "no second signal", "call model(target, source)")
-    return source
+def _given(signal: Any) -> Signal:
+    if not isinstance(signal, Signal):
+        found = "no second signal" if signal is None else f"a {type(signal).__name__}"
+        raise GeodlError("a model that answers a second signal", found, "call model(target, source) with two Signals")
+    return signal
 
 
 def _together(target: Signal, source: Signal) -> tuple[Signal, Signal]:

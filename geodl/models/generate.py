@@ -104,16 +104,21 @@ def _continued(
 
 def _drawn(logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator | None) -> Tensor:
     """One token for each row of logits `[B, V]`: `[B, 1]`."""
+    if not logits.amax(-1).isfinite().all():
+        raise GeodlError("generate", "scores that are not finite", "look at the model's weights: it has learnt nothing")
     if temperature == 0:
         return logits.argmax(-1, keepdim=True)
     logits = (logits - logits.amax(-1, keepdim=True)).double() / temperature  # no temperature is too small
     if top_k is not None and top_k < logits.shape[-1]:
-        logits = logits.masked_fill(logits < logits.topk(top_k).values[:, -1:], -torch.inf)
+        kept = logits.topk(top_k)
+        logits = torch.full_like(logits, -torch.inf).scatter(1, kept.indices, kept.values)
     return torch.multinomial(logits.softmax(-1), 1, generator=generator)
 
 
 def _alike(sender: Signal | None, rows: int) -> list[tuple[Any, Signal | None]]:
     """Rows whose senders live on equal domains, with these senders."""
+    if sender is not None and not isinstance(sender, Signal):
+        raise GeodlError("generate from a second signal", f"a {type(sender).__name__}", "give a Signal, as Signal.tokens(ids)")
     if sender is None or sender.domain.members is None:
         return [(slice(None), sender)]
     if (sender.x.shape[0], sender.domain.num_members) != (1, rows):

@@ -107,6 +107,7 @@ def tagger(
     >>> tagger(65, 2)(g.Signal.tokens(torch.zeros(2, 10, dtype=torch.long))).x.shape
     torch.Size([2, 10, 2])
     """
+    positive("a tagger", classes)
     layers = _both_ways(channels, hidden, depth, cell, dropout)
     return Sequential(Embedding(symbols, channels), *layers, Dropout(dropout), nn.Linear(2 * hidden, classes))
 
@@ -137,6 +138,7 @@ def sequence_classifier(
     >>> sequence_classifier(65, 2)(g.Signal.tokens(torch.zeros(2, 3, dtype=torch.long), mask)).x.shape
     torch.Size([1, 2, 2])
     """
+    positive("a classifier of sequences", classes)
     directions = _directions(channels, hidden, cell)
     ends, head = map(LastState, directions), nn.Linear(_state_channels(directions), classes)
     return Sequential(Embedding(symbols, channels), Dropout(dropout), Concat(*ends), Dropout(dropout), head)

@@ -120,7 +120,7 @@ class Neighborhood(ABC):
         if domain.members is None or self.merged:
             return self._edges(domain, target)
         if target.members is None or len(target.members) != len(domain.members):
-            raise GeodlError(f"{self} from {domain} to {target}", "unions of different lengths", "pair the members one by one")
+            raise GeodlError(f"{self} from {domain} to {target}", "unions that do not pair", "give as many members to each side")
         return self._merge(domain.members, target.members)
 
     def reverse(self, onto: Domain | None = None) -> "Neighborhood":

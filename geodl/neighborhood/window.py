@@ -115,11 +115,8 @@ class Window(Neighborhood):
                 sizes = [m for m in range(max(1, n - 3 * self.stride[axis]), n + 3 * self.stride[axis]) if exact(axis, m)]
                 near = sorted(sorted(sizes, key=lambda m, n=n: abs(m - n))[:2])
                 advice = f"lengths {' and '.join(map(str, near))} would be exact" if near else "no nearby length is exact"
-                raise GeodlError(
-                    f"{self} on {domain}",
-                    f"an axis of {n} on which the window's steps are not symmetric, so {group} would hold only approximately",
-                    f"{advice}; or pass exact=False",
-                )
+                found = f"an axis of {n} on which the window's steps are not symmetric, so {group} would hold only approximately"
+                raise GeodlError(f"{self} on {domain}", found, f"{advice}; or pass exact=False")
 
     def restores(self, domain: Domain) -> Domain:
         reach = tuple(d * (k - 1) for k, d in zip(self.size, self.dilation, strict=True))

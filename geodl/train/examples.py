@@ -115,7 +115,7 @@ class Blocks(Examples):
 class Masked(Examples):
     """Windows of a text with characters hidden: what stands there `[B, T]`, what is asked `[B, T]`, and where `[B, T]` (bool).
 
-    Of all characters 15 % are asked; of these 80 % are hidden, 10 % replaced by another and 10 % left (Devlin et al.,
+    Of all characters 15 % are asked; of these 80 % are hidden, 10 % replaced by a random one and 10 % left (Devlin et al.,
     "BERT", 2019). An evaluation hides the same ones each time.
 
     Args:

@@ -25,7 +25,7 @@ def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
         source: one signal `[1, N, C]`, of those who are heard.
 
     Raises:
-        GeodlError: a model without such attention.
+        GeodlError: a model without such attention, or with other numbers of heads in its layers; more than one signal.
 
     >>> import torch, geodl as g
     >>> target, source = (g.Signal.tokens(torch.zeros(1, n, dtype=torch.long)) for n in (3, 5))
@@ -34,15 +34,21 @@ def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
     """
     heard: list[Tensor] = []
 
-    def listen(layer: Any, args: Any) -> None:
-        receiver, sender = args[0], args[1] if len(args) > 1 else None
-        if sender is not None and sender is not receiver:
+    def listen(layer: Any, args: Any, named: dict[str, Any]) -> None:
+        receiver: Any = (*args, named.get("receiver"))[0]
+        sender: Any = (*args[1:], named.get("sender"))[0]
+        if sender is not None:
             edges, weights = layer.neighborhood.edges(sender.domain, receiver.domain), layer.weights(receiver, sender).x[0]
             matrix = weights.new_zeros(weights.shape[1], receiver.domain.num_nodes, sender.domain.num_nodes)
             matrix[:, edges.dst, edges.src] = weights.T
             heard.append(matrix)
 
-    hooks = [layer.register_forward_pre_hook(listen) for layer in model.modules() if isinstance(layer, Attention)]
+    for signal in (target, source):
+        if signal.x.shape[0] != 1:
+            raise GeodlError("who hears whom", f"a batch of {signal.x.shape[0]}", "give one target and one source")
+    hooks = [
+        layer.register_forward_pre_hook(listen, with_kwargs=True) for layer in model.modules() if isinstance(layer, Attention)
+    ]
     modes = {module: module.training for module in model.modules()}
     try:
         with torch.no_grad():
@@ -55,6 +61,9 @@ def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
     if not heard:
         asked = f"the attention of {type(model).__name__}"
         raise GeodlError(asked, "no layer that attends to a second signal", "give a model with Cross(Attention(...)) in it")
+    if len({matrix.shape for matrix in heard}) > 1:
+        found = f"layers of {', '.join(str(matrix.shape[0]) for matrix in heard)} heads"
+        raise GeodlError(f"the attention of {type(model).__name__}", found, "give a part of the model whose layers have as many")
     return torch.stack(heard)
 
 
@@ -78,12 +87,12 @@ def attention(
     >>> [axes.get_title() for axes in figure.axes[:2]]
     ['each row: what one token hears', 'the edges into B']
     """
-    shape = (len(targets), len(sources))
+    weights, shape = weights.detach().float().cpu(), (len(targets), len(sources))
     chosen = len(targets) // 2 if chosen is None else chosen
     if tuple(weights.shape) != shape or not len(sources) or not 0 <= chosen < len(targets):
         found = f"weights {list(weights.shape)} for {shape[0]} tokens that hear {shape[1]}, chosen={chosen}"
         raise GeodlError("a picture of attention", found, "give weights [targets, sources] and one of the targets")
-    if float(weights.min()) < 0 or float(weights.max()) > 1 + 1e-5:
+    if not (float(weights.min()) >= 0 and float(weights.max()) <= 1 + 1e-5):
         found = f"weights from {float(weights.min()):g} to {float(weights.max()):g}"
         raise GeodlError("a picture of attention", found, "give weights from 0 to 1")
     figure = blank(max(7.0, 2.8 + 0.3 * sum(shape)), max(4.2, 1.8 + 0.24 * max(shape)), title)

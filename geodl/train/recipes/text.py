@@ -124,7 +124,8 @@ TEXTS = (
     Recipe(
         "shakespeare-bert", "masked characters of Tiny Shakespeare", "masked tokens",
         lambda: masked_parts(tinyshakespeare(), CONTEXT, STEPS),
-        f"{SHAKESPEARE}; 15 % of the characters are asked, of which 80 % are hidden, 10 % replaced and 10 % left", NO_NUMBER,
+        f"{SHAKESPEARE}; 15 % of the characters are asked: 80 % of them hidden, 10 % replaced by random ones, 10 % left",
+        NO_NUMBER,
         bert, _tokens, NANOGPT, TrainerOptions(12, check_val_every_n_epoch=4), batch_size=24,
     ),
     Recipe(
