@@ -5,7 +5,7 @@ from geodl.layer.base import Choice, Layer, MessagePassing
 from geodl.layer.containers import Concat, Cross, Residual, Sequential, acts_elsewhere
 from geodl.layer.conv import Conv
 from geodl.layer.embedding import Embedding
-from geodl.layer.explain import Explanation, explain, prepare, set_lowering
+from geodl.layer.explain import Explanation, evaluated, explain, prepare, set_lowering
 from geodl.layer.laplacian import LaplacianPositions
 from geodl.layer.message import Message
 from geodl.layer.norm import BatchNorm, Dropout
@@ -16,5 +16,5 @@ from geodl.layer.recurrent import Recurrent
 __all__ = [
     "Attention", "BatchNorm", "Choice", "Concat", "Conv", "Cross", "Dropout", "Embedding", "Explanation",
     "LaplacianPositions", "Layer", "LearnedPositions", "Message", "MessagePassing", "Pool", "Readout", "Recurrent",
-    "Residual", "Sequential", "SinusoidalPositions", "acts_elsewhere", "explain", "prepare", "set_lowering",
+    "Residual", "Sequential", "SinusoidalPositions", "acts_elsewhere", "evaluated", "explain", "prepare", "set_lowering",
 ]  # fmt: skip

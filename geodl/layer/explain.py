@@ -1,5 +1,7 @@
 """What runs where, and why: for whole models."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -36,8 +38,8 @@ def explain(model: nn.Module, signal: Any, sender: Any = None) -> Explanation:
     heard: list[Choice] = []
     unrolling: set[nn.Module] = set()
 
-    def listen(layer: nn.Module, args: Any, named: dict[str, Any]) -> None:
-        if isinstance(layer, MessagePassing) and layer not in unrolling:
+    def listen(layer: Any, args: Any, named: dict[str, Any]) -> None:
+        if layer not in unrolling:
             receiver, sender = (*args, named.get("receiver"))[0], (*args[1:], named.get("sender"))[0]
             receiver = receiver if isinstance(receiver, Signal) else layer._placed(receiver)
             source = receiver if sender is None else sender
@@ -57,12 +59,14 @@ def explain(model: nn.Module, signal: Any, sender: Any = None) -> Explanation:
         layer.unroll = unroll
 
     layers = [m for m in model.modules() if isinstance(m, MessagePassing)]
+    hooks = [layer.register_forward_pre_hook(listen, with_kwargs=True) for layer in layers]
+    for layer in layers:  # models that begin in a state, or end in one, call no forward
+        overhear(layer)
     try:
-        for layer in layers:  # models that begin in a state, or end in one, call no forward
-            overhear(layer)
-        _quietly(model, (signal,) if sender is None else (signal, sender), listen)
+        prepare(model, signal, sender)
     finally:
-        for layer in layers:
+        for layer, hook in zip(layers, hooks, strict=True):
+            hook.remove()
             del layer.unroll
     return Explanation(tuple(heard))
 
@@ -75,7 +79,8 @@ def prepare(model: nn.Module, signal: Any, sender: Any = None) -> None:
         signal: an example of what the model takes; its values do not matter, its domain, dtype and device do.
         sender: an example of the second signal, of models that take one.
     """
-    _quietly(model, (signal,) if sender is None else (signal, sender), None)
+    with evaluated(model):
+        model(signal) if sender is None else model(signal, sender)
 
 
 def set_lowering(model: nn.Module, name: str) -> None:
@@ -98,16 +103,22 @@ def set_lowering(model: nn.Module, name: str) -> None:
             layer.lowering = name
 
 
-def _quietly(model: nn.Module, signals: tuple[Any, ...], listen: Any) -> None:
-    """One call without gradients, in evaluation mode, that leaves the model as it was."""
+@contextmanager
+def evaluated(model: nn.Module) -> Iterator[None]:
+    """A block in evaluation mode and without gradients, after which every module is in the mode it was in.
+
+    >>> layer = nn.Dropout(0.5)
+    >>> with evaluated(layer):
+    ...     layer(torch.ones(2)).tolist(), layer.training
+    ([1.0, 1.0], False)
+    >>> layer.training
+    True
+    """
     modes = {module: module.training for module in model.modules()}
-    hooks = [m.register_forward_pre_hook(listen, with_kwargs=True) for m in model.modules()] if listen is not None else []
-    model.eval()
     try:
         with torch.no_grad():
-            model(*signals)
+            model.eval()
+            yield
     finally:
         for module, mode in modes.items():
             module.training = mode
-        for hook in hooks:
-            hook.remove()

@@ -1,7 +1,6 @@
 """New tokens from a model, one after another."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,11 +11,10 @@ from torch import Tensor
 from geodl.domain import Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError
-from geodl.layer import Layer
+from geodl.layer import Layer, evaluated
 from geodl.signal import Signal
 
 
-@torch.no_grad()
 def generate(
     model: Layer,
     tokens: Tensor,
@@ -58,22 +56,10 @@ def generate(
     _check(model, tokens, count, temperature, top_k, until, context)
     draw = partial(_drawn, temperature=temperature, top_k=top_k, generator=generator)
     found = tokens.new_empty(len(tokens), tokens.shape[1] + count)
-    with _evaluated(model):
+    with evaluated(model):
         for rows, heard in _alike(sender, len(tokens)):
             found[rows] = _continued(model, tokens[rows], count, heard, draw, until, context)
     return found
-
-
-@contextmanager
-def _evaluated(model: Layer) -> Iterator[None]:
-    """A model in evaluation mode, and then as it was."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _continued(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from geodl.errors import GeodlError
-from geodl.layer import Attention
+from geodl.layer import Attention, evaluated
 from geodl.signal import Signal
 from geodl.viz.style import FAINT, INK, PALETTE, blank
 
@@ -49,15 +49,12 @@ def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
     hooks = [
         layer.register_forward_pre_hook(listen, with_kwargs=True) for layer in model.modules() if isinstance(layer, Attention)
     ]
-    modes = {module: module.training for module in model.modules()}
     try:
-        with torch.no_grad():
-            model.eval()(target, source)
+        with evaluated(model):
+            model(target, source)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in modes.items():
-            module.training = training
     if not heard:
         asked = f"the attention of {type(model).__name__}"
         raise GeodlError(asked, "no layer that attends to a second signal", "give a model with Cross(Attention(...)) in it")

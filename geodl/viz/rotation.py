@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from geodl.errors import GeodlError
-from geodl.layer import MessagePassing
+from geodl.layer import MessagePassing, evaluated
 from geodl.signal import Signal
 from geodl.viz.style import FAINT, INK, PALETTE, blank
 
@@ -76,15 +76,12 @@ def _run(model: nn.Module, image: Tensor, channel: int) -> tuple[Tensor, Tensor]
             fibered.append(output)
 
     hooks = [module.register_forward_hook(listen) for module in model.modules()]
-    modes = {module: module.training for module in model.modules()}
     try:
-        with torch.no_grad():
-            end = model.eval()(Signal.image(torch.stack([torch.rot90(image, turn, (1, 2)) for turn in TURNS])))
+        with evaluated(model):
+            end = model(Signal.image(torch.stack([torch.rot90(image, turn, (1, 2)) for turn in TURNS])))
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in modes.items():
-            module.training = training
     if not fibered or end.domain.num_nodes != 1:
         found = "no layer that makes a fiber" if not fibered else f"an answer on {end.domain}"
         raise GeodlError(asked, found, "give a model that begins with Conv(..., lift(...)) and ends on one node")
