@@ -44,8 +44,9 @@ def from_torch(module: nn.Module, *, on: Domain | None = None) -> Layer:
 
     Raises:
         GeodlError: another type; groups, `padding_mode` reflect or replicate, `proj_size`, `kdim`, `vdim`, `add_bias_kv`,
-            `add_zero_attn`; a Transformer with parts of other types, another `activation` than a known one, no layers, or
-            `batch_first` in some layers only; parametrizations, hooks, a parameter in two places; a container that mixes layouts.
+            `add_zero_attn`, `dropout=1`; a Transformer with parts of other types, another `activation` than a known one, no
+            layers, or `batch_first` in some layers only; parametrizations, hooks, a parameter in two places; a container
+            that mixes layouts.
 
     >>> import torch
     >>> from geodl import Signal
