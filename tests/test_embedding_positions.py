@@ -231,7 +231,7 @@ REFUSED = {
     "float ids": (lambda: g.Signal.tokens(torch.zeros(2, 3)), "torch.float32 of shape [2, 3]", "ids.long()"),
     "small ids": (lambda: g.Signal.tokens(IDS.int()), "torch.int32", "ids.long()"),
     "ids of shape": (lambda: g.Signal.tokens(IDS[..., None]), "shape [2, 4, 1]", "[B, T]"),
-    "no ids": (lambda: g.Signal.tokens(IDS[:, :0]), "the size 0", "positive integers"),
+    "no ids": (lambda: g.Signal.tokens(IDS[:, :0]), "without a token", "one token at least"),
     "wide integers": (lambda: g.Signal(torch.zeros(1, 3, 2, dtype=torch.long), g.Chain(3)), "torch.int64", "one channel"),
     "too large": (lambda: g.Embedding(4, 3)(TOKENS), "ids from 0 to 4", "0..3"),
     "negative": (lambda: g.Embedding(5, 3)(g.Signal.tokens(IDS - 1)), "ids from -1 to 3", "0..4"),
