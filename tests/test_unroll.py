@@ -128,6 +128,16 @@ def test_a_second_signal_is_recalled_only_where_places_do_not_count(layer, found
         g.Cross(layer).unroll(s, None, other)
 
 
+def test_one_layer_in_two_places_runs_in_both():
+    layer, x = g.Recurrent(4, 4).double(), torch.randn(2, 6, 4, dtype=torch.float64)
+    row, beside = g.Sequential(layer, layer), g.Concat(layer, layer)
+    once = layer(g.Signal.sequence(x))
+    assert list(row) == [layer, layer] and row[1] is layer
+    for net, whole in ((row, layer(once).x), (beside, torch.cat((once.x, once.x), -1))):
+        assert error(net(g.Signal.sequence(x)).x, whole) == 0
+        assert error(pieces(net, x, [1, 4]), whole) < 1e-12
+
+
 def test_a_second_signal_that_no_layer_hears_is_refused():
     s = g.Signal.sequence(torch.zeros(1, 4, 4))
     with pytest.raises(g.GeodlError, match="a second signal"):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from geodl.errors import GeodlError
-from geodl.layer.base import Layer, alone, checked
+from geodl.layer.base import Layer, MessagePassing, alone, checked
 from geodl.signal import Signal
 
 OTHER_AXIS = (
@@ -41,7 +41,7 @@ class Sequential(Layer):
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
         """All layers in turn; those that cross hear `sender` where one is given, or else the first of them."""
-        signal, crosses = receiver, self.crosses
+        signal, crosses = receiver, sender is not None and self.crosses
         for k, layer in enumerate(self._modules.values()):
             heard = sender is not None and (getattr(layer, "crosses", False) if crosses else k == 0)
             signal = _hearing(layer, signal, sender) if heard else applied(layer, signal)
@@ -49,9 +49,9 @@ class Sequential(Layer):
 
     def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
         """Continue on the next nodes; the state are those of the layers, in a row."""
-        alone(self, None if self.crosses else sender)
+        alone(self, None if sender is None or self.crosses else sender)
         after = []
-        for layer, before in zip(self.children(), _states(self, state, len(self)), strict=True):
+        for layer, before in zip(self._modules.values(), _states(self, state, len(self)), strict=True):
             signal, kept = _continued(layer, signal, before, sender)
             after.append(kept)
         return signal, tuple(after)
@@ -65,10 +65,10 @@ class Sequential(Layer):
         return len(self._modules)
 
     def __iter__(self) -> Iterator[nn.Module]:
-        return iter(self.children())
+        return (layer for layer in self._modules.values() if layer is not None)
 
     def __getitem__(self, index: int) -> nn.Module:
-        return list(self.children())[index]
+        return list(self)[index]
 
 
 class Residual(Layer):
@@ -121,8 +121,8 @@ class Concat(Layer):
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
         """Each layer's answer, channels side by side; of `sender`, to those that cross, or else to all."""
-        crosses, parts = self.crosses, []
-        for m in self.children():
+        crosses, parts = sender is not None and self.crosses, []
+        for m in self._modules.values():
             heard = sender is not None and (getattr(m, "crosses", False) or not crosses)
             parts.append(_hearing(m, receiver, sender) if heard else applied(m, receiver))
         return _beside(parts)
@@ -130,12 +130,12 @@ class Concat(Layer):
     @property
     def crosses(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """Whether one of the layers does."""
-        return any(getattr(layer, "crosses", False) for layer in self.children())
+        return any(getattr(layer, "crosses", False) for layer in self._modules.values())
 
     def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
         """Continue on the next nodes; the state are those of the layers, side by side."""
         befores = _states(self, state, len(self._modules))
-        both = [_continued(m, signal, before, sender) for m, before in zip(self.children(), befores, strict=True)]
+        both = [_continued(m, signal, before, sender) for m, before in zip(self._modules.values(), befores, strict=True)]
         return _beside([part for part, _ in both]), tuple(after for _, after in both)
 
 
@@ -190,9 +190,9 @@ def _continued(layer: Any, signal: Signal, state: Any, sender: Signal | None) ->
     """A layer, or a plain module, on the next nodes of a chain."""
     if not isinstance(layer, Layer):
         return applied(layer, signal), None
-    if getattr(getattr(layer, "neighborhood", None), "backwards", False):
+    if isinstance(layer, MessagePassing) and layer.neighborhood.backwards:
         raise GeodlError(f"{layer.label} unrolled", "a rule that runs backwards", "use layers that hear only what came before")
-    return layer.unroll(signal, state, sender if layer.crosses else None)
+    return layer.unroll(signal, state, sender if sender is not None and layer.crosses else None)
 
 
 def _states(layer: Layer, state: Any, count: int) -> tuple[Any, ...]:
