@@ -87,6 +87,11 @@ def test_an_unknown_character_is_named_with_its_place():
     assert known.encode("abé").tolist() == [1, 2, 0]
     with pytest.raises(GeodlError, match="word 'fish' at position 1"):
         data.Vocabulary.of_words(["a b"]).encode("a fish")
+    with pytest.raises(GeodlError, match="a int; give a text"):
+        vocabulary.encode(5)
+    for numbers in ("ab", [[0], [0, 1]]):
+        with pytest.raises(GeodlError, match=r"give integers \[T\]"):
+            vocabulary.decode(numbers)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,9 @@ def test_an_archive_without_the_member_leaves_nothing(archive, members, said):
     assert [path for path in data.root().rglob("*") if path.is_file()] == []
 
 
-@pytest.mark.parametrize("text", [VECTORS, "3 3\n" + VECTORS, VECTORS.replace("\n", " \r\n"), VECTORS.rstrip("\n")])
+@pytest.mark.parametrize(
+    "text", [VECTORS, "3 3\n" + VECTORS, VECTORS.replace("\n", " \r\n"), VECTORS.rstrip("\n"), "\ufeff" + VECTORS]
+)
 def test_word_vectors(tmp_path, text):
     path = tmp_path / "vectors.txt"
     path.write_bytes(text.encode())

@@ -13,6 +13,14 @@ from tests.transformers import SOURCE, TARGET, causal_of, layer_of, of_torch, st
 from tests.twins import drawn
 
 
+def test_what_is_no_model_is_told():
+    for act in (lambda: over(5, g.past()), lambda: from_torch(5), lambda: to_torch(5)):
+        with pytest.raises(g.GeodlError, match="found a int; give a mod"):
+            act()
+    with pytest.raises(g.GeodlError, match="over 5: found a int; give a rule"):
+        over(g.Attention(8, g.past(), 2), 5)
+
+
 def test_over_exchanges_what_hears_the_first_signal():
     layer: Any = from_torch(drawn(whole_of()).eval())
     causal: Any = over(layer, g.past())
