@@ -133,9 +133,11 @@ def _lowest(laplacian: Any, trivial: Any, count: int) -> Any:
     apply = (2 * eye_array(n) - laplacian).dot
     try:
         found = largest(apply, count, trivial, maxiter=100)
-    except linalg.ArpackNoConvergence:  # few edges join large parts, as in meshes: factors are sparse
-        shifted = (laplacian + 1e-6 * eye_array(n)).tocsc()
-        apply = linalg.splu(shifted, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve
+    except linalg.ArpackNoConvergence:
+        smooth = largest(apply, 1, trivial, tol=0.1)
+        if (smooth * (laplacian @ smooth)).sum() < 0.05:  # few edges join large parts, as in meshes: factors are sparse
+            shifted = (laplacian + 1e-6 * eye_array(n)).tocsc()
+            apply = linalg.splu(shifted, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve
         found = largest(apply, count, trivial)
     while True:  # one start may see one vector of a multiple eigenvalue: look beside those found until nothing smaller is left
         both = np.hstack((found, largest(apply, 1, hstack((trivial, found)).tocsr())))
