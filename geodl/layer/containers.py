@@ -51,7 +51,7 @@ class Sequential(Layer):
         """Continue on the next nodes; the state are those of the layers, in a row."""
         alone(self, None if sender is None or self.crosses else sender)
         after = []
-        for layer, before in zip(self._modules.values(), _states(self, state, len(self)), strict=True):
+        for layer, before in zip(self._modules.values(), states_of(self, state, len(self)), strict=True):
             signal, kept = _continued(layer, signal, before, sender)
             after.append(kept)
         return signal, tuple(after)
@@ -134,7 +134,7 @@ class Concat(Layer):
 
     def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
         """Continue on the next nodes; the state are those of the layers, side by side."""
-        befores = _states(self, state, len(self._modules))
+        befores = states_of(self, state, len(self._modules))
         both = [_continued(m, signal, before, sender) for m, before in zip(self._modules.values(), befores, strict=True)]
         return _beside([part for part, _ in both]), tuple(after for _, after in both)
 
@@ -195,8 +195,8 @@ def _continued(layer: Any, signal: Signal, state: Any, sender: Signal | None) ->
     return layer.unroll(signal, state, sender if sender is not None and layer.crosses else None)
 
 
-def _states(layer: Layer, state: Any, count: int) -> tuple[Any, ...]:
-    """The state of each layer of a container."""
+def states_of(layer: Layer, state: Any, count: int) -> tuple[Any, ...]:
+    """The state of each of `count` layers, None for each at the beginning; refused unless it is as many."""
     if state is not None and (not isinstance(state, tuple) or len(state) != count):
         found = f"{len(state)} states of {count} layers" if isinstance(state, tuple) else f"a {type(state).__name__}"
         raise GeodlError(f"{type(layer).__name__} unrolled", found, "give what unroll returned")

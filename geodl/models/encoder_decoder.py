@@ -10,7 +10,7 @@ from geodl.errors import GeodlError
 from geodl.layer import Layer, Recurrent, Sequential
 from geodl.layer.base import alone
 from geodl.layer.cells import CELLS, State
-from geodl.layer.containers import applied
+from geodl.layer.containers import applied, states_of
 from geodl.signal import Signal
 
 
@@ -56,9 +56,8 @@ class EncoderDecoder(Layer):
 
         Source and target have rows of one length each here: `generate` decodes ragged sources length by length.
         """
-        if state is not None and (not isinstance(state, tuple) or len(state) != 2):
-            raise GeodlError("EncoderDecoder unrolled", f"a state that is a {type(state).__name__}", "give what unroll returned")
-        memory, before = (self.encoder(_given(sender)), None) if state is None else state
+        memory, before = states_of(self, state, 2)
+        memory = self.encoder(_given(sender)) if memory is None else memory
         y, after = self.decoder.unroll(signal, before, memory)
         return y, (memory, after)
 
