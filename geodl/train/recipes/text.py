@@ -131,7 +131,8 @@ TEXTS = (
     Recipe(
         "truecase-bilstm", "the case of each letter of Tiny Shakespeare (n to n)", "tags", lambda: case_parts(tinyshakespeare()),
         "lines in lower case; the first 79 % to learn from, the next 11 % to validate, the last 10 % to test, both without the "
-        "lines that were learnt from; accuracy over letters; weights of the last epoch, nothing selected on the test lines",
+        "lines that were learnt from; 87.8 % of the test letters are lower case; accuracy over letters; weights of the last "
+        "epoch, nothing selected on the test lines",
         NO_NUMBER,
         tagger, _tokens, Optimizer(lr=3e-3, schedule="one-cycle"), TrainerOptions(5), batch_size=64,
     ),
