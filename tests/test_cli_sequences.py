@@ -102,7 +102,7 @@ def test_translate_writes_a_line_for_each_sentence(toy, here, capsys):
 )
 def test_what_cannot_be_translated_is_told(words, told, toy, here, capsys):
     status, out, err = says(capsys, "translate", toy("translation"), *words)
-    assert status == 2 and out.count("\n") == ("a.xyz" in words), "a translation is not lost with its picture"
+    assert status == 2 and bool(out) == ("a.xyz" in words), "a translation is not lost with its picture"
     assert told in err
     assert list(here.iterdir()) == []
 

@@ -91,7 +91,7 @@ def _continued(
 def _drawn(logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator | None) -> Tensor:
     """One token for each row of logits `[B, V]`: `[B, 1]`."""
     if not logits.amax(-1).isfinite().all():
-        raise GeodlError("generate", "scores that are not finite", "look at the model's weights: it has learnt nothing")
+        raise GeodlError("generate", "scores that are not finite", "look at the model's weights, and at how it was trained")
     if temperature == 0:
         return logits.argmax(-1, keepdim=True)
     logits = (logits - logits.amax(-1, keepdim=True)).double() / temperature  # no temperature is too small
