@@ -1,21 +1,28 @@
-"""What every test and doctest stands on: one thread a worker, data away from the user's, the same examples in CI."""
+"""What every test and doctest stands on: one thread a worker, data away from the user's, the same
+examples in CI.
+"""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# Two workers on two cores: more threads would fight, and a sum's order would depend on the machine. Before torch loads.
+# Two workers on two cores: more threads would fight, and a sum's order would depend on the machine.
+# Before torch loads.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("local", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "local", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
-MIRROR = Path(os.environ.get("GEODL_MIRROR") or Path(__file__).resolve().parent.parent / "shared" / "data")
+MIRROR = Path(
+    os.environ.get("GEODL_MIRROR") or Path(__file__).resolve().parent.parent / "shared" / "data"
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

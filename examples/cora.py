@@ -1,9 +1,10 @@
-"""A graph network needs no graph code: the GCN of Kipf and Welling (2017) is `Conv` over a graph's adjacency.
+"""A graph network needs no graph code: the GCN of Kipf and Welling (2017) is `Conv` over a graph's
+adjacency.
 
     python examples/cora.py
 
-trains it on Cora by the paper's recipe, on sparse features, and prints the accuracy on the 1000 test papers
-(the paper's: 81.5 %; one seed varies by about half a point).
+trains it on Cora by the paper's recipe, on sparse features, and prints the accuracy on the 1000
+test papers (the paper's: 81.5 %; one seed varies by about half a point).
 """
 
 import argparse
@@ -13,7 +14,9 @@ from torch import nn
 
 import geodl as g
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
 parser.add_argument("--epochs", type=int, default=200)
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
@@ -39,4 +42,7 @@ model.eval()
 with torch.no_grad():
     predicted = model(data.signal).x[0].argmax(-1)
 accuracy = (predicted == data.labels)[data.test].float().mean().item()
-print(f"{data.name}, public split, seed {args.seed}, {args.epochs} epochs: test accuracy {accuracy:.1%}")
+print(
+    f"{data.name}, public split, seed {args.seed}, {args.epochs} "
+    f"epochs: test accuracy {accuracy:.1%}"
+)

@@ -1,9 +1,10 @@
-"""One layer, one training loop, five domains: on each, `Conv` learns what another `Conv` does from examples alone.
+"""One layer, one training loop, five domains: on each, `Conv` learns what another `Conv` does from
+examples alone.
 
     python examples/five_domains.py
 
-prints what ran on each domain, and why each faster way before it refused; then one number: the largest distance of a
-learnt weight from the one that made the examples.
+prints what ran on each domain, and why each faster way before it refused; then one number: the
+largest distance of a learnt weight from the one that made the examples.
 """
 
 import argparse
@@ -13,7 +14,9 @@ from torch import nn
 
 import geodl as g
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
 parser.add_argument("--steps", type=int, default=400)
 args = parser.parse_args()
 
@@ -22,7 +25,10 @@ PLACES = {
     "a sequence (causal convolution)": (g.Chain(24), g.window(3, axes=1, padding="causal")),
     "a set (DeepSets)": (g.Complete(10), g.all_pairs("self")),
     "a network of friends (GCN)": (g.data.karate().signal.domain, g.adjacency()),
-    "an image and its rotations (group CNN)": (g.GroupGrid(g.Grid(6, 6), g.C(4)), g.window(3, group=g.C(4))),
+    "an image and its rotations (group CNN)": (
+        g.GroupGrid(g.Grid(6, 6), g.C(4)),
+        g.window(3, group=g.C(4)),
+    ),
 }
 
 torch.manual_seed(0)

@@ -1,10 +1,12 @@
-"""A network that cannot be confused by a quarter turn: the P4CNN of Cohen and Welling (2016) on rotated MNIST.
+"""A network that cannot be confused by a quarter turn: the P4CNN of Cohen and Welling (2016) on
+rotated MNIST.
 
     python examples/rotated_mnist.py                            # the whole of it
     python examples/rotated_mnist.py --epochs 2 --limit 1000    # a quick look
 
-trains it without augmentation and prints the test error, with the name of the data set, and the largest change of a
-predicted probability when the test images are turned by 90 degrees (exact arithmetic would give 0).
+trains it without augmentation and prints the test error, with the name of the data set, and the
+largest change of a predicted probability when the test images are turned by 90 degrees (exact
+arithmetic would give 0).
 """
 
 import argparse
@@ -14,7 +16,9 @@ from torch import nn
 
 import geodl as g
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
 parser.add_argument("--epochs", type=int, default=20)
 parser.add_argument("--limit", type=int, default=None, help="use only so many images of each part")
 parser.add_argument("--seed", type=int, default=0)
@@ -42,17 +46,24 @@ for epoch in range(args.epochs):
         optimizer.step()
         schedule.step()
         total += loss.item() * len(batch)
-    print(f"epoch {epoch + 1} of {args.epochs}: training loss {total / len(labels):.3f}", flush=True)
+    print(
+        f"epoch {epoch + 1} of {args.epochs}: training loss {total / len(labels):.3f}", flush=True
+    )
 
 
 def predict(x: torch.Tensor) -> torch.Tensor:
     """Class probabilities, a thousand images at a time."""
     with torch.no_grad():
-        return torch.cat([model(g.Signal.image(part)).x[:, 0].softmax(-1) for part in x.split(1000)])
+        return torch.cat(
+            [model(g.Signal.image(part)).x[:, 0].softmax(-1) for part in x.split(1000)]
+        )
 
 
 model.eval()
 upright, turned = predict(test_images), predict(g.data.rotate(test_images, 90))
 error = (upright.argmax(-1) != test_labels).float().mean().item()
 change = (upright - turned).abs().max().item()
-print(f"{data.name}: test error {error:.2%} on {len(test_labels)} images; a turn by 90 degrees changes at most {change:.0e}")
+print(
+    f"{data.name}: test error {error:.2%} on {len(test_labels)} images; "
+    f"a turn by 90 degrees changes at most {change:.0e}"
+)

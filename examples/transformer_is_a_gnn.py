@@ -1,9 +1,11 @@
-"""A Transformer is a graph network: attention is messages on the complete graph, and a mask is a missing edge.
+"""A Transformer is a graph network: attention is messages on the complete graph, and a mask is a
+missing edge.
 
     python examples/transformer_is_a_gnn.py
 
-loads the weights of torch's encoder layer into `Attention`, calls it on the complete graph, on a chain whose nodes hear
-the past, and on a ring, and prints the largest difference from torch's layer with no mask and with those two masks.
+loads the weights of torch's encoder layer into `Attention`, calls it on the complete graph, on a
+chain whose nodes hear the past, and on a ring, and prints the largest difference from torch's layer
+with no mask and with those two masks.
 """
 
 import torch
@@ -14,16 +16,22 @@ import geodl as g
 CHANNELS, HEADS, TOKENS = 32, 4, 12
 
 torch.manual_seed(0)
-twin = nn.TransformerEncoderLayer(CHANNELS, HEADS, dim_feedforward=64, dropout=0.0, batch_first=True).double()
+twin = nn.TransformerEncoderLayer(
+    CHANNELS, HEADS, dim_feedforward=64, dropout=0.0, batch_first=True
+).double()
 for parameter in twin.parameters():
-    nn.init.normal_(parameter, std=0.3)  # biases start at 0 and norms at 1: an error there would not show
+    nn.init.normal_(
+        parameter, std=0.3
+    )  # biases start at 0 and norms at 1: an error there would not show
 
 attention = g.Attention(CHANNELS, g.all_pairs(), heads=HEADS).double()
 attention.load_state_dict(twin.self_attn.state_dict())
 
 
 def encoder(hears: g.Neighborhood) -> g.Sequential:
-    """The encoder layer in which each token hears a neighborhood; all of them share one set of weights."""
+    """The encoder layer in which each token hears a neighborhood; all of them share one set of
+    weights.
+    """
     feedforward = g.Residual(twin.linear1, nn.ReLU(), twin.linear2)
     return g.Sequential(g.Residual(attention.over(hears)), twin.norm1, feedforward, twin.norm2)
 
@@ -37,7 +45,9 @@ def deleted(domain: g.Domain, hears: g.Neighborhood) -> Tensor:
 
 
 token = torch.arange(TOKENS)
-ring = g.Graph(torch.stack([torch.cat([token, token.roll(1)]), torch.cat([token.roll(1), token])]), TOKENS)
+ring = g.Graph(
+    torch.stack([torch.cat([token, token.roll(1)]), torch.cat([token.roll(1), token])]), TOKENS
+)
 cases = {
     "no mask, the complete graph": (g.Complete(TOKENS), g.all_pairs()),
     "a causal mask, a chain": (g.Chain(TOKENS), g.past()),

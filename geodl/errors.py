@@ -12,13 +12,17 @@ class GeodlError(ValueError):
         found: what stood in the way.
         do: what would work instead.
 
-    >>> raise GeodlError("Grid(0, 3)", found="an axis of length 0", do="give every axis at least one node")
+    >>> raise GeodlError("Grid(0, 3)", found="an axis of length 0", do="give at least one node")
     Traceback (most recent call last):
-    geodl.errors.GeodlError: Grid(0, 3): found an axis of length 0; give every axis at least one node
+    geodl.errors.GeodlError: Grid(0, 3): found an axis of length 0; give at least one node
     """
 
     def __init__(self, asked: str, found: str = "", do: str = ""):
-        self.args = (asked, found, do)  # not by super().__init__, which torch.compile cannot trace to its message
+        self.args = (
+            asked,
+            found,
+            do,
+        )  # not by super().__init__, which torch.compile cannot trace to its message
 
     def __str__(self) -> str:
         asked, found, do = self.args

@@ -1,4 +1,6 @@
-"""Finite groups by their elements and product table, their action on Z^d, and the orbits of node pairs."""
+"""Finite groups by their elements and product table, their action on Z^d, and the orbits of node
+pairs.
+"""
 
 import itertools
 import math
@@ -18,7 +20,9 @@ LARGEST_TABLE = 720
 
 @contextmanager
 def for_everyone() -> Iterator[None]:
-    """Integers that are made once and kept: on the CPU and fit for training, whatever modes their first caller is in."""
+    """Integers that are made once and kept: on the CPU and fit for training, whatever modes their
+    first caller is in.
+    """
     with torch.device("cpu"), torch.inference_mode(False):
         yield
 
@@ -27,7 +31,8 @@ class Tables(NamedTuple):
     """The arithmetic of a group of n elements, as integer tensors.
 
     Attributes:
-        elements: matrices `[n, d, d]` acting on Z^d, or permutations `[n, d]` of d points; element 0 is the identity.
+        elements: matrices `[n, d, d]` acting on Z^d, or permutations `[n, d]` of d points; element
+            0 is the identity.
         product: `[n, n]`, `product[a, b]` is the element "first b, then a".
         inverse: `[n]`.
         generators: a few element numbers that generate all of them.
@@ -41,7 +46,8 @@ class Tables(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """A finite group: a name, the number of its elements, and the axes of the lattice it acts on (0: none).
+    """A finite group: a name, the number of its elements, and the axes of the lattice it acts on
+    (0: none).
 
     Build one with :func:`C`, :func:`D`, :func:`O`, :func:`Oh` or :func:`S`.
 
@@ -70,7 +76,9 @@ class Group:
 
     @property
     def tables(self) -> Tables:
-        """Elements, product, inverse and generators; refused for groups of more than 720 elements."""
+        """Elements, product, inverse and generators; refused for groups of more than 720
+        elements.
+        """
         return _tables(self)
 
 
@@ -115,16 +123,18 @@ def S(n: int) -> Group:
     (120, (120, 5))
     """
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 8:
-        raise GeodlError(f"S({n})", "a size outside 1 to 8", "for more points give the generators to GSet")
+        raise GeodlError(
+            f"S({n})", "a size outside 1 to 8", "for more points give the generators to GSet"
+        )
     return Group(f"S{n}", math.factorial(n), 0)
 
 
 def orbits(generators: Tensor) -> Tensor:
     """Number the orbits of ordered node pairs under permutations of the nodes.
 
-    Two pairs of nodes get the same number when a product of the generators carries one to the other; a linear
-    layer commutes with the generators exactly when its matrix is constant on these orbits
-    (Ravanbakhsh, Schneider, Poczos, "Equivariance Through Parameter-Sharing", 2017).
+    Two pairs of nodes get the same number when a product of the generators carries one to the
+    other; a linear layer commutes with the generators exactly when its matrix is constant on these
+    orbits (Ravanbakhsh, Schneider, Poczos, "Equivariance Through Parameter-Sharing", 2017).
 
     Args:
         generators: `[G, N]`, row k sends node i to `generators[k, i]`.
@@ -143,7 +153,9 @@ def orbits(generators: Tensor) -> Tensor:
         before = label
         for move in moves:
             jump = move
-            for _ in range(max(1, (n * n - 1).bit_length())):  # doubling: the least label within 2, 4, 8, ... steps
+            for _ in range(
+                max(1, (n * n - 1).bit_length())
+            ):  # doubling: the least label within 2, 4, 8, ... steps
                 label = torch.minimum(label, label[jump])
                 jump = jump[jump]
         settled = torch.equal(before, label)
@@ -152,7 +164,11 @@ def orbits(generators: Tensor) -> Tensor:
 
 def _square_group(letter: str, n: int, order: int) -> Group:
     if isinstance(n, bool) or not isinstance(n, int) or n not in (1, 2, 4):
-        raise GeodlError(f"{letter}({n})", f"{n}-fold rotations do not map the square lattice to itself", "use n = 1, 2 or 4")
+        raise GeodlError(
+            f"{letter}({n})",
+            f"{n}-fold rotations do not map the square lattice to itself",
+            "use n = 1, 2 or 4",
+        )
     return Group(f"{letter}{n}", order, 2)
 
 
@@ -193,7 +209,9 @@ def _find(elements: Tensor, wanted: Tensor) -> tuple[int, ...]:
 
 
 def _lookup(elements: Tensor):
-    """A function from elements (in any leading shape) to their numbers: each element is written in a number base."""
+    """A function from elements (in any leading shape) to their numbers: each element is written in
+    a number base.
+    """
     digits = elements.flatten(1)
     base = int(digits.max() - digits.min()) + 1
     places = base ** torch.arange(digits.shape[1])
@@ -211,9 +229,15 @@ def _lookup(elements: Tensor):
 def _tables(group: Group) -> Tables:
     if group.order > LARGEST_TABLE:
         raise GeodlError(
-            f"the product table of {group}", f"{group.order} elements", f"use a group of at most {LARGEST_TABLE} elements"
+            f"the product table of {group}",
+            f"{group.order} elements",
+            f"use a group of at most {LARGEST_TABLE} elements",
         )
     e = group.elements
-    products = e[:, None] @ e[None, :] if e.dim() == 3 else e[torch.arange(len(e))[:, None, None], e[None, :]]
+    products = (
+        e[:, None] @ e[None, :]
+        if e.dim() == 3
+        else e[torch.arange(len(e))[:, None, None], e[None, :]]
+    )
     product = _lookup(e)(products)
     return Tables(e, product, (product == 0).int().argmax(1), group.generators)

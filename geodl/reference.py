@@ -1,6 +1,8 @@
-"""The meaning of everything: five verbs by gather and scatter, as slow and as plain as their formulas.
+"""The meaning of everything: five verbs by gather and scatter, as slow and as plain as their
+formulas.
 
-`x` are values of the senders `[B, N, ...]`, results are values of the receivers `[B, M, ...]`, with M = `num_receivers`.
+`x` are values of the senders `[B, N, ...]`, results are values of the receivers `[B, M, ...]`, with
+M = `num_receivers`.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,8 +33,11 @@ class Cell(Protocol):
         ...
 
 
-def convolve(x: Tensor, edges: Edges, weight: Tensor, bias: Tensor | None, num_receivers: int) -> Tensor:
-    """`y_i = bias + sum over edges (j -> i, type t, entry s) of s x_j W_t`, that is `Y = sum_t S_t X W_t`.
+def convolve(
+    x: Tensor, edges: Edges, weight: Tensor, bias: Tensor | None, num_receivers: int
+) -> Tensor:
+    """`y_i = bias + sum over edges (j -> i, type t, entry s) of s x_j W_t`, that is `Y = sum_t S_t
+    X W_t`.
 
     Shapes: x `[B, N, C_in]`, weight `[T, C_in, C_out]`, bias `[C_out]`, result `[B, M, C_out]`.
     """
@@ -58,10 +63,13 @@ def attend(
 ) -> Tensor:
     """`y_i = sum over edges (j -> i) of a_ij v_j`; a receiver that hears no one gets zeros.
 
-    Shapes: query `[B, M, H, D]`, key and value `[B, N, H, D]`, bias `[T, H]`, result `[B, M, H, D]`.
+    Shapes: query `[B, M, H, D]`, key and value `[B, N, H, D]`, bias `[T, H]`, result `[B, M, H,
+    D]`.
     """
     a = attention_weights(query, key, edges, score, bias, num_receivers)
-    a = torch.nn.functional.dropout(a, dropout).to(value.dtype)  # autocast multiplies in bf16, a bias is not
+    a = torch.nn.functional.dropout(a, dropout).to(
+        value.dtype
+    )  # autocast multiplies in bf16, a bias is not
     y = value.new_zeros(value.shape[0], num_receivers, *value.shape[2:])
     return y.index_add(1, edges.dst, a[..., None] * value[:, edges.src])
 
@@ -74,7 +82,9 @@ def attention_weights(
     bias: Tensor | None,
     num_receivers: int,
 ) -> Tensor:
-    """`a_ij = exp(s_ij) / sum over j' of exp(s_ij')` with `s_ij = score(q_i, k_j) + bias[type]`: `[B, E, H]`."""
+    """`a_ij = exp(s_ij) / sum over j' of exp(s_ij')` with `s_ij = score(q_i, k_j) + bias[type]`:
+    `[B, E, H]`.
+    """
     s = score(query[:, edges.dst], key[:, edges.src])
     if bias is not None:
         s = s + bias[edges.type]
@@ -97,9 +107,15 @@ def message(
 ) -> Tensor:
     """`y_i = reduce over edges (j -> i) of function(x_i, x_j, e_ij)`.
 
-    Shapes: receiver `[B, M, C]`, sender `[B, N, C']`, edge `[B, E, C'']` or None, result `[B, M, C_out]`.
+    Shapes: receiver `[B, M, C]`, sender `[B, N, C']`, edge `[B, E, C'']` or None, result `[B, M,
+    C_out]`.
     """
-    return reduce(function(receiver[:, edges.dst], sender[:, edges.src], edge), edges, reduction, num_receivers)
+    return reduce(
+        function(receiver[:, edges.dst], sender[:, edges.src], edge),
+        edges,
+        reduction,
+        num_receivers,
+    )
 
 
 def pool(x: Tensor, edges: Edges, reduction: str, num_receivers: int) -> Tensor:
@@ -108,7 +124,9 @@ def pool(x: Tensor, edges: Edges, reduction: str, num_receivers: int) -> Tensor:
 
 
 def reduce(messages: Tensor, edges: Edges, reduction: str, num_receivers: int) -> Tensor:
-    """Sum, mean, max or min over the edges `[B, E, C]` into each receiver `[B, M, C]`; 0 where none arrives."""
+    """Sum, mean, max or min over the edges `[B, E, C]` into each receiver `[B, M, C]`; 0 where none
+    arrives.
+    """
     shape = (messages.shape[0], num_receivers, messages.shape[2])
     if reduction in ("sum", "mean"):
         y = messages.new_zeros(shape).index_add(1, edges.dst, messages)
@@ -118,16 +136,21 @@ def reduce(messages: Tensor, edges: Edges, reduction: str, num_receivers: int) -
         return y / count.clamp(min=1)[:, None]
     receiver = edges.dst[None, :, None].expand_as(messages)
     kernel, worst = {"max": ("amax", -torch.inf), "min": ("amin", torch.inf)}[reduction]
-    y = messages.new_full(shape, worst).scatter_reduce(1, receiver, messages, kernel)  # from 0, a 0 would share its gradient
-    unheard = torch.ones(num_receivers, dtype=torch.bool, device=y.device).index_fill(0, edges.dst, False)
+    y = messages.new_full(shape, worst).scatter_reduce(
+        1, receiver, messages, kernel
+    )  # from 0, a 0 would share its gradient
+    unheard = torch.ones(num_receivers, dtype=torch.bool, device=y.device).index_fill(
+        0, edges.dst, False
+    )
     return y.masked_fill(unheard[:, None], 0.0)
 
 
 def recur(x: Tensor, edges: Edges, cell: Cell, initial: State, num_nodes: int) -> State:
-    """`h_i = cell(x_i, {h_j : j -> i})` in topological order; nodes that hear no one hear `initial`.
+    """`h_i = cell(x_i, {h_j : j -> i})` in topological order; nodes that hear no one hear
+    `initial`.
 
-    Shapes: x `[B, N, C]`, each tensor of `initial` `[B, N, hidden]` (read at the nodes that hear no one), result:
-    the states of all nodes, each `[B, N, hidden]`.
+    Shapes: x `[B, N, C]`, each tensor of `initial` `[B, N, hidden]` (read at the nodes that hear no
+    one), result: the states of all nodes, each `[B, N, hidden]`.
 
     Raises:
         GeodlError: a cycle, named by its nodes.
@@ -143,7 +166,9 @@ def recur(x: Tensor, edges: Edges, cell: Cell, initial: State, num_nodes: int) -
         taken = [cell.edge(at_edges[:, i], state) for state in before]
         heard = tuple(torch.stack(parts).sum(0) for parts in zip(*taken, strict=True))
         states[i] = cell.node(at_nodes[:, i], heard)
-    return tuple(torch.stack([states[i][k] for i in range(num_nodes)], dim=1) for k in range(len(initial)))
+    return tuple(
+        torch.stack([states[i][k] for i in range(num_nodes)], dim=1) for k in range(len(initial))
+    )
 
 
 def topological_order(heard_by: Sequence[Sequence[int]]) -> list[int]:
@@ -160,7 +185,11 @@ def topological_order(heard_by: Sequence[Sequence[int]]) -> list[int]:
             if waiting[i] == 0:
                 order.append(i)
     if len(order) < len(heard_by):
-        raise GeodlError("recur", f"the cycle {_cycle(heard_by, set(order))}", "recurrence needs a tree, a chain or a DAG")
+        raise GeodlError(
+            "recur",
+            f"the cycle {_cycle(heard_by, set(order))}",
+            "recurrence needs a tree, a chain or a DAG",
+        )
     return order
 
 

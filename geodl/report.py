@@ -18,7 +18,8 @@ def aligned(lines: Sequence[Sequence[str]], numbers: Container[int]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.rjust(w) if k in numbers else cell.ljust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True))
+            cell.rjust(w) if k in numbers else cell.ljust(w)
+            for k, (cell, w) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     )
@@ -38,4 +39,6 @@ def write(path: Path, text: str) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         reason = error.strerror or str(error)
-        raise GeodlError(f"writing {path}", reason, "name a file in a folder that exists and can be written") from error
+        raise GeodlError(
+            f"writing {path}", reason, "name a file in a folder that exists and can be written"
+        ) from error

@@ -1,4 +1,7 @@
-"""Checks for anyone's own layers, domains and lowerings. Each raises AssertionError with what it saw."""
+"""Checks for anyone's own layers, domains and lowerings.
+
+Each raises AssertionError with what it saw.
+"""
 
 import math
 from collections.abc import Iterator
@@ -34,8 +37,11 @@ def error(a: Tensor, b: Tensor) -> float:
     return apart / max(1.0, float(b.detach().abs().max())) if math.isfinite(apart) else math.inf
 
 
-def outcome(layer: nn.Module, *signals: Signal, upstream: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-    """The output of a layer, and the gradient of every input and parameter for a random upstream gradient.
+def outcome(
+    layer: nn.Module, *signals: Signal, upstream: Tensor | None = None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The output of a layer, and the gradient of every input and parameter for a random upstream
+    gradient.
 
     Args:
         layer: takes the signals, returns one.
@@ -45,21 +51,39 @@ def outcome(layer: nn.Module, *signals: Signal, upstream: Tensor | None = None) 
     inputs = [Signal(s.x.detach().requires_grad_(), s.domain) for s in signals]
     y = _called(layer, *inputs)
     if upstream is None:
-        upstream = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(y)
-    names = [f"input {k}" for k in range(len(inputs))] + [n for n, p in layer.named_parameters() if p.requires_grad]
+        upstream = torch.randn(
+            y.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        ).to(y)
+    names = [f"input {k}" for k in range(len(inputs))] + [
+        n for n, p in layer.named_parameters() if p.requires_grad
+    ]
     leaves = [s.x for s in inputs] + [p for p in layer.parameters() if p.requires_grad]
-    grads = torch.autograd.grad(y, leaves, upstream, allow_unused=True) if y.requires_grad else [None] * len(leaves)
-    known = (torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, grads, strict=True))
+    grads = (
+        torch.autograd.grad(y, leaves, upstream, allow_unused=True)
+        if y.requires_grad
+        else [None] * len(leaves)
+    )
+    known = (
+        torch.zeros_like(leaf) if grad is None else grad
+        for leaf, grad in zip(leaves, grads, strict=True)
+    )
     return y.detach(), dict(zip(names, known, strict=True))
 
 
 def _called(layer: nn.Module, receiver: Signal, *others: Signal) -> Tensor:
     """The values a layer answers with; one that was built with `on=` takes tensors."""
-    return layer(receiver, *others).x if getattr(layer, "on", None) is None else layer(receiver.x, *others)
+    return (
+        layer(receiver, *others).x
+        if getattr(layer, "on", None) is None
+        else layer(receiver.x, *others)
+    )
 
 
-def assert_parity(layer: MessagePassing, *signals: Signal, bound: float | None = None) -> dict[str, float]:
-    """Every lowering that accepts the call gives the reference's values and every one of its gradients.
+def assert_parity(
+    layer: MessagePassing, *signals: Signal, bound: float | None = None
+) -> dict[str, float]:
+    """Every lowering that accepts the call gives the reference's values and every one of its
+    gradients.
 
     Args:
         layer: a layer with a verb.
@@ -82,12 +106,16 @@ def assert_parity(layer: MessagePassing, *signals: Signal, bound: float | None =
         for name in accepting(layer, *signals):
             layer.lowering = name
             ours, our_grads = outcome(layer, *signals)
-            each = {"output": error(ours, y)} | {f"gradient of {k}": error(our_grads[k], grads[k]) for k in grads}
+            each = {"output": error(ours, y)} | {
+                f"gradient of {k}": error(our_grads[k], grads[k]) for k in grads
+            }
             worst = max(each, key=lambda k: each[k])
             errors[name] = each[worst]
             if each[worst] > bound:
                 where = f"{layer.label} on {signals[-1].domain}"
-                raise AssertionError(f"{where}: {name} is off the reference by {each[worst]:.1e} in the {worst}")
+                raise AssertionError(
+                    f"{where}: {name} is off the reference by {each[worst]:.1e} in the {worst}"
+                )
     finally:
         layer.lowering = wanted
     return errors
@@ -99,10 +127,14 @@ def accepting(layer: MessagePassing, *signals: Signal) -> list[str]:
     source = others[0] if others else receiver
     parts = fold(source.domain, receiver.domain if others else None, source.x.layout)
     ask = ask_for(layer.neighborhood, parts.source, parts.target, source.x, layer.options)
-    return [low.name for low in LOWERINGS[layer.verb] if low.name != "edges" and not low.refuses(ask)]
+    return [
+        low.name for low in LOWERINGS[layer.verb] if low.name != "edges" and not low.refuses(ask)
+    ]
 
 
-def assert_equivariant(module: nn.Module, signal: Signal, group: Group | None = None, *, bound: float | None = None) -> None:
+def assert_equivariant(
+    module: nn.Module, signal: Signal, group: Group | None = None, *, bound: float | None = None
+) -> None:
     """A module commutes with each claimed symmetry, on numbers; at least one claim is checked.
 
     Args:
@@ -117,10 +149,15 @@ def assert_equivariant(module: nn.Module, signal: Signal, group: Group | None = 
         raise AssertionError(f"nothing to check: no symmetry is claimed on {signal.domain}")
     worst = max(errors, key=lambda k: errors[k])
     if not errors[worst] <= bound:
-        raise AssertionError(f"{type(module).__name__} on {signal.domain} is off by {errors[worst]:.1e} under {worst}")
+        raise AssertionError(
+            f"{type(module).__name__} on {signal.domain} is "
+            f"off by {errors[worst]:.1e} under {worst}"
+        )
 
 
-def assert_relabels(module: nn.Module, signal: Signal, *, permutations: int = 3, bound: float | None = None) -> None:
+def assert_relabels(
+    module: nn.Module, signal: Signal, *, permutations: int = 3, bound: float | None = None
+) -> None:
     """Calling the nodes by other names calls the answer's nodes by the same names.
 
     Args:
@@ -138,9 +175,14 @@ def assert_relabels(module: nn.Module, signal: Signal, *, permutations: int = 3,
             x = torch.empty_like(signal.x)
             x[:, named] = signal.x
             renamed = module(Signal(x, signal.domain.relabel(named))).x
-            found = error(renamed[:, named] if straight.shape[1] == len(named) else renamed, straight)
+            found = error(
+                renamed[:, named] if straight.shape[1] == len(named) else renamed, straight
+            )
             if not found <= bound:
-                raise AssertionError(f"{type(module).__name__} on {signal.domain}: relabelling changes the answer by {found:.1e}")
+                raise AssertionError(
+                    f"{type(module).__name__} on {signal.domain}: "
+                    f"relabelling changes the answer by {found:.1e}"
+                )
 
 
 def assert_lowered_to(name: str, layer: MessagePassing, *signals: Signal) -> None:
@@ -148,7 +190,9 @@ def assert_lowered_to(name: str, layer: MessagePassing, *signals: Signal) -> Non
     with recorded() as ran:
         _called(layer, *signals)
     if ran != [name]:
-        raise AssertionError(f"{layer.label} on {signals[-1].domain} ran on {', '.join(ran)}, not on {name}")
+        raise AssertionError(
+            f"{layer.label} on {signals[-1].domain} ran on {', '.join(ran)}, not on {name}"
+        )
 
 
 @contextmanager

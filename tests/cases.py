@@ -1,4 +1,6 @@
-"""Random cases for the conformance tests: a layer and the signals it is called with, one strategy per verb and lowering."""
+"""Random cases for the conformance tests: a layer and the signals it is called with, one strategy
+per verb and lowering.
+"""
 
 from dataclasses import replace
 
@@ -23,7 +25,7 @@ from tests.strategies import (
     typed_pairs,
     unequal,
     windows,
-)  # fmt: skip
+)
 
 CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 REDUCTIONS = ("sum", "mean", "max", "min")
@@ -54,7 +56,10 @@ def spmm_convolve(draw: st.DrawFn) -> Case:
         onto = draw(lattices(forward))
         rule, domain = forward.reverse(onto=onto), forward.target(onto)
     elif kind == "links":
-        rule, domain = g.predecessors(), draw(st.sampled_from((*g.Grid.small(), *g.Chain.small(), *g.GroupGrid.small()[:3])))
+        rule, domain = (
+            g.predecessors(),
+            draw(st.sampled_from((*g.Grid.small(), *g.Chain.small(), *g.GroupGrid.small()[:3]))),
+        )
     else:
         rule = g.adjacency(norm, loops)
         rule = rule.reverse() if draw(st.booleans()) else rule
@@ -84,7 +89,11 @@ def edges_convolve(draw: st.DrawFn) -> Case:
 
 
 def attention(
-    draw: st.DrawFn, rule: Neighborhood, relative: bool = False, on: Domain | None = None, score: str = "dot"
+    draw: st.DrawFn,
+    rule: Neighborhood,
+    relative: bool = False,
+    on: Domain | None = None,
+    score: str = "dot",
 ) -> g.Attention:
     channels, heads, width, bias = draw(few), draw(few), draw(few), draw(st.booleans())
     return g.Attention(channels, rule, heads, score, width, relative, bias=bias, on=on)
@@ -92,7 +101,9 @@ def attention(
 
 @st.composite
 def sdpa_attend(draw: st.DrawFn) -> Case:
-    kind = draw(st.sampled_from(("self", "cross", "causal", "relative", "typed", "unequal", "paired")))
+    kind = draw(
+        st.sampled_from(("self", "cross", "causal", "relative", "typed", "unequal", "paired"))
+    )
     if kind == "typed":
         rule, domain = draw(typed_pairs())
         return draw(called(attention(draw, rule, relative=True, on=domain), domain))
@@ -104,7 +115,10 @@ def sdpa_attend(draw: st.DrawFn) -> Case:
         domain, layer = draw(unequal()), attention(draw, g.all_pairs())
         receivers = g.Batch([draw(anywhere()) for _ in domain.members])
         return draw(called(layer, receivers, domain) if kind == "paired" else called(layer, domain))
-    domain, layer = draw(anywhere()), attention(draw, g.all_pairs("self" if kind == "relative" else None), kind == "relative")
+    domain, layer = (
+        draw(anywhere()),
+        attention(draw, g.all_pairs("self" if kind == "relative" else None), kind == "relative"),
+    )
     if kind == "cross":
         return draw(called(layer, draw(anywhere()), domain))
     return draw(called(layer, g.Batch([domain] * 3) if draw(st.booleans()) else domain))
@@ -119,7 +133,10 @@ def heard(layer: g.Attention, domain: Domain) -> st.SearchStrategy[Case]:
 
 @st.composite
 def banded_attend(draw: st.DrawFn) -> Case:
-    kind, several = draw(st.sampled_from(("small", "small", "sheets", "tiles", "tiles"))), draw(st.booleans())
+    kind, several = (
+        draw(st.sampled_from(("small", "small", "sheets", "tiles", "tiles"))),
+        draw(st.booleans()),
+    )
     if kind == "small":
         rule = draw(windows())
         domain = draw(lattices(rule))
@@ -131,8 +148,13 @@ def banded_attend(draw: st.DrawFn) -> Case:
         rule = replace(rule, exact=False)
     else:
         axes = draw(st.integers(1, 2))
-        rule, sides = g.window(**draw(boxes(axes, False, 3))), st.integers(60, 150) if axes == 1 else st.integers(9, 14)
-        domain = g.Grid(*(draw(sides) for _ in range(axes)), periodic=draw(st.tuples(*[st.booleans()] * axes)))
+        rule, sides = (
+            g.window(**draw(boxes(axes, False, 3))),
+            st.integers(60, 150) if axes == 1 else st.integers(9, 14),
+        )
+        domain = g.Grid(
+            *(draw(sides) for _ in range(axes)), periodic=draw(st.tuples(*[st.booleans()] * axes))
+        )
     layer = attention(draw, rule, relative=kind != "sheets" and draw(st.booleans()))
     return draw(heard(layer, g.Batch([domain] * 2) if several and kind != "tiles" else domain))
 
@@ -141,7 +163,11 @@ def banded_attend(draw: st.DrawFn) -> Case:
 def linear_attend(draw: st.DrawFn) -> Case:
     if draw(st.booleans()):
         layer, domain = attention(draw, g.all_pairs(), score="linear"), draw(anywhere())
-        return draw(called(layer, draw(anywhere()), domain) if draw(st.booleans()) else called(layer, domain))
+        return draw(
+            called(layer, draw(anywhere()), domain)
+            if draw(st.booleans())
+            else called(layer, domain)
+        )
     skip = draw(st.sampled_from((0, 0, 1, 3)))
     domain = g.Chain(skip + draw(st.one_of(few, st.integers(60, 140))))
     layer = attention(draw, g.past(skip), score="linear")
@@ -153,28 +179,52 @@ def edge_softmax_attend(draw: st.DrawFn) -> Case:
     kind = draw(st.sampled_from(("graph", "graph", "relations", "window", "around", "pairs")))
     score = draw(st.sampled_from(("dot", "gat", "linear")))
     if kind == "graph":
-        rule = draw(st.sampled_from((g.adjacency(None, False), g.adjacency(None), g.predecessors())))
+        rule = draw(
+            st.sampled_from((g.adjacency(None, False), g.adjacency(None), g.predecessors()))
+        )
         return draw(called(attention(draw, rule, score=score), draw(plain_graphs())))
     if kind == "relations":
         rule = g.adjacency(None, draw(st.booleans()), types=3)
-        return draw(called(attention(draw, rule, relative=True, score=score), draw(graphs(weighted=False, types=True))))
+        return draw(
+            called(
+                attention(draw, rule, relative=True, score=score),
+                draw(graphs(weighted=False, types=True)),
+            )
+        )
     if kind == "pairs":
         domain, score = draw(unequal()), draw(st.sampled_from(("gat", "linear")))
-        return draw(called(attention(draw, draw(st.sampled_from((g.past(), g.all_pairs()))), score=score), domain))
+        return draw(
+            called(
+                attention(draw, draw(st.sampled_from((g.past(), g.all_pairs()))), score=score),
+                domain,
+            )
+        )
     rule = g.window(**draw(boxes(draw(st.integers(1, 2)), False, 3)))
     domain = draw(lattices(rule))
     if kind == "window":
-        return draw(heard(attention(draw, rule, True, score=draw(st.sampled_from(("gat", "linear")))), domain))
-    return draw(heard(attention(draw, rule.reverse(onto=domain), True, score=score), rule.target(domain)))
+        return draw(
+            heard(
+                attention(draw, rule, True, score=draw(st.sampled_from(("gat", "linear")))), domain
+            )
+        )
+    return draw(
+        heard(attention(draw, rule.reverse(onto=domain), True, score=score), rule.target(domain))
+    )
 
 
 @st.composite
 def edges_attend(draw: st.DrawFn) -> Case:
     kind, relative = draw(st.sampled_from(("graph", "window", "pairs"))), False
     if kind == "graph":
-        rule, domain = draw(st.sampled_from((g.adjacency(None, False), g.predecessors()))), draw(plain_graphs())
+        rule, domain = (
+            draw(st.sampled_from((g.adjacency(None, False), g.predecessors()))),
+            draw(plain_graphs()),
+        )
     elif kind == "pairs":
-        rule, domain = draw(st.sampled_from((g.past(), g.all_pairs()))), draw(st.one_of(unequal(), st.just(g.Chain(4))))
+        rule, domain = (
+            draw(st.sampled_from((g.past(), g.all_pairs()))),
+            draw(st.one_of(unequal(), st.just(g.Chain(4)))),
+        )
     else:
         rule, relative = g.window(**draw(boxes(draw(st.integers(1, 2)), False, 3))), True
         domain = draw(lattices(rule))
@@ -183,10 +233,22 @@ def edges_attend(draw: st.DrawFn) -> Case:
 
 @st.composite
 def edges_message(draw: st.DrawFn) -> Case:
-    rule = draw(st.sampled_from((g.adjacency(None, False), g.adjacency("sym"), g.predecessors(), g.itself(), g.all_pairs())))
+    rule = draw(
+        st.sampled_from(
+            (
+                g.adjacency(None, False),
+                g.adjacency("sym"),
+                g.predecessors(),
+                g.itself(),
+                g.all_pairs(),
+            )
+        )
+    )
     domain = draw(st.one_of(graphs(), plain_graphs(), anywhere()))
     update = draw(st.sampled_from((None, lambda x, y: x.sum(-1, keepdim=True) * y)))
-    return draw(called(g.Message(Gated(2), rule, draw(st.sampled_from(REDUCTIONS)), update), domain))
+    return draw(
+        called(g.Message(Gated(2), rule, draw(st.sampled_from(REDUCTIONS)), update), domain)
+    )
 
 
 @st.composite
@@ -194,15 +256,23 @@ def rnn_recur(draw: st.DrawFn) -> Case:
     rule, chain = g.previous(), g.Chain(draw(st.integers(1, 6)))
     rule = rule.reverse() if draw(st.booleans()) else rule
     domain = draw(st.one_of(st.sampled_from((chain, g.Batch([chain] * 2))), unequal()))
-    return draw(called(g.Recurrent(draw(few), draw(few), draw(st.sampled_from(CELLS)), rule), domain))
+    return draw(
+        called(g.Recurrent(draw(few), draw(few), draw(st.sampled_from(CELLS)), rule), domain)
+    )
 
 
 @st.composite
 def levels_recur(draw: st.DrawFn) -> Case:
-    parts = draw(st.lists(st.one_of(dags(), dags(), st.sampled_from(g.Chain.small())), min_size=1, max_size=3))
+    parts = draw(
+        st.lists(
+            st.one_of(dags(), dags(), st.sampled_from(g.Chain.small())), min_size=1, max_size=3
+        )
+    )
     domain = draw(st.sampled_from((parts[0], g.Batch(parts), g.Batch([parts[0]] * 2))))
     rule = draw(st.sampled_from((g.predecessors(), g.predecessors().reverse())))
-    return draw(called(g.Recurrent(draw(few), draw(few), draw(st.sampled_from(CELLS)), rule), domain))
+    return draw(
+        called(g.Recurrent(draw(few), draw(few), draw(st.sampled_from(CELLS)), rule), domain)
+    )
 
 
 @st.composite
@@ -214,10 +284,14 @@ def lattice_pool(draw: st.DrawFn) -> Case:
     rule = g.window(size, stride=stride, dilation=dilation, padding=padding, exact=False)
     domain = draw(lattices(rule, periodic=False))
     if axes == 3 or any(p and k == 2 for p, k in zip(padding, size, strict=True)):
-        domain = g.Grid(*(n + 2 for n in domain.lattice))  # torch does not pool, or not all, of shorter axes
+        domain = g.Grid(
+            *(n + 2 for n in domain.lattice)
+        )  # torch does not pool, or not all, of shorter axes
     if axes > 1 and draw(st.booleans()):
         domain = g.GroupGrid(domain, draw(st.sampled_from(FLAT if axes == 2 else SOLID[:1])))
-    return draw(called(g.Pool(rule, reduce), g.Batch([domain] * 2) if draw(st.booleans()) else domain))
+    return draw(
+        called(g.Pool(rule, reduce), g.Batch([domain] * 2) if draw(st.booleans()) else domain)
+    )
 
 
 @st.composite
@@ -230,7 +304,10 @@ def blocks_pool(draw: st.DrawFn) -> Case:
 
 @st.composite
 def edges_pool(draw: st.DrawFn) -> Case:
-    kind, reduce = draw(st.sampled_from(("graph", "around", "unequal"))), draw(st.sampled_from(REDUCTIONS))
+    kind, reduce = (
+        draw(st.sampled_from(("graph", "around", "unequal"))),
+        draw(st.sampled_from(REDUCTIONS)),
+    )
     if kind == "graph":
         rule = g.adjacency(None, draw(st.booleans()))
         return draw(called(g.Pool(rule, reduce), draw(plain_graphs())))

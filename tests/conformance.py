@@ -1,4 +1,6 @@
-"""What every domain, neighborhood and lowering owes, as functions: the registries are held to them, and anyone's own too."""
+"""What every domain, neighborhood and lowering owes, as functions: the registries are held to them,
+and anyone's own too.
+"""
 
 import math
 from collections.abc import Iterable
@@ -17,9 +19,11 @@ EXAMPLES = 50
 
 
 def hold_lowering(verb: str, name: str, cases: st.SearchStrategy[Case]) -> None:
-    """A lowering agrees with the reference in values and every gradient, on at least 50 calls that it accepts itself.
+    """A lowering agrees with the reference in values and every gradient, on at least 50 calls that
+    it accepts itself.
 
-    The path asserted is the path that ran: by force it is this one, freely it is the one that `explain` names.
+    The path asserted is the path that ran: by force it is this one, freely it is the one that
+    `explain` names.
     """
     reached: list[str] = []
 
@@ -28,7 +32,9 @@ def hold_lowering(verb: str, name: str, cases: st.SearchStrategy[Case]) -> None:
         layer, signals = case
         assert layer.verb == verb
         errors = assert_parity(layer, *signals)
-        assert name in errors or name == "edges", f"{name} refuses {layer.label} on {signals[-1].domain}"
+        assert name in errors or name == "edges", (
+            f"{name} refuses {layer.label} on {signals[-1].domain}"
+        )
         choice = layer.explain(signals[-1], signals[0].domain if len(signals) > 1 else None)
         assert ran(layer, *signals) == [choice.lowering]
         assert all(reason.strip() for _, reason in choice.refused)
@@ -48,7 +54,9 @@ def ran(layer: g.Layer, *signals: g.Signal) -> list[str]:
 
 
 def hold_kind(kind: type[Domain], rules: Iterable[Neighborhood]) -> int:
-    """Every small example of a kind of domain keeps its promises, under every rule that takes it: how many did."""
+    """Every small example of a kind of domain keeps its promises, under every rule that takes it:
+    how many did.
+    """
     taken = 0
     assert kind.small()
     for domain in kind.small():
@@ -71,14 +79,18 @@ def hold_domain(domain: Domain) -> None:
     for move in domain.generators():
         assert move.sort().values.tolist() == list(range(n))
         if domain.lattice is None or domain.fiber is not None or not domain.ordered:
-            assert torch.equal(present[move][:, move], present), "links that a generator does not preserve"
+            assert torch.equal(present[move][:, move], present), (
+                "links that a generator does not preserve"
+            )
     if domain.lattice is not None:
         order = domain.fiber.order if domain.fiber else 1
         assert len(domain.periodic) == len(domain.lattice)
         assert n == math.prod(domain.lattice) * order
         assert domain.like(domain.lattice, domain.fiber, domain.periodic) == domain
     if domain.complete:
-        assert torch.equal(present | torch.eye(n, dtype=torch.bool), torch.ones(n, n, dtype=torch.bool))
+        assert torch.equal(
+            present | torch.eye(n, dtype=torch.bool), torch.ones(n, n, dtype=torch.bool)
+        )
     assert sum(part.num_nodes for part in domain.members or (domain,)) == n
     assert domain.num_members == len(domain.members or (domain,))
 
@@ -96,7 +108,9 @@ def accepts(rule: Neighborhood, domain: Domain) -> bool:
 
 
 def hold_rule(rule: Neighborhood, domain: Domain) -> None:
-    """The edges of a rule are what all its fields say, and every claim of symmetry holds on them."""
+    """The edges of a rule are what all its fields say, and every claim of symmetry holds on
+    them.
+    """
     target, edges = rule.target(domain), rule.edges(domain)
     dst, src, kind, weight = edges
     assert dst.shape == src.shape == kind.shape == (len(dst),)
@@ -120,13 +134,19 @@ def hold_rule(rule: Neighborhood, domain: Domain) -> None:
 
 def same(a: Edges, b: Edges) -> bool:
     """The same edges in the same order."""
-    weights = a.weight is b.weight or (a.weight is not None and b.weight is not None and torch.equal(a.weight, b.weight))
+    weights = a.weight is b.weight or (
+        a.weight is not None and b.weight is not None and torch.equal(a.weight, b.weight)
+    )
     return weights and all(torch.equal(x, y) for x, y in zip(a[:3], b[:3], strict=True))
 
 
 def _hold_structure(rule: Neighborhood, domain: Domain, target: Domain, edges: Edges) -> None:
     """The fields by which lowerings decide."""
-    m, n, pairs = target.num_nodes, domain.num_nodes, set(zip(edges.dst.tolist(), edges.src.tolist(), strict=True))
+    m, n, pairs = (
+        target.num_nodes,
+        domain.num_nodes,
+        set(zip(edges.dst.tolist(), edges.src.tolist(), strict=True)),
+    )
     if rule.complete and domain.members is None:
         assert pairs == {(i, j) for i in range(m) for j in range(n) if j <= i or not rule.causal}
         assert len(edges.dst) == len(pairs) and edges.weight is None
@@ -142,7 +162,9 @@ def _hold_reverse(rule: Neighborhood, domain: Domain, target: Domain, edges: Edg
     """The same edges the other way, and back again."""
     back = rule.reverse(onto=domain) if domain.members is None else rule.reverse()
     assert back.reverse() == rule or rule.reverse().reverse() == rule
-    if not accepts(back, target) or (domain.members is not None and back.target(target) is not domain):
+    if not accepts(back, target) or (
+        domain.members is not None and back.target(target) is not domain
+    ):
         return
     turned = back.edges(target, domain)
     assert back.target(target) == domain

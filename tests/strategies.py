@@ -35,7 +35,9 @@ class Gated(nn.Module):
         return y if e_ij is None else y * e_ij + e_ij
 
 
-def filled(shape: tuple[int, int, int], memory: str, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+def filled(
+    shape: tuple[int, int, int], memory: str, generator: torch.Generator, dtype: torch.dtype
+) -> Tensor:
     """Normal values `[B, N, C]` that stand in memory in one of several orders."""
     b, n, c = shape
     if memory == "nodes first":
@@ -51,14 +53,21 @@ def filled(shape: tuple[int, int, int], memory: str, generator: torch.Generator,
 def called(draw: st.DrawFn, layer: MessagePassing, *domains: Domain) -> Case:
     """A layer with random parameters on random signals, on each of the domains one."""
     generator = torch.Generator().manual_seed(draw(st.integers(0, 10_000)))
-    batch, dtype = draw(st.sampled_from((0, 1, 3))), draw(st.sampled_from((torch.float64, torch.float32)))
+    batch, dtype = (
+        draw(st.sampled_from((0, 1, 3))),
+        draw(st.sampled_from((torch.float64, torch.float32))),
+    )
     memory = draw(st.sampled_from(("contiguous", "nodes first", "channels first", "every second")))
     channels = getattr(layer, "channels_in", 2)
     with torch.no_grad():
         for parameter in layer.to(dtype).parameters():
             parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator, dtype=dtype))
-    values = [filled((batch, domain.num_nodes, channels), memory, generator, dtype) for domain in domains]
-    return Case(layer, tuple(g.Signal(x, domain) for x, domain in zip(values, domains, strict=True)))
+    values = [
+        filled((batch, domain.num_nodes, channels), memory, generator, dtype) for domain in domains
+    ]
+    return Case(
+        layer, tuple(g.Signal(x, domain) for x, domain in zip(values, domains, strict=True))
+    )
 
 
 @st.composite
@@ -70,7 +79,12 @@ def boxes(draw: st.DrawFn, axes: int, equal: bool, widest: int) -> dict:
     paddings = [st.sampled_from(("valid", "causal")), st.integers(0, 2)]
     paddings += [st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * axes)]
     paddings += [st.just("same")] if all(k % 2 for k in size) else []
-    return {"size": size, "stride": stride, "dilation": dilation, "padding": draw(st.one_of(paddings))}
+    return {
+        "size": size,
+        "stride": stride,
+        "dilation": dilation,
+        "padding": draw(st.one_of(paddings)),
+    }
 
 
 @st.composite
@@ -78,12 +92,17 @@ def lattices(draw: st.DrawFn, rule: Neighborhood, periodic: bool = True) -> Doma
     """A lattice on which a window fits, and around which its padding wraps at most once."""
     lengths = []
     for k, d, padding in zip(rule.size, rule.dilation, rule.padding, strict=True):
-        lengths.append(max(1, d * (k - 1) + 1 - sum(padding), *padding) + draw(st.integers(0, 2 if len(rule.size) > 1 else 5)))
+        lengths.append(
+            max(1, d * (k - 1) + 1 - sum(padding), *padding)
+            + draw(st.integers(0, 2 if len(rule.size) > 1 else 5))
+        )
     wraps = draw(st.tuples(*[st.booleans() if periodic else st.just(False)] * len(lengths)))
     grid = g.Grid(*lengths, periodic=wraps)
     if rule.group is not None and rule.hears_fiber:
         return g.GroupGrid(grid, rule.group)
-    return g.Chain(*lengths) if len(lengths) == 1 and not any(wraps) and draw(st.booleans()) else grid
+    return (
+        g.Chain(*lengths) if len(lengths) == 1 and not any(wraps) and draw(st.booleans()) else grid
+    )
 
 
 @st.composite
@@ -94,12 +113,18 @@ def windows(draw: st.DrawFn) -> Neighborhood:
         return g.window(**draw(boxes(draw(few), False, 3)))
     group = draw(st.sampled_from(FLAT * 2 + SOLID))
     box = draw(boxes(group.axes, True, 3 if group.axes == 2 else 2))
-    return g.window(**box, group=group, exact=False) if make == "group" else make(**box, group=group, exact=False)
+    return (
+        g.window(**box, group=group, exact=False)
+        if make == "group"
+        else make(**box, group=group, exact=False)
+    )
 
 
 @st.composite
 def graphs(draw: st.DrawFn, *, weighted: bool | None = None, types: bool | None = None) -> g.Graph:
-    """Directed multigraphs with self-loops, parallel edges and isolated nodes, down to one node and no edges."""
+    """Directed multigraphs with self-loops, parallel edges and isolated nodes, down to one node and
+    no edges.
+    """
     n, count = draw(st.integers(1, 7)), draw(st.integers(0, 14))
     ends = st.lists(st.integers(0, n - 1), min_size=count, max_size=count)
     weights = st.lists(st.floats(0, 2, width=32), min_size=count, max_size=count)
@@ -108,7 +133,9 @@ def graphs(draw: st.DrawFn, *, weighted: bool | None = None, types: bool | None 
     kinds = draw(st.lists(st.integers(0, 2), min_size=count, max_size=count)) if typed else None
     index = torch.tensor([draw(ends), draw(ends)], dtype=torch.long)
     kind = None if kinds is None else torch.tensor(kinds, dtype=torch.long)
-    return g.Graph(index, n, edge_weight=torch.tensor(draw(weights)) if heavy else None, edge_type=kind)
+    return g.Graph(
+        index, n, edge_weight=torch.tensor(draw(weights)) if heavy else None, edge_type=kind
+    )
 
 
 @st.composite
@@ -122,7 +149,13 @@ def plain_graphs(draw: st.DrawFn) -> Domain:
 def anywhere(draw: st.DrawFn) -> Domain:
     """A small domain of any kind that is no union."""
     n = draw(st.integers(1, 6))
-    places = (g.Chain(n), g.Complete(n), g.Grid(n), g.Grid(2, 3, periodic=True), g.GroupGrid(g.Grid(2, 2), g.C(4)))
+    places = (
+        g.Chain(n),
+        g.Complete(n),
+        g.Grid(n),
+        g.Grid(2, 3, periodic=True),
+        g.GroupGrid(g.Grid(2, 2), g.C(4)),
+    )
     return draw(st.one_of(st.sampled_from(places), graphs(weighted=False)))
 
 
@@ -138,7 +171,9 @@ def typed_pairs(draw: st.DrawFn) -> tuple[Neighborhood, Domain]:
     """All pairs by a type that the domain decides."""
     if draw(st.booleans()):
         return g.all_pairs("orbit"), draw(st.one_of(anywhere(), st.sampled_from(g.GSet.small())))
-    return g.all_pairs("offset"), draw(st.sampled_from((*g.Grid.small()[:4], g.Grid(2, 2, 2), *g.Chain.small())))
+    return g.all_pairs("offset"), draw(
+        st.sampled_from((*g.Grid.small()[:4], g.Grid(2, 2, 2), *g.Chain.small()))
+    )
 
 
 @st.composite
@@ -146,10 +181,21 @@ def dags(draw: st.DrawFn) -> g.Graph:
     """Directed graphs without cycles, in a random order of their nodes."""
     n = draw(st.integers(1, 6))
     pairs = (
-        draw(st.lists(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)).filter(lambda p: p[0] != p[1]), max_size=9))
+        draw(
+            st.lists(
+                st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)).filter(
+                    lambda p: p[0] != p[1]
+                ),
+                max_size=9,
+            )
+        )
         if n > 1
         else []
     )
     order = draw(st.permutations(range(n)))
-    index = torch.tensor([(order[min(p)], order[max(p)]) for p in pairs], dtype=torch.long).reshape(-1, 2).T
+    index = (
+        torch.tensor([(order[min(p)], order[max(p)]) for p in pairs], dtype=torch.long)
+        .reshape(-1, 2)
+        .T
+    )
     return g.Graph(index, n)

@@ -11,7 +11,11 @@ from geodl.layer import MessagePassing
 
 CHAIN, GRID, RING, CUBE = g.Chain(6), g.Grid(5, 5), g.Grid(6, periodic=True), g.Grid(3, 3, 3)
 TORUS = g.Grid(4, 4, periodic=True)
-P4, P4M, OCTA = g.GroupGrid(GRID, g.C(4)), g.GroupGrid(GRID, g.D(4)), g.GroupGrid(g.Grid(2, 2, 2), g.O())
+P4, P4M, OCTA = (
+    g.GroupGrid(GRID, g.C(4)),
+    g.GroupGrid(GRID, g.D(4)),
+    g.GroupGrid(g.Grid(2, 2, 2), g.O()),
+)
 SET = g.Complete(5)
 GRAPH = g.Graph([[0, 1, 2, 3, 1, 1], [1, 2, 3, 0, 3, 1]], 6)
 HEAVY = g.Graph([[0, 1, 2, 3], [1, 2, 3, 0]], 4, edge_weight=[0.5, 1.0, 2.0, 0.0])
@@ -23,7 +27,9 @@ FIVE = g.GSet([[1, 2, 3, 4, 0]])
 
 
 class Row(NamedTuple):
-    """A layer, the domain of its senders, that of its receivers where it is another, and the lowering that must run."""
+    """A layer, the domain of its senders, that of its receivers where it is another, and the
+    lowering that must run.
+    """
 
     layer: MessagePassing
     domain: Domain
@@ -32,9 +38,15 @@ class Row(NamedTuple):
 
     def signals(self, dtype: torch.dtype = torch.float32) -> tuple[g.Signal, ...]:
         """Random signals to call the layer with: receivers first."""
-        generator, channels = torch.Generator().manual_seed(0), getattr(self.layer, "channels_in", 4)
+        generator, channels = (
+            torch.Generator().manual_seed(0),
+            getattr(self.layer, "channels_in", 4),
+        )
         domains = (self.domain,) if self.receivers is None else (self.receivers, self.domain)
-        return tuple(g.Signal(torch.randn(2, d.num_nodes, channels, generator=generator).to(dtype), d) for d in domains)
+        return tuple(
+            g.Signal(torch.randn(2, d.num_nodes, channels, generator=generator).to(dtype), d)
+            for d in domains
+        )
 
 
 def product(x_i: Tensor, x_j: Tensor, e_ij: Tensor | None) -> Tensor:
@@ -47,14 +59,22 @@ def rows() -> dict[str, Row]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         made = _convolve() + _attend() + _others()
-    return {f"{row.layer.label} on {row.domain}{' to ' + str(row.receivers) if row.receivers else ''}": row for row in made}
+    return {
+        (
+            f"{row.layer.label} on "
+            f"{row.domain}{' to ' + str(row.receivers) if row.receivers else ''}"
+        ): row
+        for row in made
+    }
 
 
 def _conv(rule: g.Neighborhood, on: Domain | None = None) -> g.Conv:
     return g.Conv(4, 3, rule, on=on)
 
 
-def _attention(rule: g.Neighborhood, relative: bool = False, on: Domain | None = None, score: str = "dot") -> g.Attention:
+def _attention(
+    rule: g.Neighborhood, relative: bool = False, on: Domain | None = None, score: str = "dot"
+) -> g.Attention:
     return g.Attention(4, rule, 2, score, relative=relative, on=on)
 
 
@@ -120,7 +140,12 @@ def _attend() -> list[Row]:
         Row(_attention(g.past()), EQUAL, "sdpa"),
         Row(_attention(g.past(), relative=True), CHAIN, "sdpa"),
         Row(_attention(g.past()), RAGGED, "sdpa"),
-        Row(_attention(g.all_pairs()), g.Batch([CHAIN, SET]), "sdpa", receivers=g.Batch([CHAIN, g.Chain(3)])),
+        Row(
+            _attention(g.all_pairs()),
+            g.Batch([CHAIN, SET]),
+            "sdpa",
+            receivers=g.Batch([CHAIN, g.Chain(3)]),
+        ),
         Row(_attention(g.window(3), relative=True), GRID, "banded"),
         Row(_attention(g.window(3, axes=1, padding="causal")), CHAIN, "banded"),
         Row(_attention(g.window(3, axes=1, dilation=2), relative=True), g.Chain(150), "banded"),
@@ -131,11 +156,20 @@ def _attend() -> list[Row]:
         Row(_attention(g.lift(3, group=g.D(4)), relative=True), GRID, "banded", receivers=P4M),
         Row(_attention(g.adjacency(None, False)), GRAPH, "edge_softmax"),
         Row(_attention(g.adjacency(None), score="gat"), g.Batch([GRAPH, KNOWN]), "edge_softmax"),
-        Row(_attention(g.adjacency(None, False, types=2), relative=True, score="gat"), KNOWN, "edge_softmax"),
+        Row(
+            _attention(g.adjacency(None, False, types=2), relative=True, score="gat"),
+            KNOWN,
+            "edge_softmax",
+        ),
         Row(_attention(g.predecessors(), score="linear"), GRAPH, "edge_softmax"),
         Row(_attention(g.window(3, axes=1)), RAGGED, "edge_softmax"),
         Row(_attention(g.window(3, axes=1).reverse()), CHAIN, "edge_softmax"),
-        Row(_attention(g.window(2, stride=2), score="gat"), g.Grid(4, 4), "edge_softmax", receivers=g.Grid(2, 2)),
+        Row(
+            _attention(g.window(2, stride=2), score="gat"),
+            g.Grid(4, 4),
+            "edge_softmax",
+            receivers=g.Grid(2, 2),
+        ),
         Row(_attention(g.all_pairs(), score="gat"), SET, "edge_softmax"),
         Row(_attention(g.all_pairs(), score="linear"), RAGGED, "edge_softmax"),
         Row(_attention(g.all_pairs("self"), relative=True, score="linear"), SET, "edge_softmax"),

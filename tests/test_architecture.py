@@ -1,4 +1,6 @@
-"""The house stands as drawn: each rule of `tests/rules` holds, and each has a planted fault that it rejects."""
+"""The house stands as drawn: each rule of `tests/rules` holds, and each has a planted fault that it
+rejects.
+"""
 
 import importlib
 import json
@@ -30,7 +32,10 @@ TEXTS = TREE | {
 def loaded(room: str) -> list[object]:
     """Every module of a room, imported."""
     package = importlib.import_module(f"geodl.{room}")
-    return [importlib.import_module(f"{package.__name__}.{info.name}") for info in pkgutil.iter_modules(package.__path__)]
+    return [
+        importlib.import_module(f"{package.__name__}.{info.name}")
+        for info in pkgutil.iter_modules(package.__path__)
+    ]
 
 
 def below(base: type) -> set[str]:
@@ -59,23 +64,42 @@ def test_imports_point_strictly_down():
     ],
 )
 def test_an_import_upwards_is_found(module, text):
-    known = dict.fromkeys(["geodl", "geodl.domain.grid", "geodl.neighborhood.base", "geodl.signal", "geodl.data"], "")
+    known = dict.fromkeys(
+        ["geodl", "geodl.domain.grid", "geodl.neighborhood.base", "geodl.signal", "geodl.data"], ""
+    )
     assert len(imports.upward(known | {module: text})) == 1
 
 
 def test_an_import_downwards_is_none():
-    fine = "import geodl as g\nfrom geodl.signal import Signal\nfrom geodl.data.cards import card\nimport torch"
-    assert imports.upward({"geodl.data.images": fine, "geodl": "from geodl.layer.conv import Conv"}) == []
+    fine = (
+        "import geodl as g\nfrom geodl.signal import Signal\nfrom "
+        "geodl.data.cards import card\nimport torch"
+    )
+    assert (
+        imports.upward({"geodl.data.images": fine, "geodl": "from geodl.layer.conv import Conv"})
+        == []
+    )
 
 
 def test_an_eager_window_is_found():
-    window = "from geodl.layer.conv import Conv\nfrom geodl import models\nimport geodl.bench\ndef f():\n    import geodl.data"
-    assert imports.eager(window, ["geodl.models"]) == ["geodl:2 loads geodl.models", "geodl:3 loads geodl.bench"]
+    window = (
+        "from geodl.layer.conv import Conv\nfrom geodl import models\nimport "
+        "geodl.bench\ndef f():\n    import geodl.data"
+    )
+    assert imports.eager(window, ["geodl.models"]) == [
+        "geodl:2 loads geodl.models",
+        "geodl:3 loads geodl.bench",
+    ]
 
 
 def test_a_taught_reference_is_found():
-    text = "from geodl.neighborhood.base import Edges, Neighborhood\nfrom geodl.errors import GeodlError"
-    assert imports.taught(text, TREE) == ["geodl.reference:1 knows geodl.neighborhood.base.Neighborhood"]
+    text = (
+        "from geodl.neighborhood.base import Edges, "
+        "Neighborhood\nfrom geodl.errors import GeodlError"
+    )
+    assert imports.taught(text, TREE) == [
+        "geodl.reference:1 knows geodl.neighborhood.base.Neighborhood"
+    ]
 
 
 def test_no_imports_in_circles():
@@ -83,7 +107,10 @@ def test_no_imports_in_circles():
 
 
 def test_a_circle_is_found():
-    tree = {"geodl.domain.a": "import geodl.domain.b", "geodl.domain.b": "def f():\n    from geodl.domain import a"}
+    tree = {
+        "geodl.domain.a": "import geodl.domain.b",
+        "geodl.domain.b": "def f():\n    from geodl.domain import a",
+    }
     assert len(imports.circles(tree)) == 1
     assert imports.circles(tree | {"geodl.domain.a": "import geodl"}) == []
 
@@ -106,13 +133,30 @@ def test_a_stranger_is_found(module, text):
 
 
 def test_import_geodl_loads_torch_and_little_else():
-    script = "import json, sys, torch; old = set(sys.modules); import geodl; print(json.dumps([*{*sys.modules} - old]))"
-    answer = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    script = (
+        "import json, sys, torch; old = set(sys.modules); import "
+        "geodl; print(json.dumps([*{*sys.modules} - old]))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     new = json.loads(answer.stdout)
-    heavy = {"scipy", "networkx", "torch_geometric", "lightning", "matplotlib", "sklearn", "rich", "pooch", "jsonargparse"}
+    heavy = {
+        "scipy",
+        "networkx",
+        "torch_geometric",
+        "lightning",
+        "matplotlib",
+        "sklearn",
+        "rich",
+        "pooch",
+        "jsonargparse",
+    }
     assert "geodl.domain.grid" in new
     assert heavy & {name.split(".")[0] for name in new} == set()
-    assert [name for name in new if imports.room(name) in imports.LAZY and name.startswith("geodl.")] == []
+    assert [
+        name for name in new if imports.room(name) in imports.LAZY and name.startswith("geodl.")
+    ] == []
 
 
 @pytest.mark.parametrize("room", sorted(room for room in imports.LAZY if f"geodl.{room}" in TREE))
@@ -120,28 +164,16 @@ def test_lazy_rooms_open_on_first_use(room):
     assert getattr(geodl, room).__name__ == f"geodl.{room}"
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_budgets(name):
-    assert budgets.too_long(name, TEXTS[name]) == []
-
-
-def test_budget_of_the_core():
-    assert budgets.too_large(text for module, text in TREE.items() if imports.floor(module) <= imports.CORE) == []
+def test_budgets():
+    assert len(TEXTS) > 200
+    assert [wrong for name, text in TEXTS.items() for wrong in budgets.too_long(name, text)] == []
 
 
 def test_what_is_over_budget_is_found():
     long_function = "def f():\n" + "    x = 1\n" * 50
-    assert budgets.too_long("a", "x = 1\n" * 301) == ["a has 301 lines"]
+    assert budgets.too_long("a", "x = 1\n" * 401) == ["a has 401 lines"]
     assert budgets.too_long("a", long_function) == ["a:1 f has 51 lines"]
-    assert budgets.too_long("a", f"x = '{'y' * 125}'") == ["a:1 has 131 characters"]
-    code, text = budgets.CORE_CODE, budgets.CORE_TEXT
-    assert budgets.too_large(["x = 1\n" * (code - 1), "x = 1\n" * 2]) == [f"the core has {code + 1} lines of code"]
-    assert budgets.too_large(["# a\n" * text, "x = 1\n"]) == [f"the core has {text + 1} lines"]
-
-
-def test_code_lines_are_counted():
-    text = '"""Two\nlines."""\n\n# why\nx = """a\nb"""\n\n\ndef f():\n    "doc"\n    return (\n        x\n    )\n'
-    assert budgets.code_lines(text) == 6
+    assert budgets.too_long("a", f"x = '{'y' * 95}'") == ["a:1 has 101 characters"]
 
 
 def test_every_domain_and_lowering_is_registered():
@@ -149,9 +181,16 @@ def test_every_domain_and_lowering_is_registered():
     made = [c for c in classes.concrete(Domain) if c.__module__.startswith("geodl.")]
     assert len(made) >= 7
     assert classes.unregistered(made, DOMAINS) == []
-    lowerings = [x for module in loaded("lowering") for x in vars(module).values() if isinstance(x, Lowering)]
+    lowerings = [
+        x for module in loaded("lowering") for x in vars(module).values() if isinstance(x, Lowering)
+    ]
     assert len(lowerings) >= 7
-    assert classes.unregistered(lowerings, [entry for entries in LOWERINGS.values() for entry in entries]) == []
+    assert (
+        classes.unregistered(
+            lowerings, [entry for entries in LOWERINGS.values() for entry in entries]
+        )
+        == []
+    )
 
 
 def test_edges_is_the_last_resort_of_every_verb():
@@ -174,7 +213,10 @@ def test_what_is_unregistered_is_found():
     edges, fast = SimpleNamespace(name="edges"), SimpleNamespace(name="fast")
     assert len(classes.unregistered([SimpleNamespace(name="fast")], [edges, fast])) == 1
     assert classes.not_last({"pool": (fast, edges)}) == []
-    assert len(classes.not_last({"pool": (edges, fast), "recur": (), "attend": (fast, fast, edges)})) == 3
+    assert (
+        len(classes.not_last({"pool": (edges, fast), "recur": (), "attend": (fast, fast, edges)}))
+        == 3
+    )
 
 
 @pytest.mark.parametrize(("base", "room"), [(Domain, "domain"), (Neighborhood, "neighborhood")])
@@ -182,7 +224,11 @@ def test_nobody_asks_for_a_class(base, room):
     loaded(room)
     outside = {module: text for module, text in TREE.items() if imports.room(module) != room}
     assert len(below(base)) >= 7
-    assert [wrong for module, text in outside.items() for wrong in classes.class_checks(module, text, below(base))] == []
+    assert [
+        wrong
+        for module, text in outside.items()
+        for wrong in classes.class_checks(module, text, below(base))
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -206,7 +252,10 @@ def test_a_class_check_is_found(question):
 
 
 def test_other_questions_are_none():
-    text = "import geodl as g\nfrom pyg import Grid\nisinstance(x, Grid)\nisinstance(x, g.Domain)\nx.lattice is None\ng.Grid(3)"
+    text = (
+        "import geodl as g\nfrom pyg import Grid\nisinstance(x, "
+        "Grid)\nisinstance(x, g.Domain)\nx.lattice is None\ng.Grid(3)"
+    )
     assert classes.class_checks("a", text, {"Grid"}) == []
 
 
@@ -234,15 +283,27 @@ def tracked() -> list[Path]:
 
 
 def test_no_file_says_what_is_not_ours():
-    texts = {str(path.relative_to(ROOT)): path.read_bytes().decode(errors="replace") for path in tracked()}
+    texts = {
+        str(path.relative_to(ROOT)): path.read_bytes().decode(errors="replace")
+        for path in tracked()
+    }
     assert "pyproject.toml" in texts
     assert [wrong for name, text in texts.items() for wrong in words.not_ours(name, text)] == []
 
 
 @pytest.mark.parametrize(
     "parts",
-    [("see /ho", "me/ada"), ("open('/t", "mp/x')"), ("C:", "\\Users\\ada"), ("from py", "pi.org"), ("# TO", "DO later")],
+    [
+        ("see /ho", "me/ada"),
+        ("open('/t", "mp/x')"),
+        ("C:", "\\Users\\ada"),
+        ("from py", "pi.org"),
+        ("# TO", "DO later"),
+    ],
 )
 def test_what_is_not_ours_is_found(parts):
     assert len(words.not_ours("a", "".join(parts))) == 1
-    assert words.not_ours("a", "https://example.org/home/x, $HOME/tmp/x, /runs/, arXiv:1602.07576") == []
+    assert (
+        words.not_ours("a", "https://example.org/home/x, $HOME/tmp/x, /runs/, arXiv:1602.07576")
+        == []
+    )

@@ -1,4 +1,6 @@
-"""Every benchmark row runs at tiny sizes, times only what computes the same, and says so when it cannot run."""
+"""Every benchmark row runs at tiny sizes, times only what computes the same, and says so when it
+cannot run.
+"""
 
 import dataclasses
 import functools
@@ -56,7 +58,16 @@ TINY = {
     "overhead": functools.partial(overhead.cases, overhead.Sizes(4, 4)),
     "import": functools.partial(imports.cases, imports.Sizes("json", "json")),
 }
-CASES = {"conv2d": 4, "group-conv": 2, "p4cnn-step": 3, "spmm": 2, "cora-epoch": 2, "deepsets": 2, "attention": 5, "banded": 3}
+CASES = {
+    "conv2d": 4,
+    "group-conv": 2,
+    "p4cnn-step": 3,
+    "spmm": 2,
+    "cora-epoch": 2,
+    "deepsets": 2,
+    "attention": 5,
+    "banded": 3,
+}
 CASES["edge-softmax"] = 2
 
 
@@ -108,7 +119,11 @@ def test_memory_is_held_to_its_reach():
 
 @pytest.mark.parametrize(
     ("theirs", "reason"),
-    [([], "1 answers and 0"), ([torch.ones(2)], "shapes"), ([torch.full((3,), torch.nan)], "differ by nan")],
+    [
+        ([], "1 answers and 0"),
+        ([torch.ones(2)], "shapes"),
+        ([torch.full((3,), torch.nan)], "differ by nan"),
+    ],
 )
 def test_answers_that_cannot_agree_are_refused(theirs, reason):
     with pytest.raises(GeodlError, match=reason):
@@ -117,7 +132,9 @@ def test_answers_that_cannot_agree_are_refused(theirs, reason):
         hold_same("sum", [], [])
 
 
-@pytest.mark.parametrize("name", ["conv2d", "group-conv", "spmm", "lstm", "tree", "attention", "deepsets", "gpt"])
+@pytest.mark.parametrize(
+    "name", ["conv2d", "group-conv", "spmm", "lstm", "tree", "attention", "deepsets", "gpt"]
+)
 def test_a_planted_fault_is_not_timed(name, monkeypatch):
     straight, made = harness.step, itertools.count()
 
@@ -136,7 +153,11 @@ def test_a_case_that_raises_stops_no_other():
         raise RuntimeError("out of order")
 
     fine = Side(lambda: None, lambda: [torch.ones(1)])
-    rows = list(measured("a", [Case("one", "p", Side(broken, broken), fine), Case("two", "p", fine, fine)], ONCE))
+    rows = list(
+        measured(
+            "a", [Case("one", "p", Side(broken, broken), fine), Case("two", "p", fine, fine)], ONCE
+        )
+    )
     assert [row.note for row in rows] == ["not timed: out of order", ""]
     assert [row.ours_ms is None for row in rows] == [True, False]
 
@@ -145,7 +166,10 @@ def test_missing_peers_and_data_say_what_to_do(monkeypatch):
     monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
     peers.escnn_missing.cache_clear()
     try:
-        rows = [*measured("g", TINY["group-conv"](), ONCE), *measured("p", TINY["p4cnn-step"](), ONCE)]
+        rows = [
+            *measured("g", TINY["group-conv"](), ONCE),
+            *measured("p", TINY["p4cnn-step"](), ONCE),
+        ]
     finally:
         peers.escnn_missing.cache_clear()
     assert [harness.PEER_INSTALL in row.note for row in rows] == [True, True, True, False, False]
@@ -182,14 +206,19 @@ def test_run_measures_twice_and_reports(monkeypatch):
 
 def test_the_second_measurement_keeps_its_memory(monkeypatch):
     def told(command, env, **_):
-        save([BenchRow("lstm", "a", "b", 1.0, 2.0, 0.5, note=env["MALLOC_TRIM_THRESHOLD_"])], command[-1])
+        save(
+            [BenchRow("lstm", "a", "b", 1.0, 2.0, 0.5, note=env["MALLOC_TRIM_THRESHOLD_"])],
+            command[-1],
+        )
         assert command[1:4] == ["-m", "geodl.bench", "lstm"]
         assert env["MALLOC_MMAP_THRESHOLD_"] == str(4 << 30)
         return bench.subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(bench.subprocess, "run", told)
     assert bench.trimming_off("lstm") == {("a", "b"): 0.5}
-    monkeypatch.setattr(bench.subprocess, "run", lambda *a, **k: bench.subprocess.CompletedProcess(a, 1))
+    monkeypatch.setattr(
+        bench.subprocess, "run", lambda *a, **k: bench.subprocess.CompletedProcess(a, 1)
+    )
     assert bench.trimming_off("lstm") == {}
 
 

@@ -33,7 +33,10 @@ def says(capsys, *words):
 def geodl(*words, cwd):
     """The command that a process runs."""
     code = "import sys; from geodl.cli import main; sys.exit(main())"
-    return [sys.executable, "-c", code, *words], {"cwd": cwd, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
+    return [sys.executable, "-c", code, *words], {
+        "cwd": cwd,
+        "env": os.environ | {"PYTHONPATH": str(ROOT)},
+    }
 
 
 @pytest.fixture
@@ -43,7 +46,9 @@ def here(tmp_path, monkeypatch):
 
 
 def test_train_prints_the_numbers_and_writes_them(here, capsys):
-    status, out, err = says(capsys, "train", "karate-gcn", *SHORT, "--seeds", "2", "--json", "result.json")
+    status, out, err = says(
+        capsys, "train", "karate-gcn", *SHORT, "--seeds", "2", "--json", "result.json"
+    )
     assert (status, err) == (0, "")
     assert "karate-gcn on karate: 2 seeds, 594 parameters" in out
     assert re.search(r"test/accuracy +\d+\.\d\d \+- \d+\.\d\d %", out)
@@ -54,13 +59,29 @@ def test_train_prints_the_numbers_and_writes_them(here, capsys):
     assert len(result["metrics"]["test/accuracy"]["values"]) == 2
     (folder,) = (here / "runs" / "karate-gcn").iterdir()
     assert f"kept in runs/karate-gcn/{folder.name}" in out
-    assert {path.name for path in folder.iterdir()} == {"config.yaml", "run.json", "result.json", "seed-0", "seed-1"}
+    assert {path.name for path in folder.iterdir()} == {
+        "config.yaml",
+        "run.json",
+        "result.json",
+        "seed-0",
+        "seed-1",
+    }
 
 
 def test_a_kept_configuration_runs_again(here, capsys):
     words = ("train", "karate-gcn", *SHORT, "--model.hidden", "8", "--optimizer.lr", "0.02")
     first = says(capsys, *words, "--run", "first", "--json", "first.json")
-    again = says(capsys, "train", "karate-gcn", "--config", "first/config.yaml", "--run", "again", "--json", "again.json")
+    again = says(
+        capsys,
+        "train",
+        "karate-gcn",
+        "--config",
+        "first/config.yaml",
+        "--run",
+        "again",
+        "--json",
+        "again.json",
+    )
     assert (first[0], again[0]) == (0, 0)
     one, two = (json.loads(Path(name).read_text()) for name in ("first.json", "again.json"))
     assert one["metrics"] == two["metrics"]
@@ -73,10 +94,16 @@ def test_a_kept_configuration_runs_again(here, capsys):
     [
         (["trian"], "did you mean 'train'?"),
         (["train", "cora-gnc"], "did you mean 'cora-gcn'?"),
-        (["train", "karate-gcn", "--trainer.max_epoch", "3"], "did you mean '--trainer.max_epochs'?"),
+        (
+            ["train", "karate-gcn", "--trainer.max_epoch", "3"],
+            "did you mean '--trainer.max_epochs'?",
+        ),
         (["train", "karate-gcn", "--model.hiden=3"], "did you mean '--model.hidden'?"),
         (["train", "karate-gcn", "--optimizer.schedule", "one-cyle"], "did you mean 'one-cycle'?"),
-        (["train", "karate-gcn", "--trainer.max_epochs", "many"], "--trainer.max_epochs many: found a value that it cannot"),
+        (
+            ["train", "karate-gcn", "--trainer.max_epochs", "many"],
+            "--trainer.max_epochs many: found a value that it cannot",
+        ),
         (["train", "karate-gcn", "--batch_size", "3"], "--batch_size"),
         (["train", "karate-gcn", "extra"], "'extra'"),
         (["train", "karate-gcn", "--config", "none.yaml"], "none.yaml"),
@@ -112,7 +139,17 @@ def test_bad_input_is_told_in_a_line(words, told, here, capsys):
     [
         ([], ["tour", "verify", "train", "explain", "data", "bench"]),
         (["train"], ["cora-gcn", "rotated-mnist-p4cnn", "digits-p4cnn"]),
-        (["train", "cora-gcn"], ["--trainer.max_epochs", "default: 200", "--model.hidden", "--seeds", "--resume", "--json"]),
+        (
+            ["train", "cora-gcn"],
+            [
+                "--trainer.max_epochs",
+                "default: 200",
+                "--model.hidden",
+                "--seeds",
+                "--resume",
+                "--json",
+            ],
+        ),
         (["train", "rotated-mnist-p4cnn"], ["--batch_size", "--model.channels", "bf16-mixed"]),
         (["explain"], ["karate-gcn"]),
         (["data"], ["list", "get", "check"]),
@@ -174,7 +211,9 @@ def test_verify_passes_and_fails_by_its_rows(here, capsys, monkeypatch):
 
 def test_bench_fails_out_of_reach(here, capsys, monkeypatch):
     row = BenchRow("conv2d", "a case", "a peer", 1.0, 2.0, 0.5, 0.5, 0.8, 0.0, 0.0, True)
-    monkeypatch.setattr(bench, "run", lambda names, progress: progress(row) or [row._replace(reached=reached)])
+    monkeypatch.setattr(
+        bench, "run", lambda names, progress: progress(row) or [row._replace(reached=reached)]
+    )
     reached = True
     status, out, _ = says(capsys, "bench", "conv2d", "--json", "rows.json")
     assert status == 0
@@ -214,7 +253,10 @@ def test_a_process_ends_without_a_traceback(tmp_path):
     done = subprocess.run(command, **place, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == "geodl: --json none/x.json: found no folder to put it in; give a file in a folder that exists\n"
+    assert done.stderr == (
+        "geodl: --json none/x.json: found no folder to put it "
+        "in; give a file in a folder that exists\n"
+    )
 
 
 PRESSES_CONTROL_C = """
@@ -222,15 +264,25 @@ import os, signal, sys
 from geodl.cli import main
 from geodl.train.quiet import Steps
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to Ctrl-C
-Steps.on_train_batch_end = lambda self, trainer, *rest: trainer.global_step == 30 and os.kill(os.getpid(), signal.SIGINT)
+# a job in the background is born deaf to Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def interrupt(self, trainer, *rest):
+    if trainer.global_step == 30:
+        os.kill(os.getpid(), signal.SIGINT)
+Steps.on_train_batch_end = interrupt
 sys.exit(main())
 """
 
 
 def test_control_c_leaves_a_run_that_resumes(tmp_path):
     command, place = geodl("train", "karate-gcn", "--run", "my run", cwd=tmp_path)
-    done = subprocess.run([*command[:2], PRESSES_CONTROL_C, *command[3:]], **place, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command[:2], PRESSES_CONTROL_C, *command[3:]],
+        **place,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "\ninterrupted; to continue: geodl train karate-gcn --resume 'my run'\n"
     assert (tmp_path / "my run" / "seed-0" / "last.ckpt").exists()
@@ -240,7 +292,9 @@ def test_control_c_leaves_a_run_that_resumes(tmp_path):
 def test_a_terminal_sees_a_bar(tmp_path):
     command, place = geodl("train", "karate-gcn", *SHORT, cwd=tmp_path)
     ours, theirs = pty.openpty()
-    with subprocess.Popen(command, **place, stdout=theirs, stderr=subprocess.PIPE, stdin=theirs, text=True) as process:
+    with subprocess.Popen(
+        command, **place, stdout=theirs, stderr=subprocess.PIPE, stdin=theirs, text=True
+    ) as process:
         os.close(theirs)
         seen = b""
         while chunk := _read(ours):

@@ -18,7 +18,9 @@ __all__ = ["here"]
 def runs(tmp_path_factory):
     """One finished run of each kind that a command takes."""
     root = tmp_path_factory.mktemp("runs")
-    made = {name: TOYS[name] for name in ("translation", "transduction")} | {"next token": lettered(epochs=1)}
+    made = {name: TOYS[name] for name in ("translation", "transduction")} | {
+        "next token": lettered(epochs=1)
+    }
     for name, recipe in made.items():
         run(recipe, folder=root / name, seeds=2 if name == "transduction" else 1)
     return root
@@ -29,7 +31,9 @@ def toy(monkeypatch, runs):
     """The folder of a toy's run, while the toy is the recipe of its name."""
 
     def choose(name):
-        monkeypatch.setitem(RECIPES, "toy", lettered(epochs=1) if name == "next token" else TOYS[name])
+        monkeypatch.setitem(
+            RECIPES, "toy", lettered(epochs=1) if name == "next token" else TOYS[name]
+        )
         return str(runs / name)
 
     return choose
@@ -74,7 +78,9 @@ def test_a_run_of_another_kind_or_vocabulary_is_refused(toy, runs, here, capsys)
     other = json.loads((runs / "translation" / "vocabulary.json").read_text())["target"]
     (home / "vocabulary.json").write_text(json.dumps({"target": other}))
     toy("next token")
-    ours = json.loads((runs / "next token" / "vocabulary.json").read_text())["target"]["fingerprint"]
+    ours = json.loads((runs / "next token" / "vocabulary.json").read_text())["target"][
+        "fingerprint"
+    ]
     status, _, err = says(capsys, "generate", str(home), "--prompt", "e")
     assert status == 2
     assert ours in err
@@ -82,7 +88,9 @@ def test_a_run_of_another_kind_or_vocabulary_is_refused(toy, runs, here, capsys)
 
 
 def test_translate_writes_a_line_for_each_sentence(toy, here, capsys):
-    status, out, err = says(capsys, "translate", toy("translation"), "I see.", "No.", "--attention", "heard.png")
+    status, out, err = says(
+        capsys, "translate", toy("translation"), "I see.", "No.", "--attention", "heard.png"
+    )
     assert (status, err) == (0, "")
     assert out.count("\n") == 2
     assert (here / "heard.png").read_bytes().startswith(b"\x89PNG")
@@ -102,7 +110,9 @@ def test_translate_writes_a_line_for_each_sentence(toy, here, capsys):
 )
 def test_what_cannot_be_translated_is_told(words, told, toy, here, capsys):
     status, out, err = says(capsys, "translate", toy("translation"), *words)
-    assert status == 2 and bool(out) == ("a.xyz" in words), "a translation is not lost with its picture"
+    assert status == 2 and bool(out) == ("a.xyz" in words), (
+        "a translation is not lost with its picture"
+    )
     assert told in err
     assert list(here.iterdir()) == []
 
@@ -115,7 +125,9 @@ def test_a_model_without_attention_has_no_picture_of_it(toy, monkeypatch, here, 
     monkeypatch.setitem(RECIPES, "toy", plain)
     run(plain, folder=tmp_path / "run")
     _, out, err = says(capsys, "translate", str(tmp_path / "run"), "No.", "--attention", "a.png")
-    assert "no layer that attends" in err and out.count("\n") == 1, "the translation stands all the same"
+    assert "no layer that attends" in err and out.count("\n") == 1, (
+        "the translation stands all the same"
+    )
     assert says(capsys, "translate", str(tmp_path / "run"), "No.")[0] == 0
 
 
@@ -127,7 +139,11 @@ def test_accuracy_against_length_is_drawn(toy, here, capsys):
 
 @pytest.mark.parametrize(
     ("kinds", "told"),
-    [(["translation"], "give runs of reverse-*"), (["transduction"] * 2, "another run of toy"), ([], "runs")],
+    [
+        (["translation"], "give runs of reverse-*"),
+        (["transduction"] * 2, "another run of toy"),
+        ([], "runs"),
+    ],
 )
 def test_what_cannot_be_drawn_is_told(kinds, told, toy, here, capsys):
     status, out, err = says(capsys, "draw", "lengths", *map(toy, kinds), "--to", "lengths.png")
@@ -136,7 +152,10 @@ def test_what_cannot_be_drawn_is_told(kinds, told, toy, here, capsys):
     assert list(here.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["mnist-vit", "digit-name", "translate-rnn-attention", "shakespeare-bert", "truecase-bilstm"])
+@pytest.mark.parametrize(
+    "name",
+    ["mnist-vit", "digit-name", "translate-rnn-attention", "shakespeare-bert", "truecase-bilstm"],
+)
 def test_explain_tells_of_models_of_sequences(name, capsys):
     status, out, _ = says(capsys, "explain", name)
     assert status == 0

@@ -19,7 +19,9 @@ ROWS = rows()
 COMPILED = {
     name: row
     for name, row in ROWS.items()
-    if row.lowering in ("lattice", "mean", "spmm", "sdpa", "linear", "banded", "edge_softmax", "blocks") and row.layer.on is None
+    if row.lowering
+    in ("lattice", "mean", "spmm", "sdpa", "linear", "banded", "edge_softmax", "blocks")
+    and row.layer.on is None
 }
 ON = {name: row for name, row in ROWS.items() if row.layer.on is not None}
 
@@ -34,7 +36,10 @@ def _fresh() -> Iterator[None]:
 
 
 def on(domain: g.Domain, channels: int, batch: int = 2) -> g.Signal:
-    return g.Signal(torch.randn(batch, domain.num_nodes, channels, generator=torch.Generator().manual_seed(0)), domain)
+    return g.Signal(
+        torch.randn(batch, domain.num_nodes, channels, generator=torch.Generator().manual_seed(0)),
+        domain,
+    )
 
 
 def compiled(module: nn.Module) -> Any:
@@ -63,13 +68,21 @@ def test_batch_norm_compiles(domain, training):
     s = on(domain, 3)
     wanted, found = outcome(ours, s), outcome(compiled(twin), s)
     assert error(found[0], wanted[0]) < 1e-6
-    assert max(error(a, b) for a, b in zip(found[1].values(), wanted[1].values(), strict=True)) < 1e-5
-    assert all(torch.equal(a, b) for a, b in zip(ours.state_dict().values(), twin.state_dict().values(), strict=True))
+    assert (
+        max(error(a, b) for a, b in zip(found[1].values(), wanted[1].values(), strict=True)) < 1e-5
+    )
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(ours.state_dict().values(), twin.state_dict().values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_models_compile(training):
-    p4cnn, gcn = g.models.digits_p4cnn(channels=2).train(training), g.models.gcn(4, 3, 2, dropout=0.0).train(training)
+    p4cnn, gcn = (
+        g.models.digits_p4cnn(channels=2).train(training),
+        g.models.gcn(4, 3, 2, dropout=0.0).train(training),
+    )
     for model, s in ((p4cnn, on(g.Grid(8, 8), 1)), (gcn, on(GRAPH, 4))):
         g.prepare(model, s)
         same_when_compiled(model, s)
@@ -83,7 +96,11 @@ def test_the_p4cnn_of_the_paper_compiles():
 
 def test_containers_and_equal_members_compile():
     inner = g.Sequential(g.Conv(4, 4, g.window(3, axes=1)), nn.ReLU())
-    model = g.Sequential(g.Residual(*inner), g.Concat(g.Conv(4, 2, g.itself()), g.Attention(4, g.past(), 2)), g.Readout())
+    model = g.Sequential(
+        g.Residual(*inner),
+        g.Concat(g.Conv(4, 2, g.itself()), g.Attention(4, g.past(), 2)),
+        g.Readout(),
+    )
     same_when_compiled(model, on(EQUAL, 4))
 
 
@@ -93,7 +110,9 @@ def test_a_message_compiles():
 
 def test_a_cold_plan_says_what_to_do():
     layer, s = g.Conv(4, 3, g.adjacency()), on(g.Graph([[0, 1], [1, 2]]), 4)
-    with pytest.raises(torch._dynamo.exc.Unsupported, match=r"call g.prepare\(model, signal\) first") as caught:
+    with pytest.raises(
+        torch._dynamo.exc.Unsupported, match=r"call g.prepare\(model, signal\) first"
+    ) as caught:
         compiled(layer)(s)
     assert "GeodlError" in str(caught.value)
     torch.compiler.reset()
@@ -120,7 +139,9 @@ def test_ten_graphs_cost_at_most_two_compilations():
     assert counter.frame_count <= 2
 
 
-@pytest.mark.parametrize("domain", [GRID, SET, GRAPH, MIXED, g.Batch([GRAPH, GRID]), g.GSet([[1, 0]])], ids=str)
+@pytest.mark.parametrize(
+    "domain", [GRID, SET, GRAPH, MIXED, g.Batch([GRAPH, GRID]), g.GSet([[1, 0]])], ids=str
+)
 def test_a_signal_is_a_pytree(domain):
     s = on(domain, 3)
     leaves, spec = pytree.tree_flatten(s)
@@ -131,7 +152,9 @@ def test_a_signal_is_a_pytree(domain):
     assert torch.equal(twice.x, 2 * s.x) and twice.domain is domain
     moved = pytree.tree_map(lambda leaf: leaf.clone(), s)
     assert torch.equal(moved.x, s.x)
-    assert all(torch.equal(a, b) for a, b in zip(moved.domain.tensors(), domain.tensors(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(moved.domain.tensors(), domain.tensors(), strict=True)
+    )
     assert (moved.domain is domain) == (domain.plans is None)
     named = pytree.tree_map(type, s)
     assert named.x is torch.Tensor
@@ -184,12 +207,19 @@ def test_every_path_runs_in_bf16(name):
         with torch.autocast("cpu", torch.bfloat16):
             found, ours = outcome(row.layer, *row.signals())
         assert error(found.float(), wanted) < 0.05
-        assert max(error(a, b) for a, b in zip(ours.values(), gradients.values(), strict=True)) < 0.1
+        assert (
+            max(error(a, b) for a, b in zip(ours.values(), gradients.values(), strict=True)) < 0.1
+        )
 
 
 def test_models_train_in_bf16():
-    for model, s in ((g.models.digits_p4cnn(channels=2), on(g.Grid(8, 8), 1)), (g.models.gcn(4, 8, 2), on(GRAPH, 4))):
+    for model, s in (
+        (g.models.digits_p4cnn(channels=2), on(g.Grid(8, 8), 1)),
+        (g.models.gcn(4, 8, 2), on(GRAPH, 4)),
+    ):
         with torch.autocast("cpu", torch.bfloat16):
             loss = model(s).x.float().square().mean()
         loss.backward()
-        assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in model.parameters())
+        assert all(
+            p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in model.parameters()
+        )

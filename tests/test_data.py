@@ -11,7 +11,10 @@ from geodl import data
 from geodl.data import images, rotated
 from geodl.errors import GeodlError
 
-DIGITS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949], [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+DIGITS = (
+    [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+    [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
+)
 SMALL = (20, 10, 30)
 
 
@@ -19,7 +22,9 @@ SMALL = (20, 10, 30)
 def upright() -> tuple[np.ndarray, np.ndarray]:
     """A pool of 70 random images and labels, as bytes."""
     random = np.random.RandomState(1)
-    return random.randint(0, 256, (70, 28, 28)).astype(np.uint8), random.randint(0, 10, 70).astype(np.uint8)
+    return random.randint(0, 256, (70, 28, 28)).astype(np.uint8), random.randint(0, 10, 70).astype(
+        np.uint8
+    )
 
 
 FACTS = {
@@ -34,14 +39,22 @@ def test_planetoid_facts(data_root, name):
     loaded = getattr(data, name)(normalize=False)
     graph = loaded.signal.domain
     assert loaded.name == name and loaded.num_classes == len(per_class)
-    assert loaded.signal.x.shape == (1, nodes, channels) and loaded.signal.x.unique().tolist() == [0, 1]
+    assert loaded.signal.x.shape == (1, nodes, channels) and loaded.signal.x.unique().tolist() == [
+        0,
+        1,
+    ]
     assert int(loaded.signal.x.count_nonzero()) == entries
     assert graph.num_nodes == nodes and graph.edge_index.shape == (2, edges)
     assert (graph.edge_index[0] != graph.edge_index[1]).all()
-    assert set(map(tuple, graph.edge_index.T.tolist())) == set(map(tuple, graph.edge_index.flip(0).T.tolist()))
+    assert set(map(tuple, graph.edge_index.T.tolist())) == set(
+        map(tuple, graph.edge_index.flip(0).T.tolist())
+    )
     assert loaded.labels.bincount().tolist() == per_class
     masks = loaded.train, loaded.val, loaded.test
-    assert tuple(int(mask.sum()) for mask in masks) == sizes and int(sum(mask.int() for mask in masks).max()) == 1
+    assert (
+        tuple(int(mask.sum()) for mask in masks) == sizes
+        and int(sum(mask.int() for mask in masks).max()) == 1
+    )
     assert loaded.labels[loaded.train].bincount().tolist() == [20] * loaded.num_classes
 
 
@@ -52,7 +65,10 @@ def test_normalized_rows_sum_to_one_and_empty_rows_stay(data_root):
 
 @pytest.mark.parametrize("normalize", [True, False])
 def test_sparse_features_are_the_dense_ones(data_root, normalize):
-    sparse, dense = data.cora(normalize=normalize, sparse=True).signal.x, data.cora(normalize=normalize).signal.x
+    sparse, dense = (
+        data.cora(normalize=normalize, sparse=True).signal.x,
+        data.cora(normalize=normalize).signal.x,
+    )
     assert sparse.layout == torch.sparse_csr and torch.equal(sparse.to_dense(), dense[0])
 
 
@@ -73,8 +89,14 @@ def test_a_file_is_verified_before_it_is_parsed(data_root, tmp_path, monkeypatch
 def test_mnist_facts(data_root):
     loaded = data.mnist()
     parts = loaded.train, loaded.val, loaded.test
-    assert [part.images.shape for part in parts] == [(50000, 1, 28, 28), (10000, 1, 28, 28), (10000, 1, 28, 28)]
-    assert all(part.images.dtype == torch.float32 and part.labels.dtype == torch.int64 for part in parts)
+    assert [part.images.shape for part in parts] == [
+        (50000, 1, 28, 28),
+        (10000, 1, 28, 28),
+        (10000, 1, 28, 28),
+    ]
+    assert all(
+        part.images.dtype == torch.float32 and part.labels.dtype == torch.int64 for part in parts
+    )
     assert torch.cat([loaded.train.labels, loaded.val.labels]).bincount().tolist() == DIGITS[0]
     assert loaded.test.labels.bincount().tolist() == DIGITS[1]
     known = torch.cat([loaded.train.images, loaded.val.images]).double()
@@ -87,7 +109,9 @@ def test_karate():
     assert club.signal.domain.num_nodes == 34 and club.signal.domain.edge_index.shape == (2, 156)
     assert torch.equal(club.signal.x[0], torch.eye(34))
     assert club.labels.bincount().tolist() == [17, 17]
-    assert club.train.nonzero().flatten().tolist() == [0, 33] and club.labels[club.train].tolist() == [0, 1]
+    assert club.train.nonzero().flatten().tolist() == [0, 33] and club.labels[
+        club.train
+    ].tolist() == [0, 1]
     assert not club.val.any() and torch.equal(club.test, ~club.train)
 
 
@@ -100,7 +124,11 @@ def test_digits_are_split_once_and_in_proportion():
     assert torch.equal(first.test.images, again.test.images)
     assert not torch.equal(first.test.images, other.test.images)
     whole = torch.cat([part.images for part in parts]).flatten(1).unique(dim=0)
-    assert len(whole) == len(torch.cat([part.images for part in (other.train, other.val, other.test)]).flatten(1).unique(dim=0))
+    assert len(whole) == len(
+        torch.cat([part.images for part in (other.train, other.val, other.test)])
+        .flatten(1)
+        .unique(dim=0)
+    )
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270, 360, -90, 450])
@@ -120,7 +148,9 @@ def test_rotate_by_45_degrees_twice_is_nearly_90():
     assert turned.sum() > 0.5 and data.rotate(turned, 45).argmax() == data.rotate(x, 90).argmax()
 
 
-@pytest.mark.parametrize("x", [torch.zeros(1, 1, 8, 9), torch.zeros(8, 8), torch.zeros(1, 1, 8, 8, dtype=torch.uint8)])
+@pytest.mark.parametrize(
+    "x", [torch.zeros(1, 1, 8, 9), torch.zeros(8, 8), torch.zeros(1, 1, 8, 8, dtype=torch.uint8)]
+)
 def test_rotate_refuses_what_is_no_square_image(x):
     with pytest.raises(GeodlError, match=r"\[M, C, H, H\]"):
         data.rotate(x, 45)
@@ -145,7 +175,10 @@ def test_made_images_are_the_named_sources_turned_by_the_named_angles(upright):
     assert (made["labels"] == upright[1][made["source"]]).all()
     assert made["degrees"].min() >= 0 and made["degrees"].max() < 360 and made["degrees"].std() > 60
     one = torch.from_numpy(upright[0][made["source"][7]]).double()[None, None]
-    assert torch.equal(data.rotate(one, made["degrees"][7]).round().byte()[0, 0], torch.from_numpy(made["images"][7]))
+    assert torch.equal(
+        data.rotate(one, made["degrees"][7]).round().byte()[0, 0],
+        torch.from_numpy(made["images"][7]),
+    )
 
 
 def test_the_same_seed_makes_the_same_bytes_whatever_the_threads(upright):
@@ -172,7 +205,9 @@ def small(tmp_path, monkeypatch, upright):
 def test_rotated_mnist_is_made_once_for_each_seed(small):
     first, again, other = data.rotated_mnist(), data.rotated_mnist(), data.rotated_mnist(seed=1)
     assert first.name == "rotated-mnist (made from MNIST)" and len(small) == 2
-    for ours, theirs in zip((first.train, first.val, first.test), (again.train, again.val, again.test), strict=True):
+    for ours, theirs in zip(
+        (first.train, first.val, first.test), (again.train, again.val, again.test), strict=True
+    ):
         assert torch.equal(ours.images, theirs.images) and torch.equal(ours.labels, theirs.labels)
     assert [len(part.labels) for part in (first.train, first.val, first.test)] == list(SMALL)
     assert first.train.images.dtype == torch.float32 and first.train.images.max() <= 1
@@ -193,7 +228,12 @@ def change_a_byte(path):
 
 @pytest.mark.parametrize(
     "damage",
-    [flip_a_pixel, change_a_byte, lambda path: path.write_bytes(path.read_bytes()[:5000]), lambda path: path.write_bytes(b"")],
+    [
+        flip_a_pixel,
+        change_a_byte,
+        lambda path: path.write_bytes(path.read_bytes()[:5000]),
+        lambda path: path.write_bytes(b""),
+    ],
 )
 def test_a_damaged_file_is_noticed_and_made_again(small, damage):
     first = data.rotated_mnist()
@@ -235,7 +275,10 @@ def test_official_files_are_read_row_by_row_where_they_are(small, tmp_path):
     assert loaded.name == "rotated-mnist (official)" and small == []
     assert [len(part.labels) for part in parts] == list(SMALL)
     seen = torch.cat([part.images for part in parts])
-    assert seen.dtype == torch.float32 and (seen[:, 0, 3, 5].numpy() == rows[:, 3 * 28 + 5].astype(np.float32)).all()
+    assert (
+        seen.dtype == torch.float32
+        and (seen[:, 0, 3, 5].numpy() == rows[:, 3 * 28 + 5].astype(np.float32)).all()
+    )
     assert (torch.cat([part.labels for part in parts]).numpy() == rows[:, -1]).all()
     with pytest.raises(GeodlError, match="official files, which have no seed"):
         data.rotated_mnist(seed=1)
@@ -248,14 +291,19 @@ def test_one_official_file_without_the_other(small, tmp_path):
         data.rotated_mnist()
 
 
-@pytest.mark.parametrize(("sizes", "columns", "said"), [((20, 10, 29), 785, "29 rows"), (SMALL, 784, "784 numbers")])
+@pytest.mark.parametrize(
+    ("sizes", "columns", "said"), [((20, 10, 29), 785, "29 rows"), (SMALL, 784, "784 numbers")]
+)
 def test_official_files_of_another_shape(small, tmp_path, sizes, columns, said):
     write_official(tmp_path, sizes, columns)
     with pytest.raises(GeodlError, match=said):
         data.rotated_mnist()
 
 
-@pytest.mark.parametrize(("old", "new", "said"), [(" ", " x ", "amat"), (r"^\S+", "nan", "finite"), (r"\S+\n", "0.5\n", "digit")])
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [(" ", " x ", "amat"), (r"^\S+", "nan", "finite"), (r"\S+\n", "0.5\n", "digit")],
+)
 def test_official_files_with_other_content(small, tmp_path, old, new, said):
     folder, _ = write_official(tmp_path, SMALL)
     path = folder / rotated.OFFICIAL[1]
@@ -269,6 +317,10 @@ def test_the_whole_of_rotated_mnist(data_root):
     loaded = data.rotated_mnist()
     kept = np.load(data_root / "rotated_mnist" / "made-from-mnist-seed-0.npz")
     assert str(kept["sha256"]) == data.card("rotated_mnist").made_sha256
-    assert [len(part.labels) for part in (loaded.train, loaded.val, loaded.test)] == [10000, 2000, 50000]
+    assert [len(part.labels) for part in (loaded.train, loaded.val, loaded.test)] == [
+        10000,
+        2000,
+        50000,
+    ]
     assert len(np.unique(kept["source"])) == 62000
     assert abs(float(loaded.train.images.mean()) - 0.1307) < 0.002

@@ -1,4 +1,6 @@
-"""Cards, mirror, downloads: what is not verified is never used, and what is half-written never stays."""
+"""Cards, mirror, downloads: what is not verified is never used, and what is half-written never
+stays.
+"""
 
 import hashlib
 import shutil
@@ -45,7 +47,9 @@ class Network:
 
 @pytest.fixture
 def network(tmp_path, monkeypatch) -> Network:
-    """A package that knows one data set, `toy`; an empty root, no mirror, and a network that is down."""
+    """A package that knows one data set, `toy`; an empty root, no mirror, and a network that is
+    down.
+    """
     package, network = tmp_path / "package", Network()
     (package / "datasets" / "toy").mkdir(parents=True)
     (package / "datasets" / "toy" / "card.toml").write_text(CARD)
@@ -75,12 +79,23 @@ def test_cards_are_complete(name):
     card = data.card(name)
     assert all([card.title, card.source, card.citation, card.licence, card.splits, card.notes])
     for file in card.files:
-        assert file.url.startswith("https://") and file.url.endswith(".zip" if file.member else "/" + file.name)
+        assert file.url.startswith("https://") and file.url.endswith(
+            ".zip" if file.member else "/" + file.name
+        )
         assert len(file.sha256) == 64 and file.bytes > 0
 
 
 def test_names_are_the_loaders():
-    assert data.names() == ("citeseer", "cora", "digits", "karate", "mnist", "rotated_mnist", "tatoeba", "tinyshakespeare")
+    assert data.names() == (
+        "citeseer",
+        "cora",
+        "digits",
+        "karate",
+        "mnist",
+        "rotated_mnist",
+        "tatoeba",
+        "tinyshakespeare",
+    )
     assert all(callable(getattr(data, name)) for name in data.names())
 
 
@@ -128,7 +143,10 @@ def test_a_mirror_url_is_asked_before_the_network(network, monkeypatch):
     monkeypatch.setenv("GEODL_MIRROR", "https://mirror.invalid/data/")
     network.served["https://example.invalid/toy.bin"] = CONTENT
     assert data.get("toy")[0].read_bytes() == CONTENT
-    assert network.asked == ["https://mirror.invalid/data/toys/raw/toy.bin", "https://example.invalid/toy.bin"]
+    assert network.asked == [
+        "https://mirror.invalid/data/toys/raw/toy.bin",
+        "https://example.invalid/toy.bin",
+    ]
 
 
 def test_what_the_mirror_lacks_comes_from_the_network(toy_mirror, network):
@@ -147,7 +165,12 @@ def test_a_mirror_that_is_none_is_refused(network, monkeypatch, name):
 def test_no_network_says_what_was_tried_and_what_to_set(network):
     with pytest.raises(GeodlError) as raised:
         data.get("toy")
-    for said in ("https://example.invalid/toy.bin", "no network", "GEODL_MIRROR", "toys/raw/toy.bin"):
+    for said in (
+        "https://example.invalid/toy.bin",
+        "no network",
+        "GEODL_MIRROR",
+        "toys/raw/toy.bin",
+    ):
         assert said in str(raised.value)
     assert left_behind() == []
 
@@ -228,7 +251,10 @@ def test_downloads_go_through_pooch_with_a_progress_bar(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pooch.HTTPDownloader", Downloader)
     fetch._download("https://example.invalid/a", tmp_path / "a")
-    assert made == {"progressbar": True} and (tmp_path / "a").read_text() == "https://example.invalid/a"
+    assert (
+        made == {"progressbar": True}
+        and (tmp_path / "a").read_text() == "https://example.invalid/a"
+    )
 
 
 def test_check_tells_ok_missing_truncated_and_wrong(toy_mirror):
@@ -237,7 +263,9 @@ def test_check_tells_ok_missing_truncated_and_wrong(toy_mirror):
     data.get("toy")
     assert data.check("toy") == [(path, "ok")]
     path.write_bytes(CONTENT[:-1])
-    assert data.check("toy")[0][1].startswith(f"truncated ({len(CONTENT) - 1} of {len(CONTENT)} bytes")
+    assert data.check("toy")[0][1].startswith(
+        f"truncated ({len(CONTENT) - 1} of {len(CONTENT)} bytes"
+    )
     path.write_bytes(b"x" * len(CONTENT))
     assert data.check("toy")[0][1].startswith("wrong SHA-256 (")
 

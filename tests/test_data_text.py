@@ -15,11 +15,34 @@ from geodl.data.text import read_pairs, split_pairs, tell_apart
 from geodl.errors import GeodlError
 
 SENTENCES = [
-    "L'as-tu vu ?", "Est-ce qu'il n'y a pas d'eau ?", "Va-t'en !", "Dis : « s'il te plaît ».", "Aujourd'hui, c'est fini...",
-    "I don't know.", "It's Tom's; they've gone!", "It's 3:30.", "Here's $5.", "Je suis ravi(e).", "R & B", "I'd've gone.",
-    "C\u2019est \u2018ici\u2019.", "Où ça ?!", "", "Go", "1,000.5 km", "o'clock - now", "Rock'n'roll",
-]  # fmt: skip
-PAIRS = [("Run!", "Cours !"), ("Run!", "Courez !"), ("Run!", "Cours !"), ("Flee!", "Courez !"), ("Tom.", "Tom."), ("Go.", "Va !")]
+    "L'as-tu vu ?",
+    "Est-ce qu'il n'y a pas d'eau ?",
+    "Va-t'en !",
+    "Dis : « s'il te plaît ».",
+    "Aujourd'hui, c'est fini...",
+    "I don't know.",
+    "It's Tom's; they've gone!",
+    "It's 3:30.",
+    "Here's $5.",
+    "Je suis ravi(e).",
+    "R & B",
+    "I'd've gone.",
+    "C\u2019est \u2018ici\u2019.",
+    "Où ça ?!",
+    "",
+    "Go",
+    "1,000.5 km",
+    "o'clock - now",
+    "Rock'n'roll",
+]
+PAIRS = [
+    ("Run!", "Cours !"),
+    ("Run!", "Courez !"),
+    ("Run!", "Cours !"),
+    ("Flee!", "Courez !"),
+    ("Tom.", "Tom."),
+    ("Go.", "Va !"),
+]
 
 
 @pytest.mark.parametrize("text", SENTENCES)
@@ -36,7 +59,16 @@ def test_words_of_joined_words_are_the_words(text):
 def test_words_split_marks_elisions_endings_and_hyphens():
     assert data.words("L'eau, l'air") == ["L'", "eau", ",", "l'", "air"]
     assert data.words("Donne-m'en !") == ["Donne", "-m'", "en", " !"]
-    assert data.words("he's he'S shan't l'tas") == ["he", "'s", "he", "'S", "shan", "'t", "l'", "tas"]
+    assert data.words("he's he'S shan't l'tas") == [
+        "he",
+        "'s",
+        "he",
+        "'S",
+        "shan",
+        "'t",
+        "l'",
+        "tas",
+    ]
     assert data.join(["I", "<unk>", "you", "<mask>", "."]) == "I <unk> you <mask>."
 
 
@@ -58,9 +90,16 @@ def test_a_text_comes_back_from_its_characters(text):
 def test_words_are_numbered_by_how_common_they_are():
     texts = ["b a c", "a b", "a d"]
     assert data.Vocabulary.of_words(texts).symbols == ("a", "b", "c", "d")
-    assert data.Vocabulary.of_words(texts, at_least=2, specials=["<unk>"]).symbols == ("<unk>", "a", "b")
+    assert data.Vocabulary.of_words(texts, at_least=2, specials=["<unk>"]).symbols == (
+        "<unk>",
+        "a",
+        "b",
+    )
     few = data.Vocabulary.of_words(texts, at_most=1, specials=["<unk>", "<mask>"])
-    assert few.encode("a zebra").tolist() == [2, 0] and few.encode(["a", "<mask>"]).tolist() == [2, 1]
+    assert few.encode("a zebra").tolist() == [2, 0] and few.encode(["a", "<mask>"]).tolist() == [
+        2,
+        1,
+    ]
     assert few.decode([2, 0, 1]) == "a <unk> <mask>"
 
 
@@ -70,10 +109,15 @@ def test_a_vocabulary_goes_through_json_and_another_is_told():
     assert again == one and hash(again) == hash(one) and again.fingerprint == one.fingerprint
     assert pickle.loads(pickle.dumps(one)) == one
     plain = '{"symbols":["<pad>","h","l","o","\\u00e9"],"unit":"character"}'
-    assert one.symbols == ("<pad>", "h", "l", "o", "é") and one.fingerprint == hashlib.sha256(plain.encode()).hexdigest()
+    assert (
+        one.symbols == ("<pad>", "h", "l", "o", "é")
+        and one.fingerprint == hashlib.sha256(plain.encode()).hexdigest()
+    )
     others = [
-        data.Vocabulary(one.symbols[::-1]), data.Vocabulary(one.symbols, "word"), data.Vocabulary(one.symbols[:-1]),
-    ]  # fmt: skip
+        data.Vocabulary(one.symbols[::-1]),
+        data.Vocabulary(one.symbols, "word"),
+        data.Vocabulary(one.symbols[:-1]),
+    ]
     assert len({v.fingerprint for v in [one, *others]}) == len({one, *others}) == 4
 
 
@@ -108,12 +152,18 @@ def test_an_unknown_character_is_named_with_its_place():
         (partial(data.Vocabulary.of_words, ["a"], at_least=0), "at least 1"),
         (partial(data.Vocabulary.of_words, ["a"], at_least=2), "no symbol"),
         (partial(data.Vocabulary.of_characters, ["a"], specials=["<end>"]), "<eos>"),
-        (partial(data.Vocabulary.of_characters, ["a"], specials=["<pad>", "<pad>"]), "'<pad>' twice"),
+        (
+            partial(data.Vocabulary.of_characters, ["a"], specials=["<pad>", "<pad>"]),
+            "'<pad>' twice",
+        ),
         (partial(data.Vocabulary.from_dict, {"symbols": ["a"]}), "unit"),
         (partial(data.Vocabulary.from_dict, {"symbols": "ab", "unit": "character"}), "symbols"),
         (partial(data.Vocabulary(("a", "b")).decode, [0, 2]), "2 at position 1"),
         (partial(data.Vocabulary(("a", "b")).decode, [-1]), "-1 at position 0"),
-        (partial(data.Vocabulary(("a", "b")).decode, torch.zeros(2, 2, dtype=torch.int64)), r"integers \[T\]"),
+        (
+            partial(data.Vocabulary(("a", "b")).decode, torch.zeros(2, 2, dtype=torch.int64)),
+            r"integers \[T\]",
+        ),
         (partial(data.Vocabulary(("a", "b")).decode, [0.0]), r"integers \[T\]"),
     ],
 )
@@ -140,8 +190,17 @@ def test_a_planted_leak_is_found():
 
 def test_pairs_are_grouped_and_each_is_there_once():
     pairs = split_pairs("toy", PAIRS)
-    whole = {english: french for part in (pairs.train, pairs.val, pairs.test) for english, french in part.references.items()}
-    assert whole == {"Run!": ("Cours !", "Courez !"), "Flee!": ("Courez !",), "Tom.": ("Tom.",), "Go.": ("Va !",)}
+    whole = {
+        english: french
+        for part in (pairs.train, pairs.val, pairs.test)
+        for english, french in part.references.items()
+    }
+    assert whole == {
+        "Run!": ("Cours !", "Courez !"),
+        "Flee!": ("Courez !",),
+        "Tom.": ("Tom.",),
+        "Go.": ("Va !",),
+    }
     assert sum(len(part.pairs) for part in (pairs.train, pairs.val, pairs.test)) == 5
     with pytest.raises(GeodlError, match="line 2"):
         read_pairs("a\tb\nc\n")
@@ -151,22 +210,32 @@ def test_languages_follow_the_smallest_hash_and_what_is_both_is_left_out():
     found = tell_apart("toy", PAIRS)
     parts = {"train": found.train, "val": found.val, "test": found.test}
     home = {text: name for name, part in parts.items() for text in part.texts}
-    labels = {text: int(label) for part in parts.values() for text, label in zip(*part, strict=True)}
+    labels = {
+        text: int(label) for part in parts.values() for text, label in zip(*part, strict=True)
+    }
     assert labels == {"Run!": 0, "Flee!": 0, "Go.": 0, "Cours !": 1, "Courez !": 1, "Va !": 1}
     smallest = min("Run!", "Flee!", key=lambda text: hashlib.sha256(text.encode()).hexdigest())
-    assert home["Courez !"] == data.part(smallest) and home["Va !"] == home["Go."] == data.part("Go.")
+    assert home["Courez !"] == data.part(smallest) and home["Va !"] == home["Go."] == data.part(
+        "Go."
+    )
 
 
 @given(st.text(max_size=30))
 def test_recase_restores_every_text(text):
     task = data.truecase(text)
     assert data.recase(task.text, task.upper) == text
-    assert len(task.text) == len(task.letters) == len(text) and not (task.upper & ~task.letters).any()
+    assert (
+        len(task.text) == len(task.letters) == len(text) and not (task.upper & ~task.letters).any()
+    )
 
 
 def test_truecase_of_odd_letters():
     task = data.truecase("Éß1İ")
-    assert task.text == "éß1İ" and task.upper.tolist() == [True, False, False, False] and task.letters.sum() == 1
+    assert (
+        task.text == "éß1İ"
+        and task.upper.tolist() == [True, False, False, False]
+        and task.letters.sum() == 1
+    )
     with pytest.raises(GeodlError, match=r"bool \[3\]"):
         data.recase("abc", torch.tensor([1, 0, 0]))
 
@@ -187,19 +256,27 @@ def test_generated_parts_share_nothing_and_seeds_are_kept(make):
         task = make(150, lengths=(2, 6), symbols="abcd", **options)
         found = [task.vocabulary.decode(ids) for ids in task.sources]
         right = (lambda t: t[::-1]) if make is data.reversal else (lambda t: "".join(sorted(t)))
-        assert [task.vocabulary.decode(ids) for ids in task.targets] == [right(text) for text in found]
+        assert [task.vocabulary.decode(ids) for ids in task.targets] == [
+            right(text) for text in found
+        ]
         return found
 
     parts = [texts(part=part, seed=seed) for seed, part in enumerate(("train", "val", "test"))]
     data.disjoint(*parts)
-    assert all(len(set(part)) == 150 and {2, 6} >= {min(map(len, part)), max(map(len, part))} for part in parts)
+    assert all(
+        len(set(part)) == 150 and {2, 6} >= {min(map(len, part)), max(map(len, part))}
+        for part in parts
+    )
     assert texts() == texts() == parts[0] != texts(seed=5)
 
 
 def test_sorting_follows_the_symbols_and_lengths_may_be_fixed():
     task = data.sorting(5, lengths=(60, 60), symbols="zyx", part="test")
     assert all(len(ids) == 60 for ids in task.sources)
-    assert all(text == "".join(sorted(text, reverse=True)) for text in map(task.vocabulary.decode, task.targets))
+    assert all(
+        text == "".join(sorted(text, reverse=True))
+        for text in map(task.vocabulary.decode, task.targets)
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Texts in files and in batches: the facts of both data sets, word vectors, members of archives, windows and padding."""
+"""Texts in files and in batches: the facts of both data sets, word vectors, members of archives,
+windows and padding.
+"""
 
 import copy
 import shutil
@@ -24,23 +26,39 @@ def test_tinyshakespeare_facts(data_root):
     text = data.tinyshakespeare()
     assert text.name == "tinyshakespeare" and (len(text.train), len(text.val)) == (1003854, 111540)
     assert text.train.startswith("First Citizen:") and (text.train + text.val).count("\n") == 40000
-    assert text.vocabulary == data.Vocabulary(tuple(sorted(set(text.train + text.val)))) and len(text.vocabulary) == 65
+    assert (
+        text.vocabulary == data.Vocabulary(tuple(sorted(set(text.train + text.val))))
+        and len(text.vocabulary) == 65
+    )
     ids = text.vocabulary.encode(text.val)
     assert (int(ids.min()), int(ids.max())) == (0, 64) and text.vocabulary.decode(ids) == text.val
     task = data.truecase(text.val)
-    assert data.recase(task.text, task.upper) == text.val and 0.05 < task.upper[task.letters].float().mean() < 0.15
+    assert (
+        data.recase(task.text, task.upper) == text.val
+        and 0.05 < task.upper[task.letters].float().mean() < 0.15
+    )
 
 
 def test_tatoeba_facts(data_root, mirror):
     pairs = data.tatoeba()
     parts = pairs.train, pairs.val, pairs.test
-    assert [(len(part), len(part.pairs)) for part in parts] == [(4691, 7932), (602, 1007), (607, 1027)]
+    assert [(len(part), len(part.pairs)) for part in parts] == [
+        (4691, 7932),
+        (602, 1007),
+        (607, 1027),
+    ]
     lines = (mirror / "tatoeba" / "eng-fra-10k.txt").read_text(encoding="utf-8").split("\n")[:-1]
     raw = {tuple(" ".join(side.split()) for side in line.split("\t")) for line in lines}
     assert {pair for part in parts for pair in part.pairs} == raw and len(raw) == 9966
-    assert all(data.part(english) == name for name in ("train", "val", "test") for english in getattr(pairs, name).references)
+    assert all(
+        data.part(english) == name
+        for name in ("train", "val", "test")
+        for english in getattr(pairs, name).references
+    )
     texts = [text for part in parts for pair in part.pairs for text in pair]
-    assert all(data.normalized(text) == text for text in texts) and not set("\u202f\u00a0\u2009") & set("".join(texts))
+    assert all(data.normalized(text) == text for text in texts) and not set(
+        "\u202f\u00a0\u2009"
+    ) & set("".join(texts))
     assert {text for text in texts if data.join(data.words(text)) != text} == {"J'aime le R&B."}
     assert len(copy.deepcopy(pairs).test) == 607
 
@@ -51,11 +69,26 @@ def test_what_crosses_in_tatoeba_is_what_the_card_says(data_root):
     assert data.crossing(*(part.references for part in parts)) == []
     french = [{text for _, text in part.pairs} for part in parts]
     seen = [[text in french[0] for text in several] for several in pairs.test.references.values()]
-    bare = [{"".join(filter(str.isalnum, english)).lower() for english in part.references} for part in parts]
-    near = sum("".join(filter(str.isalnum, english)).lower() in bare[0] for english in pairs.test.references)
-    found = len(data.crossing(*french)), len(set().union(*french)), sum(map(any, seen)), sum(map(all, seen)), near
-    print(f"French sentences in several parts: {found[0]} of {found[1]}; test sentences with a, with every translation in train:"
-          f" {found[2]}, {found[3]}; test sentences in train but for case and marks: {found[4]}")  # fmt: skip
+    bare = [
+        {"".join(filter(str.isalnum, english)).lower() for english in part.references}
+        for part in parts
+    ]
+    near = sum(
+        "".join(filter(str.isalnum, english)).lower() in bare[0]
+        for english in pairs.test.references
+    )
+    found = (
+        len(data.crossing(*french)),
+        len(set().union(*french)),
+        sum(map(any, seen)),
+        sum(map(all, seen)),
+        near,
+    )
+    print(
+        f"French sentences in several parts: {found[0]} of {found[1]}; test "
+        "sentences with a, with every translation in train:"
+        f" {found[2]}, {found[3]}; test sentences in train but for case and marks: {found[4]}"
+    )
     assert found == (263, 9113, 88, 62, 9)
     assert all(str(number) in data.card("tatoeba").notes for number in found)
 
@@ -64,25 +97,45 @@ def test_language_id_facts(data_root):
     found = data.language_id()
     parts = found.train, found.val, found.test
     data.disjoint(*(part.texts for part in parts))
-    assert [part.labels.bincount().tolist() for part in parts] == [[4691, 7268], [601, 899], [607, 945]]
+    assert [part.labels.bincount().tolist() for part in parts] == [
+        [4691, 7268],
+        [601, 899],
+        [607, 945],
+    ]
     assert "Ignore Tom." not in {text for part in parts for text in part.texts}
     assert [(text, found.classes[k]) for text, k in zip(*found.test, strict=True)][:2] == [
-        ("Attack!", "English"), ("Attaque !", "French"),
-    ]  # fmt: skip
+        ("Attack!", "English"),
+        ("Attaque !", "French"),
+    ]
 
 
 def test_the_command_line_shows_the_texts(data_root, capsys):
-    assert main(["data", "get", "tatoeba", "tinyshakespeare"]) == 0 and "tatoeba: 2 files in" in capsys.readouterr().out
-    assert main(["data", "check", "tatoeba"]) == 0 and "eng-fra-10k.txt ok" in capsys.readouterr().out
+    assert (
+        main(["data", "get", "tatoeba", "tinyshakespeare"]) == 0
+        and "tatoeba: 2 files in" in capsys.readouterr().out
+    )
+    assert (
+        main(["data", "check", "tatoeba"]) == 0 and "eng-fra-10k.txt ok" in capsys.readouterr().out
+    )
     assert main(["data", "list"]) == 0
     listed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in listed] == list(data.names())
-    assert len({line.index(data.card(name).title) for name, line in zip(data.names(), listed, strict=True)}) == 1
+    assert (
+        len(
+            {
+                line.index(data.card(name).title)
+                for name, line in zip(data.names(), listed, strict=True)
+            }
+        )
+        == 1
+    )
 
 
 @pytest.fixture
 def archive(tmp_path, monkeypatch, mirror):
-    """An archive with the member that the card of tatoeba names, longer than what is wanted of it; no mirror has it."""
+    """An archive with the member that the card of tatoeba names, longer than what is wanted of it;
+    no mirror has it.
+    """
     packed = tmp_path / "archive.zip"
     wanted = (mirror / "tatoeba" / "eng-fra-10k.txt").read_bytes()
     with zipfile.ZipFile(packed, "w") as opened:
@@ -101,7 +154,11 @@ def test_members_of_an_archive_and_their_first_lines(archive, mirror):
 
 @pytest.mark.parametrize(
     ("members", "said"),
-    [(None, "not a zip file"), ({}, "no fra.txt in the archive"), ({"fra.txt": b"Go.\tVa !\n"}, "truncated")],
+    [
+        (None, "not a zip file"),
+        ({}, "no fra.txt in the archive"),
+        ({"fra.txt": b"Go.\tVa !\n"}, "truncated"),
+    ],
 )
 def test_an_archive_without_the_member_leaves_nothing(archive, members, said):
     archive.write_bytes(b"no archive")
@@ -115,7 +172,14 @@ def test_an_archive_without_the_member_leaves_nothing(archive, members, said):
 
 
 @pytest.mark.parametrize(
-    "text", [VECTORS, "3 3\n" + VECTORS, VECTORS.replace("\n", " \r\n"), VECTORS.rstrip("\n"), "\ufeff" + VECTORS]
+    "text",
+    [
+        VECTORS,
+        "3 3\n" + VECTORS,
+        VECTORS.replace("\n", " \r\n"),
+        VECTORS.rstrip("\n"),
+        "\ufeff" + VECTORS,
+    ],
 )
 def test_word_vectors(tmp_path, text):
     path = tmp_path / "vectors.txt"
@@ -157,15 +221,25 @@ def test_what_is_no_file_of_word_vectors(tmp_path, text, said):
 @given(st.integers(2, 40), st.integers(1, 10), st.integers(0, 99))
 def test_blocks_are_windows_of_the_text(size, length, seed):
     ids, length = torch.arange(7, 7 + size), min(length, size - 1)
-    inputs, targets = data.blocks(ids, length, batch=64, generator=torch.Generator().manual_seed(seed))
+    inputs, targets = data.blocks(
+        ids, length, batch=64, generator=torch.Generator().manual_seed(seed)
+    )
     again = data.blocks(ids, length, batch=64, generator=torch.Generator().manual_seed(seed))
-    assert inputs.shape == targets.shape == (64, length) and inputs.is_contiguous() and targets.is_contiguous()
-    assert torch.equal(targets, inputs + 1) and torch.equal(inputs, inputs[:, :1] + torch.arange(length))
+    assert (
+        inputs.shape == targets.shape == (64, length)
+        and inputs.is_contiguous()
+        and targets.is_contiguous()
+    )
+    assert torch.equal(targets, inputs + 1) and torch.equal(
+        inputs, inputs[:, :1] + torch.arange(length)
+    )
     assert inputs.min() >= 7 and targets.max() < 7 + size and torch.equal(inputs, again[0])
 
 
 def test_blocks_reach_both_ends():
-    inputs, targets = data.blocks(torch.arange(6), 3, batch=200, generator=torch.Generator().manual_seed(0))
+    inputs, targets = data.blocks(
+        torch.arange(6), 3, batch=200, generator=torch.Generator().manual_seed(0)
+    )
     assert inputs.unique().tolist() == [0, 1, 2, 3, 4] and targets.max() == 5
 
 
@@ -190,7 +264,9 @@ def test_buckets_hold_everything_once_and_neighbours_in_length(lengths, batch, s
     groups = data.bucketed(lengths, batch, generator=torch.Generator().manual_seed(seed))
     assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
     assert sum(len(group) < batch for group in groups) <= 1
-    spans = sorted((min(lengths[i] for i in group), max(lengths[i] for i in group)) for group in groups)
+    spans = sorted(
+        (min(lengths[i] for i in group), max(lengths[i] for i in group)) for group in groups
+    )
     assert all(high <= low for (_, high), (low, _) in pairwise(spans))
 
 

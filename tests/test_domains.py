@@ -1,4 +1,6 @@
-"""Domains keep their promises, down to the links; graphs cross to other libraries and back; unions fold and split."""
+"""Domains keep their promises, down to the links; graphs cross to other libraries and back; unions
+fold and split.
+"""
 
 import copy
 import pickle
@@ -43,7 +45,9 @@ def test_copies(domain):
     twins = pickle.loads(pickle.dumps(domain)), copy.deepcopy(domain)
     for twin in twins:
         assert twin.num_nodes == domain.num_nodes and str(twin) == str(domain)
-        assert all(torch.equal(a, b) for a, b in zip(twin.links()[:2], domain.links()[:2], strict=True))
+        assert all(
+            torch.equal(a, b) for a, b in zip(twin.links()[:2], domain.links()[:2], strict=True)
+        )
         if domain.plans is None:
             assert twin == domain and hash(twin) == hash(domain)
         else:
@@ -62,8 +66,14 @@ def test_plans_are_left_behind():
 
 
 def test_values_are_equal_by_value():
-    assert g.Grid(3, 4) == g.Grid(3, 4) != g.Grid(4, 3) and g.Grid(3) != g.Grid(3, periodic=True) != g.Chain(3)
-    assert g.GroupGrid(g.Grid(3, 3), g.C(4)) == g.GroupGrid(g.Grid(3, 3), g.C(4)) != g.GroupGrid(g.Grid(3, 3), g.D(2))
+    assert g.Grid(3, 4) == g.Grid(3, 4) != g.Grid(4, 3) and g.Grid(3) != g.Grid(
+        3, periodic=True
+    ) != g.Chain(3)
+    assert (
+        g.GroupGrid(g.Grid(3, 3), g.C(4))
+        == g.GroupGrid(g.Grid(3, 3), g.C(4))
+        != g.GroupGrid(g.Grid(3, 3), g.D(2))
+    )
     assert g.Graph([[0], [0]]) != g.Graph([[0], [0]])
 
 
@@ -72,7 +82,11 @@ def test_like():
     assert g.Grid(3, 3).like(None, g.C(4)) == g.GroupGrid(g.Grid(3, 3), g.C(4))
     assert g.GroupGrid(g.Grid(3, 3), g.C(4)).like((2, 2)) == g.Grid(2, 2)
     assert g.Chain(4).like((7,)) == g.Chain(7)
-    for refused in (lambda: g.Chain(3).like(None, g.C(4)), lambda: g.Complete(3).like((2,)), lambda: g.Chain(3).like((2, 2))):
+    for refused in (
+        lambda: g.Chain(3).like(None, g.C(4)),
+        lambda: g.Complete(3).like((2,)),
+        lambda: g.Chain(3).like((2, 2)),
+    ):
         with pytest.raises(g.GeodlError):
             refused()
 
@@ -80,10 +94,18 @@ def test_like():
 def test_relabel():
     to = torch.tensor([3, 1, 4, 0, 2])
     dst, src, weight = WEIGHTED.relabel(to).links()
-    assert dst.equal(to[WEIGHTED.links().dst]) and src.equal(to[WEIGHTED.links().src]) and weight.equal(WEIGHTED.edge_weight)
+    assert (
+        dst.equal(to[WEIGHTED.links().dst])
+        and src.equal(to[WEIGHTED.links().src])
+        and weight.equal(WEIGHTED.edge_weight)
+    )
     assert g.Complete(4).relabel(torch.arange(4).flip(0)) == g.Complete(4)
     batch = g.Batch([g.Chain(2), g.Complete(2)]).relabel(torch.tensor([3, 2, 1, 0]))
-    assert set(zip(*(t.tolist() for t in batch.links()[:2]), strict=True)) == {(2, 3), (1, 0), (0, 1)}
+    assert set(zip(*(t.tolist() for t in batch.links()[:2]), strict=True)) == {
+        (2, 3),
+        (1, 0),
+        (0, 1),
+    }
 
 
 def test_networkx_directed_and_not():
@@ -91,12 +113,22 @@ def test_networkx_directed_and_not():
     names.add_node("alone")
     graph = g.Graph.from_networkx(names)
     assert graph.num_nodes == 4 and graph.edge_weight is None
-    assert sorted(map(tuple, graph.edge_index.T.tolist())) == [(0, 1), (1, 0), (1, 2), (2, 1), (2, 2)]
+    assert sorted(map(tuple, graph.edge_index.T.tolist())) == [
+        (0, 1),
+        (1, 0),
+        (1, 2),
+        (2, 1),
+        (2, 2),
+    ]
     arrows = nx.MultiDiGraph()
     arrows.add_nodes_from(range(4))
     arrows.add_weighted_edges_from([(0, 1, 2.0), (0, 1, 3.0), (2, 0, 0.5)])
     graph = g.Graph.from_networkx(arrows, weight="weight")
-    assert graph.edge_index.tolist() == [[0, 0, 2], [1, 1, 0]] and graph.edge_weight.tolist() == [2.0, 3.0, 0.5]
+    assert graph.edge_index.tolist() == [[0, 0, 2], [1, 1, 0]] and graph.edge_weight.tolist() == [
+        2.0,
+        3.0,
+        0.5,
+    ]
     assert nx.utils.graphs_equal(graph.to_networkx(), arrows)
     assert g.Graph.from_networkx(nx.empty_graph(3)).edge_index.shape == (2, 0)
     plain = g.Graph([[0, 0], [1, 1]], 3).to_networkx()
@@ -105,19 +137,26 @@ def test_networkx_directed_and_not():
 
 def test_scipy_has_receivers_in_rows():
     matrix = WEIGHTED.to_scipy()
-    assert np.array_equal(matrix.toarray()[:3, :3], [[0, 0, 0.25], [2.5, 0, 0], [0, 1, 3]]) and matrix.shape == (5, 5)
+    assert np.array_equal(
+        matrix.toarray()[:3, :3], [[0, 0, 0.25], [2.5, 0, 0], [0, 1, 3]]
+    ) and matrix.shape == (5, 5)
     back = g.Graph.from_scipy(matrix)
     assert back.num_nodes == 5 and (back.to_scipy() != matrix).nnz == 0
-    assert g.Graph.from_scipy(sp.coo_array(([2], ([0], [1])), shape=(2, 2))).edge_index.tolist() == [[1], [0]]
+    assert g.Graph.from_scipy(
+        sp.coo_array(([2], ([0], [1])), shape=(2, 2))
+    ).edge_index.tolist() == [[1], [0]]
     with pytest.raises(g.GeodlError, match="square"):
         g.Graph.from_scipy(sp.csr_matrix((2, 3)))
 
 
 def test_pyg_both_ways():
     data = Data(
-        edge_index=torch.tensor([[0, 0, 1], [1, 1, 0]]), edge_weight=torch.tensor([1.0, 2.0, 3.0]),
-        edge_attr=torch.randn(3, 4), edge_type=torch.tensor([0, 2, 1]), num_nodes=4,
-    )  # fmt: skip
+        edge_index=torch.tensor([[0, 0, 1], [1, 1, 0]]),
+        edge_weight=torch.tensor([1.0, 2.0, 3.0]),
+        edge_attr=torch.randn(3, 4),
+        edge_type=torch.tensor([0, 2, 1]),
+        num_nodes=4,
+    )
     graph = g.Graph.from_pyg(data)
     assert graph.num_nodes == 4 and graph.edge_domain() == g.Complete(3)
     back = graph.to_pyg()
@@ -136,7 +175,17 @@ def test_batch_of_unequal_kinds():
     assert [p.shape[1] for p in parts] == [3, 5, 2] and torch.cat(parts, 1).equal(x)
     assert parts[0].untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
     dst, src, weight = batch.links()
-    assert dst.tolist() == [1, 2, 4, 4, 5, 5, 3, 8, 9] and src.tolist() == [0, 1, 3, 3, 4, 5, 5, 9, 8]
+    assert dst.tolist() == [1, 2, 4, 4, 5, 5, 3, 8, 9] and src.tolist() == [
+        0,
+        1,
+        3,
+        3,
+        4,
+        5,
+        5,
+        9,
+        8,
+    ]
     assert weight.tolist() == [1, 1, 0.5, 2, 1, 3, 0.25, 1, 1]
     assert batch.links()[0] is dst, "merged once"
 
@@ -147,7 +196,9 @@ def test_batch_of_pyg():
     theirs = PygBatch.from_data_list(items)
     batch = g.Batch(theirs)
     assert batch.num_members == 2 and batch.member_of().equal(theirs.batch)
-    assert torch.stack(batch.links()[1::-1]).equal(theirs.edge_index) and batch.edge_type.tolist() == [0, 1, 1, 1]
+    assert torch.stack(batch.links()[1::-1]).equal(
+        theirs.edge_index
+    ) and batch.edge_type.tolist() == [0, 1, 1, 1]
     e = g.adjacency(norm="row", types=2).edges(batch)
     assert e.type.tolist() == [0, 1, 1, 1] + [2] * 5
 
@@ -167,12 +218,17 @@ def test_members_do_not_hear_each_other(name, batch):
     layer, read = g.Conv(2, 3, rule).double(), g.Readout("mean")
     x = torch.randn(batch, union.num_nodes, 2, dtype=torch.float64)
     together = layer(g.Signal(x, union))
-    alone = [layer(g.Signal(part, member)) for part, member in zip(union.split(x), union.members, strict=True)]
+    alone = [
+        layer(g.Signal(part, member))
+        for part, member in zip(union.split(x), union.members, strict=True)
+    ]
     assert [m.num_nodes for m in together.domain.members] == [s.domain.num_nodes for s in alone]
     torch.testing.assert_close(together.x, torch.cat([s.x for s in alone], 1), rtol=0, atol=1e-12)
     summary = read(together)
     assert summary.domain == g.Complete(union.num_members)
-    torch.testing.assert_close(summary.x, torch.cat([read(s).x for s in alone], 1), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        summary.x, torch.cat([read(s).x for s in alone], 1), rtol=0, atol=1e-12
+    )
 
 
 def test_equal_members_fold():

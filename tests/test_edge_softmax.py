@@ -1,4 +1,6 @@
-"""Attention along edges holds one number for each head and edge; linear attention holds no pairs at all."""
+"""Attention along edges holds one number for each head and edge; linear attention holds no pairs at
+all.
+"""
 
 import pytest
 import torch
@@ -17,7 +19,11 @@ class Largest(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        stored = (t.untyped_storage().nbytes() // t.itemsize for t in tree_leaves(out) if isinstance(t, torch.Tensor))
+        stored = (
+            t.untyped_storage().nbytes() // t.itemsize
+            for t in tree_leaves(out)
+            if isinstance(t, torch.Tensor)
+        )
         self.numbers = max(self.numbers, *stored, 0)
         return out
 
@@ -31,11 +37,17 @@ def largest(layer, signal):
 
 
 def graph(nodes, edges, seed=0):
-    return g.Graph(torch.randint(nodes, (2, edges), generator=torch.Generator().manual_seed(seed)), nodes)
+    return g.Graph(
+        torch.randint(nodes, (2, edges), generator=torch.Generator().manual_seed(seed)), nodes
+    )
 
 
 def noise(domain, channels, scale=1.0):
-    return g.Signal(scale * torch.randn(1, domain.num_nodes, channels, generator=torch.Generator().manual_seed(1)), domain)
+    return g.Signal(
+        scale
+        * torch.randn(1, domain.num_nodes, channels, generator=torch.Generator().manual_seed(1)),
+        domain,
+    )
 
 
 @pytest.mark.parametrize("score", ["dot", "gat", "linear"])
@@ -57,7 +69,9 @@ def test_linear_attention_is_linear_in_the_nodes():
 
 @pytest.mark.parametrize("score", ["dot", "gat"])
 def test_scores_far_apart_leave_numbers(score):
-    """Scores up to 1e8: a bound from norms would leave 0/0 where the largest score of a receiver is far below it."""
+    """Scores up to 1e8: a bound from norms would leave 0/0 where the largest score of a receiver is
+    far below it.
+    """
     domain, layer = graph(20, 60), g.Attention(4, g.adjacency(None, False), 2, score)
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -77,15 +91,24 @@ def test_who_hears_no_one_gets_zeros_and_gives_no_gradient():
 def test_dropped_weights_are_zero_and_the_others_doubled():
     star = g.Graph(torch.stack((torch.arange(1, 101), torch.zeros(100, dtype=torch.long))), 101)
     layer = g.Attention(1, g.adjacency(None, False), 1)
-    q, v = torch.zeros(200, 101, 1, 1, requires_grad=True), torch.ones(200, 101, 1, 1, requires_grad=True)
+    q, v = (
+        torch.zeros(200, 101, 1, 1, requires_grad=True),
+        torch.ones(200, 101, 1, 1, requires_grad=True),
+    )
     found = planned("attend", "edge_softmax", layer.neighborhood, star, None, q, layer.options)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         y = found.lowering.run(found.plan, q, q, v, None, None, 0.5)[:, 0, 0, 0]
     kept = 50 * y
-    assert torch.allclose(kept, kept.round(), atol=1e-3) and 4 < kept.std() < 6 and 48 < kept.mean() < 52
+    assert (
+        torch.allclose(kept, kept.round(), atol=1e-3)
+        and 4 < kept.std() < 6
+        and 48 < kept.mean() < 52
+    )
     (dv,) = torch.autograd.grad(y.sum(), v)
-    assert torch.allclose(dv[:, :, 0, 0].sum(1), y, atol=1e-4) and set(dv.mul(50).round().unique().tolist()) == {0.0, 1.0}
+    assert torch.allclose(dv[:, :, 0, 0].sum(1), y, atol=1e-4) and set(
+        dv.mul(50).round().unique().tolist()
+    ) == {0.0, 1.0}
 
 
 @pytest.mark.parametrize("score", ["dot", "gat", "linear"])
@@ -104,7 +127,9 @@ def test_more_edges_than_pairs_of_nodes():
 
 def test_a_transpose_in_another_order_is_seen(monkeypatch):
     turned = edge_softmax._turned
-    monkeypatch.setattr(edge_softmax, "_turned", lambda *parts: turned(*parts)._replace(cols=parts[1]))
+    monkeypatch.setattr(
+        edge_softmax, "_turned", lambda *parts: turned(*parts)._replace(cols=parts[1])
+    )
     with pytest.raises(AssertionError, match="edge_softmax"):
         assert_parity(g.Attention(4, g.adjacency(None, False), 2), noise(graph(9, 30), 4))
 
@@ -112,13 +137,18 @@ def test_a_transpose_in_another_order_is_seen(monkeypatch):
 def test_a_score_that_needs_each_edge_is_refused():
     layer = g.Attention(4, g.adjacency(None), 2, "additive")
     layer.lowering = "edge_softmax"
-    with pytest.raises(g.GeodlError, match="the additive score is no product of the nodes' numbers"):
+    with pytest.raises(
+        g.GeodlError, match="the additive score is no product of the nodes' numbers"
+    ):
         layer(noise(graph(9, 30), 4))
 
 
 @pytest.mark.parametrize("score", ["dot", "gat", "linear"])
 def test_half_precision_answers_in_half_precision(score):
-    layer, graph = g.Attention(8, g.adjacency(norm=None), 2, score=score), g.Graph([[0, 1, 2], [1, 2, 0]])
+    layer, graph = (
+        g.Attention(8, g.adjacency(norm=None), 2, score=score),
+        g.Graph([[0, 1, 2], [1, 2, 0]]),
+    )
     x = torch.randn(1, 3, 8)
     wanted = layer(g.Signal(x, graph)).x
     found = layer.bfloat16()(g.Signal(x.bfloat16(), graph)).x

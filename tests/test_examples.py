@@ -1,4 +1,6 @@
-"""Each example runs as it stands, is short enough to be read whole, and prints the number that its first line claims."""
+"""Each example runs as it stands, is short enough to be read whole, and prints the number that its
+first line claims.
+"""
 
 import re
 import runpy

@@ -1,4 +1,6 @@
-"""A domain and a lowering from outside: one file and one line each, held to the same conformance tests."""
+"""A domain and a lowering from outside: one file and one line each, held to the same conformance
+tests.
+"""
 
 import pytest
 import torch
@@ -23,7 +25,9 @@ def registered(monkeypatch):
 
 
 def register(monkeypatch, entry):
-    """A lowering of `convolve`, preferred to all others; plans made before it was there know nothing of it."""
+    """A lowering of `convolve`, preferred to all others; plans made before it was there know
+    nothing of it.
+    """
     monkeypatch.setitem(LOWERINGS, "convolve", (entry, *LOWERINGS["convolve"]))
     monkeypatch.setattr(base, "PLANS", {})
 
@@ -66,9 +70,14 @@ def test_a_new_domain_runs_on_what_is_there(layer, runs_on):
 
 def test_a_new_lowering_is_a_lowering(registered):
     hold_lowering("convolve", "roll", rings())
-    layer, s = g.Conv(4, 3, g.window(3, axes=1)), g.Signal(torch.randn(2, 6, 4), g.Grid(6, periodic=True))
+    layer, s = (
+        g.Conv(4, 3, g.window(3, axes=1)),
+        g.Signal(torch.randn(2, 6, 4), g.Grid(6, periodic=True)),
+    )
     assert_lowered_to("roll", layer, s)
-    assert layer.explain(g.Grid(6)).refused == (("roll", "the rule is no plain window around a ring"),)
+    assert layer.explain(g.Grid(6)).refused == (
+        ("roll", "the rule is no plain window around a ring"),
+    )
     g.set_lowering(layer, "roll")
     with pytest.raises(g.GeodlError, match="no plain window around a ring"):
         layer(g.Signal(torch.randn(2, 6, 4), g.Grid(6)))
@@ -77,7 +86,9 @@ def test_a_new_lowering_is_a_lowering(registered):
 def test_an_unregistered_lowering_is_unknown():
     with pytest.raises(g.GeodlError, match="roll"):
         g.Conv(4, 3, g.window(3, axes=1)).lowering = "roll"
-    assert "roll" not in {entry.name for entries in lowering.LOWERINGS.values() for entry in entries}
+    assert "roll" not in {
+        entry.name for entries in lowering.LOWERINGS.values() for entry in entries
+    }
 
 
 def plan_off_by_one(ask):

@@ -1,4 +1,6 @@
-"""`torch.func` on layers: gradients of functions of the parameters, one for each sample, and under another map."""
+"""`torch.func` on layers: gradients of functions of the parameters, one for each sample, and under
+another map.
+"""
 
 import pytest
 import torch

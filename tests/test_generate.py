@@ -1,4 +1,6 @@
-"""Generated tokens are those of full passes, one step each, and what cannot be generated is refused."""
+"""Generated tokens are those of full passes, one step each, and what cannot be generated is
+refused.
+"""
 
 import pytest
 import torch
@@ -10,7 +12,9 @@ from geodl.models import generate
 from tests.test_models_sequences import GENERATORS, TRANSLATORS, U, V, judged, row, source
 
 
-def drawn(logits: torch.Tensor, temperature: float, top_k: int | None, generator: torch.Generator) -> torch.Tensor:
+def drawn(
+    logits: torch.Tensor, temperature: float, top_k: int | None, generator: torch.Generator
+) -> torch.Tensor:
     """One token for each row, as the definition says it."""
     if temperature == 0:
         return logits.argmax(-1, keepdim=True)
@@ -21,7 +25,11 @@ def drawn(logits: torch.Tensor, temperature: float, top_k: int | None, generator
     return torch.multinomial(chances, 1, generator=generator)
 
 
-@pytest.mark.parametrize("how", [{}, {"temperature": 0}, {"temperature": 0.5, "top_k": 4}], ids=["drawn", "likeliest", "top 4"])
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"temperature": 0}, {"temperature": 0.5, "top_k": 4}],
+    ids=["drawn", "likeliest", "top 4"],
+)
 @pytest.mark.parametrize("name", GENERATORS)
 def test_steps_are_full_passes(name, how):
     model, ids = judged(GENERATORS[name]), torch.randint(V, (3, 2))
@@ -30,7 +38,9 @@ def test_steps_are_full_passes(name, how):
     with torch.no_grad():
         for _ in range(6):
             logits = model(g.Signal.tokens(ids), sender).x[:, -1]
-            ids = torch.cat((ids, drawn(logits, how.get("temperature", 1.0), how.get("top_k"), seeds[1])), 1)
+            ids = torch.cat(
+                (ids, drawn(logits, how.get("temperature", 1.0), how.get("top_k"), seeds[1])), 1
+            )
     assert torch.equal(found, ids) and found.dtype == torch.long
 
 
@@ -90,7 +100,10 @@ def test_learned_positions_end_and_a_context_slides():
             ids = torch.cat((ids, model(g.Signal.tokens(ids[:, -9:])).x[:, -1:].argmax(-1)), 1)
     assert torch.equal(found, ids)
     long = torch.randint(V, (2, 30))
-    found, short = (generate(model, beginning, 4, temperature=0, context=9) for beginning in (long, long[:, -9:]))
+    found, short = (
+        generate(model, beginning, 4, temperature=0, context=9)
+        for beginning in (long, long[:, -9:])
+    )
     assert torch.equal(found[:, -4:], short[:, -4:]) and torch.equal(found[:, :30], long)
 
 
@@ -101,7 +114,10 @@ def test_ragged_sources_are_each_alone(name):
     sender = g.Signal.tokens(torch.randint(U, (5, 5)), torch.arange(5) < lengths[:, None])
     ids = torch.randint(V, (5, 2))
     found = generate(model, ids, 5, sender=sender, temperature=0, until=3)
-    alone = [generate(model, ids[k : k + 1], 5, sender=row(sender, k), temperature=0, until=3) for k in range(5)]
+    alone = [
+        generate(model, ids[k : k + 1], 5, sender=row(sender, k), temperature=0, until=3)
+        for k in range(5)
+    ]
     assert torch.equal(found, torch.cat(alone))
 
 
@@ -119,7 +135,9 @@ def test_the_model_is_left_as_it_was():
 
 
 START = torch.zeros(2, 1, dtype=torch.long)
-RAGGED = g.Signal.tokens(torch.zeros(3, 2, dtype=torch.long), torch.arange(2) < torch.tensor([[1], [2], [2]]))
+RAGGED = g.Signal.tokens(
+    torch.zeros(3, 2, dtype=torch.long), torch.arange(2) < torch.tensor([[1], [2], [2]])
+)
 REFUSALS = {
     "an empty beginning": ((START[:, :0], 3), {}, "no token to begin with"),
     "one row without an axis": ((START[:, 0], 3), {}, r"torch.int64 of shape \[2\]"),
@@ -156,18 +174,28 @@ def test_models_that_hear_the_future_or_nothing():
 
 def test_an_end_that_no_model_writes_is_refused():
     with pytest.raises(g.GeodlError, match="9 symbols"):
-        generate(models.char_rnn(9, channels=4, hidden=4), torch.zeros(1, 1, dtype=torch.long), 2, until=99)
+        generate(
+            models.char_rnn(9, channels=4, hidden=4),
+            torch.zeros(1, 1, dtype=torch.long),
+            2,
+            until=99,
+        )
 
 
 def test_the_smallest_temperature_is_greedy():
     model, start = models.char_rnn(9, channels=4, hidden=4), torch.zeros(2, 1, dtype=torch.long)
-    assert torch.equal(generate(model, start, 5, temperature=1e-300), generate(model, start, 5, temperature=0))
+    assert torch.equal(
+        generate(model, start, 5, temperature=1e-300), generate(model, start, 5, temperature=0)
+    )
 
 
 def test_no_more_than_k_are_drawn_where_scores_are_equal():
     model = g.Sequential(g.Embedding(4, 4))
     nn.init.zeros_(model[0].weight)
-    drawn = [generate(model, torch.zeros(1, 1, dtype=torch.long), 40, top_k=k)[0, 1:].unique() for k in (1, 2)]
+    drawn = [
+        generate(model, torch.zeros(1, 1, dtype=torch.long), 40, top_k=k)[0, 1:].unique()
+        for k in (1, 2)
+    ]
     assert len(drawn[0]) == 1 and len(drawn[1]) == 2
 
 

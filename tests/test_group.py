@@ -1,4 +1,6 @@
-"""Groups keep the axioms, act as their matrices say, and tie weights as brute force and Burnside's lemma do."""
+"""Groups keep the axioms, act as their matrices say, and tie weights as brute force and Burnside's
+lemma do.
+"""
 
 import itertools
 
@@ -26,11 +28,15 @@ def test_axioms(group):
     assert product.shape == (n, n) and inverse.shape == (n,)
     for row in (*product, *product.T):
         assert row.sort().values.equal(every), "a row or column is no permutation"
-    assert product[product].equal(product[every[:, None, None], product[None]]), "(ab)c is not a(bc)"
+    assert product[product].equal(product[every[:, None, None], product[None]]), (
+        "(ab)c is not a(bc)"
+    )
     assert product[0].equal(every) and product[:, 0].equal(every)
     assert product[every, inverse].eq(0).all() and product[inverse, every].eq(0).all()
     reached = {0}
-    while len(grown := reached | {int(product[a, b]) for a in generators for b in reached}) > len(reached):
+    while len(grown := reached | {int(product[a, b]) for a in generators for b in reached}) > len(
+        reached
+    ):
         reached = grown
     assert reached == set(range(n))
 
@@ -40,8 +46,12 @@ def test_matrices_multiply_as_the_table_says(group):
     e, product = group.elements, group.tables.product
     assert e.shape == (group.order, group.axes, group.axes)
     assert e[product].equal(e[:, None] @ e[None, :])
-    assert e[group.tables.inverse].equal(e.transpose(1, 2)), "the inverse of an orthogonal matrix is its transpose"
-    assert e.abs().sum(1).eq(1).all() and e.abs().sum(2).eq(1).all(), "not a signed permutation of the axes"
+    assert e[group.tables.inverse].equal(e.transpose(1, 2)), (
+        "the inverse of an orthogonal matrix is its transpose"
+    )
+    assert e.abs().sum(1).eq(1).all() and e.abs().sum(2).eq(1).all(), (
+        "not a signed permutation of the axes"
+    )
 
 
 @pytest.mark.parametrize("group", POINTS, ids=str)
@@ -57,11 +67,20 @@ def test_orders_and_determinants():
     assert [group.order for group in SQUARE] == [1, 2, 4, 2, 4, 8]
     assert [group.order for group in POINTS] == [1, 2, 6, 24, 120]
     assert (g.O().order, g.Oh().order) == (24, 48)
-    for group, turns in ((g.C(4), 4), (g.D(4), 4), (g.D(2), 2), (g.D(1), 1), (g.O(), 24), (g.Oh(), 24)):
+    for group, turns in (
+        (g.C(4), 4),
+        (g.D(4), 4),
+        (g.D(2), 2),
+        (g.D(1), 1),
+        (g.O(), 24),
+        (g.Oh(), 24),
+    ):
         det = torch.linalg.det(group.elements.double()).round()
         assert int((det == 1).sum()) == turns and int((det == -1).sum()) == group.order - turns
     mirrors = g.D(4).elements[4:]
-    assert (mirrors @ mirrors == torch.eye(2, dtype=torch.long)).all(), "a reflection is its own inverse"
+    assert (mirrors @ mirrors == torch.eye(2, dtype=torch.long)).all(), (
+        "a reflection is its own inverse"
+    )
 
 
 def carried(image: Tensor, group: g.Group, element: int) -> Tensor:
@@ -88,7 +107,10 @@ def test_rotations_turn_as_rot90():
 
 def test_reflections_are_four_mirrors():
     image = torch.arange(9.0).reshape(3, 3)
-    wanted = {tuple(m.flatten().tolist()) for m in (image.flip(0), image.flip(1), image.T, image.flip(0, 1).T)}
+    wanted = {
+        tuple(m.flatten().tolist())
+        for m in (image.flip(0), image.flip(1), image.T, image.flip(0, 1).T)
+    }
     assert {tuple(carried(image, g.D(4), k).flatten().tolist()) for k in range(4, 8)} == wanted
     assert carried(image, g.D(1), 1).equal(image.flip(1))
 
@@ -114,7 +136,11 @@ def burnside(moves: Tensor) -> int:
     rest = tuple(range(moves.shape[1]))
     found, new = {rest}, [rest]
     while new:
-        new = [p for p in {tuple(m[i] for i in a) for a in new for m in moves.tolist()} if p not in found]
+        new = [
+            p
+            for p in {tuple(m[i] for i in a) for a in new for m in moves.tolist()}
+            if p not in found
+        ]
         found.update(new)
     fixed = [sum(i == k for k, i in enumerate(p)) ** 2 for p in found]
     assert sum(fixed) % len(found) == 0
@@ -149,19 +175,27 @@ def test_orbits_of_node_pairs(name):
     assert brute_force(moves) == count
     assert all(label[m][:, m].equal(label) for m in moves)
     first = label.flatten().tolist()
-    assert sorted({v: first.index(v) for v in first}.items(), key=lambda kv: kv[1]) == [(k, first.index(k)) for k in range(count)]
+    assert sorted({v: first.index(v) for v in first}.items(), key=lambda kv: kv[1]) == [
+        (k, first.index(k)) for k in range(count)
+    ]
     if name != "S8":
         assert burnside(moves) == count
 
 
 def test_rotations_about_a_node_of_the_torus():
     torus = g.Grid(5, 5, periodic=True)
-    moves = torch.stack([g.domain.turn(torus, g.C(4), 1), *(g.domain.shift(torus, axis, 1) for axis in (0, 1))])
+    moves = torch.stack(
+        [g.domain.turn(torus, g.C(4), 1), *(g.domain.shift(torus, axis, 1) for axis in (0, 1))]
+    )
     assert int(groups.orbits(moves).max()) + 1 == 7 == burnside(moves)
     assert int(g.orbits(g.Grid(8, periodic=True)).max()) + 1 == 5
 
 
-@given(st.integers(1, 6).flatmap(lambda n: st.lists(st.permutations(range(n)), max_size=3).map(lambda ms: (n, ms))))
+@given(
+    st.integers(1, 6).flatmap(
+        lambda n: st.lists(st.permutations(range(n)), max_size=3).map(lambda ms: (n, ms))
+    )
+)
 def test_orbits_of_any_permutations(case):
     n, rows = case
     moves = torch.tensor(rows, dtype=torch.long).reshape(-1, n)

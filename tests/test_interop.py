@@ -1,4 +1,6 @@
-"""A converted module computes the same numbers and the same gradients, and comes back bit for bit."""
+"""A converted module computes the same numbers and the same gradients, and comes back bit for
+bit.
+"""
 
 from typing import Any
 
@@ -11,7 +13,17 @@ from torch import nn
 import geodl as g
 from geodl.interop import from_torch, to_torch
 from geodl.testing import error, recorded
-from tests.twins import CONVS, TRANSPOSED, as_image, as_sequence, assert_same_state, assert_twins, drawn, of_rnn, plainly
+from tests.twins import (
+    CONVS,
+    TRANSPOSED,
+    as_image,
+    as_sequence,
+    assert_same_state,
+    assert_twins,
+    drawn,
+    of_rnn,
+    plainly,
+)
 
 EVEN = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
@@ -44,7 +56,13 @@ def test_a_wrong_conversion_is_found():
     with pytest.raises(AssertionError):
         assert_twins(twin, from_torch(twin), x, plainly, as_sequence, convert=turned)
     with pytest.raises(AssertionError):
-        assert_twins(twin, from_torch(twin), x, plainly, lambda layer, x: as_sequence(layer, x.detach() + 0 * x))
+        assert_twins(
+            twin,
+            from_torch(twin),
+            x,
+            plainly,
+            lambda layer, x: as_sequence(layer, x.detach() + 0 * x),
+        )
     with pytest.raises(AssertionError):
         assert_same_state(twin, drawn(nn.Linear(3, 3)))
 
@@ -56,10 +74,14 @@ def per_axis(axes, low, high):
 @st.composite
 def convolutions(draw):
     axes = draw(st.sampled_from([1, 1, 2, 2, 3]))
-    padding = draw(st.one_of(st.sampled_from(["same", "valid"]), st.integers(0, 3), per_axis(axes, 0, 3)))
+    padding = draw(
+        st.one_of(st.sampled_from(["same", "valid"]), st.integers(0, 3), per_axis(axes, 0, 3))
+    )
     options = {
         "kernel_size": draw(st.one_of(st.integers(1, 4), per_axis(axes, 1, 4))),
-        "stride": 1 if padding == "same" else draw(st.one_of(st.integers(1, 3), per_axis(axes, 1, 3))),
+        "stride": 1
+        if padding == "same"
+        else draw(st.one_of(st.integers(1, 3), per_axis(axes, 1, 3))),
         "dilation": draw(st.one_of(st.integers(1, 2), per_axis(axes, 1, 2))),
         "padding": padding,
         "padding_mode": draw(st.sampled_from(["zeros", "circular"])),
@@ -68,11 +90,16 @@ def convolutions(draw):
     lengths = draw(per_axis(axes, 4, 6))
     twin = drawn(CONVS[axes](draw(st.integers(1, 3)), draw(st.integers(1, 3)), **options))
     reach = [d * (k - 1) for k, d in zip(twin.kernel_size, twin.dilation, strict=True)]
-    pads = reach if padding == "same" else [0 if padding == "valid" else 2 * p for p in twin.padding]
+    pads = (
+        reach if padding == "same" else [0 if padding == "valid" else 2 * p for p in twin.padding]
+    )
     if isinstance(padding, str):
         pads = [0] * axes if padding == "valid" else reach
     assume(all(r < n + p for r, n, p in zip(reach, lengths, pads, strict=True)))
-    assume(options["padding_mode"] == "zeros" or all((p + 1) // 2 <= n for p, n in zip(pads, lengths, strict=True)))
+    assume(
+        options["padding_mode"] == "zeros"
+        or all((p + 1) // 2 <= n for p, n in zip(pads, lengths, strict=True))
+    )
     return twin, torch.randn(2, twin.in_channels, *lengths, dtype=torch.float64)
 
 
@@ -88,7 +115,10 @@ def test_convolutions(drawn_case):
     assert_same_state(twin, back)
     assert error(back(x), twin(x)) <= 1e-12
     placed = from_torch(twin, on=domain)
-    assert error(placed(x.flatten(2).transpose(1, 2)), layer(g.Signal.image(x, periodic=periodic)).x) <= 1e-12
+    assert (
+        error(placed(x.flatten(2).transpose(1, 2)), layer(g.Signal.image(x, periodic=periodic)).x)
+        <= 1e-12
+    )
     assert error(to_torch(placed)(x), twin(x)) <= 1e-12
 
 
@@ -108,7 +138,9 @@ def transposed(draw):
     twin = drawn(TRANSPOSED[axes](draw(st.integers(1, 3)), draw(st.integers(1, 3)), **options))
     made = [
         (n - 1) * s - 2 * p + d * (k - 1) + 1
-        for n, s, p, d, k in zip(lengths, stride, twin.padding, twin.dilation, twin.kernel_size, strict=True)
+        for n, s, p, d, k in zip(
+            lengths, stride, twin.padding, twin.dilation, twin.kernel_size, strict=True
+        )
     ]
     assume(min(made) > 0)
     return twin, torch.randn(2, twin.in_channels, *lengths, dtype=torch.float64)
@@ -124,7 +156,9 @@ def test_transposed_convolutions(drawn_case):
     def hear(layer, x):
         return layer(x.flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, made)
 
-    assert_twins(twin, placed, x, plainly, hear, convert=lambda module: from_torch(module, on=domain))
+    assert_twins(
+        twin, placed, x, plainly, hear, convert=lambda module: from_torch(module, on=domain)
+    )
     back = to_torch(placed)
     assert_same_state(twin, back)
     assert back.output_padding == twin.output_padding
@@ -136,17 +170,27 @@ def test_transposed_convolutions(drawn_case):
 
 def test_windows_know_where_padding_wraps():
     torus, sheet = g.Grid(6, 6, periodic=True), g.Grid(6, 6)
-    circular, zeros = nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular"), nn.Conv2d(2, 3, 3, padding=1)
+    circular, zeros = (
+        nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular"),
+        nn.Conv2d(2, 3, 3, padding=1),
+    )
     assert to_torch(from_torch(circular, on=torus)).padding_mode == "circular"
     assert to_torch(from_torch(circular)).padding_mode == "zeros"
     assert to_torch(from_torch(circular), on=torus).padding_mode == "circular"
     for twin, domain in ((circular, sheet), (zeros, torus)):
-        with pytest.raises(g.GeodlError, match="zeros pads a bounded domain, circular a periodic one"):
+        with pytest.raises(
+            g.GeodlError, match="zeros pads a bounded domain, circular a periodic one"
+        ):
             from_torch(twin, on=domain)
-    with pytest.raises(g.GeodlError, match="periodic on some axes only.*a twin pads all axes alike"):
+    with pytest.raises(
+        g.GeodlError, match="periodic on some axes only.*a twin pads all axes alike"
+    ):
         to_torch(from_torch(zeros), on=g.Grid(6, 6, periodic=(True, False)))
     assert from_torch(nn.Conv2d(2, 3, 3), on=torus).on == torus
-    assert from_torch(nn.Conv2d(2, 3, 3, padding="valid", padding_mode="circular"), on=sheet).on == sheet
+    assert (
+        from_torch(nn.Conv2d(2, 3, 3, padding="valid", padding_mode="circular"), on=sheet).on
+        == sheet
+    )
 
 
 @st.composite
@@ -167,7 +211,13 @@ def recurrent(draw):
 @given(recurrent(), st.integers(1, 5))
 def test_recurrent_networks(twin, steps):
     layer = from_torch(twin)
-    assert_twins(twin, layer, torch.randn(2, steps, twin.input_size, dtype=torch.float64), of_rnn, as_sequence)
+    assert_twins(
+        twin,
+        layer,
+        torch.randn(2, steps, twin.input_size, dtype=torch.float64),
+        of_rnn,
+        as_sequence,
+    )
     back = to_torch(layer)
     assert_same_state(twin, back)
     told = ("mode", "num_layers", "bias", "bidirectional", "dropout", "training")
@@ -179,7 +229,10 @@ def test_the_form_of_a_recurrent_network():
     layer: Any = from_torch(nn.LSTM(3, 4, num_layers=2, bidirectional=True, dropout=0.5))
     kinds = [type(part).__name__ for part in layer]
     assert kinds == ["Concat", "Dropout", "Concat"]
-    assert [one.neighborhood for one in layer[0].children()] == [g.previous(), g.previous().reverse()]
+    assert [one.neighborhood for one in layer[0].children()] == [
+        g.previous(),
+        g.previous().reverse(),
+    ]
     assert layer[1].p == 0.5
     assert isinstance(from_torch(nn.GRU(3, 4)), g.Recurrent)
     with recorded() as ran:
@@ -189,7 +242,10 @@ def test_the_form_of_a_recurrent_network():
 
 def test_a_network_without_biases_trains_none():
     layer = from_torch(nn.LSTM(3, 4, bias=False))
-    assert [name for name, p in layer.named_parameters() if not p.requires_grad] == ["bias_ih_l0", "bias_hh_l0"]
+    assert [name for name, p in layer.named_parameters() if not p.requires_grad] == [
+        "bias_ih_l0",
+        "bias_hh_l0",
+    ]
     assert not to_torch(layer).bias
     layer.bias_ih_l0.requires_grad_()
     assert to_torch(layer).bias

@@ -18,7 +18,9 @@ from tests.twins import as_sequence, assert_same_state, assert_twins, drawn, of_
 def test_attention(heads, batch_first, bias):
     twin = drawn(nn.MultiheadAttention(8, heads, bias=bias, batch_first=batch_first))
     layer = from_torch(twin)
-    assert_twins(twin, layer, torch.randn(2, 5, 8, dtype=torch.float64), of_attention(), as_sequence)
+    assert_twins(
+        twin, layer, torch.randn(2, 5, 8, dtype=torch.float64), of_attention(), as_sequence
+    )
     back = to_torch(layer)
     assert_same_state(twin, back)
     assert back.batch_first
@@ -48,7 +50,9 @@ def test_attention_on_a_graph_is_masked_attention():
     twin = drawn(nn.MultiheadAttention(8, 2, batch_first=True))
     layer, graph = from_torch(twin), g.Graph(edge_index, 7)
     x = torch.randn(2, 7, 8, dtype=torch.float64)
-    assert_twins(twin, layer, x, of_attention(missing), lambda layer, x: layer(g.Signal(x, graph)).x)
+    assert_twins(
+        twin, layer, x, of_attention(missing), lambda layer, x: layer(g.Signal(x, graph)).x
+    )
     alone = g.Graph(edge_index[:, 7:], 7)
     around = layer.over(g.adjacency(norm=None, self_loops=True))
     assert error(around(g.Signal(x, alone)).x, layer(g.Signal(x, graph)).x) <= 1e-12
@@ -62,38 +66,70 @@ def test_attention_on_a_graph_is_masked_attention():
 def test_attention_takes_no_weighted_edges(norm):
     layer = from_torch(nn.MultiheadAttention(4, 2))
     weighted = g.Graph([[0, 1], [1, 0]], edge_weight=[0.5, 2.0])
-    with pytest.raises(g.GeodlError, match=r"weighted edges; use adjacency\(norm=None\) on a graph without edge_weight"):
-        (layer if norm is None else layer.over(g.adjacency(norm)))(g.Signal(torch.zeros(1, 2, 4), weighted))
+    with pytest.raises(
+        g.GeodlError,
+        match=r"weighted edges; use adjacency\(norm=None\) on a graph without edge_weight",
+    ):
+        (layer if norm is None else layer.over(g.adjacency(norm)))(
+            g.Signal(torch.zeros(1, 2, 4), weighted)
+        )
 
 
 def test_all_or_links_by_domain():
     graph, rule = g.Graph([[0, 1], [1, 2]], 3), all_or_links()
     everyone, links = g.all_pairs(), g.adjacency(norm=None, self_loops=False)
-    for domain in (g.Chain(3), g.Grid(2, 2), g.Complete(4), g.GroupGrid(g.Grid(2, 2), g.C(4)), g.Batch([g.Chain(3), g.Grid(2)])):
+    for domain in (
+        g.Chain(3),
+        g.Grid(2, 2),
+        g.Complete(4),
+        g.GroupGrid(g.Grid(2, 2), g.C(4)),
+        g.Batch([g.Chain(3), g.Grid(2)]),
+    ):
         assert rule.on(domain) == everyone
-        assert [torch.equal(a, b) for a, b in zip(rule.edges(domain)[:3], everyone.edges(domain)[:3], strict=True)] == [True] * 3
+        assert [
+            torch.equal(a, b)
+            for a, b in zip(rule.edges(domain)[:3], everyone.edges(domain)[:3], strict=True)
+        ] == [True] * 3
     for domain in (graph, g.Batch([graph, graph])):
         assert rule.on(domain) == links
-        assert [torch.equal(a, b) for a, b in zip(rule.edges(domain)[:3], links.edges(domain)[:3], strict=True)] == [True] * 3
+        assert [
+            torch.equal(a, b)
+            for a, b in zip(rule.edges(domain)[:3], links.edges(domain)[:3], strict=True)
+        ] == [True] * 3
         assert rule.symmetries(domain) == []
     assert rule.on(graph, g.Chain(2)) == everyone
     mixed = g.Batch([graph, g.Chain(2)])
     assert rule.on(mixed) == rule
     dst, src, *_ = rule.edges(mixed)
-    assert sorted(zip(dst.tolist(), src.tolist(), strict=True)) == [(1, 0), (2, 1), (3, 3), (3, 4), (4, 3), (4, 4)]
+    assert sorted(zip(dst.tolist(), src.tolist(), strict=True)) == [
+        (1, 0),
+        (2, 1),
+        (3, 3),
+        (3, 4),
+        (4, 3),
+        (4, 4),
+    ]
     assert (str(rule), rule.symmetries(mixed)) == ("all_or_links()", [])
 
 
 def test_all_or_links_runs_on_the_kernel_of_what_it_is():
     layer = from_torch(drawn(nn.MultiheadAttention(8, 2)))
     graph = g.Graph.small()[1]
-    for domain, name in ((g.Chain(5), "sdpa"), (graph, "edge_softmax"), (g.Batch([graph, g.Chain(3)]), "edge_softmax")):
+    for domain, name in (
+        (g.Chain(5), "sdpa"),
+        (graph, "edge_softmax"),
+        (g.Batch([graph, g.Chain(3)]), "edge_softmax"),
+    ):
         signal = g.Signal(torch.randn(1, domain.num_nodes, 8, dtype=torch.float64), domain)
         assert_lowered_to(name, layer, signal)
         assert layer.explain(domain).lowering == name
         assert name in assert_parity(layer, signal)
     assert g.certify(layer, g.Chain(4)).exact
-    assert layer.weights(g.Signal(torch.zeros(1, 7, 8, dtype=torch.float64), graph)).x.shape == (1, 10, 2)
+    assert layer.weights(g.Signal(torch.zeros(1, 7, 8, dtype=torch.float64), graph)).x.shape == (
+        1,
+        10,
+        2,
+    )
 
 
 def random_graph(nodes, edges, seed=0, weighted=False, loops=0):
@@ -102,7 +138,9 @@ def random_graph(nodes, edges, seed=0, weighted=False, loops=0):
     index = index[:, index[0] != index[1]]
     loop = torch.randperm(nodes, generator=draw)[:loops]
     index = torch.cat((index, loop.expand(2, -1)), dim=1)
-    weight = torch.rand(index.shape[1], generator=draw, dtype=torch.float64) + 0.1 if weighted else None
+    weight = (
+        torch.rand(index.shape[1], generator=draw, dtype=torch.float64) + 0.1 if weighted else None
+    )
     return g.Graph(index, nodes, edge_weight=weight)
 
 
@@ -114,10 +152,13 @@ def test_graph_convolution(normalize, loops, weighted, existing, bias):
     twin = drawn(GCNConv(6, 4, normalize=normalize, add_self_loops=loops, bias=bias, cached=True))
     layer = from_pyg(twin)
     assert_twins(
-        twin, layer, torch.randn(1, 200, 6, dtype=torch.float64),
+        twin,
+        layer,
+        torch.randn(1, 200, 6, dtype=torch.float64),
         lambda twin, x: twin(x[0], graph.edge_index, graph.edge_weight)[None],
-        lambda layer, x: layer(g.Signal(x, graph)).x, convert=from_pyg,
-    )  # fmt: skip
+        lambda layer, x: layer(g.Signal(x, graph)).x,
+        convert=from_pyg,
+    )
     back = to_pyg(layer)
     assert_same_state(twin, back)
     assert (back.normalize, back.add_self_loops) == (normalize, loops)
@@ -129,5 +170,10 @@ def test_graph_convolution_at_the_size_of_cora():
     x = torch.randn(1, 2708, 64, dtype=torch.float64)
     placed = from_pyg(twin, on=graph)
     assert_twins(
-        twin, placed, x, lambda twin, x: twin(x[0], graph.edge_index, graph.edge_weight)[None], plainly, convert=from_pyg
+        twin,
+        placed,
+        x,
+        lambda twin, x: twin(x[0], graph.edge_index, graph.edge_weight)[None],
+        plainly,
+        convert=from_pyg,
     )

@@ -15,7 +15,12 @@ import geodl as g
 from geodl.interop import from_escnn, to_escnn
 from geodl.testing import error
 
-SPACES = {"C4": ("rot2dOnR2", 4), "C2": ("rot2dOnR2", 2), "D4": ("flipRot2dOnR2", 4), "D2": ("flipRot2dOnR2", 2)}
+SPACES = {
+    "C4": ("rot2dOnR2", 4),
+    "C2": ("rot2dOnR2", 2),
+    "D4": ("flipRot2dOnR2", 4),
+    "D2": ("flipRot2dOnR2", 2),
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +30,19 @@ def escnn():
         pytest.importorskip("escnn.nn", exc_type=ImportError)
         numerical: Any = importlib.import_module("escnn.group._numerical")
     plain = numerical.randomized_svd
-    with pytest.MonkeyPatch.context() as patch:  # it hands np.matrix to scikit-learn, which no longer takes it
-        patch.setattr(numerical, "randomized_svd", lambda a, **options: plain(np.asarray(a), **options))
+    with (
+        pytest.MonkeyPatch.context() as patch
+    ):  # it hands np.matrix to scikit-learn, which no longer takes it
+        patch.setattr(
+            numerical, "randomized_svd", lambda a, **options: plain(np.asarray(a), **options)
+        )
         yield importlib.import_module("escnn")
 
 
 def module(escnn, name, sides, **options):
-    """An R2Conv in float64 with two fields in and three out, parameters drawn; and the number of sheets."""
+    """An R2Conv in float64 with two fields in and three out, parameters drawn; and the number of
+    sheets.
+    """
     space = getattr(escnn.gspaces, SPACES[name][0])(SPACES[name][1])
     heard, made = (
         escnn.nn.FieldType(space, n * [space.regular_repr if side else space.trivial_repr])
@@ -51,8 +62,13 @@ def reordered(x, fields, order):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", SPACES)
-@pytest.mark.parametrize("sides", [(False, True), (True, True), (False, False)], ids=["lift", "window", "isotropic"])
-@pytest.mark.parametrize("options", [{"padding": 1}, {"stride": 2}, {"padding": 1, "padding_mode": "circular", "bias": False}])
+@pytest.mark.parametrize(
+    "sides", [(False, True), (True, True), (False, False)], ids=["lift", "window", "isotropic"]
+)
+@pytest.mark.parametrize(
+    "options",
+    [{"padding": 1}, {"stride": 2}, {"padding": 1, "padding_mode": "circular", "bias": False}],
+)
 def test_group_convolution_both_ways(escnn, name, sides, options):
     twin = module(escnn, name, sides, kernel_size=3, **options)
     layer = from_escnn(twin)
@@ -71,7 +87,10 @@ def test_group_convolution_both_ways(escnn, name, sides, options):
     ours = layer(g.Signal(values, domain)).to_image()
     assert error(ours, theirs) <= 1e-6
     upstream = torch.randn_like(ours)
-    assert error(*(torch.autograd.grad(y, leaf, upstream)[0] for y, leaf in ((ours, b), (theirs, a)))) <= 1e-6
+    assert (
+        error(*(torch.autograd.grad(y, leaf, upstream)[0] for y, leaf in ((ours, b), (theirs, a))))
+        <= 1e-6
+    )
     back: Any = to_escnn(layer, on=domain)
     assert back.padding_mode == options.get("padding_mode", "zeros")
     for found, wanted in zip(back.expand_parameters(), twin.expand_parameters(), strict=True):
@@ -85,7 +104,10 @@ def _order(space, group):
     """Where our elements stand among escnn's, by what they do to the corner of an image."""
     corner = torch.tensor([2.0, 1.0], dtype=torch.float64)  # (x, y); rows count downwards
     image = torch.tensor([-corner[1], corner[0]]).double()
-    moved = [torch.as_tensor(space.basespace_action(e)).double() @ corner for e in space.fibergroup.elements]
+    moved = [
+        torch.as_tensor(space.basespace_action(e)).double() @ corner
+        for e in space.fibergroup.elements
+    ]
     places = [(-float(y.round()), float(x.round())) for x, y in moved]
     return [places.index(tuple((e.double() @ image).tolist())) for e in group.elements]
 
@@ -97,11 +119,26 @@ def test_what_escnn_has_no_twin_for(escnn):
     regular, trivial = nn.FieldType(r4, [r4.regular_repr]), nn.FieldType(r4, [r4.trivial_repr])
     eight, irrep = nn.FieldType(r8, [r8.regular_repr]), nn.FieldType(r4, [r4.irrep(1)])
     for twin, why in (
-        (nn.R2Conv(eight, eight, 3), "does not map the square lattice to itself; use a group of quarter turns and mirrors"),
-        (nn.R2Conv(irrep, regular, 3), r"fields of kinds \['irrep_1'\]; use trivial fields only, or regular fields only"),
-        (nn.R2Conv(regular, trivial, 3), r"regular fields in, trivial ones out; convolve to regular fields, then Pool\(fiber"),
-        (nn.R2Conv(regular, regular, 3, padding_mode="reflect"), "groups=1 and padding_mode='reflect'"),
-        (nn.R2Conv(regular + regular, regular + regular, 3, groups=2), "groups=2 and padding_mode='zeros'"),
+        (
+            nn.R2Conv(eight, eight, 3),
+            "does not map the square lattice to itself; use a group of quarter turns and mirrors",
+        ),
+        (
+            nn.R2Conv(irrep, regular, 3),
+            r"fields of kinds \['irrep_1'\]; use trivial fields only, or regular fields only",
+        ),
+        (
+            nn.R2Conv(regular, trivial, 3),
+            r"regular fields in, trivial ones out; convolve to regular fields, then Pool\(fiber",
+        ),
+        (
+            nn.R2Conv(regular, regular, 3, padding_mode="reflect"),
+            "groups=1 and padding_mode='reflect'",
+        ),
+        (
+            nn.R2Conv(regular + regular, regular + regular, 3, groups=2),
+            "groups=2 and padding_mode='zeros'",
+        ),
         (nn.ReLU(regular), r"from_escnn\(ReLU\): found a type with no converter"),
     ):
         with pytest.raises(g.GeodlError, match=why):
@@ -112,14 +149,28 @@ def test_what_escnn_has_no_twin_for(escnn):
 def test_a_filter_outside_the_basis_is_refused_with_its_residual(escnn):
     twin = module(escnn, "C4", (True, True), kernel_size=3)
     twin.expand_parameters = lambda: (torch.randn(12, 8, 3, 3, dtype=torch.float64), None)
-    with pytest.raises(g.GeodlError, match=r"residual of \d\.\de.*; a filter that does not commute with its group"):
+    with pytest.raises(
+        g.GeodlError, match=r"residual of \d\.\de.*; a filter that does not commute with its group"
+    ):
         from_escnn(twin)
     for layer, why in (
-        (g.Conv(2, 3, g.window(3, group=g.C(4))), r"residual of \d\.\de.*; escnn's basis is band-limited"),
-        (g.Conv(2, 3, g.window(3)), r"window\(3x3\); give a Conv over isotropic, lift or window for C2, C4, D2, D4"),
-        (g.Conv(2, 3, g.lift(3, group=g.D(1))), "give a Conv over isotropic, lift or window for C2, C4, D2, D4"),
+        (
+            g.Conv(2, 3, g.window(3, group=g.C(4))),
+            r"residual of \d\.\de.*; escnn's basis is band-limited",
+        ),
+        (
+            g.Conv(2, 3, g.window(3)),
+            r"window\(3x3\); give a Conv over isotropic, lift or window for C2, C4, D2, D4",
+        ),
+        (
+            g.Conv(2, 3, g.lift(3, group=g.D(1))),
+            "give a Conv over isotropic, lift or window for C2, C4, D2, D4",
+        ),
         (g.Conv(2, 3, g.adjacency()), "adjacency.*give a Conv over isotropic"),
-        (g.Conv(2, 3, g.lift((3, 5), group=g.C(2), exact=False)), "R2Conv has square windows, alike on both axes"),
+        (
+            g.Conv(2, 3, g.lift((3, 5), group=g.C(2), exact=False)),
+            "R2Conv has square windows, alike on both axes",
+        ),
         (g.Pool(g.window(2, stride=2)), "give a Conv over isotropic"),
     ):
         with pytest.raises(g.GeodlError, match=why):

@@ -1,4 +1,6 @@
-"""Transformers of torch.nn as blocks of shortcuts: the same numbers and gradients, the same masks, and back bit for bit."""
+"""Transformers of torch.nn as blocks of shortcuts: the same numbers and gradients, the same masks,
+and back bit for bit.
+"""
 
 import copy
 from typing import Any
@@ -43,7 +45,10 @@ def assert_options(back, twin):
     """What is no parameter."""
     told = (
         (nn.MultiheadAttention, ("num_heads", "dropout", "training")),
-        ((nn.TransformerEncoderLayer, nn.TransformerDecoderLayer), ("norm_first", "activation", "training")),
+        (
+            (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer),
+            ("norm_first", "activation", "training"),
+        ),
         (nn.Dropout, ("p", "training")),
         (nn.LayerNorm, ("eps", "elementwise_affine", "training")),
         ((nn.TransformerEncoder, nn.TransformerDecoder), ("num_layers", "training")),
@@ -51,16 +56,27 @@ def assert_options(back, twin):
     )
     for kinds, names in told:
         a, b = ([m for m in module.modules() if isinstance(m, kinds)] for module in (back, twin))
-        assert [[getattr(m, name) for name in names] for m in a] == [[getattr(m, name) for name in names] for m in b]
-    assert all(m.batch_first for m in back.modules() if isinstance(m, nn.MultiheadAttention | nn.Transformer))
+        assert [[getattr(m, name) for name in names] for m in a] == [
+            [getattr(m, name) for name in names] for m in b
+        ]
+    assert all(
+        m.batch_first
+        for m in back.modules()
+        if isinstance(m, nn.MultiheadAttention | nn.Transformer)
+    )
 
 
 @settings(max_examples=25)
-@given(kind=st.sampled_from([nn.TransformerEncoderLayer, nn.TransformerDecoderLayer]), options=st.fixed_dictionaries(OPTIONS))
+@given(
+    kind=st.sampled_from([nn.TransformerEncoderLayer, nn.TransformerDecoderLayer]),
+    options=st.fixed_dictionaries(OPTIONS),
+)
 def test_layers(kind, options):
     twin = drawn(layer_of(kind, **options)).eval()
     assert_twins(twin, from_torch(twin), values(), of_torch(), of_geodl(twin))
-    assert_twins(twin, causal_of(twin), values(), of_torch(causal=True), of_geodl(twin), convert=causal_of)
+    assert_twins(
+        twin, causal_of(twin), values(), of_torch(causal=True), of_geodl(twin), convert=causal_of
+    )
     back = to_torch(from_torch(twin))
     assert_same_state(twin, back)
     assert_options(back, twin)
@@ -70,23 +86,40 @@ def test_layers(kind, options):
 @pytest.mark.parametrize("norm_first", [False, True])
 @pytest.mark.parametrize("kind", [nn.TransformerEncoder, nn.TransformerDecoder, nn.Transformer])
 def test_stacks(kind, norm_first, causal):
-    twin = whole_of(norm_first=norm_first) if kind is nn.Transformer else stack_of(kind, norm_first=norm_first)
+    twin = (
+        whole_of(norm_first=norm_first)
+        if kind is nn.Transformer
+        else stack_of(kind, norm_first=norm_first)
+    )
     twin = drawn(twin).eval()
     convert = causal_of if causal else from_torch
     assert_twins(twin, convert(twin), values(), of_torch(causal), of_geodl(twin), convert=convert)
-    assert_twins(twin, convert(twin), values(), of_torch(causal, LENGTHS), of_geodl(twin, LENGTHS), convert=convert)
+    assert_twins(
+        twin,
+        convert(twin),
+        values(),
+        of_torch(causal, LENGTHS),
+        of_geodl(twin, LENGTHS),
+        convert=convert,
+    )
     back = to_torch(from_torch(twin))
     assert_same_state(twin, back)
     assert_options(back, twin)
 
 
 def test_norms_that_are_missing_or_others():
-    for twin in (stack_of(nn.TransformerEncoder, 2, norm=False), stack_of(nn.TransformerDecoder, 1, norm=False)):
+    for twin in (
+        stack_of(nn.TransformerEncoder, 2, norm=False),
+        stack_of(nn.TransformerDecoder, 1, norm=False),
+    ):
         twin = drawn(twin).eval()
         assert_twins(twin, from_torch(twin), values(), of_torch(), of_geodl(twin))
         assert to_torch(from_torch(twin)).norm is None
     twin = stack_of(nn.TransformerEncoder, 2)
-    twin.norm, twin.layers[1].norm1 = nn.RMSNorm(CHANNELS, eps=0.5), nn.LayerNorm(CHANNELS, elementwise_affine=False)
+    twin.norm, twin.layers[1].norm1 = (
+        nn.RMSNorm(CHANNELS, eps=0.5),
+        nn.LayerNorm(CHANNELS, elementwise_affine=False),
+    )
     twin = drawn(twin).eval()
     assert_twins(twin, from_torch(twin), values(), of_torch(), of_geodl(twin))
     assert_same_state(twin, to_torch(from_torch(twin)))
@@ -106,18 +139,28 @@ def test_a_wrong_conversion_is_found():
             assert_twins(twin, wrong, values(), of_torch(), of_geodl(twin))
     with pytest.raises(AssertionError):
         assert_twins(
-            twin, from_torch(twin), values(), of_torch(lengths=LENGTHS), of_geodl(twin, (LENGTHS[0], LENGTHS[1].flip(0)))
+            twin,
+            from_torch(twin),
+            values(),
+            of_torch(lengths=LENGTHS),
+            of_geodl(twin, (LENGTHS[0], LENGTHS[1].flip(0))),
         )
 
 
 def test_the_form_of_a_stack():
     encoder: Any = from_torch(stack_of(nn.TransformerEncoder, 2, norm_first=True))
-    models = g.models.transformer_encoder(CHANNELS, 2, 2, hidden=12, dropout=0.25, activation="relu", rule=all_or_links())
+    models = g.models.transformer_encoder(
+        CHANNELS, 2, 2, hidden=12, dropout=0.25, activation="relu", rule=all_or_links()
+    )
     assert str(encoder) == str(models)
     decoder: Any = over(from_torch(stack_of(nn.TransformerDecoder, 2, norm=False)), g.past())
-    models = g.models.transformer_decoder(CHANNELS, 2, 2, hidden=12, dropout=0.25, activation="relu", pre_norm=False)
+    models = g.models.transformer_decoder(
+        CHANNELS, 2, 2, hidden=12, dropout=0.25, activation="relu", pre_norm=False
+    )
     assert str(decoder) == str(models)
-    with pytest.raises(g.GeodlError, match=r"past\(\).*of a model, convert interop.over\(model, all_pairs\(\)\)"):
+    with pytest.raises(
+        g.GeodlError, match=r"past\(\).*of a model, convert interop.over\(model, all_pairs\(\)\)"
+    ):
         to_torch(models)
     twin = to_torch(over(drawn(models).eval(), g.all_pairs()))
     assert_twins(twin, models, values(), of_torch(causal=True), of_geodl(twin), convert=causal_of)
@@ -133,9 +176,17 @@ def test_attention_on_a_graph_hears_its_edges():
 
 @pytest.mark.parametrize("kind", [nn.TransformerEncoder, nn.TransformerDecoder, nn.Transformer])
 def test_weights_go_both_ways_while_training(kind):
-    twin = whole_of(batch_first=True) if kind is nn.Transformer else stack_of(kind, 2, batch_first=True)
+    twin = (
+        whole_of(batch_first=True)
+        if kind is nn.Transformer
+        else stack_of(kind, 2, batch_first=True)
+    )
     torch.manual_seed(0)
-    twin, x, wanted = twin.double().eval(), values(), torch.randn(3, TARGET, CHANNELS, dtype=torch.float64)
+    twin, x, wanted = (
+        twin.double().eval(),
+        values(),
+        torch.randn(3, TARGET, CHANNELS, dtype=torch.float64),
+    )
 
     def trained(module, call):
         before = copy.deepcopy(module.state_dict())
@@ -156,11 +207,25 @@ def test_weights_go_both_ways_while_training(kind):
 
 def test_dropout_falls_where_torch_drops():
     twin = layer_of(nn.TransformerDecoderLayer)
-    twin.dropout.p, twin.dropout1.p, twin.dropout2.p, twin.dropout3.p, twin.self_attn.dropout = 0.1, 0.2, 0.3, 0.4, 0.5
+    twin.dropout.p, twin.dropout1.p, twin.dropout2.p, twin.dropout3.p, twin.self_attn.dropout = (
+        0.1,
+        0.2,
+        0.3,
+        0.4,
+        0.5,
+    )
     twin.dropout2.eval()
     layer: Any = from_torch(twin)
-    assert [part.p for part in layer.modules() if isinstance(part, g.Dropout)] == [0.2, 0.3, 0.1, 0.4]
-    assert [part.dropout for part in layer.modules() if isinstance(part, g.Attention)] == [0.5, 0.25]
+    assert [part.p for part in layer.modules() if isinstance(part, g.Dropout)] == [
+        0.2,
+        0.3,
+        0.1,
+        0.4,
+    ]
+    assert [part.dropout for part in layer.modules() if isinstance(part, g.Attention)] == [
+        0.5,
+        0.25,
+    ]
     assert [part for part in layer.modules() if not part.training] == [layer[2].inner[1]]
     assert_options(to_torch(layer), twin)
 
@@ -183,9 +248,13 @@ def test_activations_with_options_stay():
 
 
 def test_a_decoder_that_forgot_its_activation():
-    """torch's deep copy of a decoder layer with a module computes ReLU: a conversion computes what torch computes."""
+    """torch's deep copy of a decoder layer with a module computes ReLU: a conversion computes what
+    torch computes.
+    """
     twin = drawn(stack_of(nn.TransformerDecoder, 2, activation=nn.Tanh())).eval()
     assert_twins(twin, from_torch(twin), values(), of_torch(), of_geodl(twin))
     one = drawn(layer_of(nn.TransformerDecoderLayer, activation=nn.Tanh())).eval()
     assert error(of_geodl(one)(from_torch(one), x := values()), of_torch()(one, x)) <= 1e-10
-    assert error(of_torch()(copy.deepcopy(to_torch(from_torch(one))), x), of_torch()(one, x)) <= 1e-10
+    assert (
+        error(of_torch()(copy.deepcopy(to_torch(from_torch(one))), x), of_torch()(one, x)) <= 1e-10
+    )

@@ -13,27 +13,44 @@ from geodl.testing import error
 def norms(channels: int, dtype: torch.dtype, **options):
     torch.manual_seed(3)
     ours, twin = g.BatchNorm(channels, **options), nn.BatchNorm1d(channels, **options)
-    state = {k: torch.rand_like(v) + 0.5 if v.is_floating_point() else v for k, v in twin.state_dict().items()}
+    state = {
+        k: torch.rand_like(v) + 0.5 if v.is_floating_point() else v
+        for k, v in twin.state_dict().items()
+    }
     twin.load_state_dict(state)
     ours.load_state_dict(state)
     return ours.to(dtype), twin.to(dtype)
 
 
-@pytest.mark.parametrize("domain", [g.Chain(7), g.GroupGrid(g.Grid(4, 4), g.C(4)), g.Grid(30, 30), g.Complete(1)], ids=str)
+@pytest.mark.parametrize(
+    "domain",
+    [g.Chain(7), g.GroupGrid(g.Grid(4, 4), g.C(4)), g.Grid(30, 30), g.Complete(1)],
+    ids=str,
+)
 @pytest.mark.parametrize("channels", [1, 10, 600])
 def test_batch_norm_is_torchs_on_flattened_nodes(domain, channels):
     ours, twin = norms(channels, torch.float64, eps=1e-3, momentum=0.3)
     x = torch.empty(0)
     for _ in range(2):
-        x = (3 * torch.randn(3, domain.num_nodes, channels, dtype=torch.float64) + 2).requires_grad_()
+        x = (
+            3 * torch.randn(3, domain.num_nodes, channels, dtype=torch.float64) + 2
+        ).requires_grad_()
         up = torch.randn_like(x)
         y, flat = ours(g.Signal(x, domain)).x, twin(x.flatten(0, 1)).view_as(x)
         assert error(y, flat) < 1e-12
         mine = torch.autograd.grad(y, [x, *ours.parameters()], up)
         theirs = torch.autograd.grad(flat, [x, *twin.parameters()], up)
         assert max(error(a, b) for a, b in zip(mine, theirs, strict=True)) < 1e-11
-    assert max(error(a, b) for a, b in zip(ours.state_dict().values(), twin.state_dict().values(), strict=True)) < 1e-12
-    assert error(ours.eval()(g.Signal(x, domain)).x, twin.eval()(x.flatten(0, 1)).view_as(x)) < 1e-12
+    assert (
+        max(
+            error(a, b)
+            for a, b in zip(ours.state_dict().values(), twin.state_dict().values(), strict=True)
+        )
+        < 1e-12
+    )
+    assert (
+        error(ours.eval()(g.Signal(x, domain)).x, twin.eval()(x.flatten(0, 1)).view_as(x)) < 1e-12
+    )
     assert list(ours.state_dict()) == list(twin.state_dict()) and int(ours.num_batches_tracked) == 2
 
 
@@ -42,17 +59,25 @@ def test_batch_norm_in_bf16_and_alone():
     x = torch.randn(4, 9, 6, dtype=torch.bfloat16)
     for mode in (True, False):
         y = ours.train(mode)(g.Signal(x, g.Grid(3, 3))).x
-        assert y.dtype == torch.bfloat16 and error(y.float(), twin.train(mode)(x.flatten(0, 1)).view_as(x).float()) < 2e-2
+        assert (
+            y.dtype == torch.bfloat16
+            and error(y.float(), twin.train(mode)(x.flatten(0, 1)).view_as(x).float()) < 2e-2
+        )
     with pytest.raises(g.GeodlError, match="one value for each channel"):
         g.BatchNorm(2)(g.Signal(torch.zeros(1, 1, 2), g.Complete(1)))
     before = copy.deepcopy(ours.train().state_dict())
     assert ours(g.Signal(x[:0], g.Grid(3, 3))).x.shape == (0, 9, 6)
-    assert all(torch.equal(v, before[k]) for k, v in ours.state_dict().items()), "an empty batch teaches nothing"
+    assert all(torch.equal(v, before[k]) for k, v in ours.state_dict().items()), (
+        "an empty batch teaches nothing"
+    )
 
 
 def test_batch_norm_shares_statistics_over_a_fiber():
     domain = g.GroupGrid(g.Grid(4, 4), g.C(4))
-    s = g.Signal(torch.randn(2, 64, 3, dtype=torch.float64) * torch.rand(64, 1, dtype=torch.float64) * 5, domain)
+    s = g.Signal(
+        torch.randn(2, 64, 3, dtype=torch.float64) * torch.rand(64, 1, dtype=torch.float64) * 5,
+        domain,
+    )
     ours, _ = norms(3, torch.float64)
     assert max(g.equivariance_error(ours, s, g.C(4)).values()) < 1e-12
 
@@ -65,7 +90,9 @@ def test_batch_norm_shares_statistics_over_a_fiber():
         def forward(self, s):
             return g.Signal(self.norm(s.x.reshape(2 * 16, 12)).view_as(s.x), s.domain)
 
-    assert max(g.equivariance_error(Planes(), s, g.C(4)).values()) > 1e-2, "a norm for each plane is not equivariant"
+    assert max(g.equivariance_error(Planes(), s, g.C(4)).values()) > 1e-2, (
+        "a norm for each plane is not equivariant"
+    )
 
 
 def test_dropout():
@@ -87,20 +114,32 @@ def test_dropout():
 def test_recurrent_states_are_torchs(cell, lowering):
     torch.manual_seed(0)
     kind = {"lstm": nn.LSTM, "gru": nn.GRU}.get(cell, nn.RNN)
-    twin = kind(3, 4, batch_first=True, **({"nonlinearity": cell[4:]} if kind is nn.RNN else {})).double()
+    twin = kind(
+        3, 4, batch_first=True, **({"nonlinearity": cell[4:]} if kind is nn.RNN else {})
+    ).double()
     ours = g.Recurrent(3, 4, cell).double()
     ours.load_state_dict(twin.state_dict())
     ours.lowering = lowering
     x = torch.randn(2, 6, 3, dtype=torch.float64)
-    state = tuple(torch.randn(2, 1, 4, dtype=torch.float64) for _ in range(2 if cell == "lstm" else 1))
+    state = tuple(
+        torch.randn(2, 1, 4, dtype=torch.float64) for _ in range(2 if cell == "lstm" else 1)
+    )
     before = tuple(s.transpose(0, 1).contiguous() for s in state)
     wanted, after = twin(x, before if cell == "lstm" else before[0])
     y, end = ours.unroll(g.Signal.sequence(x), state)
     assert error(y.x, wanted) < 1e-12
-    assert max(error(s.transpose(0, 1), t) for s, t in zip(end, after if cell == "lstm" else (after,), strict=True)) < 1e-12
+    assert (
+        max(
+            error(s.transpose(0, 1), t)
+            for s, t in zip(end, after if cell == "lstm" else (after,), strict=True)
+        )
+        < 1e-12
+    )
     first, middle = ours.unroll(g.Signal.sequence(x[:, :2]), state)
     second, last = ours.unroll(g.Signal.sequence(x[:, 2:]), middle)
-    assert error(torch.cat((first.x, second.x), 1), wanted) < 1e-12 and error(last[0], end[0]) < 1e-12
+    assert (
+        error(torch.cat((first.x, second.x), 1), wanted) < 1e-12 and error(last[0], end[0]) < 1e-12
+    )
 
 
 @pytest.mark.parametrize("lengths", [(3, 3), (4, 2)])
@@ -131,7 +170,10 @@ def test_attention_weights_are_torchs(causal):
     wanted, w = twin(x, x, x, attn_mask=mask, average_attn_weights=False)
     s = g.Signal.sequence(x)
     a, edges = ours.weights(s), ours.neighborhood.edges(s.domain)
-    assert error(ours(s).x, wanted) < 1e-12 and error(a.x, w.permute(0, 2, 3, 1)[:, edges.dst, edges.src]) < 1e-12
+    assert (
+        error(ours(s).x, wanted) < 1e-12
+        and error(a.x, w.permute(0, 2, 3, 1)[:, edges.dst, edges.src]) < 1e-12
+    )
     sums = torch.zeros(2, 5, 4, dtype=torch.float64).index_add(1, edges.dst, a.x)
     assert error(sums, torch.ones_like(sums)) < 1e-12
     if not causal:

@@ -1,4 +1,6 @@
-"""Layers: drawn as their twins are, the numbers of torch.nn where it has a twin, parameters and nothing else in the state."""
+"""Layers: drawn as their twins are, the numbers of torch.nn where it has a twin, parameters and
+nothing else in the state.
+"""
 
 import copy
 import io
@@ -20,19 +22,43 @@ LAYERS = {
     "transposed": lambda: (g.Conv(3, 5, g.window(2, stride=2).reverse()), g.Grid(4, 4), (64, 5)),
     "lift": lambda: (g.Conv(3, 5, g.lift(3, group=g.C(4))), g.Grid(4, 4), (64, 5)),
     "gcn": lambda: (g.Conv(3, 5, g.adjacency(), bias=False), RING, (4, 5)),
-    "orbit": lambda: (g.Conv(3, 5, g.all_pairs("orbit"), on=g.Grid(5, periodic=True)), g.Grid(5, periodic=True), (5, 5)),
+    "orbit": lambda: (
+        g.Conv(3, 5, g.all_pairs("orbit"), on=g.Grid(5, periodic=True)),
+        g.Grid(5, periodic=True),
+        (5, 5),
+    ),
     "attention": lambda: (g.Attention(4, g.past(), heads=2), g.Chain(5), (5, 4)),
-    "relative": lambda: (g.Attention(4, g.window(3, axes=1), heads=2, head_dim=3, relative=True), g.Chain(5), (5, 4)),
+    "relative": lambda: (
+        g.Attention(4, g.window(3, axes=1), heads=2, head_dim=3, relative=True),
+        g.Chain(5),
+        (5, 4),
+    ),
     "message": lambda: (g.Message(Edge(3, 5), g.adjacency(**OPEN), "max"), RING, (4, 5)),
     "lstm": lambda: (g.Recurrent(3, 5), g.Chain(4), (4, 5)),
     "gru": lambda: (g.Recurrent(3, 5, "gru", g.previous().reverse()), g.Chain(4), (4, 5)),
-    "tree": lambda: (g.Recurrent(3, 5, "lstm", g.predecessors()), g.Graph([[0, 1], [2, 2]], 3), (3, 5)),
+    "tree": lambda: (
+        g.Recurrent(3, 5, "lstm", g.predecessors()),
+        g.Graph([[0, 1], [2, 2]], 3),
+        (3, 5),
+    ),
     "pool": lambda: (g.Pool(g.window(2, stride=2)), g.Grid(4, 4), (4, 3)),
     "readout": lambda: (g.Readout("max"), g.Batch([g.Chain(2), RING]), (2, 3)),
     "norm": lambda: (g.BatchNorm(3), g.Grid(4, 4), (16, 3)),
-    "stack": lambda: (g.Sequential(g.Conv(3, 4, g.window(3)), nn.ReLU(), nn.LayerNorm(4)), g.Grid(4, 4), (16, 4)),
-    "residual": lambda: (g.Residual(g.Conv(3, 3, g.window(3)), nn.Tanh(), g.Dropout(0.1)), g.Grid(4, 4), (16, 3)),
-    "both ways": lambda: (g.Concat(g.Recurrent(3, 2), g.Recurrent(3, 3, "gru", g.previous().reverse())), g.Chain(4), (4, 5)),
+    "stack": lambda: (
+        g.Sequential(g.Conv(3, 4, g.window(3)), nn.ReLU(), nn.LayerNorm(4)),
+        g.Grid(4, 4),
+        (16, 4),
+    ),
+    "residual": lambda: (
+        g.Residual(g.Conv(3, 3, g.window(3)), nn.Tanh(), g.Dropout(0.1)),
+        g.Grid(4, 4),
+        (16, 3),
+    ),
+    "both ways": lambda: (
+        g.Concat(g.Recurrent(3, 2), g.Recurrent(3, 3, "gru", g.previous().reverse())),
+        g.Chain(4),
+        (4, 5),
+    ),
 }
 every_layer = pytest.mark.parametrize("name", LAYERS)
 
@@ -52,7 +78,12 @@ def made(name: str, dtype: torch.dtype = torch.float64, batch: int = 2):
     torch.manual_seed(0)
     layer, domain, shape = LAYERS[name]()
     channels = getattr(layer, "channels_in", 3)
-    return layer.to(dtype), torch.randn(batch, domain.num_nodes, channels, dtype=dtype), domain, shape
+    return (
+        layer.to(dtype),
+        torch.randn(batch, domain.num_nodes, channels, dtype=dtype),
+        domain,
+        shape,
+    )
 
 
 def call(layer, x, domain):
@@ -84,7 +115,10 @@ def test_state_is_parameters_and_running_statistics(name):
     statistics = {key for key, _ in layer.named_buffers()}
     keys = list(layer.state_dict())
     assert set(keys) == {key for key, _ in layer.named_parameters()} | statistics
-    assert all(key.split(".")[-1] in ("running_mean", "running_var", "num_batches_tracked") for key in statistics)
+    assert all(
+        key.split(".")[-1] in ("running_mean", "running_var", "num_batches_tracked")
+        for key in statistics
+    )
     call(layer.eval(), x, domain)
     g.set_lowering(layer, "edges")
     call(layer.train(), x, domain)
@@ -109,7 +143,10 @@ INIT = {
     "Conv1d": (lambda: g.Conv(7, 90, g.window(5, axes=1)), lambda: nn.Conv1d(7, 90, 5)),
     "GCNConv": (lambda: g.Conv(40, 50, g.adjacency()), lambda: GCNConv(40, 50)),
     "LSTM": (lambda: g.Recurrent(10, 16), lambda: nn.LSTM(10, 16)),
-    "MultiheadAttention": (lambda: g.Attention(48, g.all_pairs()), lambda: nn.MultiheadAttention(48, 8)),
+    "MultiheadAttention": (
+        lambda: g.Attention(48, g.all_pairs()),
+        lambda: nn.MultiheadAttention(48, 8),
+    ),
 }
 
 
@@ -128,7 +165,12 @@ def test_drawn_as_the_twin(name):
 
 
 def test_fan_in_counts_the_neighborhood():
-    bounds = {g.lift(3, group=g.C(4)): 9, g.window(3, group=g.C(4)): 36, g.window((2, 3), padding="valid"): 6, g.fiber(): 1}
+    bounds = {
+        g.lift(3, group=g.C(4)): 9,
+        g.window(3, group=g.C(4)): 36,
+        g.window((2, 3), padding="valid"): 6,
+        g.fiber(): 1,
+    }
     for rule, fan_in in bounds.items():
         bound = 1 / math.sqrt(8 * fan_in)
         assert 0.95 * bound < reach(g.Conv(8, 64, rule).parameters()) <= bound
@@ -144,7 +186,9 @@ def test_over_shares_parameters():
     x = torch.randn(1, 5, 4)
     mask = (torch.arange(5)[:, None] - torch.arange(5)).abs() > 1
     q, k, v = (part.transpose(1, 2) for part in layer._project(x, x))
-    wanted = nn.functional.scaled_dot_product_attention(q, k, v, ~mask).transpose(1, 2).reshape(1, 5, 4)
+    wanted = (
+        nn.functional.scaled_dot_product_attention(q, k, v, ~mask).transpose(1, 2).reshape(1, 5, 4)
+    )
     assert error(ring(g.Signal.sequence(x)).x, layer.out_proj(wanted)) < 1e-6
     conv = g.Conv(2, 3, g.window(3))
     assert conv.over(g.window(3, dilation=2)).weight is conv.weight
@@ -152,18 +196,29 @@ def test_over_shares_parameters():
         conv.over(g.window(5))
     ring.in_proj_weight.data.zero_()
     assert layer.in_proj_weight.abs().sum() == 0
-    assert len(g.explain(g.Sequential(layer, ring), g.Signal.sequence(x)).choices) == 2  # hooks are each layer's own
+    assert (
+        len(g.explain(g.Sequential(layer, ring), g.Signal.sequence(x)).choices) == 2
+    )  # hooks are each layer's own
 
 
 def test_a_union_of_one_stays_a_union():
     for members in (1, 2):
         domain = g.Batch([g.Grid(4, 4)] * members)
-        made = g.Pool(g.window(2, stride=2))(g.Signal(torch.zeros(1, domain.num_nodes, 2), domain)).domain
+        made = g.Pool(g.window(2, stride=2))(
+            g.Signal(torch.zeros(1, domain.num_nodes, 2), domain)
+        ).domain
         assert made.members == (g.Grid(2, 2),) * members
 
 
 @pytest.mark.parametrize(
-    "layer", [g.Conv(2, 2, g.all_pairs()), g.Conv(2, 2, g.window(3)), g.Conv(2, 2, g.adjacency()), g.BatchNorm(2)], ids=str
+    "layer",
+    [
+        g.Conv(2, 2, g.all_pairs()),
+        g.Conv(2, 2, g.window(3)),
+        g.Conv(2, 2, g.adjacency()),
+        g.BatchNorm(2),
+    ],
+    ids=str,
 )
 def test_an_activation_may_overwrite_the_answer(layer):
     x = torch.randn(2, 25, 2, requires_grad=True)
@@ -189,27 +244,54 @@ def test_in_a_plain_training_loop():
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
-    assert losses[-1] < 0.1 * losses[0] and list(net.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert losses[-1] < 0.1 * losses[0] and list(net.state_dict()) == [
+        "0.weight",
+        "0.bias",
+        "2.weight",
+        "2.bias",
+    ]
 
 
 def gin(epsilon):
-    return g.Message(lambda x_i, x_j, e_ij: x_j, g.adjacency(**OPEN), "sum", lambda x_i, heard: (1 + epsilon) * x_i + heard)
+    return g.Message(
+        lambda x_i, x_j, e_ij: x_j,
+        g.adjacency(**OPEN),
+        "sum",
+        lambda x_i, heard: (1 + epsilon) * x_i + heard,
+    )
 
 
 def test_messages_by_hand():
     path = g.Graph([[0, 1, 1, 2], [1, 0, 2, 1]], 3)
     s = g.Signal(torch.tensor([[[1.0], [2.0], [5.0]]]), path)
     assert gin(0.5)(s).x.flatten().tolist() == [3.5, 9.0, 9.5]
-    edge_conv = g.Message(lambda x_i, x_j, e_ij: torch.cat((x_i, x_j - x_i), -1), g.adjacency(**OPEN), "max")
+    edge_conv = g.Message(
+        lambda x_i, x_j, e_ij: torch.cat((x_i, x_j - x_i), -1), g.adjacency(**OPEN), "max"
+    )
     assert edge_conv(s).x[0].tolist() == [[1, 1], [2, 3], [5, -3]]
-    for reduce, wanted in (("sum", [2, 6, 2]), ("mean", [2, 3, 2]), ("min", [2, 1, 2]), ("max", [2, 5, 2])):
-        assert g.Message(lambda x_i, x_j, e_ij: x_j, g.adjacency(**OPEN), reduce)(s).x.flatten().tolist() == wanted
+    for reduce, wanted in (
+        ("sum", [2, 6, 2]),
+        ("mean", [2, 3, 2]),
+        ("min", [2, 1, 2]),
+        ("max", [2, 5, 2]),
+    ):
+        assert (
+            g.Message(lambda x_i, x_j, e_ij: x_j, g.adjacency(**OPEN), reduce)(s)
+            .x.flatten()
+            .tolist()
+            == wanted
+        )
     weighted = g.Graph(path.edge_index, 3, edge_weight=[10.0, 20.0, 30.0, 40.0])
     product = g.Message(lambda x_i, x_j, e_ij: x_j * e_ij, g.adjacency(**OPEN))
     assert product(g.Signal(s.x, weighted)).x.flatten().tolist() == [40, 210, 60]
     edge = g.Signal(torch.tensor([[[1.0], [0.0], [0.0], [2.0]]]), path.edge_domain())
     assert product(s, edge=edge).x.flatten().tolist() == [0, 11, 0]
-    assert g.Message(lambda x_i, x_j, e_ij: x_j, g.adjacency(**OPEN), "max")(g.Signal(-s.x, g.Graph([[0], [1]], 3))).x[0, 2] == 0
+    assert (
+        g.Message(lambda x_i, x_j, e_ij: x_j, g.adjacency(**OPEN), "max")(
+            g.Signal(-s.x, g.Graph([[0], [1]], 3))
+        ).x[0, 2]
+        == 0
+    )
 
 
 def test_outcome_sees_every_gradient():
@@ -222,14 +304,23 @@ def test_outcome_sees_every_gradient():
 def test_a_layer_on_a_graph_moves_with_its_domain():
     layer = g.Conv(2, 3, g.adjacency(), on=g.Graph([[0, 1], [1, 2]]))
     assert layer.to("meta").on.edge_index.device.type == "meta"
-    assert g.Conv(2, 3, g.adjacency(), on=g.Graph([[0, 1], [1, 2]])).double().on.edge_index.dtype == torch.int64
+    assert (
+        g.Conv(2, 3, g.adjacency(), on=g.Graph([[0, 1], [1, 2]])).double().on.edge_index.dtype
+        == torch.int64
+    )
 
 
 def test_a_p4_network_of_tensors():
     grid = g.Grid(5, 5)
     maps = g.GroupGrid(grid, g.C(4))
-    layers = g.Conv(1, 4, g.lift(3, group=g.C(4)), on=grid), g.BatchNorm(4, on=maps), g.Pool(g.fiber(), on=maps)
-    by_signals = g.Sequential(g.Conv(1, 4, g.lift(3, group=g.C(4))), g.BatchNorm(4), g.Pool(g.fiber()))
+    layers = (
+        g.Conv(1, 4, g.lift(3, group=g.C(4)), on=grid),
+        g.BatchNorm(4, on=maps),
+        g.Pool(g.fiber(), on=maps),
+    )
+    by_signals = g.Sequential(
+        g.Conv(1, 4, g.lift(3, group=g.C(4))), g.BatchNorm(4), g.Pool(g.fiber())
+    )
     x = torch.randn(2, 25, 1)
     for ours, theirs in zip(layers, by_signals, strict=True):
         theirs.load_state_dict(ours.state_dict())

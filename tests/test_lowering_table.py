@@ -1,4 +1,6 @@
-"""The lowering expected for each case is the one that runs, and `explain` names it: one that refuses too much fails here."""
+"""The lowering expected for each case is the one that runs, and `explain` names it: one that
+refuses too much fails here.
+"""
 
 import pytest
 import torch
@@ -34,7 +36,9 @@ def test_its_numbers_are_the_references(name):
 
 def test_the_table_has_every_lowering():
     have = {(row.layer.verb, row.lowering) for row in TABLE.values()}
-    assert have == {(verb, entry.name) for verb, entries in LOWERINGS.items() for entry in freely(entries)}
+    assert have == {
+        (verb, entry.name) for verb, entries in LOWERINGS.items() for entry in freely(entries)
+    }
 
 
 def freely(entries: tuple[Lowering, ...]) -> tuple[Lowering, ...]:
@@ -48,13 +52,21 @@ def test_a_wrong_expectation_is_found():
 
 
 def test_explain_of_a_model_is_what_ran():
-    model = g.Sequential(g.Conv(1, 2, g.lift(3, group=g.C(4))), torch.nn.ReLU(), g.Pool(g.fiber()), g.Conv(2, 2, g.adjacency()))
+    model = g.Sequential(
+        g.Conv(1, 2, g.lift(3, group=g.C(4))),
+        torch.nn.ReLU(),
+        g.Pool(g.fiber()),
+        g.Conv(2, 2, g.adjacency()),
+    )
     told = g.explain(model, g.Signal(torch.zeros(1, 25, 1), GRID))
     with g.testing.recorded() as ran:
         model(g.Signal(torch.zeros(1, 25, 1), GRID))
     assert [choice.lowering for choice in told.choices] == ran == ["lattice", "blocks", "spmm"]
     assert [choice.path for choice in told.choices] == ["0", "2", "3"]
-    assert "3: Conv(2, 2, adjacency(norm='sym', self_loops=True)) on Grid(5, 5) runs on spmm" in str(told)
+    assert (
+        "3: Conv(2, 2, adjacency(norm='sym', self_loops=True)) on Grid(5, 5) runs on spmm"
+        in str(told)
+    )
 
 
 def test_explain_hears_a_sender_by_its_name():
@@ -66,13 +78,24 @@ def test_explain_hears_a_sender_by_its_name():
         def forward(self, target, source):
             return self.attention(target, sender=source)
 
-    told = g.explain(Model(), g.Signal(torch.zeros(1, 3, 4), g.Chain(3)), g.Signal(torch.zeros(1, 5, 4), g.Chain(5)))
+    told = g.explain(
+        Model(),
+        g.Signal(torch.zeros(1, 3, 4), g.Chain(3)),
+        g.Signal(torch.zeros(1, 5, 4), g.Chain(5)),
+    )
     assert "on Chain(5) -> Chain(3)" in str(told)
 
 
 def test_explain_of_layers_built_on_a_domain():
-    model = torch.nn.Sequential(g.Conv(4, 4, g.window(3), on=GRID), torch.nn.ReLU(), g.Attention(4, g.all_pairs(), 2, on=GRID))
-    assert [choice.lowering for choice in g.explain(model, torch.zeros(1, 25, 4)).choices] == ["lattice", "sdpa"]
+    model = torch.nn.Sequential(
+        g.Conv(4, 4, g.window(3), on=GRID),
+        torch.nn.ReLU(),
+        g.Attention(4, g.all_pairs(), 2, on=GRID),
+    )
+    assert [choice.lowering for choice in g.explain(model, torch.zeros(1, 25, 4)).choices] == [
+        "lattice",
+        "sdpa",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +120,9 @@ def test_a_forced_lowering_that_refuses_says_why(layer, domain, wanted, reason):
     layer(g.Signal(torch.zeros(1, domain.num_nodes, 4), domain))
 
 
-@pytest.mark.parametrize("layer", [g.Attention(4, g.window(2, stride=2), 2), g.Message(product, g.whole())])
+@pytest.mark.parametrize(
+    "layer", [g.Attention(4, g.window(2, stride=2), 2), g.Message(product, g.whole())]
+)
 def test_who_reads_its_receivers_is_given_them(layer):
     sender = g.Signal(torch.randn(1, 16, 4), g.Grid(4, 4))
     with pytest.raises(g.GeodlError, match=r"give both signals: layer\(receiver, sender\)"):
@@ -116,7 +141,11 @@ def test_an_unknown_lowering_suggests_the_nearest():
 
 
 def test_set_lowering_reaches_the_layers_that_know_it():
-    model = g.Sequential(g.Conv(4, 4, g.window(3)), g.Pool(g.window(2, padding="valid")), g.Message(product, g.itself()))
+    model = g.Sequential(
+        g.Conv(4, 4, g.window(3)),
+        g.Pool(g.window(2, padding="valid")),
+        g.Message(product, g.itself()),
+    )
     g.set_lowering(model, "lattice")
     assert [layer.lowering for layer in model] == ["lattice", "lattice", "auto"]
     with g.testing.recorded() as ran:
@@ -149,7 +178,13 @@ def test_sparse_features_give_the_dense_numbers(rule):
 
 @pytest.mark.parametrize(
     "layer",
-    [g.Attention(4, g.adjacency(None), 2), g.Pool(g.whole()), g.Message(product, g.adjacency()), g.BatchNorm(4), torch.nn.ReLU()],
+    [
+        g.Attention(4, g.adjacency(None), 2),
+        g.Pool(g.whole()),
+        g.Message(product, g.adjacency()),
+        g.BatchNorm(4),
+        torch.nn.ReLU(),
+    ],
     ids=lambda layer: type(layer).__name__,
 )
 def test_sparse_features_are_refused_elsewhere(layer):

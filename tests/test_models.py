@@ -15,7 +15,9 @@ def size(model: nn.Module) -> int:
 
 
 def randomised(model: nn.Module) -> nn.Module:
-    """The model in float64 with every parameter and running statistic drawn anew, ready to be judged."""
+    """The model in float64 with every parameter and running statistic drawn anew, ready to be
+    judged.
+    """
     torch.manual_seed(0)
     model = model.double().eval()
     with torch.no_grad():
@@ -23,13 +25,17 @@ def randomised(model: nn.Module) -> nn.Module:
             p.add_(0.3 * torch.randn_like(p))
         for name, b in model.named_buffers():
             if b.is_floating_point():
-                b.copy_(torch.rand_like(b) + 0.5 if name.endswith("var") else 0.1 * torch.randn_like(b))
+                b.copy_(
+                    torch.rand_like(b) + 0.5 if name.endswith("var") else 0.1 * torch.randn_like(b)
+                )
     return model
 
 
 def turned(model: nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
     with torch.no_grad():
-        return [model(g.Signal.image(torch.rot90(image, k, (2, 3)).contiguous())).x for k in range(4)]
+        return [
+            model(g.Signal.image(torch.rot90(image, k, (2, 3)).contiguous())).x for k in range(4)
+        ]
 
 
 @pytest.mark.parametrize("channels", [(8, 4), (8, 16, 4), (3, 5, 7, 2)])
@@ -73,8 +79,20 @@ def test_sizes_of_cohen_and_welling():
     assert [m.p for m in models.z2cnn() if isinstance(m, g.Dropout)] == [0.3] * 5
     assert not [m for m in models.p4cnn() if isinstance(m, g.Dropout)]
     kinds = [type(m).__name__ for m in models.p4cnn()]
-    assert kinds[:7] == ["Conv", "BatchNorm", "ReLU", "Conv", "BatchNorm", "ReLU", "Pool"] and kinds[-2:] == ["Conv", "Pool"]
-    assert models.z2cnn(7, channels=4)(g.Signal.image(torch.zeros(3, 1, 28, 28))).x.shape == (3, 1, 7)
+    assert kinds[:7] == [
+        "Conv",
+        "BatchNorm",
+        "ReLU",
+        "Conv",
+        "BatchNorm",
+        "ReLU",
+        "Pool",
+    ] and kinds[-2:] == ["Conv", "Pool"]
+    assert models.z2cnn(7, channels=4)(g.Signal.image(torch.zeros(3, 1, 28, 28))).x.shape == (
+        3,
+        1,
+        7,
+    )
 
 
 @pytest.mark.parametrize("make", [models.p4cnn, models.digits_p4cnn])
@@ -92,7 +110,9 @@ def test_p4_is_exactly_invariant(make):
 @pytest.mark.parametrize("make", [models.z2cnn, models.digits_cnn])
 def test_z2_is_not(make):
     length = 28 if make is models.z2cnn else 8
-    straight, *others = turned(randomised(make()), torch.rand(3, 1, length, length, dtype=torch.float64))
+    straight, *others = turned(
+        randomised(make()), torch.rand(3, 1, length, length, dtype=torch.float64)
+    )
     assert min((y - straight).abs().max() for y in others) > 1e-2
 
 

@@ -1,4 +1,6 @@
-"""Blocks, sizes and beginnings of Transformers and recurrent models, held to torch's layers, and their refusals."""
+"""Blocks, sizes and beginnings of Transformers and recurrent models, held to torch's layers, and
+their refusals.
+"""
 
 import copy
 
@@ -26,7 +28,11 @@ def size(model: nn.Module) -> int:
 def twin(kind: type[nn.Module], dropout: float, style: dict) -> nn.Module:
     """A layer of torch's, every parameter drawn anew."""
     torch.manual_seed(0)
-    options = {"norm_first": style["pre_norm"], "activation": style["activation"], "bias": style["bias"]}
+    options = {
+        "norm_first": style["pre_norm"],
+        "activation": style["activation"],
+        "bias": style["bias"],
+    }
     layer = kind(C, H, W, dropout, batch_first=True, **options).double()
     for p in layer.parameters():
         nn.init.normal_(p, std=0.5)
@@ -34,7 +40,9 @@ def twin(kind: type[nn.Module], dropout: float, style: dict) -> nn.Module:
 
 
 def loaded(block: g.Layer, layer: nn.Module) -> g.Layer:
-    """Our block with the weights of torch's layer: parts of one kind stand in the order in which they are used."""
+    """Our block with the weights of torch's layer: parts of one kind stand in the order in which
+    they are used.
+    """
     block = block.double()
 
     def parts(model: nn.Module, *kinds: type[nn.Module]) -> list[nn.Module]:
@@ -51,19 +59,25 @@ def loaded(block: g.Layer, layer: nn.Module) -> g.Layer:
 @pytest.mark.parametrize("style", STYLES, ids=lambda s: "-".join(map(str, s.values())))
 def test_an_encoder_block_is_torchs(style, dropout):
     layer = twin(nn.TransformerEncoderLayer, dropout, style)
-    blocks = models.transformer_encoder(C, H, 1, hidden=W, dropout=dropout, final_norm=False, **style)
+    blocks = models.transformer_encoder(
+        C, H, 1, hidden=W, dropout=dropout, final_norm=False, **style
+    )
     block, x = loaded(blocks[0], layer), torch.randn(1 if dropout else 3, 5, C, dtype=torch.float64)
     torch.manual_seed(1)
     wanted = layer(x)
     torch.manual_seed(1)
-    assert error(block(g.Signal(x, g.Complete(5))).x, wanted) < 1e-10, "the same values dropped at the same places"
+    assert error(block(g.Signal(x, g.Complete(5))).x, wanted) < 1e-10, (
+        "the same values dropped at the same places"
+    )
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize("style", STYLES, ids=lambda s: "-".join(map(str, s.values())))
 def test_a_decoder_block_is_torchs(style, dropout):
     layer = twin(nn.TransformerDecoderLayer, dropout, style)
-    blocks = models.transformer_decoder(C, H, 1, hidden=W, dropout=dropout, final_norm=False, **style)
+    blocks = models.transformer_decoder(
+        C, H, 1, hidden=W, dropout=dropout, final_norm=False, **style
+    )
     block = loaded(blocks[0], layer)
     x, memory = (torch.randn(1 if dropout else 3, n, C, dtype=torch.float64) for n in (5, 4))
     mask = nn.Transformer.generate_square_subsequent_mask(5, dtype=torch.float64)
@@ -79,7 +93,10 @@ def test_stacks_of_both_orders():
     for pre_norm in (True, False):
         stack = models.transformer_encoder(C, H, 3, pre_norm=pre_norm)
         assert len(stack) == 3 + pre_norm and isinstance(stack[-1], nn.LayerNorm) == pre_norm
-        assert len(models.transformer_decoder(C, H, 3, pre_norm=pre_norm, final_norm=not pre_norm)) == 4 - pre_norm
+        assert (
+            len(models.transformer_decoder(C, H, 3, pre_norm=pre_norm, final_norm=not pre_norm))
+            == 4 - pre_norm
+        )
     dropped, whole = (models.transformer_encoder(C, H, 2, dropout=p) for p in (0.5, 0.0))
     whole.load_state_dict(dropped.state_dict())
     assert dropped.state_dict().keys() == whole.state_dict().keys()
@@ -94,7 +111,9 @@ def test_the_rule_decides_who_hears_whom():
         (g.adjacency(norm=None), g.Graph([[0, 1, 3, 2], [1, 0, 2, 3]], 4), [0, 1]),
     ):
         stack = models.transformer_encoder(C, H, 2, rule=rule)
-        shifts = (stack(g.Signal(x, domain)).x - stack(g.Signal(moved, domain)).x).abs().amax((0, 2))
+        shifts = (
+            (stack(g.Signal(x, domain)).x - stack(g.Signal(moved, domain)).x).abs().amax((0, 2))
+        )
         assert [k for k in range(4) if shifts[k] < 1e-5] == blind
 
 
@@ -103,7 +122,10 @@ def test_without_positions_order_is_nothing():
     s = stack(g.Signal(x, g.Complete(6))).x
     assert error(stack(g.Signal(x[:, turn], g.Complete(6))).x, s[:, turn]) < 1e-5
     ids = torch.arange(6)[None]
-    for model in (models.gpt(6, context=6, channels=8, heads=2), models.bert(6, channels=8, heads=2).eval()):
+    for model in (
+        models.gpt(6, context=6, channels=8, heads=2),
+        models.bert(6, channels=8, heads=2).eval(),
+    ):
         said = model(g.Signal.tokens(ids)).x
         assert error(model(g.Signal.tokens(ids.flip(1))).x, said.flip(1)) > 1e-4
 
@@ -114,22 +136,35 @@ def test_sizes_of_nanogpt():
     assert size(model) - 64 * 128 == 65 * 128 + 4 * block + 128 == 795_904
     assert size(model) == 804_096
     assert size(models.gpt(65, bias=True)) == 804_096 + 4 * (3 + 1 + 4 + 1 + 2) * 128 + 128
-    gpt2 = 50257 * 8 + 1024 * 8 + 12 * (12 * 64 + 13 * 8) + 2 * 8  # GPT-2's formula, 768 channels in place of 8
+    gpt2 = (
+        50257 * 8 + 1024 * 8 + 12 * (12 * 64 + 13 * 8) + 2 * 8
+    )  # GPT-2's formula, 768 channels in place of 8
     assert size(models.gpt(50257, context=1024, channels=8, heads=2, depth=12, bias=True)) == gpt2
 
 
 def test_a_gpt_begins_as_gpt2():
     torch.manual_seed(0)
     model = models.gpt(65, depth=8, bias=True)
-    ends = [p for n, p in model.named_parameters() if n.endswith(("out_proj.weight", "inner.4.weight"))]
-    others = [p for n, p in model.named_parameters() if p.dim() == 2 and not n.endswith(("out_proj.weight", "inner.4.weight"))]
+    ends = [
+        p for n, p in model.named_parameters() if n.endswith(("out_proj.weight", "inner.4.weight"))
+    ]
+    others = [
+        p
+        for n, p in model.named_parameters()
+        if p.dim() == 2 and not n.endswith(("out_proj.weight", "inner.4.weight"))
+    ]
     assert len(ends) == 16 and {p.shape for p in ends} == {(128, 128), (128, 512)}
-    assert all(abs(p.std() / (0.02 / 4) - 1) < 0.05 for p in ends) and all(abs(p.std() / 0.02 - 1) < 0.05 for p in others)
+    assert all(abs(p.std() / (0.02 / 4) - 1) < 0.05 for p in ends) and all(
+        abs(p.std() / 0.02 - 1) < 0.05 for p in others
+    )
     assert all(not p.any() for n, p in model.named_parameters() if n.endswith("bias"))
-    assert all((p == 1).all() for n, p in model.named_parameters() if p.dim() == 1 and n.endswith("weight"))
+    assert all(
+        (p == 1).all() for n, p in model.named_parameters() if p.dim() == 1 and n.endswith("weight")
+    )
     assert model[-1].weight is model[0].weight
     loss = nn.functional.cross_entropy(
-        model(g.Signal.tokens(torch.randint(65, (4, 64)))).x.flatten(0, 1), torch.randint(65, (256,))
+        model(g.Signal.tokens(torch.randint(65, (4, 64)))).x.flatten(0, 1),
+        torch.randint(65, (256,)),
     )
     assert abs(loss.item() - torch.tensor(65.0).log()) < 0.1, "it begins by knowing nothing"
 
@@ -151,7 +186,9 @@ def test_vit(patch, patches):
     nn.init.zeros_(colour[1].weight)
     image = torch.randn(1, 3, 8, 8)
     swapped = image.roll(4, 2)
-    assert error(colour(g.Signal.image(image)).x, colour(g.Signal.image(swapped)).x) < 1e-5, "a set of patches without positions"
+    assert error(colour(g.Signal.image(image)).x, colour(g.Signal.image(swapped)).x) < 1e-5, (
+        "a set of patches without positions"
+    )
 
 
 def test_a_tcn_hears_as_far_as_it_says():
@@ -167,16 +204,24 @@ def test_a_tcn_hears_as_far_as_it_says():
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_last_states_are_torchs(cell):
     torch.manual_seed(0)
-    both = [g.Recurrent(3, 4, cell, rule).double() for rule in (g.previous(), g.previous().reverse())]
-    theirs = {"lstm": nn.LSTM, "gru": nn.GRU}[cell](3, 4, batch_first=True, bidirectional=True).double()
+    both = [
+        g.Recurrent(3, 4, cell, rule).double() for rule in (g.previous(), g.previous().reverse())
+    ]
+    theirs = {"lstm": nn.LSTM, "gru": nn.GRU}[cell](
+        3, 4, batch_first=True, bidirectional=True
+    ).double()
     ours = zip(both, ("", "_reverse"), strict=True)
-    theirs.load_state_dict({n + end: p for layer, end in ours for n, p in layer.state_dict().items()})
+    theirs.load_state_dict(
+        {n + end: p for layer, end in ours for n, p in layer.state_dict().items()}
+    )
     x, lengths = torch.randn(3, 6, 3, dtype=torch.float64), torch.tensor([2, 6, 5])
     packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
     _, last = theirs(packed)
     states = torch.stack(last if cell == "lstm" else [last])  # [S, 2, B, hidden]
     wanted = states.permute(2, 1, 0, 3).flatten(1)
-    read = g.Concat(*map(models.LastState, both))(g.Signal.sequence(x, torch.arange(6) < lengths[:, None]))
+    read = g.Concat(*map(models.LastState, both))(
+        g.Signal.sequence(x, torch.arange(6) < lengths[:, None])
+    )
     assert read.domain == g.Complete(3) and error(read.x[0], wanted) < 1e-10
 
 
@@ -187,13 +232,24 @@ def test_a_seq2seq_is_torchs():
     encoder, decoder = (nn.LSTM(3, 4, 2, batch_first=True).double() for _ in range(2))
     for twin, layers in ((encoder, model.encoder[1]), (decoder, model.decoder[1])):
         rows = [m for m in layers.layers if isinstance(m, g.Recurrent)]
-        twin.load_state_dict({n.replace("l0", f"l{k}"): p for k, m in enumerate(rows) for n, p in m.state_dict().items()})
+        twin.load_state_dict(
+            {
+                n.replace("l0", f"l{k}"): p
+                for k, m in enumerate(rows)
+                for n, p in m.state_dict().items()
+            }
+        )
     _, state = encoder(model.encoder[0].weight[words])
     y, _ = decoder(model.decoder[0].weight[ids], state)
-    assert error(model(g.Signal.tokens(ids), g.Signal.tokens(words)).x, model.decoder[-1](y)) < 1e-10
+    assert (
+        error(model(g.Signal.tokens(ids), g.Signal.tokens(words)).x, model.decoder[-1](y)) < 1e-10
+    )
 
 
-TOKENS, IMAGE = g.Signal.tokens(torch.zeros(2, 5, dtype=torch.long)), g.Signal.image(torch.zeros(2, 1, 8, 8))
+TOKENS, IMAGE = (
+    g.Signal.tokens(torch.zeros(2, 5, dtype=torch.long)),
+    g.Signal.image(torch.zeros(2, 1, 8, 8)),
+)
 REFUSALS = {
     "heads": (lambda: models.gpt(9, channels=10, heads=4), "heads that do not divide"),
     "no heads": (lambda: models.transformer_encoder(8, 0), "positive integers"),
@@ -202,22 +258,43 @@ REFUSALS = {
     "no directions": (lambda: models.tagger(9, 2, depth=-1), "depth -1"),
     "no blocks": (lambda: models.tcn(9, depth=0), "depth=0"),
     "hidden": (lambda: models.transformer_encoder(8, 2, hidden=0), "hidden=0"),
-    "activation": (lambda: models.transformer_encoder(8, 2, activation="gelo"), "did you mean 'gelu'"),
+    "activation": (
+        lambda: models.transformer_encoder(8, 2, activation="gelo"),
+        "did you mean 'gelu'",
+    ),
     "cell": (lambda: models.seq2seq(9, 9, cell="lstn"), "did you mean 'lstm'"),
-    "cell of a classifier": (lambda: models.sequence_classifier(9, 9, cell="gur"), "did you mean 'gru'"),
+    "cell of a classifier": (
+        lambda: models.sequence_classifier(9, 9, cell="gur"),
+        "did you mean 'gru'",
+    ),
     "dropout": (lambda: models.captioner(9, dropout=1.0), "probability"),
     "symbols": (lambda: models.bert(0), "positive integers"),
     "odd channels": (lambda: models.transformer(9, 9, channels=9, heads=3), "give a multiple of 2"),
     "patches": (lambda: models.vit(patch=5), "patches that do not tile"),
     "no patch": (lambda: models.vit(patch=0), "positive integers"),
-    "another image": (lambda: models.vit()(g.Signal.image(torch.zeros(1, 1, 14, 56))), "another lattice"),
+    "another image": (
+        lambda: models.vit()(g.Signal.image(torch.zeros(1, 1, 14, 56))),
+        "another lattice",
+    ),
     "context": (lambda: models.gpt(9, context=4, channels=8, heads=2)(TOKENS), "table of 4"),
-    "a larger image": (lambda: models.vit(size=4, patch=2, channels=8, heads=2)(IMAGE), "table of 4"),
-    "unknown token": (lambda: models.gpt(3)(g.Signal.tokens(torch.tensor([[3]]))), "ids lie in 0..2"),
+    "a larger image": (
+        lambda: models.vit(size=4, patch=2, channels=8, heads=2)(IMAGE),
+        "table of 4",
+    ),
+    "unknown token": (
+        lambda: models.gpt(3)(g.Signal.tokens(torch.tensor([[3]]))),
+        "ids lie in 0..2",
+    ),
     "no source": (lambda: models.seq2seq(9, 9)(TOKENS), "no second signal"),
-    "no source to go on from": (lambda: models.transformer(9, 9).unroll(TOKENS), "no second signal"),
+    "no source to go on from": (
+        lambda: models.transformer(9, 9).unroll(TOKENS),
+        "no second signal",
+    ),
     "a tensor": (lambda: models.transformer(9, 9)(TOKENS, torch.zeros(2, 3)), "a Tensor; call"),
-    "another state to go on from": (lambda: models.transformer(9, 9).unroll(TOKENS, 5, TOKENS), "what unroll returned"),
+    "another state to go on from": (
+        lambda: models.transformer(9, 9).unroll(TOKENS, 5, TOKENS),
+        "what unroll returned",
+    ),
     "no encoder": (
         lambda: models.EncoderDecoder(nn.Linear(3, 3), models.Begun(g.Recurrent(3, 3))),
         "an encoder that is a Linear",
@@ -230,7 +307,10 @@ REFUSALS = {
     ),
     "nothing recurrent": (lambda: models.LastState(nn.Tanh()), "no Recurrent"),
     "no row": (lambda: models.Begun(g.Attention(8, g.past())), "Recurrent layers"),
-    "no answer": (lambda: models.EncoderDecoder(g.Recurrent(3, 4), g.Recurrent(3, 4)), "hears no second signal"),
+    "no answer": (
+        lambda: models.EncoderDecoder(g.Recurrent(3, 4), g.Recurrent(3, 4)),
+        "hears no second signal",
+    ),
 }
 
 

@@ -19,26 +19,37 @@ RNN = {"channels": 6, "hidden": 8, "depth": 2}
 CAUSAL: dict[str, Callable[[], g.Layer]] = {
     "gpt": lambda: models.gpt(V, context=9, **SMALL),
     "gpt with biases": lambda: models.gpt(V, context=9, bias=True, **SMALL),
-    **{f"char_rnn {cell}": lambda cell=cell: models.char_rnn(V, cell=cell, **RNN) for cell in CELLS},
+    **{
+        f"char_rnn {cell}": lambda cell=cell: models.char_rnn(V, cell=cell, **RNN) for cell in CELLS
+    },
     "tcn": lambda: models.tcn(V, channels=8, depth=2),
 }
 TRANSLATORS: dict[str, Callable[[], g.Layer]] = {
     "transformer": lambda: models.transformer(U, V, **SMALL),
-    "transformer, norms first": lambda: models.transformer(U, V, pre_norm=True, activation="gelu", **SMALL),
+    "transformer, norms first": lambda: models.transformer(
+        U, V, pre_norm=True, activation="gelu", **SMALL
+    ),
     "seq2seq": lambda: models.seq2seq(U, V, **RNN),
     "seq2seq gru": lambda: models.seq2seq(U, V, cell="gru", **RNN),
     "seq2seq_attention": lambda: models.seq2seq_attention(U, V, **RNN),
     "seq2seq_attention lstm": lambda: models.seq2seq_attention(U, V, cell="lstm", **RNN),
 }
 CAPTIONERS: dict[str, Callable[[], g.Layer]] = {
-    f"captioner {cell}": lambda cell=cell: models.captioner(V, channels=4, hidden=8, depth=2, cell=cell)
+    f"captioner {cell}": lambda cell=cell: models.captioner(
+        V, channels=4, hidden=8, depth=2, cell=cell
+    )
     for cell in ("gru", "lstm")
 }
 READERS: dict[str, Callable[[], g.Layer]] = {
     "bert": lambda: models.bert(V, context=9, **SMALL),
     "bert, norms first": lambda: models.bert(V, context=9, pre_norm=True, **SMALL),
     "tagger": lambda: models.tagger(V, 3, **RNN),
-    **{f"classifier {c}": lambda c=c: models.sequence_classifier(V, 3, channels=6, hidden=8, cell=c) for c in CELLS},
+    **{
+        f"classifier {c}": lambda c=c: models.sequence_classifier(
+            V, 3, channels=6, hidden=8, cell=c
+        )
+        for c in CELLS
+    },
 }
 GENERATORS = CAUSAL | TRANSLATORS | CAPTIONERS
 
@@ -69,7 +80,9 @@ def row(signal: g.Signal | None, k: int) -> g.Signal | None:
     return g.Signal(signal.domain.split(signal.x)[k], signal.domain.members[k])
 
 
-def pieces(model: g.Layer, ids: torch.Tensor, sender: g.Signal | None, cuts: list[int]) -> torch.Tensor:
+def pieces(
+    model: g.Layer, ids: torch.Tensor, sender: g.Signal | None, cuts: list[int]
+) -> torch.Tensor:
     parts, state = [], None
     for piece in ids.tensor_split(cuts, dim=1):
         y, state = model.unroll(g.Signal.tokens(piece), state, sender)
@@ -92,7 +105,9 @@ def test_pieces_are_the_whole(name, rows):
 def test_a_lost_state_is_caught(name):
     model = judged(GENERATORS[name])
     ids, sender = torch.randint(V, (1, 6)), source(name, 1)
-    forgotten = torch.cat([model.unroll(g.Signal.tokens(piece), None, sender)[0].x for piece in ids.split(3, 1)], 1)
+    forgotten = torch.cat(
+        [model.unroll(g.Signal.tokens(piece), None, sender)[0].x for piece in ids.split(3, 1)], 1
+    )
     assert error(forgotten, model(g.Signal.tokens(ids), sender).x) > 1e-4
 
 
@@ -100,9 +115,14 @@ def test_a_lost_state_is_caught(name):
 def test_gradients_reach_every_parameter(name):
     torch.manual_seed(1)
     model, rows = (GENERATORS | READERS)[name]().double(), 4
-    y = model(g.Signal.tokens(torch.randint(V, (rows, 9))), *([source(name, rows)] if source(name, rows) else []))
+    y = model(
+        g.Signal.tokens(torch.randint(V, (rows, 9))),
+        *([source(name, rows)] if source(name, rows) else []),
+    )
     (y.x * torch.randn_like(y.x)).sum().backward()
-    silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 1e-9]
+    silent = [
+        n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 1e-9
+    ]
     assert silent == []
 
 
@@ -143,7 +163,11 @@ def test_padding_never_leaks(name):
     def said(fill: int) -> torch.Tensor:
         target = g.Signal.tokens(ids.where(exists, fill), exists)
         torch.manual_seed(2)
-        sender = g.Signal.tokens(words.where(heard, fill), heard) if name in TRANSLATORS else source(name, 3)
+        sender = (
+            g.Signal.tokens(words.where(heard, fill), heard)
+            if name in TRANSLATORS
+            else source(name, 3)
+        )
         return model(target, *([sender] if sender else [])).x
 
     assert torch.equal(said(0), said(U - 1))
@@ -193,11 +217,16 @@ def test_a_source_is_encoded_once():
 @pytest.mark.parametrize("make", [models.transformer, models.seq2seq, models.seq2seq_attention])
 def test_training_learns_to_reverse(make):
     torch.manual_seed(0)
-    sizes = {"depth": 1, "dropout": 0.0} | ({"heads": 2, "pre_norm": True} if make is models.transformer else {"hidden": 48})
+    sizes = {"depth": 1, "dropout": 0.0} | (
+        {"heads": 2, "pre_norm": True} if make is models.transformer else {"hidden": 48}
+    )
     model, bos = make(6, 7, channels=32, **sizes), 6
     sources = torch.randint(6, (24, 4))
     targets = sources.flip(1)
-    read, written = g.Signal.tokens(sources), g.Signal.tokens(nn.functional.pad(targets, (1, -1), value=bos))
+    read, written = (
+        g.Signal.tokens(sources),
+        g.Signal.tokens(nn.functional.pad(targets, (1, -1), value=bos)),
+    )
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
     loss = torch.tensor(torch.inf)
     for _ in range(150):
@@ -224,12 +253,22 @@ def test_explain_hears_every_layer_once(name):
 
 def test_a_captioner_names_what_it_sees():
     torch.manual_seed(0)
-    images, names = torch.randn(4, 1, 8, 8), torch.tensor([[1, 2, 3], [2, 2, 1], [3, 1, 1], [1, 1, 2]])
+    images, names = (
+        torch.randn(4, 1, 8, 8),
+        torch.tensor([[1, 2, 3], [2, 2, 1], [3, 1, 1], [1, 1, 2]]),
+    )
     model = models.captioner(4, channels=8, hidden=24)
     seen, written = g.Signal.image(images), g.Signal.tokens(nn.functional.pad(names, (1, -1)))
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(100):
         optimiser.zero_grad()
-        nn.functional.cross_entropy(model(written, seen).x.flatten(0, 1), names.flatten()).backward()
+        nn.functional.cross_entropy(
+            model(written, seen).x.flatten(0, 1), names.flatten()
+        ).backward()
         optimiser.step()
-    assert torch.equal(models.generate(model, torch.zeros(4, 1, dtype=torch.long), 3, sender=seen, temperature=0)[:, 1:], names)
+    assert torch.equal(
+        models.generate(model, torch.zeros(4, 1, dtype=torch.long), 3, sender=seen, temperature=0)[
+            :, 1:
+        ],
+        names,
+    )

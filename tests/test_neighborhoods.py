@@ -1,4 +1,6 @@
-"""Rules written out: by hand where they are small, against independent formulas where they are not."""
+"""Rules written out: by hand where they are small, against independent formulas where they are
+not.
+"""
 
 import itertools
 
@@ -17,7 +19,9 @@ def dense(rule: g.Neighborhood, domain: g.Domain) -> Tensor:
     """The shift operators `[T, M, N]`."""
     dst, src, kind, weight = rule.edges(domain)
     values = torch.ones(len(dst), dtype=torch.float64) if weight is None else weight.double()
-    s = torch.zeros(rule.num_types(domain), rule.target(domain).num_nodes, domain.num_nodes, dtype=torch.float64)
+    s = torch.zeros(
+        rule.num_types(domain), rule.target(domain).num_nodes, domain.num_nodes, dtype=torch.float64
+    )
     return s.index_put((kind, dst, src), values, accumulate=True)
 
 
@@ -31,23 +35,59 @@ def rows(rule: g.Neighborhood, domain: g.Domain) -> list[dict[int, int]]:
 
 WINDOWS = {
     "same": (g.window(3, axes=1), g.Chain(3), [{1: 0, 2: 1}, {0: 0, 1: 1, 2: 2}, {0: 1, 1: 2}]),
-    "valid": (g.window(3, axes=1, padding="valid"), g.Chain(4), [{0: 0, 1: 1, 2: 2}, {0: 1, 1: 2, 2: 3}]),
-    "causal": (g.window(2, axes=1, padding="causal"), g.Chain(3), [{1: 0}, {0: 0, 1: 1}, {0: 1, 1: 2}]),
-    "wrap": (g.window(3, axes=1), g.Grid(3, periodic=True), [{0: 2, 1: 0, 2: 1}, {0: 0, 1: 1, 2: 2}, {0: 1, 1: 2, 2: 0}]),
+    "valid": (
+        g.window(3, axes=1, padding="valid"),
+        g.Chain(4),
+        [{0: 0, 1: 1, 2: 2}, {0: 1, 1: 2, 2: 3}],
+    ),
+    "causal": (
+        g.window(2, axes=1, padding="causal"),
+        g.Chain(3),
+        [{1: 0}, {0: 0, 1: 1}, {0: 1, 1: 2}],
+    ),
+    "wrap": (
+        g.window(3, axes=1),
+        g.Grid(3, periodic=True),
+        [{0: 2, 1: 0, 2: 1}, {0: 0, 1: 1, 2: 2}, {0: 1, 1: 2, 2: 0}],
+    ),
     "even": (g.window(2, axes=1, stride=2), g.Chain(5), [{0: 0, 1: 1}, {0: 2, 1: 3}]),
     "pair": (g.window(2, axes=1, padding=((1, 0),)), g.Chain(2), [{1: 0}, {0: 0, 1: 1}]),
     "number": (g.window(2, axes=1, padding=1), g.Chain(2), [{1: 0}, {0: 0, 1: 1}, {0: 1}]),
-    "stride": (g.window(3, axes=1, stride=2), g.Chain(5), [{1: 0, 2: 1}, {0: 1, 1: 2, 2: 3}, {0: 3, 1: 4}]),
-    "dilation": (g.window(3, axes=1, dilation=2), g.Chain(4), [{1: 0, 2: 2}, {1: 1, 2: 3}, {0: 0, 1: 2}, {0: 1, 1: 3}]),
-    "two axes": (g.window((1, 2), padding="valid"), g.Grid(2, 3), [{0: 0, 1: 1}, {0: 1, 1: 2}, {0: 3, 1: 4}, {0: 4, 1: 5}]),
-    "reversed": (g.window(2, axes=1, stride=2).reverse(), g.Chain(2), [{0: 0}, {1: 0}, {0: 1}, {1: 1}]),
-    "onto": (g.window(2, axes=1, stride=2).reverse(onto=g.Chain(5)), g.Chain(2), [{0: 0}, {1: 0}, {0: 1}, {1: 1}, {}]),
+    "stride": (
+        g.window(3, axes=1, stride=2),
+        g.Chain(5),
+        [{1: 0, 2: 1}, {0: 1, 1: 2, 2: 3}, {0: 3, 1: 4}],
+    ),
+    "dilation": (
+        g.window(3, axes=1, dilation=2),
+        g.Chain(4),
+        [{1: 0, 2: 2}, {1: 1, 2: 3}, {0: 0, 1: 2}, {0: 1, 1: 3}],
+    ),
+    "two axes": (
+        g.window((1, 2), padding="valid"),
+        g.Grid(2, 3),
+        [{0: 0, 1: 1}, {0: 1, 1: 2}, {0: 3, 1: 4}, {0: 4, 1: 5}],
+    ),
+    "reversed": (
+        g.window(2, axes=1, stride=2).reverse(),
+        g.Chain(2),
+        [{0: 0}, {1: 0}, {0: 1}, {1: 1}],
+    ),
+    "onto": (
+        g.window(2, axes=1, stride=2).reverse(onto=g.Chain(5)),
+        g.Chain(2),
+        [{0: 0}, {1: 0}, {0: 1}, {1: 1}, {}],
+    ),
     "past": (g.past(), g.Chain(1), [{0: 0}]),
     "previous": (g.previous(), g.Chain(3), [{}, {0: 0}, {0: 1}]),
     "next": (g.previous().reverse(), g.Chain(3), [{0: 1}, {0: 2}, {}]),
     "self": (g.all_pairs("self"), g.Complete(2), [{0: 0, 1: 1}, {1: 0, 0: 1}]),
     "offset": (g.all_pairs("offset"), g.Chain(2), [{1: 0, 2: 1}, {0: 0, 1: 1}]),
-    "ring": (g.all_pairs("offset"), g.Grid(3, periodic=True), [{0: 0, 1: 1, 2: 2}, {2: 0, 0: 1, 1: 2}, {1: 0, 2: 1, 0: 2}]),
+    "ring": (
+        g.all_pairs("offset"),
+        g.Grid(3, periodic=True),
+        [{0: 0, 1: 1, 2: 2}, {2: 0, 0: 1, 1: 2}, {1: 0, 2: 1, 0: 2}],
+    ),
     "itself": (g.itself(), g.Complete(2), [{0: 0}, {0: 1}]),
 }
 
@@ -67,9 +107,15 @@ def test_all_heard_at_once():
     assert rows(g.fiber(), domain) == [{0: 1}, {0: 3}] and g.fiber().target(domain) == g.Grid(1, 2)
     assert dense(g.fiber(), domain)[0].tolist() == [[1, 1, 0, 0], [0, 0, 1, 1]]
     union = g.Batch([g.Chain(2), g.Chain(1)])
-    assert dense(g.whole(), union)[0].tolist() == [[1, 1, 0], [0, 0, 1]] and g.whole().target(union) == g.Complete(2)
+    assert dense(g.whole(), union)[0].tolist() == [[1, 1, 0], [0, 0, 1]] and g.whole().target(
+        union
+    ) == g.Complete(2)
     assert dense(g.past(), g.Chain(3))[0].equal(torch.ones(3, 3, dtype=torch.float64).tril())
-    assert dense(g.all_pairs(), g.Batch([g.Chain(2), g.Chain(1)]))[0].tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert dense(g.all_pairs(), g.Batch([g.Chain(2), g.Chain(1)]))[0].tolist() == [
+        [1, 1, 0],
+        [1, 1, 0],
+        [0, 0, 1],
+    ]
     sheets = g.window(2, stride=2).edges(g.GroupGrid(g.Grid(2, 2), g.C(2)))
     assert (sheets.dst % 2 == sheets.src % 2).all() and len(sheets.dst) == 8
     wide = g.window(5, axes=1).edges(g.Grid(2, periodic=True))
@@ -80,10 +126,14 @@ GROUPS = (g.C(1), g.C(2), g.C(4), g.D(1), g.D(2), g.D(4), g.O(), g.Oh())
 
 
 def independent(rule, group: g.Group, size: int, sender: tuple, receiver: tuple) -> tuple:
-    """`(s^-1 o, s^-1 r)` in floating point, offsets from the window's centre; None where there is no such element."""
+    """`(s^-1 o, s^-1 r)` in floating point, offsets from the window's centre; None where there is
+    no such element.
+    """
     e = group.elements.double()
     (o, r), s = sender, receiver
-    back = torch.linalg.inv(e[s]) if rule.makes_fiber else torch.eye(group.axes, dtype=torch.float64)
+    back = (
+        torch.linalg.inv(e[s]) if rule.makes_fiber else torch.eye(group.axes, dtype=torch.float64)
+    )
     offset = tuple((back @ (torch.tensor(o, dtype=torch.float64) - (size - 1) / 2)).tolist())
     if not rule.makes_fiber:  # isotropic: an offset is as good as any that the group carries it to
         return min(tuple((m @ torch.tensor(offset, dtype=torch.float64)).tolist()) for m in e), None
@@ -105,9 +155,14 @@ def test_group_types(kind, group, size):
     known: dict[tuple, int] = {}
     for s, r, k in itertools.product(range(sheets_out), range(sheets_in), range(len(offsets))):
         name = independent(rule, group, size, (offsets[k], r), s)
-        key = (tuple(round(v, 6) + 0.0 for v in name[0]), name[1] and tuple(v + 0.0 for v in name[1]))
+        key = (
+            tuple(round(v, 6) + 0.0 for v in name[0]),
+            name[1] and tuple(v + 0.0 for v in name[1]),
+        )
         assert known.setdefault(key, int(table[s, r, k])) == int(table[s, r, k])
-    assert sorted(known.values()) == list(range(rule.num_edge_types)), "two kinds of pairs share a type"
+    assert sorted(known.values()) == list(range(rule.num_edge_types)), (
+        "two kinds of pairs share a type"
+    )
     assert rule.fan_in() == len(offsets) * sheets_in
 
 
@@ -115,21 +170,32 @@ def test_gcn_norms_against_dense_matrices():
     a = torch.tensor(TRIANGLE.to_scipy().toarray()).double()
     looped = a + torch.diag((a.diagonal() == 0).double())
     d = looped.sum(1)
-    torch.testing.assert_close(dense(g.adjacency(), TRIANGLE)[0], d.rsqrt().diag() @ looped @ d.rsqrt().diag())
+    torch.testing.assert_close(
+        dense(g.adjacency(), TRIANGLE)[0], d.rsqrt().diag() @ looped @ d.rsqrt().diag()
+    )
     torch.testing.assert_close(dense(g.adjacency(norm="row"), TRIANGLE)[0], (1 / d).diag() @ looped)
     torch.testing.assert_close(dense(g.adjacency(norm=None), TRIANGLE)[0], looped)
     torch.testing.assert_close(dense(g.adjacency(norm=None, self_loops=False), TRIANGLE)[0], a)
-    torch.testing.assert_close(dense(g.adjacency(norm="laplacian"), TRIANGLE)[0], a.sum(1).diag() - a)
+    torch.testing.assert_close(
+        dense(g.adjacency(norm="laplacian"), TRIANGLE)[0], a.sum(1).diag() - a
+    )
     isolated = dense(g.adjacency(self_loops=False), TRIANGLE)[0]
-    assert isolated[4].eq(0).all() and torch.isfinite(isolated).all(), "a node that hears no one divides by nothing"
+    assert isolated[4].eq(0).all() and torch.isfinite(isolated).all(), (
+        "a node that hears no one divides by nothing"
+    )
 
 
-@given(st.integers(1, 6), st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.floats(0.1, 3)), max_size=12))
+@given(
+    st.integers(1, 6),
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.floats(0.1, 3)), max_size=12),
+)
 def test_laplacian_measures_smoothness(n, links):
     links = [(i, j, w) for i, j, w in links if i < n and j < n and i != j]
     index = torch.tensor([(i, j) for i, j, _ in links], dtype=torch.long).reshape(-1, 2).T
     weight = torch.tensor([w for *_, w in links], dtype=torch.float64)
-    graph = g.Graph(torch.cat((index, index.flip(0)), 1), n, edge_weight=torch.cat((weight, weight)))
+    graph = g.Graph(
+        torch.cat((index, index.flip(0)), 1), n, edge_weight=torch.cat((weight, weight))
+    )
     x = torch.sin(torch.arange(n, dtype=torch.float64) * 1.7)
     wanted = sum((w * float(x[i] - x[j]) ** 2 for i, j, w in links), 0.0)
     quadratic = float(x @ dense(g.adjacency(norm="laplacian"), graph)[0] @ x)
@@ -139,19 +205,31 @@ def test_laplacian_measures_smoothness(n, links):
 def test_self_loops_only_where_a_node_has_none():
     looped = g.Graph([[0, 0, 1], [0, 1, 2]], 3, edge_weight=[5.0, 1.0, 1.0])
     assert dense(g.adjacency(norm=None), looped)[0].diagonal().tolist() == [5, 1, 1]
-    assert dense(g.adjacency(norm=None), g.Graph([[0, 0], [0, 0]], 2))[0].tolist() == [[2, 0], [0, 1]]
+    assert dense(g.adjacency(norm=None), g.Graph([[0, 0], [0, 0]], 2))[0].tolist() == [
+        [2, 0],
+        [0, 1],
+    ]
 
 
 def test_typed_adjacency():
     graph = g.Graph([[0, 1, 2, 2], [2, 2, 1, 0]], 3, edge_type=[0, 1, 1, 0])
     rule = g.adjacency(norm=None, types=2)
-    assert rule.num_edge_types == 3 and g.adjacency(norm=None, self_loops=False, types=2).num_edge_types == 2
+    assert (
+        rule.num_edge_types == 3
+        and g.adjacency(norm=None, self_loops=False, types=2).num_edge_types == 2
+    )
     s = dense(rule, graph)
-    assert s[0].tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]] and s[1].tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 0]]
+    assert s[0].tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]] and s[1].tolist() == [
+        [0, 0, 0],
+        [0, 0, 1],
+        [0, 1, 0],
+    ]
     assert s[2].equal(torch.eye(3, dtype=torch.float64))
     more = g.Graph([[0, 1, 2], [2, 2, 2]], 3, edge_type=[0, 0, 1])
     by_type = dense(g.adjacency(norm="row", self_loops=False, types=2), more)
-    assert by_type[:, 2].tolist() == [[0.5, 0.5, 0], [0, 0, 1]], "row normalises each relation for itself"
+    assert by_type[:, 2].tolist() == [[0.5, 0.5, 0], [0, 0, 1]], (
+        "row normalises each relation for itself"
+    )
 
 
 def test_reversed_strided_windows():
@@ -166,7 +244,9 @@ def test_reversed_strided_windows():
 
 
 def test_a_window_keeps_the_torus_where_it_tiles_it():
-    assert g.window(3, axes=1, stride=2).target(g.Grid(6, periodic=True)) == g.Grid(3, periodic=True)
+    assert g.window(3, axes=1, stride=2).target(g.Grid(6, periodic=True)) == g.Grid(
+        3, periodic=True
+    )
     assert g.window(3, axes=1, stride=2).target(g.Grid(5, periodic=True)) == g.Grid(3)
 
 
@@ -191,20 +271,33 @@ def test_stride_rule_everywhere(k, d):
             continue
         with pytest.raises(g.GeodlError, match="exact=False") as refusal:
             strict.target(g.Grid(n, n))
-        named = [int(word) for word in refusal.value.args[2].split(" would be")[0].split() if word.isdigit()]
+        named = [
+            int(word)
+            for word in refusal.value.args[2].split(" would be")[0].split()
+            if word.isdigit()
+        ]
         assert named, refusal.value.args[2]
         for m in named:
             assert ruled(m, p, d, k, s) and strict.target(g.Grid(m, m)).lattice
     assert seen == {True, False}
 
 
-@given(st.sampled_from(GROUPS[:6]), st.integers(1, 4), st.integers(1, 3), st.tuples(st.integers(0, 3), st.integers(0, 3)),
-       st.integers(1, 6), st.integers(1, 6), st.booleans())  # fmt: skip
+@given(
+    st.sampled_from(GROUPS[:6]),
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.booleans(),
+)
 def test_accepted_exactly_where_certified(group, k, stride, padding, n, m, periodic):
     make = {"stride": stride, "padding": (padding, padding), "group": group}
     domain, loose = g.Grid(n, m, periodic=periodic), g.lift(k, **make, exact=False)
     assume(n == m or (group.order < 8 and group != g.C(4)))
-    assume(max(padding) < k)  # a window that lies outside hears no one, and no one can tell where it lies
+    assume(
+        max(padding) < k
+    )  # a window that lies outside hears no one, and no one can tell where it lies
     try:
         loose.target(domain)
     except g.GeodlError:

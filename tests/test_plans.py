@@ -86,7 +86,9 @@ FLEETING = {
 
 @pytest.mark.parametrize("name", FLEETING)
 def test_a_new_graph_in_every_batch_leaves_nothing(plans, name):
-    """Without the garbage collector: a plan that held its own domain would be a circle, and would wait for it."""
+    """Without the garbage collector: a plan that held its own domain would be a circle, and would
+    wait for it.
+    """
     layer, gone = FLEETING[name], []
     gc.disable()
     try:
@@ -117,7 +119,9 @@ def test_a_new_batch_of_graphs_leaves_nothing(plans):
     assert [reference() for reference in gone] == [None] * 21
 
 
-@pytest.mark.parametrize("fresh", [lambda: g.Complete(3), graph], ids=["from a value", "from a graph"])
+@pytest.mark.parametrize(
+    "fresh", [lambda: g.Complete(3), graph], ids=["from a value", "from a graph"]
+)
 def test_two_domains_leave_nothing(plans, fresh):
     layer, receivers, senders = g.Attention(4, g.all_pairs(), 2), graph(), fresh()
     gc.collect()
@@ -130,16 +134,22 @@ def test_two_domains_leave_nothing(plans, fresh):
         held = [reference() for reference in gone]
     finally:
         gc.enable()
-    assert fresh is graph or held[0] is None, "a plan never holds its own domain: no collector is needed"
+    assert fresh is graph or held[0] is None, (
+        "a plan never holds its own domain: no collector is needed"
+    )
     del held
     gc.collect()
     assert [reference() for reference in gone] == [None, None]
     assert plans == {}
 
 
-@pytest.mark.parametrize("domain", [graph(), g.Batch([graph(), g.Chain(2)]), g.Batch([g.Chain(3)] * 2)], ids=str)
 @pytest.mark.parametrize(
-    "copied", [copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d)), lambda d: d.to("meta")], ids=["deepcopy", "pickle", "to"]
+    "domain", [graph(), g.Batch([graph(), g.Chain(2)]), g.Batch([g.Chain(3)] * 2)], ids=str
+)
+@pytest.mark.parametrize(
+    "copied",
+    [copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d)), lambda d: d.to("meta")],
+    ids=["deepcopy", "pickle", "to"],
 )
 def test_copies_begin_without_plans(domain, copied):
     g.Conv(4, 3, g.adjacency())(on(domain))
@@ -173,10 +183,17 @@ def test_one_layer_in_two_dtypes(plans):
     single = layer(on(domain))
     double = layer.double()(on(domain, dtype=torch.float64))
     half = layer.bfloat16()(on(domain, dtype=torch.bfloat16))
-    assert [s.x.dtype for s in (single, double, half)] == [torch.float32, torch.float64, torch.bfloat16]
+    assert [s.x.dtype for s in (single, double, half)] == [
+        torch.float32,
+        torch.float64,
+        torch.bfloat16,
+    ]
     assert len(domain.plans) == 3
     values = g.Conv(4, 3, g.window(3))
-    assert values(on(g.Grid(3, 3))).x.dtype != values.double()(on(g.Grid(3, 3), dtype=torch.float64)).x.dtype
+    assert (
+        values(on(g.Grid(3, 3))).x.dtype
+        != values.double()(on(g.Grid(3, 3), dtype=torch.float64)).x.dtype
+    )
     assert len(plans) == 2
 
 
@@ -196,7 +213,9 @@ def test_the_state_is_parameters_only_whatever_runs(name):
     assert set(before) == {key for key, _ in layer.named_parameters()}
     for lowering, training in (("auto", True), ("edges", False), ("auto", False)):
         layer.lowering = lowering
-        layer.train(training)(*row.signals()) if layer.on is None else layer.train(training)(row.signals()[0].x)
+        layer.train(training)(*row.signals()) if layer.on is None else layer.train(training)(
+            row.signals()[0].x
+        )
         after = layer.state_dict()
         assert list(after) == list(before)
         assert all(torch.equal(after[key], before[key]) for key in before)
@@ -223,7 +242,9 @@ def test_a_default_device_leaves_nothing_behind(plans):
         kept.cache_clear()
     signal = g.Signal(torch.zeros(1, 36, 1), g.Grid(6, 6))
     with torch.device("meta"):
-        made = g.Sequential(g.Conv(1, 2, g.lift(3, group=g.C(4), padding="valid")), g.Pool(g.fiber()))
+        made = g.Sequential(
+            g.Conv(1, 2, g.lift(3, group=g.C(4), padding="valid")), g.Pool(g.fiber())
+        )
         assert all(p.is_meta for p in made.parameters())
         made.to_empty(device="cpu")(signal)
     assert made(signal).x.shape == (1, 16, 2)

@@ -1,4 +1,6 @@
-"""The README runs: its Python blocks in order, printing what it says they print, and its commands exist."""
+"""The README runs: its Python blocks in order, printing what it says they print, and its commands
+exist.
+"""
 
 import contextlib
 import io
@@ -31,12 +33,16 @@ def blocks(page: str) -> list[Block]:
 
 
 def untrue(page: str) -> list[str]:
-    """Executes the Python blocks in one namespace; a `text` block that follows one says what it prints, to the word."""
+    """Executes the Python blocks in one namespace; a `text` block that follows one says what it
+    prints, to the word.
+    """
     wrong, printed = [], ""
     namespace: dict[str, object] = {"__name__": "readme"}
     for block in blocks(page):
         if block.language == "text" and printed and printed.split() != block.text.split():
-            wrong.append(f"README.md:{block.line} says\n{block.text}but the code above prints\n{printed}")
+            wrong.append(
+                f"README.md:{block.line} says\n{block.text}but the code above prints\n{printed}"
+            )
         output = io.StringIO()
         if block.language == "python":
             with contextlib.redirect_stdout(output):
@@ -46,14 +52,21 @@ def untrue(page: str) -> list[str]:
 
 
 def words_of(text: str) -> list[list[str]]:
-    """The words of each command: a backslash continues, && and ; separate, # begins a remark, NAME=value sets the scene."""
+    """The words of each command: a backslash continues, && and ; separate, # begins a remark,
+    NAME=value sets the scene.
+    """
     parts = re.split(r"&&|;|\n", text.replace("\\\n", " "))
-    found = [[word for word in shlex.split(part, comments=True) if not re.match(r"[A-Z_]+=", word)] for part in parts]
+    found = [
+        [word for word in shlex.split(part, comments=True) if not re.match(r"[A-Z_]+=", word)]
+        for part in parts
+    ]
     return [words for words in found if words]
 
 
 def commands(page: str) -> list[list[str]]:
-    """The shell commands of a page: those in bash blocks, and those in the text between backticks."""
+    """The shell commands of a page: those in bash blocks, and those in the text between
+    backticks.
+    """
     fenced = [block.text for block in blocks(page) if block.language in ("bash", "sh")]
     prose = re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
     inline = re.findall(r"`((?:geodl|python|pip|pytest) [^`\n]+)`", prose)
@@ -64,12 +77,15 @@ def unknown(page: str, known: dict[str, set[str]], extras: set[str]) -> list[str
     """Shell commands that do not exist.
 
     Args:
-        known: the subcommands of geodl, each with what its first argument may be (anything, if empty).
+        known: the subcommands of geodl, each with what its first argument may be (anything, if
+            empty).
         extras: the optional dependencies that may be installed.
     """
     wrong = []
     for words in commands(page):
-        subject, argument = ([word for word in words[1:] if not word.startswith("-")] + ["", ""])[:2]
+        subject, argument = ([word for word in words[1:] if not word.startswith("-")] + ["", ""])[
+            :2
+        ]
         fine = words[0] in OTHERS
         if words[0] == "python":
             fine = subject.startswith("examples/") and (ROOT / subject).is_file()
@@ -96,7 +112,9 @@ def page() -> str:
 
 @pytest.fixture(scope="module")
 def extras() -> set[str]:
-    return set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    return set(
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    )
 
 
 def test_python_blocks_run_and_print_what_the_page_says(page, tmp_path, monkeypatch):
@@ -106,7 +124,10 @@ def test_python_blocks_run_and_print_what_the_page_says(page, tmp_path, monkeypa
 
 
 def test_what_the_page_says_wrongly_is_found():
-    wrong = untrue("```python\nx = 1\n```\n```python\nprint(x)\n```\nThis prints\n```text\n2\n```\n```text\na picture\n```\n")
+    wrong = untrue(
+        "```python\nx = 1\n```\n```python\nprint(x)\n```\nThis "
+        "prints\n```text\n2\n```\n```text\na picture\n```\n"
+    )
     assert [line.split(" says")[0] for line in wrong] == ["README.md:9"]
     assert untrue("```python\nprint(1,\n  2)\n```\n```text\n1   2\n```\n") == []
 
@@ -131,7 +152,11 @@ def test_commands_exist(page, extras, monkeypatch):
     from geodl.train import RECIPES
 
     used = {words[1] for words in commands(page) if words[0] == "geodl" and len(words) > 1}
-    known = {name: set(RECIPES) if name in ("train", "explain") else set() for name in used if answers(name, monkeypatch)}
+    known = {
+        name: set(RECIPES) if name in ("train", "explain") else set()
+        for name in used
+        if answers(name, monkeypatch)
+    }
     assert "tour" in known
     assert not answers("no-such-subcommand", monkeypatch)
     assert unknown(page, known, extras) == []

@@ -1,4 +1,6 @@
-"""Recurrence where lengths differ, on trees and on DAGs: torch's packed kernels as twins, one call of the cell per level."""
+"""Recurrence where lengths differ, on trees and on DAGs: torch's packed kernels as twins, one call
+of the cell per level.
+"""
 
 import pytest
 import torch
@@ -18,24 +20,36 @@ TREE = g.Graph([[0, 1, 2, 3], [2, 2, 4, 4]], 5)
 
 def twin_of(cell: str, **options) -> nn.RNNBase:
     kind = {"lstm": nn.LSTM, "gru": nn.GRU}.get(cell, nn.RNN)
-    return kind(3, 4, batch_first=True, **({"nonlinearity": cell[4:]} if kind is nn.RNN else {}), **options).double()
+    return kind(
+        3, 4, batch_first=True, **({"nonlinearity": cell[4:]} if kind is nn.RNN else {}), **options
+    ).double()
 
 
 def tokens(**options) -> torch.Tensor:
-    return torch.randn(4, 5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1), **options)
+    return torch.randn(
+        4, 5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1), **options
+    )
 
 
 def packed(twin: nn.RNNBase, x: torch.Tensor, state: tuple[torch.Tensor, ...] | None = None):
-    """What torch makes of the rows without their padding: outputs `[B, T, C]`, and the states in a tuple."""
+    """What torch makes of the rows without their padding: outputs `[B, T, C]`, and the states in a
+    tuple.
+    """
     before = None if state is None else tuple(s.transpose(0, 1).contiguous() for s in state)
     hx = before if before is None or isinstance(twin, nn.LSTM) else before[0]
-    y, after = twin(pack_padded_sequence(x, torch.tensor(LENGTHS), batch_first=True, enforce_sorted=False), hx)
+    y, after = twin(
+        pack_padded_sequence(x, torch.tensor(LENGTHS), batch_first=True, enforce_sorted=False), hx
+    )
     padded, _ = pad_packed_sequence(y, batch_first=True)
-    return padded, tuple(s.transpose(0, 1) for s in (after if isinstance(after, tuple) else (after,)))
+    return padded, tuple(
+        s.transpose(0, 1) for s in (after if isinstance(after, tuple) else (after,))
+    )
 
 
 def as_row(state: torch.Tensor) -> torch.Tensor:
-    """States of B sequences `[B, 1, hidden]` as those of D members of one signal, `[1, D, hidden]`, and back."""
+    """States of B sequences `[B, 1, hidden]` as those of D members of one signal, `[1, D, hidden]`,
+    and back.
+    """
     return state.transpose(0, 1)
 
 
@@ -46,10 +60,16 @@ def test_padding_is_missing_nodes(cell, lowering):
     twin, layer, x = twin_of(cell), g.Recurrent(3, 4, cell).double(), tokens().requires_grad_()
     layer.load_state_dict(twin.state_dict())
     layer.lowering = lowering
-    start = tuple(torch.randn(4, 1, 4, dtype=torch.float64, requires_grad=True) for _ in range(CELLS[cell].states))
+    start = tuple(
+        torch.randn(4, 1, 4, dtype=torch.float64, requires_grad=True)
+        for _ in range(CELLS[cell].states)
+    )
     wanted, last = packed(twin, x, start)
     y, after = layer.unroll(g.Signal.sequence(x, MASK), tuple(map(as_row, start)))
-    results = [(y.to_sequence(), wanted), *((as_row(s), t) for s, t in zip(after, last, strict=True))]
+    results = [
+        (y.to_sequence(), wanted),
+        *((as_row(s), t) for s, t in zip(after, last, strict=True)),
+    ]
     assert y.x.shape == (1, sum(LENGTHS), 4) and y.x.is_contiguous()
     assert max(error(a, b) for a, b in results) < 1e-10
     ups = [torch.randn_like(b) for _, b in results]
@@ -105,8 +125,12 @@ def test_one_batched_call_for_each_level(monkeypatch):
     layer(g.Signal(torch.randn(2, 5, 3), TREE))
     assert calls == [3, 1, 1]
     calls.clear()
-    layer(g.Signal(torch.randn(2, 10, 3), g.Batch([TREE, g.Graph([[0, 0, 1, 3], [1, 3, 3, 4]], 5)])))
-    assert calls == [5, 2, 2, 1], "members share their levels, and a level is the longest way to a node"
+    layer(
+        g.Signal(torch.randn(2, 10, 3), g.Batch([TREE, g.Graph([[0, 0, 1, 3], [1, 3, 3, 4]], 5)]))
+    )
+    assert calls == [5, 2, 2, 1], (
+        "members share their levels, and a level is the longest way to a node"
+    )
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -123,22 +147,43 @@ def test_states_of_a_union_of_dags(cell):
         layer.lowering = "auto"
         assert_lowered_to("levels", layer, g.Signal(x, union))
         assert error(y.x, wanted.x) < 1e-12 and max(map(error, after, last)) < 1e-12
-        parts = [layer.unroll(g.Signal(p, m), tuple(s[:, k : k + 1] for s in state))
-                 for k, (p, m) in enumerate(zip(union.split(x), members, strict=True))]  # fmt: skip
+        parts = [
+            layer.unroll(g.Signal(p, m), tuple(s[:, k : k + 1] for s in state))
+            for k, (p, m) in enumerate(zip(union.split(x), members, strict=True))
+        ]
         assert error(y.x, torch.cat([part.x for part, _ in parts], 1)) < 1e-12
-        assert error(after[0], torch.cat([end[0] for _, end in parts], 1)) < 1e-12, "nodes that nobody hears, member by member"
+        assert error(after[0], torch.cat([end[0] for _, end in parts], 1)) < 1e-12, (
+            "nodes that nobody hears, member by member"
+        )
 
 
 def test_a_deep_graph_copies_each_state_once_for_each_edge():
-    """Work and memory are those of the edges, not of levels times nodes: a path with a leaf at each node."""
+    """Work and memory are those of the edges, not of levels times nodes: a path with a leaf at each
+    node.
+    """
     n = 200
     spine = torch.arange(1, n)
-    comb = g.Graph(torch.cat((torch.stack((spine - 1, spine)), torch.stack((spine + n - 1, spine))), 1), 2 * n - 1)
+    comb = g.Graph(
+        torch.cat((torch.stack((spine - 1, spine)), torch.stack((spine + n - 1, spine))), 1),
+        2 * n - 1,
+    )
     layer = g.Recurrent(2, 3, "gru", g.predecessors()).double()
-    found = planned("recur", "auto", layer.neighborhood, comb, None, torch.zeros(1, dtype=torch.float64), layer.options)
+    found = planned(
+        "recur",
+        "auto",
+        layer.neighborhood,
+        comb,
+        None,
+        torch.zeros(1, dtype=torch.float64),
+        layer.options,
+    )
     levels = found.plan.levels
     assert found.plan.sizes == (n,) + (1,) * (n - 1)
-    assert sum(len(level.told) for level in levels) == sum(sum(level.counts) for level in levels) == 2 * (n - 1)
+    assert (
+        sum(len(level.told) for level in levels)
+        == sum(sum(level.counts) for level in levels)
+        == 2 * (n - 1)
+    )
     s = g.Signal(torch.randn(1, comb.num_nodes, 2, dtype=torch.float64), comb)
     assert assert_parity(layer, s)["levels"] < 1e-10
 
@@ -153,7 +198,9 @@ def test_cycles_are_named(lowering):
         (g.Batch([TREE, cycle]), "6 <- 8 <- 7 <- 6"),
         (g.Graph([[0], [0]]), "0 <- 0"),
     ):
-        with pytest.raises(g.GeodlError, match=f"the cycle {names}; recurrence needs a tree, a chain or a DAG"):
+        with pytest.raises(
+            g.GeodlError, match=f"the cycle {names}; recurrence needs a tree, a chain or a DAG"
+        ):
             layer(g.Signal(torch.zeros(1, domain.num_nodes, 2), domain))
 
 

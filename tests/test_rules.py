@@ -1,4 +1,6 @@
-"""Each domain keeps its promises, and each neighborhood on each domain that it accepts; both registries are walked."""
+"""Each domain keeps its promises, and each neighborhood on each domain that it accepts; both
+registries are walked.
+"""
 
 from dataclasses import dataclass
 
@@ -12,7 +14,13 @@ from tests.conformance import accepts, hold_domain, hold_kind, hold_rule
 from tests.rules.classes import concrete
 
 SMALL = [domain for kind in DOMAINS for domain in kind.small()]
-EXTRA = [g.Grid(6, 6), g.Chain(7), g.Grid(8, periodic=True), g.GroupGrid(g.Grid(5, 5), g.D(4)), g.Batch([g.Grid(4, 4)] * 2)]
+EXTRA = [
+    g.Grid(6, 6),
+    g.Chain(7),
+    g.Grid(8, periodic=True),
+    g.GroupGrid(g.Grid(5, 5), g.D(4)),
+    g.Batch([g.Grid(4, 4)] * 2),
+]
 EXTRA += [g.GroupGrid(g.Grid(4, 4), group) for group in (g.C(4), g.D(1), g.D(4))]
 
 WINDOWS = [
@@ -39,9 +47,17 @@ GROUPS = [
         g.window(2, group=group, stride=2),
     )
 ]
-GRAPHS = [g.adjacency(norm, loops) for norm in (None, "sym", "row", "laplacian") for loops in (True, False)]
+GRAPHS = [
+    g.adjacency(norm, loops)
+    for norm in (None, "sym", "row", "laplacian")
+    for loops in (True, False)
+]
 GRAPHS += [g.adjacency("row", types=2), g.adjacency(None, False, types=2), g.predecessors()]
-PAIRS = [g.all_pairs(by) for by in (None, "self", "offset", "orbit")] + [all_or_links(), g.past(), g.previous()]
+PAIRS = [g.all_pairs(by) for by in (None, "self", "offset", "orbit")] + [
+    all_or_links(),
+    g.past(),
+    g.previous(),
+]
 COARSE = [g.fiber(), g.whole(), g.itself()]
 FORWARD = WINDOWS + GROUPS + GRAPHS + PAIRS + COARSE
 RULES = FORWARD + [rule.reverse() for rule in FORWARD]
@@ -62,10 +78,14 @@ def test_every_rule_on_further_domains(domain):
 
 
 def test_every_rule_is_walked_and_taken_somewhere():
-    ours = {kind.__name__ for kind in concrete(Neighborhood) if kind.__module__.startswith("geodl.")}
+    ours = {
+        kind.__name__ for kind in concrete(Neighborhood) if kind.__module__.startswith("geodl.")
+    }
     assert ours <= {type(rule).__name__ for rule in RULES}
     reversible = [rule for rule in RULES if type(rule).__name__ != "Reversed"]
-    assert [rule for rule in reversible if not any(accepts(rule, domain) for domain in SMALL + EXTRA)] == []
+    assert [
+        rule for rule in reversible if not any(accepts(rule, domain) for domain in SMALL + EXTRA)
+    ] == []
 
 
 @dataclass(frozen=True)
@@ -103,7 +123,9 @@ class Wrong(Neighborhood):
         return [Symmetry("reflection", flip, flip)] if self.fault == "claim" else []
 
 
-@pytest.mark.parametrize("fault", ["out of range", "types", "nan", "steps", "fan_in", "block", "claim"])
+@pytest.mark.parametrize(
+    "fault", ["out of range", "types", "nan", "steps", "fan_in", "block", "claim"]
+)
 def test_a_wrong_rule_is_found(fault):
     hold_rule(Wrong(""), g.Chain(5))
     with pytest.raises(AssertionError):
@@ -124,7 +146,11 @@ class Torn(g.Chain):
         return self.fault == "complete"
 
     def generators(self):
-        return torch.zeros(1, self.length, dtype=torch.long) if self.fault == "generators" else super().generators()
+        return (
+            torch.zeros(1, self.length, dtype=torch.long)
+            if self.fault == "generators"
+            else super().generators()
+        )
 
     def like(self, lattice=None, fiber=None, periodic=None):
         return self

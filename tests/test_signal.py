@@ -11,14 +11,21 @@ from torch.utils import _pytree as pytree
 import geodl as g
 
 
-@given(st.integers(0, 3), st.integers(1, 3), st.lists(st.integers(1, 5), min_size=1, max_size=3), st.booleans())
+@given(
+    st.integers(0, 3),
+    st.integers(1, 3),
+    st.lists(st.integers(1, 5), min_size=1, max_size=3),
+    st.booleans(),
+)
 def test_image_and_back_is_bit_equal(batch, channels, axes, periodic):
     image = torch.randn(batch, channels, *axes)
     s = g.Signal.image(image, periodic=periodic)
     assert s.domain == g.Grid(*axes, periodic=periodic) and s.x.is_contiguous()
     assert s.to_image().equal(image)
     x = torch.arange(image.numel()).view(image.shape)
-    assert g.Signal.image(x.double()).x.equal(x.double().flatten(2).transpose(1, 2)), "nodes are numbered last axis fastest"
+    assert g.Signal.image(x.double()).x.equal(x.double().flatten(2).transpose(1, 2)), (
+        "nodes are numbered last axis fastest"
+    )
 
 
 def test_channels_last_is_not_copied():
@@ -26,7 +33,10 @@ def test_channels_last_is_not_copied():
     s = g.Signal.image(image)
     assert s.x.data_ptr() == image.data_ptr() == s.to_image().data_ptr()
     sequence = torch.randn(2, 7, 3)
-    assert g.Signal.sequence(sequence).x is sequence and g.Signal.sequence(sequence).to_sequence() is sequence
+    assert (
+        g.Signal.sequence(sequence).x is sequence
+        and g.Signal.sequence(sequence).to_sequence() is sequence
+    )
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.integers(0, 2))
@@ -38,7 +48,11 @@ def test_padding_and_back(lengths, beyond):
     if min(lengths) == kept:
         assert s.domain == g.Chain(kept) and s.x.shape[0] == len(lengths)
     else:
-        assert [m.num_nodes for m in s.domain.members] == lengths and s.x.shape == (1, sum(lengths), 2)
+        assert [m.num_nodes for m in s.domain.members] == lengths and s.x.shape == (
+            1,
+            sum(lengths),
+            2,
+        )
     back = s.to_sequence(fill=7.0)
     assert back.equal(torch.where(mask[..., None], x, 7.0)[:, :kept])
     (gradient,) = torch.autograd.grad(back.sum(), x)
@@ -70,9 +84,15 @@ def test_as_a_tree_of_tensors():
     s = g.Signal(torch.randn(1, 3, 2), graph)
     leaves, spec = pytree.tree_flatten(s)
     assert leaves[0] is s.x and leaves[1] is graph.edge_index and leaves[2] is graph.edge_weight
-    assert pytree.tree_unflatten(leaves, spec).domain is graph, "the same tensors are the same graph"
+    assert pytree.tree_unflatten(leaves, spec).domain is graph, (
+        "the same tensors are the same graph"
+    )
     doubled = pytree.tree_map(lambda t: t * 2 if t.is_floating_point() else t.clone(), s)
-    assert doubled.x.equal(s.x * 2) and doubled.domain is not graph and doubled.domain.edge_weight.tolist() == [2.0, 4.0]
+    assert (
+        doubled.x.equal(s.x * 2)
+        and doubled.domain is not graph
+        and doubled.domain.edge_weight.tolist() == [2.0, 4.0]
+    )
     assert pytree.tree_leaves(g.Signal.sequence(torch.zeros(1, 2, 3)))[0].shape == (1, 2, 3)
 
 
@@ -91,13 +111,25 @@ def test_borders_refuse():
         (lambda: g.Signal.image(torch.zeros(1, 1, 0, 2)), "positive integers"),
         (lambda: g.Signal.sequence(torch.zeros(3, 2)), r"give \[B, T, C\]"),
         (lambda: g.Signal.sequence(torch.zeros(1, 0, 2)), "without a token"),
-        (lambda: masked([1, 1, 0], [0, 0, 0], dtype=torch.bool), "row 1 without a token; .* leave empty rows out"),
-        (lambda: masked([0, 1, 1], [1, 1, 1], dtype=torch.bool), "row 0 with padding before a token"),
-        (lambda: masked([1, 1, 0], [1, 0, 1], dtype=torch.bool), "row 1 with padding before a token"),
+        (
+            lambda: masked([1, 1, 0], [0, 0, 0], dtype=torch.bool),
+            "row 1 without a token; .* leave empty rows out",
+        ),
+        (
+            lambda: masked([0, 1, 1], [1, 1, 1], dtype=torch.bool),
+            "row 0 with padding before a token",
+        ),
+        (
+            lambda: masked([1, 1, 0], [1, 0, 1], dtype=torch.bool),
+            "row 1 with padding before a token",
+        ),
         (lambda: masked([1, 1, 0], [1, 1, 1]), r"torch.int64, cpu; give booleans \[2, 3\]"),
         (lambda: masked([1, 1], [1, 1], dtype=torch.bool), r"a mask that is \[2, 2\]"),
         (lambda: g.Signal.sequence(torch.zeros(2, 3, 1), [[True] * 3] * 2), "a list"),
-        (lambda: masked([1, 1, 0], [1, 1, 1], dtype=torch.bool, device="meta"), "meta; give booleans"),
+        (
+            lambda: masked([1, 1, 0], [1, 1, 1], dtype=torch.bool, device="meta"),
+            "meta; give booleans",
+        ),
         (lambda: g.Signal(torch.eye(4).to_sparse_csr(), g.Chain(4)).to_sequence(), "sparse values"),
         (lambda: g.Signal(torch.zeros(1, 3, 1), g.Complete(3)).to_image(), "without a lattice"),
         (lambda: g.Signal(torch.zeros(1, 4, 1), g.Grid(2, 2)).to_sequence(), "without one order"),

@@ -25,7 +25,12 @@ GRID = g.Grid(4, 5)
 
 def noise(domain: g.Domain, channels: int = 2, dtype: torch.dtype = torch.float64) -> g.Signal:
     generator = torch.Generator().manual_seed(0)
-    return g.Signal(torch.randn(2, domain.num_nodes, channels, generator=generator, dtype=torch.float64).to(dtype), domain)
+    return g.Signal(
+        torch.randn(2, domain.num_nodes, channels, generator=generator, dtype=torch.float64).to(
+            dtype
+        ),
+        domain,
+    )
 
 
 def conv(rule: g.Neighborhood | None = None) -> g.Conv:
@@ -81,7 +86,10 @@ def test_parity_passes_and_leaves_the_layer_as_it_was():
     layer = conv()
     layer.lowering = "spmm"
     errors = assert_parity(layer, noise(GRID))
-    assert set(errors) == {"lattice", "spmm"} == set(accepting(layer, noise(GRID))) and max(errors.values()) < 1e-12
+    assert (
+        set(errors) == {"lattice", "spmm"} == set(accepting(layer, noise(GRID)))
+        and max(errors.values()) < 1e-12
+    )
     assert layer.lowering == "spmm" and all(p.grad is None for p in layer.parameters())
     assert assert_parity(conv().float(), noise(GRID, dtype=torch.float32))["lattice"] < 1e-5
 
@@ -92,12 +100,19 @@ def test_parity_rejects_a_dropped_gradient():
         assert_parity(Forgetful(2, 3, g.window(3)).double(), noise(GRID))
 
 
-FAULTS = {"shift": lambda y: y.roll(1, 1), "a little": lambda y: y + 1e-8, "nan": lambda y: y * float("nan")}
+FAULTS = {
+    "shift": lambda y: y.roll(1, 1),
+    "a little": lambda y: y + 1e-8,
+    "nan": lambda y: y * float("nan"),
+}
 
 
 @pytest.mark.parametrize("change", FAULTS.values(), ids=FAULTS)
 def test_parity_rejects_a_faulty_lowering(change):
-    with faulty(change), pytest.raises(AssertionError, match="lattice is off the reference by .* in the output"):
+    with (
+        faulty(change),
+        pytest.raises(AssertionError, match="lattice is off the reference by .* in the output"),
+    ):
         assert_parity(conv(), noise(GRID))
     lowering.base.PLANS.clear()
     assert assert_parity(conv(), noise(GRID))
@@ -121,7 +136,9 @@ def test_equivariant():
     turning, domain = conv(g.lift(3, group=g.C(4))), g.Grid(5, 5)
     assert_equivariant(turning, noise(domain))
     assert_equivariant(turning, noise(domain), g.C(4))
-    with pytest.raises(AssertionError, match="Conv on Grid\\(5, 5\\) is off by .* under C4 element 1"):
+    with pytest.raises(
+        AssertionError, match="Conv on Grid\\(5, 5\\) is off by .* under C4 element 1"
+    ):
         assert_equivariant(conv(), noise(domain), g.C(4))
     with pytest.raises(AssertionError, match="under shift of axis"):
         assert_equivariant(Skewed(2, 3, g.window(3)).double(), noise(domain))
@@ -137,7 +154,9 @@ def test_equivariant_rejects_nan_wherever_it_comes():
 
         def _run(self, found, receiver: Tensor, sender: Tensor, parts) -> Tensor:
             self.calls += 1
-            return super()._run(found, receiver, sender, parts) * (float("nan") if self.calls == 3 else 1.0)
+            return super()._run(found, receiver, sender, parts) * (
+                float("nan") if self.calls == 3 else 1.0
+            )
 
     layer = Second(2, 3, g.lift(3, group=g.C(4))).double()
     with pytest.raises(AssertionError, match="off by inf"):
@@ -193,8 +212,13 @@ def test_lowered_to_sees_what_ran_not_what_explain_says():
 
 def test_recorded_sees_every_verb():
     chain = g.Chain(4)
-    layers = [conv(g.window(3, axes=1)), g.Attention(2, g.all_pairs(), heads=1).double(), g.Recurrent(2, 2).double(),
-              g.Message(lambda x_i, x_j, e_ij: x_j, g.previous()), g.Readout()]  # fmt: skip
+    layers = [
+        conv(g.window(3, axes=1)),
+        g.Attention(2, g.all_pairs(), heads=1).double(),
+        g.Recurrent(2, 2).double(),
+        g.Message(lambda x_i, x_j, e_ij: x_j, g.previous()),
+        g.Readout(),
+    ]
     with recorded() as ran:
         for layer in layers:
             layer(noise(chain))

@@ -1,4 +1,6 @@
-"""The tour writes a whole folder or none, says what it found, and owns nothing that it did not make."""
+"""The tour writes a whole folder or none, says what it found, and owns nothing that it did not
+make.
+"""
 
 import re
 from html.parser import HTMLParser
@@ -23,7 +25,9 @@ PICTURES = {
 
 
 class Page(HTMLParser):
-    """The parts of a page that matter: its pictures, what it loads from elsewhere, its words, and tags left open."""
+    """The parts of a page that matter: its pictures, what it loads from elsewhere, its words, and
+    tags left open.
+    """
 
     def __init__(self, source: str):
         super().__init__()
@@ -47,7 +51,9 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def toured(tmp_path_factory):
-    """A short tour: its folder, exit status and printed lines; and whether the random state stayed."""
+    """A short tour: its folder, exit status and printed lines; and whether the random state
+    stayed.
+    """
     folder, lines = tmp_path_factory.mktemp("tour") / "out", []
     before = torch.random.get_rng_state()
     status = tour.run(folder, progress=lines.append, digits_epochs=1, karate_epochs=20)
@@ -63,7 +69,10 @@ def test_the_folder_is_whole(toured):
     assert [path.name for path in folder.parent.iterdir()] == ["out"]
     for name in PICTURES:
         with Image.open(folder / name) as picture:
-            assert min(picture.size) > 500 and len(picture.convert("RGB").getcolors(1 << 24) or []) > 10
+            assert (
+                min(picture.size) > 500
+                and len(picture.convert("RGB").getcolors(1 << 24) or []) > 10
+            )
 
 
 def test_the_page_shows_every_picture_in_words_too(toured):
@@ -85,16 +94,27 @@ def test_numbers_on_the_page_are_the_printed_ones(toured):
 
 def test_what_ran_is_said(toured):
     _, _, printed = toured
-    assert re.findall(r"runs on (\w+)", printed) == ["lattice", "lattice", "mean", "spmm", "lattice"]
+    assert re.findall(r"runs on (\w+)", printed) == [
+        "lattice",
+        "lattice",
+        "mean",
+        "spmm",
+        "lattice",
+    ]
     assert "not on mean: not everyone hears everyone" in printed
     assert re.search(r"p4 CNN +\d+ .* 500 of 500 ", printed)
     assert "exact under C4\n" in printed and "not exact under C4\n" in printed
-    assert len(re.findall(r"^\[\d/5\]", printed, re.M)) == 5 and len(re.findall(r"^ +\d+\.\d s$", printed, re.M)) == 5
+    assert (
+        len(re.findall(r"^\[\d/5\]", printed, re.M)) == 5
+        and len(re.findall(r"^ +\d+\.\d s$", printed, re.M)) == 5
+    )
 
 
 def test_both_networks_have_about_as_many_parameters(toured):
     _, _, printed = toured
-    p4, plain = (int(re.search(rf"^ +{name} +(\d+) ", printed, re.M)[1]) for name in ("p4 CNN", "CNN"))
+    p4, plain = (
+        int(re.search(rf"^ +{name} +(\d+) ", printed, re.M)[1]) for name in ("p4 CNN", "CNN")
+    )
     assert abs(p4 - plain) < 0.02 * plain
 
 
@@ -105,7 +125,9 @@ def quick(monkeypatch):
         monkeypatch.setattr(stops, name, lambda *_: Stop("Nothing.", [("a", "b"), ("1", "2")]))
     figure = g.viz.tying(g.itself(), g.Complete(2))
     shown = (stops.Picture("one.png", figure, "one", "One."),)
-    monkeypatch.setattr(stops, "five_domains", lambda: Stop("One <picture>.", [("a",), ("<1>",)], pictures=shown))
+    monkeypatch.setattr(
+        stops, "five_domains", lambda: Stop("One <picture>.", [("a",), ("<1>",)], pictures=shown)
+    )
     return monkeypatch
 
 
@@ -137,7 +159,11 @@ def test_a_folder_with_other_files_is_refused_before_anything_runs(quick, tmp_pa
 def test_a_file_added_to_an_earlier_tour_is_kept(quick, tmp_path):
     folder = tmp_path / "out"
     quietly(folder)
-    quick.setattr(stops, "transformer", lambda: (folder / "mine.txt").write_text("mine") and Stop("", [("a",)]))
+    quick.setattr(
+        stops,
+        "transformer",
+        lambda: (folder / "mine.txt").write_text("mine") and Stop("", [("a",)]),
+    )
     with pytest.raises(g.GeodlError, match=r"mine\.txt, not of a tour"):
         quietly(folder)
     assert (folder / "mine.txt").read_text() == "mine" and (folder / "one.png").exists()
@@ -179,10 +205,14 @@ def test_what_is_not_exact_fails_the_tour_and_is_said(quick, tmp_path):
 
 
 def test_a_wrong_attention_is_not_exact(monkeypatch):
-    """The fault that the Transformer's stop has to see: torch's weights, but heads that are split otherwise."""
+    """The fault that the Transformer's stop has to see: torch's weights, but heads that are split
+    otherwise.
+    """
 
     def transposed(layer, state, *args):
-        torch.nn.Module.load_state_dict(layer, {**state, "in_proj_weight": state["in_proj_weight"].flip(0)})
+        torch.nn.Module.load_state_dict(
+            layer, {**state, "in_proj_weight": state["in_proj_weight"].flip(0)}
+        )
 
     assert stops.transformer().holds
     monkeypatch.setattr(g.Attention, "load_state_dict", transposed)
@@ -190,4 +220,6 @@ def test_a_wrong_attention_is_not_exact(monkeypatch):
 
 
 def test_text_is_in_columns():
-    assert text(Stop("", [("a", "bb"), ("ccc", "d")], "e")) == "      a    bb\n      ccc  d\n\n      e"
+    assert (
+        text(Stop("", [("a", "bb"), ("ccc", "d")], "e")) == "      a    bb\n      ccc  d\n\n      e"
+    )

@@ -23,7 +23,9 @@ def karate(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    return run(RECIPES["digits-p4cnn"], short("digits-p4cnn", 3), folder=tmp_path_factory.mktemp("digits"))
+    return run(
+        RECIPES["digits-p4cnn"], short("digits-p4cnn", 3), folder=tmp_path_factory.mktemp("digits")
+    )
 
 
 def test_karate_is_learnt_from_two_members(karate):
@@ -37,11 +39,19 @@ def test_digits_learnt_upright_are_known_turned(digits):
     assert values["test/accuracy"] > 0.9
     assert values["test/accuracy-rotated"] == pytest.approx(values["test/accuracy"], abs=1e-3)
     assert values["test/error"] == pytest.approx(1 - values["test/accuracy"])
-    assert {"val/accuracy", "val/error", "val/loss", "test/loss", "test/error-rotated"} <= values.keys()
+    assert {
+        "val/accuracy",
+        "val/error",
+        "val/loss",
+        "test/loss",
+        "test/error-rotated",
+    } <= values.keys()
 
 
 def test_a_plain_cnn_does_not_know_them_turned(tmp_path):
-    plain = replace(RECIPES["digits-p4cnn"], model=lambda *, channels=10: g.models.digits_cnn(channels=channels))
+    plain = replace(
+        RECIPES["digits-p4cnn"], model=lambda *, channels=10: g.models.digits_cnn(channels=channels)
+    )
     values = run(plain, short("digits-p4cnn", 3), folder=tmp_path).metrics
     assert values["test/accuracy"]["mean"] > 0.9
     assert values["test/accuracy-rotated"]["mean"] < 0.6
@@ -62,7 +72,11 @@ def test_the_result_names_protocol_and_paper(digits, tmp_path):
 def test_mean_and_sample_deviation():
     values = {"test/accuracy": [0.8, 0.9], "test/loss": [1.0, 3.0]}
     result = Result("r", "d", "p", "81.5 %", (0, 1), values, 1.0, 10, {}, (), Path("runs"))
-    assert result.metrics["test/loss"] == {"mean": 2.0, "std": pytest.approx(2**0.5), "values": [1.0, 3.0]}
+    assert result.metrics["test/loss"] == {
+        "mean": 2.0,
+        "std": pytest.approx(2**0.5),
+        "values": [1.0, 3.0],
+    }
     assert "85.00 +- 7.07 %  (sample standard deviation; 80.00 90.00)" in str(result)
     assert replace(result, values={"test/loss": [1.0]}).metrics["test/loss"]["std"] == 0.0
 
@@ -70,14 +84,22 @@ def test_mean_and_sample_deviation():
 def test_the_best_learning_rate_is_searched_on_validation_images(tmp_path):
     base = RECIPES["digits-p4cnn"]
     searching = replace(
-        base, optimizer=replace(base.optimizer, lr=None), search=(1e-5, 1e-2), search_parts=base.parts,
+        base,
+        optimizer=replace(base.optimizer, lr=None),
+        search=(1e-5, 1e-2),
+        search_parts=base.parts,
         parts=lambda: image_parts(g.data.digits(), merge=True),
-    )  # fmt: skip
+    )
     result = run(searching, short("digits-p4cnn", 1, lr=None), folder=tmp_path)
     assert result.search["lr"] == 1e-2
     assert result.search["val/error"]["0.01"] < result.search["val/error"]["1e-05"]
-    assert "test/error" not in json.loads((tmp_path / "search-lr-0.01" / "result.json").read_text())["metrics"]
-    assert "learning rate 0.01, the best on the validation examples with seed 0 (1e-05: " in str(result)
+    assert (
+        "test/error"
+        not in json.loads((tmp_path / "search-lr-0.01" / "result.json").read_text())["metrics"]
+    )
+    assert "learning rate 0.01, the best on the validation examples with seed 0 (1e-05: " in str(
+        result
+    )
     assert "lr 0.01" in result.protocol
     assert "val/error" not in result.metrics
     assert json.loads((tmp_path / "result.json").read_text())["search"]["lr"] == 1e-2
@@ -125,7 +147,12 @@ def test_weight_decay_falls_on_the_layers_it_is_meant_for(decayed):
     penalised = {id(p) for group in groups for p in group["params"] if group["weight_decay"] == 0.5}
     first = {id(p) for p in model[1].parameters()}
     matrices = {id(p) for p in model.parameters() if p.dim() > 1}
-    assert penalised == {"first": first, "all": {id(p) for p in model.parameters()}, "matrices": matrices}[decayed]
+    assert (
+        penalised
+        == {"first": first, "all": {id(p) for p in model.parameters()}, "matrices": matrices}[
+            decayed
+        ]
+    )
     assert sum(len(group["params"]) for group in groups) == 4
 
 
@@ -152,7 +179,10 @@ def test_bf16_with_sparse_features():
     x = torch.tensor([[0.0, 1, 0, 2], [3, 0, 0, 0], [0, 0, 4, 0]])
     layer = g.Conv(4, 2, g.adjacency())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        dense, sparse = layer(g.Signal(x[None], graph)).x, layer(g.Signal(x.to_sparse_csr(), graph)).x
+        dense, sparse = (
+            layer(g.Signal(x[None], graph)).x,
+            layer(g.Signal(x.to_sparse_csr(), graph)).x,
+        )
     assert torch.allclose(dense.float(), sparse.float(), atol=5e-2)
 
 
@@ -175,7 +205,10 @@ def test_recipes_are_whole(name):
 
 
 def test_what_was_evaluated_in_inference_mode_can_be_trained():
-    layer, signal = g.Attention(4, g.window(3, axes=1), heads=2, relative=True), g.Signal.sequence(torch.randn(1, 11, 4))
+    layer, signal = (
+        g.Attention(4, g.window(3, axes=1), heads=2, relative=True),
+        g.Signal.sequence(torch.randn(1, 11, 4)),
+    )
     with torch.inference_mode():
         layer(signal)
     layer(signal).x.sum().backward()

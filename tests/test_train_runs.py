@@ -19,12 +19,16 @@ LIGHT = ("parts", "options", "examples", "peer")
 
 @pytest.fixture(scope="module")
 def karate(tmp_path_factory):
-    return run(RECIPES["karate-gcn"], short("karate-gcn", 2), folder=tmp_path_factory.mktemp("karate"))
+    return run(
+        RECIPES["karate-gcn"], short("karate-gcn", 2), folder=tmp_path_factory.mktemp("karate")
+    )
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    return run(RECIPES["digits-p4cnn"], short("digits-p4cnn", 3), folder=tmp_path_factory.mktemp("digits"))
+    return run(
+        RECIPES["digits-p4cnn"], short("digits-p4cnn", 3), folder=tmp_path_factory.mktemp("digits")
+    )
 
 
 def test_a_run_folder_says_what_ran(digits):
@@ -34,7 +38,12 @@ def test_a_run_folder_says_what_ran(digits):
     assert about["options"]["trainer"]["max_epochs"] == 3
     assert "max_epochs: 3" in (digits.folder / "config.yaml").read_text()
     seed = digits.folder / "seed-0"
-    assert {path.name for path in seed.iterdir()} == {"last.ckpt", "best.ckpt", "metrics", "result.json"}
+    assert {path.name for path in seed.iterdir()} == {
+        "last.ckpt",
+        "best.ckpt",
+        "metrics",
+        "result.json",
+    }
     assert json.loads((seed / "result.json").read_text())["seed"] == 0
     lines = (seed / "metrics" / "version_0" / "metrics.csv").read_text().splitlines()
     assert lines[0].split(",")[:2] == ["epoch", "step"]
@@ -42,7 +51,9 @@ def test_a_run_folder_says_what_ran(digits):
     assert len(lines) >= 1 + 3
 
 
-@pytest.mark.parametrize(("name", "epochs", "every"), [("digits-p4cnn", 3, 1), ("karate-gcn", 12, 5)])
+@pytest.mark.parametrize(
+    ("name", "epochs", "every"), [("digits-p4cnn", 3, 1), ("karate-gcn", 12, 5)]
+)
 @pytest.mark.parametrize("when", ["before a checkpoint", "in a later epoch", "test"])
 def test_an_interrupted_run_continues_to_the_last_bit(name, epochs, every, when, tmp_path):
     options = short(name, epochs, every)
@@ -70,7 +81,11 @@ def test_seeds_that_are_done_are_not_run_again(tmp_path):
         run(RECIPES["karate-gcn"], options, folder=tmp_path, seeds=3, progress=stop_at(7))
     kept = (tmp_path / "seed-0" / "result.json").read_bytes()
     labels = set()
-    run(RECIPES["karate-gcn"], resume=tmp_path, progress=lambda line, done, total: labels.add(line.split(":")[0]))
+    run(
+        RECIPES["karate-gcn"],
+        resume=tmp_path,
+        progress=lambda line, done, total: labels.add(line.split(":")[0]),
+    )
     assert labels == {"seed 1, 2 of 3", "seed 2, 3 of 3"}
     assert (tmp_path / "seed-0" / "result.json").read_bytes() == kept
     again = run(RECIPES["karate-gcn"], resume=tmp_path, progress=stop_at(1))
@@ -103,7 +118,10 @@ def test_bad_options_are_refused_before_anything_is_written(tmp_path):
     for word, options in cases:
         refused(word, act=lambda options=options: run(karate, options, folder=home))
     refused("0 seeds", act=lambda: run(karate, folder=home, seeds=0))
-    refused("batch_size=None", act=lambda: run(digits, replace(digits.options, batch_size=None), folder=home))
+    refused(
+        "batch_size=None",
+        act=lambda: run(digits, replace(digits.options, batch_size=None), folder=home),
+    )
     assert not home.exists()
 
 
@@ -115,7 +133,10 @@ def test_a_folder_is_nobody_elses(karate, tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
     refused("no run's", act=lambda: run(recipes["karate-gcn"], one, folder=tmp_path))
     refused("no run.json", act=lambda: run(recipes["karate-gcn"], resume=tmp_path))
-    refused("Not a directory", act=lambda: run(recipes["karate-gcn"], one, folder=tmp_path / "letter.txt" / "run"))
+    refused(
+        "Not a directory",
+        act=lambda: run(recipes["karate-gcn"], one, folder=tmp_path / "letter.txt" / "run"),
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
@@ -148,7 +169,9 @@ def test_the_checkpoint_of_another_model_or_run_is_refused(tmp_path):
     assert run(karate, resume=tmp_path).metrics
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"recipe": "karate-gcn", "seeds": 1, "options": {"model": 3}}'])
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"recipe": "karate-gcn", "seeds": 1, "options": {"model": 3}}']
+)
 def test_a_damaged_run_is_refused(text, tmp_path):
     (tmp_path / "run.json").write_text(text)
     refused("run.json", act=lambda: run(RECIPES["karate-gcn"], resume=tmp_path))
@@ -163,7 +186,9 @@ def test_without_lightning_the_advice_is_to_install_it(monkeypatch):
         return real(name, *args, **kwargs)
 
     for name in [
-        name for name in sys.modules if name.startswith("geodl.train.") and ".recipe" not in name and not name.endswith(LIGHT)
+        name
+        for name in sys.modules
+        if name.startswith("geodl.train.") and ".recipe" not in name and not name.endswith(LIGHT)
     ]:
         monkeypatch.delitem(sys.modules, name)
     for name in ("experiment", "result", "tasks", "classification"):

@@ -1,4 +1,6 @@
-"""Sequences in pieces: every causal layer continues from its state as if it had seen all at once."""
+"""Sequences in pieces: every causal layer continues from its state as if it had seen all at
+once.
+"""
 
 import pytest
 import torch
@@ -16,9 +18,13 @@ def causal_window(size: int, dilation: int = 1) -> g.Neighborhood:
 
 
 def block(cross: bool = False) -> g.Sequential:
-    heard = [g.Residual(nn.LayerNorm(4), g.Cross(g.Attention(4, g.all_pairs(), 2)))] if cross else []
+    heard = (
+        [g.Residual(nn.LayerNorm(4), g.Cross(g.Attention(4, g.all_pairs(), 2)))] if cross else []
+    )
     return g.Sequential(
-        g.Residual(nn.LayerNorm(4), g.Attention(4, g.past(), 2), g.Dropout(0.2)), *heard, g.Residual(nn.Linear(4, 4), nn.GELU())
+        g.Residual(nn.LayerNorm(4), g.Attention(4, g.past(), 2), g.Dropout(0.2)),
+        *heard,
+        g.Residual(nn.Linear(4, 4), nn.GELU()),
     )
 
 
@@ -31,13 +37,17 @@ LAYERS = {
     "convolution": lambda: g.Conv(4, 4, causal_window(3, 2)),
     "linear": lambda: g.Conv(4, 4, g.itself()),
     "lstm": lambda: g.Recurrent(4, 4),
-    "gru twice": lambda: g.Sequential(g.Recurrent(4, 4, "gru"), g.Dropout(0.5), g.Recurrent(4, 4, "gru")),
+    "gru twice": lambda: g.Sequential(
+        g.Recurrent(4, 4, "gru"), g.Dropout(0.5), g.Recurrent(4, 4, "gru")
+    ),
     "transformer": lambda: g.Sequential(block(), block()),
     "side by side": lambda: g.Concat(g.Conv(4, 2, causal_window(2)), g.Recurrent(4, 2)),
 }
 
 
-def pieces(layer: Layer, x: torch.Tensor, cuts: list[int], sender: g.Signal | None = None) -> torch.Tensor:
+def pieces(
+    layer: Layer, x: torch.Tensor, cuts: list[int], sender: g.Signal | None = None
+) -> torch.Tensor:
     """The layer's outputs on a sequence that it is given in pieces."""
     parts, state = [], None
     for piece in x.tensor_split(cuts, dim=1):
@@ -47,7 +57,10 @@ def pieces(layer: Layer, x: torch.Tensor, cuts: list[int], sender: g.Signal | No
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@given(cuts=st.lists(st.integers(1, 7), max_size=7, unique=True).map(sorted), batch=st.sampled_from((0, 1, 3)))
+@given(
+    cuts=st.lists(st.integers(1, 7), max_size=7, unique=True).map(sorted),
+    batch=st.sampled_from((0, 1, 3)),
+)
 def test_pieces_are_the_whole(name, cuts, batch):
     torch.manual_seed(len(cuts))
     layer = LAYERS[name]().double().eval()
@@ -58,7 +71,10 @@ def test_pieces_are_the_whole(name, cuts, batch):
 @given(cuts=st.lists(st.integers(1, 5), max_size=5, unique=True).map(sorted))
 def test_a_decoder_recalls_what_it_hears(cuts):
     decoder = g.Sequential(block(cross=True), block(cross=True)).double().eval()
-    x, memory = torch.randn(2, 6, 4, dtype=torch.float64), g.Signal.sequence(torch.randn(2, 3, 4, dtype=torch.float64))
+    x, memory = (
+        torch.randn(2, 6, 4, dtype=torch.float64),
+        g.Signal.sequence(torch.randn(2, 3, 4, dtype=torch.float64)),
+    )
     whole = decoder(g.Signal.sequence(x), memory).x
     assert error(pieces(decoder, x, cuts, memory), whole) < 1e-10
     other = g.Signal.sequence(torch.randn(2, 3, 4, dtype=torch.float64))
@@ -68,7 +84,9 @@ def test_a_decoder_recalls_what_it_hears(cuts):
 def test_a_forgetful_layer_is_caught():
     layer = g.Attention(4, g.past(), 2).double()
     x = torch.randn(1, 4, 4, dtype=torch.float64)
-    forgotten = torch.cat([layer.unroll(g.Signal.sequence(piece))[0].x for piece in x.split(1, 1)], 1)
+    forgotten = torch.cat(
+        [layer.unroll(g.Signal.sequence(piece))[0].x for piece in x.split(1, 1)], 1
+    )
     assert error(forgotten, layer(g.Signal.sequence(x)).x) > 1e-3
 
 
@@ -97,7 +115,10 @@ def test_cross_needs_a_second_signal():
 
 
 def test_only_layers_that_cross_hear_the_second_signal():
-    net = g.Sequential(g.Residual(g.Attention(4, g.past(), 2)), g.Residual(g.Cross(g.Attention(4, g.all_pairs(), 2))))
+    net = g.Sequential(
+        g.Residual(g.Attention(4, g.past(), 2)),
+        g.Residual(g.Cross(g.Attention(4, g.all_pairs(), 2))),
+    )
     x, memory = g.Signal.sequence(torch.randn(1, 3, 4)), g.Signal.sequence(torch.randn(1, 5, 4))
     first = net[0](x)
     assert torch.equal(net(x, memory).x, (first.x + net[1].inner[0].layer(first, memory).x))
@@ -106,7 +127,10 @@ def test_only_layers_that_cross_hear_the_second_signal():
 def test_past_skips():
     with pytest.raises(g.GeodlError, match="at least 0"):
         g.past(-1)
-    layer, two, three = g.Attention(4, g.past(3), 2), *(g.Signal.sequence(torch.zeros(1, n, 4)) for n in (2, 3))
+    layer, two, three = (
+        g.Attention(4, g.past(3), 2),
+        *(g.Signal.sequence(torch.zeros(1, n, 4)) for n in (2, 3)),
+    )
     with pytest.raises(g.GeodlError, match="no node comes after the first 3"):
         layer(two, three)
 

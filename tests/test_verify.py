@@ -16,7 +16,9 @@ from geodl.neighborhood import graph, order, pairs
 from geodl.neighborhood.base import untyped
 
 WANTED = ("01", "02", "04", "05", "06", "07", "08", "09", "10", "11")
-WINDOWS = importlib.import_module("geodl.neighborhood.window")  # its name in the room is the function's
+WINDOWS = importlib.import_module(
+    "geodl.neighborhood.window"
+)  # its name in the room is the function's
 ROW = verify.Row("05 a", "Grid(3)", 3, 7, 4, 1e-16, 2e-16, 1e-11, True)
 
 
@@ -53,22 +55,62 @@ def test_every_row_is_there(rows, number):
 @pytest.mark.parametrize(
     "said",
     [
-        "02 sum_t S_t X W_t: 3 edge types", "Jacobian of 4 tanh", "04 GCN = PyG", "Chebyshev's, [", "05 conv1d 4, circular",
-        "05 conv2d 4x4, zero padding", "05 conv3d 5x5x5, zero padding", "05 conv_transpose3d", "fully connected", "self-edge",
-        "06 nn.LSTM, 2 layers, bidirectional", "06 nn.GRU, backward", "06 nn.RNN(relu), forward", "k < t rounds",
-        "C A^k B", "self, weights of each head", "cross, weights of each head", "07 causal", "07 padding", "07 window",
-        "07 the same weights on a ring", "07 W_k = 0",
-        "08 nn.TransformerEncoderLayer, pre-norm, causal", "08 nn.TransformerDecoderLayer, post-norm",
-        "08 nn.TransformerEncoder, post-norm, 4 layers, causal", "08 nn.TransformerDecoder, pre-norm, 4 layers, causal",
-        "08 nn.Transformer, pre-norm", "08 padding", "4 layers: the answer in that order", "positions: off by > 0.01",
-        "a causal mask: off by > 0.01", "08 trained as nn.Transformer", "08 trained here", "08 sinusoidal positions",
-        "09 linear attention on past(), 150", "conv2d 3x3, 3 to 5 channels", "conv2d 3x3, 5 to 3 channels",
-        "10 Z_8", "10 D_8", "10 S_8", "10 trivial", "10 Z_5 x Z_5",
-        "10 p4 regular", "10 S_5", "11 lifting to p4m 2x2", "11 p4 4x4, stride 2", "11 p4m 3x3", "all 8 elements of D4",
-        "all 24 elements of O", "translations on the torus", "away from the border", "near the border", "a plain CNN",
+        "02 sum_t S_t X W_t: 3 edge types",
+        "Jacobian of 4 tanh",
+        "04 GCN = PyG",
+        "Chebyshev's, [",
+        "05 conv1d 4, circular",
+        "05 conv2d 4x4, zero padding",
+        "05 conv3d 5x5x5, zero padding",
+        "05 conv_transpose3d",
+        "fully connected",
+        "self-edge",
+        "06 nn.LSTM, 2 layers, bidirectional",
+        "06 nn.GRU, backward",
+        "06 nn.RNN(relu), forward",
+        "k < t rounds",
+        "C A^k B",
+        "self, weights of each head",
+        "cross, weights of each head",
+        "07 causal",
+        "07 padding",
+        "07 window",
+        "07 the same weights on a ring",
+        "07 W_k = 0",
+        "08 nn.TransformerEncoderLayer, pre-norm, causal",
+        "08 nn.TransformerDecoderLayer, post-norm",
+        "08 nn.TransformerEncoder, post-norm, 4 layers, causal",
+        "08 nn.TransformerDecoder, pre-norm, 4 layers, causal",
+        "08 nn.Transformer, pre-norm",
+        "08 padding",
+        "4 layers: the answer in that order",
+        "positions: off by > 0.01",
+        "a causal mask: off by > 0.01",
+        "08 trained as nn.Transformer",
+        "08 trained here",
+        "08 sinusoidal positions",
+        "09 linear attention on past(), 150",
+        "conv2d 3x3, 3 to 5 channels",
+        "conv2d 3x3, 5 to 3 channels",
+        "10 Z_8",
+        "10 D_8",
+        "10 S_8",
+        "10 trivial",
+        "10 Z_5 x Z_5",
+        "10 p4 regular",
+        "10 S_5",
+        "11 lifting to p4m 2x2",
+        "11 p4 4x4, stride 2",
+        "11 p4m 3x3",
+        "all 8 elements of D4",
+        "all 24 elements of O",
+        "translations on the torus",
+        "away from the border",
+        "near the border",
+        "a plain CNN",
         "45 degrees",
     ],
-)  # fmt: skip
+)
 def test_every_part_of_a_row_is_there(rows, said):
     assert any(said in row.claim for row in rows)
 
@@ -109,7 +151,11 @@ def no_bias(patch):
 
 def reference_without_bias(patch):
     convolve = reference.convolve
-    patch.setattr(reference, "convolve", lambda x, edges, weight, bias, count: convolve(x, edges, weight, None, count))
+    patch.setattr(
+        reference,
+        "convolve",
+        lambda x, edges, weight, bias, count: convolve(x, edges, weight, None, count),
+    )
 
 
 def detached_bias(patch):
@@ -134,7 +180,9 @@ def half_degrees(patch):
 
 def relabelled_backwards(patch):
     relabel = g.Graph.relabel
-    patch.setattr(g.Graph, "relabel", lambda self, permutation: relabel(self, permutation.argsort()))
+    patch.setattr(
+        g.Graph, "relabel", lambda self, permutation: relabel(self, permutation.argsort())
+    )
 
 
 def wrong_norm(patch):
@@ -143,7 +191,11 @@ def wrong_norm(patch):
 
 
 def links_backwards(patch):
-    patch.setattr(g.Graph, "links", lambda self: Links(self.edge_index[0], self.edge_index[1], self.edge_weight))
+    patch.setattr(
+        g.Graph,
+        "links",
+        lambda self: Links(self.edge_index[0], self.edge_index[1], self.edge_weight),
+    )
 
 
 def other_gates(patch):
@@ -178,7 +230,9 @@ def hears_the_future(patch):
 
 
 def unscaled(patch):
-    patch.setitem(scores.SCORES, "dot", scores.Score(lambda query, key, vectors: (query * key).sum(-1)))
+    patch.setitem(
+        scores.SCORES, "dot", scores.Score(lambda query, key, vectors: (query * key).sum(-1))
+    )
 
 
 def keys_for_queries(patch):
@@ -192,7 +246,9 @@ def keys_for_queries(patch):
 
 
 def forgets_other_chunks(patch):
-    patch.setattr(linear, "_in_order", lambda skip, q, k, v: (q @ k.mT).tril().triu(1 - linear.CHUNK) @ v)
+    patch.setattr(
+        linear, "_in_order", lambda skip, q, k, v: (q @ k.mT).tril().triu(1 - linear.CHUNK) @ v
+    )
 
 
 def offsets_backwards(patch):
@@ -201,7 +257,9 @@ def offsets_backwards(patch):
 
 
 def no_reflections(patch):
-    patch.setattr(g.Grid, "generators", lambda self: torch.roll(torch.arange(self.num_nodes), 1)[None])
+    patch.setattr(
+        g.Grid, "generators", lambda self: torch.roll(torch.arange(self.num_nodes), 1)[None]
+    )
 
 
 def merged_orbits(patch):
@@ -252,14 +310,16 @@ def mirrored_table(patch):
         ("11", sheets_in_another_order, "11 p4m 3x3"),
         ("11", mirrored_table, "11 lifting to p4m 2x2"),
     ],
-)  # fmt: skip
+)
 def test_a_planted_fault_is_seen(number, fault, seen_in, monkeypatch):
     fault(monkeypatch)
     assert [claim for claim in failed(number) if claim.startswith(seen_in)]
 
 
 def test_what_must_differ_has_to_differ(monkeypatch):
-    monkeypatch.setattr("geodl.verify.rotations.randomised", lambda module, draw, scale=0.5: all_ones(module))
+    monkeypatch.setattr(
+        "geodl.verify.rotations.randomised", lambda module, draw, scale=0.5: all_ones(module)
+    )
     assert [claim for claim in failed("11") if claim.startswith("11 a plain CNN")]
 
 

@@ -12,8 +12,16 @@ from geodl import verify
 from geodl.verify.base import Place, above, dice, equal, gap, judged, randomised, worst
 
 KEYS = [
-    "claim", "domain", "nodes", "edges", "parameters", "max_output_error", "max_gradient_error", "bound", "passed",
-]  # fmt: skip
+    "claim",
+    "domain",
+    "nodes",
+    "edges",
+    "parameters",
+    "max_output_error",
+    "max_gradient_error",
+    "bound",
+    "passed",
+]
 ROW = verify.Row("05 a", "Grid(3)", 3, 7, 4, 1e-16, 2e-16, 1e-11, True)
 
 
@@ -24,7 +32,9 @@ def test_nan_is_no_small_error():
     assert not judged("05 a", here, [(nan, 0.0), (0.0, 0.0)], 1e-11).passed
     assert not judged("05 a", here, [(0.0, 0.0), (0.0, nan)], 1e-11).passed
     assert above("05 error", here, 0.5, 1e-2) == ("05 error > 0.01", *here, 0.5, 0.0, 1e-2, True)
-    assert not any(above("05 error", here, wrong, 1e-2).passed for wrong in (1e-2, 0.0, nan, math.inf))
+    assert not any(
+        above("05 error", here, wrong, 1e-2).passed for wrong in (1e-2, 0.0, nan, math.inf)
+    )
 
 
 def test_nan_in_an_output_or_a_gradient_fails():
@@ -36,7 +46,9 @@ def test_nan_in_an_output_or_a_gradient_fails():
     assert equal("05 a", layer, [s], peer, 1e-11).passed
     assert not equal("05 a", layer, [s], lambda x: peer(x) * float("nan"), 1e-11).passed
     kink = torch.zeros(1, dtype=torch.float64)
-    assert not equal("05 a", layer, [s], lambda x: peer(x) + torch.sqrt(0 * x.sum() + kink), 1e-11).passed
+    assert not equal(
+        "05 a", layer, [s], lambda x: peer(x) + torch.sqrt(0 * x.sum() + kink), 1e-11
+    ).passed
 
 
 def test_gap_compares_gradients_too():
@@ -52,7 +64,10 @@ def test_gap_compares_gradients_too():
 def test_table_tells_who_passed():
     text = verify.table([ROW, ROW._replace(claim="11 b", passed=False, max_output_error=math.inf)])
     head, first, second, last = text.splitlines()
-    assert " ".join(head.split()) == "claim domain nodes edges parameters max output error max gradient error bound"
+    assert (
+        " ".join(head.split())
+        == "claim domain nodes edges parameters max output error max gradient error bound"
+    )
     assert " ".join(first.split()) == "05 a Grid(3) 3 7 4 1.0e-16 2.0e-16 1e-11 PASS"
     assert second.endswith("FAIL") and "inf" in second
     assert last == "1 of 2 claims hold"
@@ -68,8 +83,14 @@ def test_json_round_trip(tmp_path):
 
 
 def test_json_has_no_infinity(tmp_path):
-    verify.save([ROW._replace(max_output_error=math.inf, max_gradient_error=math.nan, passed=False)], tmp_path / "a.json")
-    (found,) = json.loads((tmp_path / "a.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    verify.save(
+        [ROW._replace(max_output_error=math.inf, max_gradient_error=math.nan, passed=False)],
+        tmp_path / "a.json",
+    )
+    (found,) = json.loads(
+        (tmp_path / "a.json").read_text(),
+        parse_constant=lambda name: pytest.fail(f"{name} is no JSON"),
+    )
     assert found["max_output_error"] == found["max_gradient_error"] == sys.float_info.max
     assert found["passed"] is False
 

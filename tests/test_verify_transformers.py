@@ -1,4 +1,6 @@
-"""Row 08 of `geodl verify`: each claim about Transformers rejects a fault planted in what it proves."""
+"""Row 08 of `geodl verify`: each claim about Transformers rejects a fault planted in what it
+proves.
+"""
 
 import pytest
 import torch
@@ -32,7 +34,9 @@ def keys_for_queries(patch):
 
 
 def unscaled(patch):
-    patch.setitem(scores.SCORES, "dot", scores.Score(lambda query, key, vectors: (query * key).sum(-1)))
+    patch.setitem(
+        scores.SCORES, "dot", scores.Score(lambda query, key, vectors: (query * key).sum(-1))
+    )
 
 
 def hears_the_future(patch):
@@ -67,7 +71,9 @@ def no_mask(patch):
 
 
 def padding_is_heard(patch):
-    patch.setattr(g.Signal, "sequence", lambda x, mask: g.Signal(x[mask][None], g.Chain(int(mask.sum()))))
+    patch.setattr(
+        g.Signal, "sequence", lambda x, mask: g.Signal(x[mask][None], g.Chain(int(mask.sum())))
+    )
 
 
 def norms_exchanged(patch):
@@ -101,9 +107,21 @@ def bias_lost(patch):
         ("blocks", hears_the_future, "08 nn.TransformerEncoderLayer, post-norm, causal"),
         ("blocks", hears_the_target, "08 nn.TransformerDecoderLayer, post-norm"),
         ("padding", padding_is_heard, "08 padding = missing nodes, post-norm, 4 layers"),
-        ("permutations", knows_the_place, "08 nodes in another order, nn.TransformerEncoder, post-norm, 4 layers: the answer"),
-        ("permutations", no_positions, "08 nodes in another order, nn.TransformerEncoder, post-norm, 4 layers, positions"),
-        ("permutations", no_mask, "08 nodes in another order, nn.TransformerEncoder, post-norm, 4 layers, a causal mask"),
+        (
+            "permutations",
+            knows_the_place,
+            "08 nodes in another order, nn.TransformerEncoder, post-norm, 4 layers: the answer",
+        ),
+        (
+            "permutations",
+            no_positions,
+            "08 nodes in another order, nn.TransformerEncoder, post-norm, 4 layers, positions",
+        ),
+        (
+            "permutations",
+            no_mask,
+            "08 nodes in another order, nn.TransformerEncoder, post-norm, 4 layers, a causal mask",
+        ),
         ("swapped", norms_exchanged, "08 trained here, given to nn.TransformerEncoder, post-norm"),
     ],
 )

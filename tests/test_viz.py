@@ -1,4 +1,6 @@
-"""What is drawn is what is so: matrices are the written-out edges, feature maps do turn, colours are classes."""
+"""What is drawn is what is so: matrices are the written-out edges, feature maps do turn, colours
+are classes.
+"""
 
 import importlib
 import subprocess
@@ -57,7 +59,9 @@ def test_a_matrix_has_one_colour_for_each_weight_and_white_elsewhere(name):
     assert figure.get_suptitle() == f"{rule} on {domain}"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("sender", "receiver")
     weights = len(rule.edges(domain).type.unique())
-    assert axes.get_title().startswith(f"{len(rule.edges(domain).dst)} edges share {weights} weight")
+    assert axes.get_title().startswith(
+        f"{len(rule.edges(domain).dst)} edges share {weights} weight"
+    )
     assert axes.get_legend() is not None or len(figure.axes) == 2
 
 
@@ -79,8 +83,14 @@ def test_a_misdrawn_matrix_is_found():
 def test_cells_say_their_type_in_words_too():
     rule, domain = TYINGS["ring"]
     edges = rule.edges(domain)
-    said = {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in g.viz.tying(rule, domain).axes[0].texts}
-    assert said == {(i, j): str(k) for i, j, k in zip(edges.dst.tolist(), edges.src.tolist(), edges.type.tolist(), strict=True)}
+    said = {
+        (int(t.get_position()[1]), int(t.get_position()[0])): t.get_text()
+        for t in g.viz.tying(rule, domain).axes[0].texts
+    }
+    assert said == {
+        (i, j): str(k)
+        for i, j, k in zip(edges.dst.tolist(), edges.src.tolist(), edges.type.tolist(), strict=True)
+    }
 
 
 @pytest.mark.parametrize("count", [1, 8, 12, 13, 36, 48, 100, 625])
@@ -117,17 +127,27 @@ def image():
 
 
 def unturned(figure) -> list[str]:
-    """Drawn arrays of a rotation strip (rows: image, four maps, answer) that are not the upright ones, turned."""
+    """Drawn arrays of a rotation strip (rows: image, four maps, answer) that are not the upright
+    ones, turned.
+    """
     drawn = [np.array(axes.images[0].get_array()) for axes in figure.axes[:20]]
     rows = [drawn[4 * k : 4 * k + 4] for k in range(5)]
-    wrong = [f"image at {90 * k}" for k in range(4) if not np.array_equal(np.rot90(rows[0][0], k), rows[0][k])]
+    wrong = [
+        f"image at {90 * k}"
+        for k in range(4)
+        if not np.array_equal(np.rot90(rows[0][0], k), rows[0][k])
+    ]
     for k in range(4):
         for element in range(4):
             expected = np.rot90(rows[1 + (element - k) % 4][0], k)
             if np.abs(expected - rows[1 + element][k]).max() > 1e-12:
                 wrong.append(f"element {element} at {90 * k}")
     bars = [[bar.get_height() for bar in axes.patches] for axes in figure.axes[20:24]]
-    wrong += [f"answer at {90 * k}" for k in range(4) if np.abs(np.subtract(bars[k], bars[0])).max() > 1e-12]
+    wrong += [
+        f"answer at {90 * k}"
+        for k in range(4)
+        if np.abs(np.subtract(bars[k], bars[0])).max() > 1e-12
+    ]
     return wrong
 
 
@@ -136,11 +156,18 @@ def test_feature_maps_turn_with_the_image_and_shift_by_one_element(model, image)
     figure = g.viz.feature_strip(model, image, channel=3)
     assert model.training and all(part.training for part in model.modules())
     assert unturned(figure) == []
-    frames = [[to_rgb(figure.axes[4 * row + k].spines["left"].get_edgecolor()) for row in range(1, 5)] for k in range(4)]
+    frames = [
+        [to_rgb(figure.axes[4 * row + k].spines["left"].get_edgecolor()) for row in range(1, 5)]
+        for k in range(4)
+    ]
     palette = [to_rgb(color) for color in PALETTE[:4]]
     assert frames == [[palette[(element - k) % 4] for element in range(4)] for k in range(4)]
     assert [axes.get_title() for axes in figure.axes[:4]] == ["0°", "90°", "180°", "270°"]
-    assert [figure.axes[4 * row].get_ylabel() for row in (0, 1, 5)] == ["image", "element 0", "probability"]
+    assert [figure.axes[4 * row].get_ylabel() for row in (0, 1, 5)] == [
+        "image",
+        "element 0",
+        "probability",
+    ]
 
 
 def test_feature_maps_that_do_not_turn_are_found(model, image):
@@ -155,7 +182,12 @@ def test_feature_maps_that_do_not_turn_are_found(model, image):
     ("network", "shape", "channel", "message"),
     [
         (g.models.digits_cnn(), (1, 8, 8), 0, "no layer that makes a fiber"),
-        (g.Sequential(g.Conv(1, 2, g.lift(3, group=g.C(4)))), (1, 8, 8), 0, "an answer on GroupGrid"),
+        (
+            g.Sequential(g.Conv(1, 2, g.lift(3, group=g.C(4)))),
+            (1, 8, 8),
+            0,
+            "an answer on GroupGrid",
+        ),
         (g.models.digits_p4cnn(), (1, 8, 9), 0, "one square image"),
         (g.models.digits_p4cnn(), (8, 8), 0, "one square image"),
         (g.models.digits_p4cnn(), (1, 8, 8), 10, "10 channels and channel=10"),
@@ -171,7 +203,9 @@ def test_nodes_are_filled_by_prediction_and_ringed_by_truth():
     club = g.data.karate()
     predicted = club.labels.clone()
     predicted[[3, 8, 33]] = 1 - predicted[[3, 8, 33]]
-    figure = g.viz.graph(club.signal.domain, club.labels, predicted, known=club.train, title="The club")
+    figure = g.viz.graph(
+        club.signal.domain, club.labels, predicted, known=club.train, title="The club"
+    )
     axes = figure.axes[0]
     fills = {text.get_text(): None for text in axes.texts}
     nodes = dict(zip(fills, axes.collections, strict=True))
@@ -180,18 +214,28 @@ def test_nodes_are_filled_by_prediction_and_ringed_by_truth():
     for k in range(34):
         assert to_rgb(nodes[str(k)].get_facecolor()[0]) == palette[int(predicted[k])]
         assert to_rgb(nodes[str(k)].get_edgecolor()[0]) == palette[int(club.labels[k])]
-    assert (figure.get_suptitle(), axes.get_title()) == ("The club", "30 of 32 nodes predicted right")
+    assert (figure.get_suptitle(), axes.get_title()) == (
+        "The club",
+        "30 of 32 nodes predicted right",
+    )
     words = [text.get_text() for text in axes.get_legend().get_texts()]
     assert words == ["class 0", "class 1", "inside: predicted, ring: true", "class was given"]
 
 
 def test_a_graph_is_drawn_the_same_twice():
     club = g.data.karate()
-    first, second = (g.viz.graph(club.signal.domain, club.labels, club.labels).axes[0] for _ in range(2))
-    assert [text.get_position() for text in first.texts] == [text.get_position() for text in second.texts]
+    first, second = (
+        g.viz.graph(club.signal.domain, club.labels, club.labels).axes[0] for _ in range(2)
+    )
+    assert [text.get_position() for text in first.texts] == [
+        text.get_position() for text in second.texts
+    ]
 
 
-@pytest.mark.parametrize("labels", [torch.zeros(3), torch.zeros(4).long(), torch.tensor([0, 1, -1]), torch.tensor([0, 1, 12])])
+@pytest.mark.parametrize(
+    "labels",
+    [torch.zeros(3), torch.zeros(4).long(), torch.tensor([0, 1, -1]), torch.tensor([0, 1, 12])],
+)
 def test_labels_that_are_not_one_class_for_each_node_are_refused(labels):
     ring, good = g.Graph([[0, 1, 2], [1, 2, 0]]), torch.zeros(3).long()
     with pytest.raises(g.GeodlError, match="labels of shape"):
@@ -202,10 +246,14 @@ def test_labels_that_are_not_one_class_for_each_node_are_refused(labels):
 
 def test_pictures_touch_neither_the_backend_nor_pyplot():
     script = (
-        "import sys, matplotlib; matplotlib.use('svg'); import geodl as g; assert 'geodl.viz' not in sys.modules;"
-        "g.viz.tying(g.window(3), g.Grid(3, 3)); print(matplotlib.get_backend(), 'matplotlib.pyplot' in sys.modules)"
+        "import sys, matplotlib; matplotlib.use('svg'); import geodl "
+        "as g; assert 'geodl.viz' not in sys.modules;"
+        "g.viz.tying(g.window(3), g.Grid(3, 3)); print(matplotlib.get_backend(), "
+        "'matplotlib.pyplot' in sys.modules)"
     )
-    answer = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert answer.stdout.split() == ["svg", "False"]
 
 
@@ -213,5 +261,7 @@ def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
     importlib.import_module("geodl.viz")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "geodl.viz")
-    with pytest.raises(g.GeodlError, match=r"matplotlib is not installed; pip install \"geodl\[viz\]\""):
+    with pytest.raises(
+        g.GeodlError, match=r"matplotlib is not installed; pip install \"geodl\[viz\]\""
+    ):
         importlib.import_module("geodl.viz")

@@ -13,14 +13,21 @@ def tokens(*shape):
 
 
 def test_weights_of_all_layers_and_heads_are_those_of_the_layers():
-    model, target, source = g.models.transformer(9, 9, channels=8, heads=2, depth=3).train(), tokens(1, 4), tokens(1, 6)
+    model, target, source = (
+        g.models.transformer(9, 9, channels=8, heads=2, depth=3).train(),
+        tokens(1, 4),
+        tokens(1, 6),
+    )
     weights = viz.cross_attention(model, target, source)
     assert weights.shape == (3, 2, 4, 6)
     assert torch.allclose(weights.sum(-1), torch.ones(3, 2, 4), atol=1e-6)
     assert model.training
     assert torch.equal(weights, viz.cross_attention(model, target, source))
     assert not any(module._forward_pre_hooks for module in model.modules())
-    refused("attends to a second signal", act=lambda: viz.cross_attention(g.models.seq2seq(9, 9), target, source))
+    refused(
+        "attends to a second signal",
+        act=lambda: viz.cross_attention(g.models.seq2seq(9, 9), target, source),
+    )
 
 
 def test_a_picture_of_attention_says_what_it_shows():
@@ -36,7 +43,9 @@ def test_a_picture_of_attention_says_what_it_shows():
 
 def test_weights_may_be_of_any_kind():
     for weights in (torch.eye(2, requires_grad=True), torch.eye(2, dtype=torch.bfloat16)):
-        assert viz.attention(weights, list("ab"), list("xy")).axes[0].images[0].get_array().tolist() == [[1, 0], [0, 1]]
+        assert viz.attention(weights, list("ab"), list("xy")).axes[0].images[
+            0
+        ].get_array().tolist() == [[1, 0], [0, 1]]
 
 
 def test_attention_of_one_signal_at_a_time():
@@ -44,7 +53,10 @@ def test_attention_of_one_signal_at_a_time():
     heads = [g.Cross(g.Attention(8, g.all_pairs(), k)) for k in (2, 4)]
     assert viz.cross_attention(heads[0], tokens, tokens).shape == (1, 2, 3, 3)
     refused("a batch of 2", act=lambda: viz.cross_attention(heads[0], two, two))
-    refused("layers of 2, 4 heads", act=lambda: viz.cross_attention(g.Sequential(*heads), tokens, tokens))
+    refused(
+        "layers of 2, 4 heads",
+        act=lambda: viz.cross_attention(g.Sequential(*heads), tokens, tokens),
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,7 +70,10 @@ def test_attention_of_one_signal_at_a_time():
     ],
 )
 def test_a_picture_of_attention_is_refused(weights, chosen):
-    refused("a picture of attention", act=lambda: viz.attention(weights, list("abc"), list("xy"), chosen=chosen))
+    refused(
+        "a picture of attention",
+        act=lambda: viz.attention(weights, list("abc"), list("xy"), chosen=chosen),
+    )
 
 
 def test_lengths_show_mean_spread_and_seeds():
@@ -68,7 +83,14 @@ def test_lengths_show_mean_spread_and_seeds():
     assert first.get_xdata().tolist() == [5, 10]
     assert first.get_ydata().tolist() == pytest.approx([0.9, 0.6])
     assert (first.get_label(), second.get_label()) == ("rnn", "transformer")
-    assert sum(len(dots.get_offsets()) for dots in axes.collections if dots.get_offsets().shape[1:] == (2,)) >= 5
+    assert (
+        sum(
+            len(dots.get_offsets())
+            for dots in axes.collections
+            if dots.get_offsets().shape[1:] == (2,)
+        )
+        >= 5
+    )
 
 
 @pytest.mark.parametrize("curves", [{}, {"rnn": {}}, {"rnn": {5: []}}, {"rnn": {5: [1.2]}}])

@@ -16,7 +16,12 @@ def text(letters=SAID):
 
 
 def translations():
-    pairs = {"I see.": ("Je vois.", "Moi, je vois."), "I am.": ("Je suis.",), "Go on!": ("Va !",), "No.": ("Non.",)}
+    pairs = {
+        "I see.": ("Je vois.", "Moi, je vois."),
+        "I am.": ("Je suis.",),
+        "Go on!": ("Va !",),
+        "No.": ("Non.",),
+    }
     return PairData("toy", Translations(pairs), Translations(pairs), Translations(pairs))
 
 
@@ -24,14 +29,28 @@ def recipe(kind, made, model, epochs=2, size=4, name="toy"):
     """A recipe on toy data; its model is made for the sizes of its vocabularies."""
     sizes = {name: len(vocabulary) for name, vocabulary in made().vocabularies.items()}
     trainer = TrainerOptions(epochs, accelerator="cpu")
-    return Recipe(name, "toy", kind, made, "toy", "none", lambda: model(**sizes), lambda: (), ADAM, trainer, size)
+    return Recipe(
+        name,
+        "toy",
+        kind,
+        made,
+        "toy",
+        "none",
+        lambda: model(**sizes),
+        lambda: (),
+        ADAM,
+        trainer,
+        size,
+    )
 
 
 def lettered(letters=SAID, epochs=2):
     return recipe(
-        "next token", lambda: parts.text_parts(text(letters), 8, 5),
-        lambda target: g.models.gpt(target, context=8, channels=8, heads=2, depth=1), epochs,
-    )  # fmt: skip
+        "next token",
+        lambda: parts.text_parts(text(letters), 8, 5),
+        lambda target: g.models.gpt(target, context=8, channels=8, heads=2, depth=1),
+        epochs,
+    )
 
 
 def small(source, target):
@@ -50,25 +69,41 @@ def sentences():
 
 def lines():
     learnt = "Tom saw It.\nthe Cat.\n" * 8
-    return TextData("toy", f"{learnt}the Mat.\nTom ran.\n", "Tom sat.\nTom saw It.\n", Vocabulary.of_characters(["x"]))
+    return TextData(
+        "toy",
+        f"{learnt}the Mat.\nTom ran.\n",
+        "Tom sat.\nTom saw It.\n",
+        Vocabulary.of_characters(["x"]),
+    )
 
 
 TOYS = {
     "next token": lettered(),
     "masked tokens": recipe(
-        "masked tokens", lambda: parts.masked_parts(text(), 8, 5),
+        "masked tokens",
+        lambda: parts.masked_parts(text(), 8, 5),
         lambda source, target: g.models.bert(target, context=8, channels=8, heads=2, depth=1),
     ),
-    "tags": recipe("tags", lambda: parts.case_parts(lines()), lambda source: g.models.tagger(source, 2, channels=4, hidden=4)),
+    "tags": recipe(
+        "tags",
+        lambda: parts.case_parts(lines()),
+        lambda source: g.models.tagger(source, 2, channels=4, hidden=4),
+    ),
     "sequences": recipe(
-        "sequences", lambda: parts.sentence_parts(sentences()),
+        "sequences",
+        lambda: parts.sentence_parts(sentences()),
         lambda source: g.models.sequence_classifier(source, 2, channels=4, hidden=4),
     ),
     "captions": recipe(
-        "captions", lambda: parts.caption_parts(images()), lambda target: g.models.captioner(target, channels=2, hidden=4)
+        "captions",
+        lambda: parts.caption_parts(images()),
+        lambda target: g.models.captioner(target, channels=2, hidden=4),
     ),
     "transduction": recipe(
-        "transduction", lambda: parts.rewriting_parts("toy", g.data.reversal, 30, (5, 10)), small, size=8
+        "transduction",
+        lambda: parts.rewriting_parts("toy", g.data.reversal, 30, (5, 10)),
+        small,
+        size=8,
     ),
     "translation": recipe("translation", lambda: parts.translation_parts(translations()), small),
-}  # fmt: skip
+}

@@ -1,4 +1,6 @@
-"""Transformers of torch.nn, and how they and their conversions are called with the same target and source."""
+"""Transformers of torch.nn, and how they and their conversions are called with the same target and
+source.
+"""
 
 import torch
 from torch import nn
@@ -9,7 +11,10 @@ from geodl.interop import from_torch, over
 ENCODERS = (nn.TransformerEncoderLayer, nn.TransformerEncoder)
 TARGET, SOURCE, CHANNELS = 5, 7, 8
 LATER = torch.ones(TARGET, TARGET).triu(1).bool()
-LENGTHS = (torch.arange(TARGET) < torch.tensor([[5], [2], [3]]), torch.arange(SOURCE) < torch.tensor([[1], [7], [4]]))
+LENGTHS = (
+    torch.arange(TARGET) < torch.tensor([[5], [2], [3]]),
+    torch.arange(SOURCE) < torch.tensor([[1], [7], [4]]),
+)
 
 
 def layer_of(kind=nn.TransformerEncoderLayer, **options):
@@ -26,18 +31,27 @@ def stack_of(kind, depth=4, norm=True, **options):
 
 def whole_of(batch_first=False, **options):
     encoder, decoder = (
-        stack_of(kind, 2, batch_first=batch_first, **options) for kind in (nn.TransformerEncoder, nn.TransformerDecoder)
+        stack_of(kind, 2, batch_first=batch_first, **options)
+        for kind in (nn.TransformerEncoder, nn.TransformerDecoder)
     )
-    return nn.Transformer(CHANNELS, 2, custom_encoder=encoder, custom_decoder=decoder, batch_first=batch_first)
+    return nn.Transformer(
+        CHANNELS, 2, custom_encoder=encoder, custom_decoder=decoder, batch_first=batch_first
+    )
 
 
 def rows(twin, x):
     """Batch first, or what the twin takes in its place; the other way too."""
-    return x if next(m.batch_first for m in twin.modules() if isinstance(m, nn.MultiheadAttention)) else x.transpose(0, 1)
+    return (
+        x
+        if next(m.batch_first for m in twin.modules() if isinstance(m, nn.MultiheadAttention))
+        else x.transpose(0, 1)
+    )
 
 
 def of_torch(causal=False, lengths=None):
-    """`call(twin, x)`: x are target and source, one after the other, so that both have gradients."""
+    """`call(twin, x)`: x are target and source, one after the other, so that both have
+    gradients.
+    """
     mask = LATER if causal else None
     hidden, unread = (None, None) if lengths is None else (~part for part in lengths)
 
@@ -51,7 +65,11 @@ def of_torch(causal=False, lengths=None):
             inputs, named = (target, source), {}
             if isinstance(twin, nn.Transformer):
                 inputs, named = (source, target), {"src_key_padding_mask": unread}
-            named |= {"tgt_mask": mask, "tgt_key_padding_mask": hidden, "memory_key_padding_mask": unread}
+            named |= {
+                "tgt_mask": mask,
+                "tgt_key_padding_mask": hidden,
+                "memory_key_padding_mask": unread,
+            }
             y = twin(*inputs, **named)
         return rows(twin, y) if lengths is None else rows(twin, y)[lengths[0]][None]
 

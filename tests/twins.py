@@ -27,12 +27,17 @@ def gradients(y: Tensor, x: Tensor, module: nn.Module) -> dict[str, Tensor]:
     upstream = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=y.dtype)
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
     found = torch.autograd.grad(y, [x, *trained.values()], upstream, allow_unused=True)
-    known = (torch.zeros_like(of) if grad is None else grad for of, grad in zip([x, *trained.values()], found, strict=True))
+    known = (
+        torch.zeros_like(of) if grad is None else grad
+        for of, grad in zip([x, *trained.values()], found, strict=True)
+    )
     return dict(zip(["input", *trained], known, strict=True))
 
 
 def assert_twins(twin, layer, x, call, hear, convert=from_torch, bound=1e-10):
-    """`call(twin, x)` and `hear(layer, x)` agree, and so do their gradients, carried over by the conversion itself."""
+    """`call(twin, x)` and `hear(layer, x)` agree, and so do their gradients, carried over by the
+    conversion itself.
+    """
     a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
     theirs, ours = call(twin, a), hear(layer, b)
     assert error(ours, theirs) <= bound
@@ -44,7 +49,9 @@ def assert_twins(twin, layer, x, call, hear, convert=from_torch, bound=1e-10):
             p.copy_(wanted[name])
     carried = dict(convert(carrier).named_parameters())
     assert found
-    assert {name: error(grad, carried[name]) <= bound for name, grad in found.items()} == dict.fromkeys(found, True)
+    assert {
+        name: error(grad, carried[name]) <= bound for name, grad in found.items()
+    } == dict.fromkeys(found, True)
 
 
 def assert_same_state(twin, back):

@@ -1,4 +1,7 @@
-"""How fast the layers are beside their peers. A new row is a file with `cases`, and an entry here."""
+"""How fast the layers are beside their peers.
+
+A new row is a file with `cases`, and an entry here.
+"""
 
 import os
 import subprocess
@@ -44,7 +47,9 @@ ROWS: dict[str, Callable[[], Iterator[Case]]] = {
     "overhead": overhead.cases,
     "import": imports.cases,
 }
-NEVER = str(4 << 30)  # bytes: no block is large enough to be mapped alone, no top of the heap to be given back
+NEVER = str(
+    4 << 30
+)  # bytes: no block is large enough to be mapped alone, no top of the heap to be given back
 
 
 def names() -> tuple[str, ...]:
@@ -52,11 +57,14 @@ def names() -> tuple[str, ...]:
     return tuple(ROWS)
 
 
-def run(names: Sequence[str] = (), progress: Callable[[BenchRow], object] | None = None) -> list[BenchRow]:
+def run(
+    names: Sequence[str] = (), progress: Callable[[BenchRow], object] | None = None
+) -> list[BenchRow]:
     """Time rows in this process, and again in one whose allocator keeps its memory.
 
-    The default allocator of glibc gives large blocks back and faults them in again at the next call, which costs every
-    library up to half its time, and not each the same: so both ratios are told.
+    The default allocator of glibc gives large blocks back and faults them in again at the next
+    call, which costs every library up to half its time, and not each the same: so both ratios are
+    told.
 
     Args:
         names: of the rows; all of them by default.
@@ -79,12 +87,24 @@ def run(names: Sequence[str] = (), progress: Callable[[BenchRow], object] | None
 
 
 def trimming_off(name: str) -> dict[tuple[str, str], float | None]:
-    """The ratios of a row by (case, peer), from a process that returns no memory to the system; empty where it fails."""
+    """The ratios of a row by (case, peer), from a process that returns no memory to the system;
+    empty where it fails.
+    """
     path = os.pathsep.join([str(Path(geodl.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    kept = {**os.environ, "PYTHONPATH": path, "MALLOC_MMAP_THRESHOLD_": NEVER, "MALLOC_TRIM_THRESHOLD_": NEVER}
+    kept = {
+        **os.environ,
+        "PYTHONPATH": path,
+        "MALLOC_MMAP_THRESHOLD_": NEVER,
+        "MALLOC_TRIM_THRESHOLD_": NEVER,
+    }
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.json"
-        done = subprocess.run([sys.executable, "-m", "geodl.bench", name, str(file)], env=kept, capture_output=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "geodl.bench", name, str(file)],
+            env=kept,
+            capture_output=True,
+            check=False,
+        )
         return {(r.case, r.peer): r.ratio for r in load(file)} if done.returncode == 0 else {}
 
 

@@ -1,4 +1,7 @@
-"""`python -m geodl.bench ROW FILE`: one row in this process only, as JSON. `geodl bench` is the command to use."""
+"""`python -m geodl.bench ROW FILE`: one row in this process only, as JSON.
+
+`geodl bench` is the command to use.
+"""
 
 import sys
 

@@ -1,4 +1,6 @@
-"""Attention over a window on a lattice against the bare kernel with a dense mask, which is what a window costs without tiles."""
+"""Attention over a window on a lattice against the bare kernel with a dense mask, which is what a
+window costs without tiles.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +18,9 @@ from geodl.neighborhood import window
 
 @dataclass(frozen=True)
 class Sizes:
-    """Nodes of the chain and how far its windows reach, sides of the grid and of its window, heads and their channels."""
+    """Nodes of the chain and how far its windows reach, sides of the grid and of its window, heads
+    and their channels.
+    """
 
     length: int = 4096
     reach: int = 64
@@ -29,7 +33,9 @@ class Sizes:
 def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
     """Half of the window on each side, all of it before, and on a grid."""
     chain, grid = Chain(sizes.length), Grid(sizes.side, sizes.side)
-    around, before = (window(sizes.reach + 1, axes=1, padding=padding) for padding in ("same", "causal"))
+    around, before = (
+        window(sizes.reach + 1, axes=1, padding=padding) for padding in ("same", "causal")
+    )
     for rule, domain in ((around, chain), (before, chain), (window(sizes.patch), grid)):
         layer = Attention(sizes.heads * sizes.head_dim, rule, sizes.heads, on=domain)
         case = f"attend {rule} on {domain}, {sizes.heads} heads of {sizes.head_dim}"
@@ -38,11 +44,22 @@ def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
 
 def _sides(layer: Any) -> tuple[Side, Side]:
     n, edges = layer.on.num_nodes, layer.neighborhood.edges(layer.on)
-    q, k, v = (torch.randn(1, n, layer.heads, layer.head_dim, device=device(), requires_grad=True) for _ in range(3))
+    q, k, v = (
+        torch.randn(1, n, layer.heads, layer.head_dim, device=device(), requires_grad=True)
+        for _ in range(3)
+    )
     up = torch.randn_like(q)
     found = planned("attend", "auto", layer.neighborhood, layer.on, None, q, layer.options)
     ours = step(lambda: found.lowering.run(found.plan, q, k, v, None, None, 0.0), [q, k, v], up)
     a, b, c = (t.detach().transpose(1, 2).contiguous().requires_grad_() for t in (q, k, v))
-    mask = torch.zeros(n, n, dtype=torch.bool).index_put((edges.dst, edges.src), torch.tensor(True)).to(device())
-    theirs = step(lambda: F.scaled_dot_product_attention(a, b, c, mask), [a, b, c], up.transpose(1, 2).contiguous())
+    mask = (
+        torch.zeros(n, n, dtype=torch.bool)
+        .index_put((edges.dst, edges.src), torch.tensor(True))
+        .to(device())
+    )
+    theirs = step(
+        lambda: F.scaled_dot_product_attention(a, b, c, mask),
+        [a, b, c],
+        up.transpose(1, 2).contiguous(),
+    )
     return Side(ours, ours), Side(theirs, lambda: [t.transpose(1, 2) for t in theirs()])

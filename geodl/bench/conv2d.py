@@ -1,4 +1,6 @@
-"""Convolution on a lattice window against `nn.Conv2d`: forward, and the gradients of input, weight and bias."""
+"""Convolution on a lattice window against `nn.Conv2d`: forward, and the gradients of input, weight
+and bias.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +32,9 @@ def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
             ("nn.Conv2d NCHW", torch.contiguous_format, 0.8),
             ("nn.Conv2d channels-last", torch.channels_last, None),
         ):
-            name = f"{sizes.channels_in} -> {made}, {sizes.batch} x {sizes.side} x {sizes.side}, 3x3"
+            name = (
+                f"{sizes.channels_in} -> {made}, {sizes.batch} x {sizes.side} x {sizes.side}, 3x3"
+            )
             yield Case(name, peer, *_sides(sizes, made, memory_format), reach)
 
 
@@ -45,9 +49,15 @@ def _sides(sizes: Sizes, made: int, memory_format: torch.memory_format) -> tuple
     x = torch.randn(b, n * n, c, device=device(), requires_grad=True)
     up = torch.randn(b, n * n, made, device=device())
     image, up_image = (
-        t.detach().transpose(1, 2).unflatten(2, (n, n)).contiguous(memory_format=memory_format).requires_grad_(t is x)
+        t.detach()
+        .transpose(1, 2)
+        .unflatten(2, (n, n))
+        .contiguous(memory_format=memory_format)
+        .requires_grad_(t is x)
         for t in (x, up)
     )
     ours = step(lambda: layer(x), [x, *layer.parameters()], up)
     theirs = step(lambda: twin(image), [image, *twin.parameters()], up_image)
-    return Side(ours, lambda: ours()[:2]), Side(theirs, lambda: [t.flatten(2).transpose(1, 2) for t in theirs()[:2]])
+    return Side(ours, lambda: ours()[:2]), Side(
+        theirs, lambda: [t.flatten(2).transpose(1, 2) for t in theirs()[:2]]
+    )

@@ -1,4 +1,6 @@
-"""An epoch of the Cora recipe (dropout, forward, backward, Adam) against PyG's GCN on dense and on sparse features."""
+"""An epoch of the Cora recipe (dropout, forward, backward, Adam) against PyG's GCN on dense and on
+sparse features.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -45,7 +47,11 @@ def _sides(sizes: Sizes, cora: NodeData, dense: bool) -> tuple[Side, Side]:
     graph, x = signal.domain, signal.x
     labels, train = cora.labels.to(device()), cora.train.to(device())
     net = gcn(x.shape[-1], sizes.hidden, cora.num_classes).to(device())
-    twin = _Twin([layer for layer in net if isinstance(layer, Conv)], graph.tensors()[0], x.to_dense() if dense else x)
+    twin = _Twin(
+        [layer for layer in net if isinstance(layer, Conv)],
+        graph.tensors()[0],
+        x.to_dense() if dense else x,
+    )
     return (
         _side(net, lambda: net(Signal(x, graph)).x[0], labels, train),
         _side(twin, twin, labels, train),
@@ -68,7 +74,9 @@ class _Twin(nn.Module):
         x = self.x
         if x.layout == torch.sparse_csr:
             values = F.dropout(x.values(), 0.5, self.training)
-            x = torch.sparse_csr_tensor(x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False)
+            x = torch.sparse_csr_tensor(
+                x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False
+            )
         else:
             x = F.dropout(x, 0.5, self.training)
         h = F.relu(first(x, self.index))
@@ -77,7 +85,10 @@ class _Twin(nn.Module):
 
 def _side(net: nn.Module, logits: Callable[[], Tensor], labels: Tensor, train: Tensor) -> Side:
     first, *rest = _groups(net)
-    adam = torch.optim.Adam([{"params": first, "weight_decay": 5e-4}, {"params": [p for part in rest for p in part]}], lr=0.01)
+    adam = torch.optim.Adam(
+        [{"params": first, "weight_decay": 5e-4}, {"params": [p for part in rest for p in part]}],
+        lr=0.01,
+    )
 
     def epoch() -> None:
         net.train()
@@ -88,7 +99,9 @@ def _side(net: nn.Module, logits: Callable[[], Tensor], labels: Tensor, train: T
     def answer() -> list[Tensor]:
         net.eval()
         y = logits()
-        gradient = torch.autograd.grad(F.cross_entropy(y[train], labels[train]), list(_groups(net)[1]))
+        gradient = torch.autograd.grad(
+            F.cross_entropy(y[train], labels[train]), list(_groups(net)[1])
+        )
         return [y.detach(), *sorted(gradient, key=lambda g: g.dim())[:1]]
 
     return Side(epoch, answer)
@@ -96,4 +109,8 @@ def _side(net: nn.Module, logits: Callable[[], Tensor], labels: Tensor, train: T
 
 def _groups(net: Any) -> list[list[nn.Parameter]]:
     """The parameters of each graph convolution."""
-    return [list(layer.parameters()) for layer in net.modules() if isinstance(layer, Conv) or type(layer).__name__ == "GCNConv"]
+    return [
+        list(layer.parameters())
+        for layer in net.modules()
+        if isinstance(layer, Conv) or type(layer).__name__ == "GCNConv"
+    ]

@@ -1,4 +1,6 @@
-"""Convolution on a complete graph, one weight for oneself and one for the others, against products with dense matrices."""
+"""Convolution on a complete graph, one weight for oneself and one for the others, against products
+with dense matrices.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ class Sizes:
 
 
 def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
-    """Sixteen times the nodes should cost us about sixteen times, and the dense products up to 256 times."""
+    """Sixteen times the nodes should cost us about sixteen times, and the dense products up to 256
+    times.
+    """
     for n in sizes.nodes:
         name = f"DeepSets, {n} nodes, {sizes.channels} channels"
         yield Case(name, "two dense products", *_sides(sizes, n), note="O(N) and O(N^2)")
@@ -34,5 +38,7 @@ def _sides(sizes: Sizes, n: int) -> tuple[Side, Side]:
     own = torch.eye(n, device=device())
     others, (weight, bias) = 1 - own, layer.parameters()
     call = step(lambda: layer(x), [x, weight, bias], up)
-    dense = step(lambda: own @ (x @ weight[0]) + others @ (x @ weight[1]) + bias, [x, weight, bias], up)
+    dense = step(
+        lambda: own @ (x @ weight[0]) + others @ (x @ weight[1]) + bias, [x, weight, bias], up
+    )
     return Side(call, call), Side(dense, dense)

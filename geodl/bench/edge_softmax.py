@@ -1,4 +1,6 @@
-"""Attention on a large sparse graph against PyG's `GATConv` and `TransformerConv`: forward and every gradient, and the memory."""
+"""Attention on a large sparse graph against PyG's `GATConv` and `TransformerConv`: forward and
+every gradient, and the memory.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,20 +29,31 @@ def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
     """Both scores on one graph, with the projections that PyG's layers have."""
     graph = Graph(torch.randint(sizes.nodes, (2, sizes.edges)), sizes.nodes).to(device())
     for score, peer in (("gat", "PyG GATConv"), ("dot", "PyG TransformerConv")):
-        layer: Any = Attention(sizes.channels, adjacency(None, False), sizes.heads, score, bias=False, on=graph).to(device())
+        layer: Any = Attention(
+            sizes.channels, adjacency(None, False), sizes.heads, score, bias=False, on=graph
+        ).to(device())
         layer.out_proj = nn.Identity()  # PyG's have none
-        name = f"Attention {score}, {sizes.nodes} nodes, {sizes.edges} edges, {sizes.heads} heads, {sizes.channels} channels"
+        name = (
+            f"Attention {score}, {sizes.nodes} nodes, {sizes.edges} edges, "
+            f"{sizes.heads} heads, {sizes.channels} channels"
+        )
         yield Case(name, peer, *against_pyg(layer), 0.25, memory_reach=1 / 3)
 
 
 def against_pyg(layer: Any) -> tuple[Side, Side]:
-    """A layer on its own domain, and PyG's with the same parameters, followed by the layer's last projection."""
+    """A layer on its own domain, and PyG's with the same parameters, followed by the layer's last
+    projection.
+    """
     edges = layer.neighborhood.edges(layer.on)
     index, twin = torch.stack((edges.src, edges.dst)).to(device()), _twin(layer)
     x = torch.randn(1, layer.on.num_nodes, layer.channels_in, device=device(), requires_grad=True)
     up, flat = torch.randn_like(x), x.detach()[0].requires_grad_()
     call = step(lambda: layer(x), [x, *layer.parameters()], up)
-    theirs = step(lambda: layer.out_proj(twin(flat, index)), [flat, *twin.parameters(), *layer.out_proj.parameters()], up[0])
+    theirs = step(
+        lambda: layer.out_proj(twin(flat, index)),
+        [flat, *twin.parameters(), *layer.out_proj.parameters()],
+        up[0],
+    )
     return Side(call, lambda: call()[:2]), Side(theirs, lambda: [t[None] for t in theirs()[:2]])
 
 
@@ -59,7 +72,10 @@ def _twin(layer: Any) -> nn.Module:
     else:
         twin = TransformerConv(c, d, layer.heads, root_weight=False, bias=bias is not None)
         linears = twin.lin_query, twin.lin_key, twin.lin_value
-        parts = {linear.weight: w for linear, w in zip(linears, layer.in_proj_weight.chunk(3), strict=True)}
+        parts = {
+            linear.weight: w
+            for linear, w in zip(linears, layer.in_proj_weight.chunk(3), strict=True)
+        }
         if bias is not None:
             parts |= {linear.bias: b for linear, b in zip(linears, bias.chunk(3), strict=True)}
         twin.lin_skip.requires_grad_(False)  # built even when it is not used

@@ -1,4 +1,6 @@
-"""A GPT against one written in plain torch, and decoding with cached keys and values against full passes."""
+"""A GPT against one written in plain torch, and decoding with cached keys and values against full
+passes.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ from geodl.signal import Signal
 
 @dataclass(frozen=True)
 class Sizes:
-    """The GPT of a step: sequences, their length, symbols, channels, heads, blocks; then tokens read and tokens decoded."""
+    """The GPT of a step: sequences, their length, symbols, channels, heads, blocks; then tokens
+    read and tokens decoded.
+    """
 
     batch: int = 12
     length: int = 64
@@ -30,13 +34,21 @@ class Sizes:
 def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
     """A step of nanoGPT's setting for a CPU; a longer context decoded token by token."""
     shape = f"{sizes.depth} blocks, {sizes.channels} channels"
-    yield Case(f"GPT step, {shape}, {sizes.batch} x {sizes.length}", "plain torch", *_step(sizes), 1.05)
+    yield Case(
+        f"GPT step, {shape}, {sizes.batch} x {sizes.length}", "plain torch", *_step(sizes), 1.05
+    )
     name = f"decode {sizes.decoded} tokens after {sizes.read}, {shape}"
     yield Case(name, "full passes", *_decoding(sizes), 1 / 3)
 
 
 def _step(sizes: Sizes) -> tuple[Side, Side]:
-    net: Any = gpt(sizes.symbols, context=sizes.length, channels=sizes.channels, heads=sizes.heads, depth=sizes.depth)
+    net: Any = gpt(
+        sizes.symbols,
+        context=sizes.length,
+        channels=sizes.channels,
+        heads=sizes.heads,
+        depth=sizes.depth,
+    )
     twin: Any = _Plain(sizes)
     with torch.no_grad():
         for theirs, ours in zip(twin.parameters(), net.parameters(), strict=True):
@@ -44,15 +56,35 @@ def _step(sizes: Sizes) -> tuple[Side, Side]:
     net.to(device())
     twin.to(device())
     ids = torch.randint(sizes.symbols, (sizes.batch, sizes.length + 1), device=device())
-    inputs, targets, up = ids[:, :-1].contiguous(), ids[:, 1:].flatten(), torch.ones((), device=device())
-    ours = step(lambda: F.cross_entropy(net(Signal.tokens(inputs)).x.flatten(0, 1), targets), list(net.parameters()), up)
-    theirs = step(lambda: F.cross_entropy(twin(inputs).flatten(0, 1), targets), list(twin.parameters()), up)
+    inputs, targets, up = (
+        ids[:, :-1].contiguous(),
+        ids[:, 1:].flatten(),
+        torch.ones((), device=device()),
+    )
+    ours = step(
+        lambda: F.cross_entropy(net(Signal.tokens(inputs)).x.flatten(0, 1), targets),
+        list(net.parameters()),
+        up,
+    )
+    theirs = step(
+        lambda: F.cross_entropy(twin(inputs).flatten(0, 1), targets), list(twin.parameters()), up
+    )
     return Side(ours, ours), Side(theirs, theirs)
 
 
 def _decoding(sizes: Sizes) -> tuple[Side, Side]:
     context = sizes.read + sizes.decoded
-    net = gpt(sizes.symbols, context=context, channels=sizes.channels, heads=sizes.heads, depth=sizes.depth).to(device()).eval()
+    net = (
+        gpt(
+            sizes.symbols,
+            context=context,
+            channels=sizes.channels,
+            heads=sizes.heads,
+            depth=sizes.depth,
+        )
+        .to(device())
+        .eval()
+    )
     start = torch.randint(sizes.symbols, (1, sizes.read), device=device())
 
     @torch.no_grad()
@@ -73,8 +105,13 @@ class _Plain(nn.Module):
 
     def __init__(self, sizes: Sizes):
         super().__init__()
-        self.tokens, self.places = nn.Embedding(sizes.symbols, sizes.channels), nn.Embedding(sizes.length, sizes.channels)
-        self.blocks = nn.ModuleList(_PlainBlock(sizes.channels, sizes.heads) for _ in range(sizes.depth))
+        self.tokens, self.places = (
+            nn.Embedding(sizes.symbols, sizes.channels),
+            nn.Embedding(sizes.length, sizes.channels),
+        )
+        self.blocks = nn.ModuleList(
+            _PlainBlock(sizes.channels, sizes.heads) for _ in range(sizes.depth)
+        )
         self.norm = nn.LayerNorm(sizes.channels, bias=False)
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -89,13 +126,22 @@ class _PlainBlock(nn.Module):
         super().__init__()
         self.heads = heads
         self.first = nn.LayerNorm(channels, bias=False)
-        self.read, self.write = nn.Linear(channels, 3 * channels, bias=False), nn.Linear(channels, channels, bias=False)
+        self.read, self.write = (
+            nn.Linear(channels, 3 * channels, bias=False),
+            nn.Linear(channels, channels, bias=False),
+        )
         self.second = nn.LayerNorm(channels, bias=False)
-        self.wide, self.narrow = nn.Linear(channels, 4 * channels, bias=False), nn.Linear(4 * channels, channels, bias=False)
+        self.wide, self.narrow = (
+            nn.Linear(channels, 4 * channels, bias=False),
+            nn.Linear(4 * channels, channels, bias=False),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         b, t, c = x.shape
-        q, k, v = (part.view(b, t, self.heads, -1).transpose(1, 2) for part in self.read(self.first(x)).split(c, 2))
+        q, k, v = (
+            part.view(b, t, self.heads, -1).transpose(1, 2)
+            for part in self.read(self.first(x)).split(c, 2)
+        )
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.write(y.transpose(1, 2).reshape(b, t, c))
         return x + self.narrow(F.gelu(self.wide(self.second(x))))

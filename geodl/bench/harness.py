@@ -24,7 +24,8 @@ class BenchRow(NamedTuple):
         row: the name of the benchmark.
         case: what was computed.
         peer: what it is compared with.
-        ours_ms: median milliseconds of our side; None when the case could not be timed, as for all numbers here.
+        ours_ms: median milliseconds of our side; None when the case could not be timed, as for all
+            numbers here.
         peer_ms: median milliseconds of the peer.
         ratio: ours / peer with the allocator as it is.
         ratio_trimming_off: the same in a process whose allocator returns no memory to the system.
@@ -62,7 +63,8 @@ class Side(NamedTuple):
 
 
 class Case(NamedTuple):
-    """Two sides, and how fast ours should be: `ours <= reach * peer`, or at most `added_us` microseconds more than the peer.
+    """Two sides, and how fast ours should be: `ours <= reach * peer`, or at most `added_us`
+    microseconds more than the peer.
 
     Attributes:
         name: what is computed.
@@ -88,7 +90,9 @@ class Case(NamedTuple):
 
 
 class Effort(NamedTuple):
-    """How long to measure: at least `least` rounds, then until `seconds` have passed or `most` rounds are done."""
+    """How long to measure: at least `least` rounds, then until `seconds` have passed or `most`
+    rounds are done.
+    """
 
     seconds: float = 4.0
     least: int = 7
@@ -115,7 +119,9 @@ def measured(row: str, cases: Iterable[Case], effort: Effort = USUAL) -> Iterato
         except StopIteration:
             return
         except Exception as error:
-            found = BenchRow(case.name, case.name, case.peer, reach=case.reach, note=f"not timed: {error}")
+            found = BenchRow(
+                case.name, case.name, case.peer, reach=case.reach, note=f"not timed: {error}"
+            )
         yield found._replace(row=row)
 
 
@@ -126,7 +132,9 @@ def compare(case: Case, effort: Effort = USUAL) -> BenchRow:
         GeodlError: sides that differ by more than 1e-4; nothing is timed then.
     """
     if case.missing or case.ours is None or case.theirs is None:
-        return BenchRow("", case.name, case.peer, reach=case.reach, note=f"not timed: {case.missing}")
+        return BenchRow(
+            "", case.name, case.peer, reach=case.reach, note=f"not timed: {case.missing}"
+        )
     hold_same(case.name, case.ours.answer(), case.theirs.answer())
     sides = [case.ours.call, case.theirs.call]
     times, faults = _alternating(sides, effort)
@@ -134,30 +142,61 @@ def compare(case: Case, effort: Effort = USUAL) -> BenchRow:
     reach, note = case.reach, case.note
     if case.added_us is not None:
         reach = 1 + case.added_us / (1000 * theirs)
-        note = f"adds {1000 * (ours - theirs):.0f} us a call, at most {case.added_us:.0f}" + (f"; {note}" if note else "")
+        note = f"adds {1000 * (ours - theirs):.0f} us a call, at most {case.added_us:.0f}" + (
+            f"; {note}" if note else ""
+        )
     ratio = ours / theirs
     our_faults, peer_faults = (round(statistics.median(f), 1) for f in faults)
     good = reach is None or ratio <= reach
     if case.memory_reach is not None:
         lean, said = _lean(sides, case.memory_reach)
         good, note = good and lean, f"{note}; {said}" if note else said
-    return BenchRow("", case.name, case.peer, ours, theirs, ratio, None, reach, our_faults, peer_faults, good, note)
+    return BenchRow(
+        "",
+        case.name,
+        case.peer,
+        ours,
+        theirs,
+        ratio,
+        None,
+        reach,
+        our_faults,
+        peer_faults,
+        good,
+        note,
+    )
 
 
 def hold_same(name: str, ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
     """Refuse sides that answer differently, or with nothing that could differ."""
     if not len(ours) == len(theirs) > 0:
-        raise GeodlError(f"timing {name}", f"{len(ours)} answers and {len(theirs)}", "give each side the same answers")
+        raise GeodlError(
+            f"timing {name}",
+            f"{len(ours)} answers and {len(theirs)}",
+            "give each side the same answers",
+        )
     for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         if a.shape != b.shape:
-            raise GeodlError(f"timing {name}", f"answers {k} of shapes {list(a.shape)} and {list(b.shape)}", "lay them out alike")
+            raise GeodlError(
+                f"timing {name}",
+                f"answers {k} of shapes {list(a.shape)} and {list(b.shape)}",
+                "lay them out alike",
+            )
         apart = float((a - b).detach().abs().max()) / max(1.0, float(b.detach().abs().max()))
         if not apart <= SAME:
-            raise GeodlError(f"timing {name}", f"answers {k} that differ by {apart:.1e}", "time only what computes the same")
+            raise GeodlError(
+                f"timing {name}",
+                f"answers {k} that differ by {apart:.1e}",
+                "time only what computes the same",
+            )
 
 
-def step(function: Callable[..., Tensor], inputs: Sequence[Tensor], upstream: Tensor) -> Callable[[], tuple[Tensor, ...]]:
-    """Forward and backward as one call: the output, then the gradient of each input (parameters are inputs too)."""
+def step(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], upstream: Tensor
+) -> Callable[[], tuple[Tensor, ...]]:
+    """Forward and backward as one call: the output, then the gradient of each input (parameters are
+    inputs too).
+    """
     leaves = [t for t in inputs if t.requires_grad]
 
     def call() -> tuple[Tensor, ...]:
@@ -173,14 +212,18 @@ def device() -> torch.device:
 
 
 def peak(call: Callable[[], Any]) -> int | None:
-    """Bytes that a call needs at its height, above what was in use before; None where nobody counts them."""
+    """Bytes that a call needs at its height, above what was in use before; None where nobody counts
+    them.
+    """
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         call()
         return torch.cuda.max_memory_allocated() - before
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # what was kept of earlier calls would hide what this one needs
+        ctypes.CDLL(None).malloc_trim(
+            0
+        )  # what was kept of earlier calls would hide what this one needs
         Path("/proc/self/clear_refs").write_text("5")
     except (OSError, AttributeError):
         return None
@@ -200,11 +243,18 @@ def _lean(sides: Sequence[Callable[[], Any]], reach: float) -> tuple[bool, str]:
     if ours is None or theirs is None:
         return False, "peak memory cannot be measured here"
     ratio = ours / max(1, theirs)
-    return ratio <= reach, f"peak memory {ours >> 20} of {theirs >> 20} MB: {ratio:.2f}, at most {reach:.2f}"
+    return (
+        ratio <= reach,
+        f"peak memory {ours >> 20} of {theirs >> 20} MB: {ratio:.2f}, at most {reach:.2f}",
+    )
 
 
-def _alternating(sides: Sequence[Callable[[], Any]], effort: Effort) -> tuple[list[list[float]], list[list[float]]]:
-    """Seconds and page faults of one call in each round, for each side; who begins changes from round to round."""
+def _alternating(
+    sides: Sequence[Callable[[], Any]], effort: Effort
+) -> tuple[list[list[float]], list[list[float]]]:
+    """Seconds and page faults of one call in each round, for each side; who begins changes from
+    round to round.
+    """
     inner = [_calls_worth_timing(side) for side in sides]
     times: list[list[float]] = [[] for _ in sides]
     faults: list[list[float]] = [[] for _ in sides]
@@ -238,4 +288,7 @@ def _timed(side: Callable[[], Any], calls: int) -> tuple[float, float]:
 
 def _faults() -> int:
     """Minor page faults of this process and of those it has waited for."""
-    return sum(resource.getrusage(who).ru_minflt for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(
+        resource.getrusage(who).ru_minflt
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )

@@ -24,7 +24,9 @@ class Sizes:
 
 def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
     """The interpreter's own start is in both."""
-    yield Case(f"import {sizes.ours}", f"import {sizes.peer}", _side(sizes.ours), _side(sizes.peer), 1.3)
+    yield Case(
+        f"import {sizes.ours}", f"import {sizes.peer}", _side(sizes.ours), _side(sizes.peer), 1.3
+    )
 
 
 def _side(module: str) -> Side:
@@ -32,7 +34,9 @@ def _side(module: str) -> Side:
     where = {**os.environ, "PYTHONPATH": path}
 
     def call() -> int:
-        return subprocess.run([sys.executable, "-c", f"import {module}"], env=where, check=True).returncode
+        return subprocess.run(
+            [sys.executable, "-c", f"import {module}"], env=where, check=True
+        ).returncode
 
     def answer() -> list[Tensor]:
         return [torch.tensor([float(call())])]

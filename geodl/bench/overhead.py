@@ -1,4 +1,6 @@
-"""What a call adds to the bare kernel: forward at sizes at which the kernel itself takes next to no time."""
+"""What a call adds to the bare kernel: forward at sizes at which the kernel itself takes next to no
+time.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,7 +28,9 @@ class Sizes:
 
 
 def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
-    """Each kernel on the very views that the layer hands to it; on one thread, because here a second one only waits."""
+    """Each kernel on the very views that the layer hands to it; on one thread, because here a
+    second one only waits.
+    """
     n, c, threads = sizes.side, sizes.channels, torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -39,8 +43,16 @@ def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
         torch.set_num_threads(threads)
 
 
-def _case(name: str, peer: str, layer: Any, s: Signal, kernel: Callable[[], Tensor], most: float = MOST) -> Case:
-    return Case(name, peer, Side(lambda: layer(s), lambda: [layer(s).x]), Side(kernel, lambda: [kernel()]), added_us=most)
+def _case(
+    name: str, peer: str, layer: Any, s: Signal, kernel: Callable[[], Tensor], most: float = MOST
+) -> Case:
+    return Case(
+        name,
+        peer,
+        Side(lambda: layer(s), lambda: [layer(s).x]),
+        Side(kernel, lambda: [kernel()]),
+        added_us=most,
+    )
 
 
 def _signal(domain: Domain, c: int) -> Signal:
@@ -50,17 +62,33 @@ def _signal(domain: Domain, c: int) -> Signal:
 def _conv(n: int, c: int) -> tuple[Any, Signal, Callable[[], Tensor]]:
     layer, s = Conv(c, c, window(3)).to(device()), _signal(Grid(n, n), c)
     image = s.to_image()
-    bank = layer.weight.permute(2, 1, 0).unflatten(2, (3, 3)).contiguous(memory_format=torch.channels_last).detach()
-    return layer, s, lambda: F.conv2d(image, bank.requires_grad_(), layer.bias, 1, 1).movedim(1, -1).flatten(1, 2)
+    bank = (
+        layer.weight.permute(2, 1, 0)
+        .unflatten(2, (3, 3))
+        .contiguous(memory_format=torch.channels_last)
+        .detach()
+    )
+    return (
+        layer,
+        s,
+        lambda: (
+            F.conv2d(image, bank.requires_grad_(), layer.bias, 1, 1).movedim(1, -1).flatten(1, 2)
+        ),
+    )
 
 
 def _spmm(n: int, c: int) -> tuple[Any, Signal, Callable[[], Tensor]]:
     ring = torch.arange(n)
-    layer, s = Conv(c, c, adjacency()).to(device()), _signal(Graph(torch.stack((ring, (ring + 1) % n))), c)
+    layer, s = (
+        Conv(c, c, adjacency()).to(device()),
+        _signal(Graph(torch.stack((ring, (ring + 1) % n))), c),
+    )
     edges = layer.neighborhood.edges(s.domain)
     index = torch.stack((edges.dst, edges.src))
     assert edges.weight is not None
-    shift = torch.sparse_coo_tensor(index, edges.weight.float(), (n, n), check_invariants=False).to_sparse_csr()
+    shift = torch.sparse_coo_tensor(
+        index, edges.weight.float(), (n, n), check_invariants=False
+    ).to_sparse_csr()
     return layer, s, lambda: (torch.sparse.mm(shift, s.x[0] @ layer.weight[0]) + layer.bias)[None]
 
 
@@ -68,9 +96,15 @@ def _attention(n: int, c: int) -> tuple[Any, Signal, Callable[[], Tensor]]:
     layer, s = Attention(c, all_pairs(), 2).to(device()), _signal(Complete(n), c)
 
     def kernel() -> Tensor:
-        q, k, v = F.linear(s.x, layer.in_proj_weight, layer.in_proj_bias).view(1, n, 3, 2, c // 2).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            F.linear(s.x, layer.in_proj_weight, layer.in_proj_bias)
+            .view(1, n, 3, 2, c // 2)
+            .permute(2, 0, 3, 1, 4)
+        )
         y = F.scaled_dot_product_attention(q, k, v)
-        return F.linear(y.transpose(1, 2).reshape(1, n, c), layer.out_proj.weight, layer.out_proj.bias)
+        return F.linear(
+            y.transpose(1, 2).reshape(1, n, c), layer.out_proj.weight, layer.out_proj.bias
+        )
 
     return layer, s, kernel
 

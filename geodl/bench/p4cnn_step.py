@@ -1,4 +1,6 @@
-"""A training step of the P4CNN (forward, cross entropy, backward, Adam) against escnn's and against a plain network."""
+"""A training step of the P4CNN (forward, cross entropy, backward, Adam) against escnn's and against
+a plain network.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,7 +30,9 @@ class Sizes:
 
 
 def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
-    """escnn's network of the same widths; a network of conv2d with as many planes, in both memory formats."""
+    """escnn's network of the same widths; a network of conv2d with as many planes, in both memory
+    formats.
+    """
     name = f"P4CNN, {sizes.channels} channels, batch {sizes.batch}"
     if peers.escnn_missing():
         yield Case(name, "escnn P4CNN", reach=0.8, missing=peers.escnn_missing())
@@ -44,7 +48,8 @@ def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
 
 def _against_escnn(sizes: Sizes) -> tuple[Side, Side]:
     images, labels = _digits(sizes)
-    # escnn's modules share their sampled bases: one that was made double elsewhere is double here too.
+    # escnn's modules share their sampled bases: one that was made double elsewhere is double here
+    # too.
     twin = _escnn_net(sizes.channels).to(device()).float()
     net = p4cnn(channels=sizes.channels).to(device())
     convolutions = [m for m in twin if type(m).__name__ == "R2Conv"]
@@ -57,7 +62,9 @@ def _against_escnn(sizes: Sizes) -> tuple[Side, Side]:
     def logits() -> Tensor:
         return twin(escnn.GeometricTensor(images, planes)).tensor.flatten(1)
 
-    return _ours(net, images, labels), Side(_training(twin, logits, labels), lambda: [logits().detach()])
+    return _ours(net, images, labels), Side(
+        _training(twin, logits, labels), lambda: [logits().detach()]
+    )
 
 
 def _against_plain(sizes: Sizes, memory_format: torch.memory_format) -> tuple[Side, Side]:
@@ -70,7 +77,10 @@ def _against_plain(sizes: Sizes, memory_format: torch.memory_format) -> tuple[Si
     def logits() -> Tensor:
         return twin(image).view(len(image), -1, peers.SHEETS).amax(-1)
 
-    ours, theirs = _ours(net, images, labels), Side(_training(twin, logits, labels), lambda: [logits().detach() * 0])
+    ours, theirs = (
+        _ours(net, images, labels),
+        Side(_training(twin, logits, labels), lambda: [logits().detach() * 0]),
+    )
     return ours._replace(answer=lambda: [t * 0 for t in ours.answer()]), theirs
 
 
@@ -103,15 +113,25 @@ def _escnn_net(channels: int) -> Any:
     escnn, kind, layers = peers.escnn(), peers.trivial(), []
     for k in range(1, 7):
         made = peers.regular(channels)
-        layers += [escnn.R2Conv(kind, made, 3), escnn.InnerBatchNorm(made), escnn.ReLU(made, inplace=True)]
+        layers += [
+            escnn.R2Conv(kind, made, 3),
+            escnn.InnerBatchNorm(made),
+            escnn.ReLU(made, inplace=True),
+        ]
         layers += [escnn.PointwiseMaxPool(made, 2)] if k == 2 else []
         kind = made
-    return escnn.SequentialModule(*layers, escnn.R2Conv(kind, peers.regular(10), 4), escnn.GroupPooling(peers.regular(10)))
+    return escnn.SequentialModule(
+        *layers, escnn.R2Conv(kind, peers.regular(10), 4), escnn.GroupPooling(peers.regular(10))
+    )
 
 
 def _plain_net(planes: int) -> nn.Module:
     layers: list[nn.Module] = []
     for k in range(1, 7):
-        layers += [nn.Conv2d(1 if k == 1 else planes, planes, 3), nn.BatchNorm2d(planes), nn.ReLU(inplace=True)]
+        layers += [
+            nn.Conv2d(1 if k == 1 else planes, planes, 3),
+            nn.BatchNorm2d(planes),
+            nn.ReLU(inplace=True),
+        ]
         layers += [nn.MaxPool2d(2)] if k == 2 else []
     return nn.Sequential(*layers, nn.Conv2d(planes, 10 * peers.SHEETS, 4))

@@ -52,10 +52,18 @@ def trivial() -> Any:
 def fields_of(x: Tensor, side: int) -> Tensor:
     """Values `[B, side * side * 4, C]` as escnn's planes `[B, C * 4, side, side]`."""
     b, _, c = x.shape
-    return x.reshape(b, side, side, SHEETS, c).permute(0, 4, 3, 1, 2).reshape(b, c * SHEETS, side, side)
+    return (
+        x.reshape(b, side, side, SHEETS, c)
+        .permute(0, 4, 3, 1, 2)
+        .reshape(b, c * SHEETS, side, side)
+    )
 
 
 def values_of(planes: Tensor) -> Tensor:
     """The inverse of :func:`fields_of`."""
     b, c, *sides = planes.shape
-    return planes.reshape(b, c // SHEETS, SHEETS, *sides).permute(0, 3, 4, 2, 1).reshape(b, -1, c // SHEETS)
+    return (
+        planes.reshape(b, c // SHEETS, SHEETS, *sides)
+        .permute(0, 3, 4, 2, 1)
+        .reshape(b, -1, c // SHEETS)
+    )

@@ -7,14 +7,28 @@ from pathlib import Path
 from geodl.bench.harness import BenchRow
 from geodl.report import aligned, write
 
-HEAD = ("row", "case", "peer", "ours ms", "peer ms", "ratio", "trimming off", "reach", "faults", "peer's", "", "note")
+HEAD = (
+    "row",
+    "case",
+    "peer",
+    "ours ms",
+    "peer ms",
+    "ratio",
+    "trimming off",
+    "reach",
+    "faults",
+    "peer's",
+    "",
+    "note",
+)
 NUMBERS = range(3, 10)
 
 
 def table(rows: Sequence[BenchRow]) -> str:
     """A line for each comparison, and one that counts those within reach.
 
-    >>> print(table([BenchRow("lstm", "LSTM 64", "nn.LSTM", 10.0, 10.0, 1.0, 0.98, 1.05, 0.0, 12.0, True)]))
+    >>> numbers = (10.0, 10.0, 1.0, 0.98, 1.05, 0.0, 12.0)
+    >>> print(table([BenchRow("lstm", "LSTM 64", "nn.LSTM", *numbers, True)]))
     row   case     peer     ours ms  peer ms  ratio  trimming off  reach  faults  peer's       note
     lstm  LSTM 64  nn.LSTM   10.000   10.000  1.000         0.980  1.050       0      12  yes
     1 of 1 targets reached
@@ -25,7 +39,8 @@ def table(rows: Sequence[BenchRow]) -> str:
 
 
 def save(rows: Sequence[BenchRow], path: str | Path) -> None:
-    """Write rows as a JSON list of objects; a file that was there is replaced at once or not at all.
+    """Write rows as a JSON list of objects; a file that was there is replaced at once or not at
+    all.
 
     Raises:
         GeodlError: a folder that is missing or cannot be written.
@@ -39,7 +54,10 @@ def load(path: str | Path) -> list[BenchRow]:
 
 
 def _cells(row: BenchRow) -> tuple[str, ...]:
-    numbers = [_number(v, 3) for v in (row.ours_ms, row.peer_ms, row.ratio, row.ratio_trimming_off, row.reach)]
+    numbers = [
+        _number(v, 3)
+        for v in (row.ours_ms, row.peer_ms, row.ratio, row.ratio_trimming_off, row.reach)
+    ]
     faults = [_number(v, 0) for v in (row.our_faults, row.peer_faults)]
     reached = "" if row.reach is None else "yes" if row.reached else "no"
     return (row.row, row.case, row.peer, *numbers, *faults, reached, row.note)

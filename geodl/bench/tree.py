@@ -1,4 +1,6 @@
-"""Child-sum Tree-LSTM on a batch of trees against a loop over the nodes: forward and every gradient."""
+"""Child-sum Tree-LSTM on a batch of trees against a loop over the nodes: forward and every
+gradient.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,14 +32,23 @@ def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
     draw = torch.Generator().manual_seed(0)
     counts = torch.randint(sizes.least, sizes.most + 1, (sizes.trees,), generator=draw).tolist()
     parents = [[int(torch.randint(k, (), generator=draw)) for k in range(1, n)] for n in counts]
-    batch = Batch([Graph([range(1, n), up], n) for n, up in zip(counts, parents, strict=True)]).to(device())
+    batch = Batch([Graph([range(1, n), up], n) for n, up in zip(counts, parents, strict=True)]).to(
+        device()
+    )
     layer = Recurrent(sizes.channels, sizes.hidden, "lstm", predecessors()).to(device())
     x = torch.randn(1, batch.num_nodes, sizes.channels, device=device(), requires_grad=True)
     up = torch.randn(1, batch.num_nodes, sizes.hidden, device=device())
     children = _children(counts, parents)
     ours = step(lambda: layer(Signal(x, batch)).x, [x, *layer.parameters()], up)
-    theirs = step(lambda: node_by_node(x[0], children, list(layer.parameters()))[None], [x, *layer.parameters()], up)
-    name = f"Tree-LSTM {sizes.channels} -> {sizes.hidden}, {sizes.trees} trees, {batch.num_nodes} nodes"
+    theirs = step(
+        lambda: node_by_node(x[0], children, list(layer.parameters()))[None],
+        [x, *layer.parameters()],
+        up,
+    )
+    name = (
+        f"Tree-LSTM {sizes.channels} -> {sizes.hidden}, "
+        f"{sizes.trees} trees, {batch.num_nodes} nodes"
+    )
     yield Case(name, "node by node", Side(ours, ours), Side(theirs, theirs), 0.1)
 
 
@@ -53,7 +64,9 @@ def _children(counts: list[int], parents: list[list[int]]) -> list[list[int]]:
 
 
 def node_by_node(x: Tensor, children: list[list[int]], weights: list[Tensor]) -> Tensor:
-    """The plain loop: inputs `[N, C]` in one product, then one node after another, each with all its children at once."""
+    """The plain loop: inputs `[N, C]` in one product, then one node after another, each with all
+    its children at once.
+    """
     w, u, b, d = weights
     u_forget, d_forget = u.chunk(4)[1], d.chunk(4)[1]
     inputs = F.linear(x, w, b + d).unbind()

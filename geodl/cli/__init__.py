@@ -1,4 +1,6 @@
-"""The command line: `geodl tour | verify | train | generate | translate | draw | explain | data | bench`."""
+"""The command line: `geodl tour | verify | train | generate | translate | draw | explain | data |
+bench`.
+"""
 
 import re
 import shlex
@@ -57,7 +59,11 @@ def _parsed(words: list[str]) -> Any:
 
 def _check_file(asked: Any) -> None:
     """Refuse a file that cannot be written before the work that fills it."""
-    for given in (asked, asked.get(asked.get("recipe", "")) or {}, asked.get(asked.get("picture", "")) or {}):
+    for given in (
+        asked,
+        asked.get(asked.get("recipe", "")) or {},
+        asked.get(asked.get("picture", "")) or {},
+    ):
         for option in ("json", "attention", "to"):
             path: Path | None = given.get(option)
             if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
@@ -69,23 +75,53 @@ def _complaint(message: str, words: list[str], leaves: dict[str, Any]) -> tuple[
     """What argparse says, with the nearest name that exists."""
     if choice := re.search(r"(\w+): invalid choice: '(.*?)' \(choose from (.*)\)", message):
         kind, given, known = choice.groups()
-        return f"the {kind} {given!r}", f"no {kind} of that name", nearest(given, re.findall(r"[\w-]+", known))
+        return (
+            f"the {kind} {given!r}",
+            f"no {kind} of that name",
+            nearest(given, re.findall(r"[\w-]+", known)),
+        )
     if unknown := re.search(r"unrecognized arguments: (.*)", message):
-        path = max((leaf for leaf in leaves if words[: len(leaf.split())] == leaf.split()), key=len, default="")
+        path = max(
+            (leaf for leaf in leaves if words[: len(leaf.split())] == leaf.split()),
+            key=len,
+            default="",
+        )
         options = re.findall(r"--[\w.-]+", leaves[path].format_help()) if path else ["--help"]
         first = unknown[1].split()[0]
-        advice = nearest(first.split("=")[0], set(options)) if first.startswith("-") else f"see `geodl {path} --help`"
-        return " ".join(["geodl", *words]), f"{first!r}, which {f'geodl {path}'.strip()} does not take", advice
-    if value := re.search(r'Parser key "(.+?)":.*(?:Given|Got) value: ([^\n]*)', message, re.DOTALL):
+        advice = (
+            nearest(first.split("=")[0], set(options))
+            if first.startswith("-")
+            else f"see `geodl {path} --help`"
+        )
+        return (
+            " ".join(["geodl", *words]),
+            f"{first!r}, which {f'geodl {path}'.strip()} does not take",
+            advice,
+        )
+    if value := re.search(
+        r'Parser key "(.+?)":.*(?:Given|Got) value: ([^\n]*)', message, re.DOTALL
+    ):
         choices = re.search(r"Literal\[(.*?)\]", message)
-        advice = nearest(value[2], re.findall(r"'(.+?)'", choices[1])) if choices else "--help says what it takes"
+        advice = (
+            nearest(value[2], re.findall(r"'(.+?)'", choices[1]))
+            if choices
+            else "--help says what it takes"
+        )
         return f"--{value[1]} {value[2]}", "a value that it cannot have", advice
     if missing := re.search(r'expected "(?:\w+\.)?(\w+)" to be one of', message):
-        return " ".join(["geodl", *words]), f"no {missing[1]}", f"`{' '.join(['geodl', *words])} --help` lists them"
+        return (
+            " ".join(["geodl", *words]),
+            f"no {missing[1]}",
+            f"`{' '.join(['geodl', *words])} --help` lists them",
+        )
     return " ".join(["geodl", *words]), message, "add --help to see what there is"
 
 
 def _continuation(words: list[str], error: KeyboardInterrupt) -> str:
     """The command that continues an interrupted run."""
     folder = getattr(error, "folder", None)
-    return f"; to continue: geodl train {words[1]} --resume {shlex.quote(str(folder))}" if folder else ""
+    return (
+        f"; to continue: geodl train {words[1]} --resume {shlex.quote(str(folder))}"
+        if folder
+        else ""
+    )

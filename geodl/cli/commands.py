@@ -30,16 +30,23 @@ def _train(asked: Any) -> int:
     from geodl.train import RECIPES, Optimizer, Options, TrainerOptions, run
 
     recipe, given = RECIPES[asked.recipe], asked[asked.recipe]
-    optimizer, trainer = Optimizer(**given.optimizer.as_dict()), TrainerOptions(**given.trainer.as_dict())
+    optimizer, trainer = (
+        Optimizer(**given.optimizer.as_dict()),
+        TrainerOptions(**given.trainer.as_dict()),
+    )
     options = Options(given.model.as_dict(), optimizer, trainer, given.get("batch_size"))
     if given.resume and given.run:
         raise GeodlError("--run with --resume", "a run that has its folder", "leave --run out")
     keep_freed_memory()
     with progress() as show:
         result = run(
-            recipe, None if given.resume and options == recipe.options else options,
-            seeds=given.seeds, folder=given.run, resume=given.resume, progress=show,
-        )  # fmt: skip
+            recipe,
+            None if given.resume and options == recipe.options else options,
+            seeds=given.seeds,
+            folder=given.run,
+            resume=given.resume,
+            progress=show,
+        )
     print(result)
     if given.json:
         result.save(given.json)
@@ -52,7 +59,10 @@ def _explain(asked: Any) -> int:
 
     wanted = recipe(asked.recipe)
     model, sample = wanted.build(wanted.options), wanted.sample()
-    print(f"{wanted.name}: {wanted.summary}; {sum(p.numel() for p in model.parameters()):,} parameters")
+    print(
+        f"{wanted.name}: {wanted.summary}; "
+        f"{sum(p.numel() for p in model.parameters()):,} parameters"
+    )
     print(str(g.explain(model, *sample)) or "no layer of geodl's in it")
     certificate = g.certify(model, sample[0].domain) if len(sample) == 1 else None
     if certificate is not None and certificate.group is not None:
@@ -70,10 +80,15 @@ def _data(asked: Any) -> int:
     if asked.action == "get":
         for name in names:
             paths = data.get(name)
-            print(f"{name}: " + (f"{len(paths)} files in {paths[0].parent}" if paths else "nothing to download"))
+            print(
+                f"{name}: "
+                + (f"{len(paths)} files in {paths[0].parent}" if paths else "nothing to download")
+            )
         return OK
     found = [(name, path, state) for name in names for path, state in data.check(name)]
-    print("\n".join(f"{name}: {path} {state}" for name, path, state in found) or "nothing to download")
+    print(
+        "\n".join(f"{name}: {path} {state}" for name, path, state in found) or "nothing to download"
+    )
     return OK if all(state == "ok" for _, _, state in found) else FAILED
 
 
@@ -89,5 +104,10 @@ def _bench(asked: Any) -> int:
 
 
 COMMANDS: dict[str, Callable[[Any], int]] = {
-    "tour": _tour, "verify": _verify, "train": _train, "explain": _explain, "data": _data, "bench": _bench,
-}  # fmt: skip
+    "tour": _tour,
+    "verify": _verify,
+    "train": _train,
+    "explain": _explain,
+    "data": _data,
+    "bench": _bench,
+}

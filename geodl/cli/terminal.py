@@ -20,7 +20,9 @@ def progress() -> Iterator[Show]:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console, transient=True, refresh_per_second=4) as bar:
             task = bar.add_task("", total=None)
-            yield lambda line, done=0, total=None: bar.update(task, description=line, completed=done, total=total)
+            yield lambda line, done=0, total=None: bar.update(
+                task, description=line, completed=done, total=total
+            )
         return
 
     def tell(line: str, done: int = 0, total: int | None = None) -> None:
@@ -35,8 +37,9 @@ def progress() -> Iterator[Show]:
 def keep_freed_memory() -> None:
     """Have glibc keep the memory that a step frees.
 
-    A training step frees and asks for the same large blocks again; glibc hands each back to the system, and every page of
-    it has to be faulted in anew: up to half the time of a step. Done in this command only: a library has no say in it.
+    A training step frees and asks for the same large blocks again; glibc hands each back to the
+    system, and every page of it has to be faulted in anew: up to half the time of a step. Done in
+    this command only: a library has no say in it.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is not None and hasattr(libc, "mallopt"):

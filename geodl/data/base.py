@@ -44,7 +44,8 @@ class ImageData:
 
     Args:
         name: the data set, as it is printed beside a number.
-        train: the part to learn from; `val` is the part to choose by, and `test` the part to report.
+        train: the part to learn from; `val` is the part to choose by, and `test` the part to
+            report.
         num_classes: how many classes there are.
     """
 

@@ -1,4 +1,6 @@
-"""The cards: where each data set comes from, whom to cite, how it is split, and the SHA-256 of every file."""
+"""The cards: where each data set comes from, whom to cite, how it is split, and the SHA-256 of
+every file.
+"""
 
 import os
 import tomllib
@@ -16,8 +18,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 class File:
     """One file to download: its path in a mirror, its address, its length and its SHA-256.
 
-    Where the address is that of a zip archive, `member` names the file in it, and `lines`, if not 0, how many of its first
-    lines are wanted; a mirror has the file itself.
+    Where the address is that of a zip archive, `member` names the file in it, and `lines`, if not
+    0, how many of its first lines are wanted; a mirror has the file itself.
     """
 
     path: str
@@ -37,7 +39,8 @@ class File:
 class Card:
     """What must be known of a data set before a number is printed on it.
 
-    `made_from` names the data set whose files it is made of, and `made_sha256` is that of the arrays made with seed 0.
+    `made_from` names the data set whose files it is made of, and `made_sha256` is that of the
+    arrays made with seed 0.
     """
 
     name: str
@@ -85,7 +88,8 @@ def root() -> Path:
     `$GEODL_DATA`, else the `datasets/` folder of a source checkout, else the user's cache folder.
 
     Raises:
-        GeodlError: only the user's cache folder is left, and pooch, which knows where it is, is not installed.
+        GeodlError: only the user's cache folder is left, and pooch, which knows where it is, is not
+            installed.
     """
     if chosen := os.environ.get("GEODL_DATA"):
         return Path(chosen).expanduser()
@@ -99,7 +103,9 @@ def pooch():
     try:
         import pooch
     except ImportError as error:
-        raise GeodlError("the data folder or a download", "pooch is not installed", 'pip install "geodl[data]"') from error
+        raise GeodlError(
+            "the data folder or a download", "pooch is not installed", 'pip install "geodl[data]"'
+        ) from error
     return pooch
 
 

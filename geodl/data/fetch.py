@@ -1,4 +1,6 @@
-"""From a card to files on disk: a mirror before the network, nothing unverified, nothing half-written."""
+"""From a card to files on disk: a mirror before the network, nothing unverified, nothing
+half-written.
+"""
 
 import hashlib
 import os
@@ -20,9 +22,10 @@ from geodl.errors import GeodlError
 def get(name: str) -> tuple[Path, ...]:
     """The files of a data set on this machine, each verified by SHA-256, downloaded where missing.
 
-    A file is looked for in `root()/name`, then in `$GEODL_MIRROR` (a folder or a URL), then at its address. It is
-    verified under a temporary name and only then takes its place, so that a download cut short leaves nothing, and two
-    processes may fetch the same file at once. Nothing is ever written to the mirror.
+    A file is looked for in `root()/name`, then in `$GEODL_MIRROR` (a folder or a URL), then at its
+    address. It is verified under a temporary name and only then takes its place, so that a download
+    cut short leaves nothing, and two processes may fetch the same file at once. Nothing is ever
+    written to the mirror.
 
     Args:
         name: one of `names()`. A data set made from another one has the files of that one.
@@ -31,7 +34,8 @@ def get(name: str) -> tuple[Path, ...]:
         The paths, in the order of the card; none for a data set that needs no download.
 
     Raises:
-        GeodlError: unknown name; a SHA-256 that differs, wherever the file was found; no place has the file.
+        GeodlError: unknown name; a SHA-256 that differs, wherever the file was found; no place has
+            the file.
 
     >>> import geodl as g
     >>> g.data.get("karate")
@@ -42,22 +46,29 @@ def get(name: str) -> tuple[Path, ...]:
 
 
 def check(name: str) -> list[tuple[Path, str]]:
-    """What is on disk of a data set: each path and "ok", "missing", "truncated (...)" or "wrong SHA-256 (...)".
+    """What is on disk of a data set: each path and "ok", "missing", "truncated (...)" or "wrong
+    SHA-256 (...)".
 
     Nothing is downloaded. Raises `GeodlError` for an unknown name.
     """
     owner = _owner(name)
     paths = [(root() / owner.name / file.name, file) for file in owner.files]
-    return [(path, (_fault(path, file) or "ok") if path.exists() else "missing") for path, file in paths]
+    return [
+        (path, (_fault(path, file) or "ok") if path.exists() else "missing") for path, file in paths
+    ]
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, which becomes `path` if the block ends well and disappears if it does not."""
+    """A temporary name beside `path`, which becomes `path` if the block ends well and disappears if
+    it does not.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise GeodlError(f"the folder {path.parent}", str(error), "set GEODL_DATA to a folder that you can write") from error
+        raise GeodlError(
+            f"the folder {path.parent}", str(error), "set GEODL_DATA to a folder that you can write"
+        ) from error
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         yield temporary
@@ -99,7 +110,11 @@ def _places(file: File) -> list[tuple[str, Callable[[str, Path], object]]]:
         return [(f"{mirror.rstrip('/')}/{file.path}", _download), network]
     folder = Path(mirror).expanduser()
     if not folder.is_dir():
-        raise GeodlError(f"GEODL_MIRROR={mirror}", "neither a folder nor an http(s) URL", "correct it or unset it")
+        raise GeodlError(
+            f"GEODL_MIRROR={mirror}",
+            "neither a folder nor an http(s) URL",
+            "correct it or unset it",
+        )
     return [(str(folder / file.path), shutil.copyfile), network]
 
 
@@ -114,7 +129,11 @@ def _unpack(file: File, url: str, path: Path) -> None:
         archive = Path(folder, "archive.zip")
         _download(url, archive)
         try:
-            with zipfile.ZipFile(archive) as opened, opened.open(file.member) as member, path.open("wb") as target:
+            with (
+                zipfile.ZipFile(archive) as opened,
+                opened.open(file.member) as member,
+                path.open("wb") as target,
+            ):
                 target.writelines(islice(member, file.lines or None))
         except (zipfile.BadZipFile, zlib.error, KeyError) as error:
             raise OSError(f"no {file.member} in the archive: {error}") from error
@@ -131,4 +150,8 @@ def _fault(path: Path, file: File) -> str:
     if found == file.sha256:
         return ""
     size = path.stat().st_size
-    return f"truncated ({size} of {file.bytes} bytes, SHA-256 {found})" if size < file.bytes else f"wrong SHA-256 ({found})"
+    return (
+        f"truncated ({size} of {file.bytes} bytes, SHA-256 {found})"
+        if size < file.bytes
+        else f"wrong SHA-256 ({found})"
+    )

@@ -12,16 +12,20 @@ from geodl.signal import Signal
 
 
 def cora(*, normalize: bool = True, sparse: bool = False) -> NodeData:
-    """Cora: 2708 papers, 10556 directed citations, 1433 words, 7 topics, the public split of 140, 500 and 1000 papers.
+    """Cora: 2708 papers, 10556 directed citations, 1433 words, 7 topics, the public split of 140,
+    500 and 1000 papers.
 
     Args:
-        normalize: divide each row of features by its sum, as Kipf and Welling (2017) do; a row of zeros stays.
+        normalize: divide each row of features by its sum, as Kipf and Welling (2017) do; a row of
+            zeros stays.
         sparse: give `signal.x` as sparse CSR `[N, C]` instead of dense `[1, N, C]`.
 
     Raises:
-        GeodlError: a file is missing everywhere, truncated, or has another SHA-256 than the card says.
+        GeodlError: a file is missing everywhere, truncated, or has another SHA-256 than the card
+            says.
 
-    Source: Yang, Cohen, Salakhutdinov, "Revisiting Semi-Supervised Learning with Graph Embeddings", 2016; see its card.
+    Source: Yang, Cohen, Salakhutdinov, "Revisiting Semi-Supervised Learning with Graph Embeddings",
+    2016; see its card.
 
     >>> import geodl as g
     >>> data = g.data.cora()  # doctest: +SKIP
@@ -32,7 +36,8 @@ def cora(*, normalize: bool = True, sparse: bool = False) -> NodeData:
 
 
 def citeseer(*, normalize: bool = True, sparse: bool = False) -> NodeData:
-    """CiteSeer: 3327 papers, 9104 directed citations, 3703 words, 6 topics, the public split of 120, 500 and 1000 papers.
+    """CiteSeer: 3327 papers, 9104 directed citations, 3703 words, 6 topics, the public split of
+    120, 500 and 1000 papers.
 
     Arguments, errors and source as for `cora`. 48 papers are isolated; 15 have no words.
 
@@ -46,8 +51,8 @@ def citeseer(*, normalize: bool = True, sparse: bool = False) -> NodeData:
 def karate() -> NodeData:
     """Zachary's karate club: 34 members, 78 ties both ways, two factions; embedded in networkx.
 
-    The features are the identity `[1, 34, 34]`. Train: the instructor (node 0) and the president (node 33); validation:
-    nobody; test: the other 32.
+    The features are the identity `[1, 34, 34]`. Train: the instructor (node 0) and the president
+    (node 33); validation: nobody; test: the other 32.
 
     Source: Zachary, "An Information Flow Model for Conflict and Fission in Small Groups", 1977.
 
@@ -70,7 +75,9 @@ def karate() -> NodeData:
 
 def _planetoid(name: str, normalize: bool, sparse: bool) -> NodeData:
     folder = get(name)[0].parent
-    with warnings.catch_warnings():  # importing PyG warns of torch's deprecations; its reader adds a filter for good
+    with (
+        warnings.catch_warnings()
+    ):  # importing PyG warns of torch's deprecations; its reader adds a filter for good
         warnings.simplefilter("ignore", DeprecationWarning)
         from torch_geometric.io import read_planetoid_data
 

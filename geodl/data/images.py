@@ -13,12 +13,15 @@ from geodl.errors import GeodlError
 
 
 def mnist() -> ImageData:
-    """MNIST: 28x28 digits, 50000 train, 10000 validation (the last of the 60000 training images), 10000 test.
+    """MNIST: 28x28 digits, 50000 train, 10000 validation (the last of the 60000 training images),
+    10000 test.
 
     Raises:
-        GeodlError: a file is missing everywhere, truncated, or has another SHA-256 than the card says.
+        GeodlError: a file is missing everywhere, truncated, or has another SHA-256 than the card
+            says.
 
-    Source: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998.
+    Source: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document
+    recognition", 1998.
 
     >>> import geodl as g
     >>> g.data.mnist().train.images.shape  # doctest: +SKIP
@@ -29,7 +32,8 @@ def mnist() -> ImageData:
 
 
 def digits(*, seed: int = 0) -> ImageData:
-    """Digits: 1797 images of 8x8, embedded in scikit-learn: 997 train, 300 validation, 500 test, each digit in proportion.
+    """Digits: 1797 images of 8x8, embedded in scikit-learn: 997 train, 300 validation, 500 test,
+    each digit in proportion.
 
     All are upright; `rotate` turns them.
 
@@ -51,9 +55,13 @@ def digits(*, seed: int = 0) -> ImageData:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
     except ImportError as error:
-        raise GeodlError("the digits", "scikit-learn is not installed", 'pip install "geodl[data]"') from error
+        raise GeodlError(
+            "the digits", "scikit-learn is not installed", 'pip install "geodl[data]"'
+        ) from error
     images, labels = load_digits(return_X_y=True)
-    rest, test = train_test_split(np.arange(len(labels)), test_size=500, stratify=labels, random_state=seed)
+    rest, test = train_test_split(
+        np.arange(len(labels)), test_size=500, stratify=labels, random_state=seed
+    )
     train, val = train_test_split(rest, test_size=300, stratify=labels[rest], random_state=seed)
     order = np.concatenate([train, val, test])
     upright = torch.from_numpy(images[order] / 16).float().reshape(len(order), 1, 8, 8)
@@ -61,14 +69,16 @@ def digits(*, seed: int = 0) -> ImageData:
 
 
 def rotate(images: Tensor, degrees: float) -> Tensor:
-    """Images turned counter-clockwise about their centre: exact for multiples of 90, else bilinear with zeros outside.
+    """Images turned counter-clockwise about their centre: exact for multiples of 90, else bilinear
+    with zeros outside.
 
     Args:
         images: `[M, C, H, H]`, floating point.
         degrees: the angle.
 
     Raises:
-        GeodlError: images that are not square, not four axes or not floating point; an angle that is not finite.
+        GeodlError: images that are not square, not four axes or not floating point; an angle that
+            is not finite.
 
     >>> import geodl as g, torch
     >>> g.data.rotate(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), 90)
@@ -77,13 +87,17 @@ def rotate(images: Tensor, degrees: float) -> Tensor:
     """
     if images.ndim != 4 or images.shape[2] != images.shape[3] or not images.is_floating_point():
         found = f"shape {list(images.shape)} of {images.dtype}"
-        raise GeodlError("rotated images", found, "give floating point images of shape [M, C, H, H]")
+        raise GeodlError(
+            "rotated images", found, "give floating point images of shape [M, C, H, H]"
+        )
     if not math.isfinite(degrees):
         raise GeodlError(f"images rotated by {degrees} degrees", do="give a finite angle")
     turns, rest = divmod(degrees, 90)
     if rest == 0:
         return torch.rot90(images, int(turns) % 4, (2, 3))
-    return turn(images, torch.full((len(images),), float(degrees), dtype=images.dtype, device=images.device))
+    return turn(
+        images, torch.full((len(images),), float(degrees), dtype=images.dtype, device=images.device)
+    )
 
 
 def turn(images: Tensor, degrees: Tensor) -> Tensor:
@@ -93,14 +107,22 @@ def turn(images: Tensor, degrees: Tensor) -> Tensor:
     # Rows point down, so the source of the pixel at (x, y) is (x cos - y sin, x sin + y cos).
     theta = torch.stack([cos, -sin, zero, sin, cos, zero], dim=1).reshape(len(degrees), 2, 3)
     grid = torch.nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
-    return torch.nn.functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return torch.nn.functional.grid_sample(
+        images, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
 
 
 def mnist_bytes() -> tuple[np.ndarray, np.ndarray]:
     """All 70000 images `[70000, 28, 28]` and labels `[70000]`, uint8, training images first."""
     parts = {path.name: gzip.decompress(path.read_bytes()) for path in get("mnist")}
-    images = [np.frombuffer(parts[f"{part}-images-idx3-ubyte.gz"], np.uint8, offset=16) for part in ("train", "t10k")]
-    labels = [np.frombuffer(parts[f"{part}-labels-idx1-ubyte.gz"], np.uint8, offset=8) for part in ("train", "t10k")]
+    images = [
+        np.frombuffer(parts[f"{part}-images-idx3-ubyte.gz"], np.uint8, offset=16)
+        for part in ("train", "t10k")
+    ]
+    labels = [
+        np.frombuffer(parts[f"{part}-labels-idx1-ubyte.gz"], np.uint8, offset=8)
+        for part in ("train", "t10k")
+    ]
     return np.concatenate(images).reshape(70_000, 28, 28), np.concatenate(labels)
 
 

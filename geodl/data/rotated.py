@@ -26,20 +26,22 @@ OFFICIAL = (
 def rotated_mnist(*, seed: int = 0) -> ImageData:
     """Rotated MNIST: 10000 train, 2000 validation and 50000 test digits, each turned by any angle.
 
-    The official files are read if they are in `root()/rotated_mnist` (`name` is then "rotated-mnist (official)").
-    Otherwise the data set is made from MNIST by the recipe of Larochelle et al. (2007), and is called
-    "rotated-mnist (made from MNIST)": 62000 of the 70000 images, none twice, angles uniform in [0, 360), bilinear.
-    It is made once for each seed and kept; the same seed gives the same bytes.
+    The official files are read if they are in `root()/rotated_mnist` (`name` is then "rotated-mnist
+    (official)"). Otherwise the data set is made from MNIST by the recipe of Larochelle et al.
+    (2007), and is called "rotated-mnist (made from MNIST)": 62000 of the 70000 images, none twice,
+    angles uniform in [0, 360), bilinear. It is made once for each seed and kept; the same seed
+    gives the same bytes.
 
     Args:
-        seed: which images, in which order, by which angles. The official files have none, so only 0 goes with them.
+        seed: which images, in which order, by which angles. The official files have none, so only 0
+            goes with them.
 
     Raises:
-        GeodlError: only one official file, or one that does not hold what it should; a seed for the official files;
-            MNIST cannot be had.
+        GeodlError: only one official file, or one that does not hold what it should; a seed for the
+            official files; MNIST cannot be had.
 
-    Source: Larochelle, Erhan, Courville, Bergstra, Bengio, "An Empirical Evaluation of Deep Architectures on Problems
-    with Many Factors of Variation", 2007.
+    Source: Larochelle, Erhan, Courville, Bergstra, Bengio, "An Empirical Evaluation of Deep
+    Architectures on Problems with Many Factors of Variation", 2007.
 
     >>> import geodl as g
     >>> g.data.rotated_mnist().name  # doctest: +SKIP
@@ -50,24 +52,36 @@ def rotated_mnist(*, seed: int = 0) -> ImageData:
     present = [name for name in OFFICIAL if (folder / name).exists()]
     if not present:
         arrays = made(folder / f"made-from-mnist-seed-{seed}.npz", seed)
-        return cut("rotated-mnist (made from MNIST)", pixels(arrays["images"]), arrays["labels"], SIZES)
+        return cut(
+            "rotated-mnist (made from MNIST)", pixels(arrays["images"]), arrays["labels"], SIZES
+        )
     if len(present) == 1:
         missing = next(name for name in OFFICIAL if name not in present)
-        raise GeodlError("the official rotated MNIST", f"{present[0]} without {missing}", f"put both or none in {folder}")
+        raise GeodlError(
+            "the official rotated MNIST",
+            f"{present[0]} without {missing}",
+            f"put both or none in {folder}",
+        )
     if seed != 0:
         do = f"leave the seed out, or move the official files out of {folder}"
-        raise GeodlError(f"rotated_mnist(seed={seed})", "the official files, which have no seed", do)
+        raise GeodlError(
+            f"rotated_mnist(seed={seed})", "the official files, which have no seed", do
+        )
     return official(folder, SIZES)
 
 
-def make(images: np.ndarray, labels: np.ndarray, seed: int, sizes: tuple[int, int, int]) -> dict[str, np.ndarray]:
-    """The recipe: `sum(sizes)` of the images, none twice, in random order, each turned by an angle of its own.
+def make(
+    images: np.ndarray, labels: np.ndarray, seed: int, sizes: tuple[int, int, int]
+) -> dict[str, np.ndarray]:
+    """The recipe: `sum(sizes)` of the images, none twice, in random order, each turned by an angle
+    of its own.
 
     Args:
         images: `[P, H, W]` uint8, to draw from; labels `[P]` uint8.
 
     Returns:
-        images `[M, H, W]` uint8 and labels `[M]` uint8, with the source `[M]` of each and its angle in degrees `[M]`.
+        images `[M, H, W]` uint8 and labels `[M]` uint8, with the source `[M]` of each and its angle
+        in degrees `[M]`.
     """
     random = np.random.RandomState(seed)  # the one generator whose stream numpy never changes
     source = random.permutation(len(images))[: sum(sizes)]
@@ -75,10 +89,18 @@ def make(images: np.ndarray, labels: np.ndarray, seed: int, sizes: tuple[int, in
     turned = np.empty((len(source), *images.shape[1:]), np.uint8)
     for start in range(0, len(source), 1000):
         part = slice(start, start + 1000)
-        # In float64, then rounded to bytes: the last bits, in which processors differ, do not reach the result.
+        # In float64, then rounded to bytes: the last bits, in which processors differ, do not reach
+        # the result.
         upright = torch.from_numpy(images[source[part]]).double().unsqueeze(1)
-        turned[part] = turn(upright, torch.from_numpy(degrees[part])).round().squeeze(1).byte().numpy()
-    return {"images": turned, "labels": labels[source], "source": source.astype(np.int64), "degrees": degrees}
+        turned[part] = (
+            turn(upright, torch.from_numpy(degrees[part])).round().squeeze(1).byte().numpy()
+        )
+    return {
+        "images": turned,
+        "labels": labels[source],
+        "source": source.astype(np.int64),
+        "degrees": degrees,
+    }
 
 
 def digest(arrays: dict[str, np.ndarray]) -> str:
@@ -90,7 +112,9 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
 
 
 def made(path: Path, seed: int) -> dict[str, np.ndarray]:
-    """The arrays kept at `path`, made now if there are none or if they are not what their SHA-256 says."""
+    """The arrays kept at `path`, made now if there are none or if they are not what their SHA-256
+    says.
+    """
     if path.exists():
         try:
             return _kept(path)
@@ -113,15 +137,22 @@ def _kept(path: Path) -> dict[str, np.ndarray]:
 
 
 def official(folder: Path, sizes: tuple[int, int, int]) -> ImageData:
-    """The official text files: each row is the 784 pixels of an image, row by row, and its label."""
+    """The official text files: each row is the 784 pixels of an image, row by row, and its
+    label.
+    """
     train, val, test = sizes
-    rows = np.concatenate([_rows(folder / OFFICIAL[0], train + val), _rows(folder / OFFICIAL[1], test)])
+    rows = np.concatenate(
+        [_rows(folder / OFFICIAL[0], train + val), _rows(folder / OFFICIAL[1], test)]
+    )
     images = torch.from_numpy(rows[:, :784]).reshape(len(rows), 1, 28, 28)
     return cut("rotated-mnist (official)", images, rows[:, 784], sizes)
 
 
 def _rows(path: Path, count: int) -> np.ndarray:
-    asked, advice = f"{count} rows of 784 pixels and a label in {path}", "unpack the official archive again"
+    asked, advice = (
+        f"{count} rows of 784 pixels and a label in {path}",
+        "unpack the official archive again",
+    )
     try:
         rows = np.loadtxt(path, dtype=np.float32, ndmin=2)
     except ValueError as error:

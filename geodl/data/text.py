@@ -38,7 +38,8 @@ class TextData:
 @final
 @dataclass(frozen=True, eq=False)
 class Translations:
-    """English sentences, each once and with all its French translations, in the order of the source.
+    """English sentences, each once and with all its French translations, in the order of the
+    source.
 
     Args:
         references: the translations of each sentence: what a translation of it is compared with.
@@ -49,7 +50,9 @@ class Translations:
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """(English, French), one for each translation: what a model learns from."""
-        return [(english, french) for english, several in self.references.items() for french in several]
+        return [
+            (english, french) for english, several in self.references.items() for french in several
+        ]
 
     def __len__(self) -> int:
         return len(self.references)
@@ -79,7 +82,9 @@ class Sentences(NamedTuple):
 @final
 @dataclass(frozen=True, eq=False)
 class SentenceData:
-    """Sentences and their classes in three parts that share no sentence; `classes` names label 0, label 1, ..."""
+    """Sentences and their classes in three parts that share no sentence; `classes` names label 0,
+    label 1, ...
+    """
 
     name: str
     train: Sentences = field(repr=False)
@@ -89,13 +94,15 @@ class SentenceData:
 
 
 def tinyshakespeare() -> TextData:
-    """Tiny Shakespeare: 1115394 characters of 65 kinds; the first 90 % train, the last 10 % validation, as nanoGPT cuts it.
+    """Tiny Shakespeare: 1115394 characters of 65 kinds; the first 90 % train, the last 10 %
+    validation, as nanoGPT cuts it.
 
     Raises:
-        GeodlError: the file is missing everywhere, truncated, or has another SHA-256 than the card says.
+        GeodlError: the file is missing everywhere, truncated, or has another SHA-256 than the card
+            says.
 
-    Source: Karpathy, "The Unreasonable Effectiveness of Recurrent Neural Networks", 2015; the split is that of nanoGPT's
-    `shakespeare_char`.
+    Source: Karpathy, "The Unreasonable Effectiveness of Recurrent Neural Networks", 2015; the split
+    is that of nanoGPT's `shakespeare_char`.
 
     >>> import geodl as g
     >>> data = g.data.tinyshakespeare()  # doctest: +SKIP
@@ -109,15 +116,18 @@ def tinyshakespeare() -> TextData:
 
 
 def tatoeba() -> PairData:
-    """Short English sentences and their French translations: 4691 sentences to learn from, 602 and 607 to judge by.
+    """Short English sentences and their French translations: 4691 sentences to learn from, 602 and
+    607 to judge by.
 
-    Text is `normalized`. A sentence goes, with all its translations, to `part(sentence)`, a hash of its English, so that
-    no English sentence stands in two parts. French ones may: 263 of the 9113 translate sentences of different parts
-    ("C'est un livre." is "That's a book." and "This is a book."), and for 62 of the 607 test sentences train has every
-    translation, under another English sentence. They stay, because without them references would be missing.
+    Text is `normalized`. A sentence goes, with all its translations, to `part(sentence)`, a hash of
+    its English, so that no English sentence stands in two parts. French ones may: 263 of the 9113
+    translate sentences of different parts ("C'est un livre." is "That's a book." and "This is a
+    book."), and for 62 of the 607 test sentences train has every translation, under another English
+    sentence. They stay, because without them references would be missing.
 
     Raises:
-        GeodlError: the files are missing everywhere, truncated, or have another SHA-256 than the card says.
+        GeodlError: the files are missing everywhere, truncated, or have another SHA-256 than the
+            card says.
 
     Source: the Tatoeba Project (tatoeba.org) by way of www.manythings.org/anki; see its card.
 
@@ -130,11 +140,12 @@ def tatoeba() -> PairData:
 
 
 def language_id() -> SentenceData:
-    """Is it English or French? The sentences of `tatoeba`, each once, English ones with label 0 and French ones with 1.
+    """Is it English or French? The sentences of `tatoeba`, each once, English ones with label 0 and
+    French ones with 1.
 
-    An English sentence goes to its own part; a French one to that of the English sentence with the smallest hash among
-    those it translates, so that no French sentence crosses either. What stands in both languages has no answer and is
-    left out (one sentence: "Ignore Tom.").
+    An English sentence goes to its own part; a French one to that of the English sentence with the
+    smallest hash among those it translates, so that no French sentence crosses either. What stands
+    in both languages has no answer and is left out (one sentence: "Ignore Tom.").
 
     Raises:
         GeodlError: as for `tatoeba`.
@@ -147,7 +158,8 @@ def language_id() -> SentenceData:
 
 
 def part(text: str) -> Part:
-    """Where a text belongs, by its SHA-256 alone: `int(sha256) % 10` is 0 for test, 1 for val, else train.
+    """Where a text belongs, by its SHA-256 alone: `int(sha256) % 10` is 0 for test, 1 for val, else
+    train.
 
     >>> import geodl as g
     >>> g.data.part("I love you.")
@@ -158,7 +170,8 @@ def part(text: str) -> Part:
 
 
 def crossing(*parts: Iterable[str]) -> list[str]:
-    """The strings that stand in more than one part, in alphabetical order; often within one part does not count.
+    """The strings that stand in more than one part, in alphabetical order; often within one part
+    does not count.
 
     >>> import geodl as g
     >>> g.data.crossing(["a", "b", "b"], ["c", "a"], ["d"])
@@ -175,16 +188,26 @@ def disjoint(*parts: Iterable[str]) -> None:
         GeodlError: some do: one of them is named, and how many there are.
     """
     if leaked := crossing(*parts):
-        raise GeodlError("parts that share nothing", f"{len(leaked)} strings in several, as {leaked[0]!r}", "split by the string")
+        raise GeodlError(
+            "parts that share nothing",
+            f"{len(leaked)} strings in several, as {leaked[0]!r}",
+            "split by the string",
+        )
 
 
 def read_pairs(text: str) -> list[tuple[str, str]]:
-    """The (English, French) pairs of lines `English TAB French`, normalized; a line of another form is named."""
+    """The (English, French) pairs of lines `English TAB French`, normalized; a line of another form
+    is named.
+    """
     pairs = []
     for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         sides = [normalized(side) for side in line.split("\t")]
         if len(sides) != 2 or not all(sides):
-            raise GeodlError(f"a pair of sentences in line {number}", f"{line[:60]!r}", "write English, a tab and French")
+            raise GeodlError(
+                f"a pair of sentences in line {number}",
+                f"{line[:60]!r}",
+                "write English, a tab and French",
+            )
         pairs.append((sides[0], sides[1]))
     return pairs
 
@@ -202,7 +225,9 @@ def split_pairs(name: str, pairs: Iterable[tuple[str, str]]) -> PairData:
 
 
 def tell_apart(name: str, pairs: Iterable[tuple[str, str]]) -> SentenceData:
-    """The sentences of both sides of (English, French) pairs, labelled 0 and 1, each once and in one part."""
+    """The sentences of both sides of (English, French) pairs, labelled 0 and 1, each once and in
+    one part.
+    """
     home: dict[str, str] = {}
     labels: dict[str, set[int]] = {}
     for english, french in pairs:
@@ -215,7 +240,10 @@ def tell_apart(name: str, pairs: Iterable[tuple[str, str]]) -> SentenceData:
             (label,) = several
             found[part(home[text] if label else text)][text] = label
     disjoint(*found.values())
-    parts = (Sentences(tuple(found[name]), torch.tensor(list(found[name].values()), dtype=torch.int64)) for name in PARTS)
+    parts = (
+        Sentences(tuple(found[name]), torch.tensor(list(found[name].values()), dtype=torch.int64))
+        for name in PARTS
+    )
     return SentenceData(name, *parts, classes=("English", "French"))
 
 

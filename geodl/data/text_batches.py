@@ -8,8 +8,11 @@ from torch import Generator, Tensor
 from geodl.errors import GeodlError
 
 
-def blocks(ids: Tensor, length: int, *, batch: int, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
-    """Random windows of a text: `inputs[b, t] = ids[s_b + t]`, `targets[b, t] = ids[s_b + t + 1]`, s_b uniform.
+def blocks(
+    ids: Tensor, length: int, *, batch: int, generator: Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Random windows of a text: `inputs[b, t] = ids[s_b + t]`, `targets[b, t] = ids[s_b + t + 1]`,
+    s_b uniform.
 
     Args:
         ids: `[N]` integers.
@@ -24,7 +27,8 @@ def blocks(ids: Tensor, length: int, *, batch: int, generator: Generator | None 
         GeodlError: `ids` is no vector of integers, or not longer than a window; a size below 1.
 
     >>> import geodl as g, torch
-    >>> inputs, targets = g.data.blocks(torch.arange(100), 4, batch=2, generator=torch.Generator().manual_seed(0))
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> inputs, targets = g.data.blocks(torch.arange(100), 4, batch=2, generator=generator)
     >>> bool((targets == inputs + 1).all()), inputs.shape
     (True, torch.Size([2, 4]))
     """
@@ -32,15 +36,19 @@ def blocks(ids: Tensor, length: int, *, batch: int, generator: Generator | None 
     if batch < 1:
         raise GeodlError(f"{batch} windows", do="ask for at least one")
     device = generator.device if generator is not None else "cpu"
-    starts = torch.randint(len(ids) - length, (batch, 1), generator=generator, device=device).to(ids.device)
+    starts = torch.randint(len(ids) - length, (batch, 1), generator=generator, device=device).to(
+        ids.device
+    )
     places = starts + torch.arange(length, device=ids.device)
     return ids[places], ids[places + 1]
 
 
 def windows(ids: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """A text cut into windows side by side: `inputs[m, t] = ids[m T + t]`, `targets[m, t] = ids[m T + t + 1]`.
+    """A text cut into windows side by side: `inputs[m, t] = ids[m T + t]`, `targets[m, t] = ids[m T
+    + t + 1]`.
 
-    Every prediction is made once, but for less than T at the end: what a loss over a whole text is the mean of.
+    Every prediction is made once, but for less than T at the end: what a loss over a whole text is
+    the mean of.
 
     Args:
         ids: `[N]` integers.
@@ -68,14 +76,16 @@ def padded(sequences: Sequence[Tensor], fill: int) -> tuple[Tensor, Tensor]:
     """Sequences side by side, filled up at the end to the longest.
 
     Args:
-        sequences: B vectors `[T_b]` of integers, on one device; T is the largest T_b. One may be empty: its mask is all False.
+        sequences: B vectors `[T_b]` of integers, on one device; T is the largest T_b. One may be
+            empty: its mask is all False.
         fill: what stands after the end, as the number of `<pad>`.
 
     Returns:
         The numbers `[B, T]`, and a mask `[B, T]`, True where `t < T_b`.
 
     Raises:
-        GeodlError: a member that is no vector of integers, or of another type or device than the first: it is named.
+        GeodlError: a member that is no vector of integers, or of another type or device than the
+            first: it is named.
 
     >>> import geodl as g, torch
     >>> g.data.padded([torch.tensor([5, 6, 7]), torch.tensor([8])], 0)
@@ -89,17 +99,24 @@ def padded(sequences: Sequence[Tensor], fill: int) -> tuple[Tensor, Tensor]:
     for place, ids in enumerate(sequences):
         if not _is_vector(ids) or (ids.dtype, ids.device) != (first.dtype, first.device):
             found = f"{_said(ids)} at place {place}"
-            raise GeodlError("sequences side by side", found, "give vectors of integers, all of one type and on one device")
+            raise GeodlError(
+                "sequences side by side",
+                found,
+                "give vectors of integers, all of one type and on one device",
+            )
     ids = torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True, padding_value=fill)
     lengths = torch.tensor([len(sequence) for sequence in sequences], device=first.device)
     return ids, torch.arange(ids.shape[1], device=first.device) < lengths.unsqueeze(1)
 
 
-def bucketed(lengths: Sequence[int] | Tensor, batch: int, *, generator: Generator | None = None) -> list[list[int]]:
-    """Places of sequences in batches of neighbours in length, so that little is filled up; every place once.
+def bucketed(
+    lengths: Sequence[int] | Tensor, batch: int, *, generator: Generator | None = None
+) -> list[list[int]]:
+    """Places of sequences in batches of neighbours in length, so that little is filled up; every
+    place once.
 
-    Sequences of one length come in random order, and so do the batches: each call is a new epoch. The list serves as the
-    `batch_sampler` of a DataLoader.
+    Sequences of one length come in random order, and so do the batches: each call is a new epoch.
+    The list serves as the `batch_sampler` of a DataLoader.
 
     Args:
         lengths: of the sequences, `[M]`.
@@ -110,7 +127,8 @@ def bucketed(lengths: Sequence[int] | Tensor, batch: int, *, generator: Generato
         GeodlError: `batch` below 1; lengths that are no vector of integers.
 
     >>> import geodl as g, torch
-    >>> sorted(map(sorted, g.data.bucketed([9, 2, 8, 1], 2, generator=torch.Generator().manual_seed(0))))
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> sorted(map(sorted, g.data.bucketed([9, 2, 8, 1], 2, generator=generator)))
     [[0, 2], [1, 3]]
     """
     if batch < 1:
@@ -135,7 +153,12 @@ def _check_text(ids: Tensor, length: int) -> None:
 
 
 def _is_vector(ids: Tensor) -> bool:
-    return ids.ndim == 1 and not ids.is_floating_point() and not ids.is_complex() and ids.dtype != torch.bool
+    return (
+        ids.ndim == 1
+        and not ids.is_floating_point()
+        and not ids.is_complex()
+        and ids.dtype != torch.bool
+    )
 
 
 def _said(ids: Tensor) -> str:

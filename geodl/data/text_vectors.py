@@ -17,20 +17,24 @@ FORM = "write in each line a word and its numbers, between single spaces"
 def load_vectors(path: str | PathLike[str]) -> tuple[Vocabulary, Tensor]:
     """Words and their vectors from a text file in the format of word2vec or GloVe.
 
-    A line holds a word and its D numbers, between single spaces; word2vec puts a line `V D` first. UTF-8.
+    A line holds a word and its D numbers, between single spaces; word2vec puts a line `V D` first.
+    UTF-8.
 
     Args:
         path: the file.
 
     Returns:
-        The vocabulary of V words in the order of the file, and their vectors, float32 `[V, D]`: the weight of an embedding.
+        The vocabulary of V words in the order of the file, and their vectors, float32 `[V, D]`: the
+        weight of an embedding.
 
     Raises:
-        GeodlError: no such file; a line of another width than the first, with something that is no finite number, with a
-            word that an earlier line has, or not UTF-8 (its number is named); another count than the header's; no words.
+        GeodlError: no such file; a line of another width than the first, with something that is no
+            finite number, with a word that an earlier line has, or not UTF-8 (its number is named);
+            another count than the header's; no words.
 
-    Source: Mikolov, Chen, Corrado, Dean, "Efficient Estimation of Word Representations in Vector Space", 2013;
-    Pennington, Socher, Manning, "GloVe: Global Vectors for Word Representation", 2014.
+    Source: Mikolov, Chen, Corrado, Dean, "Efficient Estimation of Word Representations in Vector
+    Space", 2013; Pennington, Socher, Manning, "GloVe: Global Vectors for Word Representation",
+    2014.
 
     >>> import geodl as g, pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -43,7 +47,9 @@ def load_vectors(path: str | PathLike[str]) -> tuple[Vocabulary, Tensor]:
     rows: dict[str, np.ndarray] = {}
     header: tuple[int, int] | None = None
     try:
-        with Path(path).open("rb") as file:  # by bytes: only a line feed ends a line, whatever else a word contains
+        with Path(path).open(
+            "rb"
+        ) as file:  # by bytes: only a line feed ends a line, whatever else a word contains
             for number, line in enumerate(file, 1):
                 line = line.removeprefix(BOM_UTF8) if number == 1 else line
                 fields = _fields(line, f"line {number} of {path}")
@@ -53,12 +59,20 @@ def load_vectors(path: str | PathLike[str]) -> tuple[Vocabulary, Tensor]:
                 width = header[1] if header else len(next(iter(rows.values()), fields[1:]))
                 word, vector = _row(fields, width, f"line {number} of {path}")
                 if word in rows:
-                    raise GeodlError(f"line {number} of {path}", f"the word {word!r} again", "keep one of its lines")
+                    raise GeodlError(
+                        f"line {number} of {path}",
+                        f"the word {word!r} again",
+                        "keep one of its lines",
+                    )
                 rows[word] = vector
     except OSError as error:
         raise GeodlError(f"word vectors in {path}", str(error), "give a text file") from error
     if header and header[0] != len(rows):
-        raise GeodlError(f"the {header[0]} words that line 1 of {path} announces", f"{len(rows)}", "get the whole file")
+        raise GeodlError(
+            f"the {header[0]} words that line 1 of {path} announces",
+            f"{len(rows)}",
+            "get the whole file",
+        )
     if not rows:
         raise GeodlError(f"word vectors in {path}", "no line with a word", FORM)
     return Vocabulary(tuple(rows), "word"), torch.from_numpy(np.stack(list(rows.values())))
@@ -74,9 +88,15 @@ def _fields(line: bytes, where: str) -> list[str]:
 def _row(fields: list[str], width: int, where: str) -> tuple[str, np.ndarray]:
     word, numbers = fields[0], fields[1:]
     if not word or not numbers or len(numbers) != width:
-        raise GeodlError(where, f"{len(numbers)} numbers after {word!r}", f"{FORM}, {width} of them" if width else FORM)
+        raise GeodlError(
+            where,
+            f"{len(numbers)} numbers after {word!r}",
+            f"{FORM}, {width} of them" if width else FORM,
+        )
     try:
-        vector = np.array([number.replace("_", "?") for number in numbers], dtype=np.float32)  # 1_0 is a number in Python only
+        vector = np.array(
+            [number.replace("_", "?") for number in numbers], dtype=np.float32
+        )  # 1_0 is a number in Python only
     except ValueError as error:
         raise GeodlError(where, str(error), FORM) from error
     if not np.isfinite(vector).all():

@@ -23,17 +23,20 @@ Unit = Literal["character", "word"]
 class Vocabulary:
     """Numbers 0 to V - 1 for V symbols: characters, or words and marks as `words` finds them.
 
-    Two vocabularies are equal if they have the same symbols in the same order; `fingerprint` says so across machines.
+    Two vocabularies are equal if they have the same symbols in the same order; `fingerprint` says
+    so across machines.
 
     Args:
         symbols: each once; the number of a symbol is its place.
         unit: "character" or "word": what `encode` cuts a text into and `decode` puts together.
 
-    Special symbols, only where they are asked for: `<pad>` fills, `<bos>` begins, `<eos>` ends, `<unk>` stands for what is
-    unknown, `<mask>` for what is hidden. No text contains them; a list of symbols given to `encode` may.
+    Special symbols, only where they are asked for: `<pad>` fills, `<bos>` begins, `<eos>` ends,
+    `<unk>` stands for what is unknown, `<mask>` for what is hidden. No text contains them; a list
+    of symbols given to `encode` may.
 
     Raises:
-        GeodlError: no symbol, a symbol twice, an empty one, one of several characters among characters; another unit.
+        GeodlError: no symbol, a symbol twice, an empty one, one of several characters among
+            characters; another unit.
 
     >>> import geodl as g
     >>> v = g.data.Vocabulary.of_characters(["hello"], specials=["<bos>", "<eos>"])
@@ -46,32 +49,54 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         if self.unit not in get_args(Unit):
-            raise GeodlError(f"a vocabulary of unit={self.unit!r}", do=nearest(self.unit, get_args(Unit)))
-        if not isinstance(self.symbols, tuple) or not all(isinstance(symbol, str) and symbol for symbol in self.symbols):
-            raise GeodlError("a vocabulary", f"symbols={_short(self.symbols)}", "give a tuple of strings, none of them empty")
+            raise GeodlError(
+                f"a vocabulary of unit={self.unit!r}", do=nearest(self.unit, get_args(Unit))
+            )
+        if not isinstance(self.symbols, tuple) or not all(
+            isinstance(symbol, str) and symbol for symbol in self.symbols
+        ):
+            raise GeodlError(
+                "a vocabulary",
+                f"symbols={_short(self.symbols)}",
+                "give a tuple of strings, none of them empty",
+            )
         if not self.symbols:
             raise GeodlError("a vocabulary", "no symbol", "give at least one")
         if len(self._numbers) < len(self.symbols):
             twice = Counter(self.symbols).most_common(1)[0][0]
-            raise GeodlError("a vocabulary", f"{twice!r} twice among its symbols", "give each symbol once")
+            raise GeodlError(
+                "a vocabulary", f"{twice!r} twice among its symbols", "give each symbol once"
+            )
         long = [s for s in self.symbols if len(s) > 1 and s not in SPECIALS]
         if self.unit == "character" and long:
-            raise GeodlError("a vocabulary of characters", f"the symbol {long[0]!r}", 'give single characters, or unit="word"')
+            raise GeodlError(
+                "a vocabulary of characters",
+                f"the symbol {long[0]!r}",
+                'give single characters, or unit="word"',
+            )
 
     @classmethod
     def of_characters(cls, texts: Iterable[str], *, specials: Sequence[str] = ()) -> "Vocabulary":
-        """The special symbols in the order given, then every character of the texts in the order of Unicode.
+        """The special symbols in the order given, then every character of the texts in the order of
+        Unicode.
 
         Raises:
-            GeodlError: one string in place of a list; a special symbol that does not exist; nothing to number.
+            GeodlError: one string in place of a list; a special symbol that does not exist; nothing
+                to number.
         """
         return cls((*_specials(specials), *sorted(set().union(*_several(texts)))))
 
     @classmethod
     def of_words(
-        cls, texts: Iterable[str], *, at_least: int = 1, at_most: int | None = None, specials: Sequence[str] = ()
+        cls,
+        texts: Iterable[str],
+        *,
+        at_least: int = 1,
+        at_most: int | None = None,
+        specials: Sequence[str] = (),
     ) -> "Vocabulary":
-        """The special symbols in the order given, then the words of the texts, the commonest first, ties by alphabet.
+        """The special symbols in the order given, then the words of the texts, the commonest first,
+        ties by alphabet.
 
         Args:
             at_least: how often a word must occur.
@@ -85,9 +110,15 @@ class Vocabulary:
         ('<unk>', '.', 'I', 'saw')
         """
         if at_least < 1 or (at_most is not None and at_most < 1):
-            raise GeodlError(f"words at_least={at_least} times, at_most={at_most} of them", do="give bounds of at least 1")
+            raise GeodlError(
+                f"words at_least={at_least} times, at_most={at_most} of them",
+                do="give bounds of at least 1",
+            )
         counts = Counter(word for text in _several(texts) for word in words(text))
-        kept = sorted((word for word in counts if counts[word] >= at_least), key=lambda word: (-counts[word], word))
+        kept = sorted(
+            (word for word in counts if counts[word] >= at_least),
+            key=lambda word: (-counts[word], word),
+        )
         return cls((*_specials(specials), *kept[:at_most]), "word")
 
     @classmethod
@@ -95,11 +126,16 @@ class Vocabulary:
         """The vocabulary that `to_dict` was called on.
 
         Raises:
-            GeodlError: other fields than `unit` and `symbols`; symbols that are no list; what the class refuses.
+            GeodlError: other fields than `unit` and `symbols`; symbols that are no list; what the
+                class refuses.
         """
         known = isinstance(fields, Mapping) and set(fields) == {"unit", "symbols"}
         if not known or not isinstance(fields["symbols"], list | tuple):
-            raise GeodlError("a vocabulary from its fields", _short(fields), 'give {"unit": "character", "symbols": [...]}')
+            raise GeodlError(
+                "a vocabulary from its fields",
+                _short(fields),
+                'give {"unit": "character", "symbols": [...]}',
+            )
         return cls(tuple(fields["symbols"]), fields["unit"])
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,8 +144,12 @@ class Vocabulary:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of unit and symbols as JSON: the same on every machine, another one for another vocabulary."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        """SHA-256 of unit and symbols as JSON: the same on every machine, another one for another
+        vocabulary.
+        """
+        return hashlib.sha256(
+            json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":")).encode()
+        ).hexdigest()
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -127,33 +167,52 @@ class Vocabulary:
     def index(self, symbol: str) -> int:
         """The number of a symbol; `GeodlError` if there is none."""
         if symbol not in self._numbers:
-            do = f"make it with specials=[{symbol!r}]" if symbol in SPECIALS else "make it of texts that have it"
+            do = (
+                f"make it with specials=[{symbol!r}]"
+                if symbol in SPECIALS
+                else "make it of texts that have it"
+            )
             raise GeodlError(f"the number of {symbol!r}", f"no such symbol in {self}", do)
         return self._numbers[symbol]
 
     def encode(self, text: str | Sequence[str]) -> Tensor:
         """The numbers of a text, or of a list of symbols: int64 `[T]`.
 
-        What is unknown becomes `<unk>` where the vocabulary has it. Special symbols may stand in a list, never in a text.
+        What is unknown becomes `<unk>` where the vocabulary has it. Special symbols may stand in a
+        list, never in a text.
 
         Raises:
             GeodlError: an unknown symbol and no `<unk>`: the symbol and its position are named.
         """
         if not isinstance(text, str | list | tuple):
-            raise GeodlError("the numbers of a text", f"a {type(text).__name__}", f"give a text, or a list of {self.unit}s")
+            raise GeodlError(
+                "the numbers of a text",
+                f"a {type(text).__name__}",
+                f"give a text, or a list of {self.unit}s",
+            )
         symbols = words(text) if isinstance(text, str) and self.unit == "word" else text
         numbers, unknown = self._numbers, self._numbers.get(UNK)
         try:
-            found = [numbers[s] for s in symbols] if unknown is None else [numbers.get(s, unknown) for s in symbols]
+            found = (
+                [numbers[s] for s in symbols]
+                if unknown is None
+                else [numbers.get(s, unknown) for s in symbols]
+            )
         except KeyError as error:
             symbol = error.args[0]
             where = f"the unknown {self.unit} {symbol!r} at position {list(symbols).index(symbol)}"
-            do = f"make the vocabulary of texts that have it or with specials=[{UNK!r}], or leave it out"
-            raise GeodlError(f"the numbers of {len(symbols)} {self.unit}s under {self}", where, do) from error
+            do = (
+                "make the vocabulary of texts that have it or "
+                f"with specials=[{UNK!r}], or leave it out"
+            )
+            raise GeodlError(
+                f"the numbers of {len(symbols)} {self.unit}s under {self}", where, do
+            ) from error
         return torch.tensor(found, dtype=torch.int64)
 
     def framed(self, text: str | Sequence[str]) -> Tensor:
-        """`<bos>`, the numbers of the text, `<eos>`: int64 `[T + 2]`; all but the last go in, all but the first come out.
+        """`<bos>`, the numbers of the text, `<eos>`: int64 `[T + 2]`; all but the last go in, all
+        but the first come out.
 
         Raises:
             GeodlError: as for `encode`; no `<bos>` or no `<eos>` in the vocabulary.
@@ -170,9 +229,19 @@ class Vocabulary:
         try:
             numbers = torch.as_tensor(ids)
         except (TypeError, ValueError) as error:
-            raise GeodlError("the text of numbers", f"a {type(ids).__name__} of other things", "give integers [T]") from error
-        if numbers.ndim != 1 or (len(numbers) and (numbers.is_floating_point() or numbers.dtype == torch.bool)):
-            raise GeodlError("the text of numbers", f"shape {list(numbers.shape)} of {numbers.dtype}", "give integers [T]")
+            raise GeodlError(
+                "the text of numbers",
+                f"a {type(ids).__name__} of other things",
+                "give integers [T]",
+            ) from error
+        if numbers.ndim != 1 or (
+            len(numbers) and (numbers.is_floating_point() or numbers.dtype == torch.bool)
+        ):
+            raise GeodlError(
+                "the text of numbers",
+                f"shape {list(numbers.shape)} of {numbers.dtype}",
+                "give integers [T]",
+            )
         chosen = numbers.tolist()
         for position, number in enumerate(chosen):
             if not 0 <= number < len(self):
@@ -187,7 +256,9 @@ class Vocabulary:
 
 def _specials(asked: Sequence[str]) -> tuple[str, ...]:
     if isinstance(asked, str) or not set(asked) <= set(SPECIALS):
-        raise GeodlError("a vocabulary", f"specials={asked!r}", f"give a list out of {', '.join(SPECIALS)}")
+        raise GeodlError(
+            "a vocabulary", f"specials={asked!r}", f"give a list out of {', '.join(SPECIALS)}"
+        )
     return tuple(asked)
 
 

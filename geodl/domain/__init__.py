@@ -11,6 +11,19 @@ from geodl.domain.gset import GSet
 DOMAINS: tuple[type[Domain], ...] = (Grid, Chain, Complete, Graph, GroupGrid, GSet, Batch)
 
 __all__ = [
-    "DOMAINS", "Batch", "Chain", "Complete", "Domain", "GSet", "Graph", "Grid", "GroupGrid", "Links", "TensorDomain",
-    "coordinates", "ravel", "shift", "turn",
-]  # fmt: skip
+    "DOMAINS",
+    "Batch",
+    "Chain",
+    "Complete",
+    "Domain",
+    "GSet",
+    "Graph",
+    "Grid",
+    "GroupGrid",
+    "Links",
+    "TensorDomain",
+    "coordinates",
+    "ravel",
+    "shift",
+    "turn",
+]

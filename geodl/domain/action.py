@@ -1,4 +1,6 @@
-"""How shifts and point groups move the nodes of a lattice, as node permutations with -1 where a node leaves the map."""
+"""How shifts and point groups move the nodes of a lattice, as node permutations with -1 where a
+node leaves the map.
+"""
 
 import torch
 from torch import Tensor
@@ -22,10 +24,11 @@ def shift(domain: Domain, axis: int, steps: int) -> Tensor:
 
 
 def turn(domain: Domain, group: Group, element: int) -> Tensor:
-    """Let a point group element act on the nodes: `(x, h) -> (g x, g h)`, `[N]`, -1 where a node leaves the map.
+    """Let a point group element act on the nodes: `(x, h) -> (g x, g h)`, `[N]`, -1 where a node
+    leaves the map.
 
-    Bounded lattices turn about their centre, periodic ones about node 0. Positions are doubled, so that the centre
-    of an even axis is no special case.
+    Bounded lattices turn about their centre, periodic ones about node 0. Positions are doubled, so
+    that the centre of an even axis is no special case.
 
     >>> from geodl.domain import Grid
     >>> from geodl.group import C
@@ -35,8 +38,12 @@ def turn(domain: Domain, group: Group, element: int) -> Tensor:
     lattice = _lattice(domain)
     if group.axes != len(lattice):
         found = f"a group on {group.axes} axes and a lattice of {len(lattice)}"
-        raise GeodlError(f"{group} acting on {domain}", found, "use a group that acts on the lattice")
-    twice_centre = torch.tensor([0 if wraps else n - 1 for n, wraps in zip(lattice, domain.periodic, strict=True)])
+        raise GeodlError(
+            f"{group} acting on {domain}", found, "use a group that acts on the lattice"
+        )
+    twice_centre = torch.tensor(
+        [0 if wraps else n - 1 for n, wraps in zip(lattice, domain.periodic, strict=True)]
+    )
     turned = (2 * coordinates(lattice) - twice_centre) @ group.elements[element].T + twice_centre
     points = _wrap(torch.div(turned, 2, rounding_mode="floor"), domain)
     points[(turned % 2 != 0).any(-1)] = -1
@@ -45,7 +52,11 @@ def turn(domain: Domain, group: Group, element: int) -> Tensor:
 
 def _lattice(domain: Domain) -> tuple[int, ...]:
     if domain.lattice is None:
-        raise GeodlError(f"shifts and rotations of {domain}", "a domain without a lattice", "use a Grid, Chain or GroupGrid")
+        raise GeodlError(
+            f"shifts and rotations of {domain}",
+            "a domain without a lattice",
+            "use a Grid, Chain or GroupGrid",
+        )
     return domain.lattice
 
 
@@ -70,9 +81,15 @@ def _over_fiber(domain: Domain, points: Tensor, turned_by: tuple[Group, int] | N
 
 def _within(group: Group, element: int, fiber: Group) -> int:
     """The number that an element of a group has in the fiber's group."""
-    same = (fiber.elements == group.elements[element]).flatten(1).all(1) if fiber.axes == group.axes else torch.zeros(0)
+    same = (
+        (fiber.elements == group.elements[element]).flatten(1).all(1)
+        if fiber.axes == group.axes
+        else torch.zeros(0)
+    )
     if not same.any():
         raise GeodlError(
-            f"{group} acting on a fiber of {fiber}", f"element {element} not in {fiber}", f"ask for a part of {fiber}"
+            f"{group} acting on a fiber of {fiber}",
+            f"element {element} not in {fiber}",
+            f"ask for a part of {fiber}",
         )
     return int(same.int().argmax())

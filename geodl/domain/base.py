@@ -1,4 +1,6 @@
-"""What every domain is, and the plainest one: `Complete`, on which every other domain's edges live."""
+"""What every domain is, and the plainest one: `Complete`, on which every other domain's edges
+live.
+"""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -24,13 +26,16 @@ class Domain(ABC):
 
     Attributes:
         num_nodes: N.
-        lattice: lengths of the axes when the nodes (or the blocks of nodes, see `fiber`) form a lattice, else None.
+        lattice: lengths of the axes when the nodes (or the blocks of nodes, see `fiber`) form a
+            lattice, else None.
         periodic: for each lattice axis, whether it wraps around.
-        fiber: the group whose elements stand over each lattice point (the last, fastest index of a node), or None.
+        fiber: the group whose elements stand over each lattice point (the last, fastest index of a
+            node), or None.
         complete: every node is linked with every node.
         ordered: the nodes have a meaningful order, 0 first.
         members: the domains of a disjoint union, None for a domain that is no union.
-        plans: where lowerings keep what they made for this domain; None when the domain is a plain value.
+        plans: where lowerings keep what they made for this domain; None when the domain is a plain
+            value.
     """
 
     lattice: tuple[int, ...] | None = None
@@ -53,7 +58,9 @@ class Domain(ABC):
 
     @abstractmethod
     def generators(self) -> Tensor:
-        """Generators of the largest symmetry this domain vouches for: `[G, N]`, row k sends node i to `[k, i]`."""
+        """Generators of the largest symmetry this domain vouches for: `[G, N]`, row k sends node i
+        to `[k, i]`.
+        """
 
     @abstractmethod
     def links(self) -> Links:
@@ -65,18 +72,29 @@ class Domain(ABC):
         """A few small examples, for tests that iterate over the registry."""
 
     def like(
-        self, lattice: tuple[int, ...] | None = None, fiber: Group | None = None, periodic: tuple[bool, ...] | None = None
+        self,
+        lattice: tuple[int, ...] | None = None,
+        fiber: Group | None = None,
+        periodic: tuple[bool, ...] | None = None,
     ) -> "Domain":
         """The same kind of domain at other lengths and with another fiber (None: without one)."""
-        raise GeodlError(f"{self} at lengths {lattice} and fiber {fiber}", "a domain without a lattice", "use a Grid or a Chain")
+        raise GeodlError(
+            f"{self} at lengths {lattice} and fiber {fiber}",
+            "a domain without a lattice",
+            "use a Grid or a Chain",
+        )
 
     def edge_domain(self) -> "Domain":
-        """The domain whose N is this domain's number of links, in the order of :meth:`links`: where edge states live."""
+        """The domain whose N is this domain's number of links, in the order of :meth:`links`: where
+        edge states live.
+        """
         return Complete(len(self.links().dst))
 
     def relabel(self, permutation: Tensor) -> "Domain":
         """The same domain with node i called `permutation[i]`."""
-        raise GeodlError(f"relabelling {self}", "nodes that are places", "relabel a Graph or a Complete domain")
+        raise GeodlError(
+            f"relabelling {self}", "nodes that are places", "relabel a Graph or a Complete domain"
+        )
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors this domain owns (none for a value domain)."""
@@ -92,7 +110,9 @@ class Domain(ABC):
 
 
 class TensorDomain(Domain):
-    """A domain that owns frozen tensors: it is compared by identity and keeps its plans on itself."""
+    """A domain that owns frozen tensors: it is compared by identity and keeps its plans on
+    itself.
+    """
 
     plans: dict[Any, Any]  # pyright: ignore[reportIncompatibleVariableOverride] - an instance's own, not the class's
 

@@ -16,7 +16,8 @@ from geodl.errors import GeodlError
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Batch(TensorDomain):
-    """Several domains side by side, with no edges between them; nodes are numbered member after member.
+    """Several domains side by side, with no edges between them; nodes are numbered member after
+    member.
 
     Args:
         members: the domains, or a PyG `Batch`, taken as it is.
@@ -37,7 +38,11 @@ class Batch(TensorDomain):
             raise GeodlError("Batch([])", "no members", "give at least one domain")
         if any(not isinstance(m, Domain) or m.members is not None for m in found):
             kinds = sorted({type(m).__name__ for m in found})
-            raise GeodlError("Batch(members)", f"members of kinds {kinds}", "give domains, none of them a Batch itself")
+            raise GeodlError(
+                "Batch(members)",
+                f"members of kinds {kinds}",
+                "give domains, none of them a Batch itself",
+            )
         sizes = torch.tensor([0] + [m.num_nodes for m in found])
         object.__setattr__(self, "members", found)
         object.__setattr__(self, "starts", sizes.cumsum(0).to(_device(found)))
@@ -64,9 +69,15 @@ class Batch(TensorDomain):
 
     @property
     def edge_type(self) -> Tensor | None:
-        """The members' relation numbers, in the order of :meth:`links`; None unless every member has them."""
+        """The members' relation numbers, in the order of :meth:`links`; None unless every member
+        has them.
+        """
         kinds = [getattr(m, "edge_type", None) for m in self.members]
-        return torch.cat([k for k in kinds if k is not None]) if all(k is not None for k in kinds) else None
+        return (
+            torch.cat([k for k in kinds if k is not None])
+            if all(k is not None for k in kinds)
+            else None
+        )
 
     def member_of(self) -> Tensor:
         """The member each node belongs to: `[N]`."""
@@ -92,7 +103,9 @@ class Batch(TensorDomain):
         if merged is None:
             parts = [m.links() for m in self.members]
             device = self.starts.device
-            offset = torch.repeat_interleave(self.starts[:-1], torch.tensor([len(p.dst) for p in parts], device=device))
+            offset = torch.repeat_interleave(
+                self.starts[:-1], torch.tensor([len(p.dst) for p in parts], device=device)
+            )
             dst = torch.cat([p.dst.to(device) for p in parts]) + offset
             src = torch.cat([p.src.to(device) for p in parts]) + offset
             weight = None
@@ -104,14 +117,18 @@ class Batch(TensorDomain):
     def relabel(self, permutation: Tensor) -> Domain:
         """The union as one Graph with node i called `permutation[i]`."""
         dst, src, weight = self.links()
-        return Graph(torch.stack((src, dst)), self.num_nodes, edge_weight=weight, edge_type=self.edge_type).relabel(permutation)
+        return Graph(
+            torch.stack((src, dst)), self.num_nodes, edge_weight=weight, edge_type=self.edge_type
+        ).relabel(permutation)
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors of the members, then the starts."""
         return (*(t for m in self.members for t in m.tensors()), self.starts)
 
     def with_tensors(self, tensors: tuple[Tensor, ...]) -> Self:
-        """This union over other copies of its members' tensors; itself when they are the very same."""
+        """This union over other copies of its members' tensors; itself when they are the very
+        same.
+        """
         if all(a is b for a, b in zip(tensors, self.tensors(), strict=True)):
             return self
         rest, members = list(tensors), []
@@ -126,7 +143,11 @@ class Batch(TensorDomain):
     @classmethod
     def small(cls) -> tuple[Domain, ...]:
         graphs = Graph.small()
-        return cls([graphs[1], graphs[2]]), cls([Chain(4), Chain(4), Chain(4)]), cls([Grid(3, 3), Chain(2), Complete(3)])
+        return (
+            cls([graphs[1], graphs[2]]),
+            cls([Chain(4), Chain(4), Chain(4)]),
+            cls([Grid(3, 3), Chain(2), Complete(3)]),
+        )
 
 
 def _from_pyg(batch: Any) -> tuple[Domain, ...]:
@@ -134,11 +155,17 @@ def _from_pyg(batch: Any) -> tuple[Domain, ...]:
 
 
 def _weights(links: Links) -> Tensor:
-    return torch.ones(len(links.dst), dtype=torch.float64) if links.weight is None else links.weight.double()
+    return (
+        torch.ones(len(links.dst), dtype=torch.float64)
+        if links.weight is None
+        else links.weight.double()
+    )
 
 
 def _device(members: Sequence[Domain]) -> torch.device:
     devices = {t.device for m in members for t in m.tensors()}
     if len(devices) > 1:
-        raise GeodlError("Batch(members)", f"members on {sorted(map(str, devices))}", "move them to one device")
+        raise GeodlError(
+            "Batch(members)", f"members on {sorted(map(str, devices))}", "move them to one device"
+        )
     return devices.pop() if devices else torch.device("cpu")

@@ -58,11 +58,21 @@ class Chain(Domain):
         return Links(torch.arange(1, self.length), torch.arange(self.length - 1))
 
     def like(
-        self, lattice: tuple[int, ...] | None = None, fiber: Group | None = None, periodic: tuple[bool, ...] | None = None
+        self,
+        lattice: tuple[int, ...] | None = None,
+        fiber: Group | None = None,
+        periodic: tuple[bool, ...] | None = None,
     ) -> Domain:
         """A chain of another length."""
-        if fiber is not None or (periodic is not None and any(periodic)) or (lattice is not None and len(lattice) != 1):
-            raise GeodlError(f"a chain with lattice={lattice}, fiber={fiber}, periodic={periodic}", do="use a Grid")
+        if (
+            fiber is not None
+            or (periodic is not None and any(periodic))
+            or (lattice is not None and len(lattice) != 1)
+        ):
+            raise GeodlError(
+                f"a chain with lattice={lattice}, fiber={fiber}, periodic={periodic}",
+                do="use a Grid",
+            )
         return Chain(lattice[0] if lattice else self.length)
 
     @classmethod

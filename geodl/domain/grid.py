@@ -1,4 +1,6 @@
-"""Grids, where images and volumes live, and grids with a group over each point, where group CNNs' feature maps do."""
+"""Grids, where images and volumes live, and grids with a group over each point, where group CNNs'
+feature maps do.
+"""
 
 from dataclasses import dataclass
 
@@ -31,16 +33,24 @@ class Grid(Domain):
     def __init__(self, *lengths: int, periodic: bool | tuple[bool, ...] = False):
         asked = f"Grid{lengths}"
         if not 1 <= len(lengths) <= 3:
-            raise GeodlError(asked, f"{len(lengths)} axes", "give one to three lengths, as in Grid(28, 28)")
+            raise GeodlError(
+                asked, f"{len(lengths)} axes", "give one to three lengths, as in Grid(28, 28)"
+            )
         positive(asked, *lengths)
-        wraps = tuple(periodic) if isinstance(periodic, (tuple, list)) else (periodic,) * len(lengths)
+        wraps = (
+            tuple(periodic) if isinstance(periodic, (tuple, list)) else (periodic,) * len(lengths)
+        )
         if len(wraps) != len(lengths) or not all(isinstance(w, bool) for w in wraps):
             raise GeodlError(asked, f"periodic={periodic!r}", "give one bool, or one for each axis")
         object.__setattr__(self, "lattice", tuple(lengths))
         object.__setattr__(self, "periodic", wraps)
 
     def __repr__(self) -> str:
-        wraps = ", periodic=True" if all(self.periodic) else (f", periodic={self.periodic}" if any(self.periodic) else "")
+        wraps = (
+            ", periodic=True"
+            if all(self.periodic)
+            else (f", periodic={self.periodic}" if any(self.periodic) else "")
+        )
         return f"Grid({', '.join(map(str, self.lattice))}{wraps})"
 
     @property
@@ -75,22 +85,34 @@ class Grid(Domain):
         return neighbours(moves)
 
     def like(
-        self, lattice: tuple[int, ...] | None = None, fiber: Group | None = None, periodic: tuple[bool, ...] | None = None
+        self,
+        lattice: tuple[int, ...] | None = None,
+        fiber: Group | None = None,
+        periodic: tuple[bool, ...] | None = None,
     ) -> Domain:
         """A grid of other lengths, with a fiber when one is given."""
-        grid = Grid(*(lattice or self.lattice), periodic=self.periodic if periodic is None else periodic)
+        grid = Grid(
+            *(lattice or self.lattice), periodic=self.periodic if periodic is None else periodic
+        )
         return grid if fiber is None else GroupGrid(grid, fiber)
 
     @classmethod
     def small(cls) -> tuple[Domain, ...]:
-        return Grid(5), Grid(4, 4), Grid(5, 5, periodic=True), Grid(3, 4, periodic=(True, False)), Grid(3, 3, 3)
+        return (
+            Grid(5),
+            Grid(4, 4),
+            Grid(5, 5, periodic=True),
+            Grid(3, 4, periodic=(True, False)),
+            Grid(3, 3, 3),
+        )
 
 
 @dataclass(frozen=True)
 class GroupGrid(Domain):
     """A grid with a copy of a group over each point: node `(x, h)` has number `x * |G| + h`.
 
-    An element g acts by `(x, h) -> (g x, g h)` (Cohen and Welling, "Group Equivariant Convolutional Networks", 2016).
+    An element g acts by `(x, h) -> (g x, g h)` (Cohen and Welling, "Group Equivariant Convolutional
+    Networks", 2016).
 
     Args:
         grid: the lattice.
@@ -107,7 +129,11 @@ class GroupGrid(Domain):
         axes = len(self.grid.lattice or ())
         if self.group.axes != axes or axes == 0:
             found = f"a group on {self.group.axes} axes and a lattice of {axes}"
-            raise GeodlError(f"{self.group} over {self.grid}", found, "use C(n) or D(n) on two axes, O() or Oh() on three")
+            raise GeodlError(
+                f"{self.group} over {self.grid}",
+                found,
+                "use C(n) or D(n) on two axes, O() or Oh() on three",
+            )
 
     def __repr__(self) -> str:
         return f"GroupGrid({self.grid}, {self.group})"
@@ -140,17 +166,25 @@ class GroupGrid(Domain):
         return torch.stack(moves) if moves else torch.zeros(0, self.num_nodes, dtype=torch.long)
 
     def links(self) -> Links:
-        """Nearest neighbours on each sheet, and along the fiber by the group's generators (a Cayley graph)."""
+        """Nearest neighbours on each sheet, and along the fiber by the group's generators (a Cayley
+        graph).
+        """
         moves = [shift(self, axis, step) for axis in range(len(self.lattice)) for step in (-1, 1)]
         tables, node = self.group.tables, torch.arange(self.num_nodes)
         point, sheet = node // self.group.order, node % self.group.order
         for k in self.group.generators:
-            for step in (k, int(tables.inverse[k])):  # from the right, so that the action from the left preserves it
+            for step in (
+                k,
+                int(tables.inverse[k]),
+            ):  # from the right, so that the action from the left preserves it
                 moves.append(point * self.group.order + tables.product[sheet, step])
         return neighbours(moves)
 
     def like(
-        self, lattice: tuple[int, ...] | None = None, fiber: Group | None = None, periodic: tuple[bool, ...] | None = None
+        self,
+        lattice: tuple[int, ...] | None = None,
+        fiber: Group | None = None,
+        periodic: tuple[bool, ...] | None = None,
     ) -> Domain:
         """A grid of other lengths, with a fiber when one is given."""
         return self.grid.like(lattice, fiber, periodic)

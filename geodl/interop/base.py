@@ -13,9 +13,26 @@ from geodl.errors import GeodlError
 Module = TypeVar("Module", bound=nn.Module)
 
 POINTWISE = (
-    nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid,
-    nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.LogSigmoid, nn.Dropout,
-)  # fmt: skip
+    nn.Identity,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.SELU,
+    nn.CELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.Softplus,
+    nn.Softsign,
+    nn.Hardtanh,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+    nn.LogSigmoid,
+    nn.Dropout,
+)
 
 
 def filled(module: Module, like: nn.Module, **parameters: Tensor | None) -> Module:
@@ -38,23 +55,38 @@ def converting(module: nn.Module) -> Iterator[None]:
         GeodlError: a module whose numbers are not those of its parameters alone.
     """
     if not isinstance(module, nn.Module):
-        raise GeodlError("a conversion", f"a {type(module).__name__}", "give a module of torch.nn, or a layer")
+        raise GeodlError(
+            "a conversion", f"a {type(module).__name__}", "give a module of torch.nn, or a layer"
+        )
     for part in module.modules():
         asked = f"the weights of a {type(module).__name__}"
         if parametrize.is_parametrized(part):
             found = f"parametrizations of {', '.join(part.parametrizations)}"  # type: ignore[arg-type] - a ModuleDict
-            raise GeodlError(asked, found, "make them plain first: torch.nn.utils.parametrize.remove_parametrizations")
+            raise GeodlError(
+                asked,
+                found,
+                "make them plain first: torch.nn.utils.parametrize.remove_parametrizations",
+            )
         if any(nn.parameter.is_lazy(p) for p in part.parameters(recurse=False)):
             raise GeodlError(asked, "parameters without a shape", "call the module once first")
-        if any(name.endswith("hooks") and "ward_" in name and value for name, value in vars(part).items()):
+        if any(
+            name.endswith("hooks") and "ward_" in name and value
+            for name, value in vars(part).items()
+        ):
             found = f"hooks on its {type(part).__name__}, which would be lost"
-            raise GeodlError(asked, found, "remove them first (of weight_norm and the like: torch.nn.utils.remove_...)")
+            raise GeodlError(
+                asked,
+                found,
+                "remove them first (of weight_norm and the like: torch.nn.utils.remove_...)",
+            )
     names: dict[Tensor, str] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
         if (first := names.setdefault(parameter, name)) != name:
             found = f"one parameter called {first} and {name}, which would become two"
             raise GeodlError(
-                f"the weights of a {type(module).__name__}", found, "convert the parts one by one, and tie them again"
+                f"the weights of a {type(module).__name__}",
+                found,
+                "convert the parts one by one, and tie them again",
             )
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         yield

@@ -25,7 +25,9 @@ def from_conv(module: Any, on: Domain | None) -> Conv:
     """A convolution: one edge type for each offset of the kernel."""
     asked = f"from_torch({module})"
     _whole(asked, module)
-    rule = window(module.kernel_size, stride=module.stride, dilation=module.dilation, padding=_padding(module))
+    rule = window(
+        module.kernel_size, stride=module.stride, dilation=module.dilation, padding=_padding(module)
+    )
     hold_padding(asked, module.padding_mode, rule.padding, on)
     layer = Conv(module.in_channels, module.out_channels, rule, module.bias is not None, on)
     return filled(layer, module, weight=module.weight.flatten(2).permute(2, 1, 0), bias=module.bias)
@@ -37,14 +39,22 @@ def from_transposed(module: Any, on: Domain | None) -> Conv:
     _whole(asked, module)
     if on is not None and any(on.periodic):
         raise GeodlError(asked, f"on={on}", "torch transposes convolutions on bounded domains only")
-    rule = window(module.kernel_size, stride=module.stride, dilation=module.dilation, padding=module.padding)
+    rule = window(
+        module.kernel_size, stride=module.stride, dilation=module.dilation, padding=module.padding
+    )
     backwards = rule.reverse()
     if any(module.output_padding):
         if on is None:
-            raise GeodlError(asked, f"output_padding={module.output_padding}", "name its input's domain with on=domain")
+            raise GeodlError(
+                asked,
+                f"output_padding={module.output_padding}",
+                "name its input's domain with on=domain",
+            )
         least = rule.restores(on)
         assert least.lattice is not None
-        onto = least.like(tuple(n + extra for n, extra in zip(least.lattice, module.output_padding, strict=True)))
+        onto = least.like(
+            tuple(n + extra for n, extra in zip(least.lattice, module.output_padding, strict=True))
+        )
         if rule.target(onto) != on:
             found = f"output_padding={module.output_padding}, nodes of {onto} that no edge reaches"
             raise GeodlError(asked, found, "use less than the stride")
@@ -61,8 +71,14 @@ def to_conv(layer: Conv, on: Domain | None) -> nn.Module:
         return filled(twin, layer, weight=layer.weight[0].T, bias=layer.bias)
     forward: Any = getattr(rule, "rule", rule)
     if not _plain(forward):
-        advice = "to_pyg knows graph convolutions" if rule.glorot else "itself(), window(...) and its reverse have twins"
-        raise GeodlError(f"to_torch({layer.label})", f"{rule}, which no torch.nn module computes", advice)
+        advice = (
+            "to_pyg knows graph convolutions"
+            if rule.glorot
+            else "itself(), window(...) and its reverse have twins"
+        )
+        raise GeodlError(
+            f"to_torch({layer.label})", f"{rule}, which no torch.nn module computes", advice
+        )
     return _to_window(layer, forward, on) if forward == rule else _to_transposed(layer, forward, on)
 
 
@@ -71,38 +87,68 @@ def _to_window(layer: Conv, rule: Any, on: Domain | None) -> nn.Module:
     padding: Any = tuple(low for low, _ in rule.padding)
     if rule.padding != tuple((low, low) for low in padding):
         if rule.padding != _centred(rule.size, rule.dilation) or set(rule.stride) != {1}:
-            raise GeodlError(asked, f"padding {rule.padding}, unlike on both sides", "use nn.ZeroPad and a valid window")
+            raise GeodlError(
+                asked,
+                f"padding {rule.padding}, unlike on both sides",
+                "use nn.ZeroPad and a valid window",
+            )
         padding = "same"
     twin: Any = CONVS[axes - 1](
-        layer.channels_in, layer.channels_out, rule.size, stride=rule.stride, padding=padding, dilation=rule.dilation,
-        bias=layer.bias is not None, padding_mode=padding_mode(asked, rule.padding, on),
-    )  # fmt: skip
+        layer.channels_in,
+        layer.channels_out,
+        rule.size,
+        stride=rule.stride,
+        padding=padding,
+        dilation=rule.dilation,
+        bias=layer.bias is not None,
+        padding_mode=padding_mode(asked, rule.padding, on),
+    )
     weight = layer.weight.permute(2, 1, 0).unflatten(2, rule.size)
     return filled(twin, layer, weight=weight, bias=layer.bias)
 
 
 def _to_transposed(layer: Conv, rule: Any, on: Domain | None) -> nn.Module:
-    asked, axes, onto = f"to_torch({layer.label})", len(rule.size), getattr(layer.neighborhood, "onto", None)
+    asked, axes, onto = (
+        f"to_torch({layer.label})",
+        len(rule.size),
+        getattr(layer.neighborhood, "onto", None),
+    )
     padding = tuple(low for low, _ in rule.padding)
     if rule.padding != tuple((low, low) for low in padding):
-        raise GeodlError(asked, f"padding {rule.padding}, unlike on both sides", "torch pads transposed windows alike")
+        raise GeodlError(
+            asked,
+            f"padding {rule.padding}, unlike on both sides",
+            "torch pads transposed windows alike",
+        )
     if any(domain is not None and any(domain.periodic) for domain in (on, onto)):
-        raise GeodlError(asked, "a periodic domain", "torch transposes convolutions on bounded domains only")
+        raise GeodlError(
+            asked, "a periodic domain", "torch transposes convolutions on bounded domains only"
+        )
     extra: Any = (0,) * axes
     if onto is not None:
         least = rule.restores(rule.target(onto))
         extra = tuple(n - m for n, m in zip(onto.lattice, least.lattice, strict=True))
     twin: Any = TRANSPOSED[axes - 1](
-        layer.channels_in, layer.channels_out, rule.size, stride=rule.stride, padding=padding, output_padding=extra,
-        bias=layer.bias is not None, dilation=rule.dilation,
-    )  # fmt: skip
+        layer.channels_in,
+        layer.channels_out,
+        rule.size,
+        stride=rule.stride,
+        padding=padding,
+        output_padding=extra,
+        bias=layer.bias is not None,
+        dilation=rule.dilation,
+    )
     weight = layer.weight.permute(1, 2, 0).unflatten(2, rule.size)
     return filled(twin, layer, weight=weight, bias=layer.bias)
 
 
 def _whole(asked: str, module: Any) -> None:
     if module.groups != 1:
-        raise GeodlError(asked, f"groups={module.groups}", "a Conv mixes all channels: convert one Conv for each group")
+        raise GeodlError(
+            asked,
+            f"groups={module.groups}",
+            "a Conv mixes all channels: convert one Conv for each group",
+        )
     if module.padding_mode not in ("zeros", "circular"):
         found = f"padding_mode={module.padding_mode!r}, which invents values where no node is"
         raise GeodlError(asked, found, "use zeros, or circular on a periodic domain")
@@ -111,7 +157,10 @@ def _whole(asked: str, module: Any) -> None:
 def _padding(module: Any) -> Pairs:
     if module.padding == "same":
         return _centred(module.kernel_size, module.dilation)
-    return tuple((p, p) for p in ((0,) * len(module.kernel_size) if module.padding == "valid" else module.padding))
+    return tuple(
+        (p, p)
+        for p in ((0,) * len(module.kernel_size) if module.padding == "valid" else module.padding)
+    )
 
 
 def _centred(size: tuple[int, ...], dilation: tuple[int, ...]) -> Pairs:
@@ -121,8 +170,14 @@ def _centred(size: tuple[int, ...], dilation: tuple[int, ...]) -> Pairs:
 
 
 def padding_mode(asked: str, padding: Pairs, on: Domain | None) -> Literal["zeros", "circular"]:
-    """How a twin pads what wraps on a domain; where some axes wrap and others do not, it has no mode."""
-    padded = {wraps for wraps, pair in zip(on.periodic, padding, strict=False) if any(pair)} if on is not None else set()
+    """How a twin pads what wraps on a domain; where some axes wrap and others do not, it has no
+    mode.
+    """
+    padded = (
+        {wraps for wraps, pair in zip(on.periodic, padding, strict=False) if any(pair)}
+        if on is not None
+        else set()
+    )
     if len(padded) > 1:
         raise GeodlError(asked, f"{on}, periodic on some axes only", "a twin pads all axes alike")
     return "circular" if padded == {True} else "zeros"
@@ -132,11 +187,17 @@ def hold_padding(asked: str, mode: str, padding: Pairs, on: Domain | None) -> No
     """Refuse a domain on which a twin's padding would be another."""
     wanted = mode if any(map(any, padding)) else "zeros"
     if on is not None and padding_mode(asked, padding, on) != wanted:
-        raise GeodlError(asked, f"on={on}", "zeros pads a bounded domain, circular a periodic one: Grid(..., periodic=True)")
+        raise GeodlError(
+            asked,
+            f"on={on}",
+            "zeros pads a bounded domain, circular a periodic one: Grid(..., periodic=True)",
+        )
 
 
 def _plain(rule: Neighborhood) -> bool:
     """Whether a rule is a window without a group."""
     r: Any = rule
     known = getattr(rule, "size", None) is not None
-    return known and rule == window(r.size, stride=r.stride, dilation=r.dilation, padding=r.padding, exact=r.exact)
+    return known and rule == window(
+        r.size, stride=r.stride, dilation=r.dilation, padding=r.padding, exact=r.exact
+    )

@@ -13,10 +13,12 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def over(model: Model, neighborhood: Neighborhood) -> Model:
-    """The same parameters (shared, not copied), every self-attention of the first signal on another neighborhood.
+    """The same parameters (shared, not copied), every self-attention of the first signal on another
+    neighborhood.
 
-    `over(model, past())` is what a causal mask makes of a Transformer: `tgt_mask` of a decoder, `mask` of an encoder. What
-    hears the second signal stays: attention inside `Cross`, and the encoder of an encoder and decoder.
+    `over(model, past())` is what a causal mask makes of a Transformer: `tgt_mask` of a decoder,
+    `mask` of an encoder. What hears the second signal stays: attention inside `Cross`, and the
+    encoder of an encoder and decoder.
 
     Args:
         model: an Attention, or a layer with some in it.
@@ -32,11 +34,19 @@ def over(model: Model, neighborhood: Neighborhood) -> Model:
     past()
     """
     if not isinstance(model, nn.Module):
-        raise GeodlError(f"over(..., {neighborhood})", f"a {type(model).__name__}", "give a model with attention in it")
+        raise GeodlError(
+            f"over(..., {neighborhood})",
+            f"a {type(model).__name__}",
+            "give a model with attention in it",
+        )
     found = _over(model, neighborhood)
     if found is model:
         name = type(model).__name__
-        raise GeodlError(f"over({name}, {neighborhood})", "no self-attention in it", "give a model with some outside of Cross")
+        raise GeodlError(
+            f"over({name}, {neighborhood})",
+            "no self-attention in it",
+            "give a model with some outside of Cross",
+        )
     return found
 
 
@@ -49,6 +59,8 @@ def _over(model: Any, neighborhood: Neighborhood) -> Any:
     if all(changed[name] is parts[name] for name in heard):
         return model
     twin: Any = copy.copy(model)
-    twin.__dict__ |= {name: held.copy() for name, held in vars(model).items() if isinstance(held, dict)}
+    twin.__dict__ |= {
+        name: held.copy() for name, held in vars(model).items() if isinstance(held, dict)
+    }
     twin._modules.update(changed)
     return twin

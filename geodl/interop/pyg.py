@@ -20,8 +20,9 @@ OPTIONS = {  # normalize, add_self_loops
 def from_pyg(module: nn.Module, *, on: Domain | None = None) -> Conv:
     """PyG's `GCNConv` as a `Conv` over `adjacency(...)`, with copies of its parameters.
 
-    `normalize` and `add_self_loops` become the rule's `norm` and `self_loops`. `cached` does not matter here: plans stay
-    with each graph. PyG counts several self-loops of one node as one, we count each.
+    `normalize` and `add_self_loops` become the rule's `norm` and `self_loops`. `cached` does not
+    matter here: plans stay with each graph. PyG counts several self-loops of one node as one, we
+    count each.
 
     Args:
         module: a `torch_geometric.nn.GCNConv`.
@@ -38,14 +39,24 @@ def from_pyg(module: nn.Module, *, on: Domain | None = None) -> Conv:
 
     twin: Any = module
     if type(module) is not GCNConv:
-        raise GeodlError(f"from_pyg({type(module).__name__})", "a type with no converter", "GCNConv has one")
+        raise GeodlError(
+            f"from_pyg({type(module).__name__})", "a type with no converter", "GCNConv has one"
+        )
     asked = f"from_pyg({module})"
     if twin.improved and twin.add_self_loops:
-        raise GeodlError(asked, "improved=True", "give the graph self-loops of weight 2, and convert with improved=False")
+        raise GeodlError(
+            asked,
+            "improved=True",
+            "give the graph self-loops of weight 2, and convert with improved=False",
+        )
     if twin.flow != "source_to_target":
-        raise GeodlError(asked, f"flow={twin.flow!r}", "reverse the edges, and convert with source_to_target")
+        raise GeodlError(
+            asked, f"flow={twin.flow!r}", "reverse the edges, and convert with source_to_target"
+        )
     if twin.aggr not in ("add", "sum"):
-        raise GeodlError(asked, f"aggr={twin.aggr!r}", "a Conv adds; write other reductions as a Message")
+        raise GeodlError(
+            asked, f"aggr={twin.aggr!r}", "a Conv adds; write other reductions as a Message"
+        )
     with converting(module):
         rule = OPTIONS[twin.normalize, twin.add_self_loops]
         layer = Conv(twin.in_channels, twin.out_channels, rule, twin.bias is not None, on)
@@ -64,15 +75,25 @@ def to_pyg(layer: Layer) -> nn.Module:
     """
     from torch_geometric.nn import GCNConv
 
-    known: dict[Neighborhood, tuple[bool, bool]] = {rule: options for options, rule in OPTIONS.items()}
+    known: dict[Neighborhood, tuple[bool, bool]] = {
+        rule: options for options, rule in OPTIONS.items()
+    }
     if not isinstance(layer, Conv) or layer.neighborhood not in known:
         found = f"{layer.neighborhood}" if isinstance(layer, Conv) else "another verb"
         rules = ", ".join(map(str, known))
-        raise GeodlError(f"to_pyg({layer.label})", f"{found}, which GCNConv does not compute", f"it computes a Conv over {rules}")
+        raise GeodlError(
+            f"to_pyg({layer.label})",
+            f"{found}, which GCNConv does not compute",
+            f"it computes a Conv over {rules}",
+        )
     with converting(layer):
         normalize, loops = known[layer.neighborhood]
         twin = GCNConv(
-            layer.channels_in, layer.channels_out, normalize=normalize, add_self_loops=loops, bias=layer.bias is not None
+            layer.channels_in,
+            layer.channels_out,
+            normalize=normalize,
+            add_self_loops=loops,
+            bias=layer.bias is not None,
         )
         filled(twin.lin, layer, weight=layer.weight[0].T)
         return filled(twin, layer, bias=layer.bias)

@@ -1,4 +1,6 @@
-"""Transformer layers and stacks: a block is a Sequential of shortcuts, a stack a Sequential of blocks."""
+"""Transformer layers and stacks: a block is a Sequential of shortcuts, a stack a Sequential of
+blocks.
+"""
 
 import copy
 from collections.abc import Callable
@@ -30,17 +32,38 @@ STACKS: dict[type[nn.Module], type[nn.Module]] = {
 }
 NORMS = (nn.LayerNorm, nn.RMSNorm)
 FUNCTIONS = (
-    (F.relu, nn.ReLU), (torch.relu, nn.ReLU), (F.gelu, nn.GELU), (F.silu, nn.SiLU), (F.mish, nn.Mish), (F.elu, nn.ELU),
-    (F.selu, nn.SELU), (torch.selu, nn.SELU), (F.celu, nn.CELU), (F.relu6, nn.ReLU6), (F.leaky_relu, nn.LeakyReLU),
-    (torch.tanh, nn.Tanh), (F.tanh, nn.Tanh), (torch.sigmoid, nn.Sigmoid), (F.sigmoid, nn.Sigmoid), (F.softplus, nn.Softplus),
-    (F.softsign, nn.Softsign), (F.hardtanh, nn.Hardtanh), (F.hardswish, nn.Hardswish), (F.hardsigmoid, nn.Hardsigmoid),
+    (F.relu, nn.ReLU),
+    (torch.relu, nn.ReLU),
+    (F.gelu, nn.GELU),
+    (F.silu, nn.SiLU),
+    (F.mish, nn.Mish),
+    (F.elu, nn.ELU),
+    (F.selu, nn.SELU),
+    (torch.selu, nn.SELU),
+    (F.celu, nn.CELU),
+    (F.relu6, nn.ReLU6),
+    (F.leaky_relu, nn.LeakyReLU),
+    (torch.tanh, nn.Tanh),
+    (F.tanh, nn.Tanh),
+    (torch.sigmoid, nn.Sigmoid),
+    (F.sigmoid, nn.Sigmoid),
+    (F.softplus, nn.Softplus),
+    (F.softsign, nn.Softsign),
+    (F.hardtanh, nn.Hardtanh),
+    (F.hardswish, nn.Hardswish),
+    (F.hardsigmoid, nn.Hardsigmoid),
     (F.logsigmoid, nn.LogSigmoid),
-)  # fmt: skip
-CANON = "blocks as g.models.transformer_encoder and transformer_decoder make them, in a Sequential, with a norm last or without"
+)
+CANON = (
+    "blocks as g.models.transformer_encoder and transformer_decoder make "
+    "them, in a Sequential, with a norm last or without"
+)
 
 
 def from_layer(module: Any, on: Domain | None = None) -> Sequential:
-    """`nn.TransformerEncoderLayer` or `nn.TransformerDecoderLayer`: a shortcut around each part, norms first or last."""
+    """`nn.TransformerEncoderLayer` or `nn.TransformerDecoderLayer`: a shortcut around each part,
+    norms first or last.
+    """
     _convertible(module, on)
     layers: list[nn.Module] = []
     for k, name in enumerate(BRANCHES[type(module)], 1):
@@ -55,11 +78,15 @@ def from_layer(module: Any, on: Domain | None = None) -> Sequential:
 
 
 def from_stack(module: Any, on: Domain | None = None) -> Sequential:
-    """`nn.TransformerEncoder` or `nn.TransformerDecoder`: its blocks, and its norm if it has one."""
+    """`nn.TransformerEncoder` or `nn.TransformerDecoder`: its blocks, and its norm if it has
+    one.
+    """
     _convertible(module, on)
     kind, count = STACKS[type(module)], len(module.layers)
     if not count:
-        raise GeodlError(f"from_torch({type(module).__name__})", "num_layers=0", "give at least one layer")
+        raise GeodlError(
+            f"from_torch({type(module).__name__})", "num_layers=0", "give at least one layer"
+        )
     layers: list[nn.Module] = [from_layer(_part(module, f"layers.{k}", kind)) for k in range(count)]
     layers += [] if module.norm is None else [copy.deepcopy(_part(module, "norm", *NORMS))]
     return _like(Sequential(*layers), module)
@@ -68,7 +95,9 @@ def from_stack(module: Any, on: Domain | None = None) -> Sequential:
 def from_transformer(module: Any, on: Domain | None = None) -> EncoderDecoder:
     """`nn.Transformer`, called `layer(target, source)`; torch takes the source first."""
     _convertible(module, on)
-    encoder, decoder = (_part(module, name, kind) for name, kind in zip(("encoder", "decoder"), STACKS, strict=True))
+    encoder, decoder = (
+        _part(module, name, kind) for name, kind in zip(("encoder", "decoder"), STACKS, strict=True)
+    )
     return _like(EncoderDecoder(from_stack(encoder), from_stack(decoder)), module)
 
 
@@ -76,10 +105,20 @@ def _convertible(module: nn.Module, on: Domain | None) -> None:
     """Refuse a domain, and layers that disagree about which axis is which."""
     asked = f"from_torch({type(module).__name__})"
     if on is not None:
-        raise GeodlError(f"{asked[:-1]}, on={on})", "a container, which takes Signals", "convert without on=")
-    layouts = {part.batch_first for part in module.modules() if isinstance(part, nn.MultiheadAttention | nn.Transformer)}
+        raise GeodlError(
+            f"{asked[:-1]}, on={on})", "a container, which takes Signals", "convert without on="
+        )
+    layouts = {
+        part.batch_first
+        for part in module.modules()
+        if isinstance(part, nn.MultiheadAttention | nn.Transformer)
+    }
     if len(layouts) > 1:
-        raise GeodlError(asked, "batch_first=True in some parts only", "give all one layout: the others attend over the batch")
+        raise GeodlError(
+            asked,
+            "batch_first=True in some parts only",
+            "give all one layout: the others attend over the batch",
+        )
 
 
 def _part(module: nn.Module, name: str, *kinds: type[nn.Module]) -> Any:
@@ -88,7 +127,9 @@ def _part(module: nn.Module, name: str, *kinds: type[nn.Module]) -> Any:
     if type(part) not in kinds:
         wanted = " or ".join(f"nn.{kind.__name__}" for kind in kinds)
         found = f"{name} of type {type(part).__name__}"
-        raise GeodlError(f"from_torch({type(module).__name__})", found, f"{wanted} has a converter here")
+        raise GeodlError(
+            f"from_torch({type(module).__name__})", found, f"{wanted} has a converter here"
+        )
     return part
 
 
@@ -111,23 +152,36 @@ def _activation(module: Any) -> nn.Module:
         return copy.deepcopy(given)
     kind = next((kind for function, kind in FUNCTIONS if function is given), None)
     if kind is None:
-        found = f"activation={getattr(given, '__name__', type(given).__name__)}, which may be any function"
+        found = (
+            f"activation={getattr(given, '__name__', type(given).__name__)}, "
+            "which may be any function"
+        )
         names = ", ".join(sorted(known.__name__ for known in POINTWISE))
-        raise GeodlError(f"from_torch({type(module).__name__})", found, f"use one of {names}, or its function")
+        raise GeodlError(
+            f"from_torch({type(module).__name__})", found, f"use one of {names}, or its function"
+        )
     return kind().train(module.training)
 
 
 def to_transformer(layer: Any, on: Domain | None = None) -> nn.Module:
     """A block, a stack, or an encoder and a decoder, as their twin, batch first."""
     if not isinstance(layer, EncoderDecoder):
-        return _to_layer(layer) if any(isinstance(part, Residual) for part in layer) else _to_stack(layer)
+        return (
+            _to_layer(layer)
+            if any(isinstance(part, Residual) for part in layer)
+            else _to_stack(layer)
+        )
     encoder, decoder = _to_stack(layer.encoder), _to_stack(layer.decoder)
     if [type(encoder), type(decoder)] != list(STACKS):
         raise _formless(layer)
     attention: Any = decoder.layers[0].self_attn
     empty: Any = nn.Identity()  # a stack would draw its parameters anew
     twin: Any = nn.Transformer(
-        attention.embed_dim, attention.num_heads, custom_encoder=empty, custom_decoder=empty, batch_first=True
+        attention.embed_dim,
+        attention.num_heads,
+        custom_encoder=empty,
+        custom_decoder=empty,
+        batch_first=True,
     )
     twin.encoder, twin.decoder = encoder, decoder
     return _like(twin, layer)
@@ -141,7 +195,9 @@ def _to_stack(layer: Any) -> Any:
     stack = next((stack for stack, kind in STACKS.items() if kinds == {kind}), None)
     if stack is None:
         raise _formless(layer)
-    unnested = {"enable_nested_tensor": False} if stack is nn.TransformerEncoder else {}  # it warns where it cannot
+    unnested = (
+        {"enable_nested_tensor": False} if stack is nn.TransformerEncoder else {}
+    )  # it warns where it cannot
     twin: Any = stack(layers[0], len(layers), norm, **unnested)
     twin.layers = _like(nn.ModuleList(layers), layer)
     return _like(twin, layer)
@@ -154,8 +210,14 @@ def _to_layer(block: Any) -> Any:
     if kind is None or {type(norm) for norm in norms} != {nn.LayerNorm}:
         raise _formless(block)
     attention, (wide, activation, dropout, narrow, _) = branches[0][0], branches[-1]
-    twin = kind(attention.channels_in, attention.heads, wide.out_features, norm_first=norm_first, batch_first=True,
-                activation=_function(activation))  # fmt: skip
+    twin = kind(
+        attention.channels_in,
+        attention.heads,
+        wide.out_features,
+        norm_first=norm_first,
+        batch_first=True,
+        activation=_function(activation),
+    )
     for k, (norm, branch, name) in enumerate(zip(norms, branches, names, strict=True), 1):
         setattr(twin, f"norm{k}", copy.deepcopy(norm))
         setattr(twin, f"dropout{k}", _like(nn.Dropout(branch[-1].p), branch[-1]))
@@ -184,16 +246,21 @@ def _name(branch: list[Any]) -> str:
         return SELF
     if kinds == [Cross, Dropout] and isinstance(branch[0].layer, Attention):
         return CROSS
-    fed = kinds[:1] + kinds[2:] == [nn.Linear, Dropout, nn.Linear, Dropout] and kinds[1] in POINTWISE
+    fed = (
+        kinds[:1] + kinds[2:] == [nn.Linear, Dropout, nn.Linear, Dropout] and kinds[1] in POINTWISE
+    )
     return FEED if fed else ""
 
 
 def _function(activation: nn.Module) -> Any:
     """The function of a module, where its options are the function's own.
 
-    A module would be lost: a `nn.TransformerDecoderLayer` with one forgets it, and computes ReLU, once it is copied.
+    A module would be lost: a `nn.TransformerDecoderLayer` with one forgets it, and computes ReLU,
+    once it is copied.
     """
-    function = next((function for function, kind in FUNCTIONS if repr(kind()) == repr(activation)), None)
+    function = next(
+        (function for function, kind in FUNCTIONS if repr(kind()) == repr(activation)), None
+    )
     return copy.deepcopy(activation) if function is None else function
 
 
@@ -205,7 +272,9 @@ def _like(module: Model, other: nn.Module) -> Model:
 
 def _formless(layer: Any) -> GeodlError:
     return GeodlError(
-        f"to_torch({type(layer).__name__})", "a form that nn.Transformer and its parts do not have", f"give {CANON}"
+        f"to_torch({type(layer).__name__})",
+        "a form that nn.Transformer and its parts do not have",
+        f"give {CANON}",
     )
 
 

@@ -14,7 +14,29 @@ from geodl.layer.position import LearnedPositions, SinusoidalPositions
 from geodl.layer.recurrent import Recurrent
 
 __all__ = [
-    "Attention", "BatchNorm", "Choice", "Concat", "Conv", "Cross", "Dropout", "Embedding", "Explanation",
-    "LaplacianPositions", "Layer", "LearnedPositions", "Message", "MessagePassing", "Pool", "Readout", "Recurrent",
-    "Residual", "Sequential", "SinusoidalPositions", "acts_elsewhere", "evaluated", "explain", "prepare", "set_lowering",
-]  # fmt: skip
+    "Attention",
+    "BatchNorm",
+    "Choice",
+    "Concat",
+    "Conv",
+    "Cross",
+    "Dropout",
+    "Embedding",
+    "Explanation",
+    "LaplacianPositions",
+    "Layer",
+    "LearnedPositions",
+    "Message",
+    "MessagePassing",
+    "Pool",
+    "Readout",
+    "Recurrent",
+    "Residual",
+    "Sequential",
+    "SinusoidalPositions",
+    "acts_elsewhere",
+    "evaluated",
+    "explain",
+    "prepare",
+    "set_lowering",
+]

@@ -24,28 +24,29 @@ from geodl.signal import Signal
 class Attention(MessagePassing):
     """Multi-head attention: `y_i = W_o [sum_j softmax_j(score(q_i, k_j) + b_type) v_j]_heads`.
 
-    On `all_pairs()` it is the attention of a Transformer, on `past()` causal attention, on `adjacency(norm=None)`
-    attention on a graph: a mask is a missing edge. A node that hears no one gets zeros, and so the output bias alone; its
-    gradients are zeros too, never NaN.
+    On `all_pairs()` it is the attention of a Transformer, on `past()` causal attention, on
+    `adjacency(norm=None)` attention on a graph: a mask is a missing edge. A node that hears no one
+    gets zeros, and so the output bias alone; its gradients are zeros too, never NaN.
 
     Args:
         channels: C, in and out.
         neighborhood: who hears whom.
         heads: H.
-        score: "dot", `q . k / sqrt(D)` (Vaswani et al. 2017); "additive", `v . tanh(q + k)` (Bahdanau et al. 2015);
-            "gat", `leaky_relu(a . q + b . k)` with one projection for queries, keys and values (Velickovic et al. 2018);
-            "linear", weights in proportion to `f(q) . f(k)`, f = elu + 1 (Katharopoulos et al. 2020).
+        score: "dot", `q . k / sqrt(D)` (Vaswani et al. 2017); "additive", `v . tanh(q + k)`
+            (Bahdanau et al. 2015); "gat", `leaky_relu(a . q + b . k)` with one projection for
+            queries, keys and values (Velickovic et al. 2018); "linear", weights in proportion to
+            `f(q) . f(k)`, f = elu + 1 (Katharopoulos et al. 2020).
         head_dim: D, by default C / H.
         relative: add a learned bias `[T, H]` to the scores by edge type (relative positions).
         bias: add biases to the projections.
         dropout: drop attention weights with this probability while training.
-        rotary: rotate queries and keys by their places on a chain, so that scores read how far apart they are (Su et
-            al., "RoFormer", 2021).
+        rotary: rotate queries and keys by their places on a chain, so that scores read how far
+            apart they are (Su et al., "RoFormer", 2021).
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
-    Parameters are called as in `nn.MultiheadAttention`: in_proj_weight `[3 H D, C]` (queries, keys, values),
-    in_proj_bias, out_proj; and relative_bias `[T, H]`, score_vectors `[V, H, D]` (v; a and b). With "gat" in_proj has
-    `[H D, C]`.
+    Parameters are called as in `nn.MultiheadAttention`: in_proj_weight `[3 H D, C]` (queries, keys,
+    values), in_proj_bias, out_proj; and relative_bias `[T, H]`, score_vectors `[V, H, D]` (v; a and
+    b). With "gat" in_proj has `[H D, C]`.
 
     >>> from geodl import all_pairs
     >>> layer = Attention(16, all_pairs(), heads=4)
@@ -71,7 +72,11 @@ class Attention(MessagePassing):
     ):
         positive(f"Attention({channels!r}, heads={heads!r})", channels, heads)
         if head_dim is None and channels % heads:
-            raise GeodlError(f"Attention({channels}, heads={heads})", "heads that do not divide the channels", "give head_dim")
+            raise GeodlError(
+                f"Attention({channels}, heads={heads})",
+                "heads that do not divide the channels",
+                "give head_dim",
+            )
         if score not in SCORES:
             raise GeodlError(f"Attention(score={score!r})", do=nearest(score, SCORES))
         if head_dim is not None:
@@ -80,7 +85,11 @@ class Attention(MessagePassing):
             raise GeodlError(f"Attention(dropout={dropout})", do="give a probability in [0, 1)")
         if score == "linear" and dropout:
             found = "sums over senders, in which no single weight stands"
-            raise GeodlError(f"Attention(score='linear', dropout={dropout})", found, "leave it 0, drop out what comes after")
+            raise GeodlError(
+                f"Attention(score='linear', dropout={dropout})",
+                found,
+                "leave it 0, drop out what comes after",
+            )
         types = num_types(neighborhood, on) if relative else None
         super().__init__(neighborhood, on, AttendOptions(score, types))
         self.channels_in, self.heads, self.dropout, self.rotary = channels, heads, dropout, rotary
@@ -91,11 +100,15 @@ class Attention(MessagePassing):
         self.in_proj_bias = nn.Parameter(torch.empty(projections * inner)) if bias else None
         self.out_proj = nn.Linear(inner, channels, bias=bias)
         self.relative_bias = None if types is None else nn.Parameter(torch.zeros(types, heads))
-        self.score_vectors = nn.Parameter(torch.empty(vectors, heads, self.head_dim)) if vectors else None
+        self.score_vectors = (
+            nn.Parameter(torch.empty(vectors, heads, self.head_dim)) if vectors else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the parameters anew, as `nn.MultiheadAttention` does (scores' vectors alike); relative biases start at zero."""
+        """Draw the parameters anew, as `nn.MultiheadAttention` does (scores' vectors alike);
+        relative biases start at zero.
+        """
         nn.init.xavier_uniform_(self.in_proj_weight)
         if self.score_vectors is not None:
             nn.init.xavier_uniform_(self.score_vectors)
@@ -105,7 +118,8 @@ class Attention(MessagePassing):
                 nn.init.zeros_(zero)
 
     def weights(self, receiver: Signal, sender: Signal | None = None) -> Signal:
-        """The attention weights of each head, as a signal on the edges in the order of `neighborhood.edges`.
+        """The attention weights of each head, as a signal on the edges in the order of
+        `neighborhood.edges`.
 
         >>> from geodl import Chain, past
         >>> Attention(8, past(), heads=2).weights(Signal(torch.zeros(1, 3, 8), Chain(3))).x.shape
@@ -117,22 +131,38 @@ class Attention(MessagePassing):
         edges, score = unweighted(ask), SCORES[self.options.score].reading(self.score_vectors)
         query, key, _ = self._project(receiver.x, source.x)
         query, key = self._turned(query, key, ask.target, ask.source)
-        a = reference.attention_weights(query, key, edges, score, self.relative_bias, ask.target.num_nodes)
+        a = reference.attention_weights(
+            query, key, edges, score, self.relative_bias, ask.target.num_nodes
+        )
         return Signal(a, Complete(a.shape[1]))
 
     def unroll(
-        self, signal: Signal, state: tuple[Tensor, Tensor] | None = None, sender: Signal | None = None
+        self,
+        signal: Signal,
+        state: tuple[Tensor, Tensor] | None = None,
+        sender: Signal | None = None,
     ) -> tuple[Signal, Any]:
-        """Continue on the next nodes; the state are keys and values `[B, nodes, H, D]`: over `past()` those of the nodes so
-        far, over `all_pairs()` with a sender those of all its nodes.
+        """Continue on the next nodes; the state are keys and values `[B, nodes, H, D]`: over
+        `past()` those of the nodes so far, over `all_pairs()` with a sender those of all its nodes.
         """
         rule, domain = self.neighborhood, checked(self, signal).domain
         if sender is not None and self.rotary:
-            raise GeodlError(f"{self.label} unrolled over a second signal", "rotary positions", "cross without them")
+            raise GeodlError(
+                f"{self.label} unrolled over a second signal",
+                "rotary positions",
+                "cross without them",
+            )
         whole = rule.complete and not rule.causal and self.options.bias_types is None
-        if sender is not None and whole and domain.members is None and sender.domain.members is None:
+        if (
+            sender is not None
+            and whole
+            and domain.members is None
+            and sender.domain.members is None
+        ):
             return self._recall(signal, paired(self, signal, sender), state)
-        if sender is not None or not (rule.complete and rule.causal and domain.ordered and domain.lattice):
+        if sender is not None or not (
+            rule.complete and rule.causal and domain.ordered and domain.lattice
+        ):
             return super().unroll(signal, state, sender)
         query, key, value = self._project(signal.x, signal.x)
         self._hold(state, key)
@@ -144,12 +174,22 @@ class Attention(MessagePassing):
         found = planned(self.verb, self.lowering, past(seen), source, domain, key, self.options)
         return Signal(self._attend(found, query, key, value), domain), (key, value)
 
-    def _recall(self, signal: Signal, sender: Signal, state: tuple[Tensor, Tensor] | None) -> tuple[Signal, Any]:
+    def _recall(
+        self, signal: Signal, sender: Signal, state: tuple[Tensor, Tensor] | None
+    ) -> tuple[Signal, Any]:
         """Attention to a sender whose keys and values are made once."""
         query, key, value = self._project(signal.x, sender.x if state is None else sender.x[:, :0])
         self._hold(state, key)
         key, value = (key, value) if state is None else state
-        found = planned(self.verb, self.lowering, self.neighborhood, sender.domain, signal.domain, key, self.options)
+        found = planned(
+            self.verb,
+            self.lowering,
+            self.neighborhood,
+            sender.domain,
+            signal.domain,
+            key,
+            self.options,
+        )
         return Signal(self._attend(found, query, key, value), signal.domain), (key, value)
 
     def _hold(self, state: tuple[Tensor, Tensor] | None, key: Tensor) -> None:
@@ -163,17 +203,31 @@ class Attention(MessagePassing):
 
     def _attend(self, found: Planned, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         dropout = self.dropout if self.training else 0.0
-        y = found.lowering.run(found.plan, query, key, value, self.score_vectors, self.relative_bias, dropout)
+        y = found.lowering.run(
+            found.plan, query, key, value, self.score_vectors, self.relative_bias, dropout
+        )
         return self.out_proj(y.reshape(*y.shape[:2], self.heads * self.head_dim))
 
-    def _turned(self, query: Tensor, key: Tensor, at: Domain, by: Domain, seen: int = 0) -> tuple[Tensor, Tensor]:
-        """Queries and keys rotated by their places, which begin at `seen`, where the layer is rotary."""
-        return (rotate(query, places(at) + seen), rotate(key, places(by) + seen)) if self.rotary else (query, key)
+    def _turned(
+        self, query: Tensor, key: Tensor, at: Domain, by: Domain, seen: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Queries and keys rotated by their places, which begin at `seen`, where the layer is
+        rotary.
+        """
+        return (
+            (rotate(query, places(at) + seen), rotate(key, places(by) + seen))
+            if self.rotary
+            else (query, key)
+        )
 
     def _project(self, receiver: Tensor, sender: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries of the receivers, keys and values of the senders, each `[B, nodes, H, D]`."""
         if receiver.shape[-1] != self.channels_in:
-            raise GeodlError(self.label, f"receivers of {receiver.shape[-1]} channels", f"give {self.channels_in} channels")
+            raise GeodlError(
+                self.label,
+                f"receivers of {receiver.shape[-1]} channels",
+                f"give {self.channels_in} channels",
+            )
         inner, weight, bias = self.heads * self.head_dim, self.in_proj_weight, self.in_proj_bias
         if receiver is sender:
             query, *rest = self._headed(sender, weight, bias)
@@ -186,9 +240,13 @@ class Attention(MessagePassing):
     def _headed(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, ...]:
         """Projections of x, as many as the weight holds, each `[B, N, H, D]`."""
         parts = weight.shape[0] // (self.heads * self.head_dim)
-        return F.linear(x, weight, bias).view(*x.shape[:2], parts, self.heads, self.head_dim).unbind(2)
+        return (
+            F.linear(x, weight, bias).view(*x.shape[:2], parts, self.heads, self.head_dim).unbind(2)
+        )
 
     def extra_repr(self) -> str:
-        relative = f"{', relative=True' * (self.relative_bias is not None)}{', rotary=True' * self.rotary}"
+        relative = (
+            f"{', relative=True' * (self.relative_bias is not None)}{', rotary=True' * self.rotary}"
+        )
         score = "" if self.options.score == "dot" else f", score={self.options.score!r}"
         return f"{self.channels_in}, {self.neighborhood}, heads={self.heads}{score}{relative}"

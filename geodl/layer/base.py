@@ -42,7 +42,9 @@ class Layer(nn.Module, ABC):
         """A tensor as a signal on this layer's own domain."""
         if isinstance(x, Signal):
             asked = f"{type(self).__name__} built with on={self.on}"
-            raise GeodlError(asked, "a Signal", "give a tensor [B, N, C], or build the layer without on=")
+            raise GeodlError(
+                asked, "a Signal", "give a tensor [B, N, C], or build the layer without on="
+            )
         assert self.on is not None
         return Signal(x, self.on)
 
@@ -57,12 +59,16 @@ class Layer(nn.Module, ABC):
     def forward(self, receiver: Any, sender: Any = None) -> Any:
         """The signal on the receivers' domain."""
 
-    def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
-        """Continue on the next nodes of a chain: piece by piece the same as at once, a new node for one node's edges.
+    def unroll(
+        self, signal: Signal, state: Any = None, sender: Signal | None = None
+    ) -> tuple[Signal, Any]:
+        """Continue on the next nodes of a chain: piece by piece the same as at once, a new node for
+        one node's edges.
 
         Args:
             signal: `[B, N, C]` on a Chain, the nodes after those that `state` has seen.
-            state: what the call before returned; None at the beginning. Layers of different kinds keep different things.
+            state: what the call before returned; None at the beginning. Layers of different kinds
+                keep different things.
             sender: the second signal, of layers that cross; the same at each call.
 
         Returns:
@@ -72,7 +78,11 @@ class Layer(nn.Module, ABC):
             GeodlError: a layer that hears nodes to come, or that looks at all nodes at once.
         """
         if not self.nodewise:
-            raise GeodlError(f"{self.label} unrolled", "a layer that hears nodes to come", "use past() or previous()")
+            raise GeodlError(
+                f"{self.label} unrolled",
+                "a layer that hears nodes to come",
+                "use past() or previous()",
+            )
         return self(signal), None
 
 
@@ -85,7 +95,8 @@ class MessagePassing(Layer):
         options: the record that lowerings may look at.
 
     Attributes:
-        lowering: "auto", or the name of the lowering to use; one that refuses raises its reason at the next call.
+        lowering: "auto", or the name of the lowering to use; one that refuses raises its reason at
+            the next call.
     """
 
     verb: ClassVar[str]
@@ -106,7 +117,9 @@ class MessagePassing(Layer):
     def lowering(self, name: str) -> None:
         names = [lowering.name for lowering in LOWERINGS[self.verb]]
         if name != "auto" and name not in names:
-            raise GeodlError(f"lowering={name!r} for {type(self).__name__}", do=nearest(name, ["auto", *names]))
+            raise GeodlError(
+                f"lowering={name!r} for {type(self).__name__}", do=nearest(name, ["auto", *names])
+            )
         self._lowering = name
 
     def forward(self, receiver: Any, sender: Any = None) -> Any:
@@ -124,7 +137,15 @@ class MessagePassing(Layer):
         source = checked(self, receiver) if sender is None else paired(self, receiver, sender)
         parts = fold(source.domain, None if sender is None else receiver.domain, source.x.layout)
         at, x = unfolded(receiver.x, parts.times), unfolded(source.x, parts.times)
-        found = planned(self.verb, self._lowering, self.neighborhood, parts.source, parts.target, x, self.options)
+        found = planned(
+            self.verb,
+            self._lowering,
+            self.neighborhood,
+            parts.source,
+            parts.target,
+            x,
+            self.options,
+        )
         y = self._run(found, at, x, parts)
         if sender is not None:
             domain = receiver.domain
@@ -132,19 +153,35 @@ class MessagePassing(Layer):
             domain = self._target_of(source.domain)
         else:
             domain = source.domain if found.target is None else found.target
-        return Signal(y if parts.times == 1 else y.reshape(-1, domain.num_nodes, y.shape[2]), domain)
+        return Signal(
+            y if parts.times == 1 else y.reshape(-1, domain.num_nodes, y.shape[2]), domain
+        )
 
-    def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
-        """Continue on the next nodes of a chain; the state are the values of the last nodes that the rule still hears."""
+    def unroll(
+        self, signal: Signal, state: Any = None, sender: Signal | None = None
+    ) -> tuple[Signal, Any]:
+        """Continue on the next nodes of a chain; the state are the values of the last nodes that
+        the rule still hears.
+        """
         if sender is not None:
             if self.neighborhood.causal or not self.neighborhood.complete:
                 asked = f"{self.label} unrolled over a second signal"
-                raise GeodlError(asked, f"{self.neighborhood}, which asks where a node stands", "cross with all_pairs()")
+                raise GeodlError(
+                    asked,
+                    f"{self.neighborhood}, which asks where a node stands",
+                    "cross with all_pairs()",
+                )
             return self(signal, sender), None
         back, signal = self.neighborhood.back, checked(self, signal)
         if back is None or not signal.domain.ordered or signal.domain.lattice is None:
-            found = "no one order to go on in" if signal.domain.lattice is None else "a rule that hears nodes to come"
-            raise GeodlError(f"{self.label} unrolled on {signal.domain}", found, "use a causal rule on a Chain")
+            found = (
+                "no one order to go on in"
+                if signal.domain.lattice is None
+                else "a rule that hears nodes to come"
+            )
+            raise GeodlError(
+                f"{self.label} unrolled on {signal.domain}", found, "use a causal rule on a Chain"
+            )
         if state is not None:
             resumed(self, (state,), signal.x, (signal.x.shape[0], None, signal.x.shape[2]))
         x = signal.x if state is None else torch.cat((state, signal.x), 1)
@@ -153,38 +190,57 @@ class MessagePassing(Layer):
         return Signal(y.x[:, seen:], signal.domain), x[:, max(0, x.shape[1] - back) :]
 
     def explain(self, sender: Domain | Signal, target: Domain | None = None) -> "Choice":
-        """What would run for senders on a domain (or for a signal), and why each lowering before it refused.
+        """What would run for senders on a domain (or for a signal), and why each lowering before it
+        refused.
 
         >>> from geodl import Chain, Conv, window
         >>> Conv(3, 8, window(5, axes=1)).explain(Chain(9)).lowering
         'lattice'
         """
-        values = sender.x if isinstance(sender, Signal) else next(iter(self.parameters()), torch.zeros(0))
+        values = (
+            sender.x
+            if isinstance(sender, Signal)
+            else next(iter(self.parameters()), torch.zeros(0))
+        )
         source = sender.domain if isinstance(sender, Signal) else sender
         parts = fold(source, target, values.layout)
         ask = ask_for(self.neighborhood, parts.source, parts.target, values, self.options)
         lowering, refused = choose(LOWERINGS[self.verb], ask, self._lowering)
         end = self.neighborhood.target(source) if target is None else target
-        return Choice("", self.label, self.verb, str(self.neighborhood), source, end, lowering.name, refused)
+        return Choice(
+            "", self.label, self.verb, str(self.neighborhood), source, end, lowering.name, refused
+        )
 
     def over(self, neighborhood: Neighborhood) -> Self:
-        """The same parameters (shared, not copied) on another neighborhood; where edge types carry weights, with as many.
+        """The same parameters (shared, not copied) on another neighborhood; where edge types carry
+        weights, with as many.
 
         >>> from geodl import Attention, all_pairs, past
         >>> causal = Attention(16, all_pairs(), heads=2).over(past())
         """
         weights = getattr(self.options, "num_types", getattr(self.options, "bias_types", None))
-        if ruled(self.label, neighborhood).num_edge_types not in (weights, None) and weights is not None:
+        if (
+            ruled(self.label, neighborhood).num_edge_types not in (weights, None)
+            and weights is not None
+        ):
             found = f"{neighborhood.num_edge_types} edge types in place of {weights}"
-            raise GeodlError(f"{self.label} over {neighborhood}", found, "choose a neighborhood with as many types")
+            raise GeodlError(
+                f"{self.label} over {neighborhood}",
+                found,
+                "choose a neighborhood with as many types",
+            )
         twin = copy.copy(self)
-        vars(twin).update({name: held.copy() for name, held in vars(self).items() if isinstance(held, dict)})
+        vars(twin).update(
+            {name: held.copy() for name, held in vars(self).items() if isinstance(held, dict)}
+        )
         twin.neighborhood = neighborhood
         return twin
 
     @abstractmethod
     def _run(self, found: Planned, receiver: Tensor, sender: Tensor, parts: Folded) -> Tensor:
-        """Hand the parameters to the lowering: receivers' and senders' values on `parts` in, `[B, M, C]` out."""
+        """Hand the parameters to the lowering: receivers' and senders' values on `parts` in, `[B,
+        M, C]` out.
+        """
 
     def _target_of(self, domain: Domain) -> Domain:
         """The target of a folded union, found once."""
@@ -209,23 +265,42 @@ class Choice(NamedTuple):
 
     def __str__(self) -> str:
         where = f"{self.source}" + ("" if self.target == self.source else f" -> {self.target}")
-        head = f"{self.path + ': ' if self.path else ''}{self.layer} on {where} runs on {self.lowering}"
+        head = (
+            f"{self.path + ': ' if self.path else ''}{self.layer} "
+            f"on {where} runs on {self.lowering}"
+        )
         return "\n".join([head, *(f"    not on {name}: {reason}" for name, reason in self.refused)])
 
 
 def checked(layer: Any, signal: Any, channels: int | None = None) -> Signal:
     """A signal that the layer can take: a Signal, of the layer's channels, dtype and device."""
     if not isinstance(signal, Signal):
-        do = "give a Signal" if getattr(layer, "on", None) is not None else "give a Signal, or build it with on="
+        do = (
+            "give a Signal"
+            if getattr(layer, "on", None) is not None
+            else "give a Signal, or build it with on="
+        )
         raise GeodlError(f"{_name(layer)} called", f"a {type(signal).__name__}", do)
     if signal.x.layout != torch.strided and not getattr(layer, "takes_sparse", False):
         asked = f"{_name(layer)} on {signal.domain}"
-        raise GeodlError(asked, "sparse values, which only Conv and Dropout read", "give dense ones: x.to_dense()[None]")
+        raise GeodlError(
+            asked,
+            "sparse values, which only Conv and Dropout read",
+            "give dense ones: x.to_dense()[None]",
+        )
     if not signal.x.is_floating_point():
-        raise GeodlError(f"{_name(layer)} on {signal.domain}", "tokens, which only Embedding reads", "begin with an Embedding")
+        raise GeodlError(
+            f"{_name(layer)} on {signal.domain}",
+            "tokens, which only Embedding reads",
+            "begin with an Embedding",
+        )
     wanted = getattr(layer, "channels_in", None) if channels is None else channels
     if wanted is not None and signal.x.shape[-1] != wanted:
-        raise GeodlError(f"{_name(layer)} on {signal.domain}", f"{signal.x.shape[-1]} channels", f"give {wanted} channels")
+        raise GeodlError(
+            f"{_name(layer)} on {signal.domain}",
+            f"{signal.x.shape[-1]} channels",
+            f"give {wanted} channels",
+        )
     weight = next(iter(layer._parameters.values()), None)
     if weight is not None:
         if weight.device != signal.x.device:
@@ -241,35 +316,63 @@ def paired(layer: Any, receiver: Any, sender: Any) -> Signal:
     """The sender's signal, once it is known that the receiver can hear it."""
     source = checked(layer, sender)
     if not isinstance(receiver, Signal):
-        raise GeodlError(f"{_name(layer)} called", f"a {type(receiver).__name__} that hears a Signal", "give two Signals")
+        raise GeodlError(
+            f"{_name(layer)} called",
+            f"a {type(receiver).__name__} that hears a Signal",
+            "give two Signals",
+        )
     batches = [1 if s.x.layout == torch.sparse_csr else s.x.shape[0] for s in (source, receiver)]
     if batches[0] != batches[1]:
         asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
-        raise GeodlError(asked, f"a batch of {batches[0]} heard by a batch of {batches[1]}", "give equal batches")
+        raise GeodlError(
+            asked, f"a batch of {batches[0]} heard by a batch of {batches[1]}", "give equal batches"
+        )
     if receiver.x.device != source.x.device:
         asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
-        raise GeodlError(asked, f"senders on {source.x.device} and receivers on {receiver.x.device}", "use one device")
+        raise GeodlError(
+            asked,
+            f"senders on {source.x.device} and receivers on {receiver.x.device}",
+            "use one device",
+        )
     if receiver.x.dtype != source.x.dtype and not torch.is_autocast_enabled(source.x.device.type):
         asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
-        raise GeodlError(asked, f"senders of {source.x.dtype} and receivers of {receiver.x.dtype}", "convert one with .to(dtype)")
+        raise GeodlError(
+            asked,
+            f"senders of {source.x.dtype} and receivers of {receiver.x.dtype}",
+            "convert one with .to(dtype)",
+        )
     return source
 
 
 def resumed(layer: Any, state: Any, x: Tensor, *shapes: tuple[int | None, ...]) -> None:
-    """Refuse a state that is not tensors of these shapes (None: any one length), of the dtype and on the device of x."""
+    """Refuse a state that is not tensors of these shapes (None: any one length), of the dtype and
+    on the device of x.
+    """
     mixed, lengths = torch.is_autocast_enabled(x.device.type), set[int]()
 
     def fits(s: Any, shape: tuple[int | None, ...]) -> bool:
-        if not isinstance(s, Tensor) or s.dim() != len(shape) or s.device != x.device or not (mixed or s.dtype == x.dtype):
+        if (
+            not isinstance(s, Tensor)
+            or s.dim() != len(shape)
+            or s.device != x.device
+            or not (mixed or s.dtype == x.dtype)
+        ):
             return False
         lengths.update(n for n, wanted in zip(s.shape, shape, strict=True) if wanted is None)
-        return len(lengths) < 2 and all(wanted in (None, n) for n, wanted in zip(s.shape, shape, strict=True))
+        return len(lengths) < 2 and all(
+            wanted in (None, n) for n, wanted in zip(s.shape, shape, strict=True)
+        )
 
     several = isinstance(state, tuple | list)
     if not several or len(state) != len(shapes) or not all(map(fits, state, shapes)):
         parts = state if several else [state]
-        found = [(list(s.shape), s.dtype, str(s.device)) if isinstance(s, Tensor) else type(s).__name__ for s in parts]
-        named = " and ".join(f"[{', '.join('any' if n is None else str(n) for n in shape)}]" for shape in shapes)
+        found = [
+            (list(s.shape), s.dtype, str(s.device)) if isinstance(s, Tensor) else type(s).__name__
+            for s in parts
+        ]
+        named = " and ".join(
+            f"[{', '.join('any' if n is None else str(n) for n in shape)}]" for shape in shapes
+        )
         do = f"give what unroll returned, {named} like the signal's values"
         raise GeodlError(f"{_name(layer)} with a state", f"{found}", do)
 
@@ -277,14 +380,22 @@ def resumed(layer: Any, state: Any, x: Tensor, *shapes: tuple[int | None, ...]) 
 def ruled(name: str, neighborhood: Any) -> Neighborhood:
     """A neighborhood, and nothing else."""
     if not isinstance(neighborhood, Neighborhood):
-        raise GeodlError(f"{name} over {neighborhood!r}", f"a {type(neighborhood).__name__}", "give a rule, as window(3)")
+        raise GeodlError(
+            f"{name} over {neighborhood!r}",
+            f"a {type(neighborhood).__name__}",
+            "give a rule, as window(3)",
+        )
     return neighborhood
 
 
 def alone(layer: Any, sender: Any) -> None:
     """Refuse a sender where a layer hears only its own signal."""
     if sender is not None:
-        raise GeodlError(f"{_name(layer)} with a sender", "a second signal", "it hears its own domain: give one signal")
+        raise GeodlError(
+            f"{_name(layer)} with a sender",
+            "a second signal",
+            "it hears its own domain: give one signal",
+        )
 
 
 def _name(layer: Any) -> str:

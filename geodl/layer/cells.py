@@ -1,8 +1,8 @@
-"""Recurrent cells: what edges and nodes read of the inputs, what a receiver takes from each state it hears, and what it
-makes of the sum.
+"""Recurrent cells: what edges and nodes read of the inputs, what a receiver takes from each state
+it hears, and what it makes of the sum.
 
-Each holds the four tensors of torch's cells: W `[G hidden, C]`, U `[G hidden, hidden]` and their biases, in the order
-in which torch's kernels take them.
+Each holds the four tensors of torch's cells: W `[G hidden, C]`, U `[G hidden, hidden]` and their
+biases, in the order in which torch's kernels take them.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,8 @@ State = tuple[Tensor, ...]
 
 
 class LSTM(NamedTuple):
-    """Long short-term memory; on trees the child-sum Tree-LSTM, one forget gate for each sender (Tai et al. 2015).
+    """Long short-term memory; on trees the child-sum Tree-LSTM, one forget gate for each sender
+    (Tai et al. 2015).
 
     `f_ij = sigmoid(W_f x_i + U_f h_j)`, `h~ = sum_j h_j`, `i, g, o` from `W x_i + U h~`,
     `c_i = i * g + sum_j f_ij * c_j`, `h_i = o * tanh(c_i)`.
@@ -44,7 +45,9 @@ class LSTM(NamedTuple):
 
 
 class GRU(NamedTuple):
-    """Gated recurrent unit: `r, z = sigmoid(W x + U h)`, `n = tanh(W_n x + r * U_n h)`, `h' = (1 - z) * n + z * h`."""
+    """Gated recurrent unit: `r, z = sigmoid(W x + U h)`, `n = tanh(W_n x + r * U_n h)`, `h' = (1 -
+    z) * n + z * h`.
+    """
 
     w: Tensor
     u: Tensor
@@ -85,7 +88,9 @@ class Elman(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A cell by name: how it is made of its four tensors, the blocks of its weights, the tensors of its state."""
+    """A cell by name: how it is made of its four tensors, the blocks of its weights, the tensors of
+    its state.
+    """
 
     cell: Callable[..., Any]
     gates: int

@@ -17,20 +17,21 @@ from geodl.neighborhood import Neighborhood
 class Conv(MessagePassing):
     """Edges of one type share one weight: `Y = sum_t S_t X W_t + b`.
 
-    With `window` it is (cross-)correlation, with `adjacency` a GCN, with `itself` a linear layer, with
-    `all_pairs("self")` DeepSets, with `lift` and `window(group=...)` a group convolution.
+    With `window` it is (cross-)correlation, with `adjacency` a GCN, with `itself` a linear layer,
+    with `all_pairs("self")` DeepSets, with `lift` and `window(group=...)` a group convolution.
 
     Args:
         channels_in: C_in.
         channels_out: C_out.
         neighborhood: who hears whom; T edge types.
         bias: add one number for each output channel.
-        on: a domain; the layer then takes and returns tensors `[B, N, C]`. Needed where the domain decides T.
+        on: a domain; the layer then takes and returns tensors `[B, N, C]`. Needed where the domain
+            decides T.
 
     Shapes: weight `[T, C_in, C_out]`, bias `[C_out]`, in `[B, N, C_in]`, out `[B, M, C_out]`.
 
-    Initialised as the twin is: as `nn.Conv2d` with `C_in * neighborhood.fan_in()` inputs, over a reversed rule
-    as `nn.ConvTranspose2d`, or as PyG's `GCNConv`.
+    Initialised as the twin is: as `nn.Conv2d` with `C_in * neighborhood.fan_in()` inputs, over a
+    reversed rule as `nn.ConvTranspose2d`, or as PyG's `GCNConv`.
 
     >>> from geodl import Grid, Signal, window
     >>> layer = Conv(3, 8, window(3))
@@ -42,7 +43,12 @@ class Conv(MessagePassing):
     takes_sparse = True
 
     def __init__(
-        self, channels_in: int, channels_out: int, neighborhood: Neighborhood, bias: bool = True, on: Domain | None = None
+        self,
+        channels_in: int,
+        channels_out: int,
+        neighborhood: Neighborhood,
+        bias: bool = True,
+        on: Domain | None = None,
     ):
         positive(f"Conv({channels_in!r}, {channels_out!r})", channels_in, channels_out)
         types = num_types(neighborhood, on)
@@ -60,7 +66,9 @@ class Conv(MessagePassing):
             if self.bias is not None:
                 nn.init.zeros_(self.bias)
             return
-        channels = self.channels_out if self.neighborhood.backwards else self.channels_in  # torch counts so for transposed ones
+        channels = (
+            self.channels_out if self.neighborhood.backwards else self.channels_in
+        )  # torch counts so for transposed ones
         bound = 1 / math.sqrt(max(1, channels * self.neighborhood.fan_in(self.on)))
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
@@ -69,7 +77,9 @@ class Conv(MessagePassing):
         return found.lowering.run(found.plan, sender, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"{self.channels_in}, {self.channels_out}, {self.neighborhood}" + ("" if self.bias is not None else ", bias=False")
+        return f"{self.channels_in}, {self.channels_out}, {self.neighborhood}" + (
+            "" if self.bias is not None else ", bias=False"
+        )
 
 
 def num_types(neighborhood: Neighborhood, on: Domain | None) -> int:
@@ -78,5 +88,9 @@ def num_types(neighborhood: Neighborhood, on: Domain | None) -> int:
     if on is not None:
         return neighborhood.num_types(on)
     if neighborhood.num_edge_types is None:
-        raise GeodlError(f"a typed layer over {neighborhood}", "edge types that the domain decides", "build it with on=domain")
+        raise GeodlError(
+            f"a typed layer over {neighborhood}",
+            "edge types that the domain decides",
+            "build it with on=domain",
+        )
     return neighborhood.num_edge_types

@@ -13,14 +13,16 @@ from geodl.signal import Signal
 
 
 class Embedding(Layer):
-    """`y_i = weight[x_i]`: a vector for each token, on any domain; one-hot vectors times `weight`, without writing them out.
+    """`y_i = weight[x_i]`: a vector for each token, on any domain; one-hot vectors times `weight`,
+    without writing them out.
 
     Args:
         num: how many tokens there are.
         channels: C.
 
-    The parameter `weight` `[num, C]` is called and drawn as in `nn.Embedding`. An output head with the same weights (Press
-    and Wolf, "Using the Output Embedding to Improve Language Models", 2017) is a linear layer that holds this parameter:
+    The parameter `weight` `[num, C]` is called and drawn as in `nn.Embedding`. An output head with
+    the same weights (Press and Wolf, "Using the Output Embedding to Improve Language Models", 2017)
+    is a linear layer that holds this parameter:
 
     >>> embedding, head = Embedding(65, 8), nn.Linear(8, 65, bias=False)
     >>> head.weight = embedding.weight
@@ -28,7 +30,8 @@ class Embedding(Layer):
     torch.Size([1, 3, 65])
 
     Raises:
-        GeodlError: values that are no tokens, ids out of range (in compiled code the kernel's own check is left).
+        GeodlError: values that are no tokens, ids out of range (in compiled code the kernel's own
+            check is left).
     """
 
     nodewise: ClassVar[bool] = True
@@ -42,36 +45,59 @@ class Embedding(Layer):
 
     @classmethod
     def from_weight(cls, weight: Tensor) -> Self:
-        """A copy of vectors `[num, C]` that were trained before; `requires_grad_(False)` freezes them.
+        """A copy of vectors `[num, C]` that were trained before; `requires_grad_(False)` freezes
+        them.
 
-        >>> Embedding.from_weight(torch.eye(3)).requires_grad_(False)(Signal.tokens(torch.tensor([[2]]))).x.tolist()
+        >>> frozen = Embedding.from_weight(torch.eye(3)).requires_grad_(False)
+        >>> frozen(Signal.tokens(torch.tensor([[2]]))).x.tolist()
         [[[0.0, 0.0, 1.0]]]
         """
         if not isinstance(weight, Tensor) or weight.dim() != 2 or not weight.is_floating_point():
-            found = f"{getattr(weight, 'dtype', type(weight))} of shape {list(getattr(weight, 'shape', ()))}"
-            raise GeodlError("Embedding.from_weight(weight)", found, "give floating-point vectors [num, C]")
+            found = (
+                f"{getattr(weight, 'dtype', type(weight))} of shape "
+                f"{list(getattr(weight, 'shape', ()))}"
+            )
+            raise GeodlError(
+                "Embedding.from_weight(weight)", found, "give floating-point vectors [num, C]"
+            )
         made = cls(*weight.shape)
         made.weight = nn.Parameter(weight.detach().clone())
         return made
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
-        """The vectors `[B, N, C]` of a signal of tokens `[B, N, 1]`, as `Signal.tokens` makes them."""
+        """The vectors `[B, N, C]` of a signal of tokens `[B, N, 1]`, as `Signal.tokens` makes
+        them.
+        """
         alone(self, sender)
         return Signal(F.embedding(self._ids(receiver), self.weight), receiver.domain)
 
     def _ids(self, signal: Any) -> Tensor:
         if not isinstance(signal, Signal):
-            raise GeodlError(f"{self.label} called", f"a {type(signal).__name__}", "give a Signal, as Signal.tokens(ids)")
+            raise GeodlError(
+                f"{self.label} called",
+                f"a {type(signal).__name__}",
+                "give a Signal, as Signal.tokens(ids)",
+            )
         x, asked = signal.x, f"{self.label} on {signal.domain}"
         if x.dtype != torch.long:
             found = f"{x.shape[-1]} channels of {x.dtype}"
-            raise GeodlError(asked, found, "give tokens, one channel of torch.long: Signal.tokens(ids)")
+            raise GeodlError(
+                asked, found, "give tokens, one channel of torch.long: Signal.tokens(ids)"
+            )
         if x.device != self.weight.device:
-            raise GeodlError(asked, f"tokens on {x.device} and vectors on {self.weight.device}", "move both to one device")
+            raise GeodlError(
+                asked,
+                f"tokens on {x.device} and vectors on {self.weight.device}",
+                "move both to one device",
+            )
         if x.numel() and not x.is_meta and not torch.compiler.is_compiling():
             low, high = map(int, x.aminmax())
             if low < 0 or high >= self.num:
-                raise GeodlError(asked, f"ids from {low} to {high}", f"ids lie in 0..{self.num - 1}: one row for each token")
+                raise GeodlError(
+                    asked,
+                    f"ids from {low} to {high}",
+                    f"ids lie in 0..{self.num - 1}: one row for each token",
+                )
         return x[..., 0]
 
     def extra_repr(self) -> str:

@@ -40,7 +40,10 @@ def explain(model: nn.Module, signal: Any, sender: Any = None) -> Explanation:
 
     def listen(layer: Any, args: Any, named: dict[str, Any]) -> None:
         if layer not in unrolling:
-            receiver, sender = (*args, named.get("receiver"))[0], (*args[1:], named.get("sender"))[0]
+            receiver, sender = (
+                (*args, named.get("receiver"))[0],
+                (*args[1:], named.get("sender"))[0],
+            )
             receiver = receiver if isinstance(receiver, Signal) else layer._placed(receiver)
             source = receiver if sender is None else sender
             target = receiver.domain if source is not receiver else None
@@ -49,7 +52,9 @@ def explain(model: nn.Module, signal: Any, sender: Any = None) -> Explanation:
     def overhear(layer: MessagePassing) -> None:
         own = layer.unroll
 
-        def unroll(signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
+        def unroll(
+            signal: Signal, state: Any = None, sender: Signal | None = None
+        ) -> tuple[Signal, Any]:
             listen(layer, (signal, sender), {})
             unrolling.add(layer)
             found = own(signal, state, sender)
@@ -76,7 +81,8 @@ def prepare(model: nn.Module, signal: Any, sender: Any = None) -> None:
 
     Args:
         model: a layer, a container or any module with layers inside.
-        signal: an example of what the model takes; its values do not matter, its domain, dtype and device do.
+        signal: an example of what the model takes; its values do not matter, its domain, dtype and
+            device do.
         sender: an example of the second signal, of models that take one.
     """
     with evaluated(model):
@@ -99,13 +105,16 @@ def set_lowering(model: nn.Module, name: str) -> None:
     if name not in known | {"auto"}:
         raise GeodlError(f"set_lowering(model, {name!r})", do=nearest(name, known | {"auto"}))
     for layer in model.modules():
-        if isinstance(layer, MessagePassing) and (name == "auto" or name in {low.name for low in LOWERINGS[layer.verb]}):
+        if isinstance(layer, MessagePassing) and (
+            name == "auto" or name in {low.name for low in LOWERINGS[layer.verb]}
+        ):
             layer.lowering = name
 
 
 @contextmanager
 def evaluated(model: nn.Module) -> Iterator[None]:
-    """A block in evaluation mode and without gradients, after which every module is in the mode it was in.
+    """A block in evaluation mode and without gradients, after which every module is in the mode it
+    was in.
 
     >>> layer = nn.Dropout(0.5)
     >>> with evaluated(layer):

@@ -20,16 +20,19 @@ DENSE = 512  # nodes up to which all eigenvectors are found faster than a few
 
 
 class LaplacianPositions(Layer):
-    """`y_i = x_i + W u_i` with u_i node i's entries in :func:`laplacian_eigenvectors`: positions on any graph.
+    """`y_i = x_i + W u_i` with u_i node i's entries in :func:`laplacian_eigenvectors`: positions on
+    any graph.
 
-    A sign is arbitrary: each eigenvector (of each member of a Batch) is flipped at random while training. So is the basis of
-    equal eigenvalues: it is the solver's. (Dwivedi et al., "Benchmarking Graph Neural Networks", 2023.)
+    A sign is arbitrary: each eigenvector (of each member of a Batch) is flipped at random while
+    training. So is the basis of equal eigenvalues: it is the solver's. (Dwivedi et al.,
+    "Benchmarking Graph Neural Networks", 2023.)
 
     Args:
         count: how many eigenvectors.
         channels: C.
 
-    The parameter `weight` `[C, count]` is drawn as in `nn.Linear`; eigenvectors stay with the domain, not in the state.
+    The parameter `weight` `[C, count]` is drawn as in `nn.Linear`; eigenvectors stay with the
+    domain, not in the state.
 
     >>> from geodl.domain import Graph
     >>> LaplacianPositions(2, 4)(Signal(torch.zeros(1, 3, 4), Graph([[0, 1], [1, 2]]))).x.shape
@@ -50,10 +53,16 @@ class LaplacianPositions(Layer):
         alone(self, sender)
         x, domain = checked(self, receiver).x, receiver.domain
         like = (x.device, self.weight.dtype)
-        vectors = _kept(domain, ("laplacian", self.count, *like), lambda: laplacian_eigenvectors(domain, self.count).to(*like))
+        vectors = _kept(
+            domain,
+            ("laplacian", self.count, *like),
+            lambda: laplacian_eigenvectors(domain, self.count).to(*like),
+        )
         if self.training:
             signs = torch.randint(2, (domain.num_members, self.count), device=x.device) * 2 - 1
-            sizes = torch.tensor([member.num_nodes for member in domain.members or (domain,)], device=x.device)
+            sizes = torch.tensor(
+                [member.num_nodes for member in domain.members or (domain,)], device=x.device
+            )
             vectors = vectors * signs.repeat_interleave(sizes, 0, output_size=domain.num_nodes)
         return Signal(x + F.linear(vectors, self.weight).to(x.dtype), domain)
 
@@ -62,11 +71,13 @@ class LaplacianPositions(Layer):
 
 
 def laplacian_eigenvectors(domain: Domain, count: int) -> Tensor:
-    """The first eigenvectors of `I - D^-1/2 A D^-1/2` with eigenvalues above 0, smallest first: `[N, count]`, float64.
+    """The first eigenvectors of `I - D^-1/2 A D^-1/2` with eigenvalues above 0, smallest first:
+    `[N, count]`, float64.
 
-    Links count in both directions, self-loops do not. Eigenvalue 0, once for each connected part, is left out; isolated nodes
-    get zeros, and so do the columns that a small graph has not. Each member of a Batch has its own. An eigenvector is fixed
-    up to its sign, those of an equal eigenvalue up to a rotation among them. Found once and kept as plans are.
+    Links count in both directions, self-loops do not. Eigenvalue 0, once for each connected part,
+    is left out; isolated nodes get zeros, and so do the columns that a small graph has not. Each
+    member of a Batch has its own. An eigenvector is fixed up to its sign, those of an equal
+    eigenvalue up to a rotation among them. Found once and kept as plans are.
 
     Args:
         domain: any, with links of non-negative weight.
@@ -88,7 +99,11 @@ def _kept(domain: Domain, name: tuple[Any, ...], make: Callable[[], Tensor]) -> 
     key = (*name, place)
     if key not in store:
         if torch.compiler.is_compiling():
-            raise GeodlError("eigenvectors inside a compiled region", "none found yet", "call g.prepare(model, signal) first")
+            raise GeodlError(
+                "eigenvectors inside a compiled region",
+                "none found yet",
+                "call g.prepare(model, signal) first",
+            )
         with for_everyone():
             keep(store, key, make())
     return store[key]
@@ -100,8 +115,13 @@ def _eigenvectors(domain: Domain, count: int) -> Tensor:
     dst, src, weight = (None if part is None else part.numpy(force=True) for part in domain.links())
     values, n = np.where(dst == src, 0.0, 1.0 if weight is None else weight), domain.num_nodes
     if (values < 0).any():
-        raise GeodlError(f"Laplacian eigenvectors of {domain}", "negative weights", "use non-negative weights")
-    joined, vectors = coo_array((values, (dst, src)), shape=(n, n), dtype=float).tocsr(), np.zeros((n, count))
+        raise GeodlError(
+            f"Laplacian eigenvectors of {domain}", "negative weights", "use non-negative weights"
+        )
+    joined, vectors = (
+        coo_array((values, (dst, src)), shape=(n, n), dtype=float).tocsr(),
+        np.zeros((n, count)),
+    )
     joined = joined + joined.T
     joined.eliminate_zeros()
     heard = joined.sum(0).nonzero()[0]
@@ -109,7 +129,9 @@ def _eigenvectors(domain: Domain, count: int) -> Tensor:
         joined = joined[heard][:, heard]
         laplacian, root = csgraph.laplacian(joined, normed=True, return_diag=True)
         parts, part = csgraph.connected_components(joined, directed=False)
-        trivial = csr_array((root / np.sqrt(np.bincount(part, root**2))[part], (np.arange(len(heard)), part)))
+        trivial = csr_array(
+            (root / np.sqrt(np.bincount(part, root**2))[part], (np.arange(len(heard)), part))
+        )
         found = _lowest(laplacian.tocsr(), trivial, min(count, len(heard) - parts))
         vectors[heard, : found.shape[1]] = found
     return torch.from_numpy(vectors)
@@ -121,25 +143,40 @@ def _lowest(laplacian: Any, trivial: Any, count: int) -> Any:
 
     n = laplacian.shape[0]
     if n <= DENSE or 4 * count > n:
-        return np.linalg.eigh((laplacian + 3 * trivial @ trivial.T).toarray())[1][:, :count]  # no eigenvalue is above 2
+        return np.linalg.eigh((laplacian + 3 * trivial @ trivial.T).toarray())[1][
+            :, :count
+        ]  # no eigenvalue is above 2
 
     def largest(apply: Callable[[Any], Any], k: int, known: Any, **options: Any) -> Any:
         def rest(x: Any) -> Any:
             return x - known @ (known.T @ x)
 
         operator = linalg.LinearOperator((n, n), lambda x: rest(apply(rest(x))))
-        return linalg.eigsh(operator, k, which="LA", v0=np.random.default_rng(0).standard_normal(n), ncv=2 * k + 20, **options)[1]
+        return linalg.eigsh(
+            operator,
+            k,
+            which="LA",
+            v0=np.random.default_rng(0).standard_normal(n),
+            ncv=2 * k + 20,
+            **options,
+        )[1]
 
     apply = (2 * eye_array(n) - laplacian).dot
     try:
         found = largest(apply, count, trivial, maxiter=100)
     except linalg.ArpackNoConvergence:
         smooth = largest(apply, 1, trivial, tol=0.1)
-        if (smooth * (laplacian @ smooth)).sum() < 0.05:  # few edges join large parts, as in meshes: factors are sparse
+        if (
+            smooth * (laplacian @ smooth)
+        ).sum() < 0.05:  # few edges join large parts, as in meshes: factors are sparse
             shifted = (laplacian + 1e-6 * eye_array(n)).tocsc()
-            apply = linalg.splu(shifted, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve
+            apply = linalg.splu(
+                shifted, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}
+            ).solve
         found = largest(apply, count, trivial)
-    while True:  # one start may see one vector of a multiple eigenvalue: look beside those found until nothing smaller is left
+    # one start may see one vector of a multiple eigenvalue: look beside those found until nothing
+    # smaller is left
+    while True:
         both = np.hstack((found, largest(apply, 1, hstack((trivial, found)).tocsr())))
         size = (both * (laplacian @ both)).sum(0)
         found = both[:, np.argsort(size)[:count]]

@@ -22,8 +22,9 @@ class Message(MessagePassing):
     The message passing of MPNN (Gilmer et al. 2017), EdgeConv, GIN and GraphNet.
 
     Args:
-        message: a function or module of `(x_i, x_j, e_ij)`, tensors `[B, E, C]`, to `[B, E, C_out]`. `e_ij` is the
-            edge signal of the call, else the edge weights `[B, E, 1]` of the rule, else None.
+        message: a function or module of `(x_i, x_j, e_ij)`, tensors `[B, E, C]`, to `[B, E,
+            C_out]`. `e_ij` is the edge signal of the call, else the edge weights `[B, E, 1]` of the
+            rule, else None.
         neighborhood: who hears whom.
         reduce: "sum", "mean", "max" or "min"; receivers without edges get 0.
         update: a function or module of `(x_i, y_i)`; None keeps `y_i`.
@@ -31,7 +32,8 @@ class Message(MessagePassing):
 
     >>> import torch
     >>> from geodl import Graph, adjacency
-    >>> layer = Message(lambda x_i, x_j, e_ij: x_j - x_i, adjacency(norm=None, self_loops=False), reduce="max")
+    >>> rule = adjacency(norm=None, self_loops=False)
+    >>> layer = Message(lambda x_i, x_j, e_ij: x_j - x_i, rule, reduce="max")
     >>> layer(Signal(torch.tensor([[[1.0], [4.0]]]), Graph([[0, 1], [1, 0]]))).x.flatten().tolist()
     [3.0, -3.0]
     """
@@ -54,7 +56,9 @@ class Message(MessagePassing):
         self.update = update
 
     def forward(self, receiver: Any, sender: Any = None, edge: Signal | None = None) -> Any:
-        """As every layer; `edge` is a signal with one node for each edge, in the order of `neighborhood.edges`."""
+        """As every layer; `edge` is a signal with one node for each edge, in the order of
+        `neighborhood.edges`.
+        """
         if edge is None:
             return super().forward(receiver, sender)
         if self.on is None:
@@ -64,23 +68,45 @@ class Message(MessagePassing):
     def _hear_edges(self, receiver: Signal, sender: Signal | None, edge: Signal) -> Signal:
         source = checked(self, receiver) if sender is None else paired(self, receiver, sender)
         target = None if sender is None else receiver.domain
-        found = planned(self.verb, self._lowering, self.neighborhood, source.domain, target, source.x, self.options)
+        found = planned(
+            self.verb,
+            self._lowering,
+            self.neighborhood,
+            source.domain,
+            target,
+            source.x,
+            self.options,
+        )
         count = len(found.plan.edges.dst)
         if not isinstance(edge, Signal):
-            raise GeodlError(f"{self.label} with edge=", f"a {type(edge).__name__}", "give a Signal on domain.edge_domain()")
+            raise GeodlError(
+                f"{self.label} with edge=",
+                f"a {type(edge).__name__}",
+                "give a Signal on domain.edge_domain()",
+            )
         if edge.domain.num_nodes != count or edge.x.shape[0] not in (1, source.x.shape[0]):
             asked = f"{self.label} with edge values {list(edge.x.shape)}"
-            raise GeodlError(asked, f"{count} edges and a batch of {source.x.shape[0]}", "give one row for each edge")
+            raise GeodlError(
+                asked,
+                f"{count} edges and a batch of {source.x.shape[0]}",
+                "give one row for each edge",
+            )
         y = self._pass(found, receiver.x, source.x, edge.x.expand(source.x.shape[0], -1, -1))
         return Signal(y, receiver.domain if sender is not None else (found.target or source.domain))
 
     def _run(self, found: Planned, receiver: Tensor, sender: Tensor, parts: Folded) -> Tensor:
         return self._pass(found, receiver, sender, None)
 
-    def _pass(self, found: Planned, receiver: Tensor, sender: Tensor, edge: Tensor | None) -> Tensor:
+    def _pass(
+        self, found: Planned, receiver: Tensor, sender: Tensor, edge: Tensor | None
+    ) -> Tensor:
         y = found.lowering.run(found.plan, receiver, sender, edge, self.message)
         return y if self.update is None else self.update(receiver, y)
 
     def extra_repr(self) -> str:
-        names = [] if isinstance(self.message, nn.Module) else [getattr(self.message, "__name__", "message")]
+        names = (
+            []
+            if isinstance(self.message, nn.Module)
+            else [getattr(self.message, "__name__", "message")]
+        )
         return ", ".join([*names, str(self.neighborhood), f"reduce={self.options.reduction!r}"])

@@ -15,10 +15,12 @@ WIDEST = 512
 
 
 class BatchNorm(Layer):
-    """Normalise each channel over batch and nodes: `y = (x - mean) / sqrt(var + eps) * weight + bias`.
+    """Normalise each channel over batch and nodes: `y = (x - mean) / sqrt(var + eps) * weight +
+    bias`.
 
-    The nodes include a group's fiber, so its statistics are shared over the fiber and equivariance is kept. A norm for
-    each plane would be faster to write and would break it. (Ioffe and Szegedy, "Batch Normalization", 2015.)
+    The nodes include a group's fiber, so its statistics are shared over the fiber and equivariance
+    is kept. A norm for each plane would be faster to write and would break it. (Ioffe and Szegedy,
+    "Batch Normalization", 2015.)
 
     Args:
         channels: C.
@@ -40,7 +42,9 @@ class BatchNorm(Layer):
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, on: Domain | None = None):
+    def __init__(
+        self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, on: Domain | None = None
+    ):
         super().__init__()
         positive(f"BatchNorm({channels!r})", channels)
         self.channels_in, self.eps, self.momentum, self.on = channels, eps, momentum, on
@@ -51,16 +55,26 @@ class BatchNorm(Layer):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def forward(self, receiver: Any, sender: Any = None) -> Any:
-        """Normalise a signal, by its own statistics in training and by the running ones in evaluation."""
+        """Normalise a signal, by its own statistics in training and by the running ones in
+        evaluation.
+        """
         alone(self, sender)
-        return self._normalised(receiver) if self.on is None else self._normalised(self._placed(receiver)).x
+        return (
+            self._normalised(receiver)
+            if self.on is None
+            else self._normalised(self._placed(receiver)).x
+        )
 
     def _normalised(self, receiver: Any) -> Signal:
         x = checked(self, receiver).x
         values = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         if self.training:
             if x.shape[0] * x.shape[1] == 1:
-                raise GeodlError(f"{self.label} in training", "one value for each channel", "use more nodes or a larger batch")
+                raise GeodlError(
+                    f"{self.label} in training",
+                    "one value for each channel",
+                    "use more nodes or a larger batch",
+                )
             y, mean, var = _Normalise.apply(values, self.weight, self.bias, self.eps)
             self._track(mean, var, x.shape[0] * x.shape[1])
             y = y.view(x.shape)
@@ -75,7 +89,9 @@ class BatchNorm(Layer):
             return
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-        self.running_var.lerp_((var * (count / (count - 1))).to(self.running_var.dtype), self.momentum)
+        self.running_var.lerp_(
+            (var * (count / (count - 1))).to(self.running_var.dtype), self.momentum
+        )
 
     def extra_repr(self) -> str:
         return f"{self.channels_in}"
@@ -84,13 +100,16 @@ class BatchNorm(Layer):
 class _Normalise(torch.autograd.Function):
     """Training-mode normalisation on a view in which a run of nodes stands side by side as planes.
 
-    Few channels are slow to reduce one by one; torch's kernels like some hundred columns. The statistics of the planes
-    are folded into those of the channels, so the numbers are the same for any width of the run. The planes are returned as
-    they are: a view made in here could not be changed in place by what comes next.
+    Few channels are slow to reduce one by one; torch's kernels like some hundred columns. The
+    statistics of the planes are folded into those of the channels, so the numbers are the same for
+    any width of the run. The planes are returned as they are: a view made in here could not be
+    changed in place by what comes next.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         run, channels = _run_of(x.shape[1], x.shape[2]), x.shape[2]
         planes = x.reshape(x.shape[0] * (x.shape[1] // run), run * channels)
         if planes.shape[0] == 0:
@@ -118,14 +137,28 @@ class _Normalise(torch.autograd.Function):
         if planes.shape[0] == 0:
             return g.new_zeros(ctx.shape), torch.zeros_like(weight), torch.zeros_like(weight), None
         _, along, total = torch.ops.aten.native_batch_norm_backward(
-            g, planes, torch.ones_like(tiled_mean), None, None, tiled_mean, tiled_inverse, True, 0.0, [False, True, True]
+            g,
+            planes,
+            torch.ones_like(tiled_mean),
+            None,
+            None,
+            tiled_mean,
+            tiled_inverse,
+            True,
+            0.0,
+            [False, True, True],
         )
-        along, total = along.view(run, channels).sum(0), total.view(run, channels).sum(0)  # sums of g x^ and of g
+        along, total = (
+            along.view(run, channels).sum(0),
+            total.view(run, channels).sum(0),
+        )  # sums of g x^ and of g
         count = planes.shape[0] * run
         scale = weight * inverse
         slope = -scale * inverse * along / count
         shift = -scale * total / count - slope * mean
-        dx = torch.addcmul(shift.repeat(run), planes, slope.repeat(run)).addcmul_(g, scale.repeat(run))
+        dx = torch.addcmul(shift.repeat(run), planes, slope.repeat(run)).addcmul_(
+            g, scale.repeat(run)
+        )
         return dx.view(ctx.shape), along, total, None
 
 
@@ -138,7 +171,8 @@ def _run_of(nodes: int, channels: int) -> int:
 
 
 class Dropout(Layer):
-    """Zero each value with probability p while training and scale the rest by 1 / (1 - p); of a sparse signal, its values.
+    """Zero each value with probability p while training and scale the rest by 1 / (1 - p); of a
+    sparse signal, its values.
 
     Args:
         p: probability in [0, 1).
@@ -161,7 +195,9 @@ class Dropout(Layer):
             return receiver
         if x.layout == torch.sparse_csr:
             values = nn.functional.dropout(x.values(), self.p)
-            kept = torch.sparse_csr_tensor(x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False)
+            kept = torch.sparse_csr_tensor(
+                x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False
+            )
             return Signal(kept, receiver.domain)
         return Signal(nn.functional.dropout(x, self.p), receiver.domain)
 

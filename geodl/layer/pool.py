@@ -14,13 +14,15 @@ from geodl.neighborhood import Neighborhood, whole
 class Pool(MessagePassing):
     """`y_i = reduce over edges (j -> i) of x_j`; receivers that hear no one get 0.
 
-    With `window(2, stride=2)` it is max pooling, with `fiber()` pooling over a group, with `whole()` a readout.
-    Where several neighbors tie for the maximum, the window kernels give the gradient to the first, the others share it.
-    A plain window on a fibered domain pools each sheet for itself.
+    With `window(2, stride=2)` it is max pooling, with `fiber()` pooling over a group, with
+    `whole()` a readout. Where several neighbors tie for the maximum, the window kernels give the
+    gradient to the first, the others share it. A plain window on a fibered domain pools each sheet
+    for itself.
 
     Args:
         neighborhood: who hears whom; its target is coarser.
-        reduce: "max", "mean", "sum" or "min". "mean" divides by the neighbors that exist, at borders too.
+        reduce: "max", "mean", "sum" or "min". "mean" divides by the neighbors that exist, at
+            borders too.
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
     >>> import torch
@@ -31,7 +33,9 @@ class Pool(MessagePassing):
 
     verb = "pool"
 
-    def __init__(self, neighborhood: Neighborhood, reduce: str = "max", *, on: Domain | None = None):
+    def __init__(
+        self, neighborhood: Neighborhood, reduce: str = "max", *, on: Domain | None = None
+    ):
         if reduce not in REDUCTIONS:
             raise GeodlError(f"Pool(reduce={reduce!r})", do=nearest(reduce, REDUCTIONS))
         super().__init__(neighborhood, on, PoolOptions(reduce))
@@ -44,5 +48,7 @@ class Pool(MessagePassing):
 
 
 def Readout(reduce: str = "mean", *, on: Domain | None = None) -> Pool:
-    """Pool each member of the domain to one node: a Signal on `Complete(D)`, `[B, D, C]`, D = 1 for all but a Batch."""
+    """Pool each member of the domain to one node: a Signal on `Complete(D)`, `[B, D, C]`, D = 1 for
+    all but a Batch.
+    """
     return Pool(whole(), reduce, on=on)

@@ -1,4 +1,6 @@
-"""Where nodes stand: positions that are added to a signal, and the rotation that attention applies."""
+"""Where nodes stand: positions that are added to a signal, and the rotation that attention
+applies.
+"""
 
 import math
 from abc import abstractmethod
@@ -15,7 +17,8 @@ from geodl.signal import Signal
 
 
 def places(domain: Domain) -> Tensor:
-    """The place of each node: `[N]` along an order, `[N, axes]` on another lattice; each member of a Batch begins at 0.
+    """The place of each node: `[N]` along an order, `[N, axes]` on another lattice; each member of
+    a Batch begins at 0.
 
     >>> from geodl.domain import Batch, Chain, Grid
     >>> places(Batch([Chain(2), Chain(3)])).tolist()
@@ -26,19 +29,28 @@ def places(domain: Domain) -> Tensor:
     if domain.members is not None:
         parts = [places(member) for member in domain.members]
         if len({part.shape[1:] for part in parts}) > 1:
-            raise GeodlError(f"places on {domain}", "members with different axes", "use members of one kind")
+            raise GeodlError(
+                f"places on {domain}", "members with different axes", "use members of one kind"
+            )
         return torch.cat(parts)
     if domain.ordered:
         return torch.arange(domain.num_nodes)
     if domain.lattice is None:
-        raise GeodlError(f"places on {domain}", "nodes without places", "use a Chain or a Grid, or LaplacianPositions on a graph")
-    return coordinates(domain.lattice).repeat_interleave(domain.fiber.order if domain.fiber else 1, 0)
+        raise GeodlError(
+            f"places on {domain}",
+            "nodes without places",
+            "use a Chain or a Grid, or LaplacianPositions on a graph",
+        )
+    return coordinates(domain.lattice).repeat_interleave(
+        domain.fiber.order if domain.fiber else 1, 0
+    )
 
 
 def sinusoidal(places: Tensor, channels: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
     """`PE(p, 2i) = sin(p r_i)`, `PE(p, 2i + 1) = cos(p r_i)` with `r_i = 10000^(-2i/C)`: `[N, C]`.
 
-    Several axes share the channels evenly, the first axis first. (Vaswani et al., "Attention Is All You Need", 2017.)
+    Several axes share the channels evenly, the first axis first. (Vaswani et al., "Attention Is All
+    You Need", 2017.)
 
     Args:
         places: `[N]` or `[N, axes]`.
@@ -54,10 +66,11 @@ def sinusoidal(places: Tensor, channels: int, *, dtype: torch.dtype = torch.floa
 
 
 def rotate(x: Tensor, places: Tensor) -> Tensor:
-    """Rotary positions: channels (2i, 2i + 1) of each head turned by the angle `place * 10000^(-2i/D)`.
+    """Rotary positions: channels (2i, 2i + 1) of each head turned by the angle `place *
+    10000^(-2i/D)`.
 
-    Scores `rotate(q, p) . rotate(k, p')` then depend on `p - p'` only (Su et al., "RoFormer", 2021). Angles are in float32
-    at least, the answer has the dtype of x.
+    Scores `rotate(q, p) . rotate(k, p')` then depend on `p - p'` only (Su et al., "RoFormer",
+    2021). Angles are in float32 at least, the answer has the dtype of x.
 
     Args:
         x: queries or keys `[B, N, H, D]`; D is a multiple of 2 axes.
@@ -69,14 +82,18 @@ def rotate(x: Tensor, places: Tensor) -> Tensor:
     if x.dim() != 4 or x.shape[1] != len(places):
         found = f"values of shape {list(x.shape)} for {len(places)} places"
         raise GeodlError("rotary positions", found, f"give [B, {len(places)}, H, D]")
-    angles = _angles(places.to(x.device), x.shape[3], torch.promote_types(x.dtype, torch.float32))[:, None]
+    angles = _angles(places.to(x.device), x.shape[3], torch.promote_types(x.dtype, torch.float32))[
+        :, None
+    ]
     cos, sin = angles.cos(), angles.sin()
     even, odd = x[..., ::2], x[..., 1::2]
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(3).to(x.dtype)
 
 
 class Positions(Layer):
-    """`y_i = x_i + p(place of i)` on lattices; the state of :meth:`unroll` is the number of nodes seen."""
+    """`y_i = x_i + p(place of i)` on lattices; the state of :meth:`unroll` is the number of nodes
+    seen.
+    """
 
     placed = True
     channels_in: int
@@ -87,16 +104,28 @@ class Positions(Layer):
         x = checked(self, receiver).x
         return Signal(x + self._at(receiver.domain, seen, x).to(x.dtype), receiver.domain)
 
-    def unroll(self, signal: Signal, state: int | None = None, sender: Signal | None = None) -> tuple[Signal, int]:
-        """Continue on the next nodes of a chain (or of each of a Batch's equal chains); the state is how many came before."""
+    def unroll(
+        self, signal: Signal, state: int | None = None, sender: Signal | None = None
+    ) -> tuple[Signal, int]:
+        """Continue on the next nodes of a chain (or of each of a Batch's equal chains); the state
+        is how many came before.
+        """
         domain = checked(self, signal).domain
         sizes = {member.num_nodes for member in domain.members or (domain,)}
         if not domain.ordered or len(sizes) > 1:
             found = "members of different lengths" if domain.ordered else "no order to go on in"
-            raise GeodlError(f"{self.label} unrolled on {domain}", found, "unroll along a Chain, or a Batch of equal ones")
+            raise GeodlError(
+                f"{self.label} unrolled on {domain}",
+                found,
+                "unroll along a Chain, or a Batch of equal ones",
+            )
         seen = 0 if state is None else state
         if type(seen) is not int or seen < 0:
-            raise GeodlError(f"{self.label} unrolled", f"the state {state!r}", "give the number of nodes seen, or None")
+            raise GeodlError(
+                f"{self.label} unrolled",
+                f"the state {state!r}",
+                "give the number of nodes seen, or None",
+            )
         return self(signal, sender, seen), seen + sizes.pop()
 
     @abstractmethod
@@ -132,11 +161,12 @@ class LearnedPositions(Positions):
     """Adds a learned vector for each place; on a grid for each node, numbered row by row.
 
     Args:
-        length: the largest number of nodes (of a member of a Batch), or the lengths of the axes of a lattice, and no other.
+        length: the largest number of nodes (of a member of a Batch), or the lengths of the axes of
+            a lattice, and no other.
         channels: C.
 
-    The parameter `weight` `[length, C]` is drawn from a normal distribution of deviation 0.02 (Radford et al., "Improving
-    Language Understanding by Generative Pre-Training", 2018).
+    The parameter `weight` `[length, C]` is drawn from a normal distribution of deviation 0.02
+    (Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018).
 
     Raises:
         GeodlError: more nodes than the table has rows; another lattice.
@@ -157,10 +187,21 @@ class LearnedPositions(Positions):
     def _at(self, domain: Domain, seen: int, x: Tensor) -> Tensor:
         ends = [seen + len(places(member)) for member in domain.members or (domain,)]
         if max(ends) > self.length:
-            do = f"build it with length={max(ends)} or more, cut the sequence, or use SinusoidalPositions"
-            raise GeodlError(f"{self.label} on {domain}", f"node {max(ends)} of a table of {self.length}", do)
-        if self.lattice is not None and any(member.lattice != self.lattice for member in domain.members or (domain,)):
-            raise GeodlError(f"{self.label} on {domain}", "another lattice", f"give one of {self.lattice}, or build it anew")
+            do = (
+                f"build it with length={max(ends)} or more, cut "
+                "the sequence, or use SinusoidalPositions"
+            )
+            raise GeodlError(
+                f"{self.label} on {domain}", f"node {max(ends)} of a table of {self.length}", do
+            )
+        if self.lattice is not None and any(
+            member.lattice != self.lattice for member in domain.members or (domain,)
+        ):
+            raise GeodlError(
+                f"{self.label} on {domain}",
+                "another lattice",
+                f"give one of {self.lattice}, or build it anew",
+            )
         return torch.cat([self.weight[seen:end] for end in ends])
 
     def extra_repr(self) -> str:
@@ -169,13 +210,20 @@ class LearnedPositions(Positions):
 
 def _paired(channels: int, axes: int) -> None:
     if channels % (2 * axes):
-        raise GeodlError(f"{channels} channels for sines and cosines on {axes} axes", do=f"give a multiple of {2 * axes}")
+        raise GeodlError(
+            f"{channels} channels for sines and cosines on {axes} axes",
+            do=f"give a multiple of {2 * axes}",
+        )
 
 
 def _angles(places: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
-    """`place * 10000^(-2i/C)` for each pair of channels: `[N, C / 2]`; C is what one axis has of them."""
+    """`place * 10000^(-2i/C)` for each pair of channels: `[N, C / 2]`; C is what one axis has of
+    them.
+    """
     points = places.to(dtype).reshape(len(places), 1 if places.dim() == 1 else places.shape[1], 1)
     axes = points.shape[1]
     _paired(channels, axes)
-    rates = 10000 ** (-torch.arange(0, channels // axes, 2, device=places.device, dtype=dtype) * axes / channels)
+    rates = 10000 ** (
+        -torch.arange(0, channels // axes, 2, device=places.device, dtype=dtype) * axes / channels
+    )
     return (points * rates).flatten(1)

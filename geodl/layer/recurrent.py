@@ -22,10 +22,11 @@ PARAMETERS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 class Recurrent(MessagePassing):
     """`h_i = cell(x_i, {h_j : j -> i})` in the order of the domain: one layer, one direction.
 
-    Several layers are a `Sequential`; both directions are `Concat(Recurrent(...), Recurrent(..., previous().reverse()))`.
-    On `predecessors()` it runs along a tree or DAG, all nodes of a topological level at once. The members of a Batch, chains
-    of different lengths among them, each run alone: with `Signal.sequence(x, mask)` no step is spent on padding, and
-    `unroll` ends at each row's last token.
+    Several layers are a `Sequential`; both directions are `Concat(Recurrent(...), Recurrent(...,
+    previous().reverse()))`. On `predecessors()` it runs along a tree or DAG, all nodes of a
+    topological level at once. The members of a Batch, chains of different lengths among them, each
+    run alone: with `Signal.sequence(x, mask)` no step is spent on padding, and `unroll` ends at
+    each row's last token.
 
     Args:
         channels_in: C.
@@ -55,7 +56,9 @@ class Recurrent(MessagePassing):
         positive(f"Recurrent({channels_in!r}, {hidden!r})", channels_in, hidden)
         if cell not in CELLS:
             raise GeodlError(f"Recurrent(cell={cell!r})", do=nearest(cell, CELLS))
-        super().__init__(previous() if neighborhood is None else neighborhood, on, RecurOptions(cell))
+        super().__init__(
+            previous() if neighborhood is None else neighborhood, on, RecurOptions(cell)
+        )
         self.channels_in, self.hidden = channels_in, hidden
         rows = CELLS[cell].gates * hidden
         self.weight_ih_l0 = nn.Parameter(torch.empty(rows, channels_in))
@@ -70,39 +73,57 @@ class Recurrent(MessagePassing):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
-    def unroll(self, signal: Signal, state: State | None = None, sender: Signal | None = None) -> tuple[Signal, State]:
+    def unroll(
+        self, signal: Signal, state: State | None = None, sender: Signal | None = None
+    ) -> tuple[Signal, State]:
         """Outputs at all nodes, and the last states.
 
         Args:
             signal: `[B, N, C]`.
-            state: what the first nodes hear, each tensor `[B, D, hidden]` for D members of a Batch (D = 1 without
-                one): `(h, c)` for "lstm", `(h,)` otherwise; None for zeros.
+            state: what the first nodes hear, each tensor `[B, D, hidden]` for D members of a Batch
+                (D = 1 without one): `(h, c)` for "lstm", `(h,)` otherwise; None for zeros.
             sender: None, as there is no second signal to hear.
 
         Returns:
-            The signal `[B, N, hidden]` and the states of the nodes that nobody hears (the last ones), in the form of
-            `state`.
+            The signal `[B, N, hidden]` and the states of the nodes that nobody hears (the last
+            ones), in the form of `state`.
 
         Raises:
-            GeodlError: a cycle, named by its nodes; states of another number, shape, dtype or device.
+            GeodlError: a cycle, named by its nodes; states of another number, shape, dtype or
+                device.
         """
         alone(self, sender)
         y, after, times = self._steps(signal, state)
         return Signal(y, signal.domain), tuple(_by_member(s, times) for s in after)
 
     def _steps(self, signal: Signal, state: State | None) -> tuple[Tensor, State, int]:
-        """The outputs, the last states as lowerings give them, and how many members were folded into B."""
+        """The outputs, the last states as lowerings give them, and how many members were folded
+        into B.
+        """
         checked(self, signal)
         parts, count = fold(signal.domain, None), CELLS[self.options.cell].states
         x = unfolded(signal.x, parts.times)
         if state is None:
             before = (x.new_zeros(parts.source.num_members, x.size(0), self.hidden),) * count
         else:
-            resumed(self, state, signal.x, *((signal.x.shape[0], signal.domain.num_members, self.hidden),) * count)
-            before = tuple(unfolded(s.to(x.dtype), parts.times).transpose(0, 1).contiguous() for s in state)
-        found = planned(self.verb, self._lowering, self.neighborhood, parts.source, None, x, self.options)
+            resumed(
+                self,
+                state,
+                signal.x,
+                *((signal.x.shape[0], signal.domain.num_members, self.hidden),) * count,
+            )
+            before = tuple(
+                unfolded(s.to(x.dtype), parts.times).transpose(0, 1).contiguous() for s in state
+            )
+        found = planned(
+            self.verb, self._lowering, self.neighborhood, parts.source, None, x, self.options
+        )
         y, after = found.lowering.run(found.plan, x, self._cell(), before)
-        return y if parts.times == 1 else y.reshape(*signal.x.shape[:2], self.hidden), after, parts.times
+        return (
+            y if parts.times == 1 else y.reshape(*signal.x.shape[:2], self.hidden),
+            after,
+            parts.times,
+        )
 
     def forward(self, receiver: Any, sender: Any = None) -> Any:
         """The outputs of :meth:`unroll` from zero states."""
@@ -115,7 +136,9 @@ class Recurrent(MessagePassing):
         raise AssertionError("recurrence runs in unroll")
 
     def _cell(self) -> Any:
-        own = self._parameters  # where a module looks last; parametrized weights are found only by its own slow look-up
+        own = (
+            self._parameters
+        )  # where a module looks last; parametrized weights are found only by its own slow look-up
         weights = [own[name] if name in own else getattr(self, name) for name in PARAMETERS]
         return CELLS[self.options.cell].cell(*weights)
 

@@ -1,4 +1,7 @@
-"""Lowerings: the kernels on which verbs run, in order of preference. A new one is a file and an entry here."""
+"""Lowerings: the kernels on which verbs run, in order of preference.
+
+A new one is a file and an entry here.
+"""
 
 import torch
 from torch import Tensor
@@ -6,7 +9,19 @@ from torch import Tensor
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.group import for_everyone
-from geodl.lowering import banded, blocks, edge_softmax, edges, lattice, levels, linear, mean, rnn, sdpa, spmm
+from geodl.lowering import (
+    banded,
+    blocks,
+    edge_softmax,
+    edges,
+    lattice,
+    levels,
+    linear,
+    mean,
+    rnn,
+    sdpa,
+    spmm,
+)
 from geodl.lowering.base import (
     Ask,
     AttendOptions,
@@ -32,7 +47,15 @@ LOWERINGS: dict[str, tuple[Lowering, ...]] = {
 }
 
 
-def planned(verb: str, wanted: str, rule: Neighborhood, source: Domain, target: Domain | None, x: Tensor, options) -> Planned:
+def planned(
+    verb: str,
+    wanted: str,
+    rule: Neighborhood,
+    source: Domain,
+    target: Domain | None,
+    x: Tensor,
+    options,
+) -> Planned:
     """The lowering and plan for one call, made at the first and found again at the next.
 
     Args:
@@ -45,21 +68,31 @@ def planned(verb: str, wanted: str, rule: Neighborhood, source: Domain, target: 
         options: the verb's record.
 
     Raises:
-        GeodlError: a rule that does not fit the domain, weights for another number of edge types, a forced lowering
-            that refuses, or no plan yet inside a compiled region.
+        GeodlError: a rule that does not fit the domain, weights for another number of edge types, a
+            forced lowering that refuses, or no plan yet inside a compiled region.
     """
     store, place = store_of(source, target)
-    to = target if target is None or target.plans is None else id(target)  # the plan keeps it; compilers hash no tensors
+    to = (
+        target if target is None or target.plans is None else id(target)
+    )  # the plan keeps it; compilers hash no tensors
     key = (verb, wanted, rule, place, to, x.dtype, x.device, x.layout, options)
     found = store.get(key)
     if found is not None:
         return found
     if torch.compiler.is_compiling():
-        raise GeodlError("a plan inside a compiled region", "none made yet", "call g.prepare(model, signal) first")
+        raise GeodlError(
+            "a plan inside a compiled region",
+            "none made yet",
+            "call g.prepare(model, signal) first",
+        )
     with for_everyone():
         ask = ask_for(rule, source, target, x, options)
         lowering, _ = choose(LOWERINGS[verb], ask, wanted)
-        made = Planned(lowering, lowering.plan(ask), None if target is not None or ask.target is source else ask.target)
+        made = Planned(
+            lowering,
+            lowering.plan(ask),
+            None if target is not None or ask.target is source else ask.target,
+        )
     keep(store, key, made)
     return made
 
@@ -72,23 +105,61 @@ def ask_for(rule: Neighborhood, source: Domain, target: Domain | None, x: Tensor
         if reason := rule.refuses(part, typed):
             raise GeodlError(f"{rule} on {part}", reason, "choose a rule that fits the domain")
     made = rule.target(source)
-    if target is not None and not rule.complete and (made.members or made) != (target.members or target):
+    if (
+        target is not None
+        and not rule.complete
+        and (made.members or made) != (target.members or target)
+    ):
         found = f"receivers that are not on {made}"
-        raise GeodlError(f"{rule} from {source} to {target}", found, "put them there, name reverse(onto=), or use all_pairs()")
-    reads_receivers, recurs = isinstance(options, (AttendOptions, MessageOptions)), isinstance(options, RecurOptions)
-    if target is None and (reads_receivers or recurs) and (made.members or made) != (source.members or source):
-        asked = f"{rule} on {source} for a layer that {'recurs' if recurs else 'reads its receivers'}"
-        do = "choose a rule that stays on its domain" if recurs else "give both signals: layer(receiver, sender)"
+        raise GeodlError(
+            f"{rule} from {source} to {target}",
+            found,
+            "put them there, name reverse(onto=), or use all_pairs()",
+        )
+    reads_receivers, recurs = (
+        isinstance(options, (AttendOptions, MessageOptions)),
+        isinstance(options, RecurOptions),
+    )
+    if (
+        target is None
+        and (reads_receivers or recurs)
+        and (made.members or made) != (source.members or source)
+    ):
+        asked = (
+            f"{rule} on {source} for a layer that {'recurs' if recurs else 'reads its receivers'}"
+        )
+        do = (
+            "choose a rule that stays on its domain"
+            if recurs
+            else "give both signals: layer(receiver, sender)"
+        )
         raise GeodlError(asked, f"receivers on {made} without a signal", do)
     target = made if target is None else target
-    weights = options.num_types if isinstance(options, ConvolveOptions) else getattr(options, "bias_types", None)
+    weights = (
+        options.num_types
+        if isinstance(options, ConvolveOptions)
+        else getattr(options, "bias_types", None)
+    )
     if weights is not None and rule.num_types(source) != weights:
         found = f"weights for {weights} edge types where the domain has {rule.num_types(source)}"
-        raise GeodlError(f"{rule} on {source}", found, "build the layer for this domain, with on=domain")
+        raise GeodlError(
+            f"{rule} on {source}", found, "build the layer for this domain, with on=domain"
+        )
     return Ask(rule, source, target, Like(x.dtype, x.device, x.layout), options)
 
 
 __all__ = [
-    "LOWERINGS", "Ask", "AttendOptions", "ConvolveOptions", "Like", "Lowering", "MessageOptions", "Planned", "PoolOptions",
-    "RecurOptions", "ask_for", "choose", "planned",
-]  # fmt: skip
+    "LOWERINGS",
+    "Ask",
+    "AttendOptions",
+    "ConvolveOptions",
+    "Like",
+    "Lowering",
+    "MessageOptions",
+    "Planned",
+    "PoolOptions",
+    "RecurOptions",
+    "ask_for",
+    "choose",
+    "planned",
+]

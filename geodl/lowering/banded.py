@@ -1,4 +1,6 @@
-"""`banded`: attention over a window on a lattice, in tiles: the receivers of a box hear the senders that the box reaches."""
+"""`banded`: attention over a window on a lattice, in tiles: the receivers of a box hear the senders
+that the box reaches.
+"""
 
 import math
 from typing import NamedTuple
@@ -14,7 +16,9 @@ ABOUT = 64  # receivers of a tile, unless the window is larger: measured
 
 
 class Axis(NamedTuple):
-    """One axis in tiles: receivers `[T, R]`, senders `[T, S]`, kernel positions `[R, S]`, each -1 where there is none."""
+    """One axis in tiles: receivers `[T, R]`, senders `[T, S]`, kernel positions `[R, S]`, each -1
+    where there is none.
+    """
 
     receivers: Tensor
     senders: Tensor
@@ -27,14 +31,20 @@ def _refuses(ask: Ask) -> str:
         return "the rule is no window on a lattice"
     if stencil.transposed:
         return "the edges run against their window"
-    return "" if ask.options.score == "dot" else f"the kernel knows the dot product, not the {ask.options.score} score"
+    return (
+        ""
+        if ask.options.score == "dot"
+        else f"the kernel knows the dot product, not the {ask.options.score} score"
+    )
 
 
 def _plan(ask: Ask) -> Tiles:
     s = ask.neighborhood.stencil(ask.source, ask.target)
     assert s is not None
     size, pairs = s.table.shape[2:], s.table.shape[0] * s.table.shape[1]
-    made, heard = (d.num_nodes // math.prod(x) for d, x in ((ask.target, s.made), (ask.source, s.sliding)))
+    made, heard = (
+        d.num_nodes // math.prod(x) for d, x in ((ask.target, s.made), (ask.source, s.sliding))
+    )
     about = max(1, round((ABOUT / made) ** (1 / len(size))))
     axes = [_axis(s, axis, about) for axis in range(len(size))]
     sheets = torch.arange(made * heard).view(made, heard)
@@ -49,19 +59,28 @@ def _plan(ask: Ask) -> Tiles:
 
 
 def _axis(s: Stencil, axis: int, about: int) -> Axis:
-    """Receivers that hear the same senders stand together: with a dilation of 2 the even ones, then the odd ones.
+    """Receivers that hear the same senders stand together: with a dilation of 2 the even ones, then
+    the odd ones.
 
     In such a class the window has no dilation, and moves by `step` from one receiver to the next.
     """
-    m, n, size, stride, dilation = (x[axis] for x in (s.made, s.sliding, s.table.shape[2:], s.stride, s.dilation))
+    m, n, size, stride, dilation = (
+        x[axis] for x in (s.made, s.sliding, s.table.shape[2:], s.stride, s.dilation)
+    )
     apart = dilation // math.gcd(dilation, stride)
     step, longest = stride * apart // dilation, -(-m // apart)
     blocks = -(-longest // max(1, -(-max(size, about) // step)))
     block = -(-longest // blocks)
-    first = (torch.arange(min(apart, m))[:, None] + apart * block * torch.arange(blocks)).reshape(-1, 1)
+    first = (torch.arange(min(apart, m))[:, None] + apart * block * torch.arange(blocks)).reshape(
+        -1, 1
+    )
     receivers = first + apart * torch.arange(block)
-    senders = first * stride - s.padding[axis][0] + dilation * torch.arange((block - 1) * step + size)
-    senders = senders % n if s.wraps[axis] else torch.where((senders >= 0) & (senders < n), senders, -1)
+    senders = (
+        first * stride - s.padding[axis][0] + dilation * torch.arange((block - 1) * step + size)
+    )
+    senders = (
+        senders % n if s.wraps[axis] else torch.where((senders >= 0) & (senders < n), senders, -1)
+    )
     kernel = torch.arange(senders.shape[1]) - step * torch.arange(block)[:, None]
     kernel = torch.where((kernel >= 0) & (kernel < size), kernel, -1)
     used = (senders >= 0).any(0) & (kernel >= 0).any(0)
@@ -70,7 +89,9 @@ def _axis(s: Stencil, axis: int, about: int) -> Axis:
 
 
 def _joint(axes: list[Tensor], lengths: list[int]) -> Tensor:
-    """Tables `[a, b]` of each axis as one `[product of a, product of b]`, the last axis fastest; -1 where one is -1."""
+    """Tables `[a, b]` of each axis as one `[product of a, product of b]`, the last axis fastest; -1
+    where one is -1.
+    """
     joint = axes[0]
     for axis, length in zip(axes[1:], lengths[1:], strict=True):
         before, after = joint[:, None, :, None], axis[None, :, None, :]

@@ -5,7 +5,8 @@ Run signatures, one for each verb (shapes as in `geodl.reference`):
 * convolve: `run(plan, x, weight, bias) -> y`
 * attend: `run(plan, query, key, value, vectors, bias, dropout) -> y`
 * message: `run(plan, receiver, sender, edge, function) -> y`
-* recur: `run(plan, x, cell, state) -> (y, state)`, states of members `[D, B, hidden]` in, of last nodes `[S, B, hidden]` out
+* recur: `run(plan, x, cell, state) -> (y, state)`, states of members `[D, B, hidden]` in, of last
+nodes `[S, B, hidden]` out
 * pool: `run(plan, x) -> y`
 """
 
@@ -97,7 +98,10 @@ class Lowering(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A lowering with its plan. `target` is None when the receivers live on the senders' domain, or where the caller said."""
+    """A lowering with its plan.
+
+    `target` is None when the receivers live on the senders' domain, or where the caller said.
+    """
 
     lowering: Lowering
     plan: Any
@@ -107,7 +111,9 @@ class Planned(NamedTuple):
 PLANS: dict[Hashable, Planned] = {}
 
 
-def choose(lowerings: tuple[Lowering, ...], ask: Ask, wanted: str) -> tuple[Lowering, tuple[tuple[str, str], ...]]:
+def choose(
+    lowerings: tuple[Lowering, ...], ask: Ask, wanted: str
+) -> tuple[Lowering, tuple[tuple[str, str], ...]]:
     """The lowering to run, and (name, reason) of those before it that refused.
 
     Raises:
@@ -115,7 +121,11 @@ def choose(lowerings: tuple[Lowering, ...], ask: Ask, wanted: str) -> tuple[Lowe
     """
     names = [lowering.name for lowering in lowerings]
     if wanted != "auto" and wanted not in names:
-        raise GeodlError(f"the lowering {wanted!r}", "no such lowering for this layer", nearest(wanted, ["auto", *names]))
+        raise GeodlError(
+            f"the lowering {wanted!r}",
+            "no such lowering for this layer",
+            nearest(wanted, ["auto", *names]),
+        )
     refused = []
     for lowering in lowerings:
         if wanted not in ("auto", lowering.name):

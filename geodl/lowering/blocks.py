@@ -1,4 +1,6 @@
-"""`blocks`: each receiver pools a run of consecutive senders (a fiber, a whole domain), so pooling reads a view."""
+"""`blocks`: each receiver pools a run of consecutive senders (a fiber, a whole domain), so pooling
+reads a view.
+"""
 
 from typing import NamedTuple
 
@@ -16,7 +18,11 @@ class BlockPlan(NamedTuple):
 
 
 def _refuses(ask: Ask) -> str:
-    return "receivers hear no equal runs of senders" if ask.neighborhood.block(ask.source, ask.target) is None else ""
+    return (
+        "receivers hear no equal runs of senders"
+        if ask.neighborhood.block(ask.source, ask.target) is None
+        else ""
+    )
 
 
 def _plan(ask: Ask) -> BlockPlan:
@@ -27,7 +33,9 @@ def _plan(ask: Ask) -> BlockPlan:
 
 def _run(plan: BlockPlan, x: Tensor) -> Tensor:
     parts = x.reshape(x.shape[0], plan.num_receivers, plan.size, x.shape[2])
-    return {"sum": parts.sum, "mean": parts.mean, "max": parts.amax, "min": parts.amin}[plan.reduction](dim=2)
+    return {"sum": parts.sum, "mean": parts.mean, "max": parts.amax, "min": parts.amin}[
+        plan.reduction
+    ](dim=2)
 
 
 pool = Lowering("blocks", _refuses, _plan, _run)

@@ -1,8 +1,9 @@
 """`edge_softmax`: attention along the edges of any graph, with one number for each head and edge.
 
-Scores are products of two nodes' features read off at the edges, what a node hears is a sparse product, and each is the
-other's gradient: nothing of size `[E, H, D]` ever stands in memory. The largest score of each receiver is taken off before
-the exponential; a bound from norms would cost less and could underflow whole rows.
+Scores are products of two nodes' features read off at the edges, what a node hears is a sparse
+product, and each is the other's gradient: nothing of size `[E, H, D]` ever stands in memory. The
+largest score of each receiver is taken off before the exponential; a bound from norms would cost
+less and could underflow whole rows.
 """
 
 import warnings
@@ -40,7 +41,9 @@ class Pattern(NamedTuple):
 
 
 class EdgePlan(NamedTuple):
-    """The pattern, each edge's ends and type in its order (64-bit: torch adds up by others slowly), and the score."""
+    """The pattern, each edge's ends and type in its order (64-bit: torch adds up by others slowly),
+    and the score.
+    """
 
     pattern: Pattern
     dst: Tensor
@@ -51,7 +54,11 @@ class EdgePlan(NamedTuple):
 
 def _refuses(ask: Ask) -> str:
     score = ask.options.score
-    return "" if score in SCORES else f"the {score} score is no product of the nodes' numbers: it needs each edge's `[H, D]`"
+    return (
+        ""
+        if score in SCORES
+        else f"the {score} score is no product of the nodes' numbers: it needs each edge's `[H, D]`"
+    )
 
 
 def _plan(ask: Ask) -> EdgePlan:
@@ -65,7 +72,13 @@ def _plan(ask: Ask) -> EdgePlan:
 
 
 def _run(
-    plan: EdgePlan, query: Tensor, key: Tensor, value: Tensor, vectors: Tensor | None, bias: Tensor | None, dropout: float
+    plan: EdgePlan,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    vectors: Tensor | None,
+    bias: Tensor | None,
+    dropout: float,
 ) -> Tensor:
     b, m, h, d = *query.shape[:3], value.shape[3]
     s = plan.score(plan, query, key, vectors)
@@ -74,7 +87,9 @@ def _run(
     lengths = plan.pattern.rows.diff().expand(b * h, -1)
     largest = torch.segment_reduce(s.detach(), "max", lengths=lengths, axis=1, unsafe=True)
     e = (s - largest.index_select(1, plan.dst)).exp()
-    total = e.new_zeros(b * h, m).index_add(1, plan.dst, e).clamp(min=1)  # less only where there is no edge
+    total = (
+        e.new_zeros(b * h, m).index_add(1, plan.dst, e).clamp(min=1)
+    )  # less only where there is no edge
     y = _Heard.apply(*plan.pattern, F.dropout(e, dropout), _headed(value)) / total[:, :, None]
     return y.reshape(b, h, m, d).transpose(1, 2).to(value.dtype)
 
@@ -92,7 +107,9 @@ def _gat(plan: EdgePlan, query: Tensor, key: Tensor, vectors: Tensor) -> Tensor:
     with torch.autocast(query.device.type, enabled=False):
         both = zip((query.to(wide), key.to(wide)), vectors.to(wide), strict=True)
         at, by = (torch.einsum("bnhd,hd->bhn", *pair).flatten(0, 1) for pair in both)
-    return F.leaky_relu(at.index_select(1, plan.dst) + by.index_select(1, plan.src), 0.2, inplace=True)
+    return F.leaky_relu(
+        at.index_select(1, plan.dst) + by.index_select(1, plan.src), 0.2, inplace=True
+    )
 
 
 def _headed(x: Tensor) -> Tensor:
@@ -116,7 +133,11 @@ class _Heard(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (grad,), (*pattern, a, x) = grad_outputs, ctx.saved_tensors
         da = _Met.apply(*pattern, grad, x) if ctx.needs_input_grad[6] else None
-        dx = _Heard.apply(*_turned(*pattern), a.index_select(1, pattern[4]), grad) if ctx.needs_input_grad[7] else None
+        dx = (
+            _Heard.apply(*_turned(*pattern), a.index_select(1, pattern[4]), grad)
+            if ctx.needs_input_grad[7]
+            else None
+        )
         return *(None,) * 6, da, dx
 
 
@@ -132,40 +153,59 @@ class _Met(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (grad,), (*pattern, x, y) = grad_outputs, ctx.saved_tensors
         dx = _Heard.apply(*pattern, grad, y) if ctx.needs_input_grad[6] else None
-        dy = _Heard.apply(*_turned(*pattern), grad.index_select(1, pattern[4]), x) if ctx.needs_input_grad[7] else None
+        dy = (
+            _Heard.apply(*_turned(*pattern), grad.index_select(1, pattern[4]), x)
+            if ctx.needs_input_grad[7]
+            else None
+        )
         return *(None,) * 6, dx, dy
 
 
 def _spmm(rows: Tensor, cols: Tensor, a: Tensor, x: Tensor) -> Tensor:
     y = x.new_empty(x.shape[0], len(rows) - 1, x.shape[2])
-    for into, own, one in zip(y.unbind(), a.detach().contiguous().unbind(), x.detach().contiguous().unbind(), strict=True):
+    for into, own, one in zip(
+        y.unbind(), a.detach().contiguous().unbind(), x.detach().contiguous().unbind(), strict=True
+    ):
         into.copy_(sums(rows, cols, own, one))
     return y
 
 
 def _sddmm(rows: Tensor, cols: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    if len(cols) > x.shape[1] * y.shape[1]:  # so many parallel edges that torch takes them for a mistake
+    if (
+        len(cols) > x.shape[1] * y.shape[1]
+    ):  # so many parallel edges that torch takes them for a mistake
         return (x[:, torch.repeat_interleave(rows.diff())] * y[:, cols]).sum(-1)
     s = x.new_zeros(x.shape[0], len(cols))
-    for into, one, other in zip(s.unbind(), x.contiguous().unbind(), y.contiguous().unbind(), strict=True):
+    for into, one, other in zip(
+        s.unbind(), x.contiguous().unbind(), y.contiguous().unbind(), strict=True
+    ):
         entries = _matrix(rows, cols, into, y.shape[1])
         torch.sparse.sampled_addmm(entries, one, other.T, beta=0.0, out=entries)
     return s
 
 
 def _matrix(rows: Tensor, cols: Tensor, values: Tensor, num_cols: int) -> Tensor:
-    return torch.sparse_csr_tensor(rows, cols, values, (len(rows) - 1, num_cols), check_invariants=False)
+    return torch.sparse_csr_tensor(
+        rows, cols, values, (len(rows) - 1, num_cols), check_invariants=False
+    )
 
 
-# Operators of their own, because torch.compile traces no sparse tensor; by dispatch alone, because a call has to be cheap.
+# Operators of their own, because torch.compile traces no sparse tensor; by dispatch alone, because
+# a call has to be cheap.
 torch.library.define("geodl::spmm", "(Tensor rows, Tensor cols, Tensor a, Tensor x) -> Tensor")
 torch.library.impl("geodl::spmm", "default", _spmm)
-torch.library.register_fake("geodl::spmm", lambda rows, cols, a, x: x.new_empty(x.shape[0], rows.shape[0] - 1, x.shape[2]))
+torch.library.register_fake(
+    "geodl::spmm", lambda rows, cols, a, x: x.new_empty(x.shape[0], rows.shape[0] - 1, x.shape[2])
+)
 torch.library.define("geodl::sddmm", "(Tensor rows, Tensor cols, Tensor x, Tensor y) -> Tensor")
 torch.library.impl("geodl::sddmm", "default", _sddmm)
-torch.library.register_fake("geodl::sddmm", lambda rows, cols, x, y: x.new_empty(x.shape[0], cols.shape[0]))
+torch.library.register_fake(
+    "geodl::sddmm", lambda rows, cols, x, y: x.new_empty(x.shape[0], cols.shape[0])
+)
 
-with warnings.catch_warnings():  # torch says once in a process that CSR is in beta; let it be here, unheard
+with (
+    warnings.catch_warnings()
+):  # torch says once in a process that CSR is in beta; let it be here, unheard
     warnings.simplefilter("ignore")
     _matrix(torch.zeros(2, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), torch.zeros(0), 1)
 

@@ -13,7 +13,9 @@ from geodl.neighborhood.base import Edges
 
 
 class WrittenOut(NamedTuple):
-    """The edges on the values' device, the number of receivers, and what the verb's options name."""
+    """The edges on the values' device, the number of receivers, and what the verb's options
+    name.
+    """
 
     edges: Edges
     num_receivers: int
@@ -46,7 +48,9 @@ def unweighted(ask: Ask) -> Edges:
     edges = written_out(ask)
     if edges.weight is not None:
         asked = f"{ask.neighborhood} on {ask.source} for a layer that weighs its neighbors itself"
-        raise GeodlError(asked, "weighted edges", "use adjacency(norm=None) on a graph without edge_weight")
+        raise GeodlError(
+            asked, "weighted edges", "use adjacency(norm=None) on a graph without edge_weight"
+        )
     return edges
 
 
@@ -64,7 +68,13 @@ def _plan_attend(ask: Ask) -> WrittenOut:
 
 
 def _attend(
-    plan: WrittenOut, query: Tensor, key: Tensor, value: Tensor, vectors: Tensor | None, bias: Tensor | None, dropout: float
+    plan: WrittenOut,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    vectors: Tensor | None,
+    bias: Tensor | None,
+    dropout: float,
 ) -> Tensor:
     score = plan.option.reading(vectors)
     return reference.attend(query, key, value, plan.edges, score, bias, dropout, plan.num_receivers)
@@ -74,21 +84,29 @@ def _plan_message(ask: Ask) -> WrittenOut:
     return WrittenOut(written_out(ask), ask.target.num_nodes, ask.options.reduction)
 
 
-def _message(plan: WrittenOut, receiver: Tensor, sender: Tensor, edge: Tensor | None, function) -> Tensor:
+def _message(
+    plan: WrittenOut, receiver: Tensor, sender: Tensor, edge: Tensor | None, function
+) -> Tensor:
     if edge is None and plan.edges.weight is not None:
         edge = plan.edges.weight.to(receiver.dtype)[None, :, None].expand(receiver.shape[0], -1, -1)
-    return reference.message(receiver, sender, edge, plan.edges, function, plan.option, plan.num_receivers)
+    return reference.message(
+        receiver, sender, edge, plan.edges, function, plan.option, plan.num_receivers
+    )
 
 
 def _plan_recur(ask: Ask) -> Recurrence:
     edges, n = unweighted(ask), ask.source.num_nodes
     unheard = torch.ones(n, dtype=torch.bool, device=edges.src.device)
     unheard[edges.src] = False
-    sizes = torch.tensor([m.num_nodes for m in ask.source.members or (ask.source,)], device=edges.src.device)
+    sizes = torch.tensor(
+        [m.num_nodes for m in ask.source.members or (ask.source,)], device=edges.src.device
+    )
     return Recurrence(edges, n, torch.repeat_interleave(sizes), unheard.nonzero()[:, 0])
 
 
-def _recur(plan: Recurrence, x: Tensor, cell: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+def _recur(
+    plan: Recurrence, x: Tensor, cell: Any, state: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     initial = tuple(s[plan.member].transpose(0, 1) for s in state)
     states = reference.recur(x, plan.edges, cell, initial, plan.num_nodes)
     return states[0], tuple(s[:, plan.last].transpose(0, 1) for s in states)

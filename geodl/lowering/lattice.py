@@ -1,7 +1,9 @@
-"""`lattice`: windows on grids, chains and lattices with a group as one convNd on the channels-last view.
+"""`lattice`: windows on grids, chains and lattices with a group as one convNd on the channels-last
+view.
 
-The filter bank is gathered from the edge types, `bank = weight[table]`, so plain, lifting and group convolutions in
-one to three dimensions, strided, even, transposed and periodic, are the same few lines.
+The filter bank is gathered from the edge types, `bank = weight[table]`, so plain, lifting and group
+convolutions in one to three dimensions, strided, even, transposed and periodic, are the same few
+lines.
 """
 
 import math
@@ -22,7 +24,9 @@ Axes = tuple[int, ...]
 
 
 class ConvPlan(NamedTuple):
-    """Sizes of the views, the gather that makes the bank (None: it is the identity), and the kernel's numbers."""
+    """Sizes of the views, the gather that makes the bank (None: it is the identity), and the
+    kernel's numbers.
+    """
 
     space: Axes
     num_receivers: int
@@ -59,7 +63,10 @@ def _refuses(ask: Ask) -> str:
         return "a convolution needs dense values"
     if stencil.transposed and any(stencil.wraps):
         return "a transposed window on a periodic axis"
-    if any(w and max(p) > n for w, p, n in zip(stencil.wraps, stencil.padding, stencil.sliding, strict=True)):
+    if any(
+        w and max(p) > n
+        for w, p, n in zip(stencil.wraps, stencil.padding, stencil.sliding, strict=True)
+    ):
         return "a window that wraps around its axis more than once"
     return ""
 
@@ -72,19 +79,28 @@ def _plan(ask: Ask) -> ConvPlan:
     wrap = tuple(p if w else (0, 0) for p, w in zip(s.padding, s.wraps, strict=True))
     zero = tuple((0, 0) if w else p for p, w in zip(s.padding, s.wraps, strict=True))
     even = all(low == high for low, high in zero)
-    table = None if made == heard == 1 and _plain(s.table) else s.table.reshape(-1).to(ask.like.device)
+    table = (
+        None if made == heard == 1 and _plain(s.table) else s.table.reshape(-1).to(ask.like.device)
+    )
     pad, padding, crop = _flat(zero), (0,) * len(kernel), ()
     if s.transposed:
         made, heard = heard, made
-        full = [(n - 1) * st + d * (k - 1) + 1 for n, st, d, k in zip(s.made, s.stride, s.dilation, kernel, strict=True)]
-        crop = _flat(tuple((-low, low + n - f) for (low, _), n, f in zip(zero, s.sliding, full, strict=True)))
+        full = [
+            (n - 1) * st + d * (k - 1) + 1
+            for n, st, d, k in zip(s.made, s.stride, s.dilation, kernel, strict=True)
+        ]
+        crop = _flat(
+            tuple((-low, low + n - f) for (low, _), n, f in zip(zero, s.sliding, full, strict=True))
+        )
         pad = ()
     elif even:
         pad, padding = (), tuple(low for low, _ in zero)
     space = s.made if s.transposed else s.sliding
     wrap = wrap if any(map(any, wrap)) else ()
     m = ask.target.num_nodes
-    return ConvPlan(space, m, tuple(kernel), table, made, heard, wrap, pad, s.stride, padding, s.dilation, crop)
+    return ConvPlan(
+        space, m, tuple(kernel), table, made, heard, wrap, pad, s.stride, padding, s.dilation, crop
+    )
 
 
 def _run(plan: ConvPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -92,13 +108,18 @@ def _run(plan: ConvPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     image = x.reshape(batch, *plan.space, plan.heard * channels_in).movedim(-1, 1)
     for axis, (low, high) in enumerate(plan.wrap, start=2):
         n = image.shape[axis]
-        image = torch.cat((image.narrow(axis, n - low, low), image, image.narrow(axis, 0, high)), dim=axis)
+        image = torch.cat(
+            (image.narrow(axis, n - low, low), image, image.narrow(axis, 0, high)), dim=axis
+        )
     if plan.pad:
         image = F.pad(image, plan.pad)
     bank = filter_bank(plan, weight)
     spread = bias if bias is None or plan.made == 1 else bias.repeat(plan.made)
     if plan.crop:
-        y = F.pad(CONV_TRANSPOSE[len(plan.space)](image, bank, None, plan.stride, 0, 0, 1, plan.dilation), plan.crop)
+        y = F.pad(
+            CONV_TRANSPOSE[len(plan.space)](image, bank, None, plan.stride, 0, 0, 1, plan.dilation),
+            plan.crop,
+        )
         y = y if spread is None else y + spread.view(-1, *(1 for _ in plan.space))
     else:
         y = CONV[len(plan.space)](image, bank, spread, plan.stride, plan.padding, plan.dilation)
@@ -106,14 +127,24 @@ def _run(plan: ConvPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
 
 
 def filter_bank(plan: ConvPlan, weight: Tensor) -> Tensor:
-    """`weight[table]` as convNd takes it, `[S C_out, R C_in, *kernel]` (transposed: in before out), channels last."""
+    """`weight[table]` as convNd takes it, `[S C_out, R C_in, *kernel]` (transposed: in before out),
+    channels last.
+    """
     channels_in, channels_out = weight.shape[1], weight.shape[2]
     gathered = weight if plan.table is None else weight.index_select(0, plan.table)
     if plan.crop:
-        heard = gathered.view(plan.heard, plan.made, -1, channels_in, channels_out).permute(0, 3, 2, 1, 4)
-        return heard.reshape(plan.heard * channels_in, *plan.kernel, plan.made * channels_out).movedim(-1, 1)
-    made = gathered.view(plan.made, plan.heard, -1, channels_in, channels_out).permute(0, 4, 2, 1, 3)
-    return made.reshape(plan.made * channels_out, *plan.kernel, plan.heard * channels_in).movedim(-1, 1)
+        heard = gathered.view(plan.heard, plan.made, -1, channels_in, channels_out).permute(
+            0, 3, 2, 1, 4
+        )
+        return heard.reshape(
+            plan.heard * channels_in, *plan.kernel, plan.made * channels_out
+        ).movedim(-1, 1)
+    made = gathered.view(plan.made, plan.heard, -1, channels_in, channels_out).permute(
+        0, 4, 2, 1, 3
+    )
+    return made.reshape(plan.made * channels_out, *plan.kernel, plan.heard * channels_in).movedim(
+        -1, 1
+    )
 
 
 def _refuses_pool(ask: Ask) -> str:
@@ -123,7 +154,10 @@ def _refuses_pool(ask: Ask) -> str:
     assert s is not None
     if s.transposed or s.table.shape[:2] != (1, 1):
         return "only a plain window pools each sheet for itself"
-    if any(low != high or 2 * low > k for (low, high), k in zip(s.padding, s.table.shape[2:], strict=True)):
+    if any(
+        low != high or 2 * low > k
+        for (low, high), k in zip(s.padding, s.table.shape[2:], strict=True)
+    ):
         return "the pooling kernels pad at most half the window, alike on both sides"
     if any(w and any(p) for w, p in zip(s.wraps, s.padding, strict=True)):
         return "the pooling kernels do not wrap"
@@ -132,7 +166,9 @@ def _refuses_pool(ask: Ask) -> str:
         return "a window that steps over the whole axis hears no one"
     if ask.options.reduction in ("max", "min"):
         return ""
-    if len(s.sliding) == 3 and any(k > n for k, n in zip(s.table.shape[2:], s.sliding, strict=True)):
+    if len(s.sliding) == 3 and any(
+        k > n for k, n in zip(s.table.shape[2:], s.sliding, strict=True)
+    ):
         return "torch's averaging on three axes takes no window larger than an axis"
     return "the averaging kernels do not dilate" if set(s.dilation) != {1} else ""
 
@@ -144,7 +180,14 @@ def _plan_pool(ask: Ask) -> PoolPlan:
     planes = ask.source.num_nodes // math.prod(s.sliding)
     padding = tuple(low for low, _ in s.padding)
     return PoolPlan(
-        s.sliding, ask.target.num_nodes, planes, tuple(s.table.shape[2:]), s.stride, padding, s.dilation, ask.options.reduction
+        s.sliding,
+        ask.target.num_nodes,
+        planes,
+        tuple(s.table.shape[2:]),
+        s.stride,
+        padding,
+        s.dilation,
+        ask.options.reduction,
     )
 
 
@@ -169,9 +212,15 @@ def _two_axes(s: Stencil) -> Stencil:
         return s
     one = (1,)
     return Stencil(
-        one + s.sliding, one + s.made, (False, *s.wraps), one + s.stride, one + s.dilation,
-        ((0, 0), *s.padding), s.table.unsqueeze(2), s.transposed,
-    )  # fmt: skip
+        one + s.sliding,
+        one + s.made,
+        (False, *s.wraps),
+        one + s.stride,
+        one + s.dilation,
+        ((0, 0), *s.padding),
+        s.table.unsqueeze(2),
+        s.transposed,
+    )
 
 
 def _plain(table: Tensor) -> bool:

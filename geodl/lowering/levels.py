@@ -1,4 +1,6 @@
-"""`levels`: recurrence on trees and DAGs, one batched call of the cell for each topological level."""
+"""`levels`: recurrence on trees and DAGs, one batched call of the cell for each topological
+level.
+"""
 
 from typing import Any, NamedTuple
 
@@ -12,10 +14,12 @@ from geodl.lowering.edges import never, unweighted
 
 
 class Level(NamedTuple):
-    """Nodes whose senders are all in levels before. A state is copied once for each edge, when its own level is done.
+    """Nodes whose senders are all in levels before. A state is copied once for each edge, when its
+    own level is done.
 
     Attributes:
-        receivers: `[E_l]` the level's node that each of its edges ends in; on level 0 one edge of `initial` for each node.
+        receivers: `[E_l]` the level's node that each of its edges ends in; on level 0 one edge of
+            `initial` for each node.
         told: `[E'_l]` the level's node that each edge out of it begins at, by the level it ends in.
         hearers: the levels these edges end in.
         counts: how many of them end in each.
@@ -57,8 +61,12 @@ def _plan(ask: Ask) -> LevelsPlan:
     places, sizes = nodes.argsort(), level.bincount()
     within = places - (sizes.cumsum(0) - sizes)[level]
     first = torch.arange(int(sizes[0]))
-    # Edges into a level stand by the level they come from, edges out of one by the level they go to: pieces fit as they are.
-    into, ways = (level[dst] * depth + level[src]).argsort(stable=True), level[src] * depth + level[dst]
+    # Edges into a level stand by the level they come from, edges out of one by the level they go
+    # to: pieces fit as they are.
+    into, ways = (
+        (level[dst] * depth + level[src]).argsort(stable=True),
+        level[src] * depth + level[dst],
+    )
     out = ways.argsort(stable=True)
     ends, begins = level[dst].bincount(minlength=depth), level[src].bincount(minlength=depth)
     ends[0] = len(first)
@@ -71,22 +79,39 @@ def _plan(ask: Ask) -> LevelsPlan:
         count.split(pieces),
         strict=True,
     )
-    levels = tuple(Level(receivers, told, tuple(to.tolist()), tuple(n.tolist())) for receivers, told, to, n in columns)
+    levels = tuple(
+        Level(receivers, told, tuple(to.tolist()), tuple(n.tolist()))
+        for receivers, told, to, n in columns
+    )
     receivers = torch.cat((first, places[dst[into]])).to(at)
-    member = torch.repeat_interleave(torch.tensor([m.num_nodes for m in ask.source.members or (ask.source,)]))
+    member = torch.repeat_interleave(
+        torch.tensor([m.num_nodes for m in ask.source.members or (ask.source,)])
+    )
     last = places[src.bincount(minlength=len(nodes)) == 0].to(at)
-    return LevelsPlan(nodes.to(at), places.to(at), receivers, member[nodes[first]].to(at), last, tuple(sizes.tolist()), levels)
+    return LevelsPlan(
+        nodes.to(at),
+        places.to(at),
+        receivers,
+        member[nodes[first]].to(at),
+        last,
+        tuple(sizes.tolist()),
+        levels,
+    )
 
 
 def _levels(dst: Tensor, src: Tensor, n: int) -> Tensor:
-    """How many edges the longest way to each node has: `[N]`; each edge is looked at once, when its sender is done."""
+    """How many edges the longest way to each node has: `[N]`; each edge is looked at once, when its
+    sender is done.
+    """
     waiting, counts = (np.bincount(end, minlength=n) for end in (dst.numpy(), src.numpy()))
     starts, hearers = counts.cumsum() - counts, dst[src.argsort()].numpy()
     level, depth, front = np.zeros(n, dtype=np.int64), 0, np.flatnonzero(waiting == 0)
     while len(front):
         level[front] = depth
         count = counts[front]
-        told = hearers[np.repeat(starts[front] - count.cumsum() + count, count) + np.arange(count.sum())]
+        told = hearers[
+            np.repeat(starts[front] - count.cumsum() + count, count) + np.arange(count.sum())
+        ]
         np.subtract.at(waiting, told, 1)
         front, depth = np.unique(told[waiting[told] == 0]), depth + 1
     if waiting.any():
@@ -95,22 +120,32 @@ def _levels(dst: Tensor, src: Tensor, n: int) -> Tensor:
     return torch.from_numpy(level)
 
 
-def _run(plan: LevelsPlan, x: Tensor, cell: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+def _run(
+    plan: LevelsPlan, x: Tensor, cell: Any, state: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     at_edges, at_nodes = cell.read(x.transpose(0, 1).index_select(0, plan.nodes))
-    edges = at_edges.index_select(0, plan.receivers).split([len(level.receivers) for level in plan.levels])
+    edges = at_edges.index_select(0, plan.receivers).split(
+        [len(level.receivers) for level in plan.levels]
+    )
     heard: list[list[tuple[Tensor, ...]]] = [[] for _ in plan.levels]
     heard[0].append(tuple(s.index_select(0, plan.members) for s in state))
     made = []
-    for level, edge, node, parts in zip(plan.levels, edges, at_nodes.split(plan.sizes), heard, strict=True):
+    for level, edge, node, parts in zip(
+        plan.levels, edges, at_nodes.split(plan.sizes), heard, strict=True
+    ):
         taken = cell.edge(edge, tuple(map(torch.cat, zip(*parts, strict=True))))
         parts.clear()
-        sums = tuple(t.new_zeros(len(node), *t.shape[1:]).index_add(0, level.receivers, t) for t in taken)
+        sums = tuple(
+            t.new_zeros(len(node), *t.shape[1:]).index_add(0, level.receivers, t) for t in taken
+        )
         made.append(cell.node(node, sums))
         told = (s.index_select(0, level.told).split(level.counts) for s in made[-1])
         for hearer, *piece in zip(level.hearers, *told, strict=True):
             heard[hearer].append(tuple(piece))
     states = tuple(map(torch.cat, zip(*made, strict=True)))
-    return states[0].transpose(0, 1).index_select(1, plan.places), tuple(s.index_select(0, plan.last) for s in states)
+    return states[0].transpose(0, 1).index_select(1, plan.places), tuple(
+        s.index_select(0, plan.last) for s in states
+    )
 
 
 recur = Lowering("levels", never, _plan, _run)

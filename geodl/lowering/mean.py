@@ -1,4 +1,6 @@
-"""`mean`: on a complete graph everyone hears the same sum, so it is computed once: O(N) in place of O(N^2)."""
+"""`mean`: on a complete graph everyone hears the same sum, so it is computed once: O(N) in place of
+O(N^2).
+"""
 
 from typing import NamedTuple
 

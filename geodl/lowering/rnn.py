@@ -1,4 +1,6 @@
-"""`rnn`: recurrence along chains, in either direction, as torch's LSTM, GRU and RNN kernels; packed where lengths differ."""
+"""`rnn`: recurrence along chains, in either direction, as torch's LSTM, GRU and RNN kernels; packed
+where lengths differ.
+"""
 
 from typing import Any, NamedTuple
 
@@ -7,7 +9,12 @@ from torch import Tensor
 
 from geodl.lowering.base import Ask, Lowering
 
-KERNELS = {"lstm": torch.lstm, "gru": torch.gru, "rnn_tanh": torch.rnn_tanh, "rnn_relu": torch.rnn_relu}
+KERNELS = {
+    "lstm": torch.lstm,
+    "gru": torch.gru,
+    "rnn_tanh": torch.rnn_tanh,
+    "rnn_relu": torch.rnn_relu,
+}
 
 
 class Packed(NamedTuple):
@@ -29,7 +36,9 @@ class Packed(NamedTuple):
 
 
 class RnnPlan(NamedTuple):
-    """The kernel, whether it takes two states, the direction, whether it runs in the weights' own precision, the packing."""
+    """The kernel, whether it takes two states, the direction, whether it runs in the weights' own
+    precision, the packing.
+    """
 
     kernel: Any
     two_states: bool
@@ -41,11 +50,18 @@ class RnnPlan(NamedTuple):
 def _refuses(ask: Ask) -> str:
     if ask.neighborhood.steps not in (1, -1) or not ask.source.ordered:
         return "the rule does not step along a chain"
-    return "" if ask.options.cell in KERNELS else f"torch has no kernel for the cell {ask.options.cell!r}"
+    return (
+        ""
+        if ask.options.cell in KERNELS
+        else f"torch has no kernel for the cell {ask.options.cell!r}"
+    )
 
 
 def _plan(ask: Ask) -> RnnPlan:
-    full, backwards = ask.like.device.type == "cpu", ask.neighborhood.steps == -1  # most CPUs have no such kernel in bf16
+    full, backwards = (
+        ask.like.device.type == "cpu",
+        ask.neighborhood.steps == -1,
+    )  # most CPUs have no such kernel in bf16
     packed = _packed(ask, backwards) if ask.source.members else None
     return RnnPlan(KERNELS[ask.options.cell], ask.options.cell == "lstm", backwards, full, packed)
 
@@ -59,28 +75,42 @@ def _packed(ask: Ask, backwards: bool) -> Packed:
     starts = (lengths.cumsum(0) - lengths)[members]
     nodes = starts[rank] + (longest[rank] - 1 - step if backwards else step)
     at = ask.like.device
-    return Packed(nodes.to(at), nodes.argsort().to(at), members.to(at), members.argsort().to(at), exists.sum(1))
+    return Packed(
+        nodes.to(at),
+        nodes.argsort().to(at),
+        members.to(at),
+        members.argsort().to(at),
+        exists.sum(1),
+    )
 
 
-def _run(plan: RnnPlan, x: Tensor, cell: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+def _run(
+    plan: RnnPlan, x: Tensor, cell: Any, state: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     if plan.full and torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
             return _run(plan, x.to(cell.w.dtype), cell, tuple(s.to(cell.w.dtype) for s in state))
     if plan.packed is not None:
         return _run_packed(plan, plan.packed, x, list(cell[:4]), state)
-    kept = torch.is_grad_enabled()  # on a GPU the kernels keep what backward needs only when told that they train
+    kept = (
+        torch.is_grad_enabled()
+    )  # on a GPU the kernels keep what backward needs only when told that they train
     before = list(state) if plan.two_states else state[0]
     along = x.flip(1) if plan.backwards else x
     y, *after = plan.kernel(along, before, list(cell[:4]), True, 1, 0.0, kept, False, True)
     return y.flip(1) if plan.backwards else y, tuple(after)
 
 
-def _run_packed(plan: RnnPlan, packed: Packed, x: Tensor, weights: Any, state: tuple[Tensor, ...]) -> Any:
+def _run_packed(
+    plan: RnnPlan, packed: Packed, x: Tensor, weights: Any, state: tuple[Tensor, ...]
+) -> Any:
     (b, n, c), (d, _, hidden) = x.shape, state[0].shape
     data = x.transpose(0, 1).index_select(0, packed.nodes).reshape(n * b, c)
     before = [s.index_select(0, packed.members).reshape(1, d * b, hidden) for s in state]
     hx = before if plan.two_states else before[0]
-    y, *after = plan.kernel(data, packed.alive * b, hx, weights, True, 1, 0.0, torch.is_grad_enabled(), False)
+    y, *after = plan.kernel(
+        data, packed.alive * b, hx, weights, True, 1, 0.0, torch.is_grad_enabled(), False
+    )
     y = y.view(n, b, hidden).transpose(0, 1).index_select(1, packed.places)
     return y, tuple(s.view(d, b, hidden).index_select(0, packed.ranks) for s in after)
 

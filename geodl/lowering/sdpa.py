@@ -1,4 +1,6 @@
-"""`sdpa`: attention on a complete or causal domain as torch's fused kernel, members of other sizes padded to the longest."""
+"""`sdpa`: attention on a complete or causal domain as torch's fused kernel, members of other sizes
+padded to the longest.
+"""
 
 from typing import NamedTuple
 
@@ -12,17 +14,20 @@ from geodl.lowering.edges import written_out
 
 
 class Tiles(NamedTuple):
-    """Receivers in T `tiles` of R, each with the S senders that it may hear: attention in each tile, with a mask.
+    """Receivers in T `tiles` of R, each with the S senders that it may hear: attention in each
+    tile, with a mask.
 
     Attributes:
         tiles: T.
         receivers: `[T R]` their nodes, tile after tile; None when these are all in order.
         senders: `[T S]` alike.
-        heard: `[T, 1, R, S]` who hears whom, 1 in place of T or R where all are alike; None when everyone does.
+        heard: `[T, 1, R, S]` who hears whom, 1 in place of T or R where all are alike; None when
+            everyone does.
         types: `[R S]` edge types where a typed bias is read.
         causal: the kernel's own mask.
         place: `[M]` where each receiver stands in `receivers`.
-        silent: `[M, 1, 1]` the receivers that hear no one (in `heard` they hear all, so that nothing divides by zero).
+        silent: `[M, 1, 1]` the receivers that hear no one (in `heard` they hear all, so that
+            nothing divides by zero).
     """
 
     tiles: int = 1
@@ -36,7 +41,9 @@ class Tiles(NamedTuple):
 
 
 def tiled(ask: Ask, receivers: Tensor, senders: Tensor, types: Tensor) -> Tiles:
-    """A plan from nodes `[T, R]` and `[T, S]` (-1: no node) and the types `[R, S]` in every tile (-1: no edge)."""
+    """A plan from nodes `[T, R]` and `[T, S]` (-1: no node) and the types `[R, S]` in every tile
+    (-1: no edge).
+    """
     device = ask.like.device
     receivers, senders, types = receivers.to(device), senders.to(device), types.to(device)
     heard = (types >= 0) & (senders >= 0)[:, None]
@@ -59,13 +66,26 @@ def tiled(ask: Ask, receivers: Tensor, senders: Tensor, types: Tensor) -> Tiles:
     )
 
 
-def run(plan: Tiles, query: Tensor, key: Tensor, value: Tensor, vectors: None, bias: Tensor | None, dropout: float) -> Tensor:
+def run(
+    plan: Tiles,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    vectors: None,
+    bias: Tensor | None,
+    dropout: float,
+) -> Tensor:
     """Attention in each tile; the run signature of `attend`."""
     q = _cut(query, plan.receivers, plan.tiles)
     k, v = _cut(key, plan.senders, plan.tiles), _cut(value, plan.senders, plan.tiles)
     mask = plan.heard
     if bias is not None and plan.types is not None:
-        mask = bias.index_select(0, plan.types).to(q.dtype).view(1, q.shape[2], k.shape[2], q.shape[1]).movedim(-1, 1)
+        mask = (
+            bias.index_select(0, plan.types)
+            .to(q.dtype)
+            .view(1, q.shape[2], k.shape[2], q.shape[1])
+            .movedim(-1, 1)
+        )
         mask = mask if plan.heard is None else torch.where(plan.heard, mask, -torch.inf)
     if mask is not None and mask.shape[0] > 1:
         mask = mask.repeat(query.shape[0], 1, 1, 1)
@@ -97,7 +117,11 @@ def _refuses(ask: Ask) -> str:
         return ""
     if ask.target.num_members != ask.source.num_members:
         return "members that do not pair one by one"
-    return "" if ask.options.bias_types is None else "a typed bias on members of different kinds or sizes"
+    return (
+        ""
+        if ask.options.bias_types is None
+        else "a typed bias on members of different kinds or sizes"
+    )
 
 
 def _plan(ask: Ask) -> Tiles:
@@ -107,7 +131,9 @@ def _plan(ask: Ask) -> Tiles:
         return tiled(ask, receivers, senders, _open(ask, receivers.shape[1], senders.shape[1]))
     if ask.options.bias_types is not None:
         edges = written_out(ask)
-        types = torch.full((m, n), -1, device=edges.dst.device).index_put((edges.dst, edges.src), edges.type)
+        types = torch.full((m, n), -1, device=edges.dst.device).index_put(
+            (edges.dst, edges.src), edges.type
+        )
     elif rule.skip and (m, n) != (1, rule.skip + 1):
         types = _open(ask, m, n)
     else:

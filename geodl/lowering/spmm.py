@@ -1,7 +1,7 @@
 """`spmm`: graph convolution as products with one sparse matrix, whatever the number of edge types.
 
-Transforming first, `Y = [S_1 ... S_T] [X W_1; ...; X W_T]`, moves nnz * C_out numbers; aggregating first,
-`Y = [S_1 X, ..., S_T X] [W_1; ...; W_T]`, moves nnz * C_in. The plan takes the cheaper one.
+Transforming first, `Y = [S_1 ... S_T] [X W_1; ...; X W_T]`, moves nnz * C_out numbers; aggregating
+first, `Y = [S_1 X, ..., S_T X] [W_1; ...; W_T]`, moves nnz * C_in. The plan takes the cheaper one.
 """
 
 from typing import Any, NamedTuple
@@ -23,7 +23,9 @@ class Csr(NamedTuple):
 
 
 class SpmmPlan(NamedTuple):
-    """The stacked shift operator and its transpose for the gradient, and the order of the two products."""
+    """The stacked shift operator and its transpose for the gradient, and the order of the two
+    products.
+    """
 
     both: tuple[Csr, Csr]
     num_receivers: int
@@ -41,7 +43,11 @@ def _plan(ask: Ask) -> SpmmPlan:
     dst = edges.dst if transform_first else edges.dst * types + edges.type
     src = edges.src * types + edges.type if transform_first else edges.src
     dtype = ask.like.dtype if ask.like.dtype in (torch.float32, torch.float64) else torch.float32
-    values = torch.ones(len(dst), dtype=dtype, device=dst.device) if edges.weight is None else edges.weight.to(dtype)
+    values = (
+        torch.ones(len(dst), dtype=dtype, device=dst.device)
+        if edges.weight is None
+        else edges.weight.to(dtype)
+    )
     rows, cols = (m, n * types) if transform_first else (m * types, n)
     return SpmmPlan((csr(dst, src, values, rows), csr(src, dst, values, cols)), m, transform_first)
 
@@ -49,7 +55,11 @@ def _plan(ask: Ask) -> SpmmPlan:
 def _run(plan: SpmmPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     types, channels_in, channels_out = weight.shape
     if plan.transform_first:
-        side_by_side = weight[0] if types == 1 else weight.movedim(0, 1).reshape(channels_in, types * channels_out)
+        side_by_side = (
+            weight[0]
+            if types == 1
+            else weight.movedim(0, 1).reshape(channels_in, types * channels_out)
+        )
         sent = _features(x, side_by_side) if x.layout == torch.sparse_csr else x @ side_by_side
         sent = sent.reshape(sent.shape[0], sent.shape[1] * types, channels_out)
         y = _Product.apply(plan.both, sent)
@@ -74,7 +84,9 @@ class _Product(torch.autograd.Function):
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
-        """Outside of `torch.func` without torch's search for argument names, which takes longer than a small product."""
+        """Outside of `torch.func` without torch's search for argument names, which takes longer
+        than a small product.
+        """
         if torch._C._are_functorch_transforms_active():
             return super().apply(*args)
         beneath: Any = super(torch.autograd.Function, cls)
@@ -84,7 +96,12 @@ class _Product(torch.autograd.Function):
     def forward(both: tuple[Csr, Csr], x: Tensor) -> Tensor:
         b, n, c = x.shape
         side_by_side = x.detach().transpose(0, 1).reshape(n, b * c)
-        return sums(*both[0], side_by_side).reshape(len(both[0].rows) - 1, b, c).transpose(0, 1).contiguous()
+        return (
+            sums(*both[0], side_by_side)
+            .reshape(len(both[0].rows) - 1, b, c)
+            .transpose(0, 1)
+            .contiguous()
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -101,8 +118,18 @@ class _Product(torch.autograd.Function):
 
 
 def sums(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor) -> Tensor:
-    """`S x`, S in CSR, x `[N, C]`. Bags of embeddings are such products, and their kernel is the one that fetches ahead."""
-    y = F.embedding_bag(cols, x.to(values.dtype), rows, mode="sum", per_sample_weights=values, include_last_offset=True)
+    """`S x`, S in CSR, x `[N, C]`.
+
+    Bags of embeddings are such products, and their kernel is the one that fetches ahead.
+    """
+    y = F.embedding_bag(
+        cols,
+        x.to(values.dtype),
+        rows,
+        mode="sum",
+        per_sample_weights=values,
+        include_last_offset=True,
+    )
     return y.to(x.dtype)
 
 
@@ -114,7 +141,9 @@ def _features(x: Tensor, weight: Tensor) -> Tensor:
 
 
 class _Features(torch.autograd.Function):
-    """`X W` for sparse features X `[N, C]`, given by its CSR parts; torch's own gradient is slow to transpose X."""
+    """`X W` for sparse features X `[N, C]`, given by its CSR parts; torch's own gradient is slow to
+    transpose X.
+    """
 
     @staticmethod
     def forward(ctx: Any, rows, cols, values, weight) -> Tensor:

@@ -22,10 +22,12 @@ def mlp(*channels: int, dropout: float = 0.0) -> Sequential:
 
 
 def gcn(*channels: int, dropout: float = 0.5) -> Sequential:
-    """The graph convolutional network of Kipf and Welling, "Semi-Supervised Classification with GCNs" (2017).
+    """The graph convolutional network of Kipf and Welling, "Semi-Supervised Classification with
+    GCNs" (2017).
 
     Args:
-        channels: channels of the input, of each hidden layer and of the output; (1433, 16, 7) in the paper for Cora.
+        channels: channels of the input, of each hidden layer and of the output; (1433, 16, 7) in
+            the paper for Cora.
         dropout: before every layer.
 
     >>> import torch, geodl as g

@@ -15,21 +15,24 @@ from geodl.signal import Signal
 
 
 class EncoderDecoder(Layer):
-    """`decoder(target, encoder(source))`: the decoder hears what the encoder makes of the second signal.
+    """`decoder(target, encoder(source))`: the decoder hears what the encoder makes of the second
+    signal.
 
-    Rows of one length go together with ragged ones: where one signal lives on a `Batch` and the other has rows, these
-    become members. The answer lies on the target's domain.
+    Rows of one length go together with ragged ones: where one signal lives on a `Batch` and the
+    other has rows, these become members. The answer lies on the target's domain.
 
     Args:
         encoder: any layer.
         decoder: a layer that crosses, with a `Cross` or a `Begun` in it.
 
     Raises:
-        GeodlError: a decoder that hears no second signal, no source, not as many sources as targets.
+        GeodlError: a decoder that hears no second signal, no source, not as many sources as
+            targets.
 
     >>> from geodl import Chain, Readout
     >>> model = EncoderDecoder(Readout(), Begun(Recurrent(3, 4, "gru")))
-    >>> model(Signal(torch.zeros(2, 5, 3), Chain(5)), Signal(torch.zeros(2, 7, 4), Chain(7))).x.shape
+    >>> target, source = (Signal(torch.zeros(2, n, c), Chain(n)) for n, c in ((5, 3), (7, 4)))
+    >>> model(target, source).x.shape
     torch.Size([2, 5, 4])
     """
 
@@ -39,22 +42,36 @@ class EncoderDecoder(Layer):
         super().__init__()
         if not isinstance(encoder, Layer):
             raise GeodlError(
-                "EncoderDecoder", f"an encoder that is a {type(encoder).__name__}", "give a Layer, as Sequential(...)"
+                "EncoderDecoder",
+                f"an encoder that is a {type(encoder).__name__}",
+                "give a Layer, as Sequential(...)",
             )
         if not getattr(decoder, "crosses", False):
-            raise GeodlError("EncoderDecoder", "a decoder that hears no second signal", "give one with Cross(...) in it")
+            raise GeodlError(
+                "EncoderDecoder",
+                "a decoder that hears no second signal",
+                "give one with Cross(...) in it",
+            )
         self.encoder, self.decoder = encoder, decoder
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
         """The decoder on the target `receiver`, which hears the encoder on the source `sender`."""
         target, source = _together(_given(receiver), _given(sender))
         y = self.decoder(target, self.encoder(source))
-        return y if target is receiver else Signal(y.x.reshape(*receiver.x.shape[:2], y.x.shape[2]), receiver.domain)
+        return (
+            y
+            if target is receiver
+            else Signal(y.x.reshape(*receiver.x.shape[:2], y.x.shape[2]), receiver.domain)
+        )
 
-    def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
-        """The decoder on the next nodes; the state are what the encoder said, once, and the decoder's state.
+    def unroll(
+        self, signal: Signal, state: Any = None, sender: Signal | None = None
+    ) -> tuple[Signal, Any]:
+        """The decoder on the next nodes; the state are what the encoder said, once, and the
+        decoder's state.
 
-        Source and target have rows of one length each here: `generate` decodes ragged sources length by length.
+        Source and target have rows of one length each here: `generate` decodes ragged sources
+        length by length.
         """
         memory, before = states_of(self, state, 2)
         memory = self.encoder(_given(sender)) if memory is None else memory
@@ -63,15 +80,17 @@ class EncoderDecoder(Layer):
 
 
 class LastState(Layer):
-    """The last states of recurrent layers in a row, their channels one after another: a readout of sequences.
+    """The last states of recurrent layers in a row, their channels one after another: a readout of
+    sequences.
 
-    Both directions are `Concat(LastState(Recurrent(...)), LastState(Recurrent(..., neighborhood=previous().reverse())))`.
+    Both directions are `Concat(LastState(Recurrent(...)), LastState(Recurrent(...,
+    neighborhood=previous().reverse())))`.
 
     Args:
         layers: `Recurrent` layers, and between them layers that treat each node alone.
 
-    The answer lies on `Complete(D)`, `[B, D, S]`: one node for each member of a Batch (D = 1 without one), S the channels
-    of all states, of an LSTM h and then c.
+    The answer lies on `Complete(D)`, `[B, D, S]`: one node for each member of a Batch (D = 1
+    without one), S the channels of all states, of an LSTM h and then c.
 
     >>> LastState(Recurrent(3, 4), Recurrent(4, 4))(Signal.sequence(torch.zeros(2, 5, 3))).x.shape
     torch.Size([2, 1, 16])
@@ -96,11 +115,13 @@ class LastState(Layer):
 
 
 class Begun(Layer):
-    """Recurrent layers in a row that begin in the state that they hear, laid out as :class:`LastState` gives it.
+    """Recurrent layers in a row that begin in the state that they hear, laid out as
+    :class:`LastState` gives it.
 
     Args:
         layers: `Recurrent` layers, and between them layers that treat each node alone.
-        reader: makes that state `[B, D, S]` of the second signal; None where the second signal is the state.
+        reader: makes that state `[B, D, S]` of the second signal; None where the second signal is
+            the state.
 
     >>> last, begun = LastState(Recurrent(3, 4)), Begun(Recurrent(3, 4))
     >>> source, target = (Signal.sequence(torch.zeros(2, n, 3)) for n in (5, 6))
@@ -119,15 +140,23 @@ class Begun(Layer):
         """The layers on the signal, from the state that `sender` gives."""
         return self.unroll(receiver, None, sender)[0]
 
-    def unroll(self, signal: Signal, state: Any = None, sender: Signal | None = None) -> tuple[Signal, Any]:
-        """Continue on the next nodes; the state is that of the layers, in the beginning what `sender` gives."""
+    def unroll(
+        self, signal: Signal, state: Any = None, sender: Signal | None = None
+    ) -> tuple[Signal, Any]:
+        """Continue on the next nodes; the state is that of the layers, in the beginning what
+        `sender` gives.
+        """
         _given(signal)
         if state is None:
             heard = _given(sender) if self.reader is None else self.reader(_given(sender))
             wanted = (signal.x.shape[0], signal.domain.num_members, sum(map(sum, self.widths)))
             if heard.x.shape != wanted:
                 found = f"values {list(heard.x.shape)} on {heard.domain}"
-                raise GeodlError(f"{self.label} on {signal.domain} begins in a state", found, f"give {list(wanted)}")
+                raise GeodlError(
+                    f"{self.label} on {signal.domain} begins in a state",
+                    found,
+                    f"give {list(wanted)}",
+                )
             state = self._states(heard.x)
         return self.layers.unroll(signal, state)
 
@@ -148,8 +177,15 @@ def state_widths(*layers: nn.Module) -> list[list[int]]:
     """
     for layer in layers:
         if isinstance(layer, Layer) and not (isinstance(layer, Recurrent) or layer.nodewise):
-            raise GeodlError("a row of recurrent layers", layer.label, "give Recurrent layers, and such as treat each node alone")
-    widths = [[m.hidden] * CELLS[m.options.cell].states if isinstance(m, Recurrent) else [] for m in layers]
+            raise GeodlError(
+                "a row of recurrent layers",
+                layer.label,
+                "give Recurrent layers, and such as treat each node alone",
+            )
+    widths = [
+        [m.hidden] * CELLS[m.options.cell].states if isinstance(m, Recurrent) else []
+        for m in layers
+    ]
     if not any(widths):
         raise GeodlError("a row of recurrent layers", "no Recurrent", "give at least one")
     return widths
@@ -158,7 +194,11 @@ def state_widths(*layers: nn.Module) -> list[list[int]]:
 def _given(signal: Any) -> Signal:
     if not isinstance(signal, Signal):
         found = "no second signal" if signal is None else f"a {type(signal).__name__}"
-        raise GeodlError("a model that answers a second signal", found, "call model(target, source) with two Signals")
+        raise GeodlError(
+            "a model that answers a second signal",
+            found,
+            "call model(target, source) with two Signals",
+        )
     return signal
 
 
@@ -176,5 +216,7 @@ def _on_batch(signal: Signal, other: Signal) -> Signal:
     rows, members = signal.x.shape[0], other.domain.num_members
     if (rows, 1) != (members, other.x.shape[0]):
         found = f"{rows} rows on {signal.domain} and {other.x.shape[0]} of {members} members"
-        raise GeodlError("a model that answers a second signal", found, "give one source for each target")
+        raise GeodlError(
+            "a model that answers a second signal", found, "give one source for each target"
+        )
     return Signal(signal.x.flatten(0, 1)[None], Batch([signal.domain] * rows).to(signal.x.device))

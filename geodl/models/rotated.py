@@ -1,4 +1,6 @@
-"""The networks for rotated digits of Cohen and Welling, "Group Equivariant Convolutional Networks" (2016)."""
+"""The networks for rotated digits of Cohen and Welling, "Group Equivariant Convolutional Networks"
+(2016).
+"""
 
 from collections.abc import Sequence
 
@@ -12,8 +14,8 @@ from geodl.neighborhood import Neighborhood, fiber, lift, window
 def z2cnn(classes: int = 10, *, channels: int = 20, dropout: float = 0.3) -> Sequential:
     """The planar baseline for 28 x 28 images: six 3x3 convolutions and one of 4x4, nothing padded.
 
-    Batch norm and ReLU after each but the last, 2x2 max pooling after the second, dropout after the others, as in the
-    authors' code.
+    Batch norm and ReLU after each but the last, 2x2 max pooling after the second, dropout after the
+    others, as in the authors' code.
 
     Args:
         classes: channels of the single node at the end.
@@ -25,7 +27,8 @@ def z2cnn(classes: int = 10, *, channels: int = 20, dropout: float = 0.3) -> Seq
 
 
 def p4cnn(classes: int = 10, *, channels: int = 10) -> Sequential:
-    """The same network over the rotations by 90 degrees, with half the channels and the maximum over the group at the end.
+    """The same network over the rotations by 90 degrees, with half the channels and the maximum
+    over the group at the end.
 
     Exactly invariant under those rotations: `certify(p4cnn(), Grid(28, 28))` proves it.
 
@@ -36,7 +39,9 @@ def p4cnn(classes: int = 10, *, channels: int = 10) -> Sequential:
     group = C(4)
     first, inner = lift(3, group=group, padding="valid"), window(3, group=group, padding="valid")
     last = window(4, group=group, padding="valid")
-    return Sequential(*_stack([first] + [inner] * 5 + [last], channels, classes, pool_after=2), Pool(fiber()))
+    return Sequential(
+        *_stack([first] + [inner] * 5 + [last], channels, classes, pool_after=2), Pool(fiber())
+    )
 
 
 def digits_cnn(classes: int = 10, *, channels: int = 20) -> Sequential:
@@ -54,7 +59,12 @@ def digits_p4cnn(classes: int = 10, *, channels: int = 10) -> Sequential:
 
 
 def _stack(
-    rules: Sequence[Neighborhood], channels: int, classes: int, *, pool_after: int = 0, dropout: float = 0.0
+    rules: Sequence[Neighborhood],
+    channels: int,
+    classes: int,
+    *,
+    pool_after: int = 0,
+    dropout: float = 0.0,
 ) -> Sequential:
     layers: list[nn.Module] = []
     for k, rule in enumerate(rules[:-1], start=1):

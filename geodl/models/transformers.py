@@ -4,7 +4,15 @@ from torch import nn
 
 from geodl.domain.base import positive
 from geodl.errors import GeodlError
-from geodl.layer import Conv, Dropout, Embedding, LearnedPositions, Readout, Sequential, SinusoidalPositions
+from geodl.layer import (
+    Conv,
+    Dropout,
+    Embedding,
+    LearnedPositions,
+    Readout,
+    Sequential,
+    SinusoidalPositions,
+)
 from geodl.models.blocks import transformer_decoder, transformer_encoder
 from geodl.models.encoder_decoder import EncoderDecoder
 from geodl.neighborhood import past, window
@@ -22,10 +30,12 @@ def transformer(
     activation: str = "relu",
     pre_norm: bool = False,
 ) -> EncoderDecoder:
-    """The Transformer of Vaswani et al., "Attention Is All You Need" (2017): `model(target, source)` gives logits `[B, T, V]`.
+    """The Transformer of Vaswani et al., "Attention Is All You Need" (2017): `model(target,
+    source)` gives logits `[B, T, V]`.
 
-    Where the paper shares one matrix between embeddings and output and scales it by sqrt(C), the three are parameters of
-    their own here, and embeddings begin at the size that the scale gives them.
+    Where the paper shares one matrix between embeddings and output and scales it by sqrt(C), the
+    three are parameters of their own here, and embeddings begin at the size that the scale gives
+    them.
 
     Args:
         source_symbols: how many different tokens the source has.
@@ -45,14 +55,27 @@ def transformer(
     """
 
     def placed(symbols: int) -> Sequential:
-        return Sequential(Embedding(symbols, channels), SinusoidalPositions(channels), Dropout(dropout))
+        return Sequential(
+            Embedding(symbols, channels), SinusoidalPositions(channels), Dropout(dropout)
+        )
 
     encoder, decoder = (
-        make(channels, heads, depth, hidden=hidden, dropout=dropout, activation=activation, pre_norm=pre_norm)
+        make(
+            channels,
+            heads,
+            depth,
+            hidden=hidden,
+            dropout=dropout,
+            activation=activation,
+            pre_norm=pre_norm,
+        )
         for make in (transformer_encoder, transformer_decoder)
     )
     head = nn.Linear(channels, target_symbols)
-    return EncoderDecoder(Sequential(placed(source_symbols), encoder), Sequential(placed(target_symbols), decoder, head))
+    return EncoderDecoder(
+        Sequential(placed(source_symbols), encoder),
+        Sequential(placed(target_symbols), decoder, head),
+    )
 
 
 def gpt(
@@ -65,12 +88,14 @@ def gpt(
     dropout: float = 0.0,
     bias: bool = False,
 ) -> Sequential:
-    """A causal language model as GPT-2 (Radford et al., "Language Models are Unsupervised Multitask Learners", 2019).
+    """A causal language model as GPT-2 (Radford et al., "Language Models are Unsupervised Multitask
+    Learners", 2019).
 
-    `[B, T, 1]` tokens to logits `[B, T, V]` of the next: blocks with the norm first over `past()`, GELU, 4 C channels inside,
-    learned positions, a last norm, an output head tied to the embedding. Weights are drawn with deviation 0.02, those that
-    end in a shortcut with 0.02 / sqrt(2 depth), biases zero. By default it has the sizes of Karpathy's nanoGPT on a CPU:
-    804,096 parameters for 65 symbols, 795,904 without positions. Its dropout is that of :func:`transformer_encoder`.
+    `[B, T, 1]` tokens to logits `[B, T, V]` of the next: blocks with the norm first over `past()`,
+    GELU, 4 C channels inside, learned positions, a last norm, an output head tied to the embedding.
+    Weights are drawn with deviation 0.02, those that end in a shortcut with 0.02 / sqrt(2 depth),
+    biases zero. By default it has the sizes of Karpathy's nanoGPT on a CPU: 804,096 parameters for
+    65 symbols, 795,904 without positions. Its dropout is that of :func:`transformer_encoder`.
 
     Args:
         symbols: V.
@@ -87,7 +112,9 @@ def gpt(
     """
     embedding, head = Embedding(symbols, channels), nn.Linear(channels, symbols, bias=False)
     blocks = transformer_encoder(channels, heads, depth, dropout=dropout, rule=past(), bias=bias)
-    model = Sequential(embedding, LearnedPositions(context, channels), Dropout(dropout), blocks, head)
+    model = Sequential(
+        embedding, LearnedPositions(context, channels), Dropout(dropout), blocks, head
+    )
     _draw(model)
     for name, weight in blocks.named_parameters():
         if name.endswith(("out_proj.weight", "inner.4.weight")):
@@ -106,10 +133,12 @@ def bert(
     dropout: float = 0.1,
     pre_norm: bool = False,
 ) -> Sequential:
-    """A masked language model as BERT (Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2019).
+    """A masked language model as BERT (Devlin et al., "BERT: Pre-training of Deep Bidirectional
+    Transformers", 2019).
 
-    `[B, T, 1]` tokens, some of them replaced by a mask, to logits `[B, T, V]` of the tokens that stood there. Every token
-    hears all others. The head is linear, GELU, norm, and a linear layer tied to the embedding. One segment only.
+    `[B, T, 1]` tokens, some of them replaced by a mask, to logits `[B, T, V]` of the tokens that
+    stood there. Every token hears all others. The head is linear, GELU, norm, and a linear layer
+    tied to the embedding. One segment only.
 
     Args:
         symbols: V, the mask among them.
@@ -146,10 +175,11 @@ def vit(
     in_channels: int = 1,
     dropout: float = 0.0,
 ) -> Sequential:
-    """A Vision Transformer (Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021): images to logits `[B, 1, classes]`.
+    """A Vision Transformer (Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021): images to
+    logits `[B, 1, classes]`.
 
-    Patches are the nodes that a strided window makes. The readout is the mean over all of them, not a class token (Beyer
-    et al., "Better plain ViT baselines for ImageNet-1k", 2022).
+    Patches are the nodes that a strided window makes. The readout is the mean over all of them, not
+    a class token (Beyer et al., "Better plain ViT baselines for ImageNet-1k", 2022).
 
     Args:
         classes: channels of the single node at the end.
@@ -170,7 +200,11 @@ def vit(
     """
     positive(f"vit(size={size!r}, patch={patch!r})", size, patch)
     if size % patch:
-        raise GeodlError(f"vit(size={size}, patch={patch})", "patches that do not tile the image", "choose a divisor of the size")
+        raise GeodlError(
+            f"vit(size={size}, patch={patch})",
+            "patches that do not tile the image",
+            "choose a divisor of the size",
+        )
     return Sequential(
         Conv(in_channels, channels, window(patch, stride=patch, padding="valid")),
         LearnedPositions((size // patch,) * 2, channels),
@@ -182,8 +216,12 @@ def vit(
 
 
 def _draw(model: nn.Module) -> None:
-    """Weights of linear layers, attention and embeddings with deviation 0.02, their biases zero (Radford et al., 2018)."""
+    """Weights of linear layers, attention and embeddings with deviation 0.02, their biases zero
+    (Radford et al., 2018).
+    """
     for module in model.modules():
         if not isinstance(module, nn.LayerNorm):
             for name, parameter in module.named_parameters(recurse=False):
-                nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(parameter, std=0.02)
+                nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(
+                    parameter, std=0.02
+                )

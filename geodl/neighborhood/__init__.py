@@ -8,6 +8,20 @@ from geodl.neighborhood.pairs import all_pairs, fiber, itself, whole
 from geodl.neighborhood.window import isotropic, lift, window
 
 __all__ = [
-    "Edges", "Neighborhood", "Stencil", "Symmetry", "adjacency", "all_or_links", "all_pairs", "fiber", "isotropic", "itself",
-    "lift", "past", "predecessors", "previous", "whole", "window",
-]  # fmt: skip
+    "Edges",
+    "Neighborhood",
+    "Stencil",
+    "Symmetry",
+    "adjacency",
+    "all_or_links",
+    "all_pairs",
+    "fiber",
+    "isotropic",
+    "itself",
+    "lift",
+    "past",
+    "predecessors",
+    "previous",
+    "whole",
+    "window",
+]

@@ -1,4 +1,6 @@
-"""What every neighborhood is: a rule, independent of size, for who hears whom and which edges share a weight."""
+"""What every neighborhood is: a rule, independent of size, for who hears whom and which edges share
+a weight.
+"""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -29,9 +31,11 @@ class Edges(NamedTuple):
 
 
 class Symmetry(NamedTuple):
-    """A claim: sending node j to `senders[j]` and receiver i to `receivers[i]` maps edges to edges of the same type.
+    """A claim: sending node j to `senders[j]` and receiver i to `receivers[i]` maps edges to edges
+    of the same type.
 
-    A -1 marks a node that leaves the map, which only a claim with `leaves` may do (a shift under zero padding).
+    A -1 marks a node that leaves the map, which only a claim with `leaves` may do (a shift under
+    zero padding).
     """
 
     name: str
@@ -43,8 +47,9 @@ class Symmetry(NamedTuple):
 class Stencil(NamedTuple):
     """A rule on a lattice as convolution kernels know it.
 
-    `table[a, b, *kernel]` is the edge type at each kernel position from sheet b of the fiber that the window
-    slides over to sheet a of the fiber it makes. `transposed` means that edges run the other way.
+    `table[a, b, *kernel]` is the edge type at each kernel position from sheet b of the fiber that
+    the window slides over to sheet a of the fiber it makes. `transposed` means that edges run the
+    other way.
     """
 
     sliding: tuple[int, ...]
@@ -58,17 +63,21 @@ class Stencil(NamedTuple):
 
 
 class Neighborhood(ABC):
-    """A rule: who each node hears. Final subclasses are frozen dataclasses behind lower-case functions.
+    """A rule: who each node hears. Final subclasses are frozen dataclasses behind lower-case
+    functions.
 
     Attributes:
         num_edge_types: T where the rule knows it without a domain, else None.
         complete: every receiver hears every sender (of its member).
         causal: with `complete`: only those up to its own place.
         skip: with `causal`: the senders before the first receiver.
-        back: each node hears only itself and at most this many nodes before it, on an order, or None.
-        steps: each node hears exactly the node this many places before it (negative: after), or None.
+        back: each node hears only itself and at most this many nodes before it, on an order, or
+            None.
+        steps: each node hears exactly the node this many places before it (negative: after), or
+            None.
         group: the group whose elements its edge types respect, or None.
-        glorot: its layers are initialised as graph convolutions are (Glorot, zero bias), not as `nn.Conv2d` is.
+        glorot: its layers are initialised as graph convolutions are (Glorot, zero bias), not as
+            `nn.Conv2d` is.
         backwards: its edges run against those of the rule it reverses.
         merged: `edges` writes a Batch out at once; otherwise member by member.
     """
@@ -85,11 +94,15 @@ class Neighborhood(ABC):
     merged: ClassVar[bool] = False
 
     def on(self, domain: Domain, target: Domain | None = None) -> "Neighborhood":
-        """The rule that lowerings see for these senders and receivers: itself, unless it leaves the choice to the domain."""
+        """The rule that lowerings see for these senders and receivers: itself, unless it leaves the
+        choice to the domain.
+        """
         return self
 
     def refuses(self, domain: Domain, typed: bool = True) -> str:
-        """Why this rule cannot be used on a domain that is no union ("" when it can); `typed`: edge types carry weights."""
+        """Why this rule cannot be used on a domain that is no union ("" when it can); `typed`: edge
+        types carry weights.
+        """
         return ""
 
     def num_types(self, domain: Domain) -> int:
@@ -98,7 +111,9 @@ class Neighborhood(ABC):
         return self.num_edge_types
 
     def fan_in(self, domain: Domain | None = None) -> int:
-        """Edges into one receiver, as initialisation counts them; 1 where it depends on a domain that is not given."""
+        """Edges into one receiver, as initialisation counts them; 1 where it depends on a domain
+        that is not given.
+        """
         return 1
 
     def target(self, domain: Domain) -> Domain:
@@ -120,19 +135,27 @@ class Neighborhood(ABC):
         if domain.members is None or self.merged:
             return self._edges(domain, target)
         if target.members is None or len(target.members) != len(domain.members):
-            raise GeodlError(f"{self} from {domain} to {target}", "unions that do not pair", "give as many members to each side")
+            raise GeodlError(
+                f"{self} from {domain} to {target}",
+                "unions that do not pair",
+                "give as many members to each side",
+            )
         return self._merge(domain.members, target.members)
 
     def reverse(self, onto: Domain | None = None) -> "Neighborhood":
         """The same edges the other way, as in a transposed convolution.
 
         Args:
-            onto: the domain this restores; by default the smallest that the rule maps to the given one.
+            onto: the domain this restores; by default the smallest that the rule maps to the given
+                one.
         """
         return Reversed(self, onto)
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
-        """What the rule claims on a domain; layers are held to it. Nothing, unless a rule knows better."""
+        """What the rule claims on a domain; layers are held to it.
+
+        Nothing, unless a rule knows better.
+        """
         return []
 
     def stencil(self, domain: Domain, target: Domain) -> Stencil | None:
@@ -163,8 +186,15 @@ class Neighborhood(ABC):
             to, start = to + receiver.num_nodes, start + sender.num_nodes
         weight = None
         if any(p.weight is not None for p in parts):
-            weight = torch.cat([torch.ones(len(p.dst), dtype=torch.float64) if p.weight is None else p.weight for p in parts])
-        dst, src, kind = (torch.cat(column) for column in zip(*(part[:3] for part in parts), strict=True))
+            weight = torch.cat(
+                [
+                    torch.ones(len(p.dst), dtype=torch.float64) if p.weight is None else p.weight
+                    for p in parts
+                ]
+            )
+        dst, src, kind = (
+            torch.cat(column) for column in zip(*(part[:3] for part in parts), strict=True)
+        )
         return Edges(dst, src, kind, weight)
 
 
@@ -219,7 +249,11 @@ class Reversed(Neighborhood):
         if reason := self.rule.refuses(restored, typed):
             return reason
         made = self.rule.target(restored)
-        return "" if made == domain else f"{self.rule} maps {restored} to {made}, not to {domain}: name another onto="
+        return (
+            ""
+            if made == domain
+            else f"{self.rule} maps {restored} to {made}, not to {domain}: name another onto="
+        )
 
     def num_types(self, domain: Domain) -> int:
         return self.rule.num_types(self.target(domain))

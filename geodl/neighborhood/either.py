@@ -10,7 +10,9 @@ from geodl.neighborhood.pairs import all_pairs
 
 @dataclass(frozen=True, repr=False)
 class AllOrLinks(Neighborhood):
-    """Everyone on a lattice or a complete domain, the links where a domain has nothing else; made by :func:`all_or_links`."""
+    """Everyone on a lattice or a complete domain, the links where a domain has nothing else; made
+    by :func:`all_or_links`.
+    """
 
     def __repr__(self) -> str:
         return "all_or_links()"
@@ -33,13 +35,14 @@ class AllOrLinks(Neighborhood):
 
 
 def all_or_links() -> AllOrLinks:
-    """The rule of a Transformer on any domain: `all_pairs()`, but on a graph `adjacency(norm=None, self_loops=False)`.
+    """The rule of a Transformer on any domain: `all_pairs()`, but on a graph `adjacency(norm=None,
+    self_loops=False)`.
 
     A mask is a missing edge. Between two domains (cross-attention) everyone hears everyone.
 
     >>> from geodl.domain import Chain, Graph
-    >>> all_or_links().edges(Chain(2)).src.tolist(), all_or_links().edges(Graph([[0], [1]])).src.tolist()
-    ([0, 1, 0, 1], [0])
+    >>> [all_or_links().edges(domain).src.tolist() for domain in (Chain(2), Graph([[0], [1]]))]
+    [[0, 1, 0, 1], [0]]
     """
     return AllOrLinks()
 

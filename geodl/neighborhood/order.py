@@ -60,7 +60,8 @@ def past(skip: int = 0) -> Past:
     """The rule of causal attention: each node hears itself and every node before it.
 
     Args:
-        skip: the first nodes, this many, only send: the receivers are the nodes after them, as in decoding step by step.
+        skip: the first nodes, this many, only send: the receivers are the nodes after them, as in
+            decoding step by step.
 
     >>> from geodl.domain import Chain
     >>> past().edges(Chain(2)).src.tolist()

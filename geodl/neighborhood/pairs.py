@@ -37,7 +37,11 @@ class AllPairs(Neighborhood):
         if self.num_edge_types is not None:
             return self.num_edge_types
         if domain.members is not None:
-            raise GeodlError(f"{self} on {domain}", "members whose pair types have no common numbering", "use equal members")
+            raise GeodlError(
+                f"{self} on {domain}",
+                "members whose pair types have no common numbering",
+                "use equal members",
+            )
         return int(self._types(domain).max()) + 1
 
     def fan_in(self, domain: Domain | None = None) -> int:
@@ -52,7 +56,11 @@ class AllPairs(Neighborhood):
         if self.by is None:
             return untyped(dst, src)
         if target is not domain and target != domain:
-            raise GeodlError(f"{self} from {domain} to {target}", "two domains", "only all_pairs() joins two domains")
+            raise GeodlError(
+                f"{self} from {domain} to {target}",
+                "two domains",
+                "only all_pairs() joins two domains",
+            )
         return Edges(dst, src, self._types(domain).reshape(-1))
 
     def _types(self, domain: Domain) -> Tensor:
@@ -79,7 +87,11 @@ class Fiber(Neighborhood):
         return "fiber()"
 
     def refuses(self, domain: Domain, typed: bool = True) -> str:
-        return "a fiber to pool over is missing: use it after lift(...)" if domain.fiber is None else ""
+        return (
+            "a fiber to pool over is missing: use it after lift(...)"
+            if domain.fiber is None
+            else ""
+        )
 
     def fan_in(self, domain: Domain | None = None) -> int:
         return domain.fiber.order if domain is not None and domain.fiber is not None else 1
@@ -90,7 +102,11 @@ class Fiber(Neighborhood):
         return domain.like(domain.lattice)
 
     def restores(self, domain: Domain) -> Domain:
-        raise GeodlError(f"{self}.reverse() on {domain}", "no group named", "name the fibered domain: reverse(onto=...)")
+        raise GeodlError(
+            f"{self}.reverse() on {domain}",
+            "no group named",
+            "name the fibered domain: reverse(onto=...)",
+        )
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
         node = torch.arange(domain.num_nodes)
@@ -104,8 +120,14 @@ class Fiber(Neighborhood):
         if group is None or domain.lattice is None:  # a union
             return []
         axes = range(len(domain.lattice))
-        claims = [Symmetry(f"shift of axis {a}", shift(domain, a, 1), shift(to, a, 1), leaves=True) for a in axes]
-        return claims + [Symmetry(f"{group} element {k}", turn(domain, group, k), turn(to, group, k)) for k in group.generators]
+        claims = [
+            Symmetry(f"shift of axis {a}", shift(domain, a, 1), shift(to, a, 1), leaves=True)
+            for a in axes
+        ]
+        return claims + [
+            Symmetry(f"{group} element {k}", turn(domain, group, k), turn(to, group, k))
+            for k in group.generators
+        ]
 
 
 @dataclass(frozen=True, repr=False)
@@ -127,7 +149,11 @@ class Whole(Neighborhood):
         return Complete(1)
 
     def restores(self, domain: Domain) -> Domain:
-        raise GeodlError(f"{self}.reverse() on {domain}", "no domain named", "name the domain it spreads over: reverse(onto=...)")
+        raise GeodlError(
+            f"{self}.reverse() on {domain}",
+            "no domain named",
+            "name the domain it spreads over: reverse(onto=...)",
+        )
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
         member = torch.zeros(domain.num_nodes, dtype=torch.long)
@@ -142,7 +168,10 @@ class Whole(Neighborhood):
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         everyone = domain if domain.members is not None else Complete(domain.num_nodes)
         still = torch.arange(domain.num_members)
-        return [Symmetry(f"exchange or cycle {k + 1}", move, still) for k, move in enumerate(everyone.generators())]
+        return [
+            Symmetry(f"exchange or cycle {k + 1}", move, still)
+            for k, move in enumerate(everyone.generators())
+        ]
 
 
 @dataclass(frozen=True, repr=False)
@@ -164,7 +193,9 @@ class Itself(Neighborhood):
 
     def stencil(self, domain: Domain, target: Domain) -> Stencil | None:
         row, one = (domain.num_nodes,), (1,)
-        return Stencil(row, row, (False,), one, one, ((0, 0),), torch.zeros(1, 1, 1, dtype=torch.long))
+        return Stencil(
+            row, row, (False,), one, one, ((0, 0),), torch.zeros(1, 1, 1, dtype=torch.long)
+        )
 
     def block(self, domain: Domain, target: Domain) -> int | None:
         return 1
@@ -177,10 +208,11 @@ def all_pairs(by: str | None = None) -> AllPairs:
     """The rule of Transformers and DeepSets: everyone hears everyone, themselves too.
 
     Args:
-        by: which pairs share a type. None: all; "self": a node with itself, with others (DeepSets, Zaheer et al. 2017);
-            "offset": equal offsets on a lattice (relative positions); "orbit": pairs that the domain's symmetry carries
-            to each other (every equivariant linear map). The last two have as many types as the domain decides, so
-            layers over them take `on=domain`.
+        by: which pairs share a type. None: all; "self": a node with itself, with others (DeepSets,
+            Zaheer et al. 2017); "offset": equal offsets on a lattice (relative positions); "orbit":
+            pairs that the domain's symmetry carries to each other (every equivariant linear map).
+            The last two have as many types as the domain decides, so layers over them take
+            `on=domain`.
 
     >>> from geodl.domain import Grid
     >>> all_pairs("orbit").num_types(Grid(8, periodic=True))
@@ -192,7 +224,9 @@ def all_pairs(by: str | None = None) -> AllPairs:
 
 
 def fiber() -> Fiber:
-    """Pool over the group at each lattice point: group invariance, where rotation of the map remains."""
+    """Pool over the group at each lattice point: group invariance, where rotation of the map
+    remains.
+    """
     return Fiber()
 
 

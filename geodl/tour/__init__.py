@@ -22,8 +22,8 @@ def run(
 ) -> int:
     """Run all stops, print what they found, and write pictures and a summary page into a folder.
 
-    The folder appears whole at the end or not at all; an earlier tour in it is replaced. Seeds are fixed, and the
-    random state of the caller is as before.
+    The folder appears whole at the end or not at all; an earlier tour in it is replaced. Seeds are
+    fixed, and the random state of the caller is as before.
 
     Args:
         folder: where to write; its parent exists.

@@ -11,24 +11,42 @@ from geodl.tour.page import INDEX, MARK
 
 
 def hold_free(folder: Path) -> None:
-    """Refuse a folder that is there and is neither empty nor, file for file, what an earlier tour wrote."""
+    """Refuse a folder that is there and is neither empty nor, file for file, what an earlier tour
+    wrote.
+    """
     asked = f"a tour in {folder}"
     if not folder.parent.is_dir():
-        raise GeodlError(asked, f"no folder {folder.parent}", "make it first, or choose another folder")
+        raise GeodlError(
+            asked, f"no folder {folder.parent}", "make it first, or choose another folder"
+        )
     if not folder.exists():
         return
     if not folder.is_dir():
         raise GeodlError(asked, "a file of that name", "choose another folder")
     files = {path.name for path in folder.iterdir()}
-    page = (folder / INDEX).read_text(encoding="utf-8", errors="replace") if (folder / INDEX).is_file() else ""
-    ours = {name for name in files if name == INDEX or f'src="{name}"' in page} if MARK in page else set()
+    page = (
+        (folder / INDEX).read_text(encoding="utf-8", errors="replace")
+        if (folder / INDEX).is_file()
+        else ""
+    )
+    ours = (
+        {name for name in files if name == INDEX or f'src="{name}"' in page}
+        if MARK in page
+        else set()
+    )
     if foreign := sorted(files - ours):
-        raise GeodlError(asked, f"{', '.join(foreign[:3])}, not of a tour", "choose another folder, or move the files away")
+        raise GeodlError(
+            asked,
+            f"{', '.join(foreign[:3])}, not of a tour",
+            "choose another folder, or move the files away",
+        )
 
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder` that takes its place when the block succeeds and vanishes when it fails."""
+    """A temporary folder beside `folder` that takes its place when the block succeeds and vanishes
+    when it fails.
+    """
     building = folder.with_name(f".{folder.name}-{os.getpid()}")
     aside = building.with_name(f"{building.name}-old")
     with _said(folder):
@@ -53,4 +71,6 @@ def _said(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise GeodlError(f"a tour in {folder}", str(error), "choose a folder that can be written") from error
+        raise GeodlError(
+            f"a tour in {folder}", str(error), "choose a folder that can be written"
+        ) from error

@@ -14,11 +14,13 @@ INDEX = "index.html"
 MARK = '<meta name="generator" content="geodl tour">'
 
 STYLE = """
-body { font: 17px/1.55 Georgia, serif; color: #222; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 17px/1.55 Georgia, serif; color: #222; }
+body { max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }
 h1, h2, table, figcaption, footer { font-family: system-ui, sans-serif; }
 h2 { margin-top: 3rem; border-top: 1px solid #ddd; padding-top: 1.5rem; }
 table { border-collapse: collapse; font-size: 0.85rem; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: 0.35rem 0.9rem 0.35rem 0; border-bottom: 1px solid #ddd; }
+th, td { text-align: left; vertical-align: top; border-bottom: 1px solid #ddd; }
+th, td { padding: 0.35rem 0.9rem 0.35rem 0; }
 pre { font-size: 0.75rem; background: #f6f6f6; padding: 0.8rem; overflow-x: auto; }
 figure { margin: 1.5rem 0; }
 img { max-width: 100%; height: auto; }
@@ -56,7 +58,10 @@ class Stop(NamedTuple):
 def text(stop: Stop) -> str:
     """A stop for a terminal, indented."""
     widths = [max(map(len, column)) for column in zip(*stop.table, strict=True)]
-    rows = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in stop.table]
+    rows = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in stop.table
+    ]
     lines = [*rows, *([""] if stop.proof else []), *stop.proof.splitlines()]
     return "\n".join(f"      {line}".rstrip() for line in lines)
 
@@ -64,7 +69,10 @@ def text(stop: Stop) -> str:
 def html(seen: Sequence[tuple[str, Stop, float]]) -> str:
     """The summary page of (title, stop, seconds), with relative links to the pictures."""
     total = sum(seconds for *_, seconds in seen)
-    made = f"geodl {geodl.__version__}, torch {torch.__version__}, Python {platform.python_version()}, {total:.0f} seconds"
+    made = (
+        f"geodl {geodl.__version__}, torch {torch.__version__}, Python "
+        f"{platform.python_version()}, {total:.0f} seconds"
+    )
     head = "One layer: messages on grids, chains, complete graphs, graphs and groups"
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -77,7 +85,8 @@ def html(seen: Sequence[tuple[str, Stop, float]]) -> str:
 </head>
 <body>
 <h1>{escape(head)}</h1>
-<p>A CNN, an RNN, a Transformer, a GCN and a group CNN are the same message-passing layer on different domains.
+<p>A CNN, an RNN, a Transformer, a GCN and a group CNN are the same message-passing layer on
+different domains.
 Every number below comes from the run that wrote this page.</p>
 {"".join(_section(k, *each) for k, each in enumerate(seen, start=1))}
 <footer>{escape(made)}</footer>
@@ -88,12 +97,19 @@ Every number below comes from the run that wrote this page.</p>
 
 def _section(number: int, title: str, stop: Stop, seconds: float) -> str:
     head, *rows = stop.table
-    cells = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows)
+    cells = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows
+    )
     names = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     proof = f"<pre>{escape(stop.proof)}</pre>\n" if stop.proof else ""
-    warning = "" if stop.holds else "<p><strong>Something that must be exact was not.</strong></p>\n"
+    warning = (
+        "" if stop.holds else "<p><strong>Something that must be exact was not.</strong></p>\n"
+    )
     figures = "".join(
-        f'<figure><img src="{p.file}" alt="{escape(p.alt)}"><figcaption>{escape(p.caption)}</figcaption></figure>\n'
+        (
+            f'<figure><img src="{p.file}" '
+            f'alt="{escape(p.alt)}"><figcaption>{escape(p.caption)}</figcaption></figure>\n'
+        )
         for p in stop.pictures
     )
     return f"""<h2>{number}. {escape(title)}</h2>

@@ -20,7 +20,9 @@ EXACT = 1e-10  # float64, as the claims that `geodl verify` proves
 
 
 def five_domains() -> Stop:
-    """The same layer class on five domains: what ran, why, and how far it is from the written-out edges."""
+    """The same layer class on five domains: what ran, why, and how far it is from the written-out
+    edges.
+    """
     places: dict[str, tuple[Domain, Neighborhood]] = {
         "image: a CNN": (Grid(8, 8), window(3)),
         "sequence: a causal CNN": (Chain(24), window(3, axes=1, padding="causal")),
@@ -36,46 +38,84 @@ def five_domains() -> Stop:
         choice = layer.explain(signal)
         apart = assert_parity(layer, signal, bound=float("inf"))[choice.lowering]
         worst = max(worst, apart)
-        table.append((name, str(domain), str(hears), str(hears.num_edge_types), choice.lowering, f"{apart:.0e}"))
+        table.append(
+            (
+                name,
+                str(domain),
+                str(hears),
+                str(hears.num_edge_types),
+                choice.lowering,
+                f"{apart:.0e}",
+            )
+        )
         why.append(str(choice))
     says = (
-        "The layer is Conv(3, 4, neighborhood) each time: edges of one type share one weight. The domain decides which "
-        "kernel runs, and each faster way that was passed over says why. The last column is the largest difference, in "
+        "The layer is Conv(3, 4, neighborhood) each time: edges of one "
+        "type share one weight. The domain decides which "
+        "kernel runs, and each faster way that was passed over says why. "
+        "The last column is the largest difference, in "
         "outputs and all gradients, from gathering and scattering along the edges one by one."
     )
     return Stop(says, table, "\n".join(why), holds=worst <= EXACT)
 
 
 def rotated_digits(epochs: int, say: Callable[[str], object]) -> Stop:
-    """A p4 CNN and a CNN of about as many parameters learn upright digits and are asked about turned ones."""
+    """A p4 CNN and a CNN of about as many parameters learn upright digits and are asked about
+    turned ones.
+    """
     digits = data.digits()
     networks = {"p4 CNN": models.digits_p4cnn(), "CNN": models.digits_cnn(channels=25)}
-    table = [["network", "parameters", "upright", "at 0, 90, 180, 270 (mean)", "same answer at all four", "at 45 (not exact)"]]
+    table = [
+        [
+            "network",
+            "parameters",
+            "upright",
+            "at 0, 90, 180, 270 (mean)",
+            "same answer at all four",
+            "at 45 (not exact)",
+        ]
+    ]
     count, same = len(digits.test.labels), {}
     for name, model in networks.items():
         start = time.perf_counter()
         _train(model, digits.train, epochs)
         say(f"      trained the {name}, {epochs} epochs: {time.perf_counter() - start:.1f} s")
-        angles = [_classes(model, data.rotate(digits.test.images, degrees)) for degrees in (0, 90, 180, 270, 45)]
-        answers, right = torch.stack(angles), (torch.stack(angles) == digits.test.labels).double().mean(1)
+        angles = [
+            _classes(model, data.rotate(digits.test.images, degrees))
+            for degrees in (0, 90, 180, 270, 45)
+        ]
+        answers, right = (
+            torch.stack(angles),
+            (torch.stack(angles) == digits.test.labels).double().mean(1),
+        )
         same[name] = int((answers[:4] == answers[0]).all(0).sum())
-        accuracies = [f"{right[0]:.1%}", f"{right[:4].mean():.1%}", f"{same[name]} of {count}", f"{right[4]:.1%}"]
+        accuracies = [
+            f"{right[0]:.1%}",
+            f"{right[:4].mean():.1%}",
+            f"{same[name]} of {count}",
+            f"{right[4]:.1%}",
+        ]
         table.append([name, str(sum(p.numel() for p in model.parameters())), *accuracies])
     proofs = {name: certify(model, Grid(8, 8), C(4)) for name, model in networks.items()}
     proof = "\n".join(f"{name}: {certificate}" for name, certificate in proofs.items())
     says = (
-        f"Both networks saw {len(digits.train.labels)} upright digits of 8 x 8 pixels, {epochs} times, and no turned one; "
-        f"the numbers are accuracies on {count} others, turned by so many degrees. That the p4 CNN gives the same answer at "
-        "every quarter turn follows from its edges alone, as proved below. At 45 degrees pixels are interpolated, and "
+        f"Both networks saw {len(digits.train.labels)} upright digits of "
+        f"8 x 8 pixels, {epochs} times, and no turned one; "
+        f"the numbers are accuracies on {count} others, turned by so many "
+        "degrees. That the p4 CNN gives the same answer at "
+        "every quarter turn follows from its edges alone, as proved "
+        "below. At 45 degrees pixels are interpolated, and "
         "nothing is promised for either network."
     )
     chosen = int((digits.test.labels == 7).nonzero()[0])
     strip = Picture(
         "feature-maps.png",
         viz.feature_strip(networks["p4 CNN"], digits.test.images[chosen].double()),
-        "A digit at 0, 90, 180 and 270 degrees; four feature maps below each, in coloured frames; the probabilities of the "
+        "A digit at 0, 90, 180 and 270 degrees; four feature maps below "
+        "each, in coloured frames; the probabilities of the "
         "ten classes at the bottom, the same in each column.",
-        "Follow a colour from left to right: the map turns with the image and moves to the next element of the group. "
+        "Follow a colour from left to right: the map turns with the "
+        "image and moves to the next element of the group. "
         "The maximum over the four forgets where it was: the answer stays.",
     )
     return Stop(says, table, proof, (strip,), proofs["p4 CNN"].exact and same["p4 CNN"] == count)
@@ -94,41 +134,68 @@ def karate_club(epochs: int) -> Stop:
         predicted = model(club.signal).x[0].argmax(-1)
     right, asked = int((predicted == club.labels)[club.test].sum()), int(club.test.sum())
     says = (
-        "Zachary watched a karate club split in two. The network is told which side the instructor (0) and the "
-        f"president (33) took, sees who is friends with whom, and predicts the side of the other {asked} members. "
+        "Zachary watched a karate club split in two. The network "
+        "is told which side the instructor (0) and the "
+        "president (33) took, sees who is friends with whom, and "
+        f"predicts the side of the other {asked} members. "
         "Features: none but the members' names."
     )
     picture = Picture(
         "karate-club.png",
-        viz.graph(club.signal.domain, club.labels, predicted, known=club.train, title="The karate club, by its GCN"),
-        f"34 members joined by friendships, coloured by predicted side; {asked - right} have a ring of the other colour.",
-        "Inside: the predicted side. Ring: the side that was taken. Squares: the two that the network was told.",
+        viz.graph(
+            club.signal.domain,
+            club.labels,
+            predicted,
+            known=club.train,
+            title="The karate club, by its GCN",
+        ),
+        "34 members joined by friendships, coloured by predicted side; "
+        f"{asked - right} have a ring of the other colour.",
+        "Inside: the predicted side. Ring: the side that was taken. "
+        "Squares: the two that the network was told.",
     )
     head = ("network", "epochs", "told", "right on the others")
-    table = [head, ("GCN", str(epochs), str(int(club.train.sum())), f"{right} of {asked} ({right / asked:.1%})")]
+    table = [
+        head,
+        (
+            "GCN",
+            str(epochs),
+            str(int(club.train.sum())),
+            f"{right} of {asked} ({right / asked:.1%})",
+        ),
+    ]
     return Stop(says, table, pictures=(picture,))
 
 
 def transformer() -> Stop:
     """torch's encoder layer and ours, with the same weights, under three masks."""
     tokens, channels, heads = 12, 32, 4
-    twin = nn.TransformerEncoderLayer(channels, heads, dim_feedforward=64, dropout=0.0, batch_first=True).double()
+    twin = nn.TransformerEncoderLayer(
+        channels, heads, dim_feedforward=64, dropout=0.0, batch_first=True
+    ).double()
     for parameter in twin.parameters():
         nn.init.normal_(parameter, std=0.3)
     attention = Attention(channels, all_pairs(), heads=heads).double()
     attention.load_state_dict(twin.self_attn.state_dict())
     token = torch.arange(tokens)
-    ring = Graph(torch.stack([torch.cat([token, token.roll(1)]), torch.cat([token.roll(1), token])]), tokens)
+    ring = Graph(
+        torch.stack([torch.cat([token, token.roll(1)]), torch.cat([token.roll(1), token])]), tokens
+    )
     cases: dict[str, tuple[Domain, Neighborhood]] = {
         "none": (Complete(tokens), all_pairs()),
         "causal": (Chain(tokens), past()),
         "neighbours on a ring": (ring, adjacency(norm=None)),
     }
-    table, worst = [("torch's mask", "our domain", "who hears whom", "edges", "ran on", "largest difference")], 0.0
+    table, worst = (
+        [("torch's mask", "our domain", "who hears whom", "edges", "ran on", "largest difference")],
+        0.0,
+    )
     x = torch.randn(3, tokens, channels, dtype=torch.float64)
     for name, (domain, hears) in cases.items():
         layer = attention.over(hears)
-        ours = Sequential(Residual(layer), twin.norm1, Residual(twin.linear1, nn.ReLU(), twin.linear2), twin.norm2)
+        ours = Sequential(
+            Residual(layer), twin.norm1, Residual(twin.linear1, nn.ReLU(), twin.linear2), twin.norm2
+        )
         edges = hears.edges(domain)
         mask = torch.ones(tokens, tokens, dtype=torch.bool)
         mask[edges.dst, edges.src] = False
@@ -137,7 +204,8 @@ def transformer() -> Stop:
         ran = layer.explain(domain).lowering
         table.append((name, str(domain), str(hears), str(len(edges.dst)), ran, f"{apart:.0e}"))
     says = (
-        "The weights of nn.TransformerEncoderLayer, loaded into our attention on a graph: on the complete graph it is the "
+        "The weights of nn.TransformerEncoderLayer, loaded into our "
+        "attention on a graph: on the complete graph it is the "
         "same function, and a mask is a missing edge."
     )
     return Stop(says, table, holds=worst <= EXACT)
@@ -147,9 +215,24 @@ def weight_tying() -> Stop:
     """Four layers as matrices: one colour for each weight."""
     rules: list[tuple[str, Neighborhood, Domain, str]] = [
         ("convolution", window(3), Grid(5, 5), "Each diagonal is one offset."),
-        ("p4 convolution", window(3, group=C(4)), GroupGrid(Grid(3, 3), C(4)), "One hue for an offset, one shade for a turn."),
-        ("DeepSets", all_pairs("self"), Complete(9), "Nobody has a place: one weight for oneself, one for all others."),
-        ("orbits of a ring", all_pairs("orbit"), Grid(8, periodic=True), "Turns and reflections leave only the distance."),
+        (
+            "p4 convolution",
+            window(3, group=C(4)),
+            GroupGrid(Grid(3, 3), C(4)),
+            "One hue for an offset, one shade for a turn.",
+        ),
+        (
+            "DeepSets",
+            all_pairs("self"),
+            Complete(9),
+            "Nobody has a place: one weight for oneself, one for all others.",
+        ),
+        (
+            "orbits of a ring",
+            all_pairs("orbit"),
+            Grid(8, periodic=True),
+            "Turns and reflections leave only the distance.",
+        ),
     ]
     table = [("layer", "who hears whom", "domain", "pairs of nodes", "edges", "weights")]
     pictures = []
@@ -159,9 +242,12 @@ def weight_tying() -> Stop:
         table.append((name, str(hears), str(domain), str(pairs), str(edges), str(weights)))
         alt = f"The matrix of {hears} on {domain}: {edges} of {pairs} cells in {weights} colours."
         file = f"tying-{name.replace(' ', '-').lower()}.png"
-        pictures.append(Picture(file, viz.tying(hears, domain), alt, f"{name[0].upper()}{name[1:]}. {caption}"))
+        pictures.append(
+            Picture(file, viz.tying(hears, domain), alt, f"{name[0].upper()}{name[1:]}. {caption}")
+        )
     says = (
-        "A linear layer is a matrix from senders to receivers. Sharing weights is sharing colours: the symmetry of the domain "
+        "A linear layer is a matrix from senders to receivers. Sharing "
+        "weights is sharing colours: the symmetry of the domain "
         "says which cells are the same, the neighborhood says which are there at all."
     )
     return Stop(says, table, pictures=tuple(pictures))
@@ -170,7 +256,9 @@ def weight_tying() -> Stop:
 def _train(model: nn.Module, part: data.Split, epochs: int) -> None:
     optimizer = torch.optim.Adam(model.parameters())
     batches = len(part.labels.split(128))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=epochs * batches)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=0.01, total_steps=epochs * batches
+    )
     for _ in range(epochs):
         for batch in torch.randperm(len(part.labels)).split(128):
             logits = model(Signal.image(part.images[batch])).x[:, 0]

@@ -16,8 +16,14 @@ def __getattr__(name: str) -> Any:
     try:
         from geodl.train import classification, experiment, result
     except ImportError as error:
-        raise GeodlError("training", f"{error.name} is not installed", 'pip install "geodl[train]"') from error
-    return next(getattr(module, name) for module in (classification, experiment, result) if hasattr(module, name))
+        raise GeodlError(
+            "training", f"{error.name} is not installed", 'pip install "geodl[train]"'
+        ) from error
+    return next(
+        getattr(module, name)
+        for module in (classification, experiment, result)
+        if hasattr(module, name)
+    )
 
 
 __all__ = ["RECIPES", "Optimizer", "Options", "Recipe", "TrainerOptions", "recipe"]

@@ -1,4 +1,6 @@
-"""Tasks whose answer is a class: of a node, an image, the next token, a hidden one, each token, a sequence."""
+"""Tasks whose answer is a class: of a node, an image, the next token, a hidden one, each token, a
+sequence.
+"""
 
 from abc import ABC, abstractmethod
 from typing import Any, final
@@ -34,7 +36,9 @@ class NodeClassification(Classification):
 
 @final
 class ImageClassification(Classification):
-    """Classes of images; a batch is images `[M, C, H, W]` and classes `[M]`; the model ends on one node."""
+    """Classes of images; a batch is images `[M, C, H, W]` and classes `[M]`; the model ends on one
+    node.
+    """
 
     def read(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Scores and classes of the images."""
@@ -44,7 +48,9 @@ class ImageClassification(Classification):
 
 @final
 class NextToken(Classification):
-    """The token after each of a window; a batch is inputs and targets `[B, T]`; the loss is in nats a token."""
+    """The token after each of a window; a batch is inputs and targets `[B, T]`; the loss is in nats
+    a token.
+    """
 
     def read(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Scores and tokens at all places."""
@@ -54,7 +60,9 @@ class NextToken(Classification):
 
 @final
 class MaskedTokens(Classification):
-    """Tokens that were hidden; a batch is what is seen, what is true and what is asked, `[B, T]` each."""
+    """Tokens that were hidden; a batch is what is seen, what is true and what is asked, `[B, T]`
+    each.
+    """
 
     def read(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Scores and tokens where asked."""
@@ -64,7 +72,9 @@ class MaskedTokens(Classification):
 
 @final
 class Tagging(Classification):
-    """A class for each token (n to n); a batch is numbers, a mask and classes `[B, T]`, `UNCOUNTED` where there is none."""
+    """A class for each token (n to n); a batch is numbers, a mask and classes `[B, T]`, `UNCOUNTED`
+    where there is none.
+    """
 
     def read(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Scores and classes of the tokens that count."""
@@ -76,7 +86,9 @@ class Tagging(Classification):
 
 @final
 class SequenceClassification(Classification):
-    """A class for each sequence (n to 1); a batch is numbers and a mask `[B, T]`, and classes `[B]`."""
+    """A class for each sequence (n to 1); a batch is numbers and a mask `[B, T]`, and classes
+    `[B]`.
+    """
 
     def read(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Scores and classes of the sequences."""

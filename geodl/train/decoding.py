@@ -1,4 +1,6 @@
-"""Tasks whose answer is a sequence: learnt with the true tokens before each (teacher forcing), judged by what is written."""
+"""Tasks whose answer is a sequence: learnt with the true tokens before each (teacher forcing),
+judged by what is written.
+"""
 
 from abc import ABC, abstractmethod
 from typing import Any, final
@@ -18,7 +20,8 @@ SHOWN = 12
 
 
 class Decoding(Task, ABC):
-    """Next tokens given a second signal; on test examples the most likely token is taken, again and again, until `<eos>`.
+    """Next tokens given a second signal; on test examples the most likely token is taken, again and
+    again, until `<eos>`.
 
     Attributes:
         shown: the first example of each of the first test batches with what was written.
@@ -41,16 +44,22 @@ class Decoding(Task, ABC):
         """Log how good the texts are that were written for a batch."""
 
     def read(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Scores and tokens after `<bos>`. What is padded comes last and is not counted: no token before it hears it."""
+        """Scores and tokens after `<bos>`. What is padded comes last and is not counted: no token
+        before it hears it.
+        """
         tokens, mask = self.truth(batch)
         counted = mask[:, 1:]
-        return self.model(Signal.tokens(tokens[:, :-1]), self.sender(batch)).x[counted], tokens[:, 1:][counted]
+        return self.model(Signal.tokens(tokens[:, :-1]), self.sender(batch)).x[counted], tokens[
+            :, 1:
+        ][counted]
 
     def judge(self, part: str, batch: Any, scores: Tensor, classes: Tensor) -> None:
         """What is written for test examples, compared."""
         if part == "test":
             longest = max(LONGEST, self.truth(batch)[0].shape[1])
-            self.compare(batch, greedy(self.model, self.sender(batch), self.vocabularies["target"], longest))
+            self.compare(
+                batch, greedy(self.model, self.sender(batch), self.vocabularies["target"], longest)
+            )
 
     def show(self, source: str, written: str, right: tuple[str, ...]) -> None:
         """Keep an example for the eye."""
@@ -75,7 +84,9 @@ def greedy(model: Any, sender: Signal, vocabulary: Vocabulary, longest: int) -> 
 
 @final
 class Captioning(Decoding):
-    """An image told in letters (1 to n); a batch is images `[B, C, H, W]` and tokens `[B, T]`, `<pad>` after their end."""
+    """An image told in letters (1 to n); a batch is images `[B, C, H, W]` and tokens `[B, T]`,
+    `<pad>` after their end.
+    """
 
     def sender(self, batch: tuple[Tensor, Tensor]) -> Signal:
         """The images."""
@@ -89,7 +100,11 @@ class Captioning(Decoding):
         """The share of images whose whole name is right."""
         names = [self.vocabularies["target"].decode(row) for row in batch[1].cpu()]
         self.show("image", written[0], (names[0],))
-        self.log("test/exact", _share(a == b for a, b in zip(names, written, strict=True)), batch_size=len(names))
+        self.log(
+            "test/exact",
+            _share(a == b for a, b in zip(names, written, strict=True)),
+            batch_size=len(names),
+        )
 
 
 class SequenceToSequence(Decoding, ABC):
@@ -105,7 +120,9 @@ class SequenceToSequence(Decoding, ABC):
 
     def compare(self, batch: Pair, written: list[str]) -> None:
         """The share of sources with a right answer, and what else is measured."""
-        self.show(self.vocabularies["source"].decode(batch.sources[0].cpu()), written[0], batch.answers[0])
+        self.show(
+            self.vocabularies["source"].decode(batch.sources[0].cpu()), written[0], batch.answers[0]
+        )
         exact = _share(text in right for text, right in zip(written, batch.answers, strict=True))
         self.log("test/exact", exact, batch_size=len(written))
         self.measure(batch, written)
@@ -117,17 +134,25 @@ class SequenceToSequence(Decoding, ABC):
 
 @final
 class Transduction(SequenceToSequence):
-    """One right answer: the share of its symbols that are written in their places is the accuracy."""
+    """One right answer: the share of its symbols that are written in their places is the
+    accuracy.
+    """
 
     def measure(self, batch: Pair, written: list[str]) -> None:
         """The accuracy."""
-        right = [a == b for text, (answer,) in zip(written, batch.answers, strict=True) for a, b in _beside(answer, text)]
+        right = [
+            a == b
+            for text, (answer,) in zip(written, batch.answers, strict=True)
+            for a, b in _beside(answer, text)
+        ]
         self.log("test/accuracy", _share(right), batch_size=len(right))
 
 
 @final
 class Translation(SequenceToSequence):
-    """Several right answers: chrF (Popovic, "chrF: character n-gram F-score", 2015), for each source against its best one."""
+    """Several right answers: chrF (Popovic, "chrF: character n-gram F-score", 2015), for each
+    source against its best one.
+    """
 
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **options)

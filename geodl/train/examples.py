@@ -25,17 +25,23 @@ class Examples(ABC):
 
     @abstractmethod
     def count(self, size: int | None) -> int:
-        """How many batches an epoch has, of `size` examples; None takes as many as can be evaluated at once."""
+        """How many batches an epoch has, of `size` examples; None takes as many as can be evaluated
+        at once.
+        """
 
     @abstractmethod
     def draw(self, size: int | None, generator: Generator | None) -> Iterator[Any]:
-        """The batches of an epoch, in an order that follows from the generator; None evaluates, always the same."""
+        """The batches of an epoch, in an order that follows from the generator; None evaluates,
+        always the same.
+        """
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Nodes(Examples):
-    """Nodes of one graph: the signal on all of it, which nodes are meant `[M]`, and their classes `[M]`; one batch."""
+    """Nodes of one graph: the signal on all of it, which nodes are meant `[M]`, and their classes
+    `[M]`; one batch.
+    """
 
     signal: Signal
     nodes: Tensor
@@ -56,7 +62,8 @@ class Nodes(Examples):
 
 @final
 class Rows(Examples):
-    """Tensors side by side: example m is row m of each; a batch has the tensors' rows, in an order of its own each epoch.
+    """Tensors side by side: example m is row m of each; a batch has the tensors' rows, in an order
+    of its own each epoch.
 
     Args:
         tensors: `[M, ...]` each.
@@ -77,8 +84,12 @@ class Rows(Examples):
     def draw(self, size: int | None, generator: Generator | None) -> Iterator[tuple[Tensor, ...]]:
         """Each row once."""
         count = len(self.tensors[0])
-        order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
-        for places in order.split(size or self.evaluated):  # one indexing of a tensor: nothing is collated
+        order = (
+            torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
+        )
+        for places in order.split(
+            size or self.evaluated
+        ):  # one indexing of a tensor: nothing is collated
             yield tuple(tensor[places] for tensor in self.tensors)
 
 
@@ -105,7 +116,9 @@ class Blocks(Examples):
         """The steps of an epoch."""
         return self.steps
 
-    def draw(self, size: int | None, generator: Generator | None) -> Iterator[tuple[Tensor, Tensor]]:
+    def draw(
+        self, size: int | None, generator: Generator | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Windows that begin anywhere."""
         for _ in range(self.steps):
             yield blocks(self.ids, self.length, batch=size or 1, generator=generator)
@@ -113,10 +126,11 @@ class Blocks(Examples):
 
 @final
 class Masked(Examples):
-    """Windows of a text with characters hidden: what stands there `[B, T]`, what is asked `[B, T]`, and where `[B, T]` (bool).
+    """Windows of a text with characters hidden: what stands there `[B, T]`, what is asked `[B, T]`,
+    and where `[B, T]` (bool).
 
-    Of all characters 15 % are asked; of these 80 % are hidden, 10 % replaced by a random one and 10 % left (Devlin et al.,
-    "BERT", 2019). An evaluation hides the same ones each time.
+    Of all characters 15 % are asked; of these 80 % are hidden, 10 % replaced by a random one and 10
+    % left (Devlin et al., "BERT", 2019). An evaluation hides the same ones each time.
 
     Args:
         windows: of the text.
@@ -134,7 +148,9 @@ class Masked(Examples):
         """As many as there are of windows."""
         return self.windows.count(size)
 
-    def draw(self, size: int | None, generator: Generator | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def draw(
+        self, size: int | None, generator: Generator | None
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Windows, each with its own holes."""
         chance = generator or torch.Generator().manual_seed(0)
         for truth, _ in self.windows.draw(size, generator):
@@ -147,9 +163,11 @@ class Masked(Examples):
 
 @final
 class Labelled(Examples):
-    """Sequences of several lengths, with a label for each or for every token: batches of neighbours in length.
+    """Sequences of several lengths, with a label for each or for every token: batches of neighbours
+    in length.
 
-    A batch is numbers `[B, T]`, a mask `[B, T]` that is True where a token is, and labels `[B]` or `[B, T]`.
+    A batch is numbers `[B, T]`, a mask `[B, T]` that is True where a token is, and labels `[B]` or
+    `[B, T]`.
 
     Args:
         ids: `[T_m]` integers each.
@@ -161,14 +179,20 @@ class Labelled(Examples):
 
     def to(self, device: torch.device) -> "Labelled":
         """These sequences on a device."""
-        labels = self.labels.to(device) if isinstance(self.labels, Tensor) else _moved(self.labels, device)
+        labels = (
+            self.labels.to(device)
+            if isinstance(self.labels, Tensor)
+            else _moved(self.labels, device)
+        )
         return Labelled(_moved(self.ids, device), labels)
 
     def count(self, size: int | None) -> int:
         """The last batch in length may have fewer."""
         return -(-len(self.ids) // (size or EVALUATED))
 
-    def draw(self, size: int | None, generator: Generator | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def draw(
+        self, size: int | None, generator: Generator | None
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Each sequence once."""
         chance = generator or torch.Generator().manual_seed(0)
         for places in bucketed([len(ids) for ids in self.ids], size or EVALUATED, generator=chance):
@@ -179,7 +203,9 @@ class Labelled(Examples):
 
 
 class Pair(NamedTuple):
-    """Sources `[B, S]` of one length; targets `[B, T]`, `<bos>` to `<eos>`, and where tokens are `[B, T]`; right answers."""
+    """Sources `[B, S]` of one length; targets `[B, T]`, `<bos>` to `<eos>`, and where tokens are
+    `[B, T]`; right answers.
+    """
 
     sources: Tensor
     targets: Tensor
@@ -189,8 +215,8 @@ class Pair(NamedTuple):
 
 @final
 class Pairs(Examples):
-    """Sequences and what is to be made of them: batches whose sources are of one length, so that nothing of them is padding,
-    and whose targets, where they are learnt, are neighbours in length.
+    """Sequences and what is to be made of them: batches whose sources are of one length, so that
+    nothing of them is padding, and whose targets, where they are learnt, are neighbours in length.
 
     Args:
         sources: `[S_m]` integers each.
@@ -198,9 +224,16 @@ class Pairs(Examples):
         answers: all that is right, in text, of each.
     """
 
-    def __init__(self, sources: Sequence[Tensor], targets: Sequence[Tensor], answers: Sequence[tuple[str, ...]]):
+    def __init__(
+        self,
+        sources: Sequence[Tensor],
+        targets: Sequence[Tensor],
+        answers: Sequence[tuple[str, ...]],
+    ):
         self.sources, self.targets, self.answers = sources, targets, answers
-        lengths, self.lengths = (torch.tensor([len(ids) for ids in several]) for several in (sources, targets))
+        lengths, self.lengths = (
+            torch.tensor([len(ids) for ids in several]) for several in (sources, targets)
+        )
         self.groups = [(lengths == length).nonzero()[:, 0] for length in lengths.unique()]
 
     def to(self, device: torch.device) -> "Pairs":
@@ -215,7 +248,11 @@ class Pairs(Examples):
         """Each pair once."""
 
         def order(count: int) -> Tensor:
-            return torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
+            return (
+                torch.arange(count)
+                if generator is None
+                else torch.randperm(count, generator=generator)
+            )
 
         mixed = [group[order(len(group))] for group in self.groups]
         if generator is not None:
@@ -230,7 +267,8 @@ class Pairs(Examples):
 
 @final
 class Batches:
-    """The batches of epoch after epoch, a function of the seed and the epoch alone: an interrupted run finds them again.
+    """The batches of epoch after epoch, a function of the seed and the epoch alone: an interrupted
+    run finds them again.
 
     Args:
         examples: on the device where the model is.
@@ -248,8 +286,13 @@ class Batches:
         return self.examples.count(self.size)
 
     def __iter__(self) -> Iterator[Any]:
-        # Drawn when the first batch is asked for: a task names the epoch after Lightning calls `iter`.
-        seeded = None if self.seed is None else torch.Generator().manual_seed(mixed(self.seed, self.epoch))
+        # Drawn when the first batch is asked for: a task names the epoch after Lightning calls
+        # `iter`.
+        seeded = (
+            None
+            if self.seed is None
+            else torch.Generator().manual_seed(mixed(self.seed, self.epoch))
+        )
         yield from self.examples.draw(self.size, seeded)
 
 

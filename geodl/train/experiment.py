@@ -37,13 +37,19 @@ class Interrupted(KeyboardInterrupt):
 
 
 def run(
-    recipe: Recipe, options: Options | None = None, *,
-    seeds: int | None = None, folder: Path | None = None, resume: Path | None = None, progress: Progress | None = None,
-) -> Result:  # fmt: skip
+    recipe: Recipe,
+    options: Options | None = None,
+    *,
+    seeds: int | None = None,
+    folder: Path | None = None,
+    resume: Path | None = None,
+    progress: Progress | None = None,
+) -> Result:
     """Run a recipe with seeds 0 to n - 1, or continue a run that was interrupted.
 
-    A continued run gives what an uninterrupted one gives, on a CPU to the last bit: it goes back to the end of the last
-    epoch that was kept, and all randomness of an epoch follows from the seed and the epoch's number.
+    A continued run gives what an uninterrupted one gives, on a CPU to the last bit: it goes back to
+    the end of the last epoch that was kept, and all randomness of an epoch follows from the seed
+    and the epoch's number.
 
     Args:
         recipe: what to run.
@@ -54,8 +60,9 @@ def run(
         progress: called with a line, the steps done and the steps of one seed in all.
 
     Raises:
-        GeodlError: options that the recipe does not take; a folder that cannot be written, holds something else or belongs
-            to another recipe; other options than those of the run to be continued; another model's checkpoint.
+        GeodlError: options that the recipe does not take; a folder that cannot be written, holds
+            something else or belongs to another recipe; other options than those of the run to be
+            continued; another model's checkpoint.
         Interrupted: Ctrl-C; the run can be continued.
     """
     if resume is not None:
@@ -77,10 +84,16 @@ def _check(recipe: Recipe, options: Options, seeds: int) -> None:
     if seeds < 1:
         raise GeodlError(f"{seeds} seeds", do="give at least 1")
     if (options.batch_size is None) != (recipe.batch_size is None):
-        do = "leave it out: a graph is one batch" if recipe.batch_size is None else "give at least 1"
+        do = (
+            "leave it out: a graph is one batch" if recipe.batch_size is None else "give at least 1"
+        )
         raise GeodlError(f"batch_size={options.batch_size} for {recipe.name}", do=do)
     if options.optimizer.lr is None and not recipe.search:
-        raise GeodlError(f"{recipe.name} without a learning rate", "a recipe that does not search for one", "give optimizer.lr")
+        raise GeodlError(
+            f"{recipe.name} without a learning rate",
+            "a recipe that does not search for one",
+            "give optimizer.lr",
+        )
     recipe.build(options)
 
 
@@ -91,47 +104,75 @@ class _Job(NamedTuple):
     progress: Progress
 
 
-def _continued(recipe: Recipe, resume: Path, options: Options | None, seeds: int | None) -> tuple[Options, int]:
+def _continued(
+    recipe: Recipe, resume: Path, options: Options | None, seeds: int | None
+) -> tuple[Options, int]:
     kept, count = folders.reopen(resume, recipe.name)
     asked, found = _named(options or kept, count if seeds is None else seeds), _named(kept, count)
     for name in sorted(asked.keys() | found.keys()):
         if asked.get(name) != found.get(name):
             here = f"a run with {name}={found.get(name)}"
-            raise GeodlError(f"to resume {resume} with {name}={asked.get(name)}", here, "leave the options out")
+            raise GeodlError(
+                f"to resume {resume} with {name}={asked.get(name)}", here, "leave the options out"
+            )
     return kept, count
 
 
 def _named(options: Options, seeds: int) -> dict[str, Any]:
     """Every option by the name it has on the command line."""
-    parts = {"model": options.model, "optimizer": asdict(options.optimizer), "trainer": asdict(options.trainer)}
-    flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
+    parts = {
+        "model": options.model,
+        "optimizer": asdict(options.optimizer),
+        "trainer": asdict(options.trainer),
+    }
+    flat = {
+        f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()
+    }
     return flat | {"batch_size": options.batch_size, "seeds": seeds}
 
 
 def _all(job: _Job, parts: Parts, seeds: int) -> Result:
     search = _search(job) if job.options.optimizer.lr is None else {}
     if search:
-        job = job._replace(options=replace(job.options, optimizer=replace(job.options.optimizer, lr=search["lr"])))
+        job = job._replace(
+            options=replace(job.options, optimizer=replace(job.options.optimizer, lr=search["lr"]))
+        )
     recipe, options = job.recipe, job.options
-    runs = [_one(job, parts, seed, f"seed-{seed}", f"seed {seed}, {seed + 1} of {seeds}") for seed in range(seeds)]
+    runs = [
+        _one(job, parts, seed, f"seed-{seed}", f"seed {seed}, {seed + 1} of {seeds}")
+        for seed in range(seeds)
+    ]
     values = {name: [one["metrics"][name] for one in runs] for name in runs[0]["metrics"]}
     seconds = sum(one["seconds"] for one in runs) + search.get("seconds", 0.0)
     protocol = _protocol(recipe, options)
     result = Result(
-        recipe.name, parts.data, protocol, recipe.paper, tuple(range(seeds)), values, seconds, runs[0]["parameters"],
-        {name: search[name] for name in ("lr", "val/error") if search}, tuple(runs[0]["examples"]), job.home,
-    )  # fmt: skip
+        recipe.name,
+        parts.data,
+        protocol,
+        recipe.paper,
+        tuple(range(seeds)),
+        values,
+        seconds,
+        runs[0]["parameters"],
+        {name: search[name] for name in ("lr", "val/error") if search},
+        tuple(runs[0]["examples"]),
+        job.home,
+    )
     result.save(job.home / folders.RESULT)
     return result
 
 
 def _search(job: _Job) -> dict[str, Any]:
-    """One run of seed 0 for each learning rate; the least validation error is taken, the first of equals."""
+    """One run of seed 0 for each learning rate; the least validation error is taken, the first of
+    equals.
+    """
     assert job.recipe.search_parts is not None
     parts = job.recipe.search_parts()._replace(tests={})
     errors, seconds = {}, 0.0
     for lr in job.recipe.search:
-        tried = job._replace(options=replace(job.options, optimizer=replace(job.options.optimizer, lr=lr)))
+        tried = job._replace(
+            options=replace(job.options, optimizer=replace(job.options.optimizer, lr=lr))
+        )
         one = _one(tried, parts, 0, f"search-lr-{lr:g}", f"search, lr {lr:g}")
         errors[f"{lr:g}"] = one["metrics"]["val/error"]
         seconds += one["seconds"]
@@ -148,7 +189,9 @@ def _one(job: _Job, parts: Parts, seed: int, name: str, label: str) -> dict[str,
     sow(seed)
     model = job.recipe.build(job.options)
     mark = {"recipe": job.recipe.name, "run": name}
-    task = TASKS[job.recipe.kind](model, job.options.optimizer, vocabularies=parts.vocabularies, seed=seed, mark=mark)
+    task = TASKS[job.recipe.kind](
+        model, job.options.optimizer, vocabularies=parts.vocabularies, seed=seed, mark=mark
+    )
     trainer = _trainer(job, home, label, validated=parts.val is not None)
     metrics = _fitted(trainer, task, parts, job.options, home / "last.ckpt", seed)
     one = {"seed": seed, "metrics": metrics, "seconds": time.perf_counter() - started}
@@ -161,26 +204,47 @@ def _one(job: _Job, parts: Parts, seed: int, name: str, label: str) -> dict[str,
 def _trainer(job: _Job, home: Path, label: str, *, validated: bool) -> L.Trainer:
     asked = job.options.trainer
     every = asked.check_val_every_n_epoch
-    kept = {"dirpath": home, "every_n_epochs": every, "save_on_train_epoch_end": True, "enable_version_counter": False}
-    callbacks: list[Callback] = [Steps(job.progress, label), ModelCheckpoint(filename="last", **kept)]
+    kept = {
+        "dirpath": home,
+        "every_n_epochs": every,
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+    }
+    callbacks: list[Callback] = [
+        Steps(job.progress, label),
+        ModelCheckpoint(filename="last", **kept),
+    ]
     if validated:
         callbacks.append(ModelCheckpoint(filename="best", monitor="val/loss", **kept))
     try:
         home.mkdir(exist_ok=True)
         return L.Trainer(
-            max_epochs=asked.max_epochs, accelerator=asked.accelerator, precision=asked.precision, devices=1,
-            check_val_every_n_epoch=every, logger=CSVLogger(home, name="metrics"), callbacks=callbacks, default_root_dir=home,
-            gradient_clip_val=job.options.optimizer.clip, num_sanity_val_steps=0, log_every_n_steps=1,
-            enable_progress_bar=False, enable_model_summary=False,
-        )  # fmt: skip
+            max_epochs=asked.max_epochs,
+            accelerator=asked.accelerator,
+            precision=asked.precision,
+            devices=1,
+            check_val_every_n_epoch=every,
+            logger=CSVLogger(home, name="metrics"),
+            callbacks=callbacks,
+            default_root_dir=home,
+            gradient_clip_val=job.options.optimizer.clip,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
     except MisconfigurationException as error:
         asked_for = f"accelerator {asked.accelerator} with precision {asked.precision}"
         raise GeodlError(asked_for, str(error), "leave both out") from error
     except OSError as error:
-        raise GeodlError(f"to write {home}", str(error), "make the run folder one that you can write") from error
+        raise GeodlError(
+            f"to write {home}", str(error), "make the run folder one that you can write"
+        ) from error
 
 
-def _fitted(trainer: L.Trainer, task: Task, parts: Parts, options: Options, last: Path, seed: int) -> dict[str, float]:
+def _fitted(
+    trainer: L.Trainer, task: Task, parts: Parts, options: Options, last: Path, seed: int
+) -> dict[str, float]:
     """Train, then evaluate the weights of the last epoch."""
     device = trainer.strategy.root_device
     train = Batches(parts.train.to(device), options.batch_size, seed)
@@ -195,7 +259,11 @@ def _fitted(trainer: L.Trainer, task: Task, parts: Parts, options: Options, last
             found = trainer.test(task, Batches(part.to(device)), verbose=False)[0]
             metrics |= {f"{name}{suffix}": value for name, value in found.items()}
     judged = metrics if isinstance(task, Classification) else {}
-    errors = {name.replace("accuracy", "error"): 1 - value for name, value in judged.items() if "accuracy" in name}
+    errors = {
+        name.replace("accuracy", "error"): 1 - value
+        for name, value in judged.items()
+        if "accuracy" in name
+    }
     return {name: float(value) for name, value in sorted((metrics | errors).items())}
 
 

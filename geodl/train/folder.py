@@ -23,9 +23,14 @@ CONFIG, ABOUT, RESULT, VOCABULARIES = "config.yaml", "run.json", "result.json", 
 
 
 def start(
-    folder: Path | None, recipe: str, options: Options, seeds: int, vocabularies: Mapping[str, Vocabulary] = NO_VOCABULARIES
+    folder: Path | None,
+    recipe: str,
+    options: Options,
+    seeds: int,
+    vocabularies: Mapping[str, Vocabulary] = NO_VOCABULARIES,
 ) -> Path:
-    """A new run folder that says what it is: its recipe, seeds, resolved options, versions, and how it reads tokens.
+    """A new run folder that says what it is: its recipe, seeds, resolved options, versions, and how
+    it reads tokens.
 
     The options are there a second time, as a file for `geodl train RECIPE --config`.
 
@@ -42,13 +47,27 @@ def start(
         if any(folder.iterdir()):
             raise GeodlError(asked, *_taken(folder, recipe))
     except OSError as error:
-        raise GeodlError(asked, str(error), "give a folder that you can write with --run") from error
-    versions = {"geodl": __version__, "torch": torch.__version__, "python": platform.python_version()}
+        raise GeodlError(
+            asked, str(error), "give a folder that you can write with --run"
+        ) from error
+    versions = {
+        "geodl": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
     resolved = {name: value for name, value in asdict(options).items() if value is not None}
-    about = {"recipe": recipe, "seeds": seeds, "options": resolved, "versions": versions | {"platform": platform.platform()}}
+    about = {
+        "recipe": recipe,
+        "seeds": seeds,
+        "options": resolved,
+        "versions": versions | {"platform": platform.platform()},
+    }
     save_hparams_to_yaml(folder / CONFIG, resolved, use_omegaconf=False)
     if vocabularies:
-        fields = {name: found.to_dict() | {"fingerprint": found.fingerprint} for name, found in vocabularies.items()}
+        fields = {
+            name: found.to_dict() | {"fingerprint": found.fingerprint}
+            for name, found in vocabularies.items()
+        }
         write(folder / VOCABULARIES, json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
     write(folder / ABOUT, json.dumps(about, indent=2) + "\n")
     return folder
@@ -65,23 +84,39 @@ def reopen(folder: Path, recipe: str) -> tuple[Options, int]:
         raise GeodlError(asked, f"no {ABOUT} there", "give the folder that the run was started in")
     about = _about(folder)
     if about["recipe"] != recipe:
-        raise GeodlError(asked, f"a run of {about['recipe']}", f"run `geodl train {about['recipe']} --resume {folder}`")
+        raise GeodlError(
+            asked,
+            f"a run of {about['recipe']}",
+            f"run `geodl train {about['recipe']} --resume {folder}`",
+        )
     try:
         kept = about["options"]
         trainer, optimizer = TrainerOptions(**kept["trainer"]), Optimizer(**kept["optimizer"])
-        return Options(dict(kept["model"]), optimizer, trainer, kept.get("batch_size")), about["seeds"]
+        return Options(dict(kept["model"]), optimizer, trainer, kept.get("batch_size")), about[
+            "seeds"
+        ]
     except (KeyError, TypeError, ValueError) as error:
-        raise GeodlError(asked, f"options in {ABOUT} that cannot be used ({error})", "start the run anew") from error
+        raise GeodlError(
+            asked, f"options in {ABOUT} that cannot be used ({error})", "start the run anew"
+        ) from error
 
 
 def check_vocabularies(folder: Path, vocabularies: Mapping[str, Vocabulary]) -> None:
-    """Refuse to continue a run that was started with another vocabulary: both fingerprints are named."""
+    """Refuse to continue a run that was started with another vocabulary: both fingerprints are
+    named.
+    """
     kept = read_vocabularies(folder) if vocabularies else {}
     for name in sorted(kept.keys() | vocabularies.keys()):
-        ours, theirs = (found[name].fingerprint if name in found else "none" for found in (vocabularies, kept))
+        ours, theirs = (
+            found[name].fingerprint if name in found else "none" for found in (vocabularies, kept)
+        )
         if ours != theirs:
             asked = f"to continue {folder} with the {name} vocabulary {ours}"
-            raise GeodlError(asked, f"a run with {theirs}", "start the run anew, or get the data that it was started with")
+            raise GeodlError(
+                asked,
+                f"a run with {theirs}",
+                "start the run anew, or get the data that it was started with",
+            )
 
 
 def read_vocabularies(folder: Path) -> dict[str, Vocabulary]:
@@ -92,10 +127,16 @@ def read_vocabularies(folder: Path) -> dict[str, Vocabulary]:
     """
     path, found = folder / VOCABULARIES, {}
     for name, fields in read(path).items():
-        found[name] = Vocabulary.from_dict({key: value for key, value in fields.items() if key != "fingerprint"})
+        found[name] = Vocabulary.from_dict(
+            {key: value for key, value in fields.items() if key != "fingerprint"}
+        )
         if found[name].fingerprint != fields.get("fingerprint"):
             made = f"one with {found[name].fingerprint}"
-            raise GeodlError(f"the {name} vocabulary {fields.get('fingerprint')} of {folder}", made, "restore the file")
+            raise GeodlError(
+                f"the {name} vocabulary {fields.get('fingerprint')} of {folder}",
+                made,
+                "restore the file",
+            )
     return found
 
 
@@ -108,7 +149,9 @@ def read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise GeodlError(f"to read {path}", str(error), "delete it, and it will be made again") from error
+        raise GeodlError(
+            f"to read {path}", str(error), "delete it, and it will be made again"
+        ) from error
 
 
 def read_checkpoint(path: Path, do: str) -> dict[str, Any]:
@@ -120,7 +163,9 @@ def read_checkpoint(path: Path, do: str) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise GeodlError(f"to continue from {path}", f"no checkpoint ({type(error).__name__})", do) from error
+        raise GeodlError(
+            f"to continue from {path}", f"no checkpoint ({type(error).__name__})", do
+        ) from error
 
 
 def recipe_of(folder: Path) -> str:
@@ -130,14 +175,24 @@ def recipe_of(folder: Path) -> str:
         GeodlError: no run is there.
     """
     if not (folder / ABOUT).is_file():
-        raise GeodlError(f"the run {folder}", f"no {ABOUT} there", "give the folder of a run, as `geodl train` prints it")
+        raise GeodlError(
+            f"the run {folder}",
+            f"no {ABOUT} there",
+            "give the folder of a run, as `geodl train` prints it",
+        )
     return _about(folder)["recipe"]
 
 
 def _about(folder: Path) -> dict[str, Any]:
     about = read(folder / ABOUT)
-    if not isinstance(about, dict) or not isinstance(about.get("recipe"), str) or not isinstance(about.get("seeds"), int):
-        raise GeodlError(f"to read {folder / ABOUT}", "no recipe or no seeds in it", "start the run anew")
+    if (
+        not isinstance(about, dict)
+        or not isinstance(about.get("recipe"), str)
+        or not isinstance(about.get("seeds"), int)
+    ):
+        raise GeodlError(
+            f"to read {folder / ABOUT}", "no recipe or no seeds in it", "start the run anew"
+        )
     return about
 
 

@@ -19,7 +19,8 @@ class Parts(NamedTuple):
         data: the data set, as it is printed beside a number.
         train: the examples to learn from.
         val: the examples to validate on, None where there are none.
-        tests: the examples to report on, by what is added to the name of the metric; none where `val` is reported.
+        tests: the examples to report on, by what is added to the name of the metric; none where
+            `val` is reported.
         vocabularies: how tokens are read: "source" what comes in, "target" what goes out.
     """
 

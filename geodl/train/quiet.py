@@ -1,4 +1,6 @@
-"""Lightning in a command: its expected warnings unheard, Ctrl-C as Python has it, and a line that tells how far it is."""
+"""Lightning in a command: its expected warnings unheard, Ctrl-C as Python has it, and a line that
+tells how far it is.
+"""
 
 import logging
 import signal
@@ -14,7 +16,8 @@ from lightning.pytorch.callbacks import Callback
 Progress = Callable[[str, int, int], None]
 
 EXPECTED = (
-    "You defined a `validation_step` but have no `val_dataloader`",  # a recipe may validate on nothing
+    # a recipe may validate on nothing
+    "You defined a `validation_step` but have no `val_dataloader`",
     "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # how Lightning reads torch 2.13
     "Checkpoint directory .* exists and is not empty",  # a run that is continued
 )
@@ -37,14 +40,25 @@ class Steps(Callback):
         self.steps = int(trainer.estimated_stepping_batches)
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Tell of a step."""
         line = f"{self.label}: epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
         self.progress(line, trainer.global_step, self.steps)
 
     def on_test_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Tell of a test batch."""
         self.progress(f"{self.label}: test", batch_idx + 1, int(trainer.num_test_batches[0]))

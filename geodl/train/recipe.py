@@ -13,8 +13,16 @@ from geodl.train.options import Optimizer, Options, TrainerOptions
 from geodl.train.parts import Parts
 
 Kind = Literal[
-    "nodes", "images", "next token", "masked tokens", "tags", "sequences", "captions", "transduction", "translation"
-]  # fmt: skip
+    "nodes",
+    "images",
+    "next token",
+    "masked tokens",
+    "tags",
+    "sequences",
+    "captions",
+    "transduction",
+    "translation",
+]
 
 
 @final

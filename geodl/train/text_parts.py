@@ -31,9 +31,17 @@ LENGTHS = range(5, 61, 5)
 
 
 def text_parts(data: TextData, length: int, steps: int) -> Parts:
-    """Random windows to learn from, `steps` batches to an epoch; the whole validation text in windows side by side."""
+    """Random windows to learn from, `steps` batches to an epoch; the whole validation text in
+    windows side by side.
+    """
     train, val = data.vocabulary.encode(data.train), data.vocabulary.encode(data.val)
-    return Parts(data.name, Blocks(train, length, steps), text_windows(val, length), {}, {"target": data.vocabulary})
+    return Parts(
+        data.name,
+        Blocks(train, length, steps),
+        text_windows(val, length),
+        {},
+        {"target": data.vocabulary},
+    )
 
 
 def masked_parts(data: TextData, length: int, steps: int) -> Parts:
@@ -46,9 +54,9 @@ def masked_parts(data: TextData, length: int, steps: int) -> Parts:
 
 
 def case_parts(data: TextData) -> Parts:
-    """Lines in lower case, and which of their letters were capitals: the last eighth of the training text validates, the
-    validation text is reported, both without the lines that were learnt from (names of speakers above all). Other characters
-    than letters do not count.
+    """Lines in lower case, and which of their letters were capitals: the last eighth of the
+    training text validates, the validation text is reported, both without the lines that were
+    learnt from (names of speakers above all). Other characters than letters do not count.
     """
     lines = [line for line in data.train.split("\n") if line]
     cut = len(lines) * 7 // 8
@@ -60,7 +68,10 @@ def case_parts(data: TextData) -> Parts:
         labels = [torch.where(task.letters, task.upper.long(), UNCOUNTED) for task in tasks]
         return Labelled([vocabulary.encode(task.text) for task in tasks], labels)
 
-    val, test = (part(line for line in several if line not in known) for several in (lines[cut:], data.val.split("\n")))
+    val, test = (
+        part(line for line in several if line not in known)
+        for several in (lines[cut:], data.val.split("\n"))
+    )
     return Parts(data.name, part(lines[:cut]), val, {"": test}, {"source": vocabulary})
 
 
@@ -71,7 +82,9 @@ def sentence_parts(data: SentenceData) -> Parts:
     def part(several: Sentences) -> Labelled:
         return Labelled([vocabulary.encode(text) for text in several.texts], several.labels)
 
-    return Parts(data.name, part(data.train), part(data.val), {"": part(data.test)}, {"source": vocabulary})
+    return Parts(
+        data.name, part(data.train), part(data.val), {"": part(data.test)}, {"source": vocabulary}
+    )
 
 
 def caption_parts(data: ImageData) -> Parts:
@@ -88,25 +101,40 @@ def caption_parts(data: ImageData) -> Parts:
 
 
 def translation_parts(data: PairData) -> Parts:
-    """Pairs of sentences, character by character, to learn from; to report on, each sentence once with all that is right."""
+    """Pairs of sentences, character by character, to learn from; to report on, each sentence once
+    with all that is right.
+    """
     source = Vocabulary.of_characters(data.train.references, specials=(PAD, UNK))
-    target = Vocabulary.of_characters([french for _, french in data.train.pairs], specials=(*FRAME, UNK))
+    target = Vocabulary.of_characters(
+        [french for _, french in data.train.pairs], specials=(*FRAME, UNK)
+    )
 
     def pairs(part: Translations) -> Pairs:
         english, french = zip(*part.pairs, strict=True)
         answers = [part.references[text] for text in english]
-        return Pairs([source.encode(text) for text in english], [target.framed(text) for text in french], answers)
+        return Pairs(
+            [source.encode(text) for text in english],
+            [target.framed(text) for text in french],
+            answers,
+        )
 
     def judged(part: Translations) -> Pairs:
         first = [target.framed(answers[0]) for answers in part.references.values()]
-        return Pairs([source.encode(text) for text in part.references], first, list(part.references.values()))
+        return Pairs(
+            [source.encode(text) for text in part.references], first, list(part.references.values())
+        )
 
     vocabularies = {"source": source, "target": target}
-    return Parts(data.name, pairs(data.train), pairs(data.val), {"": judged(data.test)}, vocabularies)
+    return Parts(
+        data.name, pairs(data.train), pairs(data.val), {"": judged(data.test)}, vocabularies
+    )
 
 
-def rewriting_parts(name: str, make: Callable[..., Sequences], count: int, lengths: tuple[int, int]) -> Parts:
-    """Generated strings to be rewritten: mixed lengths to learn from, and 100 of each fifth length to report on.
+def rewriting_parts(
+    name: str, make: Callable[..., Sequences], count: int, lengths: tuple[int, int]
+) -> Parts:
+    """Generated strings to be rewritten: mixed lengths to learn from, and 100 of each fifth length
+    to report on.
 
     Args:
         name: printed as the data set.
@@ -114,7 +142,11 @@ def rewriting_parts(name: str, make: Callable[..., Sequences], count: int, lengt
         count: strings to learn from.
         lengths: the shortest and the longest.
     """
-    tests = {f"-{length:02}": make(100, lengths=(length, length), part="test") for length in LENGTHS if length <= lengths[1]}
+    tests = {
+        f"-{length:02}": make(100, lengths=(length, length), part="test")
+        for length in LENGTHS
+        if length <= lengths[1]
+    }
     train, val, mixed = (
         make(count, lengths=lengths),
         make(500, lengths=lengths, part="val"),
@@ -122,7 +154,9 @@ def rewriting_parts(name: str, make: Callable[..., Sequences], count: int, lengt
     )
     vocabulary = train.vocabulary
     cut = {suffix: _rewritten(several) for suffix, several in {"": mixed, **tests}.items()}
-    return Parts(name, _rewritten(train), _rewritten(val), cut, {"source": vocabulary, "target": vocabulary})
+    return Parts(
+        name, _rewritten(train), _rewritten(val), cut, {"source": vocabulary, "target": vocabulary}
+    )
 
 
 def _rewritten(several: Sequences) -> Pairs:
@@ -133,5 +167,7 @@ def _rewritten(several: Sequences) -> Pairs:
         return torch.cat([begin, ids, end])
 
     return Pairs(
-        several.sources, [framed(ids) for ids in several.targets], [(vocabulary.decode(ids),) for ids in several.targets]
+        several.sources,
+        [framed(ids) for ids in several.targets],
+        [(vocabulary.decode(ids),) for ids in several.targets],
     )

@@ -1,7 +1,9 @@
-"""The claims of the library, proved on numbers: one layer is a convolution, a recurrence, attention, a GCN, a group CNN.
+"""The claims of the library, proved on numbers: one layer is a convolution, a recurrence,
+attention, a GCN, a group CNN.
 
-Each row of claims is checked in float64 with all parameters drawn at random, outputs and every gradient, against
-peers that share no code with the library: torch.nn, PyG, dense matrices and filters rotated by hand.
+Each row of claims is checked in float64 with all parameters drawn at random, outputs and every
+gradient, against peers that share no code with the library: torch.nn, PyG, dense matrices and
+filters rotated by hand.
 """
 
 import math
@@ -42,8 +44,11 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
 }
 
 
-def run(*, rows: tuple[str, ...] = (), progress: Callable[[Row], object] | None = None) -> list[Row]:
-    """Check the claims; none stops the others: one that raises is a row that failed, with the error in its words.
+def run(
+    *, rows: tuple[str, ...] = (), progress: Callable[[Row], object] | None = None
+) -> list[Row]:
+    """Check the claims; none stops the others: one that raises is a row that failed, with the error
+    in its words.
 
     Args:
         rows: numbers of the rows to check, as "05"; all of them by default.
@@ -57,7 +62,11 @@ def run(*, rows: tuple[str, ...] = (), progress: Callable[[Row], object] | None 
     """
     unknown = sorted(set(rows) - set(CLAIMS))
     if unknown:
-        raise GeodlError(f"verify(rows={rows})", f"no claims numbered {', '.join(unknown)}", f"choose from {', '.join(CLAIMS)}")
+        raise GeodlError(
+            f"verify(rows={rows})",
+            f"no claims numbered {', '.join(unknown)}",
+            f"choose from {', '.join(CLAIMS)}",
+        )
     found: list[Row] = []
 
     def note(row: Row) -> None:
@@ -74,7 +83,9 @@ def run(*, rows: tuple[str, ...] = (), progress: Callable[[Row], object] | None 
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """One thread, since small tensors only wait for more; the caller's threads and random state come back."""
+    """One thread, since small tensors only wait for more; the caller's threads and random state
+    come back.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -19,13 +19,16 @@ class Row(NamedTuple):
     """One claim and what was measured.
 
     Attributes:
-        claim: begins with its number in the list of claims; says so where a number has to lie above the bound.
+        claim: begins with its number in the list of claims; says so where a number has to lie above
+            the bound.
         domain: where it was tried.
         nodes: N of the senders.
         edges: all edges heard, over all layers.
         parameters: numbers in all parameters.
-        max_output_error: the largest `max|a - b| / max(1, max|b|)` of an output, or the number that was measured.
-        max_gradient_error: the same over the gradients of inputs and parameters; 0 where the claim has none.
+        max_output_error: the largest `max|a - b| / max(1, max|b|)` of an output, or the number that
+            was measured.
+        max_gradient_error: the same over the gradients of inputs and parameters; 0 where the claim
+            has none.
         bound: what the errors must not exceed, or what the measured number must exceed.
         passed: whether the claim holds.
     """
@@ -61,7 +64,9 @@ def dice(seed: int) -> Callable[..., Tensor]:
 
 
 def randomised(module: Module, draw: Callable[..., Tensor], scale: float = 0.5) -> Module:
-    """A module in float64 with every parameter drawn anew: biases start at zero otherwise, and norms at one."""
+    """A module in float64 with every parameter drawn anew: biases start at zero otherwise, and
+    norms at one.
+    """
     module.double()
     with torch.no_grad():
         for parameter in module.parameters():
@@ -84,12 +89,16 @@ def worst(errors: Iterable[float]) -> float:
 
 
 def gap(ours: Tensors, theirs: Tensors, leaves: Sequence[Tensor]) -> tuple[float, float]:
-    """How far two computations from the same leaves are apart: in their outputs, and in the gradients of all leaves."""
+    """How far two computations from the same leaves are apart: in their outputs, and in the
+    gradients of all leaves.
+    """
     ours, theirs = _several(ours), _several(theirs)
     draw = dice(0)
     upstream = [draw(*b.shape) for b in theirs]
     outputs = worst(error(a, b) for a, b in zip(ours, theirs, strict=True))
-    both = zip(_gradients(ours, leaves, upstream), _gradients(theirs, leaves, upstream), strict=True)
+    both = zip(
+        _gradients(ours, leaves, upstream), _gradients(theirs, leaves, upstream), strict=True
+    )
     return outputs, worst(error(a, b) for a, b in both)
 
 
@@ -108,13 +117,15 @@ def equal(
     call: Callable[..., Tensors] = values,
     extra: Sequence[Tensor] = (),
 ) -> Row:
-    """A module, on its own kernels and again on written-out edges, gives the outputs and every gradient of a peer.
+    """A module, on its own kernels and again on written-out edges, gives the outputs and every
+    gradient of a peer.
 
     Args:
         claim: begins with its number.
         module: layers with randomised parameters.
         signals: what it is called with.
-        peer: takes the signals' values `[B, N, C]` and reads the module's own parameters, but shares no code with it.
+        peer: takes the signals' values `[B, N, C]` and reads the module's own parameters, but
+            shares no code with it.
         bound: the largest error allowed.
         call: `call(module, *signals)`, where the outputs are more than the values of one signal.
         extra: further leaves that both sides read.
@@ -152,7 +163,9 @@ def place(module: nn.Module, *signals: Signal) -> Place:
     def listen(layer: Any, heard: tuple[Signal, ...], output: Signal) -> None:
         counts.append(len(layer.neighborhood.edges(heard[-1].domain, output.domain).dst))
 
-    hooks = [m.register_forward_hook(listen) for m in module.modules() if isinstance(m, MessagePassing)]
+    hooks = [
+        m.register_forward_hook(listen) for m in module.modules() if isinstance(m, MessagePassing)
+    ]
     try:
         with torch.no_grad():
             module(*signals)
@@ -160,15 +173,25 @@ def place(module: nn.Module, *signals: Signal) -> Place:
         for hook in hooks:
             hook.remove()
     domains = " <- ".join(str(s.domain) for s in signals)
-    return Place(domains, signals[-1].domain.num_nodes, sum(counts), sum(p.numel() for p in module.parameters()))
+    return Place(
+        domains,
+        signals[-1].domain.num_nodes,
+        sum(counts),
+        sum(p.numel() for p in module.parameters()),
+    )
 
 
 def _several(tensors: Tensors) -> tuple[Tensor, ...]:
     return (tensors,) if isinstance(tensors, Tensor) else tensors
 
 
-def _gradients(outputs: Sequence[Tensor], leaves: Sequence[Tensor], upstream: Sequence[Tensor]) -> list[Tensor]:
+def _gradients(
+    outputs: Sequence[Tensor], leaves: Sequence[Tensor], upstream: Sequence[Tensor]
+) -> list[Tensor]:
     if not leaves:
         return []
     grads = torch.autograd.grad(outputs, leaves, upstream, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, grads, strict=True)]
+    return [
+        torch.zeros_like(leaf) if grad is None else grad
+        for leaf, grad in zip(leaves, grads, strict=True)
+    ]

@@ -7,12 +7,27 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from geodl import Chain, Concat, Conv, Message, Recurrent, Sequential, Signal, previous, window
-from geodl.verify.base import Row, above, dice, equal, gap, judged, leaved, place, randomised, signal
+from geodl.verify.base import (
+    Row,
+    above,
+    dice,
+    equal,
+    gap,
+    judged,
+    leaved,
+    place,
+    randomised,
+    signal,
+)
 
 BOUND = 1e-11
 TWINS: dict[str, Callable[..., nn.RNNBase]] = {
-    "rnn_tanh": lambda *sizes, **options: nn.RNN(*sizes, nonlinearity="tanh", batch_first=True, **options).double(),
-    "rnn_relu": lambda *sizes, **options: nn.RNN(*sizes, nonlinearity="relu", batch_first=True, **options).double(),
+    "rnn_tanh": lambda *sizes, **options: nn.RNN(
+        *sizes, nonlinearity="tanh", batch_first=True, **options
+    ).double(),
+    "rnn_relu": lambda *sizes, **options: nn.RNN(
+        *sizes, nonlinearity="relu", batch_first=True, **options
+    ).double(),
     "gru": lambda *sizes, **options: nn.GRU(*sizes, batch_first=True, **options).double(),
     "lstm": lambda *sizes, **options: nn.LSTM(*sizes, batch_first=True, **options).double(),
 }
@@ -21,7 +36,9 @@ NAMES = {"rnn_tanh": "nn.RNN(tanh)", "rnn_relu": "nn.RNN(relu)", "gru": "nn.GRU"
 
 
 def parameters(*layers: nn.Module, suffixes: tuple[str, ...] = ("l0",)) -> dict[str, Tensor]:
-    """The parameters of layers under the names that a twin of several layers or directions has for them."""
+    """The parameters of layers under the names that a twin of several layers or directions has for
+    them.
+    """
     return {
         name.replace("l0", suffix): p
         for layer, suffix in zip(layers, suffixes, strict=True)
@@ -63,24 +80,43 @@ def deep() -> Iterator[Row]:
     for cell in TWINS:
         low, high = Recurrent(4, 5, cell), Recurrent(5, 5, cell)
         names = parameters(low, high, suffixes=("l0", "l1"))
-        yield _twin(f"06 {NAMES[cell]}, 2 layers", Sequential(low, high), names, TWINS[cell](4, 5, num_layers=2))
+        yield _twin(
+            f"06 {NAMES[cell]}, 2 layers",
+            Sequential(low, high),
+            names,
+            TWINS[cell](4, 5, num_layers=2),
+        )
         first = Recurrent(4, 5, cell), Recurrent(4, 5, cell, previous().reverse())
         names = parameters(*first, suffixes=("l0", "l0_reverse"))
-        yield _twin(f"06 {NAMES[cell]}, bidirectional", Concat(*first), names, TWINS[cell](4, 5, bidirectional=True))
+        yield _twin(
+            f"06 {NAMES[cell]}, bidirectional",
+            Concat(*first),
+            names,
+            TWINS[cell](4, 5, bidirectional=True),
+        )
     first = Recurrent(4, 5), Recurrent(4, 5, neighborhood=previous().reverse())
     second = Recurrent(10, 5), Recurrent(10, 5, neighborhood=previous().reverse())
     names = parameters(*first, *second, suffixes=("l0", "l0_reverse", "l1", "l1_reverse"))
     twin = TWINS["lstm"](4, 5, num_layers=2, bidirectional=True)
-    yield _twin("06 nn.LSTM, 2 layers, bidirectional", Sequential(Concat(*first), Concat(*second)), names, twin)
+    yield _twin(
+        "06 nn.LSTM, 2 layers, bidirectional",
+        Sequential(Concat(*first), Concat(*second)),
+        names,
+        twin,
+    )
 
 
 def _twin(claim: str, module: nn.Module, names: dict[str, Tensor], twin: nn.Module) -> Row:
     randomised(module, dice(41))
-    return equal(claim, module, [signal(Chain(7), 4)], lambda x: functional_call(twin, names, (x,))[0], BOUND)
+    return equal(
+        claim, module, [signal(Chain(7), 4)], lambda x: functional_call(twin, names, (x,))[0], BOUND
+    )
 
 
 def rounds() -> Iterator[Row]:
-    """The same cells in synchronous rounds from random states: a wavefront, exact behind and wrong ahead."""
+    """The same cells in synchronous rounds from random states: a wavefront, exact behind and wrong
+    ahead.
+    """
     for cell in CELLS:
         yield from _rounds(cell)
 
@@ -96,19 +132,35 @@ def _rounds(cell: str, length: int = 8) -> Iterator[Row]:
     truth = layer(s).x
     for k in range(1, length + 1):
         heard = tuple(listen(Signal(h, s.domain)).x.flatten(0, 1) for h in states)
-        new = functional_call(node, names, (s.x.flatten(0, 1), heard if cell == "lstm" else heard[0]))
+        new = functional_call(
+            node, names, (s.x.flatten(0, 1), heard if cell == "lstm" else heard[0])
+        )
         states = tuple(h.unflatten(0, (2, length)) for h in (new if cell == "lstm" else (new,)))
         settled.append(gap(states[0][:, :k], truth[:, :k], [s.x, *layer.parameters()]))
         wrong += [float((states[0] - truth)[:, t].detach().abs().max()) for t in range(k, length)]
     where = place(layer, s)
-    yield judged(f"06 {NAMES[cell]} in rounds, T=8: after k >= t rounds node t is exact", where, settled, BOUND)
-    yield above(f"06 {NAMES[cell]} in rounds, T=8: after k < t rounds the error at node t", where, min(wrong), 1e-6)
+    yield judged(
+        f"06 {NAMES[cell]} in rounds, T=8: after k >= t rounds node t is exact",
+        where,
+        settled,
+        BOUND,
+    )
+    yield above(
+        f"06 {NAMES[cell]} in rounds, T=8: after k < t rounds the error at node t",
+        where,
+        min(wrong),
+        1e-6,
+    )
 
 
 def linear_recurrence() -> Iterator[Row]:
     """`h_t = A h_{t-1} + B x_t`, `y_t = C h_t` is a causal convolution with kernel `C A^k B`."""
     draw, length = dice(43), 9
-    a, b, c = (0.4 * draw(4, 4)).requires_grad_(), draw(4, 3).requires_grad_(), draw(2, 4).requires_grad_()
+    a, b, c = (
+        (0.4 * draw(4, 4)).requires_grad_(),
+        draw(4, 3).requires_grad_(),
+        draw(2, 4).requires_grad_(),
+    )
     conv = Conv(3, 2, window(length, axes=1, padding="causal"), bias=False).double()
     s = leaved([signal(Chain(length), 3)])[0]
     kernel = [c @ torch.linalg.matrix_power(a, length - 1 - offset) @ b for offset in range(length)]

@@ -28,7 +28,13 @@ def products() -> Iterator[Row]:
     for name, graph, norm, loops, types in cases:
         layer = randomised(Conv(4, 3, adjacency(norm=norm, self_loops=loops, types=types)), dice(5))
         operators = dense(graph, norm, loops, types)
-        yield equal(f"02 sum_t S_t X W_t: {name}", layer, [signal(graph, 4)], dense_layer(layer, operators), 1e-12)
+        yield equal(
+            f"02 sum_t S_t X W_t: {name}",
+            layer,
+            [signal(graph, 4)],
+            dense_layer(layer, operators),
+            1e-12,
+        )
     layer = randomised(Conv(4, 3, all_pairs("self")), dice(5))
     own = torch.eye(7, dtype=torch.float64)
     peer = dense_layer(layer, torch.stack((own, 1 - own)))
@@ -45,15 +51,24 @@ def sight() -> Iterator[Row]:
     for k in range(1, 5):
         reach = reach @ hop
         convs = [Conv(2, 2, adjacency(norm=None)) for _ in range(k)]
-        net = randomised(Sequential(*(part for conv in convs for part in (conv, nn.Tanh()))), dice(9 + k))
+        net = randomised(
+            Sequential(*(part for conv in convs for part in (conv, nn.Tanh()))), dice(9 + k)
+        )
         s, wrong = signal(graph, 2, batch=1), []
         for lowering in ("auto", "edges"):
             set_lowering(net, lowering)
-            jacobian = torch.autograd.functional.jacobian(lambda x, net=net: net(Signal(x, graph)).x, s.x)
+            jacobian = torch.autograd.functional.jacobian(
+                lambda x, net=net: net(Signal(x, graph)).x, s.x
+            )
             assert isinstance(jacobian, Tensor)
             seen = jacobian.abs().sum((0, 2, 3, 5)) > 0  # [receivers, senders]
             wrong.append((float((seen != (reach > 0)).sum()), 0.0))
-        yield judged(f"02 where the Jacobian of {k} tanh layers is not 0 = ((A+I)^{k} > 0)", place(net, s), wrong, 0.0)
+        yield judged(
+            f"02 where the Jacobian of {k} tanh layers is not 0 = ((A+I)^{k} > 0)",
+            place(net, s),
+            wrong,
+            0.0,
+        )
 
 
 CLAIMS = (products, sight)

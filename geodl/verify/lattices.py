@@ -58,7 +58,9 @@ def convolution(
     circular: bool = False,
     bias: bool = True,
 ) -> Row:
-    """One window against `F.conv1d`, `conv2d` or `conv3d`; by default the padding keeps the lengths at stride 1."""
+    """One window against `F.conv1d`, `conv2d` or `conv3d`; by default the padding keeps the lengths
+    at stride 1.
+    """
     d = len(lengths)
     sizes, strides, steps = per_axis(size, d), per_axis(stride, d), per_axis(dilation, d)
     reach = [step * (k - 1) for step, k in zip(steps, sizes, strict=True)]
@@ -72,32 +74,63 @@ def convolution(
         filters = layer.weight.permute(2, 1, 0).unflatten(2, sizes)
         return nodes(CONV[d - 1](image, filters, layer.bias, strides, 0, steps))
 
-    options = [f"stride {short(strides)}" * (set(strides) != {1}), f"dilation {short(steps)}" * (set(steps) != {1})]
+    options = [
+        f"stride {short(strides)}" * (set(strides) != {1}),
+        f"dilation {short(steps)}" * (set(steps) != {1}),
+    ]
     options += [f"padding {short(pads)}" * (padding is not None), "no bias" * (not bias)]
     kind = f"{'circular' if circular else 'zero'} padding"
     claim = ", ".join([f"05 conv{d}d {'x'.join(map(str, sizes))}", kind, *filter(None, options)])
-    return equal(claim, randomised(layer, dice(30)), [signal(Grid(*lengths, periodic=circular), 3)], peer, BOUND)
+    return equal(
+        claim,
+        randomised(layer, dice(30)),
+        [signal(Grid(*lengths, periodic=circular), 3)],
+        peer,
+        BOUND,
+    )
 
 
 def transposed() -> Iterator[Row]:
     """Windows with their edges reversed."""
     for d, lengths in enumerate(((7,), (4, 5), (2, 3, 3)), start=1):
-        for size, stride, dilation, padding, extra in ((2, 2, 1, 0, 0), (3, 2, 1, 1, 1), (3, 1, 2, 1, 0), (4, 3, 1, 2, 2)):
+        for size, stride, dilation, padding, extra in (
+            (2, 2, 1, 0, 0),
+            (3, 2, 1, 1, 1),
+            (3, 1, 2, 1, 0),
+            (4, 3, 1, 2, 2),
+        ):
             yield _transposed(d, lengths, size, stride, dilation, padding, extra)
 
 
-def _transposed(d: int, lengths: tuple[int, ...], size: int, stride: int, dilation: int, padding: int, extra: int) -> Row:
-    onto = tuple((n - 1) * stride - 2 * padding + dilation * (size - 1) + 1 + extra for n in lengths)
+def _transposed(
+    d: int,
+    lengths: tuple[int, ...],
+    size: int,
+    stride: int,
+    dilation: int,
+    padding: int,
+    extra: int,
+) -> Row:
+    onto = tuple(
+        (n - 1) * stride - 2 * padding + dilation * (size - 1) + 1 + extra for n in lengths
+    )
     forward = window(size, axes=d, stride=stride, dilation=dilation, padding=padding)
     layer = randomised(Conv(3, 2, forward.reverse(onto=Grid(*onto))), dice(31))
 
     def peer(x: Tensor) -> Tensor:
         filters = layer.weight.permute(1, 2, 0).unflatten(2, (size,) * d)
         image = planes(x, lengths)
-        return nodes(TRANSPOSED[d - 1](image, filters, layer.bias, stride, padding, extra, 1, dilation))
+        return nodes(
+            TRANSPOSED[d - 1](image, filters, layer.bias, stride, padding, extra, 1, dilation)
+        )
 
-    claim = f"05 conv_transpose{d}d {'x'.join([str(size)] * d)}, stride {stride}, padding {padding}, dilation {dilation}"
-    return equal(f"{claim}, output_padding {extra}", layer, [signal(Grid(*lengths), 3)], peer, BOUND)
+    claim = (
+        f"05 conv_transpose{d}d {'x'.join([str(size)] * d)}, stride "
+        f"{stride}, padding {padding}, dilation {dilation}"
+    )
+    return equal(
+        f"{claim}, output_padding {extra}", layer, [signal(Grid(*lengths), 3)], peer, BOUND
+    )
 
 
 def linear() -> Iterator[Row]:
@@ -109,7 +142,9 @@ def linear() -> Iterator[Row]:
         def fully_connected(x: Tensor, full: Conv = full) -> Tensor:
             return F.linear(x.flatten(1), full.weight.flatten(0, 1).T, full.bias)[:, None]
 
-        yield equal("05 window as large as the image = fully connected", full, [s], fully_connected, BOUND)
+        yield equal(
+            "05 window as large as the image = fully connected", full, [s], fully_connected, BOUND
+        )
         own = randomised(Conv(3, 4, itself()), dice(33))
 
         def pointwise(x: Tensor, own: Conv = own, lengths: tuple[int, ...] = lengths) -> Tensor:

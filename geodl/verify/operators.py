@@ -10,7 +10,9 @@ from geodl.verify.base import dice
 
 
 def ring(n: int, chords: tuple[tuple[int, int], ...] = ()) -> Graph:
-    """A ring with chords, every edge in both directions, with random positive weights and one isolated node more."""
+    """A ring with chords, every edge in both directions, with random positive weights and one
+    isolated node more.
+    """
     pairs = [(i, (i + 1) % n) for i in range(n)] + list(chords)
     weight = dice(7)(len(pairs)).abs() + 0.1
     index = torch.tensor(pairs + [(j, i) for i, j in pairs]).T
@@ -29,7 +31,9 @@ def dense(graph: Graph, norm: str | None, loops: bool, types: int | None) -> Ten
     """The shift operators `[T, N, N]` of a graph, written out entry by entry."""
     n, links = graph.num_nodes, graph.edge_index.T.tolist()
     weight = [1.0] * len(links) if graph.edge_weight is None else graph.edge_weight.tolist()
-    kind = [0] * len(links) if types is None or graph.edge_type is None else graph.edge_type.tolist()
+    kind = (
+        [0] * len(links) if types is None or graph.edge_type is None else graph.edge_type.tolist()
+    )
     s = torch.zeros(1 if types is None else types + loops, n, n, dtype=torch.float64)
     for (j, i), w, t in zip(links, weight, kind, strict=True):
         s[t, i, j] += w
@@ -40,7 +44,9 @@ def dense(graph: Graph, norm: str | None, loops: bool, types: int | None) -> Ten
     if norm == "laplacian":
         return torch.diag(s[0].sum(1))[None] - s
     if norm == "row":
-        return s / s.sum(2, keepdim=True).where(s.sum(2, keepdim=True) > 0, torch.ones((), dtype=s.dtype))
+        return s / s.sum(2, keepdim=True).where(
+            s.sum(2, keepdim=True) > 0, torch.ones((), dtype=s.dtype)
+        )
     if norm == "sym":
         root = s.sum((0, 2)).sqrt()
         return s / (root[:, None] * root[None, :])

@@ -1,4 +1,6 @@
-"""Row 08, positions: a step along the chain rotates them, and what they rotate is scored by distance alone."""
+"""Row 08, positions: a step along the chain rotates them, and what they rotate is scored by
+distance alone.
+"""
 
 import math
 from collections.abc import Iterator
@@ -16,22 +18,36 @@ SHIFTS = (1, 5, 64, 1000)
 
 
 def rotation(k: int) -> Tensor:
-    """R(k): each pair of channels turned by `k * 10000^(-2i/C)`, written out as a matrix `[C, C]`."""
+    """R(k): each pair of channels turned by `k * 10000^(-2i/C)`, written out as a matrix `[C,
+    C]`.
+    """
     angles = [k / 10000 ** (2 * i / CHANNELS) for i in range(CHANNELS // 2)]
     turns = [[[math.cos(a), math.sin(a)], [-math.sin(a), math.cos(a)]] for a in angles]
     return torch.block_diag(*torch.tensor(turns, dtype=torch.float64))
 
 
 def sinusoidal() -> Iterator[Row]:
-    """The positions k nodes later are one rotation of the positions here, the same for every node."""
-    layer, s = SinusoidalPositions(CHANNELS), Signal(torch.zeros(1, LENGTH, CHANNELS, dtype=torch.float64), Chain(LENGTH))
+    """The positions k nodes later are one rotation of the positions here, the same for every
+    node.
+    """
+    layer, s = (
+        SinusoidalPositions(CHANNELS),
+        Signal(torch.zeros(1, LENGTH, CHANNELS, dtype=torch.float64), Chain(LENGTH)),
+    )
     here = layer(s).x
     gaps = [gap(layer.unroll(s, k)[0].x, here @ rotation(k).T, []) for k in SHIFTS]
-    yield judged(f"08 sinusoidal positions: PE(p+k) = R(k) PE(p), k up to {SHIFTS[-1]}", place(layer, s), gaps, BOUND)
+    yield judged(
+        f"08 sinusoidal positions: PE(p+k) = R(k) PE(p), k up to {SHIFTS[-1]}",
+        place(layer, s),
+        gaps,
+        BOUND,
+    )
 
 
 def rotary() -> Iterator[Row]:
-    """Scores of rotated queries and keys read how far apart two nodes are, and not where they stand."""
+    """Scores of rotated queries and keys read how far apart two nodes are, and not where they
+    stand.
+    """
     draw, here = dice(80), places(Chain(LENGTH))
     query, key = (draw(2, LENGTH, 3, CHANNELS).requires_grad_() for _ in range(2))
 
@@ -40,10 +56,22 @@ def rotary() -> Iterator[Row]:
 
     where = Place(str(Chain(LENGTH)), LENGTH, LENGTH**2, 0)
     moved = [gap(scores(here + k), scores(here), [query, key]) for k in SHIFTS]
-    yield judged(f"08 rotary positions: the same scores k nodes later, k up to {SHIFTS[-1]}", where, moved, BOUND)
-    between = torch.stack([torch.stack([rotation(i - j) for j in range(LENGTH)]) for i in range(LENGTH)])
+    yield judged(
+        f"08 rotary positions: the same scores k nodes later, k up to {SHIFTS[-1]}",
+        where,
+        moved,
+        BOUND,
+    )
+    between = torch.stack(
+        [torch.stack([rotation(i - j) for j in range(LENGTH)]) for i in range(LENGTH)]
+    )
     written = torch.einsum("bihd,ijde,bjhe->bhij", query, between, key)
-    yield judged("08 rotary positions: score = q_i' R(i-j) k_j", where, [gap(scores(here), written, [query, key])], BOUND)
+    yield judged(
+        "08 rotary positions: score = q_i' R(i-j) k_j",
+        where,
+        [gap(scores(here), written, [query, key])],
+        BOUND,
+    )
 
 
 CLAIMS = (sinusoidal, rotary)

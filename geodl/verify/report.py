@@ -9,16 +9,26 @@ from pathlib import Path
 from geodl.report import aligned, write
 from geodl.verify.base import Row
 
-HEAD = ("claim", "domain", "nodes", "edges", "parameters", "max output error", "max gradient error", "bound", "")
+HEAD = (
+    "claim",
+    "domain",
+    "nodes",
+    "edges",
+    "parameters",
+    "max output error",
+    "max gradient error",
+    "bound",
+    "",
+)
 NUMBERS = range(2, 8)
 
 
 def table(rows: Sequence[Row]) -> str:
     """A line for each row, ending in PASS or FAIL, and one that counts them.
 
-    >>> print(table([Row("05 conv1d 3, zero padding", "Grid(12)", 12, 34, 20, 3.4e-16, 2.1e-16, 1e-11, True)]))
-    claim                      domain    nodes  edges  parameters  max output error  max gradient error  bound
-    05 conv1d 3, zero padding  Grid(12)     12     34          20           3.4e-16             2.1e-16  1e-11  PASS
+    >>> print(table([Row("05 conv1d", "Grid(12)", 12, 34, 20, 3.4e-16, 2.1e-16, 1e-11, True)]))
+    claim      domain    nodes  edges  parameters  max output error  max gradient error  bound
+    05 conv1d  Grid(12)     12     34          20           3.4e-16             2.1e-16  1e-11  PASS
     1 of 1 claims hold
     """
     count = f"{sum(row.passed for row in rows)} of {len(rows)} claims hold"
@@ -26,7 +36,8 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def save(rows: Sequence[Row], path: str | Path) -> None:
-    """Write rows as a JSON list of objects; a file that was there is replaced at once or not at all.
+    """Write rows as a JSON list of objects; a file that was there is replaced at once or not at
+    all.
 
     An error that is infinite (or not a number) is written as the largest float: JSON has no other.
 
@@ -44,6 +55,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _finite(row: Row) -> dict[str, object]:
     def number(value: object) -> object:
-        return sys.float_info.max if isinstance(value, float) and not math.isfinite(value) else value
+        return (
+            sys.float_info.max if isinstance(value, float) and not math.isfinite(value) else value
+        )
 
     return {name: number(value) for name, value in row._asdict().items()}

@@ -8,8 +8,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geodl import C, Conv, D, Domain, Grid, Group, GroupGrid, O, Oh, Pool, Sequential, Signal, fiber, lift, window
-from geodl.verify.base import Row, above, dice, equal, gap, judged, leaved, place, randomised, signal
+from geodl import (
+    C,
+    Conv,
+    D,
+    Domain,
+    Grid,
+    Group,
+    GroupGrid,
+    O,
+    Oh,
+    Pool,
+    Sequential,
+    Signal,
+    fiber,
+    lift,
+    window,
+)
+from geodl.verify.base import (
+    Row,
+    above,
+    dice,
+    equal,
+    gap,
+    judged,
+    leaved,
+    place,
+    randomised,
+    signal,
+)
 from geodl.verify.lattices import nodes, planes
 
 BOUND = 1e-11
@@ -17,7 +44,9 @@ Act = Callable[[Tensor], Tensor]
 
 
 class Acts(NamedTuple):
-    """A point group by what each element does to the last axes of a tensor, and the products read off from that."""
+    """A point group by what each element does to the last axes of a tensor, and the products read
+    off from that.
+    """
 
     each: tuple[Act, ...]
     product: Tensor
@@ -29,7 +58,9 @@ def square(group: Group) -> Acts:
     def act(k: int, m: int) -> Act:
         return lambda f: torch.rot90(f.flip(-1) if m else f, k, (-2, -1))
 
-    return _multiplied(tuple(act(e % 4, e // 4) for e in range(group.order)), torch.arange(9).reshape(3, 3))
+    return _multiplied(
+        tuple(act(e % 4, e // 4) for e in range(group.order)), torch.arange(9).reshape(3, 3)
+    )
 
 
 def cubic(group: Group) -> Acts:
@@ -40,7 +71,9 @@ def cubic(group: Group) -> Acts:
         flips = [axis - 3 for axis in range(3) if matrix[axis].sum() < 0]
         return lambda f: f.movedim([axis - 3 for axis in axes], (-3, -2, -1)).flip(flips)
 
-    return _multiplied(tuple(act(matrix) for matrix in group.elements), torch.arange(27).reshape(3, 3, 3))
+    return _multiplied(
+        tuple(act(matrix) for matrix in group.elements), torch.arange(27).reshape(3, 3, 3)
+    )
 
 
 def _multiplied(each: tuple[Act, ...], probe: Tensor) -> Acts:
@@ -51,8 +84,12 @@ def _multiplied(each: tuple[Act, ...], probe: Tensor) -> Acts:
 
 def bank(layer: Conv, acts: Acts, size: Sequence[int], hears_fiber: bool) -> Tensor:
     """The filters of all sheets, rotated one by one: `[S C_out, R C_in, *size]`."""
-    filters = layer.weight.unflatten(0, (*size, -1)).movedim(tuple(range(len(size))), tuple(range(-len(size), 0)))
-    filters = filters.transpose(1, 2)  # [R, C_out, C_in, *size], R = 1 where there is no fiber to hear
+    filters = layer.weight.unflatten(0, (*size, -1)).movedim(
+        tuple(range(len(size))), tuple(range(-len(size), 0))
+    )
+    filters = filters.transpose(
+        1, 2
+    )  # [R, C_out, C_in, *size], R = 1 where there is no fiber to hear
     turned = []
     for e, act in enumerate(acts.each):
         sheets = acts.product[e].argsort() if hears_fiber else torch.zeros(1, dtype=torch.long)
@@ -65,9 +102,14 @@ def banks() -> Iterator[Row]:
     for group, name in ((C(4), "p4"), (D(4), "p4m")):
         acts = square(group)
         for side, size, stride, padding, circular in (
-            (6, 3, 1, 1, False), (7, 3, 2, 1, False), (6, 2, 1, 0, False), (6, 2, 2, 0, False), (6, 4, 2, 1, False),
-            (7, 5, 1, 2, False), (6, 3, 1, 1, True),
-        ):  # fmt: skip
+            (6, 3, 1, 1, False),
+            (7, 3, 2, 1, False),
+            (6, 2, 1, 0, False),
+            (6, 2, 2, 0, False),
+            (6, 4, 2, 1, False),
+            (7, 5, 1, 2, False),
+            (6, 3, 1, 1, True),
+        ):
             grid = Grid(side, side, periodic=circular)
             yield _bank(f"lifting to {name}", group, acts, grid, (size, stride, padding), False)
             yield _bank(name, group, acts, GroupGrid(grid, group), (size, stride, padding), True)
@@ -77,7 +119,14 @@ def banks() -> Iterator[Row]:
     yield _bank("group O", O(), cubic(O()), GroupGrid(Grid(3, 3, 3), O()), (2, 1, 0), True)
 
 
-def _bank(name: str, group: Group, acts: Acts, domain: Domain, numbers: tuple[int, int, int], hears_fiber: bool) -> Row:
+def _bank(
+    name: str,
+    group: Group,
+    acts: Acts,
+    domain: Domain,
+    numbers: tuple[int, int, int],
+    hears_fiber: bool,
+) -> Row:
     size, stride, padding = numbers
     lattice, d = domain.lattice or (), len(domain.lattice or ())
     rule = (window if hears_fiber else lift)(size, group=group, stride=stride, padding=padding)
@@ -89,7 +138,12 @@ def _bank(name: str, group: Group, acts: Acts, domain: Domain, numbers: tuple[in
         image = F.pad(image, (padding, padding) * d, mode="circular" if circular else "constant")
         assert layer.bias is not None
         conv = (F.conv2d, F.conv3d)[d - 2]
-        y = conv(image, bank(layer, acts, (size,) * d, hears_fiber), layer.bias.repeat(group.order), stride)
+        y = conv(
+            image,
+            bank(layer, acts, (size,) * d, hears_fiber),
+            layer.bias.repeat(group.order),
+            stride,
+        )
         return nodes(y).reshape(len(x), -1, 3)
 
     window_of = "x".join([str(size)] * d)
@@ -99,10 +153,14 @@ def _bank(name: str, group: Group, acts: Acts, domain: Domain, numbers: tuple[in
 
 
 def moved(s: Signal, act: Act, sheets: Tensor | None = None) -> Signal:
-    """A signal carried along by an element: its places by `act`, its sheets to the places that `sheets` names."""
+    """A signal carried along by an element: its places by `act`, its sheets to the places that
+    `sheets` names.
+    """
     assert s.domain.lattice is not None
     count = s.domain.fiber.order if s.domain.fiber else 1
-    split = planes(s.x.reshape(len(s.x), -1, count * s.x.shape[2]), s.domain.lattice).unflatten(1, (count, -1))
+    split = planes(s.x.reshape(len(s.x), -1, count * s.x.shape[2]), s.domain.lattice).unflatten(
+        1, (count, -1)
+    )
     turned = act(split)
     if sheets is not None and count > 1:
         turned = turned[:, sheets.argsort()]
@@ -124,35 +182,60 @@ def elements() -> Iterator[Row]:
     ):
         for lattice in lattices:
             claim = f"11 all {group.order} elements of {group} through 2 layers"
-            yield _commutes(claim, network(group), Grid(*lattice), zip(acts.each, acts.product, strict=True))
-    coarse = Sequential(Conv(2, 3, lift(3, group=C(4))), Pool(window(2, stride=2)), Conv(3, 3, window(3, group=C(4), stride=2)))
+            yield _commutes(
+                claim, network(group), Grid(*lattice), zip(acts.each, acts.product, strict=True)
+            )
+    coarse = Sequential(
+        Conv(2, 3, lift(3, group=C(4))),
+        Pool(window(2, stride=2)),
+        Conv(3, 3, window(3, group=C(4), stride=2)),
+    )
     acts = square(C(4))
     claim = "11 all 4 elements of C4 through max pooling and stride 2"
-    yield _commutes(claim, randomised(coarse, dice(72)), Grid(10, 10), zip(acts.each, acts.product, strict=True))
+    yield _commutes(
+        claim, randomised(coarse, dice(72)), Grid(10, 10), zip(acts.each, acts.product, strict=True)
+    )
 
 
-def _commutes(claim: str, net: nn.Module, domain: Domain, elements: Iterable[tuple[Act, Tensor | None]]) -> Row:
-    """The network of the moved signal is the moved answer of the network, with all gradients, for each element."""
+def _commutes(
+    claim: str, net: nn.Module, domain: Domain, elements: Iterable[tuple[Act, Tensor | None]]
+) -> Row:
+    """The network of the moved signal is the moved answer of the network, with all gradients, for
+    each element.
+    """
     s = leaved([signal(domain, 2)])[0]
     leaves = [s.x, *net.parameters()]
-    gaps = [gap(net(moved(s, act)).x, moved(net(s), act, sheets).x, leaves) for act, sheets in elements]
+    gaps = [
+        gap(net(moved(s, act)).x, moved(net(s), act, sheets).x, leaves) for act, sheets in elements
+    ]
     return judged(claim, place(net, s), gaps, BOUND)
 
 
 def translations() -> Iterator[Row]:
     """Exact on the torus; under zero padding only away from the border."""
-    plain = randomised(Sequential(Conv(2, 3, window(3)), nn.Tanh(), Conv(3, 3, window(3))), dice(73))
+    plain = randomised(
+        Sequential(Conv(2, 3, window(3)), nn.Tanh(), Conv(3, 3, window(3))), dice(73)
+    )
     for name, net in (("CNN", plain), ("p4 CNN", network(C(4)))):
         shifts = [(_rolled(down, right), None) for down, right in ((0, 1), (1, 0), (3, 2), (5, 4))]
-        yield _commutes(f"11 {name}: translations on the torus", net, Grid(6, 6, periodic=True), shifts)
+        yield _commutes(
+            f"11 {name}: translations on the torus", net, Grid(6, 6, periodic=True), shifts
+        )
         s, act = leaved([signal(Grid(11, 11), 2)])[0], _rolled(1, 0)
         away = torch.zeros(11, 11, dtype=torch.bool)
-        away[3:-2, 2:-2] = True  # 2 layers of reach 1 see 2 nodes far, and what came to row 0 fell off row 10
+        away[3:-2, 2:-2] = (
+            True  # 2 layers of reach 1 see 2 nodes far, and what came to row 0 fell off row 10
+        )
         a, b = (y.x.unflatten(1, (11, 11, -1)) for y in (net(moved(s, act)), moved(net(s), act)))
         claim = f"11 {name}: translations under zero padding"
         gaps = [gap(a[:, away], b[:, away], [s.x, *net.parameters()])]
         yield judged(f"{claim}, away from the border", place(net, s), gaps, BOUND)
-        yield above(f"{claim}, near the border: error", place(net, s), gap(a[:, ~away], b[:, ~away], [])[0], 1e-2)
+        yield above(
+            f"{claim}, near the border: error",
+            place(net, s),
+            gap(a[:, ~away], b[:, ~away], [])[0],
+            1e-2,
+        )
 
 
 def _rolled(down: int, right: int) -> Act:
@@ -169,21 +252,34 @@ def limits() -> Iterator[Row]:
     strided = randomised(Conv(2, 3, lift(3, group=C(4), stride=2, exact=False)), dice(75))
     s = signal(Grid(8, 8), 2)
     off = max(_off(strided, s, acts.each[e], acts.product[e]) for e in range(1, 4))
-    yield above("11 p4, stride 2 on 8 nodes, (8 + 2 - 2 - 1) mod 2 = 1, under quarter turns: error", place(strided, s), off, 1e-2)
+    yield above(
+        "11 p4, stride 2 on 8 nodes, (8 + 2 - 2 - 1) mod 2 = 1, under quarter turns: error",
+        place(strided, s),
+        off,
+        1e-2,
+    )
 
 
 def interpolated() -> Iterator[Row]:
     """A bilinear rotation of a smooth image: exact at 90 degrees, and not at 45."""
     net = Sequential(*network(C(4)), Pool(fiber()))
-    s = Signal.image(F.interpolate(dice(76)(1, 2, 5, 5), (17, 17), mode="bicubic", align_corners=True))
+    s = Signal.image(
+        F.interpolate(dice(76)(1, 2, 5, 5), (17, 17), mode="bicubic", align_corners=True)
+    )
     row, column = torch.meshgrid(torch.arange(17) - 8, torch.arange(17) - 8, indexing="ij")
-    disc = (row**2 + column**2 <= 25).flatten()[:, None]  # what 2 layers see from it stays on the map
+    disc = (row**2 + column**2 <= 25).flatten()[
+        :, None
+    ]  # what 2 layers see from it stays on the map
     quarter, eighth = (_off(net, s, _rotated(degrees), at=disc) for degrees in (90.0, 45.0))
     yield judged("11 p4 under 90 degrees, interpolated", place(net, s), [(quarter, 0.0)], BOUND)
-    yield above("11 p4 is not exact under 45 degrees, interpolated: error", place(net, s), eighth, 1e-3)
+    yield above(
+        "11 p4 is not exact under 45 degrees, interpolated: error", place(net, s), eighth, 1e-3
+    )
 
 
-def _off(net: nn.Module, s: Signal, act: Act, sheets: Tensor | None = None, at: Tensor | float = 1.0) -> float:
+def _off(
+    net: nn.Module, s: Signal, act: Act, sheets: Tensor | None = None, at: Tensor | float = 1.0
+) -> float:
     return gap(net(moved(s, act)).x * at, moved(net(s), act, sheets).x * at, [])[0]
 
 

@@ -1,4 +1,7 @@
-"""Row 10: sharing is symmetry. Free weights are orbits on node pairs, free biases are orbits on nodes."""
+"""Row 10: sharing is symmetry.
+
+Free weights are orbits on node pairs, free biases are orbits on nodes.
+"""
 
 import itertools
 from collections.abc import Iterator
@@ -15,7 +18,9 @@ MOST_UNKNOWNS = 625
 
 
 class Case(NamedTuple):
-    """A group acting on nodes: as the domain gives it, as all its elements `[|G|, N]` by hand, and what to expect."""
+    """A group acting on nodes: as the domain gives it, as all its elements `[|G|, N]` by hand, and
+    what to expect.
+    """
 
     name: str
     domain: Domain
@@ -39,29 +44,43 @@ def cases() -> Iterator[Case]:
     yield Case("trivial", GSet(node[None]), node[None], 64, 8)
     yield Case("Z_5 x Z_5 with C4 about a node", square, _torus(sheets=1), 7, 1)
     yield Case("p4 regular on 5x5", GroupGrid(torus, C(4)), _torus(sheets=4), 100, 1)
-    yield Case("S_5 on ordered pairs", GSet(_on_pairs(moves)), _on_pairs(five), 15, 2)  # (a, a) and (a, b)
+    yield Case(
+        "S_5 on ordered pairs", GSet(_on_pairs(moves)), _on_pairs(five), 15, 2
+    )  # (a, a) and (a, b)
 
 
 def counted() -> Iterator[Row]:
-    """Every count of free weights agrees, and the layer that has them is the dense matrix that they tie."""
+    """Every count of free weights agrees, and the layer that has them is the dense matrix that they
+    tie.
+    """
     for case in cases():
         layer = randomised(Conv(2, 3, all_pairs("orbit"), on=case.domain), dice(60))
         layer.on = None  # called with signals, as all layers here
         labels = tied(case.elements)
 
         def peer(x: Tensor, layer: Conv = layer, labels: Tensor = labels) -> Tensor:
-            return torch.einsum("ijcd,bjc->bid", layer.weight[labels], x) + (0.0 if layer.bias is None else layer.bias)
+            return torch.einsum("ijcd,bjc->bid", layer.weight[labels], x) + (
+                0.0 if layer.bias is None else layer.bias
+            )
 
         matrices, vectors = counts(case)
         ways = " = ".join(way for way in matrices if way != "layer")
-        claim = f"10 {case.name}: {ways}, free weights {_said(matrices)}, free biases {_said(vectors)}"
+        claim = (
+            f"10 {case.name}: {ways}, free weights {_said(matrices)}, free biases {_said(vectors)}"
+        )
         row = equal(claim, layer, [signal(case.domain, 2)], peer, 1e-12)
-        off = [abs(n - case.weights) for n in matrices.values()] + [abs(n - case.biases) for n in vectors.values()]
-        yield row._replace(max_output_error=worst([row.max_output_error, *off]), passed=row.passed and not any(off))
+        off = [abs(n - case.weights) for n in matrices.values()] + [
+            abs(n - case.biases) for n in vectors.values()
+        ]
+        yield row._replace(
+            max_output_error=worst([row.max_output_error, *off]), passed=row.passed and not any(off)
+        )
 
 
 def counts(case: Case) -> tuple[dict[str, int], dict[str, int]]:
-    """Free numbers of an equivariant matrix, and of an invariant vector, each counted in several ways."""
+    """Free numbers of an equivariant matrix, and of an invariant vector, each counted in several
+    ways.
+    """
     n, generators, kinds = case.domain.num_nodes, case.domain.generators(), orbits(case.domain)
     fixed = (case.elements == torch.arange(n)).sum(1)
     matrices = {
@@ -79,7 +98,9 @@ def counts(case: Case) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def tied(elements: Tensor) -> Tensor:
-    """Pairs (i, j) that some element carries to each other, numbered alike: the least code `g(i) N + g(j)` names them."""
+    """Pairs (i, j) that some element carries to each other, numbered alike: the least code `g(i) N
+    + g(j)` names them.
+    """
     n = elements.shape[1]
     least = torch.stack([(elements[:, i, None] * n + elements).amin(0) for i in range(n)])
     return least.unique(return_inverse=True)[1]
@@ -96,14 +117,22 @@ def _rank(equations: list[Tensor]) -> int:
 
 
 def _torus(sheets: int) -> Tensor:
-    """Shifts and quarter turns about node (0, 0) of a 5x5 torus, on its nodes or on its nodes times the turns."""
-    row, column, sheet = torch.meshgrid(torch.arange(5), torch.arange(5), torch.arange(sheets), indexing="ij")
+    """Shifts and quarter turns about node (0, 0) of a 5x5 torus, on its nodes or on its nodes times
+    the turns.
+    """
+    row, column, sheet = torch.meshgrid(
+        torch.arange(5), torch.arange(5), torch.arange(sheets), indexing="ij"
+    )
     elements = []
     for down, right, quarters in itertools.product(range(5), range(5), range(4)):
         r, c = row, column
         for _ in range(quarters):
             r, c = -c, r
-        elements.append((((r + down) % 5 * 5 + (c + right) % 5) * sheets + (sheet + quarters) % sheets).reshape(-1))
+        elements.append(
+            (((r + down) % 5 * 5 + (c + right) % 5) * sheets + (sheet + quarters) % sheets).reshape(
+                -1
+            )
+        )
     return torch.stack(elements)
 
 
@@ -114,7 +143,11 @@ def _on_pairs(permutations: Tensor) -> Tensor:
 def _said(numbers: dict[str, int]) -> str:
     """One number where all agree, else who says what."""
     values = set(numbers.values())
-    return str(values.pop()) if len(values) == 1 else ", ".join(f"{n} ({who})" for who, n in numbers.items())
+    return (
+        str(values.pop())
+        if len(values) == 1
+        else ", ".join(f"{n} ({who})" for who, n in numbers.items())
+    )
 
 
 CLAIMS = (counted,)

@@ -22,7 +22,18 @@ from geodl import (
     all_pairs,
     predecessors,
 )
-from geodl.verify.base import Place, Row, dice, equal, gap, judged, leaved, place, randomised, signal
+from geodl.verify.base import (
+    Place,
+    Row,
+    dice,
+    equal,
+    gap,
+    judged,
+    leaved,
+    place,
+    randomised,
+    signal,
+)
 from geodl.verify.operators import ring
 
 
@@ -30,19 +41,32 @@ def dirichlet() -> Iterator[Row]:
     """The Laplacian's quadratic form, edge by edge."""
     for domain in (ring(9, ((0, 4), (2, 7))), Grid(4, 5), Complete(6)):
         draw = dice(1)
-        layer = randomised(Conv(3, 3, adjacency(norm="laplacian", self_loops=False), bias=False), draw)
+        layer = randomised(
+            Conv(3, 3, adjacency(norm="laplacian", self_loops=False), bias=False), draw
+        )
         dst, src, weight = domain.links()
         weights = [1.0] * len(dst) if weight is None else weight.tolist()
-        once = [(i, j, w) for i, j, w in zip(dst.tolist(), src.tolist(), weights, strict=True) if i < j]
+        once = [
+            (i, j, w) for i, j, w in zip(dst.tolist(), src.tolist(), weights, strict=True) if i < j
+        ]
 
         def form(layer: nn.Module, s: Signal) -> Tensor:
             return (s.x * layer(s).x).sum()
 
         def edgewise(x: Tensor, layer: Conv = layer, once: list = once) -> Tensor:
             steps = [(w, x[:, i] - x[:, j]) for i, j, w in once]
-            return torch.stack([w * (step * (step @ layer.weight[0])).sum() for w, step in steps]).sum()
+            return torch.stack(
+                [w * (step * (step @ layer.weight[0])).sum() for w, step in steps]
+            ).sum()
 
-        yield equal("01 x'Lx = sum over edges of w (x_i - x_j)^2", layer, [signal(domain, 3)], edgewise, 1e-12, call=form)
+        yield equal(
+            "01 x'Lx = sum over edges of w (x_i - x_j)^2",
+            layer,
+            [signal(domain, 3)],
+            edgewise,
+            1e-12,
+            call=form,
+        )
 
 
 def relabelling() -> Iterator[Row]:
@@ -86,7 +110,9 @@ def images() -> Iterator[Row]:
         x = dice(4)(2, 3, *axes).requires_grad_()
         s = Signal.image(x)
         where = Place(str(s.domain), s.domain.num_nodes, 0, 0)
-        yield judged("01 image to signal to image, every bit", where, [gap(s.to_image(), x, [x])], 0.0)
+        yield judged(
+            "01 image to signal to image, every bit", where, [gap(s.to_image(), x, [x])], 0.0
+        )
 
 
 CLAIMS = (dirichlet, relabelling, images)

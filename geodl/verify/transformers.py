@@ -11,7 +11,18 @@ from torch.func import functional_call
 from geodl import Chain, Complete, Sequential, Signal, SinusoidalPositions, past
 from geodl.interop import from_torch, over, to_torch
 from geodl.testing import error
-from geodl.verify.base import Row, above, dice, equal, gap, judged, leaved, place, randomised, signal
+from geodl.verify.base import (
+    Row,
+    above,
+    dice,
+    equal,
+    gap,
+    judged,
+    leaved,
+    place,
+    randomised,
+    signal,
+)
 
 CHANNELS, HEADS, HIDDEN, DEPTH = 8, 2, 12, 4
 BOUND, APART = 1e-10, 1e-2
@@ -21,23 +32,36 @@ STACKS: tuple[type[nn.Module], ...] = (nn.TransformerEncoder, nn.TransformerDeco
 
 
 def twin_of(kind: type[nn.Module], norm_first: bool) -> nn.Module:
-    """A layer, a stack of four with a last norm, or two such stacks, of torch's, with random parameters."""
+    """A layer, a stack of four with a last norm, or two such stacks, of torch's, with random
+    parameters.
+    """
     options: Any = {"dropout": 0.0, "batch_first": True, "norm_first": norm_first}
     encoder = nn.TransformerEncoderLayer(CHANNELS, HEADS, HIDDEN, activation="gelu", **options)
     decoder = nn.TransformerDecoderLayer(CHANNELS, HEADS, HIDDEN, **options)
-    encoders = nn.TransformerEncoder(encoder, DEPTH, nn.LayerNorm(CHANNELS), enable_nested_tensor=False)
+    encoders = nn.TransformerEncoder(
+        encoder, DEPTH, nn.LayerNorm(CHANNELS), enable_nested_tensor=False
+    )
     decoders = nn.TransformerDecoder(decoder, DEPTH, nn.LayerNorm(CHANNELS))
-    both = nn.Transformer(CHANNELS, HEADS, custom_encoder=encoders, custom_decoder=decoders, batch_first=True)
-    made: dict[type[nn.Module], nn.Module] = {type(module): module for module in (encoder, decoder, encoders, decoders, both)}
+    both = nn.Transformer(
+        CHANNELS, HEADS, custom_encoder=encoders, custom_decoder=decoders, batch_first=True
+    )
+    made: dict[type[nn.Module], nn.Module] = {
+        type(module): module for module in (encoder, decoder, encoders, decoders, both)
+    }
     twin = randomised(made[kind], dice(81), 0.4)
     for part in twin.modules():
         if isinstance(part, nn.LayerNorm):
-            part.weight.data += 1  # about 0, norms of norms leave little of what differs between the nodes
+            part.weight.data += (
+                1  # about 0, norms of norms leave little of what differs between the nodes
+            )
     return twin
 
 
-def peer(twin: nn.Module, layer: nn.Module, causal: bool = False, hidden: Tensor | None = None) -> Callable[..., Tensor]:
-    """torch's module with the layer's own parameters, found by their values: each has exactly one of its value.
+def peer(
+    twin: nn.Module, layer: nn.Module, causal: bool = False, hidden: Tensor | None = None
+) -> Callable[..., Tensor]:
+    """torch's module with the layer's own parameters, found by their values: each has exactly one
+    of its value.
 
     Args:
         twin: the module that the layer was made of, or that was made of it.
@@ -46,7 +70,10 @@ def peer(twin: nn.Module, layer: nn.Module, causal: bool = False, hidden: Tensor
         hidden: a padding mask, True where there is no node.
     """
     ours = list(layer.parameters())
-    found = {name: [p for p in ours if torch.equal(p, wanted)] for name, wanted in twin.named_parameters()}
+    found = {
+        name: [p for p in ours if torch.equal(p, wanted)]
+        for name, wanted in twin.named_parameters()
+    }
     named: dict[str, Tensor] = {name: p for name, (p,) in found.items()}
 
     def run(target: Tensor, *source: Tensor) -> Tensor:
@@ -55,7 +82,9 @@ def peer(twin: nn.Module, layer: nn.Module, causal: bool = False, hidden: Tensor
         if isinstance(twin, nn.TransformerEncoder):
             options = {"mask": mask, "src_key_padding_mask": hidden}
         else:
-            options = {"src_mask" if isinstance(twin, nn.TransformerEncoderLayer) else "tgt_mask": mask}
+            options = {
+                "src_mask" if isinstance(twin, nn.TransformerEncoderLayer) else "tgt_mask": mask
+            }
         inputs = (*source, target) if isinstance(twin, nn.Transformer) else (target, *source)
         return functional_call(twin, named, inputs, options)
 
@@ -87,38 +116,58 @@ def padding() -> Iterator[Row]:
         twin = twin_of(nn.TransformerEncoder, norm_first)
         layer = from_torch(twin)
         for causal, module in ((False, layer), (True, over(layer, past()))):
-            run, ragged = peer(twin, module, causal, ~exists), Signal.sequence(dice(82)(3, 7, CHANNELS), exists)
+            run, ragged = (
+                peer(twin, module, causal, ~exists),
+                Signal.sequence(dice(82)(3, 7, CHANNELS), exists),
+            )
 
             def padded(x: Tensor, run: Callable[..., Tensor] = run) -> Tensor:
                 rows = x.new_zeros(*exists.shape, CHANNELS).index_put((exists,), x[0])
                 return run(rows)[exists][None]
 
-            claim = f"08 padding = missing nodes, {norm}, {DEPTH} layers" + (", causal" if causal else "")
+            claim = f"08 padding = missing nodes, {norm}, {DEPTH} layers" + (
+                ", causal" if causal else ""
+            )
             yield equal(claim, module, [ragged], padded, BOUND)
 
 
 def shuffled(module: nn.Module, heard: Sequence[Signal]) -> tuple[Tensor, Tensor]:
     """The answer to signals in another order, and the answer in that order."""
-    orders = [torch.randperm(s.domain.num_nodes, generator=torch.Generator().manual_seed(83)) for s in heard]
+    orders = [
+        torch.randperm(s.domain.num_nodes, generator=torch.Generator().manual_seed(83))
+        for s in heard
+    ]
     moved = [Signal(s.x[:, order], s.domain) for s, order in zip(heard, orders, strict=True)]
     return module(*moved).x, module(*heard).x[:, orders[0]]
 
 
 def permutations() -> Iterator[Row]:
-    """Without positions and without a causal mask a Transformer does not know who stands where; with either it does."""
+    """Without positions and without a causal mask a Transformer does not know who stands where;
+    with either it does.
+    """
     for norm_first, norm in NORMS:
         for kind, others in ((nn.TransformerEncoder, ()), (nn.TransformerDecoder, (Complete(5),))):
-            layer, words = from_torch(twin_of(kind, norm_first)), f"nn.{kind.__name__}, {norm}, {DEPTH} layers"
+            layer, words = (
+                from_torch(twin_of(kind, norm_first)),
+                f"nn.{kind.__name__}, {norm}, {DEPTH} layers",
+            )
             heard = leaved([signal(domain, CHANNELS) for domain in (Complete(6), *others)])
             gaps = [gap(*shuffled(layer, heard), [*(s.x for s in heard), *layer.parameters()])]
-            yield judged(f"08 nodes in another order, {words}: the answer in that order", place(layer, *heard), gaps, BOUND)
+            yield judged(
+                f"08 nodes in another order, {words}: the answer in that order",
+                place(layer, *heard),
+                gaps,
+                BOUND,
+            )
             ordered = [signal(domain, CHANNELS) for domain in (Chain(6), *others)]
             for reason, module in (
                 ("positions", Sequential(SinusoidalPositions(CHANNELS), layer)),
                 ("a causal mask", over(layer, past())),
             ):
                 claim = f"08 nodes in another order, {words}, {reason}: off by"
-                yield above(claim, place(module, *ordered), error(*shuffled(module, ordered)), APART)
+                yield above(
+                    claim, place(module, *ordered), error(*shuffled(module, ordered)), APART
+                )
 
 
 def trained(module: nn.Module, *given: Any) -> nn.Module:
@@ -142,9 +191,17 @@ def swapped() -> Iterator[Row]:
             rows = [s.x for s in heard]
             trained(twin, *(reversed(rows) if isinstance(twin, nn.Transformer) else rows))
             layer = from_torch(twin)
-            yield equal(f"08 trained as {words}, taken from torch", layer, heard, peer(twin, layer), BOUND)
+            yield equal(
+                f"08 trained as {words}, taken from torch", layer, heard, peer(twin, layer), BOUND
+            )
             trained(layer, *heard)
-            yield equal(f"08 trained here, given to {words}", layer, heard, peer(to_torch(layer), layer), BOUND)
+            yield equal(
+                f"08 trained here, given to {words}",
+                layer,
+                heard,
+                peer(to_torch(layer), layer),
+                BOUND,
+            )
 
 
 CLAIMS = (blocks, padding, permutations, swapped)

@@ -1,6 +1,8 @@
-"""Pictures: weight tying, feature maps that turn with the image, graphs with predictions, attention, curves.
+"""Pictures: weight tying, feature maps that turn with the image, graphs with predictions,
+attention, curves.
 
-Each function returns a matplotlib Figure that belongs to no window: pyplot and its backend are left alone.
+Each function returns a matplotlib Figure that belongs to no window: pyplot and its backend are left
+alone.
 """
 
 from geodl.errors import GeodlError
@@ -8,7 +10,9 @@ from geodl.errors import GeodlError
 try:
     import matplotlib as _matplotlib  # noqa: F401 - the one place that says what is missing
 except ImportError as error:
-    raise GeodlError("geodl.viz", "matplotlib is not installed", 'pip install "geodl[viz]"') from error
+    raise GeodlError(
+        "geodl.viz", "matplotlib is not installed", 'pip install "geodl[viz]"'
+    ) from error
 
 from geodl.viz.attention import attention, cross_attention
 from geodl.viz.lengths import lengths

@@ -17,7 +17,8 @@ FAINTEST = 0.02  # the least weight whose edge is drawn
 
 
 def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
-    """The weights with which the nodes of one signal hear those of another, `[layers, H, M, N]`, in evaluation mode.
+    """The weights with which the nodes of one signal hear those of another, `[layers, H, M, N]`, in
+    evaluation mode.
 
     Args:
         model: `model(target, source)` with `Cross(Attention(...))` in it.
@@ -25,7 +26,8 @@ def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
         source: one signal `[1, N, C]`, of those who are heard.
 
     Raises:
-        GeodlError: a model without such attention, or with other numbers of heads in its layers; more than one signal.
+        GeodlError: a model without such attention, or with other numbers of heads in its layers;
+            more than one signal.
 
     >>> import torch, geodl as g
     >>> target, source = (g.Signal.tokens(torch.zeros(1, n, dtype=torch.long)) for n in (3, 5))
@@ -38,16 +40,27 @@ def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
         receiver: Any = (*args, named.get("receiver"))[0]
         sender: Any = (*args[1:], named.get("sender"))[0]
         if sender is not None:
-            edges, weights = layer.neighborhood.edges(sender.domain, receiver.domain), layer.weights(receiver, sender).x[0]
-            matrix = weights.new_zeros(weights.shape[1], receiver.domain.num_nodes, sender.domain.num_nodes)
+            edges, weights = (
+                layer.neighborhood.edges(sender.domain, receiver.domain),
+                layer.weights(receiver, sender).x[0],
+            )
+            matrix = weights.new_zeros(
+                weights.shape[1], receiver.domain.num_nodes, sender.domain.num_nodes
+            )
             matrix[:, edges.dst, edges.src] = weights.T
             heard.append(matrix)
 
     for signal in (target, source):
         if signal.x.shape[0] != 1:
-            raise GeodlError("who hears whom", f"a batch of {signal.x.shape[0]}", "give one target and one source")
+            raise GeodlError(
+                "who hears whom",
+                f"a batch of {signal.x.shape[0]}",
+                "give one target and one source",
+            )
     hooks = [
-        layer.register_forward_pre_hook(listen, with_kwargs=True) for layer in model.modules() if isinstance(layer, Attention)
+        layer.register_forward_pre_hook(listen, with_kwargs=True)
+        for layer in model.modules()
+        if isinstance(layer, Attention)
     ]
     try:
         with evaluated(model):
@@ -57,17 +70,31 @@ def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
             hook.remove()
     if not heard:
         asked = f"the attention of {type(model).__name__}"
-        raise GeodlError(asked, "no layer that attends to a second signal", "give a model with Cross(Attention(...)) in it")
+        raise GeodlError(
+            asked,
+            "no layer that attends to a second signal",
+            "give a model with Cross(Attention(...)) in it",
+        )
     if len({matrix.shape for matrix in heard}) > 1:
         found = f"layers of {', '.join(str(matrix.shape[0]) for matrix in heard)} heads"
-        raise GeodlError(f"the attention of {type(model).__name__}", found, "give a part of the model whose layers have as many")
+        raise GeodlError(
+            f"the attention of {type(model).__name__}",
+            found,
+            "give a part of the model whose layers have as many",
+        )
     return torch.stack(heard)
 
 
 def attention(
-    weights: Tensor, sources: Sequence[str], targets: Sequence[str], *, chosen: int | None = None, title: str = ""
+    weights: Tensor,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    *,
+    chosen: int | None = None,
+    title: str = "",
 ) -> Figure:
-    """The matrix of attention, and beside it the edges that come into one target token, as wide as their weights.
+    """The matrix of attention, and beside it the edges that come into one target token, as wide as
+    their weights.
 
     Args:
         weights: `[M, N]`, from 0 to 1, receivers first.
@@ -77,7 +104,8 @@ def attention(
         title: a line above the picture.
 
     Raises:
-        GeodlError: weights of another shape than the tokens say, or not from 0 to 1; a place where no token is.
+        GeodlError: weights of another shape than the tokens say, or not from 0 to 1; a place where
+            no token is.
 
     >>> import torch
     >>> figure = attention(torch.eye(3), ["a", "b", "c"], ["A", "B", "C"], chosen=1)
@@ -87,20 +115,31 @@ def attention(
     weights, shape = weights.detach().float().cpu(), (len(targets), len(sources))
     chosen = len(targets) // 2 if chosen is None else chosen
     if tuple(weights.shape) != shape or not len(sources) or not 0 <= chosen < len(targets):
-        found = f"weights {list(weights.shape)} for {shape[0]} tokens that hear {shape[1]}, chosen={chosen}"
-        raise GeodlError("a picture of attention", found, "give weights [targets, sources] and one of the targets")
+        found = (
+            f"weights {list(weights.shape)} for {shape[0]} tokens "
+            f"that hear {shape[1]}, chosen={chosen}"
+        )
+        raise GeodlError(
+            "a picture of attention",
+            found,
+            "give weights [targets, sources] and one of the targets",
+        )
     if not (float(weights.min()) >= 0 and float(weights.max()) <= 1 + 1e-5):
         found = f"weights from {float(weights.min()):g} to {float(weights.max()):g}"
         raise GeodlError("a picture of attention", found, "give weights from 0 to 1")
     figure = blank(max(7.0, 2.8 + 0.3 * sum(shape)), max(4.2, 1.8 + 0.24 * max(shape)), title)
-    left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [max(2, shape[1]), max(2, 0.6 * shape[1])]})
+    left, right = figure.subplots(
+        1, 2, gridspec_kw={"width_ratios": [max(2, shape[1]), max(2, 0.6 * shape[1])]}
+    )
     _matrix(left, weights, sources, targets)
     _edges(right, weights[chosen], sources, targets[chosen])
     return figure
 
 
 def _matrix(axes: Axes, weights: Tensor, sources: Sequence[str], targets: Sequence[str]) -> None:
-    picture = axes.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=max(1e-3, float(weights.max())), aspect="auto")
+    picture = axes.imshow(
+        weights.numpy(), cmap="Blues", vmin=0, vmax=max(1e-3, float(weights.max())), aspect="auto"
+    )
     axes.set_title("each row: what one token hears", fontsize=10, color=INK)
     axes.set_xticks(range(len(sources)), [_seen(token) for token in sources])
     axes.set_yticks(range(len(targets)), [_seen(token) for token in targets])
@@ -118,12 +157,45 @@ def _edges(axes: Axes, weights: Tensor, sources: Sequence[str], target: str) -> 
     middle = (count - 1) / 2
     for place, (token, weight) in enumerate(zip(sources, weights.tolist(), strict=True)):
         if weight >= FAINTEST:
-            axes.plot((0.0, 1.0), (place, middle), color=PALETTE[0], linewidth=8 * weight, alpha=0.75, zorder=1)
-        axes.scatter(0.0, place, s=260, color="white", edgecolors=INK if weight >= FAINTEST else FAINT, zorder=2)
-        axes.text(0.0, place, _seen(token), ha="center", va="center", fontsize=9, color=INK, zorder=3)
-        axes.text(-0.12, place, f"{weight:.2f}", ha="right", va="center", fontsize=8, color=INK if weight >= FAINTEST else FAINT)
+            axes.plot(
+                (0.0, 1.0),
+                (place, middle),
+                color=PALETTE[0],
+                linewidth=8 * weight,
+                alpha=0.75,
+                zorder=1,
+            )
+        axes.scatter(
+            0.0,
+            place,
+            s=260,
+            color="white",
+            edgecolors=INK if weight >= FAINTEST else FAINT,
+            zorder=2,
+        )
+        axes.text(
+            0.0, place, _seen(token), ha="center", va="center", fontsize=9, color=INK, zorder=3
+        )
+        axes.text(
+            -0.12,
+            place,
+            f"{weight:.2f}",
+            ha="right",
+            va="center",
+            fontsize=8,
+            color=INK if weight >= FAINTEST else FAINT,
+        )
     axes.scatter(1.0, middle, s=420, color="white", edgecolors=PALETTE[5], linewidths=2, zorder=2)
-    axes.text(1.0, middle, _seen(target), ha="center", va="center", fontsize=10 if len(target) == 1 else 6, color=INK, zorder=3)
+    axes.text(
+        1.0,
+        middle,
+        _seen(target),
+        ha="center",
+        va="center",
+        fontsize=10 if len(target) == 1 else 6,
+        color=INK,
+        zorder=3,
+    )
 
 
 def _seen(token: str) -> str:

@@ -14,8 +14,16 @@ from geodl.errors import GeodlError
 from geodl.viz.style import FAINT, INK, PALETTE, Color, blank, colors, ink_on
 
 
-def graph(domain: Domain, labels: Tensor, predictions: Tensor, *, known: Tensor | None = None, title: str = "") -> Figure:
-    """A graph whose nodes are filled by their predicted class and ringed by their true one; a wrong one stands out.
+def graph(
+    domain: Domain,
+    labels: Tensor,
+    predictions: Tensor,
+    *,
+    known: Tensor | None = None,
+    title: str = "",
+) -> Figure:
+    """A graph whose nodes are filled by their predicted class and ringed by their true one; a wrong
+    one stands out.
 
     Nodes are placed by a seeded spring layout: the same graph gives the same picture.
 
@@ -49,8 +57,19 @@ def graph(domain: Domain, labels: Tensor, predictions: Tensor, *, known: Tensor 
         for k in chosen.nonzero()[:, 0].tolist():
             fill, ring = shades[int(predictions[k])], shades[int(labels[k])]
             x, y = places[k]
-            axes.scatter(x, y, s=size, marker=marker, linewidths=3.5, zorder=2, facecolors=[fill], edgecolors=[ring])
-            axes.text(x, y, str(k), ha="center", va="center", fontsize=8, color=ink_on(fill), zorder=3)
+            axes.scatter(
+                x,
+                y,
+                s=size,
+                marker=marker,
+                linewidths=3.5,
+                zorder=2,
+                facecolors=[fill],
+                edgecolors=[ring],
+            )
+            axes.text(
+                x, y, str(k), ha="center", va="center", fontsize=8, color=ink_on(fill), zorder=3
+            )
     _key(axes, shades, bool(told.any()))
     return figure
 
@@ -69,17 +88,33 @@ def _places(domain: Domain, axes: Axes) -> dict[int, Any]:
 
 def _key(axes: Axes, shades: list[Color], told: bool) -> None:
     def mark(label: str, fill: Color | str, ring: Color | str, marker: str = "o") -> Line2D:
-        look = {"markerfacecolor": fill, "markeredgecolor": ring, "markeredgewidth": 2.5, "markersize": 11}
+        look = {
+            "markerfacecolor": fill,
+            "markeredgecolor": ring,
+            "markeredgewidth": 2.5,
+            "markersize": 11,
+        }
         return Line2D([], [], linestyle="none", marker=marker, label=label, **look)
 
     marks = [mark(f"class {k}", shade, shade) for k, shade in enumerate(shades)]
     marks.append(mark("inside: predicted, ring: true", "white", INK))
     marks += [mark("class was given", "white", INK, "s")] if told else []
-    axes.legend(handles=marks, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=len(marks), frameon=False, fontsize=9)
+    axes.legend(
+        handles=marks,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        ncols=len(marks),
+        frameon=False,
+        fontsize=9,
+    )
 
 
 def _hold(domain: Domain, name: str, values: Tensor) -> None:
     bad = values.is_floating_point() or tuple(values.shape) != (domain.num_nodes,)
     if bad or int(values.min()) < 0 or int(values.max()) >= len(PALETTE):
         found = f"{name} of shape {list(values.shape)} and dtype {values.dtype}"
-        raise GeodlError(f"a picture of {domain}", found, f"give [{domain.num_nodes}] integers from 0 to {len(PALETTE) - 1}")
+        raise GeodlError(
+            f"a picture of {domain}",
+            found,
+            f"give [{domain.num_nodes}] integers from 0 to {len(PALETTE) - 1}",
+        )

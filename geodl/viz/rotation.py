@@ -17,11 +17,12 @@ TURNS = (0, 1, 2, 3)
 
 
 def feature_strip(model: nn.Module, image: Tensor, *, channel: int = 0) -> Figure:
-    """An image turned by 0, 90, 180 and 270 degrees, the feature maps below each, and what the model says of it.
+    """An image turned by 0, 90, 180 and 270 degrees, the feature maps below each, and what the
+    model says of it.
 
-    The maps are those of the first layer that makes a fiber, one row for each element of the group. A frame has the
-    colour of the map, of the upright image, that comes nearest when turned back: found from the numbers, and the
-    difference that remains is printed.
+    The maps are those of the first layer that makes a fiber, one row for each element of the group.
+    A frame has the colour of the map, of the upright image, that comes nearest when turned back:
+    found from the numbers, and the difference that remains is printed.
 
     Args:
         model: takes a Signal on a Grid and ends on one node; has a layer over `lift(...)`.
@@ -29,8 +30,8 @@ def feature_strip(model: nn.Module, image: Tensor, *, channel: int = 0) -> Figur
         channel: the channel of the feature maps to draw.
 
     Raises:
-        GeodlError: an image that is no square, a model without a fiber, a channel that it does not have, a model that
-            does not end on one node.
+        GeodlError: an image that is no square, a model without a fiber, a channel that it does not
+            have, a model that does not end on one node.
 
     Source: Cohen and Welling, "Group Equivariant Convolutional Networks", 2016, figure 1.
 
@@ -42,8 +43,14 @@ def feature_strip(model: nn.Module, image: Tensor, *, channel: int = 0) -> Figur
     maps, answers = _run(model, image, channel)
     sheets = maps.shape[1]
     origin, apart = _origin(maps)
-    figure = blank(7.6, 1.5 * (sheets + 2), "Turn the image: the feature maps turn and change places, the answer stays")
-    rows = figure.subplots(sheets + 2, 4, squeeze=False, gridspec_kw={"height_ratios": [1.0] * (sheets + 1) + [0.8]})
+    figure = blank(
+        7.6,
+        1.5 * (sheets + 2),
+        "Turn the image: the feature maps turn and change places, the answer stays",
+    )
+    rows = figure.subplots(
+        sheets + 2, 4, squeeze=False, gridspec_kw={"height_ratios": [1.0] * (sheets + 1) + [0.8]}
+    )
     for turn in TURNS:
         rows[0, turn].imshow(torch.rot90(image, turn, (1, 2)).mean(0).numpy(), cmap="gray_r")
         rows[0, turn].set_title(f"{90 * turn}°", color=INK)
@@ -56,10 +63,15 @@ def feature_strip(model: nn.Module, image: Tensor, *, channel: int = 0) -> Figur
         axes.imshow(maps[turn, sheet].numpy(), cmap="RdBu_r", vmin=-reach, vmax=reach)
         axes.set_xlabel(f"map {map_of}" + (", turned" if turn else ""), fontsize=8, color=INK)
         _frame(axes, PALETTE[map_of % len(PALETTE)], 3.0)
-    for axes, name in zip(rows[:, 0], ["image", *(f"element {k}" for k in range(sheets)), "probability"], strict=True):
+    for axes, name in zip(
+        rows[:, 0], ["image", *(f"element {k}" for k in range(sheets)), "probability"], strict=True
+    ):
         axes.set_ylabel(name, color=INK)
     change = float((answers - answers[0]).abs().max())
-    words = f"largest difference: {apart:.1g} between maps of one colour after turning back, {change:.1g} between answers"
+    words = (
+        f"largest difference: {apart:.1g} between maps of one colour "
+        f"after turning back, {change:.1g} between answers"
+    )
     figure.supxlabel(words, fontsize=9, color=INK)
     return figure
 
@@ -68,23 +80,33 @@ def _run(model: nn.Module, image: Tensor, channel: int) -> tuple[Tensor, Tensor]
     """Feature maps `[4, |G|, H', W']` and probabilities `[4, classes]` for the four turns."""
     asked = f"the rotation strip of {type(model).__name__}"
     if image.dim() != 3 or image.shape[1] != image.shape[2]:
-        raise GeodlError(asked, f"an image of shape {list(image.shape)}", "give one square image [C, H, H]")
+        raise GeodlError(
+            asked, f"an image of shape {list(image.shape)}", "give one square image [C, H, H]"
+        )
     fibered: list[Signal] = []
 
     def listen(module: nn.Module, args: Any, output: Any) -> None:
-        if isinstance(module, MessagePassing) and isinstance(output, Signal) and output.domain.fiber is not None:
+        if (
+            isinstance(module, MessagePassing)
+            and isinstance(output, Signal)
+            and output.domain.fiber is not None
+        ):
             fibered.append(output)
 
     hooks = [module.register_forward_hook(listen) for module in model.modules()]
     try:
         with evaluated(model):
-            end = model(Signal.image(torch.stack([torch.rot90(image, turn, (1, 2)) for turn in TURNS])))
+            end = model(
+                Signal.image(torch.stack([torch.rot90(image, turn, (1, 2)) for turn in TURNS]))
+            )
     finally:
         for hook in hooks:
             hook.remove()
     if not fibered or end.domain.num_nodes != 1:
         found = "no layer that makes a fiber" if not fibered else f"an answer on {end.domain}"
-        raise GeodlError(asked, found, "give a model that begins with Conv(..., lift(...)) and ends on one node")
+        raise GeodlError(
+            asked, found, "give a model that begins with Conv(..., lift(...)) and ends on one node"
+        )
     channels = fibered[0].x.shape[2]
     if not 0 <= channel < channels:
         raise GeodlError(asked, f"{channels} channels and channel={channel}", "choose one of them")
@@ -93,7 +115,9 @@ def _run(model: nn.Module, image: Tensor, channel: int) -> tuple[Tensor, Tensor]
 
 
 def _origin(maps: Tensor) -> tuple[Tensor, float]:
-    """For each map `[4, |G|]` the upright map nearest to it when turned back, and the largest difference that remains."""
+    """For each map `[4, |G|]` the upright map nearest to it when turned back, and the largest
+    difference that remains.
+    """
     back = torch.stack([torch.rot90(maps[turn], -turn, (1, 2)) for turn in TURNS])
     apart = (back[:, :, None] - maps[0][None, None]).abs().amax((-2, -1))
     nearest = apart.min(dim=-1)

@@ -5,7 +5,8 @@ import math
 from matplotlib.colors import hsv_to_rgb, to_rgb
 from matplotlib.figure import Figure
 
-# Okabe and Ito, "Color Universal Design" (2008), and four of Tol's "Colour Schemes" (2021): apart for every colour vision.
+# Okabe and Ito, "Color Universal Design" (2008), and four of Tol's "Colour Schemes" (2021): apart
+# for every colour vision.
 PALETTE = (
     *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999"),
     *("#332288", "#882255", "#999933", "#44AA99"),
@@ -17,7 +18,8 @@ Color = tuple[float, float, float]
 
 
 def colors(count: int) -> list[Color]:
-    """That many different colours, none of them white: the palette as far as it goes, else four shades of each hue.
+    """That many different colours, none of them white: the palette as far as it goes, else four
+    shades of each hue.
 
     >>> len(set(colors(100)))
     100

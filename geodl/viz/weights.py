@@ -20,17 +20,19 @@ NUMBERED = 27  # nodes on a side up to which each cell has room for its number
 
 
 def tying(neighborhood: Neighborhood, domain: Domain) -> Figure:
-    """The matrix of a layer: receivers in rows, senders in columns, one colour for each weight, white where no edge is.
+    """The matrix of a layer: receivers in rows, senders in columns, one colour for each weight,
+    white where no edge is.
 
-    Beyond twelve types four successive ones are shades of one hue: for a window with `C(4)`, one hue for each offset.
+    Beyond twelve types four successive ones are shades of one hue: for a window with `C(4)`, one
+    hue for each offset.
 
     Args:
         neighborhood: who hears whom, and which edges share a weight.
         domain: where the senders live.
 
     Raises:
-        GeodlError: more than 1024 nodes on a side, no edges, or two edges between the same pair of nodes (a window
-            that wraps around a small periodic grid).
+        GeodlError: more than 1024 nodes on a side, no edges, or two edges between the same pair of
+            nodes (a window that wraps around a small periodic grid).
 
     Source: sharing by orbits of node pairs is Ravanbakhsh, Schneider, Poczos (2017).
 
@@ -43,7 +45,11 @@ def tying(neighborhood: Neighborhood, domain: Domain) -> Figure:
     weights = len(types[types >= 0].unique())
     figure = blank(7.0, 6.4, f"{neighborhood} on {domain}")
     axes = figure.add_subplot()
-    axes.set_title(f"{int((types >= 0).sum())} edges share {weights} weight{'s' * (weights > 1)}", fontsize=11, color=INK)
+    axes.set_title(
+        f"{int((types >= 0).sum())} edges share {weights} weight{'s' * (weights > 1)}",
+        fontsize=11,
+        color=INK,
+    )
     shades = colors(int(types.max()) + 1)
     palette = ListedColormap([(1.0, 1.0, 1.0), *shades])
     steps = BoundaryNorm([k - 1.5 for k in range(palette.N + 1)], palette.N)
@@ -57,7 +63,9 @@ def tying(neighborhood: Neighborhood, domain: Domain) -> Figure:
     if max(types.shape) <= NUMBERED:
         for i, j in (types >= 0).nonzero().tolist():
             kind, size = int(types[i, j]), min(10.0, 180 / max(types.shape))
-            axes.text(j, i, str(kind), ha="center", va="center", fontsize=size, color=ink_on(shades[kind]))
+            axes.text(
+                j, i, str(kind), ha="center", va="center", fontsize=size, color=ink_on(shades[kind])
+            )
     _key(figure, axes, picture, shades, bool((types < 0).any()))
     return figure
 
@@ -68,7 +76,11 @@ def tied(neighborhood: Neighborhood, domain: Domain) -> Tensor:
     shape = target.num_nodes, domain.num_nodes
     asked = f"the weight tying of {neighborhood} on {domain}"
     if max(shape) > LARGEST:
-        raise GeodlError(asked, f"a matrix of {shape[0]} x {shape[1]}", f"use a domain of at most {LARGEST} nodes")
+        raise GeodlError(
+            asked,
+            f"a matrix of {shape[0]} x {shape[1]}",
+            f"use a domain of at most {LARGEST} nodes",
+        )
     edges = neighborhood.edges(domain, target)
     pairs = edges.dst * shape[1] + edges.src
     if not len(pairs) or len(pairs.unique()) < len(pairs):
@@ -83,7 +95,11 @@ def _rows(domain: Domain) -> range:
     """The first node of each row of a lattice but the first."""
     n = domain.num_nodes
     flat = domain.lattice is None or len(domain.lattice) == 1
-    row = n if flat or domain.lattice is None else domain.lattice[-1] * (domain.fiber.order if domain.fiber else 1)
+    row = (
+        n
+        if flat or domain.lattice is None
+        else domain.lattice[-1] * (domain.fiber.order if domain.fiber else 1)
+    )
     return range(row, n, row)
 
 
@@ -92,7 +108,13 @@ def _key(figure: Figure, axes: Axes, picture: AxesImage, shades: list[Color], ga
     if len(shades) <= len(PALETTE):
         patches = [Patch(facecolor=shade, label=str(k)) for k, shade in enumerate(shades)]
         patches += [Patch(facecolor="white", edgecolor=FAINT, label="no edge")] if gaps else []
-        axes.legend(handles=patches, title="edge type", loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+        axes.legend(
+            handles=patches,
+            title="edge type",
+            loc="center left",
+            bbox_to_anchor=(1.01, 0.5),
+            frameon=False,
+        )
         return
     named = range(0, len(shades), 4 * math.ceil(len(shades) / 48))
     bar = figure.colorbar(picture, ax=axes, ticks=[-1, *named], fraction=0.045)

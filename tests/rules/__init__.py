@@ -1,1 +1,4 @@
-"""The rules of the house as functions: source text in, violations in words out. `test_architecture.py` plants a fault in each."""
+"""The rules of the house as functions: source text in, violations in words out.
+
+`test_architecture.py` plants a fault in each.
+"""

@@ -1,4 +1,6 @@
-"""A class is abstract or final, nobody asks for it from outside its room, and what exists is registered."""
+"""A class is abstract or final, nobody asks for it from outside its room, and what exists is
+registered.
+"""
 
 import ast
 import re
@@ -16,23 +18,33 @@ def from_geodl(tree: ast.AST) -> dict[str, str]:
         if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("geodl."):
             names |= {alias.asname or alias.name: alias.name for alias in node.names}
         elif isinstance(node, ast.Import):
-            names |= {alias.asname or "geodl": alias.name for alias in node.names if f"{alias.name}.".startswith("geodl.")}
+            names |= {
+                alias.asname or "geodl": alias.name
+                for alias in node.names
+                if f"{alias.name}.".startswith("geodl.")
+            }
     return names
 
 
 def questions(tree: ast.AST) -> Iterator[tuple[int, ast.AST]]:
     """The places that ask a value for its class, with the part that names the class."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and re.search(r"\b(isinstance|issubclass|register)$", ast.unparse(node.func)):
+        if isinstance(node, ast.Call) and re.search(
+            r"\b(isinstance|issubclass|register)$", ast.unparse(node.func)
+        ):
             yield from ((node.lineno, argument) for argument in node.args)
-        elif isinstance(node, ast.Compare) and re.search(r"\btype\(|\.__class__\b", ast.unparse(node)):
+        elif isinstance(node, ast.Compare) and re.search(
+            r"\btype\(|\.__class__\b", ast.unparse(node)
+        ):
             yield node.lineno, node
         elif isinstance(node, ast.MatchClass):
             yield node.lineno, node.cls
 
 
 def class_checks(name: str, text: str, classes: set[str]) -> list[str]:
-    """Places that ask for one of these classes: isinstance, issubclass, type(x), x.__class__, match, register."""
+    """Places that ask for one of these classes: isinstance, issubclass, type(x), x.__class__,
+    match, register.
+    """
     tree = ast.parse(text)
     ours = from_geodl(tree)
     wrong = []
@@ -61,7 +73,9 @@ def half_abstract(tree: Mapping[str, str]) -> list[str]:
 
     def abstract(name: str) -> set[str]:
         own = [n for n in classes[name].body if isinstance(n, Function)] if name in classes else []
-        marked = {f.name for f in own if any("abstractmethod" in ast.unparse(d) for d in f.decorator_list)}
+        marked = {
+            f.name for f in own if any("abstractmethod" in ast.unparse(d) for d in f.decorator_list)
+        }
         inherited = {method for base in bases.get(name, ()) for method in abstract(base)}
         return (inherited - {f.name for f in own}) | marked
 
@@ -83,11 +97,23 @@ def concrete(base: type) -> set[type]:
 def unregistered(found: Iterable[Any], registry: Iterable[Any]) -> list[str]:
     """What exists and stands in no registry."""
     known = list(registry)
-    return [f"{item} is not registered" for item in found if not any(item is other for other in known)]
+    return [
+        f"{item} is not registered" for item in found if not any(item is other for other in known)
+    ]
 
 
 def not_last(registry: Mapping[str, tuple[Any, ...]]) -> list[str]:
-    """Verbs whose last lowering is not `edges`, the one that never refuses, or that list a name twice."""
+    """Verbs whose last lowering is not `edges`, the one that never refuses, or that list a name
+    twice.
+    """
     names = {verb: [lowering.name for lowering in entries] for verb, entries in registry.items()}
-    wrong = [f"{verb} does not end with edges" for verb, of_one in names.items() if of_one[-1:] != ["edges"]]
-    return wrong + [f"{verb} lists a name twice" for verb, of_one in names.items() if len(set(of_one)) < len(of_one)]
+    wrong = [
+        f"{verb} does not end with edges"
+        for verb, of_one in names.items()
+        if of_one[-1:] != ["edges"]
+    ]
+    return wrong + [
+        f"{verb} lists a name twice"
+        for verb, of_one in names.items()
+        if len(set(of_one)) < len(of_one)
+    ]

@@ -1,4 +1,6 @@
-"""Imports point strictly down, go round in no circle, and load nothing heavy before it is asked for."""
+"""Imports point strictly down, go round in no circle, and load nothing heavy before it is asked
+for.
+"""
 
 import ast
 import graphlib
@@ -47,7 +49,9 @@ DECLARED = ALWAYS | {
 
 
 class Import(NamedTuple):
-    """One imported name: where it stands, the module it comes from, and whether it is loaded with the module."""
+    """One imported name: where it stands, the module it comes from, and whether it is loaded with
+    the module.
+    """
 
     line: int
     target: str
@@ -60,7 +64,9 @@ class Import(NamedTuple):
 
 
 def sources(package: Path) -> dict[str, str]:
-    """The text of every module of a package by dotted name; a folder's name stands for its `__init__`."""
+    """The text of every module of a package by dotted name; a folder's name stands for its
+    `__init__`.
+    """
     found = {}
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package.parent).with_suffix("").parts
@@ -78,10 +84,22 @@ def imports(text: str, modules: Iterable[str]) -> list[Import]:
         elif isinstance(node, ast.ImportFrom):
             base = "." * node.level + (node.module or "")
             inner = {alias.name: f"{base}.{alias.name}" for alias in node.names}
-            found.extend(Import(node.lineno, path if path in modules else base, name, at_top) for name, path in inner.items())
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            found.extend(
+                Import(node.lineno, path if path in modules else base, name, at_top)
+                for name, path in inner.items()
+            )
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+            ("import_module", "__import__")
+        ):
             target = node.args[0] if node.args else None
-            found.append(Import(node.lineno, target.value if isinstance(target, ast.Constant) else "<computed>", "", at_top))
+            found.append(
+                Import(
+                    node.lineno,
+                    target.value if isinstance(target, ast.Constant) else "<computed>",
+                    "",
+                    at_top,
+                )
+            )
         in_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         for child in ast.iter_child_nodes(node):
             visit(child, at_top and not in_function)
@@ -108,7 +126,11 @@ def upward(tree: Mapping[str, str]) -> list[str]:
             where = f"{module}:{i.line} imports {i.target}"
             if i.target.startswith("."):
                 wrong.append(f"{where}, relatively")
-            elif i.package == "geodl" and room(module) not in ("", room(i.target)) and floor(i.target) >= floor(module):
+            elif (
+                i.package == "geodl"
+                and room(module) not in ("", room(i.target))
+                and floor(i.target) >= floor(module)
+            ):
                 wrong.append(f"{where}, from floor {floor(module)} to {floor(i.target)}")
     return wrong
 
@@ -116,19 +138,37 @@ def upward(tree: Mapping[str, str]) -> list[str]:
 def eager(window: str, modules: Iterable[str]) -> list[str]:
     """What the shop window, `geodl/__init__.py`, must not load by itself."""
     ours = [i for i in imports(window, modules) if i.package == "geodl" and i.at_top]
-    return [f"geodl:{i.line} loads {i.target}" for i in ours if room(i.target) in LAZY or floor(i.target) > WINDOW]
+    return [
+        f"geodl:{i.line} loads {i.target}"
+        for i in ours
+        if room(i.target) in LAZY or floor(i.target) > WINDOW
+    ]
 
 
 def taught(reference: str, modules: Iterable[str]) -> list[str]:
     """What the reference knows of the project besides Edges and the error."""
-    ours = [i for i in imports(reference, modules) if i.package == "geodl" and i.target != "geodl.errors"]
-    return [f"geodl.reference:{i.line} knows {i.target}.{i.name}" for i in ours if i[1:3] != ("geodl.neighborhood.base", "Edges")]
+    ours = [
+        i
+        for i in imports(reference, modules)
+        if i.package == "geodl" and i.target != "geodl.errors"
+    ]
+    return [
+        f"geodl.reference:{i.line} knows {i.target}.{i.name}"
+        for i in ours
+        if i[1:3] != ("geodl.neighborhood.base", "Edges")
+    ]
 
 
 def circles(tree: Mapping[str, str]) -> list[str]:
-    """Modules that import each other, in functions too. The shop window may be imported from above and is left out."""
+    """Modules that import each other, in functions too.
+
+    The shop window may be imported from above and is left out.
+    """
     inside = tree.keys() - {"geodl"}
-    graph = {module: {i.target for i in imports(tree[module], tree)} & (inside - {module}) for module in inside}
+    graph = {
+        module: {i.target for i in imports(tree[module], tree)} & (inside - {module})
+        for module in inside
+    }
     wrong = []
     while True:
         try:
@@ -142,13 +182,17 @@ def circles(tree: Mapping[str, str]) -> list[str]:
 
 
 def strangers(tree: Mapping[str, str]) -> list[str]:
-    """Packages that the project does not declare; in the core, all but torch and numpy outside the functions of DELAYED."""
+    """Packages that the project does not declare; in the core, all but torch and numpy outside the
+    functions of DELAYED.
+    """
     wrong = []
     for module, text in tree.items():
         for i in imports(text, tree):
             allowed = DECLARED
             if module == "geodl" or floor(module) <= CORE:
-                allowed = ALWAYS if i.at_top else ALWAYS | DELAYED.get(module, set()) | {"<computed>"}
+                allowed = (
+                    ALWAYS if i.at_top else ALWAYS | DELAYED.get(module, set()) | {"<computed>"}
+                )
             if i.package and i.package not in allowed:
                 wrong.append(f"{module}:{i.line} imports {i.target}")
     return wrong

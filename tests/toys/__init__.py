@@ -1,1 +1,3 @@
-"""A domain and a lowering as somebody else would write them: one file each, and one line to register it."""
+"""A domain and a lowering as somebody else would write them: one file each, and one line to
+register it.
+"""

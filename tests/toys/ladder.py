@@ -10,7 +10,9 @@ from geodl.domain import Domain, Links
 
 @dataclass(frozen=True)
 class Ladder(Domain):
-    """Two rails of `rungs` nodes; node `2 k + r` stands on rung k and rail r, linked along its rail and across its rung."""
+    """Two rails of `rungs` nodes; node `2 k + r` stands on rung k and rail r, linked along its rail
+    and across its rung.
+    """
 
     rungs: int
 
@@ -25,7 +27,9 @@ class Ladder(Domain):
 
     def links(self) -> Links:
         node = torch.arange(self.num_nodes)
-        return Links(torch.cat((node, node[2:], node[:-2])), torch.cat((node ^ 1, node[:-2], node[2:])))
+        return Links(
+            torch.cat((node, node[2:], node[:-2])), torch.cat((node ^ 1, node[:-2], node[2:]))
+        )
 
     @classmethod
     def small(cls) -> tuple[Domain, ...]:

@@ -18,7 +18,11 @@ def _refuses(ask: Ask) -> str:
     s = ask.neighborhood.stencil(ask.source, ask.target)
     if s is None or s.transposed or s.table.shape[:2] != (1, 1) or s.wraps != (True,):
         return "the rule is no plain window around a ring"
-    return "the window does not make as many nodes as it hears" if s.made != s.sliding or s.stride != (1,) else ""
+    return (
+        "the window does not make as many nodes as it hears"
+        if s.made != s.sliding or s.stride != (1,)
+        else ""
+    )
 
 
 def _plan(ask: Ask) -> Turns:

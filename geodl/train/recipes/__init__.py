@@ -1,4 +1,6 @@
-"""The recipes: data, model, optimiser and protocol of a published number, as values that can be read and changed."""
+"""The recipes: data, model, optimiser and protocol of a published number, as values that can be
+read and changed.
+"""
 
 from geodl.errors import GeodlError, nearest
 from geodl.train.recipe import Recipe

@@ -34,7 +34,9 @@ def rnn_attention(*, channels: int = 32, hidden: int = 88) -> nn.Module:
     return models.seq2seq_attention(SYMBOLS, SYMBOLS, channels=channels, hidden=hidden)
 
 
-def transformer(*, channels: int = 64, heads: int = 4, depth: int = 2, hidden: int = 128, pre_norm: bool = True) -> nn.Module:
+def transformer(
+    *, channels: int = 64, heads: int = 4, depth: int = 2, hidden: int = 128, pre_norm: bool = True
+) -> nn.Module:
     """An encoder and a decoder of attention.
 
     Args:
@@ -45,7 +47,14 @@ def transformer(*, channels: int = 64, heads: int = 4, depth: int = 2, hidden: i
         pre_norm: normalise before attention and feed-forward layers, or after, as the paper does.
     """
     return models.transformer(
-        SYMBOLS, SYMBOLS, channels=channels, heads=heads, depth=depth, hidden=hidden, dropout=0.0, pre_norm=pre_norm
+        SYMBOLS,
+        SYMBOLS,
+        channels=channels,
+        heads=heads,
+        depth=depth,
+        hidden=hidden,
+        dropout=0.0,
+        pre_norm=pre_norm,
     )
 
 
@@ -55,32 +64,67 @@ def _sample() -> tuple[Signal, Signal]:
 
 
 PROTOCOL = (
-    "20,000 random strings of 5 to 60 letters out of ten to learn from, 500 to validate, 500 to test and 100 of each length 5, "
-    "10, ..., 60, none in two parts; the most likely letter is taken each time; accuracy: letters written in their places, "
-    "letters too many not counted; exact: whole strings; weights of the last epoch, nothing selected on the test strings"
+    "20,000 random strings of 5 to 60 letters out of ten to learn from, "
+    "500 to validate, 500 to test and 100 of each length 5, "
+    "10, ..., 60, none in two parts; the most likely letter is taken "
+    "each time; accuracy: letters written in their places, "
+    "letters too many not counted; exact: whole strings; weights of "
+    "the last epoch, nothing selected on the test strings"
 )
 PAPER = "no published number under this protocol"
 RECURRENT = Optimizer(lr=5e-3, schedule="one-cycle", clip=1.0)
 ATTENTIVE = Optimizer(lr=2e-3, schedule="one-cycle", clip=1.0)
-REVERSE = (lambda: rewriting_parts("reversal (generated)", reversal, 20_000, LENGTHS), PROTOCOL, PAPER)
+REVERSE = (
+    lambda: rewriting_parts("reversal (generated)", reversal, 20_000, LENGTHS),
+    PROTOCOL,
+    PAPER,
+)
 
 GENERATED = (
     Recipe(
-        "reverse-rnn", "strings backwards by two LSTMs", "transduction", *REVERSE,
-        rnn, _sample, RECURRENT, TrainerOptions(15), batch_size=64,
+        "reverse-rnn",
+        "strings backwards by two LSTMs",
+        "transduction",
+        *REVERSE,
+        rnn,
+        _sample,
+        RECURRENT,
+        TrainerOptions(15),
+        batch_size=64,
     ),
     Recipe(
-        "reverse-rnn-attention", "strings backwards by two GRUs with additive attention", "transduction", *REVERSE,
-        rnn_attention, _sample, RECURRENT, TrainerOptions(3), batch_size=64,
+        "reverse-rnn-attention",
+        "strings backwards by two GRUs with additive attention",
+        "transduction",
+        *REVERSE,
+        rnn_attention,
+        _sample,
+        RECURRENT,
+        TrainerOptions(3),
+        batch_size=64,
     ),
     Recipe(
-        "reverse-transformer", "strings backwards by a Transformer", "transduction", *REVERSE,
-        transformer, _sample, ATTENTIVE, TrainerOptions(16), batch_size=64,
+        "reverse-transformer",
+        "strings backwards by a Transformer",
+        "transduction",
+        *REVERSE,
+        transformer,
+        _sample,
+        ATTENTIVE,
+        TrainerOptions(16),
+        batch_size=64,
     ),
     Recipe(
-        "sort-transformer", "the letters of strings in order by a Transformer", "transduction",
+        "sort-transformer",
+        "the letters of strings in order by a Transformer",
+        "transduction",
         lambda: rewriting_parts("sorting (generated)", sorting, 20_000, (5, 20)),
-        PROTOCOL.replace("5 to 60", "5 to 20").replace("10, ..., 60", "10, 15, 20"), PAPER,
-        transformer, _sample, ATTENTIVE, TrainerOptions(5), batch_size=64,
+        PROTOCOL.replace("5 to 60", "5 to 20").replace("10, ..., 60", "10, 15, 20"),
+        PAPER,
+        transformer,
+        _sample,
+        ATTENTIVE,
+        TrainerOptions(5),
+        batch_size=64,
     ),
-)  # fmt: skip
+)

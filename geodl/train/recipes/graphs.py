@@ -39,31 +39,60 @@ def _pyg_gcn(channels: int, classes: int) -> Callable[..., nn.Module]:
 
 
 PUBLIC_SPLIT = (
-    "public split, {} labelled nodes to learn from, 500 to validate, 1000 to test; row-normalised features; "
+    "public split, {} labelled nodes to learn from, 500 to "
+    "validate, 1000 to test; row-normalised features; "
     "weights of the last epoch, nothing selected on the test nodes"
 )
 KIPF = Optimizer(lr=0.01, weight_decay=5e-4, decayed="first")
 
 GRAPHS = (
     Recipe(
-        "cora-gcn", "the GCN of Kipf and Welling on Cora", "nodes", lambda: node_parts(cora(sparse=True)),
-        PUBLIC_SPLIT.format(140), "81.5 % accuracy (Kipf and Welling 2017, table 2)",
-        _gcn(1433, 7), lambda: (cora(sparse=True).signal,), KIPF, TrainerOptions(200, check_val_every_n_epoch=20),
+        "cora-gcn",
+        "the GCN of Kipf and Welling on Cora",
+        "nodes",
+        lambda: node_parts(cora(sparse=True)),
+        PUBLIC_SPLIT.format(140),
+        "81.5 % accuracy (Kipf and Welling 2017, table 2)",
+        _gcn(1433, 7),
+        lambda: (cora(sparse=True).signal,),
+        KIPF,
+        TrainerOptions(200, check_val_every_n_epoch=20),
     ),
     Recipe(
-        "cora-gcn-pyg", "the same with PyG's GCNConv as the layer, on dense features", "nodes", lambda: node_parts(cora()),
-        PUBLIC_SPLIT.format(140), "81.5 % accuracy (Kipf and Welling 2017, table 2)",
-        _pyg_gcn(1433, 7), lambda: (cora().signal,), KIPF, TrainerOptions(200, check_val_every_n_epoch=20),
+        "cora-gcn-pyg",
+        "the same with PyG's GCNConv as the layer, on dense features",
+        "nodes",
+        lambda: node_parts(cora()),
+        PUBLIC_SPLIT.format(140),
+        "81.5 % accuracy (Kipf and Welling 2017, table 2)",
+        _pyg_gcn(1433, 7),
+        lambda: (cora().signal,),
+        KIPF,
+        TrainerOptions(200, check_val_every_n_epoch=20),
     ),
     Recipe(
-        "citeseer-gcn", "the GCN of Kipf and Welling on CiteSeer", "nodes", lambda: node_parts(citeseer(sparse=True)),
-        PUBLIC_SPLIT.format(120), "70.3 % accuracy (Kipf and Welling 2017, table 2)",
-        _gcn(3703, 6), lambda: (citeseer(sparse=True).signal,), KIPF, TrainerOptions(200, check_val_every_n_epoch=20),
+        "citeseer-gcn",
+        "the GCN of Kipf and Welling on CiteSeer",
+        "nodes",
+        lambda: node_parts(citeseer(sparse=True)),
+        PUBLIC_SPLIT.format(120),
+        "70.3 % accuracy (Kipf and Welling 2017, table 2)",
+        _gcn(3703, 6),
+        lambda: (citeseer(sparse=True).signal,),
+        KIPF,
+        TrainerOptions(200, check_val_every_n_epoch=20),
     ),
     Recipe(
-        "karate-gcn", "the GCN on Zachary's karate club, two members known", "nodes", lambda: node_parts(karate()),
-        "learnt from the instructor and the president, tested on the other 32; weights of the last epoch",
+        "karate-gcn",
+        "the GCN on Zachary's karate club, two members known",
+        "nodes",
+        lambda: node_parts(karate()),
+        "learnt from the instructor and the president, tested "
+        "on the other 32; weights of the last epoch",
         "no published number under this protocol",
-        _gcn(34, 2), lambda: (karate().signal,), KIPF, TrainerOptions(200, check_val_every_n_epoch=20),
+        _gcn(34, 2),
+        lambda: (karate().signal,),
+        KIPF,
+        TrainerOptions(200, check_val_every_n_epoch=20),
     ),
-)  # fmt: skip
+)

@@ -42,7 +42,9 @@ def digits_p4cnn(*, channels: int = 10) -> nn.Module:
     return models.digits_p4cnn(channels=channels)
 
 
-def vit(*, channels: int = 64, heads: int = 4, depth: int = 4, patch: int = 7, dropout: float = 0.0) -> nn.Module:
+def vit(
+    *, channels: int = 64, heads: int = 4, depth: int = 4, patch: int = 7, dropout: float = 0.0
+) -> nn.Module:
     """A vision Transformer: patches are a strided window, and each of them hears all.
 
     Args:
@@ -52,7 +54,9 @@ def vit(*, channels: int = 64, heads: int = 4, depth: int = 4, patch: int = 7, d
         patch: pixels on the side of a patch, a divisor of 28.
         dropout: after attention and inside the feed-forward layers.
     """
-    return models.vit(10, size=28, patch=patch, channels=channels, heads=heads, depth=depth, dropout=dropout)
+    return models.vit(
+        10, size=28, patch=patch, channels=channels, heads=heads, depth=depth, dropout=dropout
+    )
 
 
 def captioner(*, channels: int = 16, hidden: int = 64) -> nn.Module:
@@ -80,36 +84,72 @@ MNIST = (
 
 IMAGES = (
     Recipe(
-        "rotated-mnist-p4cnn", "the P4CNN of Cohen and Welling on rotated MNIST", "images",
+        "rotated-mnist-p4cnn",
+        "the P4CNN of Cohen and Welling on rotated MNIST",
+        "images",
         lambda: image_parts(rotated_mnist(), merge=True),
-        ROTATED, "2.28 % error on the official rotated MNIST (Cohen and Welling 2016, table 1)",
-        p4cnn, _blank(28), Optimizer(lr=1e-2, schedule="one-cycle"), TrainerOptions(20), batch_size=128,
+        ROTATED,
+        "2.28 % error on the official rotated MNIST (Cohen and Welling 2016, table 1)",
+        p4cnn,
+        _blank(28),
+        Optimizer(lr=1e-2, schedule="one-cycle"),
+        TrainerOptions(20),
+        batch_size=128,
     ),
     Recipe(
-        "rotated-mnist-z2cnn", "the planar baseline of Cohen and Welling on rotated MNIST", "images",
+        "rotated-mnist-z2cnn",
+        "the planar baseline of Cohen and Welling on rotated MNIST",
+        "images",
         lambda: image_parts(rotated_mnist(), merge=True),
-        ROTATED, "5.03 % error on the official rotated MNIST (Cohen and Welling 2016, table 1)",
-        z2cnn, _blank(28), Optimizer(lr=None, schedule="one-cycle"), TrainerOptions(50), batch_size=128,
-        search=(1e-3, 3e-3, 1e-2), search_parts=lambda: image_parts(rotated_mnist()),
+        ROTATED,
+        "5.03 % error on the official rotated MNIST (Cohen and Welling 2016, table 1)",
+        z2cnn,
+        _blank(28),
+        Optimizer(lr=None, schedule="one-cycle"),
+        TrainerOptions(50),
+        batch_size=128,
+        search=(1e-3, 3e-3, 1e-2),
+        search_parts=lambda: image_parts(rotated_mnist()),
     ),
     Recipe(
-        "digits-p4cnn", "a small P4CNN on the embedded 8x8 digits, learnt upright, tested turned", "images",
+        "digits-p4cnn",
+        "a small P4CNN on the embedded 8x8 digits, learnt upright, tested turned",
+        "images",
         lambda: image_parts(digits(), turned=True),
-        "997 upright images to learn from, 300 to validate, 500 to test upright and turned by 90, 180 and 270 degrees; "
+        "997 upright images to learn from, 300 to validate, 500 to test "
+        "upright and turned by 90, 180 and 270 degrees; "
         "weights of the last epoch, nothing selected on the test images",
         "no published number under this protocol",
-        digits_p4cnn, _blank(8), Optimizer(lr=1e-2, schedule="one-cycle"), TrainerOptions(20), batch_size=64,
+        digits_p4cnn,
+        _blank(8),
+        Optimizer(lr=1e-2, schedule="one-cycle"),
+        TrainerOptions(20),
+        batch_size=64,
     ),
     Recipe(
-        "mnist-vit", "a small vision Transformer on MNIST", "images", lambda: image_parts(mnist()),
-        MNIST, "no published number under this protocol",
-        vit, _blank(28), Optimizer(lr=2e-3, schedule="one-cycle"), TrainerOptions(10), batch_size=128,
+        "mnist-vit",
+        "a small vision Transformer on MNIST",
+        "images",
+        lambda: image_parts(mnist()),
+        MNIST,
+        "no published number under this protocol",
+        vit,
+        _blank(28),
+        Optimizer(lr=2e-3, schedule="one-cycle"),
+        TrainerOptions(10),
+        batch_size=128,
     ),
     Recipe(
-        "digit-name", "an MNIST digit spelled out in letters (1 to n)", "captions", lambda: caption_parts(mnist()),
+        "digit-name",
+        "an MNIST digit spelled out in letters (1 to n)",
+        "captions",
+        lambda: caption_parts(mnist()),
         f"{MNIST}; exact: the whole name is right, the most likely letter taken each time",
         "no published number under this protocol",
-        captioner, lambda: (Signal.tokens(torch.zeros(1, 6, dtype=torch.long)), *_blank(28)()),
-        Optimizer(lr=3e-3, schedule="one-cycle"), TrainerOptions(3), batch_size=128,
+        captioner,
+        lambda: (Signal.tokens(torch.zeros(1, 6, dtype=torch.long)), *_blank(28)()),
+        Optimizer(lr=3e-3, schedule="one-cycle"),
+        TrainerOptions(3),
+        batch_size=128,
     ),
-)  # fmt: skip
+)
