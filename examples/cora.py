@@ -24,8 +24,8 @@ args = parser.parse_args()
 torch.manual_seed(args.seed)
 data = g.data.cora(sparse=True)  # words of 2708 papers, a Signal on their citation graph
 
-first = g.Conv(1433, 16, g.adjacency(norm="sym"))
-second = g.Conv(16, data.num_classes, g.adjacency(norm="sym"))
+first = g.Conv(1433, 16, g.adjacency("sym", self_loops=True))
+second = g.Conv(16, data.num_classes, g.adjacency("sym", self_loops=True))
 model = g.Sequential(g.Dropout(0.5), first, nn.ReLU(), g.Dropout(0.5), second)
 
 groups = [{"params": first.parameters(), "weight_decay": 5e-4}, {"params": second.parameters()}]

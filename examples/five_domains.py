@@ -24,7 +24,10 @@ PLACES = {
     "an image (CNN)": (g.Grid(8, 8), g.window(3)),
     "a sequence (causal convolution)": (g.Chain(24), g.window(3, axes=1, padding="causal")),
     "a set (DeepSets)": (g.Complete(10), g.all_pairs("self")),
-    "a network of friends (GCN)": (g.data.karate().signal.domain, g.adjacency()),
+    "a network of friends (GCN)": (
+        g.data.karate().signal.domain,
+        g.adjacency("sym", self_loops=True),
+    ),
     "an image and its rotations (group CNN)": (
         g.GroupGrid(g.Grid(6, 6), g.C(4)),
         g.window(3, group=g.C(4)),

@@ -51,7 +51,7 @@ ring = g.Graph(
 cases = {
     "no mask, the complete graph": (g.Complete(TOKENS), g.all_pairs()),
     "a causal mask, a chain": (g.Chain(TOKENS), g.past()),
-    "a ring's mask, a ring": (ring, g.adjacency(norm=None)),
+    "a ring's mask, a ring": (ring, g.adjacency(self_loops=True)),
 }
 
 x = torch.randn(3, TOKENS, CHANNELS, dtype=torch.float64)

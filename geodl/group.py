@@ -19,7 +19,7 @@ LARGEST_TABLE = 720
 
 
 @contextmanager
-def for_everyone() -> Iterator[None]:
+def cached_constants() -> Iterator[None]:
     """Integers that are made once and kept: on the CPU and fit for training, whatever modes their
     first caller is in.
     """
@@ -173,7 +173,7 @@ def _square_group(letter: str, n: int, order: int) -> Group:
 
 
 @cache
-@for_everyone()
+@cached_constants()
 def _elements(name: str) -> tuple[Tensor, tuple[int, ...]]:
     if name in ("O", "Oh"):
         return _cube(rotations_only=name == "O")
@@ -225,7 +225,7 @@ def _lookup(elements: Tensor):
 
 
 @cache
-@for_everyone()
+@cached_constants()
 def _tables(group: Group) -> Tables:
     if group.order > LARGEST_TABLE:
         raise GeodlError(

@@ -62,7 +62,7 @@ class Signal:
                 "use x.float(), or one channel of torch.long for tokens",
             )
             raise GeodlError(f"a Signal on {self.domain}", found, do)
-        if self.domain.plans is not None and self.domain.tensors()[0].device != x.device:
+        if self.domain.cache is not None and self.domain.tensors()[0].device != x.device:
             found = f"x on {x.device} and the domain on {self.domain.tensors()[0].device}"
             raise GeodlError(
                 f"a Signal on {self.domain}", found, f"move one: domain.to({str(x.device)!r})"
@@ -95,7 +95,7 @@ class Signal:
             x: `[B, T, C]`.
             mask: booleans `[B, T]`, True where a token exists: first all tokens of a row, then its
                 padding. Rows of different lengths n_b become `[1, sum n_b, C]` on a Batch of
-                chains, rows of one length n `[B, n, C]` on a Chain. A recurrent layer's `unroll`
+                chains, rows of one length n `[B, n, C]` on a Chain. A recurrent layer's `step`
                 then ends at each row's last token.
 
         Raises:

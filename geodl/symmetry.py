@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from geodl import group as groups
-from geodl.domain import Domain, turn
+from geodl.domain import Domain, rotate_nodes
 from geodl.errors import GeodlError
 from geodl.group import Group
 from geodl.layer import Embedding, MessagePassing, acts_elsewhere, prepare
 from geodl.neighborhood import Edges, Neighborhood, Symmetry
 from geodl.signal import Signal
 
-CODE = ("forward", "_hear", "_run")  # where a layer's numbers are made
+CODE = ("forward", "_propagate", "_run")  # where a layer's numbers are made
 
 
 class Certificate(NamedTuple):
@@ -95,7 +95,7 @@ def certify(
     parts, violations = _parts(subject, domain)
     group = group or next((part.rule.group for part in parts if part.rule.group is not None), None)
     if group is not None:
-        turn(domain, group, 0)  # refuses a domain on which the group does not act
+        rotate_nodes(domain, group, 0)  # refuses a domain on which the group does not act
     proved: list[set[str]] = []
     defined: list[set[str]] = []
     order: dict[str, None] = {}
@@ -164,7 +164,7 @@ def _answer(module: Any, signal: Signal) -> Signal:
     """A module's answer as a Signal, of a layer built with `on=` too."""
     if getattr(module, "on", None) is None:
         return module(signal)
-    return Signal(module(signal.x), module.neighborhood.target(module.on))
+    return Signal(module(signal.x), module.rule.target(module.on))
 
 
 def _parts(subject: Neighborhood | nn.Module, domain: Domain) -> tuple[list[Part], list[str]]:
@@ -179,14 +179,12 @@ def _parts(subject: Neighborhood | nn.Module, domain: Domain) -> tuple[list[Part
         )
     layers = {m: path for path, m in subject.named_modules() if isinstance(m, MessagePassing)}
     if isinstance(subject, MessagePassing):
-        return [_part(subject, "", domain, subject.neighborhood.target(domain))], _unproved(subject)
+        return [_part(subject, "", domain, subject.rule.target(domain))], _unproved(subject)
     found: list[Part] = []
 
     def listen(layer: Any, args: Any, output: Any) -> None:
         source = args[1] if len(args) > 1 and args[1] is not None else args[0]
-        target = (
-            output.domain if isinstance(output, Signal) else layer.neighborhood.target(layer.on)
-        )
+        target = output.domain if isinstance(output, Signal) else layer.rule.target(layer.on)
         found.append(
             _part(
                 layer,
@@ -235,7 +233,7 @@ def _unproved(model: nn.Module) -> list[str]:
     placed = [
         f"{path}: {type(m).__name__} tells nodes apart by where they stand"
         for path, m in named
-        if getattr(m, "placed", 0)
+        if getattr(m, "breaks_symmetry", 0)
     ]
     return placed + [
         f"{path}: {type(m).__name__} has code of its own between layers, which edges cannot prove"
@@ -261,7 +259,7 @@ def _ours(code: Any) -> bool:
 
 def _part(layer: MessagePassing, path: str, source: Domain, target: Domain) -> Part:
     typed = layer.verb == "convolve" or getattr(layer.options, "bias_types", None) is not None
-    return Part(path or type(layer).__name__, layer.neighborhood, typed, source, target)
+    return Part(path or type(layer).__name__, layer.rule, typed, source, target)
 
 
 def _examine(part: Part, group: Group | None) -> tuple[set[str], set[str], list[str]]:
@@ -292,7 +290,11 @@ def _turns(source: Domain, target: Domain, group: Group) -> list[Symmetry]:
     """
 
     def moved(domain: Domain, k: int) -> Tensor:
-        return torch.arange(domain.num_nodes) if domain.lattice is None else turn(domain, group, k)
+        return (
+            torch.arange(domain.num_nodes)
+            if domain.lattice is None
+            else rotate_nodes(domain, group, k)
+        )
 
     return [
         Symmetry(f"{group} element {k}", moved(source, k), moved(target, k))
@@ -337,10 +339,10 @@ def _claims(
     module: nn.Module, source: Domain, target: Domain, group: Group | None
 ) -> list[Symmetry]:
     if group is not None:
-        turn(source, group, 0)  # refuses a domain on which the group does not act
+        rotate_nodes(source, group, 0)  # refuses a domain on which the group does not act
         return _turns(source, target, group)
     if isinstance(module, MessagePassing):
-        return module.neighborhood.symmetries(source, _part(module, "", source, target).typed)
+        return module.rule.symmetries(source, _part(module, "", source, target).typed)
     still = torch.arange(target.num_nodes)
     moves = source.generators()
     if target != source and target.num_nodes != 1:
@@ -358,7 +360,7 @@ def _settled(module: nn.Module, domain: Domain, claim: Symmetry) -> Tensor:
     """
     if not claim.leaves or not isinstance(module, MessagePassing):
         return (claim.receivers >= 0).nonzero()[:, 0]
-    edges = module.neighborhood.edges(domain)
+    edges = module.rule.edges(domain)
     fine = claim.receivers >= 0
     fine[edges.dst[claim.senders[edges.src] < 0]] = False
     came = torch.ones(domain.num_nodes, dtype=torch.bool)

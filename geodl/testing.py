@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from geodl.group import Group
 from geodl.layer import MessagePassing, attention, message, recurrent
 from geodl.layer import base as layer_base
-from geodl.layer.folding import fold
-from geodl.lowering import LOWERINGS, ask_for
+from geodl.layer.folding import merge_equal_members
+from geodl.lowering import LOWERINGS, describe_call
 from geodl.signal import Signal
 from geodl.symmetry import equivariance_error
 
@@ -125,10 +125,10 @@ def accepting(layer: MessagePassing, *signals: Signal) -> list[str]:
     """The lowerings, other than `edges`, that accept a call."""
     receiver, *others = signals
     source = others[0] if others else receiver
-    parts = fold(source.domain, receiver.domain if others else None, source.x.layout)
-    ask = ask_for(layer.neighborhood, parts.source, parts.target, source.x, layer.options)
+    parts = merge_equal_members(source.domain, receiver.domain if others else None, source.x.layout)
+    call = describe_call(layer.rule, parts.source, parts.target, source.x, layer.options)
     return [
-        low.name for low in LOWERINGS[layer.verb] if low.name != "edges" and not low.refuses(ask)
+        low.name for low in LOWERINGS[layer.verb] if low.name != "edges" and not low.refuses(call)
     ]
 
 
@@ -199,10 +199,10 @@ def assert_lowered_to(name: str, layer: MessagePassing, *signals: Signal) -> Non
 def recorded() -> Iterator[list[str]]:
     """The names of the lowerings that run inside the block, in order."""
     ran: list[str] = []
-    planned = layer_base.planned
+    plan_for = layer_base.plan_for
 
     def noted(*args: Any) -> Any:
-        found = planned(*args)
+        found = plan_for(*args)
 
         def run(*values: Any) -> Any:
             ran.append(found.lowering.name)
@@ -212,5 +212,5 @@ def recorded() -> Iterator[list[str]]:
 
     with ExitStack() as patches:
         for room in (layer_base, attention, message, recurrent):
-            patches.enter_context(mock.patch.object(room, "planned", noted))
+            patches.enter_context(mock.patch.object(room, "plan_for", noted))
         yield ran

@@ -61,7 +61,7 @@ def spmm_convolve(draw: st.DrawFn) -> Case:
             draw(st.sampled_from((*g.Grid.small(), *g.Chain.small(), *g.GroupGrid.small()[:3]))),
         )
     else:
-        rule = g.adjacency(norm, loops)
+        rule = g.adjacency(norm, self_loops=loops)
         rule = rule.reverse() if draw(st.booleans()) else rule
         parts = draw(st.lists(graphs(), min_size=1, max_size=3 if kind == "members" else 1))
         domain = parts[0] if len(parts) == 1 else g.Batch(parts)
@@ -126,7 +126,7 @@ def sdpa_attend(draw: st.DrawFn) -> Case:
 
 def heard(layer: g.Attention, domain: Domain) -> st.SearchStrategy[Case]:
     """A layer called with receivers of their own where its rule makes some."""
-    target = layer.neighborhood.target(domain)
+    target = layer.rule.target(domain)
     same = target == domain or (target.members is not None and target.members == domain.members)
     return called(layer, domain) if same else called(layer, target, domain)
 
@@ -180,7 +180,7 @@ def edge_softmax_attend(draw: st.DrawFn) -> Case:
     score = draw(st.sampled_from(("dot", "gat", "linear")))
     if kind == "graph":
         rule = draw(
-            st.sampled_from((g.adjacency(None, False), g.adjacency(None), g.predecessors()))
+            st.sampled_from((g.adjacency(), g.adjacency(self_loops=True), g.predecessors()))
         )
         return draw(called(attention(draw, rule, score=score), draw(plain_graphs())))
     if kind == "relations":
@@ -217,7 +217,7 @@ def edges_attend(draw: st.DrawFn) -> Case:
     kind, relative = draw(st.sampled_from(("graph", "window", "pairs"))), False
     if kind == "graph":
         rule, domain = (
-            draw(st.sampled_from((g.adjacency(None, False), g.predecessors()))),
+            draw(st.sampled_from((g.adjacency(), g.predecessors()))),
             draw(plain_graphs()),
         )
     elif kind == "pairs":
@@ -236,8 +236,8 @@ def edges_message(draw: st.DrawFn) -> Case:
     rule = draw(
         st.sampled_from(
             (
-                g.adjacency(None, False),
-                g.adjacency("sym"),
+                g.adjacency(),
+                g.adjacency("sym", self_loops=True),
                 g.predecessors(),
                 g.itself(),
                 g.all_pairs(),

@@ -86,7 +86,7 @@ def hold_domain(domain: Domain) -> None:
         order = domain.fiber.order if domain.fiber else 1
         assert len(domain.periodic) == len(domain.lattice)
         assert n == math.prod(domain.lattice) * order
-        assert domain.like(domain.lattice, domain.fiber, domain.periodic) == domain
+        assert domain.replace(domain.lattice, domain.fiber, domain.periodic) == domain
     if domain.complete:
         assert torch.equal(
             present | torch.eye(n, dtype=torch.bool), torch.ones(n, n, dtype=torch.bool)

@@ -35,7 +35,7 @@ class Gated(nn.Module):
         return y if e_ij is None else y * e_ij + e_ij
 
 
-def filled(
+def with_parameters(
     shape: tuple[int, int, int], memory: str, generator: torch.Generator, dtype: torch.dtype
 ) -> Tensor:
     """Normal values `[B, N, C]` that stand in memory in one of several orders."""
@@ -63,7 +63,8 @@ def called(draw: st.DrawFn, layer: MessagePassing, *domains: Domain) -> Case:
         for parameter in layer.to(dtype).parameters():
             parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator, dtype=dtype))
     values = [
-        filled((batch, domain.num_nodes, channels), memory, generator, dtype) for domain in domains
+        with_parameters((batch, domain.num_nodes, channels), memory, generator, dtype)
+        for domain in domains
     ]
     return Case(
         layer, tuple(g.Signal(x, domain) for x, domain in zip(values, domains, strict=True))

@@ -118,11 +118,11 @@ def _convolve() -> list[Row]:
         Row(_conv(g.fiber()), P4, "spmm"),
         Row(_conv(g.whole()), GRID, "spmm"),
         Row(_conv(g.previous()), CHAIN, "spmm"),
-        Row(_conv(g.adjacency()), GRAPH, "spmm"),
-        Row(_conv(g.adjacency()), GRID, "spmm"),
-        Row(_conv(g.adjacency("laplacian")), HEAVY, "spmm"),
-        Row(_conv(g.adjacency("row", types=2)), KNOWN, "spmm"),
-        Row(_conv(g.adjacency(None, False).reverse()), TWO, "spmm"),
+        Row(_conv(g.adjacency("sym", self_loops=True)), GRAPH, "spmm"),
+        Row(_conv(g.adjacency("sym", self_loops=True)), GRID, "spmm"),
+        Row(_conv(g.adjacency("laplacian", self_loops=True)), HEAVY, "spmm"),
+        Row(_conv(g.adjacency("row", self_loops=True, types=2)), KNOWN, "spmm"),
+        Row(_conv(g.adjacency().reverse()), TWO, "spmm"),
     ]
 
 
@@ -154,10 +154,14 @@ def _attend() -> list[Row]:
         Row(_attention(g.window(3)), MIXED, "banded"),
         Row(_attention(g.window(3, group=g.C(4)), relative=True), P4, "banded"),
         Row(_attention(g.lift(3, group=g.D(4)), relative=True), GRID, "banded", receivers=P4M),
-        Row(_attention(g.adjacency(None, False)), GRAPH, "edge_softmax"),
-        Row(_attention(g.adjacency(None), score="gat"), g.Batch([GRAPH, KNOWN]), "edge_softmax"),
+        Row(_attention(g.adjacency()), GRAPH, "edge_softmax"),
         Row(
-            _attention(g.adjacency(None, False, types=2), relative=True, score="gat"),
+            _attention(g.adjacency(self_loops=True), score="gat"),
+            g.Batch([GRAPH, KNOWN]),
+            "edge_softmax",
+        ),
+        Row(
+            _attention(g.adjacency(types=2), relative=True, score="gat"),
             KNOWN,
             "edge_softmax",
         ),
@@ -177,15 +181,15 @@ def _attend() -> list[Row]:
         Row(_attention(g.all_pairs(), score="linear"), SET, "linear", receivers=CHAIN),
         Row(_attention(g.past(), score="linear"), g.Chain(130), "linear"),
         Row(_attention(g.past(), score="linear"), EQUAL, "linear"),
-        Row(_attention(g.adjacency(None), score="additive"), GRAPH, "edges"),
+        Row(_attention(g.adjacency(self_loops=True), score="additive"), GRAPH, "edges"),
         Row(_attention(g.past(), score="additive"), CHAIN, "edges"),
     ]
 
 
 def _others() -> list[Row]:
     return [
-        Row(g.Message(product, g.adjacency(None), "max"), GRAPH, "edges"),
-        Row(g.Message(product, g.adjacency("sym")), TWO, "edges"),
+        Row(g.Message(product, g.adjacency(self_loops=True), "max"), GRAPH, "edges"),
+        Row(g.Message(product, g.adjacency("sym", self_loops=True)), TWO, "edges"),
         Row(g.Message(product, g.all_pairs(), "mean"), SET, "edges"),
         Row(g.Recurrent(4, 3), CHAIN, "rnn"),
         Row(g.Recurrent(4, 3, "gru", g.previous().reverse()), EQUAL, "rnn"),
@@ -204,5 +208,5 @@ def _others() -> list[Row]:
         Row(g.Readout(), GRAPH, "blocks"),
         Row(g.Readout("max"), MIXED, "blocks"),
         Row(g.Readout("sum"), RAGGED, "edges"),
-        Row(g.Pool(g.adjacency(None), "mean"), GRAPH, "edges"),
+        Row(g.Pool(g.adjacency(self_loops=True), "mean"), GRAPH, "edges"),
     ]

@@ -274,8 +274,18 @@ RULES = {
         "axes that C4 exchanges",
         "equal strides",
     ),
-    "norm": (lambda: g.adjacency(norm="symm"), "norm='symm'", "", "did you mean 'sym'?"),
-    "types": (lambda: g.adjacency(types=True), "types=True", "", "positive number of types"),
+    "norm": (
+        lambda: g.adjacency("symm", self_loops=True),
+        "norm='symm'",
+        "",
+        "did you mean 'sym'?",
+    ),
+    "types": (
+        lambda: g.adjacency("sym", self_loops=True, types=True),
+        "types=True",
+        "",
+        "positive number of types",
+    ),
     "by": (lambda: g.all_pairs("ofset"), "all_pairs('ofset')", "", "did you mean 'offset'?"),
     "wide valid": (
         lambda: conv(g.window(7, padding="valid"))(on(GRID)),
@@ -357,7 +367,7 @@ RULES = {
         "a tree",
     ),
     "untyped graph": (
-        lambda: conv(g.adjacency(types=2))(on(RING)),
+        lambda: conv(g.adjacency("sym", self_loops=True, types=2))(on(RING)),
         "",
         "no edge types",
         "edge_type=",
@@ -369,16 +379,18 @@ RULES = {
         "on=domain",
     ),
     "negative degree": (
-        lambda: conv(g.adjacency(norm="row"))(on(g.Graph([[0], [1]], edge_weight=[-3.0]))),
+        lambda: conv(g.adjacency("row", self_loops=True))(
+            on(g.Graph([[0], [1]], edge_weight=[-3.0]))
+        ),
         "row",
         "negative deg",
         "non-negative weights",
     ),
     "weights dropped": (
-        lambda: attention(g.adjacency())(on(RING)),
+        lambda: attention(g.adjacency("sym", self_loops=True))(on(RING)),
         "",
         "weighted edges",
-        "norm=None",
+        "use adjacency() on",
     ),
     "onto": (
         lambda: conv(g.window(3, stride=2).reverse(onto=g.Grid(9, 9)))(on(GRID)),
@@ -413,7 +425,7 @@ LAYERS = {
         "as many types",
     ),
     "edge types of the domain": (
-        lambda: g.Conv(2, 3, g.all_pairs("orbit"), on=g.Grid(5, periodic=True))._hear(
+        lambda: g.Conv(2, 3, g.all_pairs("orbit"), on=g.Grid(5, periodic=True))._propagate(
             on(g.Grid(8, periodic=True)), None
         ),
         "",
@@ -433,7 +445,7 @@ LAYERS = {
         ".to(device)",
     ),
     "refusing lowering": (
-        lambda: forced("lattice", conv(g.adjacency()))(on(RING)),
+        lambda: forced("lattice", conv(g.adjacency("sym", self_loops=True)))(on(RING)),
         "'lattice'",
         "no window",
         "'auto'",
@@ -625,65 +637,63 @@ LAYERS = {
         "hears two",
     ),
     "state": (
-        lambda: g.Recurrent(2, 2).unroll(THREE, (torch.zeros(1, 1, 2),)),
+        lambda: g.Recurrent(2, 2).step(THREE, (torch.zeros(1, 1, 2),)),
         "a state",
         "[1, 1, 2]",
-        "what unroll returned",
+        "what step returned",
     ),
     "state dtype": (
-        lambda: g.Recurrent(2, 2).unroll(THREE, (torch.zeros(1, 1, 2).double(),) * 2),
+        lambda: g.Recurrent(2, 2).step(THREE, (torch.zeros(1, 1, 2).double(),) * 2),
         "",
         "float64",
         "[1, 1, 2]",
     ),
     "state of numbers": (
-        lambda: g.Recurrent(2, 2).unroll(THREE, 5),
+        lambda: g.Recurrent(2, 2).step(THREE, 5),
         "a state",
         "['int']",
-        "what unroll returned",
+        "what step returned",
     ),
     "state of keys": (
-        lambda: attention(g.past()).unroll(THREE, (torch.zeros(1, 2, 1, 3),) * 2),
+        lambda: attention(g.past()).step(THREE, (torch.zeros(1, 2, 1, 3),) * 2),
         "a state",
         "[1, 2, 1, 3]",
         "[1, any, 1, 2] and [1, any, 1, 2]",
     ),
     "state of two lengths": (
-        lambda: attention(g.past()).unroll(
-            THREE, (torch.zeros(1, 4, 1, 2), torch.zeros(1, 2, 1, 2))
-        ),
+        lambda: attention(g.past()).step(THREE, (torch.zeros(1, 4, 1, 2), torch.zeros(1, 2, 1, 2))),
         "a state",
         "[1, 4, 1, 2]",
         "[1, any, 1, 2] and",
     ),
     "over no rule": (lambda: attention().over(5), "over 5", "a int", "give a rule"),
     "cell elsewhere": (
-        lambda: g.Recurrent(2, 2, neighborhood=g.window(1, 1, stride=2))(on(g.Chain(4))),
+        lambda: g.Recurrent(2, 2, rule=g.window(1, 1, stride=2))(on(g.Chain(4))),
         "recurs",
         "receivers on Chain(2)",
         "stays on its domain",
     ),
     "tokens in a list": (lambda: g.Signal.tokens([[1]]), "Signal.tokens", "a list", "give [B, T]"),
     "state of a window": (
-        lambda: conv(g.window(3, axes=1, padding="causal")).unroll(THREE, torch.zeros(2, 2, 2)),
+        lambda: conv(g.window(3, axes=1, padding="causal")).step(THREE, torch.zeros(2, 2, 2)),
         "a state",
         "[2, 2, 2]",
         "[1, any, 2] like",
     ),
     "state of a row": (
-        lambda: g.Sequential(g.Recurrent(2, 2)).unroll(THREE, (None, None)),
+        lambda: g.Sequential(g.Recurrent(2, 2)).step(THREE, (None, None)),
         "Sequential unrolled",
         "2 states of 1 layers",
-        "what unroll returned",
+        "what step returned",
     ),
     "state of no row": (
-        lambda: g.Concat(g.Recurrent(2, 2)).unroll(THREE, 5),
+        lambda: g.Concat(g.Recurrent(2, 2)).step(THREE, 5),
         "Concat unrolled",
         "a int",
-        "what unroll",
+        "what step",
     ),
     "unrolled tensor": (
-        lambda: conv(g.window(3, axes=1, padding="causal")).unroll(torch.zeros(1, 3, 2)),
+        lambda: conv(g.window(3, axes=1, padding="causal")).step(torch.zeros(1, 3, 2)),
         "Conv",
         "a Tensor",
         "give a Signal",
@@ -720,12 +730,12 @@ def test_refused_in_words(name):
 
 
 READS_DENSE = {
-    "attention": lambda: g.Attention(4, g.adjacency(norm=None), heads=2),
+    "attention": lambda: g.Attention(4, g.adjacency(self_loops=True), heads=2),
     "pool": lambda: g.Pool(g.whole()),
-    "message": lambda: g.Message(twice, g.adjacency(norm=None)),
+    "message": lambda: g.Message(twice, g.adjacency(self_loops=True)),
     "norm": lambda: g.BatchNorm(4),
     "relu": lambda: g.Sequential(nn.ReLU()),
-    "weights": lambda: g.Attention(4, g.adjacency(norm=None), heads=2).weights,
+    "weights": lambda: g.Attention(4, g.adjacency(self_loops=True), heads=2).weights,
 }
 
 
@@ -740,7 +750,7 @@ def test_sparse_values_are_for_conv(name):
 
 
 SPARSE_CONVS = {
-    "graph": (g.adjacency(), RING),
+    "graph": (g.adjacency("sym", self_loops=True), RING),
     "window": (g.window(3, axes=1), g.Chain(4)),
     "itself": (g.itself(), RING),
     "set": (g.all_pairs("self"), g.Complete(4)),

@@ -105,11 +105,11 @@ def test_containers_and_equal_members_compile():
 
 
 def test_a_message_compiles():
-    same_when_compiled(g.Message(product, g.adjacency(), "max"), on(GRAPH, 4))
+    same_when_compiled(g.Message(product, g.adjacency("sym", self_loops=True), "max"), on(GRAPH, 4))
 
 
 def test_a_cold_plan_says_what_to_do():
-    layer, s = g.Conv(4, 3, g.adjacency()), on(g.Graph([[0, 1], [1, 2]]), 4)
+    layer, s = g.Conv(4, 3, g.adjacency("sym", self_loops=True)), on(g.Graph([[0, 1], [1, 2]]), 4)
     with pytest.raises(
         torch._dynamo.exc.Unsupported, match=r"call g.prepare\(model, signal\) first"
     ) as caught:
@@ -155,7 +155,7 @@ def test_a_signal_is_a_pytree(domain):
     assert all(
         torch.equal(a, b) for a, b in zip(moved.domain.tensors(), domain.tensors(), strict=True)
     )
-    assert (moved.domain is domain) == (domain.plans is None)
+    assert (moved.domain is domain) == (domain.cache is None)
     named = pytree.tree_map(type, s)
     assert named.x is torch.Tensor
 

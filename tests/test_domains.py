@@ -26,7 +26,7 @@ WEIGHTED = g.Graph([[0, 0, 1, 2, 2], [1, 1, 2, 2, 0]], 5, edge_weight=[0.5, 2.0,
 @each
 def test_keeps_its_promise(domain):
     hold_domain(domain)
-    assert len(domain.tensors()) == 0 or domain.plans is not None
+    assert len(domain.tensors()) == 0 or domain.cache is not None
     if domain.ordered:
         dst, src, _ = domain.links()
         assert (dst > src).all()
@@ -48,10 +48,10 @@ def test_copies(domain):
         assert all(
             torch.equal(a, b) for a, b in zip(twin.links()[:2], domain.links()[:2], strict=True)
         )
-        if domain.plans is None:
+        if domain.cache is None:
             assert twin == domain and hash(twin) == hash(domain)
         else:
-            assert twin != domain and twin.plans is not domain.plans
+            assert twin != domain and twin.cache is not domain.cache
     assert domain.to("cpu") is domain
     moved = domain.to("meta")
     assert (moved is domain) == (not domain.tensors()) and all(t.is_meta for t in moved.tensors())
@@ -59,10 +59,10 @@ def test_copies(domain):
 
 def test_plans_are_left_behind():
     graph = g.Graph([[0, 1], [1, 0]])
-    g.Conv(1, 1, g.adjacency())(g.Signal(torch.zeros(1, 2, 1), graph))
-    assert graph.plans and graph == graph and len({graph, graph}) == 1
-    assert not copy.deepcopy(graph).plans and not pickle.loads(pickle.dumps(graph)).plans
-    assert not graph.to("meta").plans and not graph.relabel(torch.tensor([1, 0])).plans
+    g.Conv(1, 1, g.adjacency("sym", self_loops=True))(g.Signal(torch.zeros(1, 2, 1), graph))
+    assert graph.cache and graph == graph and len({graph, graph}) == 1
+    assert not copy.deepcopy(graph).cache and not pickle.loads(pickle.dumps(graph)).cache
+    assert not graph.to("meta").cache and not graph.relabel(torch.tensor([1, 0])).cache
 
 
 def test_values_are_equal_by_value():
@@ -78,14 +78,14 @@ def test_values_are_equal_by_value():
 
 
 def test_like():
-    assert g.Grid(3, 4, periodic=True).like((5, 6)) == g.Grid(5, 6, periodic=True)
-    assert g.Grid(3, 3).like(None, g.C(4)) == g.GroupGrid(g.Grid(3, 3), g.C(4))
-    assert g.GroupGrid(g.Grid(3, 3), g.C(4)).like((2, 2)) == g.Grid(2, 2)
-    assert g.Chain(4).like((7,)) == g.Chain(7)
+    assert g.Grid(3, 4, periodic=True).replace((5, 6)) == g.Grid(5, 6, periodic=True)
+    assert g.Grid(3, 3).replace(None, g.C(4)) == g.GroupGrid(g.Grid(3, 3), g.C(4))
+    assert g.GroupGrid(g.Grid(3, 3), g.C(4)).replace((2, 2)) == g.Grid(2, 2)
+    assert g.Chain(4).replace((7,)) == g.Chain(7)
     for refused in (
-        lambda: g.Chain(3).like(None, g.C(4)),
-        lambda: g.Complete(3).like((2,)),
-        lambda: g.Chain(3).like((2, 2)),
+        lambda: g.Chain(3).replace(None, g.C(4)),
+        lambda: g.Complete(3).replace((2,)),
+        lambda: g.Chain(3).replace((2, 2)),
     ):
         with pytest.raises(g.GeodlError):
             refused()
@@ -199,12 +199,15 @@ def test_batch_of_pyg():
     assert torch.stack(batch.links()[1::-1]).equal(
         theirs.edge_index
     ) and batch.edge_type.tolist() == [0, 1, 1, 1]
-    e = g.adjacency(norm="row", types=2).edges(batch)
+    e = g.adjacency("row", self_loops=True, types=2).edges(batch)
     assert e.type.tolist() == [0, 1, 1, 1] + [2] * 5
 
 
 UNIONS = {
-    "unequal": (g.Batch([g.Chain(3), WEIGHTED, g.Complete(2)]), g.adjacency()),
+    "unequal": (
+        g.Batch([g.Chain(3), WEIGHTED, g.Complete(2)]),
+        g.adjacency("sym", self_loops=True),
+    ),
     "windows": (g.Batch([g.Grid(3), g.Chain(5), g.Grid(4, periodic=True)]), g.window(3, axes=1)),
     "equal": (g.Batch([g.Chain(4)] * 3), g.window(3, axes=1, stride=2)),
 }

@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import geodl as g
-from geodl.lowering import edge_softmax, linear, planned
+from geodl.lowering import edge_softmax, linear, plan_for
 from geodl.testing import assert_lowered_to, assert_parity, error, outcome
 
 
@@ -52,7 +52,7 @@ def noise(domain, channels, scale=1.0):
 
 @pytest.mark.parametrize("score", ["dot", "gat", "linear"])
 def test_nothing_stands_for_each_edge_and_channel(score):
-    domain, layer = graph(60, 2000), g.Attention(16, g.adjacency(None, False), 2, score)
+    domain, layer = graph(60, 2000), g.Attention(16, g.adjacency(), 2, score)
     assert_lowered_to("edge_softmax", layer, noise(domain, 16))
     assert largest(layer, noise(domain, 16)) == 2 * 2000
     layer.lowering = "edges"
@@ -72,7 +72,7 @@ def test_scores_far_apart_leave_numbers(score):
     """Scores up to 1e8: a bound from norms would leave 0/0 where the largest score of a receiver is
     far below it.
     """
-    domain, layer = graph(20, 60), g.Attention(4, g.adjacency(None, False), 2, score)
+    domain, layer = graph(20, 60), g.Attention(4, g.adjacency(), 2, score)
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.normal_(0, 100, generator=torch.Generator().manual_seed(0))
@@ -82,7 +82,7 @@ def test_scores_far_apart_leave_numbers(score):
 
 
 def test_who_hears_no_one_gets_zeros_and_gives_no_gradient():
-    layer = g.Attention(4, g.adjacency(None, False), 2, "dot", bias=False)
+    layer = g.Attention(4, g.adjacency(), 2, "dot", bias=False)
     y, gradients = outcome(layer, noise(g.Graph([[0, 1], [1, 0]], 4), 4))
     assert y[0, 2:].eq(0).all() and y[0, :2].ne(0).any()
     assert all(bool(torch.isfinite(t).all()) for t in gradients.values())
@@ -90,15 +90,15 @@ def test_who_hears_no_one_gets_zeros_and_gives_no_gradient():
 
 def test_dropped_weights_are_zero_and_the_others_doubled():
     star = g.Graph(torch.stack((torch.arange(1, 101), torch.zeros(100, dtype=torch.long))), 101)
-    layer = g.Attention(1, g.adjacency(None, False), 1)
+    layer = g.Attention(1, g.adjacency(), 1)
     q, v = (
         torch.zeros(200, 101, 1, 1, requires_grad=True),
         torch.ones(200, 101, 1, 1, requires_grad=True),
     )
-    found = planned("attend", "edge_softmax", layer.neighborhood, star, None, q, layer.options)
+    plan = plan_for("attend", "edge_softmax", layer.rule, star, None, q, layer.options)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        y = found.lowering.run(found.plan, q, q, v, None, None, 0.5)[:, 0, 0, 0]
+        y = plan.run(q, q, v, None, None, 0.5)[:, 0, 0, 0]
     kept = 50 * y
     assert (
         torch.allclose(kept, kept.round(), atol=1e-3)
@@ -113,29 +113,29 @@ def test_dropped_weights_are_zero_and_the_others_doubled():
 
 @pytest.mark.parametrize("score", ["dot", "gat", "linear"])
 def test_gradients_of_gradients(score):
-    domain, layer = graph(5, 9), g.Attention(2, g.adjacency(None, False), 2, score).double()
+    domain, layer = graph(5, 9), g.Attention(2, g.adjacency(), 2, score).double()
     x = noise(domain, 2).x.double().requires_grad_()
     assert layer.explain(domain).lowering == "edge_softmax"
     assert torch.autograd.gradgradcheck(lambda x: layer(g.Signal(x, domain)).x, x)
 
 
 def test_more_edges_than_pairs_of_nodes():
-    domain, layer = graph(3, 40), g.Attention(4, g.adjacency(None, False), 2).double()
+    domain, layer = graph(3, 40), g.Attention(4, g.adjacency(), 2).double()
     errors = assert_parity(layer, g.Signal(noise(domain, 4).x.double(), domain))
     assert errors["edge_softmax"] < 1e-12
 
 
 def test_a_transpose_in_another_order_is_seen(monkeypatch):
-    turned = edge_softmax._turned
+    turned = edge_softmax._transpose
     monkeypatch.setattr(
-        edge_softmax, "_turned", lambda *parts: turned(*parts)._replace(cols=parts[1])
+        edge_softmax, "_transpose", lambda *parts: turned(*parts)._replace(cols=parts[1])
     )
     with pytest.raises(AssertionError, match="edge_softmax"):
-        assert_parity(g.Attention(4, g.adjacency(None, False), 2), noise(graph(9, 30), 4))
+        assert_parity(g.Attention(4, g.adjacency(), 2), noise(graph(9, 30), 4))
 
 
 def test_a_score_that_needs_each_edge_is_refused():
-    layer = g.Attention(4, g.adjacency(None), 2, "additive")
+    layer = g.Attention(4, g.adjacency(self_loops=True), 2, "additive")
     layer.lowering = "edge_softmax"
     with pytest.raises(
         g.GeodlError, match="the additive score is no product of the nodes' numbers"
@@ -146,7 +146,7 @@ def test_a_score_that_needs_each_edge_is_refused():
 @pytest.mark.parametrize("score", ["dot", "gat", "linear"])
 def test_half_precision_answers_in_half_precision(score):
     layer, graph = (
-        g.Attention(8, g.adjacency(norm=None), 2, score=score),
+        g.Attention(8, g.adjacency(self_loops=True), 2, score=score),
         g.Graph([[0, 1, 2], [1, 2, 0]]),
     )
     x = torch.randn(1, 3, 8)

@@ -195,7 +195,7 @@ def test_pieces_are_the_whole(name, members, cuts):
     layer, x = ADDED[name]().double(), torch.randn(2, 7, 4, dtype=torch.float64)
     parts, state = [], None
     for piece in x.tensor_split(cuts, dim=1):
-        y, state = layer.unroll(sequence(piece), state)
+        y, state = layer.step(sequence(piece), state)
         parts.append(y.x.reshape(piece.shape))
     assert torch.equal(torch.cat(parts, 1), layer(g.Signal.sequence(x)).x) and state == 7
 
@@ -353,26 +353,26 @@ REFUSED = {
     ),
     "too long": (lambda: g.LearnedPositions(2, 4)(THREE), "node 3 of a table of 2", "length=3"),
     "too far": (
-        lambda: g.LearnedPositions(5, 4).unroll(THREE, 3),
+        lambda: g.LearnedPositions(5, 4).step(THREE, 3),
         "node 6 of a table of 5",
         "length=6",
     ),
     "unrolled on a grid": (
-        lambda: g.SinusoidalPositions(4).unroll(on(GRID)),
+        lambda: g.SinusoidalPositions(4).step(on(GRID)),
         "no order",
         "along a Chain",
     ),
     "unrolled unevenly": (
-        lambda: g.SinusoidalPositions(4).unroll(on(CHAINS)),
+        lambda: g.SinusoidalPositions(4).step(on(CHAINS)),
         "different lengths",
         "equal ones",
     ),
     "a state": (
-        lambda: g.SinusoidalPositions(4).unroll(THREE, (1,)),
+        lambda: g.SinusoidalPositions(4).step(THREE, (1,)),
         "the state (1,)",
         "number of nodes",
     ),
-    "unrolled modes": (lambda: g.LaplacianPositions(1, 4).unroll(THREE), "nodes to come", "past()"),
+    "unrolled modes": (lambda: g.LaplacianPositions(1, 4).step(THREE), "nodes to come", "past()"),
 }
 
 
@@ -406,7 +406,7 @@ def other_rates(patch):
 
 
 def restarted(patch):
-    patch.setattr(g.SinusoidalPositions, "unroll", lambda self, s, state=None: (self(s), 0))
+    patch.setattr(g.SinusoidalPositions, "step", lambda self, s, state=None: (self(s), 0))
 
 
 def sines_only(patch):

@@ -52,11 +52,11 @@ def test_a_new_domain_is_a_domain(registered):
 @pytest.mark.parametrize(
     ("layer", "runs_on"),
     [
-        (g.Conv(4, 3, g.adjacency()), "spmm"),
+        (g.Conv(4, 3, g.adjacency("sym", self_loops=True)), "spmm"),
         (g.Conv(4, 3, g.all_pairs("orbit"), on=Ladder(4)), "edges"),
         (g.Conv(4, 3, g.itself()), "lattice"),
         (g.Attention(4, g.all_pairs(), 2), "sdpa"),
-        (g.Attention(4, g.adjacency(None), 2), "edge_softmax"),
+        (g.Attention(4, g.adjacency(self_loops=True), 2), "edge_softmax"),
         (g.Readout(), "blocks"),
     ],
     ids=lambda value: getattr(value, "label", value),
@@ -91,8 +91,8 @@ def test_an_unregistered_lowering_is_unknown():
     }
 
 
-def plan_off_by_one(ask):
-    turns = roll.convolve.plan(ask)
+def plan_off_by_one(call):
+    turns = roll.convolve.plan(call)
     return turns._replace(first=turns.first + 1)
 
 
@@ -110,7 +110,7 @@ def cuts_a_gradient(plan, x, weight, bias):
         ({"plan": plan_off_by_one}, "roll is off the reference by .* in the"),
         ({"run": forgets_the_bias}, "roll is off the reference by .* in the"),
         ({"run": cuts_a_gradient}, "roll is off the reference by .* in the gradient of input 0"),
-        ({"refuses": lambda ask: "it refuses too much"}, "roll refuses Conv"),
+        ({"refuses": lambda call: "it refuses too much"}, "roll refuses Conv"),
     ],
     ids=["off by one", "no bias", "no gradient", "refuses too much"],
 )
@@ -121,7 +121,7 @@ def test_a_wrong_lowering_is_found(monkeypatch, fault, seen):
 
 
 def test_a_lowering_that_refuses_too_little_is_found(monkeypatch):
-    register(monkeypatch, roll.convolve._replace(refuses=lambda ask: ""))
+    register(monkeypatch, roll.convolve._replace(refuses=lambda call: ""))
     s = g.Signal(torch.randn(2, 6, 4, dtype=torch.float64), g.Grid(6))
     with pytest.raises(AssertionError, match="roll is off the reference"):
         assert_parity(g.Conv(4, 3, g.window(3, axes=1)).double(), s)

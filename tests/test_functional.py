@@ -14,8 +14,8 @@ GRAPH = g.Graph([[0, 1, 2, 3, 1], [1, 2, 3, 0, 3]], 5)
 
 def layers():
     return {
-        "spmm": (g.Conv(4, 3, g.adjacency()), GRAPH),
-        "spmm, aggregating first": (g.Conv(3, 4, g.adjacency()), GRAPH),
+        "spmm": (g.Conv(4, 3, g.adjacency("sym", self_loops=True)), GRAPH),
+        "spmm, aggregating first": (g.Conv(3, 4, g.adjacency("sym", self_loops=True)), GRAPH),
         "lattice": (g.Conv(4, 3, g.window(3)), g.Grid(4, 4)),
         "mean": (g.Conv(4, 3, g.all_pairs("self")), g.Complete(5)),
     }
@@ -41,8 +41,8 @@ def test_gradients_of_each_sample_are_those_of_the_samples_alone(name):
 
 
 def test_the_jacobian_of_a_graph_convolution_is_its_operator():
-    layer = g.Conv(1, 1, g.adjacency(), bias=False)
+    layer = g.Conv(1, 1, g.adjacency("sym", self_loops=True), bias=False)
     jacobian = jacrev(lambda x: layer(g.Signal(x[None, :, None], GRAPH)).x[0, :, 0])(torch.randn(5))
-    dst, src, _, weight = layer.neighborhood.edges(GRAPH)
+    dst, src, _, weight = layer.rule.edges(GRAPH)
     operator = torch.zeros(5, 5).index_put((dst, src), weight.float(), accumulate=True)
     assert error(jacobian, layer.weight.item() * operator) < 1e-6

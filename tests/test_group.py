@@ -101,7 +101,7 @@ def test_rotations_turn_as_rot90():
     grid = g.Grid(5, 5)
     for k in range(4):
         turned = torch.empty(25)
-        turned[g.domain.turn(grid, g.C(4), k)] = image.flatten()
+        turned[g.domain.rotate_nodes(grid, g.C(4), k)] = image.flatten()
         assert turned.view(5, 5).equal(torch.rot90(image, k))
 
 
@@ -185,7 +185,10 @@ def test_orbits_of_node_pairs(name):
 def test_rotations_about_a_node_of_the_torus():
     torus = g.Grid(5, 5, periodic=True)
     moves = torch.stack(
-        [g.domain.turn(torus, g.C(4), 1), *(g.domain.shift(torus, axis, 1) for axis in (0, 1))]
+        [
+            g.domain.rotate_nodes(torus, g.C(4), 1),
+            *(g.domain.shift_nodes(torus, axis, 1) for axis in (0, 1)),
+        ]
     )
     assert int(groups.orbits(moves).max()) + 1 == 7 == burnside(moves)
     assert int(g.orbits(g.Grid(8, periodic=True)).max()) + 1 == 5

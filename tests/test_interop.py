@@ -32,7 +32,7 @@ EVEN = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel 
 def test_linear(bias):
     twin = drawn(nn.Linear(3, 5, bias=bias))
     layer = from_torch(twin)
-    assert layer.neighborhood == g.itself()
+    assert layer.rule == g.itself()
     assert_twins(twin, layer, torch.randn(2, 7, 3, dtype=torch.float64), plainly, as_sequence)
     assert_same_state(twin, to_torch(layer))
 
@@ -229,7 +229,7 @@ def test_the_form_of_a_recurrent_network():
     layer: Any = from_torch(nn.LSTM(3, 4, num_layers=2, bidirectional=True, dropout=0.5))
     kinds = [type(part).__name__ for part in layer]
     assert kinds == ["Concat", "Dropout", "Concat"]
-    assert [one.neighborhood for one in layer[0].children()] == [
+    assert [one.rule for one in layer[0].children()] == [
         g.previous(),
         g.previous().reverse(),
     ]

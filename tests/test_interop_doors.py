@@ -273,15 +273,15 @@ def test_from_torch_refuses_on_a_domain(module, domain, why):
         from_torch(module, on=domain)
 
 
-def lstm(hidden=4, neighborhood=None, cell="lstm", channels=4):
-    return g.Recurrent(channels, hidden, cell, neighborhood)
+def lstm(hidden=4, rule=None, cell="lstm", channels=4):
+    return g.Recurrent(channels, hidden, cell, rule)
 
 
 @pytest.mark.parametrize(
     ("layer", "why"),
     [
         (
-            g.Conv(2, 2, g.adjacency()),
+            g.Conv(2, 2, g.adjacency("sym", self_loops=True)),
             r"adjacency.*which no torch.nn module computes; to_pyg knows graph convolutions",
         ),
         (
@@ -311,14 +311,14 @@ def lstm(hidden=4, neighborhood=None, cell="lstm", channels=4):
             "a periodic domain; torch transposes",
         ),
         (
-            lstm(neighborhood=g.previous().reverse()),
+            lstm(rule=g.previous().reverse()),
             "a form that nn.RNN, nn.GRU and nn.LSTM do not have; give a Sequential of",
         ),
-        (lstm(neighborhood=g.predecessors()), "a form that nn.RNN"),
+        (lstm(rule=g.predecessors()), "a form that nn.RNN"),
         (g.Sequential(lstm(), lstm(3)), "layers of different cells, widths or directions"),
         (g.Sequential(lstm(), lstm(cell="gru")), "layers of different cells, widths or directions"),
         (
-            g.Sequential(lstm(), g.Concat(lstm(), lstm(neighborhood=g.previous().reverse()))),
+            g.Sequential(lstm(), g.Concat(lstm(), lstm(rule=g.previous().reverse()))),
             "different cells, widths or directions",
         ),
         (
@@ -394,7 +394,12 @@ def test_from_pyg_refuses(module, why):
 
 @pytest.mark.parametrize(
     "rule",
-    [g.adjacency(norm="row"), g.adjacency(None, self_loops=True), g.adjacency(types=2), g.itself()],
+    [
+        g.adjacency("row", self_loops=True),
+        g.adjacency(self_loops=True),
+        g.adjacency("sym", self_loops=True, types=2),
+        g.itself(),
+    ],
 )
 def test_to_pyg_refuses(rule):
     with pytest.raises(

@@ -7,7 +7,7 @@ from torch_geometric.nn import GCNConv
 
 import geodl as g
 from geodl.interop import from_pyg, from_torch, to_pyg, to_torch
-from geodl.neighborhood import all_or_links
+from geodl.neighborhood import full_or_adjacency
 from geodl.testing import assert_lowered_to, assert_parity, error
 from tests.twins import as_sequence, assert_same_state, assert_twins, drawn, of_attention, plainly
 
@@ -54,7 +54,7 @@ def test_attention_on_a_graph_is_masked_attention():
         twin, layer, x, of_attention(missing), lambda layer, x: layer(g.Signal(x, graph)).x
     )
     alone = g.Graph(edge_index[:, 7:], 7)
-    around = layer.over(g.adjacency(norm=None, self_loops=True))
+    around = layer.over(g.adjacency(self_loops=True))
     assert error(around(g.Signal(x, alone)).x, layer(g.Signal(x, graph)).x) <= 1e-12
     assert error(layer(g.Signal(x, alone)).x, twin(x, x, x)[0]) > 1e-3
     causal = layer.over(g.past())
@@ -68,16 +68,16 @@ def test_attention_takes_no_weighted_edges(norm):
     weighted = g.Graph([[0, 1], [1, 0]], edge_weight=[0.5, 2.0])
     with pytest.raises(
         g.GeodlError,
-        match=r"weighted edges; use adjacency\(norm=None\) on a graph without edge_weight",
+        match=r"weighted edges; use adjacency\(\) on a graph without edge_weight",
     ):
-        (layer if norm is None else layer.over(g.adjacency(norm)))(
+        (layer if norm is None else layer.over(g.adjacency(norm, self_loops=True)))(
             g.Signal(torch.zeros(1, 2, 4), weighted)
         )
 
 
 def test_all_or_links_by_domain():
-    graph, rule = g.Graph([[0, 1], [1, 2]], 3), all_or_links()
-    everyone, links = g.all_pairs(), g.adjacency(norm=None, self_loops=False)
+    graph, rule = g.Graph([[0, 1], [1, 2]], 3), full_or_adjacency()
+    everyone, links = g.all_pairs(), g.adjacency()
     for domain in (
         g.Chain(3),
         g.Grid(2, 2),
@@ -109,7 +109,7 @@ def test_all_or_links_by_domain():
         (4, 3),
         (4, 4),
     ]
-    assert (str(rule), rule.symmetries(mixed)) == ("all_or_links()", [])
+    assert (str(rule), rule.symmetries(mixed)) == ("full_or_adjacency()", [])
 
 
 def test_all_or_links_runs_on_the_kernel_of_what_it_is():

@@ -73,8 +73,8 @@ def test_group_convolution_both_ways(escnn, name, sides, options):
     twin = module(escnn, name, sides, kernel_size=3, **options)
     layer = from_escnn(twin)
     kind = {(False, True): "lift", (True, True): "window", (False, False): "isotropic"}[sides]
-    assert str(layer.neighborhood).startswith(f"{kind}(3x3")
-    assert str(layer.neighborhood).endswith(f"group={name})")
+    assert str(layer.rule).startswith(f"{kind}(3x3")
+    assert str(layer.rule).endswith(f"group={name})")
     assert not any(type(part).__module__.startswith("escnn") for part in layer.modules())
     group = {"C": g.C, "D": g.D}[name[0]](int(name[1]))
     orders = [_order(twin.space, group) if side else [0] for side in sides]
@@ -166,7 +166,10 @@ def test_a_filter_outside_the_basis_is_refused_with_its_residual(escnn):
             g.Conv(2, 3, g.lift(3, group=g.D(1))),
             "give a Conv over isotropic, lift or window for C2, C4, D2, D4",
         ),
-        (g.Conv(2, 3, g.adjacency()), "adjacency.*give a Conv over isotropic"),
+        (
+            g.Conv(2, 3, g.adjacency("sym", self_loops=True)),
+            "adjacency.*give a Conv over isotropic",
+        ),
         (
             g.Conv(2, 3, g.lift((3, 5), group=g.C(2), exact=False)),
             "R2Conv has square windows, alike on both axes",

@@ -15,7 +15,7 @@ from torch import nn
 import geodl as g
 from geodl.interop import from_torch, over, to_torch
 from geodl.interop.transformer import FUNCTIONS
-from geodl.neighborhood import all_or_links
+from geodl.neighborhood import full_or_adjacency
 from geodl.testing import error
 from tests.transformers import (
     CHANNELS,
@@ -150,7 +150,7 @@ def test_a_wrong_conversion_is_found():
 def test_the_form_of_a_stack():
     encoder: Any = from_torch(stack_of(nn.TransformerEncoder, 2, norm_first=True))
     models = g.models.transformer_encoder(
-        CHANNELS, 2, 2, hidden=12, dropout=0.25, activation="relu", rule=all_or_links()
+        CHANNELS, 2, 2, hidden=12, dropout=0.25, activation="relu", rule=full_or_adjacency()
     )
     assert str(encoder) == str(models)
     decoder: Any = over(from_torch(stack_of(nn.TransformerDecoder, 2, norm=False)), g.past())

@@ -36,17 +36,13 @@ def test_over_exchanges_what_hears_the_first_signal():
     layer: Any = from_torch(drawn(whole_of()).eval())
     causal: Any = over(layer, g.past())
     assert causal.encoder is layer.encoder
-    rules = [
-        part.neighborhood for part in causal.decoder.modules() if isinstance(part, g.Attention)
-    ]
+    rules = [part.rule for part in causal.decoder.modules() if isinstance(part, g.Attention)]
     assert rules == [g.past(), g.all_pairs()] * 2
-    assert all(
-        part.neighborhood != g.past() for part in layer.modules() if isinstance(part, g.Attention)
-    )
+    assert all(part.rule != g.past() for part in layer.modules() if isinstance(part, g.Attention))
     assert [id(p) for p in causal.parameters()] == [id(p) for p in layer.parameters()]
     assert list(causal.state_dict()) == list(layer.state_dict())
     attention = g.Attention(4, g.all_pairs(), 2)
-    assert over(attention, g.past()).neighborhood == g.past()
+    assert over(attention, g.past()).rule == g.past()
     for nothing in (g.Cross(attention), g.Conv(2, 2, g.itself()), nn.Linear(2, 2)):
         with pytest.raises(
             g.GeodlError,
@@ -60,7 +56,7 @@ def test_a_causal_one_decodes_node_by_node():
     causal, x, parts, state = causal_of(twin), values(), [], None
     target, source = x.split((TARGET, SOURCE), dim=1)
     for k in range(TARGET):
-        y, state = causal.unroll(
+        y, state = causal.step(
             g.Signal.sequence(target[:, k : k + 1]), state, g.Signal.sequence(source)
         )
         parts.append(y.x)

@@ -175,7 +175,7 @@ def test_eigenvectors_are_found_once_and_leave_with_the_graph(monkeypatch):
     assert len(found) == 2 and all(a is b for a, b in zip(found, graphs, strict=True))
     found.clear()
     assert (
-        copy.deepcopy(graphs[0]).plans == {} and pickle.loads(pickle.dumps(graphs[1])).plans == {}
+        copy.deepcopy(graphs[0]).cache == {} and pickle.loads(pickle.dumps(graphs[1])).cache == {}
     )
     domain = g.Graph([[0], [1]])
     gone = weakref.ref(domain)

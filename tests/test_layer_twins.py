@@ -126,7 +126,7 @@ def test_recurrent_states_are_torchs(cell, lowering):
     )
     before = tuple(s.transpose(0, 1).contiguous() for s in state)
     wanted, after = twin(x, before if cell == "lstm" else before[0])
-    y, end = ours.unroll(g.Signal.sequence(x), state)
+    y, end = ours.step(g.Signal.sequence(x), state)
     assert error(y.x, wanted) < 1e-12
     assert (
         max(
@@ -135,8 +135,8 @@ def test_recurrent_states_are_torchs(cell, lowering):
         )
         < 1e-12
     )
-    first, middle = ours.unroll(g.Signal.sequence(x[:, :2]), state)
-    second, last = ours.unroll(g.Signal.sequence(x[:, 2:]), middle)
+    first, middle = ours.step(g.Signal.sequence(x[:, :2]), state)
+    second, last = ours.step(g.Signal.sequence(x[:, 2:]), middle)
     assert (
         error(torch.cat((first.x, second.x), 1), wanted) < 1e-12 and error(last[0], end[0]) < 1e-12
     )
@@ -149,9 +149,9 @@ def test_recurrent_states_of_a_union(lengths):
     union = g.Batch([g.Chain(n) for n in lengths])
     x = torch.randn(2, union.num_nodes, 2, dtype=torch.float64)
     state = tuple(torch.randn(2, 2, 3, dtype=torch.float64) for _ in range(2))
-    y, end = layer.unroll(g.Signal(x, union), state)
+    y, end = layer.step(g.Signal(x, union), state)
     for k, part in enumerate(union.split(x)):
-        alone, last = layer.unroll(g.Signal.sequence(part), tuple(s[:, k : k + 1] for s in state))
+        alone, last = layer.step(g.Signal.sequence(part), tuple(s[:, k : k + 1] for s in state))
         assert error(union.split(y.x)[k], alone.x) < 1e-12
         assert max(error(a[:, k : k + 1], b) for a, b in zip(end, last, strict=True)) < 1e-12
 
@@ -169,7 +169,7 @@ def test_attention_weights_are_torchs(causal):
     mask = torch.ones(5, 5, dtype=torch.bool).triu(1) if causal else None
     wanted, w = twin(x, x, x, attn_mask=mask, average_attn_weights=False)
     s = g.Signal.sequence(x)
-    a, edges = ours.weights(s), ours.neighborhood.edges(s.domain)
+    a, edges = ours.weights(s), ours.rule.edges(s.domain)
     assert (
         error(ours(s).x, wanted) < 1e-12
         and error(a.x, w.permute(0, 2, 3, 1)[:, edges.dst, edges.src]) < 1e-12

@@ -15,13 +15,12 @@ import geodl as g
 from geodl.testing import error, outcome
 
 RING = g.Graph([[0, 1, 2, 3, 0], [1, 2, 3, 0, 2]], 4)
-OPEN = {"norm": None, "self_loops": False}
 LAYERS = {
     "conv": lambda: (g.Conv(3, 5, g.window(3)), g.Grid(4, 4), (16, 5)),
     "strided": lambda: (g.Conv(3, 5, g.window(2, stride=2)), g.Grid(4, 4), (4, 5)),
     "transposed": lambda: (g.Conv(3, 5, g.window(2, stride=2).reverse()), g.Grid(4, 4), (64, 5)),
     "lift": lambda: (g.Conv(3, 5, g.lift(3, group=g.C(4))), g.Grid(4, 4), (64, 5)),
-    "gcn": lambda: (g.Conv(3, 5, g.adjacency(), bias=False), RING, (4, 5)),
+    "gcn": lambda: (g.Conv(3, 5, g.adjacency("sym", self_loops=True), bias=False), RING, (4, 5)),
     "orbit": lambda: (
         g.Conv(3, 5, g.all_pairs("orbit"), on=g.Grid(5, periodic=True)),
         g.Grid(5, periodic=True),
@@ -33,7 +32,11 @@ LAYERS = {
         g.Chain(5),
         (5, 4),
     ),
-    "message": lambda: (g.Message(Edge(3, 5), g.adjacency(**OPEN), "max"), RING, (4, 5)),
+    "message": lambda: (
+        g.Message(Edge(3, 5), g.adjacency(), "max"),
+        RING,
+        (4, 5),
+    ),
     "lstm": lambda: (g.Recurrent(3, 5), g.Chain(4), (4, 5)),
     "gru": lambda: (g.Recurrent(3, 5, "gru", g.previous().reverse()), g.Chain(4), (4, 5)),
     "tree": lambda: (
@@ -141,7 +144,10 @@ INIT = {
     "Linear": (lambda: g.Conv(40, 50, g.itself()), lambda: nn.Linear(40, 50)),
     "Conv2d": (lambda: g.Conv(7, 40, g.window(3)), lambda: nn.Conv2d(7, 40, 3)),
     "Conv1d": (lambda: g.Conv(7, 90, g.window(5, axes=1)), lambda: nn.Conv1d(7, 90, 5)),
-    "GCNConv": (lambda: g.Conv(40, 50, g.adjacency()), lambda: GCNConv(40, 50)),
+    "GCNConv": (
+        lambda: g.Conv(40, 50, g.adjacency("sym", self_loops=True)),
+        lambda: GCNConv(40, 50),
+    ),
     "LSTM": (lambda: g.Recurrent(10, 16), lambda: nn.LSTM(10, 16)),
     "MultiheadAttention": (
         lambda: g.Attention(48, g.all_pairs()),
@@ -182,7 +188,7 @@ def test_over_shares_parameters():
     layer = g.Attention(4, g.all_pairs(), heads=2)
     ring = layer.over(g.window(3, axes=1))
     assert all(a is b for a, b in zip(layer.parameters(), ring.parameters(), strict=True))
-    assert str(layer.neighborhood) == "all_pairs()"
+    assert str(layer.rule) == "all_pairs()"
     x = torch.randn(1, 5, 4)
     mask = (torch.arange(5)[:, None] - torch.arange(5)).abs() > 1
     q, k, v = (part.transpose(1, 2) for part in layer._project(x, x))
@@ -215,7 +221,7 @@ def test_a_union_of_one_stays_a_union():
     [
         g.Conv(2, 2, g.all_pairs()),
         g.Conv(2, 2, g.window(3)),
-        g.Conv(2, 2, g.adjacency()),
+        g.Conv(2, 2, g.adjacency("sym", self_loops=True)),
         g.BatchNorm(2),
     ],
     ids=str,
@@ -255,7 +261,7 @@ def test_in_a_plain_training_loop():
 def gin(epsilon):
     return g.Message(
         lambda x_i, x_j, e_ij: x_j,
-        g.adjacency(**OPEN),
+        g.adjacency(),
         "sum",
         lambda x_i, heard: (1 + epsilon) * x_i + heard,
     )
@@ -266,7 +272,9 @@ def test_messages_by_hand():
     s = g.Signal(torch.tensor([[[1.0], [2.0], [5.0]]]), path)
     assert gin(0.5)(s).x.flatten().tolist() == [3.5, 9.0, 9.5]
     edge_conv = g.Message(
-        lambda x_i, x_j, e_ij: torch.cat((x_i, x_j - x_i), -1), g.adjacency(**OPEN), "max"
+        lambda x_i, x_j, e_ij: torch.cat((x_i, x_j - x_i), -1),
+        g.adjacency(),
+        "max",
     )
     assert edge_conv(s).x[0].tolist() == [[1, 1], [2, 3], [5, -3]]
     for reduce, wanted in (
@@ -276,18 +284,16 @@ def test_messages_by_hand():
         ("max", [2, 5, 2]),
     ):
         assert (
-            g.Message(lambda x_i, x_j, e_ij: x_j, g.adjacency(**OPEN), reduce)(s)
-            .x.flatten()
-            .tolist()
+            g.Message(lambda x_i, x_j, e_ij: x_j, g.adjacency(), reduce)(s).x.flatten().tolist()
             == wanted
         )
     weighted = g.Graph(path.edge_index, 3, edge_weight=[10.0, 20.0, 30.0, 40.0])
-    product = g.Message(lambda x_i, x_j, e_ij: x_j * e_ij, g.adjacency(**OPEN))
+    product = g.Message(lambda x_i, x_j, e_ij: x_j * e_ij, g.adjacency())
     assert product(g.Signal(s.x, weighted)).x.flatten().tolist() == [40, 210, 60]
     edge = g.Signal(torch.tensor([[[1.0], [0.0], [0.0], [2.0]]]), path.edge_domain())
     assert product(s, edge=edge).x.flatten().tolist() == [0, 11, 0]
     assert (
-        g.Message(lambda x_i, x_j, e_ij: x_j, g.adjacency(**OPEN), "max")(
+        g.Message(lambda x_i, x_j, e_ij: x_j, g.adjacency(), "max")(
             g.Signal(-s.x, g.Graph([[0], [1]], 3))
         ).x[0, 2]
         == 0
@@ -302,10 +308,12 @@ def test_outcome_sees_every_gradient():
 
 
 def test_a_layer_on_a_graph_moves_with_its_domain():
-    layer = g.Conv(2, 3, g.adjacency(), on=g.Graph([[0, 1], [1, 2]]))
+    layer = g.Conv(2, 3, g.adjacency("sym", self_loops=True), on=g.Graph([[0, 1], [1, 2]]))
     assert layer.to("meta").on.edge_index.device.type == "meta"
     assert (
-        g.Conv(2, 3, g.adjacency(), on=g.Graph([[0, 1], [1, 2]])).double().on.edge_index.dtype
+        g.Conv(2, 3, g.adjacency("sym", self_loops=True), on=g.Graph([[0, 1], [1, 2]]))
+        .double()
+        .on.edge_index.dtype
         == torch.int64
     )
 

@@ -56,16 +56,15 @@ def test_explain_of_a_model_is_what_ran():
         g.Conv(1, 2, g.lift(3, group=g.C(4))),
         torch.nn.ReLU(),
         g.Pool(g.fiber()),
-        g.Conv(2, 2, g.adjacency()),
+        g.Conv(2, 2, g.adjacency("sym", self_loops=True)),
     )
     told = g.explain(model, g.Signal(torch.zeros(1, 25, 1), GRID))
     with g.testing.recorded() as ran:
         model(g.Signal(torch.zeros(1, 25, 1), GRID))
     assert [choice.lowering for choice in told.choices] == ran == ["lattice", "blocks", "spmm"]
     assert [choice.path for choice in told.choices] == ["0", "2", "3"]
-    assert (
-        "3: Conv(2, 2, adjacency(norm='sym', self_loops=True)) on Grid(5, 5) runs on spmm"
-        in str(told)
+    assert "3: Conv(2, 2, adjacency('sym', self_loops=True)) on Grid(5, 5) runs on spmm" in str(
+        told
     )
 
 
@@ -101,10 +100,20 @@ def test_explain_of_layers_built_on_a_domain():
 @pytest.mark.parametrize(
     ("layer", "domain", "wanted", "reason"),
     [
-        (g.Conv(4, 3, g.adjacency()), GRAPH, "lattice", "no window on a lattice"),
+        (
+            g.Conv(4, 3, g.adjacency("sym", self_loops=True)),
+            GRAPH,
+            "lattice",
+            "no window on a lattice",
+        ),
         (g.Conv(4, 3, g.window(3)), GRID, "mean", "not everyone hears everyone"),
         (g.Conv(4, 3, g.all_pairs()), SET, "spmm", "the operator is dense"),
-        (g.Attention(4, g.adjacency(None), 2), GRAPH, "sdpa", "not everyone hears everyone"),
+        (
+            g.Attention(4, g.adjacency(self_loops=True), 2),
+            GRAPH,
+            "sdpa",
+            "not everyone hears everyone",
+        ),
         (g.Recurrent(4, 3, "lstm", g.predecessors()), CHAIN, "rnn", "does not step along a chain"),
         (g.Pool(g.window(3), "max"), GRID, "blocks", "no equal runs of senders"),
         (g.Pool(g.fiber(), "max"), P4, "lattice", "no window on a lattice"),
@@ -127,7 +136,7 @@ def test_who_reads_its_receivers_is_given_them(layer):
     sender = g.Signal(torch.randn(1, 16, 4), g.Grid(4, 4))
     with pytest.raises(g.GeodlError, match=r"give both signals: layer\(receiver, sender\)"):
         layer(sender)
-    domain = layer.neighborhood.target(sender.domain)
+    domain = layer.rule.target(sender.domain)
     assert layer(g.Signal(torch.randn(1, domain.num_nodes, 4), domain), sender).domain == domain
 
 
@@ -160,7 +169,9 @@ def sparse(dtype: torch.dtype) -> torch.Tensor:
     return (dense * (dense > 0)).to_sparse_csr()
 
 
-@pytest.mark.parametrize("rule", [g.adjacency(), g.adjacency("row", False), g.itself()], ids=str)
+@pytest.mark.parametrize(
+    "rule", [g.adjacency("sym", self_loops=True), g.adjacency("row"), g.itself()], ids=str
+)
 def test_sparse_features_give_the_dense_numbers(rule):
     layer, x = g.Conv(4, 3, rule).double(), sparse(torch.float64)
     layer.lowering = "spmm"
@@ -179,9 +190,9 @@ def test_sparse_features_give_the_dense_numbers(rule):
 @pytest.mark.parametrize(
     "layer",
     [
-        g.Attention(4, g.adjacency(None), 2),
+        g.Attention(4, g.adjacency(self_loops=True), 2),
         g.Pool(g.whole()),
-        g.Message(product, g.adjacency()),
+        g.Message(product, g.adjacency("sym", self_loops=True)),
         g.BatchNorm(4),
         torch.nn.ReLU(),
     ],

@@ -58,7 +58,7 @@ def test_gcn_of_the_paper():
     net = models.gcn(1433, 16, 7)
     assert size(net) == 1433 * 16 + 16 + 16 * 7 + 7
     assert [type(m).__name__ for m in net] == ["Dropout", "Conv", "ReLU", "Dropout", "Conv"]
-    assert net[0].p == 0.5 and str(net[1].neighborhood) == "adjacency(norm='sym', self_loops=True)"
+    assert net[0].p == 0.5 and str(net[1].rule) == "adjacency('sym', self_loops=True)"
     graph = g.Graph([[0, 1, 1, 2], [1, 0, 2, 1]], 5)
     dense = torch.randn(1, 5, 1433)
     y = net.eval()(g.Signal(dense, graph)).x
@@ -73,7 +73,7 @@ def test_sizes_of_cohen_and_welling():
     assert size(models.p4cnn()) == p4 == 24_680
     for net in (models.z2cnn(), models.p4cnn()):
         convs = [m for m in net if isinstance(m, g.Conv)]
-        assert len(convs) == 7 and [m.neighborhood.size for m in convs] == [(3, 3)] * 6 + [(4, 4)]
+        assert len(convs) == 7 and [m.rule.size for m in convs] == [(3, 3)] * 6 + [(4, 4)]
         s = net.eval()(g.Signal.image(torch.zeros(2, 1, 28, 28)))
         assert s.x.shape == (2, 1, 10) and s.domain == g.Grid(1, 1)
     assert [m.p for m in models.z2cnn() if isinstance(m, g.Dropout)] == [0.3] * 5

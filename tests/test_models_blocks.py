@@ -108,7 +108,7 @@ def test_the_rule_decides_who_hears_whom():
     for rule, domain, blind in (
         (g.all_pairs(), g.Complete(4), []),
         (g.past(), g.Chain(4), [0, 1, 2]),
-        (g.adjacency(norm=None), g.Graph([[0, 1, 3, 2], [1, 0, 2, 3]], 4), [0, 1]),
+        (g.adjacency(self_loops=True), g.Graph([[0, 1, 3, 2], [1, 0, 2, 3]], 4), [0, 1]),
     ):
         stack = models.transformer_encoder(C, H, 2, rule=rule)
         shifts = (
@@ -219,7 +219,7 @@ def test_last_states_are_torchs(cell):
     _, last = theirs(packed)
     states = torch.stack(last if cell == "lstm" else [last])  # [S, 2, B, hidden]
     wanted = states.permute(2, 1, 0, 3).flatten(1)
-    read = g.Concat(*map(models.LastState, both))(
+    read = g.Concat(*map(models.FinalState, both))(
         g.Signal.sequence(x, torch.arange(6) < lengths[:, None])
     )
     assert read.domain == g.Complete(3) and error(read.x[0], wanted) < 1e-10
@@ -287,26 +287,26 @@ REFUSALS = {
     ),
     "no source": (lambda: models.seq2seq(9, 9)(TOKENS), "no second signal"),
     "no source to go on from": (
-        lambda: models.transformer(9, 9).unroll(TOKENS),
+        lambda: models.transformer(9, 9).step(TOKENS),
         "no second signal",
     ),
     "a tensor": (lambda: models.transformer(9, 9)(TOKENS, torch.zeros(2, 3)), "a Tensor; call"),
     "another state to go on from": (
-        lambda: models.transformer(9, 9).unroll(TOKENS, 5, TOKENS),
-        "what unroll returned",
+        lambda: models.transformer(9, 9).step(TOKENS, 5, TOKENS),
+        "what step returned",
     ),
     "no encoder": (
-        lambda: models.EncoderDecoder(nn.Linear(3, 3), models.Begun(g.Recurrent(3, 3))),
+        lambda: models.EncoderDecoder(nn.Linear(3, 3), models.FromState(g.Recurrent(3, 3))),
         "an encoder that is a Linear",
     ),
     "no classes": (lambda: models.tagger(5, 0), "the size 0"),
-    "no state": (lambda: models.Begun(g.Recurrent(1, 4))(TOKENS), "no second signal"),
+    "no state": (lambda: models.FromState(g.Recurrent(1, 4))(TOKENS), "no second signal"),
     "another state": (
-        lambda: models.Begun(g.Recurrent(3, 4))(g.Signal.sequence(torch.zeros(2, 5, 3)), IMAGE),
+        lambda: models.FromState(g.Recurrent(3, 4))(g.Signal.sequence(torch.zeros(2, 5, 3)), IMAGE),
         r"give \[2, 1, 8\]",
     ),
-    "nothing recurrent": (lambda: models.LastState(nn.Tanh()), "no Recurrent"),
-    "no row": (lambda: models.Begun(g.Attention(8, g.past())), "Recurrent layers"),
+    "nothing recurrent": (lambda: models.FinalState(nn.Tanh()), "no Recurrent"),
+    "no row": (lambda: models.FromState(g.Attention(8, g.past())), "Recurrent layers"),
     "no answer": (
         lambda: models.EncoderDecoder(g.Recurrent(3, 4), g.Recurrent(3, 4)),
         "hears no second signal",

@@ -85,7 +85,7 @@ def pieces(
 ) -> torch.Tensor:
     parts, state = [], None
     for piece in ids.tensor_split(cuts, dim=1):
-        y, state = model.unroll(g.Signal.tokens(piece), state, sender)
+        y, state = model.step(g.Signal.tokens(piece), state, sender)
         parts.append(y.x)
     return torch.cat(parts, 1)
 
@@ -106,7 +106,7 @@ def test_a_lost_state_is_caught(name):
     model = judged(GENERATORS[name])
     ids, sender = torch.randint(V, (1, 6)), source(name, 1)
     forgotten = torch.cat(
-        [model.unroll(g.Signal.tokens(piece), None, sender)[0].x for piece in ids.split(3, 1)], 1
+        [model.step(g.Signal.tokens(piece), None, sender)[0].x for piece in ids.split(3, 1)], 1
     )
     assert error(forgotten, model(g.Signal.tokens(ids), sender).x) > 1e-4
 
@@ -248,7 +248,7 @@ def test_explain_hears_every_layer_once(name):
     told = g.explain(model, target, source).choices
     assert sorted(choice.path for choice in told) == sorted(layers)
     assert [choice.lowering for choice in told] == ran
-    assert not any("unroll" in vars(m) for m in model.modules()), "the model is left as it was"
+    assert not any("step" in vars(m) for m in model.modules()), "the model is left as it was"
 
 
 def test_a_captioner_names_what_it_sees():

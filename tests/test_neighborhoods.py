@@ -171,15 +171,18 @@ def test_gcn_norms_against_dense_matrices():
     looped = a + torch.diag((a.diagonal() == 0).double())
     d = looped.sum(1)
     torch.testing.assert_close(
-        dense(g.adjacency(), TRIANGLE)[0], d.rsqrt().diag() @ looped @ d.rsqrt().diag()
+        dense(g.adjacency("sym", self_loops=True), TRIANGLE)[0],
+        d.rsqrt().diag() @ looped @ d.rsqrt().diag(),
     )
-    torch.testing.assert_close(dense(g.adjacency(norm="row"), TRIANGLE)[0], (1 / d).diag() @ looped)
-    torch.testing.assert_close(dense(g.adjacency(norm=None), TRIANGLE)[0], looped)
-    torch.testing.assert_close(dense(g.adjacency(norm=None, self_loops=False), TRIANGLE)[0], a)
     torch.testing.assert_close(
-        dense(g.adjacency(norm="laplacian"), TRIANGLE)[0], a.sum(1).diag() - a
+        dense(g.adjacency("row", self_loops=True), TRIANGLE)[0], (1 / d).diag() @ looped
     )
-    isolated = dense(g.adjacency(self_loops=False), TRIANGLE)[0]
+    torch.testing.assert_close(dense(g.adjacency(self_loops=True), TRIANGLE)[0], looped)
+    torch.testing.assert_close(dense(g.adjacency(), TRIANGLE)[0], a)
+    torch.testing.assert_close(
+        dense(g.adjacency("laplacian", self_loops=True), TRIANGLE)[0], a.sum(1).diag() - a
+    )
+    isolated = dense(g.adjacency("sym"), TRIANGLE)[0]
     assert isolated[4].eq(0).all() and torch.isfinite(isolated).all(), (
         "a node that hears no one divides by nothing"
     )
@@ -198,14 +201,14 @@ def test_laplacian_measures_smoothness(n, links):
     )
     x = torch.sin(torch.arange(n, dtype=torch.float64) * 1.7)
     wanted = sum((w * float(x[i] - x[j]) ** 2 for i, j, w in links), 0.0)
-    quadratic = float(x @ dense(g.adjacency(norm="laplacian"), graph)[0] @ x)
+    quadratic = float(x @ dense(g.adjacency("laplacian", self_loops=True), graph)[0] @ x)
     assert abs(quadratic - wanted) <= 1e-12 * max(1, wanted)
 
 
 def test_self_loops_only_where_a_node_has_none():
     looped = g.Graph([[0, 0, 1], [0, 1, 2]], 3, edge_weight=[5.0, 1.0, 1.0])
-    assert dense(g.adjacency(norm=None), looped)[0].diagonal().tolist() == [5, 1, 1]
-    assert dense(g.adjacency(norm=None), g.Graph([[0, 0], [0, 0]], 2))[0].tolist() == [
+    assert dense(g.adjacency(self_loops=True), looped)[0].diagonal().tolist() == [5, 1, 1]
+    assert dense(g.adjacency(self_loops=True), g.Graph([[0, 0], [0, 0]], 2))[0].tolist() == [
         [2, 0],
         [0, 1],
     ]
@@ -213,11 +216,8 @@ def test_self_loops_only_where_a_node_has_none():
 
 def test_typed_adjacency():
     graph = g.Graph([[0, 1, 2, 2], [2, 2, 1, 0]], 3, edge_type=[0, 1, 1, 0])
-    rule = g.adjacency(norm=None, types=2)
-    assert (
-        rule.num_edge_types == 3
-        and g.adjacency(norm=None, self_loops=False, types=2).num_edge_types == 2
-    )
+    rule = g.adjacency(self_loops=True, types=2)
+    assert rule.num_edge_types == 3 and g.adjacency(types=2).num_edge_types == 2
     s = dense(rule, graph)
     assert s[0].tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]] and s[1].tolist() == [
         [0, 0, 0],
@@ -226,7 +226,7 @@ def test_typed_adjacency():
     ]
     assert s[2].equal(torch.eye(3, dtype=torch.float64))
     more = g.Graph([[0, 1, 2], [2, 2, 2]], 3, edge_type=[0, 0, 1])
-    by_type = dense(g.adjacency(norm="row", self_loops=False, types=2), more)
+    by_type = dense(g.adjacency("row", types=2), more)
     assert by_type[:, 2].tolist() == [[0.5, 0.5, 0], [0, 0, 1]], (
         "row normalises each relation for itself"
     )

@@ -46,8 +46,8 @@ def test_plans_of_values_are_bounded_and_the_oldest_leaves(plans):
 def test_plans_of_a_graph_are_bounded(plans):
     domain = graph()
     for channels in range(1, 21):
-        g.Conv(4, channels, g.adjacency())(on(domain))
-    assert len(domain.plans) == 8
+        g.Conv(4, channels, g.adjacency("sym", self_loops=True))(on(domain))
+    assert len(domain.cache) == 8
     assert plans == {}
 
 
@@ -63,24 +63,24 @@ def test_a_plan_is_made_once_for_equal_values(plans):
 
 
 def test_a_plan_is_made_once_for_a_graph_and_not_for_its_equal():
-    layer, one, other = g.Conv(4, 3, g.adjacency()), graph(), graph()
+    layer, one, other = g.Conv(4, 3, g.adjacency("sym", self_loops=True)), graph(), graph()
     layer(on(one))
-    before = dict(one.plans)
+    before = dict(one.cache)
     layer(on(one))
-    assert other.plans == {} and list(one.plans) == list(before)
-    assert all(one.plans[key] is before[key] for key in before)
+    assert other.cache == {} and list(one.cache) == list(before)
+    assert all(one.cache[key] is before[key] for key in before)
 
 
 FLEETING = {
-    "convolve": g.Conv(4, 3, g.adjacency()),
+    "convolve": g.Conv(4, 3, g.adjacency("sym", self_loops=True)),
     "linear": g.Conv(4, 3, g.itself()),
     "mean": g.Conv(4, 3, g.all_pairs("self")),
-    "attend": g.Attention(4, g.adjacency(None), 2),
+    "attend": g.Attention(4, g.adjacency(self_loops=True), 2),
     "sdpa": g.Attention(4, g.all_pairs(), 2),
-    "message": g.Message(product, g.adjacency()),
+    "message": g.Message(product, g.adjacency("sym", self_loops=True)),
     "recur": g.Recurrent(4, 3, "gru", g.predecessors()),
     "pool": g.Readout(),
-    "reversed": g.Conv(4, 3, g.adjacency().reverse()),
+    "reversed": g.Conv(4, 3, g.adjacency("sym", self_loops=True).reverse()),
 }
 
 
@@ -95,7 +95,7 @@ def test_a_new_graph_in_every_batch_leaves_nothing(plans, name):
         for _ in range(12):
             domain = g.Graph([[0, 1, 2], [2, 2, 3]], 5)
             layer(on(domain))
-            assert domain.plans
+            assert domain.cache
             gone.append(weakref.ref(domain))
             del domain
         assert [reference() for reference in gone] == [None] * 12
@@ -105,7 +105,7 @@ def test_a_new_graph_in_every_batch_leaves_nothing(plans, name):
 
 
 def test_a_new_batch_of_graphs_leaves_nothing(plans):
-    model, gone = g.Sequential(g.Conv(4, 3, g.adjacency()), g.Readout()), []
+    model, gone = g.Sequential(g.Conv(4, 3, g.adjacency("sym", self_loops=True)), g.Readout()), []
     for _ in range(5):
         batch = g.Batch([graph(), graph(), g.Graph([[0], [1]])])
         model(on(batch))
@@ -152,34 +152,34 @@ def test_two_domains_leave_nothing(plans, fresh):
     ids=["deepcopy", "pickle", "to"],
 )
 def test_copies_begin_without_plans(domain, copied):
-    g.Conv(4, 3, g.adjacency())(on(domain))
+    g.Conv(4, 3, g.adjacency("sym", self_loops=True))(on(domain))
     g.Readout()(on(domain))
-    assert domain.plans
+    assert domain.cache
     twin = copied(domain)
-    assert twin.plans == {}
-    assert all(not member.plans for member in twin.members or ())
+    assert twin.cache == {}
+    assert all(not member.cache for member in twin.members or ())
     assert repr(twin) == repr(domain)
     if twin.tensors()[0].device.type != "meta":
         assert all(torch.equal(a, b) for a, b in zip(twin.tensors(), domain.tensors(), strict=True))
-        assert g.Conv(4, 3, g.adjacency())(on(twin)).domain is twin
-    assert domain.plans
+        assert g.Conv(4, 3, g.adjacency("sym", self_loops=True))(on(twin)).domain is twin
+    assert domain.cache
 
 
 def test_a_layer_on_a_graph_travels_without_plans():
-    layer = g.Conv(4, 3, g.adjacency(), on=graph())
+    layer = g.Conv(4, 3, g.adjacency("sym", self_loops=True), on=graph())
     x = torch.randn(2, 5, 4)
     y = layer(x)
     file = io.BytesIO()
     torch.save(layer, file)
     file.seek(0)
     for twin in (copy.deepcopy(layer), torch.load(file, weights_only=False)):
-        assert twin.on is not layer.on and twin.on.plans == {}
+        assert twin.on is not layer.on and twin.on.cache == {}
         assert torch.equal(twin(x), y)
-    assert layer.on.plans
+    assert layer.on.cache
 
 
 def test_one_layer_in_two_dtypes(plans):
-    layer, domain = g.Conv(4, 3, g.adjacency()), graph()
+    layer, domain = g.Conv(4, 3, g.adjacency("sym", self_loops=True)), graph()
     single = layer(on(domain))
     double = layer.double()(on(domain, dtype=torch.float64))
     half = layer.bfloat16()(on(domain, dtype=torch.bfloat16))
@@ -188,7 +188,7 @@ def test_one_layer_in_two_dtypes(plans):
         torch.float64,
         torch.bfloat16,
     ]
-    assert len(domain.plans) == 3
+    assert len(domain.cache) == 3
     values = g.Conv(4, 3, g.window(3))
     assert (
         values(on(g.Grid(3, 3))).x.dtype
@@ -248,3 +248,28 @@ def test_a_default_device_leaves_nothing_behind(plans):
         assert all(p.is_meta for p in made.parameters())
         made.to_empty(device="cpu")(signal)
     assert made(signal).x.shape == (1, 16, 2)
+
+
+def test_receivers_that_come_and_go_never_meet_the_plan_of_others():
+    torch.manual_seed(0)
+    layer = g.Attention(4, g.all_pairs(), 2).double()
+    memory = g.Signal(torch.randn(1, 8, 4).double(), g.Batch([g.Chain(3), g.Chain(5)]))
+    x = torch.randn(1, 4, 4).double()
+    shapes = {
+        sizes: g.Signal(x, g.Batch([g.Chain(n) for n in sizes])) for sizes in ((1, 3), (3, 1))
+    }
+    wanted = {sizes: layer(receivers, memory).x for sizes, receivers in shapes.items()}
+    for k in range(200):
+        sizes = ((1, 3), (3, 1))[k % 2]
+        receivers = g.Signal(x, g.Batch([g.Chain(n) for n in sizes]))
+        assert torch.equal(layer(receivers, memory).x, wanted[sizes])
+
+
+def test_a_serial_number_is_never_used_twice():
+    domains = [graph(), g.Batch([g.Chain(2)]), g.GSet([[1, 0]])]
+    twins = [copy.deepcopy(d) for d in domains] + [pickle.loads(pickle.dumps(d)) for d in domains]
+    moved = [d.with_tensors(tuple(t.clone() for t in d.tensors())) for d in domains]
+    serials = [d.serial for d in domains + twins + moved]
+    del domains, twins, moved
+    serials += [g.Batch([g.Chain(2)]).serial for _ in range(3)]
+    assert len(set(serials)) == len(serials)

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 import geodl as g
 from geodl.layer import recurrent
 from geodl.layer.cells import CELLS, LSTM, Kind
-from geodl.lowering import planned
+from geodl.lowering import plan_for
 from geodl.testing import assert_lowered_to, assert_parity, error
 
 LENGTHS = (3, 5, 1, 5)
@@ -65,7 +65,7 @@ def test_padding_is_missing_nodes(cell, lowering):
         for _ in range(CELLS[cell].states)
     )
     wanted, last = packed(twin, x, start)
-    y, after = layer.unroll(g.Signal.sequence(x, MASK), tuple(map(as_row, start)))
+    y, after = layer.step(g.Signal.sequence(x, MASK), tuple(map(as_row, start)))
     results = [
         (y.to_sequence(), wanted),
         *((as_row(s), t) for s, t in zip(after, last, strict=True)),
@@ -93,11 +93,11 @@ def test_layers_directions_and_dropout_on_ragged_rows(cell):
 
 def test_the_last_state_reads_a_ragged_batch():
     layer, x = g.Recurrent(3, 4, "gru").double(), tokens()
-    y, (last,) = layer.unroll(g.Signal.sequence(x, MASK))
+    y, (last,) = layer.step(g.Signal.sequence(x, MASK))
     rows = y.to_sequence()
     assert error(last[0], torch.stack([rows[k, n - 1] for k, n in enumerate(LENGTHS)])) == 0
     several = g.Signal(torch.randn(2, 4, 3).double(), g.Batch([g.Chain(3), g.Chain(1)]))
-    y, (last,) = layer.unroll(several)
+    y, (last,) = layer.step(several)
     assert error(last, y.x[:, [2, 3]]) == 0
 
 
@@ -105,7 +105,7 @@ def test_the_last_state_reads_a_ragged_batch():
 @pytest.mark.parametrize("cell", CELLS)
 def test_one_token_is_enough(cell, rule):
     layer, x = g.Recurrent(3, 4, cell, rule).double(), tokens()[:, :1].contiguous()
-    y, state = layer.unroll(g.Signal.sequence(x))
+    y, state = layer.step(g.Signal.sequence(x))
     assert y.x.shape == (4, 1, 4) and error(state[0], y.x) == 0
     assert assert_parity(layer, g.Signal.sequence(x)).keys() >= {"levels"}
     mask = torch.ones(4, 1, dtype=torch.bool)
@@ -141,14 +141,14 @@ def test_states_of_a_union_of_dags(cell):
         union = g.Batch(members)
         x = torch.randn(2, union.num_nodes, 3, dtype=torch.float64)
         state = tuple(torch.randn(2, 2, 4, dtype=torch.float64) for _ in range(CELLS[cell].states))
-        y, after = layer.unroll(g.Signal(x, union), state)
+        y, after = layer.step(g.Signal(x, union), state)
         layer.lowering = "edges"
-        wanted, last = layer.unroll(g.Signal(x, union), state)
+        wanted, last = layer.step(g.Signal(x, union), state)
         layer.lowering = "auto"
         assert_lowered_to("levels", layer, g.Signal(x, union))
         assert error(y.x, wanted.x) < 1e-12 and max(map(error, after, last)) < 1e-12
         parts = [
-            layer.unroll(g.Signal(p, m), tuple(s[:, k : k + 1] for s in state))
+            layer.step(g.Signal(p, m), tuple(s[:, k : k + 1] for s in state))
             for k, (p, m) in enumerate(zip(union.split(x), members, strict=True))
         ]
         assert error(y.x, torch.cat([part.x for part, _ in parts], 1)) < 1e-12
@@ -168,20 +168,20 @@ def test_a_deep_graph_copies_each_state_once_for_each_edge():
         2 * n - 1,
     )
     layer = g.Recurrent(2, 3, "gru", g.predecessors()).double()
-    found = planned(
+    plan = plan_for(
         "recur",
         "auto",
-        layer.neighborhood,
+        layer.rule,
         comb,
         None,
         torch.zeros(1, dtype=torch.float64),
         layer.options,
     )
-    levels = found.plan.levels
-    assert found.plan.sizes == (n,) + (1,) * (n - 1)
+    levels = plan.data.levels
+    assert plan.data.sizes == (n,) + (1,) * (n - 1)
     assert (
-        sum(len(level.told) for level in levels)
-        == sum(sum(level.counts) for level in levels)
+        sum(len(level.src_in_level) for level in levels)
+        == sum(sum(level.edges_per_dst_level) for level in levels)
         == 2 * (n - 1)
     )
     s = g.Signal(torch.randn(1, comb.num_nodes, 2, dtype=torch.float64), comb)
@@ -207,15 +207,15 @@ def test_cycles_are_named(lowering):
 def test_states_of_another_shape_are_refused():
     ragged, layer = g.Signal.sequence(tokens(), MASK), g.Recurrent(3, 4).double()
     with pytest.raises(g.GeodlError, match=r"\[1, 4, 4\] and \[1, 4, 4\] like"):
-        layer.unroll(ragged, (torch.zeros(4, 1, 4).double(),) * 2)
+        layer.step(ragged, (torch.zeros(4, 1, 4).double(),) * 2)
     with pytest.raises(g.GeodlError, match=r"\[1, 4, 4\] and \[1, 4, 4\] like"):
-        layer.unroll(ragged, (torch.zeros(1, 4, 4).double(),))
+        layer.step(ragged, (torch.zeros(1, 4, 4).double(),))
 
 
 def test_weights_on_edges_are_refused():
     heavy = g.Graph([[0], [1]], edge_weight=[0.5])
     with pytest.raises(g.GeodlError, match="weighted edges"):
-        g.Recurrent(3, 4, "gru", g.adjacency(None, False))(g.Signal(torch.zeros(1, 2, 3), heavy))
+        g.Recurrent(3, 4, "gru", g.adjacency())(g.Signal(torch.zeros(1, 2, 3), heavy))
 
 
 def test_parametrized_weights_are_read():

@@ -9,7 +9,7 @@ import torch
 
 import geodl as g
 from geodl.domain import DOMAINS
-from geodl.neighborhood import Edges, Neighborhood, Symmetry, all_or_links
+from geodl.neighborhood import Edges, Neighborhood, Symmetry, full_or_adjacency
 from tests.conformance import accepts, hold_domain, hold_kind, hold_rule
 from tests.rules.classes import concrete
 
@@ -48,13 +48,13 @@ GROUPS = [
     )
 ]
 GRAPHS = [
-    g.adjacency(norm, loops)
+    g.adjacency(norm, self_loops=loops)
     for norm in (None, "sym", "row", "laplacian")
     for loops in (True, False)
 ]
-GRAPHS += [g.adjacency("row", types=2), g.adjacency(None, False, types=2), g.predecessors()]
+GRAPHS += [g.adjacency("row", self_loops=True, types=2), g.adjacency(types=2), g.predecessors()]
 PAIRS = [g.all_pairs(by) for by in (None, "self", "offset", "orbit")] + [
-    all_or_links(),
+    full_or_adjacency(),
     g.past(),
     g.previous(),
 ]
@@ -152,7 +152,7 @@ class Torn(g.Chain):
             else super().generators()
         )
 
-    def like(self, lattice=None, fiber=None, periodic=None):
+    def replace(self, lattice=None, fiber=None, periodic=None):
         return self
 
 

@@ -37,7 +37,7 @@ CLAIMS = {
     "cube": (g.lift(2, group=g.O(), padding="valid"), g.Grid(3, 3, 3)),
     "mirrored cube": (g.isotropic(3, group=g.Oh()), g.Grid(3, 3, 3)),
     "fiber": (g.fiber(), g.GroupGrid(g.Grid(3, 3), P4)),
-    "graph": (g.adjacency(), g.Complete(5)),
+    "graph": (g.adjacency("sym", self_loops=True), g.Complete(5)),
     "set": (g.all_pairs("self"), g.Complete(5)),
     "orbit": (g.all_pairs("orbit"), g.GSet([[1, 2, 3, 4, 0]])),
     "offset": (g.all_pairs("offset"), g.Grid(6, periodic=True)),
@@ -109,7 +109,7 @@ def test_approximate_where_asked_for():
 
 def test_nothing_checked_is_not_exact():
     for subject, domain in (
-        (g.adjacency(), g.Graph([[0], [1]])),
+        (g.adjacency("sym", self_loops=True), g.Graph([[0], [1]])),
         (g.past(), g.Chain(3)),
         (nn.ReLU(), g.Grid(3, 3)),
         (g.Sequential(nn.ReLU()), g.Grid(3, 3)),
@@ -180,7 +180,7 @@ def test_layers_behind_a_readout_stay():
     )
     assert g.certify(net, g.Grid(5, 5), P4).exact and worst(net.double(), g.Grid(5, 5), P4) < 1e-12
     for refused in (
-        lambda: g.certify(g.adjacency(), g.Graph([[0], [1]]), P4),
+        lambda: g.certify(g.adjacency("sym", self_loops=True), g.Graph([[0], [1]]), P4),
         lambda: worst(g.Readout(), g.Complete(3), P4),
     ):
         with pytest.raises(g.GeodlError, match="a domain without a lattice"):
@@ -223,7 +223,7 @@ def test_every_element_on_numbers(group):
     s = noise(domain)
     straight = net(s).x
     for element in range(group.order):
-        to = g.domain.turn(domain, group, element)
+        to = g.domain.rotate_nodes(domain, group, element)
         moved = torch.empty_like(s.x)
         moved[:, to] = s.x
         assert (net(g.Signal(moved, domain)).x[:, to] - straight).abs().max() < 1e-12
@@ -247,8 +247,8 @@ def test_the_group_must_be_named_between_two_domains():
 
 
 RULES = [
-    g.adjacency(),
-    g.adjacency(norm="row"),
+    g.adjacency("sym", self_loops=True),
+    g.adjacency("row", self_loops=True),
     g.predecessors(),
     g.past(),
     g.previous(),

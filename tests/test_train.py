@@ -177,7 +177,7 @@ def test_bf16_by_flag(tmp_path):
 def test_bf16_with_sparse_features():
     graph = g.Graph([[0, 1, 2], [1, 2, 0]], 3)
     x = torch.tensor([[0.0, 1, 0, 2], [3, 0, 0, 0], [0, 0, 4, 0]])
-    layer = g.Conv(4, 2, g.adjacency())
+    layer = g.Conv(4, 2, g.adjacency("sym", self_loops=True))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         dense, sparse = (
             layer(g.Signal(x[None], graph)).x,

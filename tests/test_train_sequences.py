@@ -237,7 +237,7 @@ class Copies(g.models.EncoderDecoder):
         torch.nn.Module.__init__(self)
         self.end = end
 
-    def unroll(self, signal, state=None, sender=None):
+    def step(self, signal, state=None, sender=None):
         seen = (state or 0) + signal.domain.num_nodes
         ids = torch.cat([sender.x[..., 0], torch.full_like(sender.x[:, :1, 0], self.end)], 1)
         said = torch.nn.functional.one_hot(ids[:, [min(seen, ids.shape[1]) - 1]], 20).float()

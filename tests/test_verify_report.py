@@ -9,7 +9,7 @@ import torch
 
 import geodl as g
 from geodl import verify
-from geodl.verify.base import Place, above, dice, equal, gap, judged, randomised, worst
+from geodl.verify.base import Place, above, difference, equal, largest, normal, randomised, row
 
 KEYS = [
     "claim",
@@ -27,10 +27,10 @@ ROW = verify.Row("05 a", "Grid(3)", 3, 7, 4, 1e-16, 2e-16, 1e-11, True)
 
 def test_nan_is_no_small_error():
     nan, here = float("nan"), Place("Grid(3)", 3, 7, 4)
-    assert worst([0.0, nan, 1.0]) == math.inf and worst([]) == 0.0
-    assert judged("05 a", here, [(1e-16, 0.0), (0.0, 1e-16)], 1e-11).passed
-    assert not judged("05 a", here, [(nan, 0.0), (0.0, 0.0)], 1e-11).passed
-    assert not judged("05 a", here, [(0.0, 0.0), (0.0, nan)], 1e-11).passed
+    assert largest([0.0, nan, 1.0]) == math.inf and largest([]) == 0.0
+    assert row("05 a", here, [(1e-16, 0.0), (0.0, 1e-16)], 1e-11).passed
+    assert not row("05 a", here, [(nan, 0.0), (0.0, 0.0)], 1e-11).passed
+    assert not row("05 a", here, [(0.0, 0.0), (0.0, nan)], 1e-11).passed
     assert above("05 error", here, 0.5, 1e-2) == ("05 error > 0.01", *here, 0.5, 0.0, 1e-2, True)
     assert not any(
         above("05 error", here, wrong, 1e-2).passed for wrong in (1e-2, 0.0, nan, math.inf)
@@ -38,7 +38,10 @@ def test_nan_is_no_small_error():
 
 
 def test_nan_in_an_output_or_a_gradient_fails():
-    layer, s = randomised(g.Conv(1, 1, g.itself()), dice(1)), g.Signal(dice(2)(1, 3, 1), g.Grid(3))
+    layer, s = (
+        randomised(g.Conv(1, 1, g.itself()), normal(1)),
+        g.Signal(normal(2)(1, 3, 1), g.Grid(3)),
+    )
 
     def peer(x):
         return x * layer.weight[0] + layer.bias
@@ -52,13 +55,13 @@ def test_nan_in_an_output_or_a_gradient_fails():
 
 
 def test_gap_compares_gradients_too():
-    x = dice(3)(4).requires_grad_()
-    assert gap(x * x, x * x, [x]) == (0.0, 0.0)
-    outputs, gradients = gap(x * x, x * x.detach(), [x])
+    x = normal(3)(4).requires_grad_()
+    assert difference(x * x, x * x, [x]) == (0.0, 0.0)
+    outputs, gradients = difference(x * x, x * x.detach(), [x])
     assert outputs == 0.0 and gradients > 0.1
-    assert gap(x, x + 1, [])[1] == 0.0
+    assert difference(x, x + 1, [])[1] == 0.0
     with pytest.raises(AssertionError, match="shapes"):
-        gap(x, x[:3], [x])
+        difference(x, x[:3], [x])
 
 
 def test_table_tells_who_passed():

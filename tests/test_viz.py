@@ -24,7 +24,7 @@ TYINGS = {
     "DeepSets": (g.all_pairs("self"), g.Complete(5)),
     "ring": (g.all_pairs("orbit"), g.Grid(8, periodic=True)),
     "causal": (g.past(), g.Chain(6)),
-    "graph": (g.adjacency(), g.Graph([[0, 1, 2], [1, 2, 0]], 4)),
+    "graph": (g.adjacency("sym", self_loops=True), g.Graph([[0, 1, 2], [1, 2, 0]], 4)),
 }
 
 
@@ -105,7 +105,7 @@ def test_colours_are_different_and_none_is_white(count):
     [
         (g.window(3), g.Grid(40, 40), "at most 1024 nodes"),
         (g.window(3), g.Grid(2, 2, periodic=True), "two edges between the same pair"),
-        (g.adjacency(norm=None, self_loops=False), g.Graph([[], []], 3), "no edges"),
+        (g.adjacency(), g.Graph([[], []], 3), "no edges"),
         (g.window(3), g.Chain(5), "lattice of 2 axes"),
     ],
 )

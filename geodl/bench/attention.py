@@ -15,7 +15,7 @@ from geodl.bench.harness import Case, Side, device, step
 from geodl.domain import Chain, Complete, Domain
 from geodl.interop import to_torch
 from geodl.layer import Attention
-from geodl.lowering import planned
+from geodl.lowering import plan_for
 from geodl.neighborhood import Neighborhood, all_pairs, past
 
 
@@ -62,10 +62,10 @@ def _bare(sizes: Sizes, layer: Any) -> tuple[Side, Side]:
     shape = (sizes.batch, sizes.length, sizes.heads, layer.head_dim)
     q, k, v = (torch.randn(shape, device=device(), requires_grad=True) for _ in range(3))
     up = torch.randn(shape, device=device())
-    found = planned("attend", "auto", layer.neighborhood, layer.on, None, q, layer.options)
-    call = step(lambda: found.lowering.run(found.plan, q, k, v, None, None, 0.0), [q, k, v], up)
+    plan = plan_for("attend", "auto", layer.rule, layer.on, None, q, layer.options)
+    call = step(lambda: plan.lowering.run(plan.data, q, k, v, None, None, 0.0), [q, k, v], up)
     a, b, c = (t.detach().transpose(1, 2).contiguous().requires_grad_() for t in (q, k, v))
-    causal = layer.neighborhood.causal
+    causal = layer.rule.causal
     kernel = step(
         lambda: F.scaled_dot_product_attention(a, b, c, is_causal=causal),
         [a, b, c],
@@ -77,7 +77,7 @@ def _bare(sizes: Sizes, layer: Any) -> tuple[Side, Side]:
 def _full(sizes: Sizes, layer: Any) -> tuple[Side, Side]:
     twin: Any = to_torch(Attention.over(layer, all_pairs()))
     x = torch.randn(sizes.batch, sizes.length, sizes.channels, device=device(), requires_grad=True)
-    up, causal = torch.randn_like(x), layer.neighborhood.causal
+    up, causal = torch.randn_like(x), layer.rule.causal
     mask = (
         nn.Transformer.generate_square_subsequent_mask(sizes.length, device=device())
         if causal

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from geodl.bench.harness import Case, Side, device, step
 from geodl.domain import Chain, Grid
 from geodl.layer import Attention
-from geodl.lowering import planned
+from geodl.lowering import plan_for
 from geodl.neighborhood import window
 
 
@@ -43,14 +43,14 @@ def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
 
 
 def _sides(layer: Any) -> tuple[Side, Side]:
-    n, edges = layer.on.num_nodes, layer.neighborhood.edges(layer.on)
+    n, edges = layer.on.num_nodes, layer.rule.edges(layer.on)
     q, k, v = (
         torch.randn(1, n, layer.heads, layer.head_dim, device=device(), requires_grad=True)
         for _ in range(3)
     )
     up = torch.randn_like(q)
-    found = planned("attend", "auto", layer.neighborhood, layer.on, None, q, layer.options)
-    ours = step(lambda: found.lowering.run(found.plan, q, k, v, None, None, 0.0), [q, k, v], up)
+    plan = plan_for("attend", "auto", layer.rule, layer.on, None, q, layer.options)
+    ours = step(lambda: plan.lowering.run(plan.data, q, k, v, None, None, 0.0), [q, k, v], up)
     a, b, c = (t.detach().transpose(1, 2).contiguous().requires_grad_() for t in (q, k, v))
     mask = (
         torch.zeros(n, n, dtype=torch.bool)

@@ -30,7 +30,7 @@ def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
     graph = Graph(torch.randint(sizes.nodes, (2, sizes.edges)), sizes.nodes).to(device())
     for score, peer in (("gat", "PyG GATConv"), ("dot", "PyG TransformerConv")):
         layer: Any = Attention(
-            sizes.channels, adjacency(None, False), sizes.heads, score, bias=False, on=graph
+            sizes.channels, adjacency(), sizes.heads, score, bias=False, on=graph
         ).to(device())
         layer.out_proj = nn.Identity()  # PyG's have none
         name = (
@@ -44,7 +44,7 @@ def against_pyg(layer: Any) -> tuple[Side, Side]:
     """A layer on its own domain, and PyG's with the same parameters, followed by the layer's last
     projection.
     """
-    edges = layer.neighborhood.edges(layer.on)
+    edges = layer.rule.edges(layer.on)
     index, twin = torch.stack((edges.src, edges.dst)).to(device()), _twin(layer)
     x = torch.randn(1, layer.on.num_nodes, layer.channels_in, device=device(), requires_grad=True)
     up, flat = torch.randn_like(x), x.detach()[0].requires_grad_()

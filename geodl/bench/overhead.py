@@ -80,10 +80,10 @@ def _conv(n: int, c: int) -> tuple[Any, Signal, Callable[[], Tensor]]:
 def _spmm(n: int, c: int) -> tuple[Any, Signal, Callable[[], Tensor]]:
     ring = torch.arange(n)
     layer, s = (
-        Conv(c, c, adjacency()).to(device()),
+        Conv(c, c, adjacency("sym", self_loops=True)).to(device()),
         _signal(Graph(torch.stack((ring, (ring + 1) % n))), c),
     )
-    edges = layer.neighborhood.edges(s.domain)
+    edges = layer.rule.edges(s.domain)
     index = torch.stack((edges.dst, edges.src))
     assert edges.weight is not None
     shift = torch.sparse_coo_tensor(

@@ -35,7 +35,10 @@ def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
     x = torch.randn(1, sizes.nodes, sizes.channels, device=device(), requires_grad=True)
     up = torch.randn(1, sizes.nodes, sizes.channels, device=device())
     layer: Any = Conv(
-        sizes.channels, sizes.channels, adjacency(), on=Graph(index, sizes.nodes).to(device())
+        sizes.channels,
+        sizes.channels,
+        adjacency("sym", self_loops=True),
+        on=Graph(index, sizes.nodes).to(device()),
     ).to(device())
     call = step(lambda: layer(x), [x, *layer.parameters()], up)
     ours = Side(call, lambda: call()[:2])
@@ -53,7 +56,7 @@ def _pyg(layer: Any, index: Tensor, x: Tensor, up: Tensor) -> Side:
 
 def _csr(layer: Any, index: Tensor, x: Tensor, up: Tensor) -> Side:
     n = x.shape[1]
-    edges = layer.neighborhood.edges(layer.on)
+    edges = layer.rule.edges(layer.on)
     place = torch.stack((edges.dst, edges.src))
     shift = torch.sparse_coo_tensor(
         place, edges.weight.float(), (n, n), check_invariants=False

@@ -1,6 +1,6 @@
 """Domains: where signals live. DOMAINS lists every kind; a new one is a file and an entry here."""
 
-from geodl.domain.action import shift, turn
+from geodl.domain.action import rotate_nodes, shift_nodes
 from geodl.domain.base import Complete, Domain, Links, TensorDomain, coordinates, ravel
 from geodl.domain.batch import Batch
 from geodl.domain.chain import Chain
@@ -24,6 +24,6 @@ __all__ = [
     "TensorDomain",
     "coordinates",
     "ravel",
-    "shift",
-    "turn",
+    "rotate_nodes",
+    "shift_nodes",
 ]

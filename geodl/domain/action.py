@@ -10,11 +10,11 @@ from geodl.errors import GeodlError
 from geodl.group import Group
 
 
-def shift(domain: Domain, axis: int, steps: int) -> Tensor:
+def shift_nodes(domain: Domain, axis: int, steps: int) -> Tensor:
     """Move every node of a lattice by `steps` along an axis: `[N]`, -1 where a bounded axis ends.
 
     >>> from geodl.domain import Chain
-    >>> shift(Chain(4), 0, 1).tolist()
+    >>> shift_nodes(Chain(4), 0, 1).tolist()
     [1, 2, 3, -1]
     """
     lattice = _lattice(domain)
@@ -23,7 +23,7 @@ def shift(domain: Domain, axis: int, steps: int) -> Tensor:
     return _over_fiber(domain, _wrap(coordinates(lattice) + step, domain), None)
 
 
-def turn(domain: Domain, group: Group, element: int) -> Tensor:
+def rotate_nodes(domain: Domain, group: Group, element: int) -> Tensor:
     """Let a point group element act on the nodes: `(x, h) -> (g x, g h)`, `[N]`, -1 where a node
     leaves the map.
 
@@ -32,7 +32,7 @@ def turn(domain: Domain, group: Group, element: int) -> Tensor:
 
     >>> from geodl.domain import Grid
     >>> from geodl.group import C
-    >>> turn(Grid(2, 2), C(4), 1).tolist()
+    >>> rotate_nodes(Grid(2, 2), C(4), 1).tolist()
     [2, 0, 3, 1]
     """
     lattice = _lattice(domain)

@@ -2,6 +2,7 @@
 live.
 """
 
+import itertools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from geodl.errors import GeodlError
 from geodl.group import Group
+
+SERIALS = itertools.count()
 
 
 class Links(NamedTuple):
@@ -34,7 +37,8 @@ class Domain(ABC):
         complete: every node is linked with every node.
         ordered: the nodes have a meaningful order, 0 first.
         members: the domains of a disjoint union, None for a domain that is no union.
-        plans: where lowerings keep what they made for this domain; None when the domain is a plain
+        serial: the number of a domain that owns tensors, else None.
+        cache: where lowerings keep what they made for this domain; None when the domain is a plain
             value.
     """
 
@@ -44,7 +48,8 @@ class Domain(ABC):
     complete: bool = False
     ordered: bool = False
     members: "tuple[Domain, ...] | None" = None
-    plans: ClassVar[dict[Any, Any] | None] = None
+    cache: ClassVar[dict[Any, Any] | None] = None
+    serial: int | None = None
 
     @property
     @abstractmethod
@@ -71,7 +76,7 @@ class Domain(ABC):
     def small(cls) -> "tuple[Domain, ...]":
         """A few small examples, for tests that iterate over the registry."""
 
-    def like(
+    def replace(
         self,
         lattice: tuple[int, ...] | None = None,
         fiber: Group | None = None,
@@ -110,11 +115,20 @@ class Domain(ABC):
 
 
 class TensorDomain(Domain):
-    """A domain that owns frozen tensors: it is compared by identity and keeps its plans on
-    itself.
+    """A domain that owns frozen tensors: it is compared by identity and keeps its plans on itself.
+
+    Attributes:
+        serial: a number that no other domain of this process ever had or will have. Keys name a
+            domain by it: an address (`id`) is given out again once its owner is gone.
     """
 
-    plans: dict[Any, Any]  # pyright: ignore[reportIncompatibleVariableOverride] - an instance's own, not the class's
+    serial: int  # pyright: ignore[reportIncompatibleVariableOverride] - narrower: always there
+    cache: dict[Any, Any]  # pyright: ignore[reportIncompatibleVariableOverride] - an instance's own
+
+    def __new__(cls, *_args: Any, **_named: Any) -> Self:
+        domain = super().__new__(cls)
+        object.__setattr__(domain, "serial", next(SERIALS))
+        return domain
 
     @abstractmethod
     def tensors(self) -> tuple[Tensor, ...]:
@@ -125,7 +139,9 @@ class TensorDomain(Domain):
         """This domain over other copies of its tensors."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "plans": {}}
+        state = {**self.__dict__, "cache": {}}
+        del state["serial"]
+        return state
 
 
 @dataclass(frozen=True)
@@ -182,8 +198,8 @@ class Complete(Domain):
 
 def replace_tensors(domain: TensorDomain, **tensors: Tensor) -> Any:
     """A copy of a domain in which some tensors, known to be valid, are others."""
-    twin = object.__new__(type(domain))
-    for name, value in {**domain.__dict__, "plans": {}, **tensors}.items():
+    twin = type(domain).__new__(type(domain))
+    for name, value in {**domain.__getstate__(), **tensors}.items():
         object.__setattr__(twin, name, value)
     return twin
 

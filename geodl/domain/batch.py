@@ -30,7 +30,7 @@ class Batch(TensorDomain):
 
     members: tuple[Domain, ...]  # pyright: ignore[reportIncompatibleVariableOverride] - narrower: a batch always has some
     starts: Tensor
-    plans: dict[Any, Any]
+    cache: dict[Any, Any]
 
     def __init__(self, members: Any):
         found = _from_pyg(members) if hasattr(members, "to_data_list") else tuple(members)
@@ -46,7 +46,7 @@ class Batch(TensorDomain):
         sizes = torch.tensor([0] + [m.num_nodes for m in found])
         object.__setattr__(self, "members", found)
         object.__setattr__(self, "starts", sizes.cumsum(0).to(_device(found)))
-        object.__setattr__(self, "plans", {})
+        object.__setattr__(self, "cache", {})
 
     def __repr__(self) -> str:
         kinds = ", ".join(map(str, self.members[:3])) + (", ..." if len(self.members) > 3 else "")
@@ -99,7 +99,7 @@ class Batch(TensorDomain):
 
     def links(self) -> Links:
         """The members' links, merged once."""
-        merged = self.plans.get("links")
+        merged = self.cache.get("links")
         if merged is None:
             parts = [m.links() for m in self.members]
             device = self.starts.device
@@ -111,7 +111,7 @@ class Batch(TensorDomain):
             weight = None
             if any(p.weight is not None for p in parts):
                 weight = torch.cat([_weights(p).to(device) for p in parts])
-            merged = self.plans["links"] = Links(dst, src, weight)
+            merged = self.cache["links"] = Links(dst, src, weight)
         return merged
 
     def relabel(self, permutation: Tensor) -> Domain:

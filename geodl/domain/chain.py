@@ -57,7 +57,7 @@ class Chain(Domain):
         """Each node from the one before."""
         return Links(torch.arange(1, self.length), torch.arange(self.length - 1))
 
-    def like(
+    def replace(
         self,
         lattice: tuple[int, ...] | None = None,
         fiber: Group | None = None,

@@ -25,7 +25,8 @@ class Graph(TensorDomain):
         num_nodes: N; None takes the largest node number plus one.
         edge_weight: `[E]` numbers, None for an unweighted graph.
         edge_attr: `[E, ...]` features of the edges, to make a Signal on :meth:`edge_domain`.
-        edge_type: `[E]` relation numbers from 0, for `adjacency(types=...)`.
+        edge_type: `[E]` relation numbers from 0, for `adjacency("sym", self_loops=True,
+            types=...)`.
 
     Raises:
         GeodlError: wrong shape or dtype, node numbers out of range, no nodes, NaN weights, tensors
@@ -43,7 +44,7 @@ class Graph(TensorDomain):
     edge_weight: Tensor | None
     edge_attr: Tensor | None
     edge_type: Tensor | None
-    plans: dict[Any, Any]
+    cache: dict[Any, Any]
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class Graph(TensorDomain):
             parts[name] = None if value is None else _edge_values(asked, name, value, index)
         object.__setattr__(self, "edge_index", index)
         object.__setattr__(self, "count", n)
-        object.__setattr__(self, "plans", {})
+        object.__setattr__(self, "cache", {})
         for name, value in parts.items():
             object.__setattr__(self, name, value)
 

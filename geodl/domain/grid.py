@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geodl.domain.action import shift, turn
+from geodl.domain.action import rotate_nodes, shift_nodes
 from geodl.domain.base import Domain, Links, coordinates, positive, ravel
 from geodl.errors import GeodlError
 from geodl.group import C, Group, O
@@ -70,7 +70,7 @@ class Grid(Domain):
             flipped[:, axis] = n - 1 - flipped[:, axis]
             moves.append(ravel(flipped, self.lattice))
             if self.periodic[axis]:
-                moves.append(shift(self, axis, 1))
+                moves.append(shift_nodes(self, axis, 1))
         for a in range(d):
             for b in range(a + 1, d):
                 if (self.lattice[a], self.periodic[a]) == (self.lattice[b], self.periodic[b]):
@@ -81,10 +81,12 @@ class Grid(Domain):
 
     def links(self) -> Links:
         """Nearest neighbours along each axis, in both directions."""
-        moves = [(shift(self, axis, step)) for axis in range(len(self.lattice)) for step in (-1, 1)]
+        moves = [
+            (shift_nodes(self, axis, step)) for axis in range(len(self.lattice)) for step in (-1, 1)
+        ]
         return neighbours(moves)
 
-    def like(
+    def replace(
         self,
         lattice: tuple[int, ...] | None = None,
         fiber: Group | None = None,
@@ -160,16 +162,18 @@ class GroupGrid(Domain):
 
     def generators(self) -> Tensor:
         """The group's generators that map the grid to itself, and unit shifts of periodic axes."""
-        moves = [turn(self, self.group, k) for k in self.group.generators]
+        moves = [rotate_nodes(self, self.group, k) for k in self.group.generators]
         moves = [m for m in moves if (m >= 0).all()]
-        moves += [shift(self, axis, 1) for axis, wraps in enumerate(self.periodic) if wraps]
+        moves += [shift_nodes(self, axis, 1) for axis, wraps in enumerate(self.periodic) if wraps]
         return torch.stack(moves) if moves else torch.zeros(0, self.num_nodes, dtype=torch.long)
 
     def links(self) -> Links:
         """Nearest neighbours on each sheet, and along the fiber by the group's generators (a Cayley
         graph).
         """
-        moves = [shift(self, axis, step) for axis in range(len(self.lattice)) for step in (-1, 1)]
+        moves = [
+            shift_nodes(self, axis, step) for axis in range(len(self.lattice)) for step in (-1, 1)
+        ]
         tables, node = self.group.tables, torch.arange(self.num_nodes)
         point, sheet = node // self.group.order, node % self.group.order
         for k in self.group.generators:
@@ -180,14 +184,14 @@ class GroupGrid(Domain):
                 moves.append(point * self.group.order + tables.product[sheet, step])
         return neighbours(moves)
 
-    def like(
+    def replace(
         self,
         lattice: tuple[int, ...] | None = None,
         fiber: Group | None = None,
         periodic: tuple[bool, ...] | None = None,
     ) -> Domain:
         """A grid of other lengths, with a fiber when one is given."""
-        return self.grid.like(lattice, fiber, periodic)
+        return self.grid.replace(lattice, fiber, periodic)
 
     @classmethod
     def small(cls) -> tuple[Domain, ...]:

@@ -29,7 +29,7 @@ class GSet(TensorDomain):
     """
 
     permutations: Tensor
-    plans: dict[Any, Any]
+    cache: dict[Any, Any]
 
     def __init__(self, permutations: Any):
         moves = permutations if isinstance(permutations, Tensor) else torch.as_tensor(permutations)
@@ -49,7 +49,7 @@ class GSet(TensorDomain):
                 "each row holds each of 0..N-1 once",
             )
         object.__setattr__(self, "permutations", moves.detach().long().clone())
-        object.__setattr__(self, "plans", {})
+        object.__setattr__(self, "cache", {})
 
     def __repr__(self) -> str:
         count = len(self.permutations)

@@ -4,13 +4,13 @@ from torch import nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.interop.base import filled
+from geodl.interop.base import with_parameters
 from geodl.layer import Attention
-from geodl.neighborhood import all_or_links, all_pairs
+from geodl.neighborhood import all_pairs, full_or_adjacency
 
 
 def from_attention(module: nn.MultiheadAttention, on: Domain | None) -> Attention:
-    """The same parameters under the same names, over `all_or_links()`."""
+    """The same parameters under the same names, over `full_or_adjacency()`."""
     asked = f"from_torch(MultiheadAttention({module.embed_dim}, {module.num_heads}))"
     if not module._qkv_same_embed_dim:
         found = f"kdim={module.kdim}, vdim={module.vdim}"
@@ -25,14 +25,16 @@ def from_attention(module: nn.MultiheadAttention, on: Domain | None) -> Attentio
     biased = module.in_proj_bias is not None
     layer = Attention(
         module.embed_dim,
-        all_or_links(),
+        full_or_adjacency(),
         module.num_heads,
         bias=biased,
         dropout=module.dropout,
         on=on,
     )
-    filled(layer.out_proj, module, weight=module.out_proj.weight, bias=module.out_proj.bias)
-    return filled(
+    with_parameters(
+        layer.out_proj, module, weight=module.out_proj.weight, bias=module.out_proj.bias
+    )
+    return with_parameters(
         layer, module, in_proj_weight=module.in_proj_weight, in_proj_bias=module.in_proj_bias
     )
 
@@ -40,12 +42,12 @@ def from_attention(module: nn.MultiheadAttention, on: Domain | None) -> Attentio
 def to_attention(layer: Attention, on: Domain | None) -> nn.MultiheadAttention:
     """`nn.MultiheadAttention`, batch first; masks are given to it at each call."""
     asked, inner = f"to_torch({layer.label})", layer.heads * layer.head_dim
-    if layer.neighborhood not in (all_pairs(), all_or_links()):
+    if layer.rule not in (all_pairs(), full_or_adjacency()):
         advice = (
             "convert layer.over(all_pairs()) and give the missing edges as attn_mask at each call"
         )
         advice += "; of a model, convert interop.over(model, all_pairs())"
-        raise GeodlError(asked, str(layer.neighborhood), advice)
+        raise GeodlError(asked, str(layer.rule), advice)
     if layer.relative_bias is not None or layer.rotary or layer.options.score != "dot":
         found = (
             "a relative bias"
@@ -64,5 +66,7 @@ def to_attention(layer: Attention, on: Domain | None) -> nn.MultiheadAttention:
     twin = nn.MultiheadAttention(
         inner, layer.heads, dropout=layer.dropout, bias=biased, batch_first=True
     )
-    filled(twin.out_proj, layer, weight=layer.out_proj.weight, bias=layer.out_proj.bias)
-    return filled(twin, layer, in_proj_weight=layer.in_proj_weight, in_proj_bias=layer.in_proj_bias)
+    with_parameters(twin.out_proj, layer, weight=layer.out_proj.weight, bias=layer.out_proj.bias)
+    return with_parameters(
+        twin, layer, in_proj_weight=layer.in_proj_weight, in_proj_bias=layer.in_proj_bias
+    )

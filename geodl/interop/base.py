@@ -35,7 +35,7 @@ POINTWISE = (
 )
 
 
-def filled(module: Module, like: nn.Module, **parameters: Tensor | None) -> Module:
+def with_parameters(module: Module, like: nn.Module, **parameters: Tensor | None) -> Module:
     """A module with copies of the given tensors as its parameters, in the mode of another.
 
     Each copy keeps dtype, device and `requires_grad` of the tensor it is made of.
@@ -48,7 +48,7 @@ def filled(module: Module, like: nn.Module, **parameters: Tensor | None) -> Modu
 
 
 @contextmanager
-def converting(module: nn.Module) -> Iterator[None]:
+def conversion(module: nn.Module) -> Iterator[None]:
     """A conversion draws no random numbers, and views of parameters know whether they are trained.
 
     Raises:

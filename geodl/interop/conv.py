@@ -6,7 +6,7 @@ from torch import nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.interop.base import filled
+from geodl.interop.base import with_parameters
 from geodl.layer import Conv
 from geodl.neighborhood import Neighborhood, itself, window
 
@@ -18,7 +18,7 @@ Pairs = tuple[tuple[int, int], ...]
 def from_linear(module: nn.Linear, on: Domain | None) -> Conv:
     """A linear layer is a convolution in which each node hears itself."""
     layer = Conv(module.in_features, module.out_features, itself(), module.bias is not None, on)
-    return filled(layer, module, weight=module.weight.T[None], bias=module.bias)
+    return with_parameters(layer, module, weight=module.weight.T[None], bias=module.bias)
 
 
 def from_conv(module: Any, on: Domain | None) -> Conv:
@@ -30,7 +30,9 @@ def from_conv(module: Any, on: Domain | None) -> Conv:
     )
     hold_padding(asked, module.padding_mode, rule.padding, on)
     layer = Conv(module.in_channels, module.out_channels, rule, module.bias is not None, on)
-    return filled(layer, module, weight=module.weight.flatten(2).permute(2, 1, 0), bias=module.bias)
+    return with_parameters(
+        layer, module, weight=module.weight.flatten(2).permute(2, 1, 0), bias=module.bias
+    )
 
 
 def from_transposed(module: Any, on: Domain | None) -> Conv:
@@ -52,7 +54,7 @@ def from_transposed(module: Any, on: Domain | None) -> Conv:
             )
         least = rule.restores(on)
         assert least.lattice is not None
-        onto = least.like(
+        onto = least.replace(
             tuple(n + extra for n, extra in zip(least.lattice, module.output_padding, strict=True))
         )
         if rule.target(onto) != on:
@@ -60,15 +62,17 @@ def from_transposed(module: Any, on: Domain | None) -> Conv:
             raise GeodlError(asked, found, "use less than the stride")
         backwards = rule.reverse(onto=onto)
     layer = Conv(module.in_channels, module.out_channels, backwards, module.bias is not None, on)
-    return filled(layer, module, weight=module.weight.flatten(2).permute(2, 0, 1), bias=module.bias)
+    return with_parameters(
+        layer, module, weight=module.weight.flatten(2).permute(2, 0, 1), bias=module.bias
+    )
 
 
 def to_conv(layer: Conv, on: Domain | None) -> nn.Module:
     """`nn.Linear`, a convolution or a transposed one, by the neighborhood."""
-    rule = layer.neighborhood
+    rule = layer.rule
     if rule == itself():
         twin = nn.Linear(layer.channels_in, layer.channels_out, layer.bias is not None)
-        return filled(twin, layer, weight=layer.weight[0].T, bias=layer.bias)
+        return with_parameters(twin, layer, weight=layer.weight[0].T, bias=layer.bias)
     forward: Any = getattr(rule, "rule", rule)
     if not _plain(forward):
         advice = (
@@ -104,14 +108,14 @@ def _to_window(layer: Conv, rule: Any, on: Domain | None) -> nn.Module:
         padding_mode=padding_mode(asked, rule.padding, on),
     )
     weight = layer.weight.permute(2, 1, 0).unflatten(2, rule.size)
-    return filled(twin, layer, weight=weight, bias=layer.bias)
+    return with_parameters(twin, layer, weight=weight, bias=layer.bias)
 
 
 def _to_transposed(layer: Conv, rule: Any, on: Domain | None) -> nn.Module:
     asked, axes, onto = (
         f"to_torch({layer.label})",
         len(rule.size),
-        getattr(layer.neighborhood, "onto", None),
+        getattr(layer.rule, "onto", None),
     )
     padding = tuple(low for low, _ in rule.padding)
     if rule.padding != tuple((low, low) for low in padding):
@@ -139,7 +143,7 @@ def _to_transposed(layer: Conv, rule: Any, on: Domain | None) -> nn.Module:
         dilation=rule.dilation,
     )
     weight = layer.weight.permute(1, 2, 0).unflatten(2, rule.size)
-    return filled(twin, layer, weight=weight, bias=layer.bias)
+    return with_parameters(twin, layer, weight=weight, bias=layer.bias)
 
 
 def _whole(asked: str, module: Any) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.group import C, D, Group
-from geodl.interop.base import converting, filled
+from geodl.interop.base import conversion, with_parameters
 from geodl.interop.conv import hold_padding, padding_mode
 from geodl.layer import Conv, Layer
 from geodl.neighborhood import isotropic, lift, window
@@ -64,7 +64,7 @@ def from_escnn(module: nn.Module, *, on: Domain | None = None) -> Conv:
     if twin.groups != 1 or twin.padding_mode not in ("zeros", "circular"):
         found = f"groups={twin.groups} and padding_mode={twin.padding_mode!r}"
         raise GeodlError(asked, found, "use groups=1, and zeros or circular")
-    with converting(module), torch.no_grad():
+    with conversion(module), torch.no_grad():
         group, sheets = _group_of(asked, twin.space)
         (heard, hears), (made, makes) = (
             _fields(asked, kind) for kind in (twin.in_type, twin.out_type)
@@ -96,7 +96,7 @@ def from_escnn(module: nn.Module, *, on: Domain | None = None) -> Conv:
             _hold(asked, bias[:, :1].expand_as(bias), bias, ALTERED)
             bias = bias[:, 0].requires_grad_(twin.bias.requires_grad)
         layer = Conv(heard, made, rule, bias is not None, on)
-        return filled(
+        return with_parameters(
             layer, module, weight=weight.requires_grad_(twin.weights.requires_grad), bias=bias
         )
 
@@ -116,7 +116,7 @@ def to_escnn(layer: Layer, *, on: Domain | None = None) -> nn.Module:
     from escnn.nn import FieldType, R2Conv
 
     asked = f"to_escnn({layer.label})"
-    rule: Any = getattr(layer, "neighborhood", None)
+    rule: Any = getattr(layer, "rule", None)
     sides = _sides(rule)
     if not isinstance(layer, Conv) or sides is None or rule.group not in SPACES:
         raise GeodlError(
@@ -137,7 +137,7 @@ def to_escnn(layer: Layer, *, on: Domain | None = None) -> nn.Module:
         "dilation": rule.dilation[0],
     }
     mode = padding_mode(asked, rule.padding, layer.on if on is None else on)
-    with converting(layer):
+    with conversion(layer):
         name, n = SPACES[rule.group]
         space = getattr(gspaces, name)(n)
         _, sheets = _group_of(asked, space)
@@ -157,7 +157,7 @@ def to_escnn(layer: Layer, *, on: Domain | None = None) -> nn.Module:
         one, twin = twins
         weights = _coefficients(asked, layer, one, [sheets if side else [0] for side in sides])
         bias = None if layer.bias is None else layer.bias / one.bias_expansion.max()
-        return filled(
+        return with_parameters(
             twin, layer, weights=weights.requires_grad_(layer.weight.requires_grad), bias=bias
         )
 
@@ -167,7 +167,7 @@ def _coefficients(asked: str, layer: Conv, one: Any, sheets: list[list[int]]) ->
     """A layer's weights in escnn's basis, whose elements are read from the twin of one field on
     each side.
     """
-    rule: Any = layer.neighborhood
+    rule: Any = layer.rule
     unit = torch.eye(len(one.weights), dtype=one.weights.dtype, device=one.weights.device)
     basis = torch.stack(
         [_ours(one.basisexpansion(w), 1, 1, sheets[1], sheets[0]).flatten() for w in unit]

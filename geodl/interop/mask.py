@@ -12,7 +12,7 @@ from geodl.neighborhood import Neighborhood
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def over(model: Model, neighborhood: Neighborhood) -> Model:
+def over(model: Model, rule: Neighborhood) -> Model:
     """The same parameters (shared, not copied), every self-attention of the first signal on another
     neighborhood.
 
@@ -22,7 +22,7 @@ def over(model: Model, neighborhood: Neighborhood) -> Model:
 
     Args:
         model: an Attention, or a layer with some in it.
-        neighborhood: the rule.
+        rule: the neighborhood.
 
     Raises:
         GeodlError: nothing to exchange; a relative bias of another number of edge types.
@@ -30,32 +30,32 @@ def over(model: Model, neighborhood: Neighborhood) -> Model:
     >>> from geodl import past
     >>> from geodl.interop import from_torch
     >>> block = from_torch(nn.TransformerEncoderLayer(8, 2))
-    >>> over(block, past())[0].inner[0].neighborhood
+    >>> over(block, past())[0].inner[0].rule
     past()
     """
     if not isinstance(model, nn.Module):
         raise GeodlError(
-            f"over(..., {neighborhood})",
+            f"over(..., {rule})",
             f"a {type(model).__name__}",
             "give a model with attention in it",
         )
-    found = _over(model, neighborhood)
+    found = _over(model, rule)
     if found is model:
         name = type(model).__name__
         raise GeodlError(
-            f"over({name}, {neighborhood})",
+            f"over({name}, {rule})",
             "no self-attention in it",
             "give a model with some outside of Cross",
         )
     return found
 
 
-def _over(model: Any, neighborhood: Neighborhood) -> Any:
+def _over(model: Any, rule: Neighborhood) -> Any:
     if isinstance(model, Attention):
-        return model.over(neighborhood)
+        return model.over(rule)
     parts = {} if model is None or isinstance(model, Cross) else dict(model._modules)
     heard = parts.keys() - ({"encoder"} if "decoder" in parts else set())
-    changed = {name: _over(parts[name], neighborhood) for name in heard}
+    changed = {name: _over(parts[name], rule) for name in heard}
     if all(changed[name] is parts[name] for name in heard):
         return model
     twin: Any = copy.copy(model)

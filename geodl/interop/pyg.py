@@ -6,19 +6,20 @@ from torch import nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.interop.base import converting, filled
+from geodl.interop.base import conversion, with_parameters
 from geodl.layer import Conv, Layer
 from geodl.neighborhood import Neighborhood, adjacency
 
 OPTIONS = {  # normalize, add_self_loops
-    (True, True): adjacency(norm="sym", self_loops=True),
-    (True, False): adjacency(norm="sym", self_loops=False),
-    (False, False): adjacency(norm=None, self_loops=False),
+    (True, True): adjacency("sym", self_loops=True),
+    (True, False): adjacency("sym"),
+    (False, False): adjacency(),
 }
 
 
 def from_pyg(module: nn.Module, *, on: Domain | None = None) -> Conv:
-    """PyG's `GCNConv` as a `Conv` over `adjacency(...)`, with copies of its parameters.
+    """PyG's `GCNConv` as a `Conv` over `adjacency(..., self_loops=True)`, with copies of its
+    parameters.
 
     `normalize` and `add_self_loops` become the rule's `norm` and `self_loops`. `cached` does not
     matter here: plans stay with each graph. PyG counts several self-loops of one node as one, we
@@ -33,7 +34,7 @@ def from_pyg(module: nn.Module, *, on: Domain | None = None) -> Conv:
 
     >>> from torch_geometric.nn import GCNConv
     >>> from_pyg(GCNConv(3, 8, add_self_loops=False))
-    Conv(3, 8, adjacency(norm='sym', self_loops=False))
+    Conv(3, 8, adjacency('sym'))
     """
     from torch_geometric.nn import GCNConv
 
@@ -57,10 +58,10 @@ def from_pyg(module: nn.Module, *, on: Domain | None = None) -> Conv:
         raise GeodlError(
             asked, f"aggr={twin.aggr!r}", "a Conv adds; write other reductions as a Message"
         )
-    with converting(module):
+    with conversion(module):
         rule = OPTIONS[twin.normalize, twin.add_self_loops]
         layer = Conv(twin.in_channels, twin.out_channels, rule, twin.bias is not None, on)
-        return filled(layer, module, weight=twin.lin.weight.T[None], bias=twin.bias)
+        return with_parameters(layer, module, weight=twin.lin.weight.T[None], bias=twin.bias)
 
 
 def to_pyg(layer: Layer) -> nn.Module:
@@ -70,7 +71,7 @@ def to_pyg(layer: Layer) -> nn.Module:
         GeodlError: another layer, or a rule that `GCNConv` does not have.
 
     >>> from geodl import Conv, adjacency
-    >>> to_pyg(Conv(3, 8, adjacency()))
+    >>> to_pyg(Conv(3, 8, adjacency("sym", self_loops=True)))
     GCNConv(3, 8)
     """
     from torch_geometric.nn import GCNConv
@@ -78,16 +79,16 @@ def to_pyg(layer: Layer) -> nn.Module:
     known: dict[Neighborhood, tuple[bool, bool]] = {
         rule: options for options, rule in OPTIONS.items()
     }
-    if not isinstance(layer, Conv) or layer.neighborhood not in known:
-        found = f"{layer.neighborhood}" if isinstance(layer, Conv) else "another verb"
+    if not isinstance(layer, Conv) or layer.rule not in known:
+        found = f"{layer.rule}" if isinstance(layer, Conv) else "another verb"
         rules = ", ".join(map(str, known))
         raise GeodlError(
             f"to_pyg({layer.label})",
             f"{found}, which GCNConv does not compute",
             f"it computes a Conv over {rules}",
         )
-    with converting(layer):
-        normalize, loops = known[layer.neighborhood]
+    with conversion(layer):
+        normalize, loops = known[layer.rule]
         twin = GCNConv(
             layer.channels_in,
             layer.channels_out,
@@ -95,5 +96,5 @@ def to_pyg(layer: Layer) -> nn.Module:
             add_self_loops=loops,
             bias=layer.bias is not None,
         )
-        filled(twin.lin, layer, weight=layer.weight[0].T)
-        return filled(twin, layer, bias=layer.bias)
+        with_parameters(twin.lin, layer, weight=layer.weight[0].T)
+        return with_parameters(twin, layer, bias=layer.bias)

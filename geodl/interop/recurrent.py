@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.interop.base import filled
+from geodl.interop.base import with_parameters
 from geodl.layer import Concat, Dropout, Layer, Recurrent, Sequential
 from geodl.neighborhood import previous
 
@@ -60,7 +60,7 @@ def _one(module: Any, k: int, backwards: bool, on: Domain | None) -> Recurrent:
         given[name] = given["weight_ih"].new_zeros(
             len(given["weight_ih"])
         )  # frozen: the twin has no bias to train
-    return filled(layer, module, **{f"{name}_l0": value for name, value in given.items()})
+    return with_parameters(layer, module, **{f"{name}_l0": value for name, value in given.items()})
 
 
 def to_recurrent(layer: Layer, on: Domain | None) -> nn.Module:
@@ -96,7 +96,7 @@ def to_recurrent(layer: Layer, on: Domain | None) -> nn.Module:
                 f"{name}_l{k}{end}": getattr(one, f"{name}_l0")
                 for name in PARAMETERS[: 4 if biased else 2]
             }
-    return filled(twin, layer, **values)
+    return with_parameters(twin, layer, **values)
 
 
 def _stages(layer: Layer) -> tuple[list[list[Recurrent]], float]:
@@ -109,7 +109,7 @@ def _stages(layer: Layer) -> tuple[list[list[Recurrent]], float]:
     )
     dropped = len(drops) == 1 and None not in drops and len(parts) % 2 == 1
     stages = [_ways(part) for part in (parts[::2] if dropped else parts)]
-    if not all([one.neighborhood for one in ways] in (FORWARD, BOTH) for ways in stages):
+    if not all([one.rule for one in ways] in (FORWARD, BOTH) for ways in stages):
         found = "a form that nn.RNN, nn.GRU and nn.LSTM do not have"
         raise GeodlError(f"to_torch({layer.label})", found, f"give {CANON}")
     return stages, drops.pop() or 0.0 if dropped else 0.0

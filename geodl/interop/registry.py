@@ -9,7 +9,7 @@ from torch import nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
 from geodl.interop.attention import from_attention, to_attention
-from geodl.interop.base import POINTWISE, converting
+from geodl.interop.base import POINTWISE, conversion
 from geodl.interop.conv import CONVS, TRANSPOSED, from_conv, from_linear, from_transposed, to_conv
 from geodl.interop.recurrent import from_recurrent, to_recurrent
 from geodl.interop.transformer import TRANSFORMERS, to_transformer
@@ -33,7 +33,7 @@ def from_torch(module: nn.Module, *, on: Domain | None = None) -> Layer:
     `nn.Linear` becomes `Conv` over `itself()`; `nn.Conv1d/2d/3d` over `window(...)`;
     `nn.ConvTranspose1d/2d/3d` over a reversed window; `nn.RNN`, `nn.GRU`, `nn.LSTM` `Recurrent`, in
     `Sequential(Concat(...), Dropout, ...)` for more layers and directions; `nn.MultiheadAttention`
-    `Attention` over `all_or_links()`; `nn.Sequential` of the first three and pointwise modules
+    `Attention` over `full_or_adjacency()`; `nn.Sequential` of the first three and pointwise modules
     `Sequential`. The twin is not kept inside; dtype, device, mode and `requires_grad` are.
 
     `nn.TransformerEncoderLayer` and `DecoderLayer` become a block as those of
@@ -72,7 +72,7 @@ def from_torch(module: nn.Module, *, on: Domain | None = None) -> Layer:
     >>> torch.allclose(layer(Signal.image(x)).to_image(), twin(x), atol=1e-5)
     True
     """
-    with converting(module):
+    with conversion(module):
         return _from(module, on)
 
 
@@ -83,7 +83,7 @@ def to_torch(layer: Layer, *, on: Domain | None = None) -> nn.Module:
     Args:
         layer: `Conv` over `itself()`, a plain `window` or its reverse; `Recurrent` along a chain,
             and the containers that `from_torch` makes of them; `Attention` over `all_pairs()` or
-            `all_or_links()`, blocks and stacks of it as `from_torch` and `g.models` make them;
+            `full_or_adjacency()`, blocks and stacks of it as `from_torch` and `g.models` make them;
             `Sequential` of `Conv` and pointwise modules.
         on: the domain of the layer's signals, by default the one it was built on; a periodic one
             makes `padding_mode="circular"`.
@@ -94,7 +94,7 @@ def to_torch(layer: Layer, *, on: Domain | None = None) -> nn.Module:
     >>> to_torch(from_torch(nn.LSTM(3, 8, num_layers=2, bidirectional=True)))
     LSTM(3, 8, num_layers=2, batch_first=True, bidirectional=True)
     """
-    with converting(layer):
+    with conversion(layer):
         return _to(layer, on)
 
 
@@ -148,11 +148,7 @@ def _to_sequential(layer: Sequential, on: Domain | None) -> nn.Module:
     parts = []
     for part in layer:
         parts.append(_pointwise(part) or _to(part, on))
-        on = (
-            part.neighborhood.target(on)
-            if on is not None and isinstance(part, MessagePassing)
-            else on
-        )
+        on = part.rule.target(on) if on is not None and isinstance(part, MessagePassing) else on
     twin = nn.Sequential(*parts)
     _one_layout(f"to_torch({type(layer).__name__})", twin)
     twin.training = layer.training

@@ -10,11 +10,12 @@ from geodl import reference
 from geodl.domain import Complete, Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import MessagePassing, checked, paired, resumed
+from geodl.layer.base import MessagePassing
+from geodl.layer.check import check_pair, check_signal, check_state
 from geodl.layer.conv import num_types
-from geodl.layer.folding import Folded
+from geodl.layer.folding import MergedMembers
 from geodl.layer.position import places, rotate
-from geodl.lowering import AttendOptions, Planned, ask_for, planned
+from geodl.lowering import AttendOptions, Plan, describe_call, plan_for
 from geodl.lowering.edges import unweighted
 from geodl.lowering.scores import SCORES
 from geodl.neighborhood import Neighborhood, past
@@ -25,12 +26,12 @@ class Attention(MessagePassing):
     """Multi-head attention: `y_i = W_o [sum_j softmax_j(score(q_i, k_j) + b_type) v_j]_heads`.
 
     On `all_pairs()` it is the attention of a Transformer, on `past()` causal attention, on
-    `adjacency(norm=None)` attention on a graph: a mask is a missing edge. A node that hears no one
-    gets zeros, and so the output bias alone; its gradients are zeros too, never NaN.
+    `adjacency()` attention on a graph: a mask is a missing edge. A node that hears
+    no one gets zeros, and so the output bias alone; its gradients are zeros too, never NaN.
 
     Args:
         channels: C, in and out.
-        neighborhood: who hears whom.
+        rule: who hears whom.
         heads: H.
         score: "dot", `q . k / sqrt(D)` (Vaswani et al. 2017); "additive", `v . tanh(q + k)`
             (Bahdanau et al. 2015); "gat", `leaky_relu(a . q + b . k)` with one projection for
@@ -59,7 +60,7 @@ class Attention(MessagePassing):
     def __init__(
         self,
         channels: int,
-        neighborhood: Neighborhood,
+        rule: Neighborhood,
         heads: int = 8,
         score: str = "dot",
         head_dim: int | None = None,
@@ -90,10 +91,10 @@ class Attention(MessagePassing):
                 found,
                 "leave it 0, drop out what comes after",
             )
-        types = num_types(neighborhood, on) if relative else None
-        super().__init__(neighborhood, on, AttendOptions(score, types))
+        types = num_types(rule, on) if relative else None
+        super().__init__(rule, on, AttendOptions(score, types))
         self.channels_in, self.heads, self.dropout, self.rotary = channels, heads, dropout, rotary
-        self.placed = rotary
+        self.breaks_symmetry = rotary
         self.head_dim = channels // heads if head_dim is None else head_dim
         inner, (_, vectors, projections) = heads * self.head_dim, SCORES[score]
         self.in_proj_weight = nn.Parameter(torch.empty(projections * inner, channels))
@@ -119,24 +120,26 @@ class Attention(MessagePassing):
 
     def weights(self, receiver: Signal, sender: Signal | None = None) -> Signal:
         """The attention weights of each head, as a signal on the edges in the order of
-        `neighborhood.edges`.
+        `rule.edges`.
 
         >>> from geodl import Chain, past
         >>> Attention(8, past(), heads=2).weights(Signal(torch.zeros(1, 3, 8), Chain(3))).x.shape
         torch.Size([1, 6, 2])
         """
-        source = checked(self, receiver) if sender is None else paired(self, receiver, sender)
+        source = (
+            check_signal(self, receiver) if sender is None else check_pair(self, receiver, sender)
+        )
         target = None if sender is None else receiver.domain
-        ask = ask_for(self.neighborhood, source.domain, target, source.x, self.options)
-        edges, score = unweighted(ask), SCORES[self.options.score].reading(self.score_vectors)
+        call = describe_call(self.rule, source.domain, target, source.x, self.options)
+        edges, score = unweighted(call), SCORES[self.options.score].reading(self.score_vectors)
         query, key, _ = self._project(receiver.x, source.x)
-        query, key = self._turned(query, key, ask.target, ask.source)
+        query, key = self._turned(query, key, call.target, call.source)
         a = reference.attention_weights(
-            query, key, edges, score, self.relative_bias, ask.target.num_nodes
+            query, key, edges, score, self.relative_bias, call.target.num_nodes
         )
         return Signal(a, Complete(a.shape[1]))
 
-    def unroll(
+    def step(
         self,
         signal: Signal,
         state: tuple[Tensor, Tensor] | None = None,
@@ -145,7 +148,7 @@ class Attention(MessagePassing):
         """Continue on the next nodes; the state are keys and values `[B, nodes, H, D]`: over
         `past()` those of the nodes so far, over `all_pairs()` with a sender those of all its nodes.
         """
-        rule, domain = self.neighborhood, checked(self, signal).domain
+        rule, domain = self.rule, check_signal(self, signal).domain
         if sender is not None and self.rotary:
             raise GeodlError(
                 f"{self.label} unrolled over a second signal",
@@ -159,20 +162,20 @@ class Attention(MessagePassing):
             and domain.members is None
             and sender.domain.members is None
         ):
-            return self._recall(signal, paired(self, signal, sender), state)
+            return self._recall(signal, check_pair(self, signal, sender), state)
         if sender is not None or not (
             rule.complete and rule.causal and domain.ordered and domain.lattice
         ):
-            return super().unroll(signal, state, sender)
+            return super().step(signal, state, sender)
         query, key, value = self._project(signal.x, signal.x)
         self._hold(state, key)
         seen = 0 if state is None else state[0].shape[1]
         query, key = self._turned(query, key, domain, domain, seen)
         if state is not None:
             key, value = torch.cat((state[0], key), 1), torch.cat((state[1], value), 1)
-        source = domain.like((key.shape[1],))
-        found = planned(self.verb, self.lowering, past(seen), source, domain, key, self.options)
-        return Signal(self._attend(found, query, key, value), domain), (key, value)
+        source = domain.replace((key.shape[1],))
+        plan = plan_for(self.verb, self.lowering, past(seen), source, domain, key, self.options)
+        return Signal(self._attend(plan, query, key, value), domain), (key, value)
 
     def _recall(
         self, signal: Signal, sender: Signal, state: tuple[Tensor, Tensor] | None
@@ -181,31 +184,29 @@ class Attention(MessagePassing):
         query, key, value = self._project(signal.x, sender.x if state is None else sender.x[:, :0])
         self._hold(state, key)
         key, value = (key, value) if state is None else state
-        found = planned(
+        plan = plan_for(
             self.verb,
             self.lowering,
-            self.neighborhood,
+            self.rule,
             sender.domain,
             signal.domain,
             key,
             self.options,
         )
-        return Signal(self._attend(found, query, key, value), signal.domain), (key, value)
+        return Signal(self._attend(plan, query, key, value), signal.domain), (key, value)
 
     def _hold(self, state: tuple[Tensor, Tensor] | None, key: Tensor) -> None:
         if state is not None:
-            resumed(self, state, key, *((key.shape[0], None, self.heads, self.head_dim),) * 2)
+            check_state(self, state, key, *((key.shape[0], None, self.heads, self.head_dim),) * 2)
 
-    def _run(self, found: Planned, receiver: Tensor, sender: Tensor, parts: Folded) -> Tensor:
+    def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
         query, key, value = self._project(receiver, sender)
         query, key = self._turned(query, key, parts.target or parts.source, parts.source)
-        return self._attend(found, query, key, value)
+        return self._attend(plan, query, key, value)
 
-    def _attend(self, found: Planned, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def _attend(self, plan: Plan, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         dropout = self.dropout if self.training else 0.0
-        y = found.lowering.run(
-            found.plan, query, key, value, self.score_vectors, self.relative_bias, dropout
-        )
+        y = plan.run(query, key, value, self.score_vectors, self.relative_bias, dropout)
         return self.out_proj(y.reshape(*y.shape[:2], self.heads * self.head_dim))
 
     def _turned(
@@ -249,4 +250,4 @@ class Attention(MessagePassing):
             f"{', relative=True' * (self.relative_bias is not None)}{', rotary=True' * self.rotary}"
         )
         score = "" if self.options.score == "dot" else f", score={self.options.score!r}"
-        return f"{self.channels_in}, {self.neighborhood}, heads={self.heads}{score}{relative}"
+        return f"{self.channels_in}, {self.rule}, heads={self.heads}{score}{relative}"

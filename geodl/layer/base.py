@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
-from geodl.layer.folding import Folded, fold, unfolded
-from geodl.lowering import LOWERINGS, Planned, ask_for, choose, planned
+from geodl.layer.check import check_pair, check_rule, check_signal, check_state
+from geodl.layer.folding import MergedMembers, members_to_batch, merge_equal_members
+from geodl.lowering import LOWERINGS, Plan, describe_call, plan_for, select
 from geodl.lowering.base import keep
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
@@ -22,15 +23,17 @@ class Layer(nn.Module, ABC):
     Attributes:
         takes_sparse: whether it takes a signal with sparse values.
         nodewise: whether it treats each node alone.
-        placed: whether it tells nodes apart by where they stand, which no symmetry survives.
-        crosses: whether it, or a layer in it, hears the second signal of a call wherever it stands.
+        breaks_symmetry: whether it tells nodes apart by where they stand, which no symmetry
+            survives.
+        takes_context: whether it, or a layer in it, hears the second signal of a call wherever it
+            stands.
         on: its own domain, on which it takes and returns tensors `[B, N, C]`; None for Signals.
     """
 
     takes_sparse: ClassVar[bool] = False
     nodewise: ClassVar[bool] = False
-    placed: bool = False
-    crosses: bool = False
+    breaks_symmetry: bool = False
+    takes_context: bool = False
     on: Domain | None = None
 
     @property
@@ -38,7 +41,7 @@ class Layer(nn.Module, ABC):
         """The layer in one line."""
         return f"{type(self).__name__}({self.extra_repr()})"
 
-    def _placed(self, x: Any) -> Signal:
+    def _as_signal(self, x: Any) -> Signal:
         """A tensor as a signal on this layer's own domain."""
         if isinstance(x, Signal):
             asked = f"{type(self).__name__} built with on={self.on}"
@@ -59,7 +62,7 @@ class Layer(nn.Module, ABC):
     def forward(self, receiver: Any, sender: Any = None) -> Any:
         """The signal on the receivers' domain."""
 
-    def unroll(
+    def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
         """Continue on the next nodes of a chain: piece by piece the same as at once, a new node for
@@ -87,10 +90,10 @@ class Layer(nn.Module, ABC):
 
 
 class MessagePassing(Layer):
-    """A layer with one verb and one neighborhood, computed by the lowering that fits the domain.
+    """A layer with one verb and one rule, computed by the lowering that fits the domain.
 
     Args:
-        neighborhood: who hears whom.
+        rule: who hears whom.
         on: a domain; the layer then takes and returns plain tensors `[B, N, C]` on it.
         options: the record that lowerings may look at.
 
@@ -101,9 +104,9 @@ class MessagePassing(Layer):
 
     verb: ClassVar[str]
 
-    def __init__(self, neighborhood: Neighborhood, on: Domain | None, options: Any):
+    def __init__(self, rule: Neighborhood, on: Domain | None, options: Any):
         super().__init__()
-        self.neighborhood = ruled(type(self).__name__, neighborhood)
+        self.rule = check_rule(type(self).__name__, rule)
         self.on = on
         self.options = options
         self._lowering = "auto"
@@ -130,49 +133,56 @@ class MessagePassing(Layer):
             sender: another Signal, on another domain (cross-attention, decoders).
         """
         if self.on is None:
-            return self._hear(receiver, sender)
-        return self._hear(self._placed(receiver), sender).x
+            return self._propagate(receiver, sender)
+        return self._propagate(self._as_signal(receiver), sender).x
 
-    def _hear(self, receiver: Any, sender: Any) -> Signal:
-        source = checked(self, receiver) if sender is None else paired(self, receiver, sender)
-        parts = fold(source.domain, None if sender is None else receiver.domain, source.x.layout)
-        at, x = unfolded(receiver.x, parts.times), unfolded(source.x, parts.times)
-        found = planned(
+    def _propagate(self, receiver: Any, sender: Any) -> Signal:
+        source = (
+            check_signal(self, receiver) if sender is None else check_pair(self, receiver, sender)
+        )
+        parts = merge_equal_members(
+            source.domain, None if sender is None else receiver.domain, source.x.layout
+        )
+        at, x = (
+            members_to_batch(receiver.x, parts.num_members),
+            members_to_batch(source.x, parts.num_members),
+        )
+        plan = plan_for(
             self.verb,
             self._lowering,
-            self.neighborhood,
+            self.rule,
             parts.source,
             parts.target,
             x,
             self.options,
         )
-        y = self._run(found, at, x, parts)
+        y = self._run(plan, at, x, parts)
         if sender is not None:
             domain = receiver.domain
         elif parts.source is not source.domain:
             domain = self._target_of(source.domain)
         else:
-            domain = source.domain if found.target is None else found.target
+            domain = source.domain if plan.target is None else plan.target
         return Signal(
-            y if parts.times == 1 else y.reshape(-1, domain.num_nodes, y.shape[2]), domain
+            y if parts.num_members == 1 else y.reshape(-1, domain.num_nodes, y.shape[2]), domain
         )
 
-    def unroll(
+    def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
         """Continue on the next nodes of a chain; the state are the values of the last nodes that
         the rule still hears.
         """
         if sender is not None:
-            if self.neighborhood.causal or not self.neighborhood.complete:
+            if self.rule.causal or not self.rule.complete:
                 asked = f"{self.label} unrolled over a second signal"
                 raise GeodlError(
                     asked,
-                    f"{self.neighborhood}, which asks where a node stands",
+                    f"{self.rule}, which asks where a node stands",
                     "cross with all_pairs()",
                 )
             return self(signal, sender), None
-        back, signal = self.neighborhood.back, checked(self, signal)
+        back, signal = self.rule.back, check_signal(self, signal)
         if back is None or not signal.domain.ordered or signal.domain.lattice is None:
             found = (
                 "no one order to go on in"
@@ -183,10 +193,10 @@ class MessagePassing(Layer):
                 f"{self.label} unrolled on {signal.domain}", found, "use a causal rule on a Chain"
             )
         if state is not None:
-            resumed(self, (state,), signal.x, (signal.x.shape[0], None, signal.x.shape[2]))
+            check_state(self, (state,), signal.x, (signal.x.shape[0], None, signal.x.shape[2]))
         x = signal.x if state is None else torch.cat((state, signal.x), 1)
         seen = x.shape[1] - signal.domain.num_nodes
-        y = self(Signal(x, signal.domain.like((x.shape[1],))))
+        y = self(Signal(x, signal.domain.replace((x.shape[1],))))
         return Signal(y.x[:, seen:], signal.domain), x[:, max(0, x.shape[1] - back) :]
 
     def explain(self, sender: Domain | Signal, target: Domain | None = None) -> "Choice":
@@ -203,15 +213,15 @@ class MessagePassing(Layer):
             else next(iter(self.parameters()), torch.zeros(0))
         )
         source = sender.domain if isinstance(sender, Signal) else sender
-        parts = fold(source, target, values.layout)
-        ask = ask_for(self.neighborhood, parts.source, parts.target, values, self.options)
-        lowering, refused = choose(LOWERINGS[self.verb], ask, self._lowering)
-        end = self.neighborhood.target(source) if target is None else target
+        parts = merge_equal_members(source, target, values.layout)
+        call = describe_call(self.rule, parts.source, parts.target, values, self.options)
+        lowering, refused = select(LOWERINGS[self.verb], call, self._lowering)
+        end = self.rule.target(source) if target is None else target
         return Choice(
-            "", self.label, self.verb, str(self.neighborhood), source, end, lowering.name, refused
+            "", self.label, self.verb, str(self.rule), source, end, lowering.name, refused
         )
 
-    def over(self, neighborhood: Neighborhood) -> Self:
+    def over(self, rule: Neighborhood) -> Self:
         """The same parameters (shared, not copied) on another neighborhood; where edge types carry
         weights, with as many.
 
@@ -220,12 +230,12 @@ class MessagePassing(Layer):
         """
         weights = getattr(self.options, "num_types", getattr(self.options, "bias_types", None))
         if (
-            ruled(self.label, neighborhood).num_edge_types not in (weights, None)
+            check_rule(self.label, rule).num_edge_types not in (weights, None)
             and weights is not None
         ):
-            found = f"{neighborhood.num_edge_types} edge types in place of {weights}"
+            found = f"{rule.num_edge_types} edge types in place of {weights}"
             raise GeodlError(
-                f"{self.label} over {neighborhood}",
+                f"{self.label} over {rule}",
                 found,
                 "choose a neighborhood with as many types",
             )
@@ -233,22 +243,22 @@ class MessagePassing(Layer):
         vars(twin).update(
             {name: held.copy() for name, held in vars(self).items() if isinstance(held, dict)}
         )
-        twin.neighborhood = neighborhood
+        twin.rule = rule
         return twin
 
     @abstractmethod
-    def _run(self, found: Planned, receiver: Tensor, sender: Tensor, parts: Folded) -> Tensor:
+    def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
         """Hand the parameters to the lowering: receivers' and senders' values on `parts` in, `[B,
         M, C]` out.
         """
 
     def _target_of(self, domain: Domain) -> Domain:
         """The target of a folded union, found once."""
-        assert domain.plans is not None
-        key = ("target", self.neighborhood)
-        if key not in domain.plans:
-            keep(domain.plans, key, self.neighborhood.target(domain))
-        return domain.plans[key]
+        assert domain.cache is not None
+        key = ("target", self.rule)
+        if key not in domain.cache:
+            keep(domain.cache, key, self.rule.target(domain))
+        return domain.cache[key]
 
 
 class Choice(NamedTuple):
@@ -270,133 +280,3 @@ class Choice(NamedTuple):
             f"on {where} runs on {self.lowering}"
         )
         return "\n".join([head, *(f"    not on {name}: {reason}" for name, reason in self.refused)])
-
-
-def checked(layer: Any, signal: Any, channels: int | None = None) -> Signal:
-    """A signal that the layer can take: a Signal, of the layer's channels, dtype and device."""
-    if not isinstance(signal, Signal):
-        do = (
-            "give a Signal"
-            if getattr(layer, "on", None) is not None
-            else "give a Signal, or build it with on="
-        )
-        raise GeodlError(f"{_name(layer)} called", f"a {type(signal).__name__}", do)
-    if signal.x.layout != torch.strided and not getattr(layer, "takes_sparse", False):
-        asked = f"{_name(layer)} on {signal.domain}"
-        raise GeodlError(
-            asked,
-            "sparse values, which only Conv and Dropout read",
-            "give dense ones: x.to_dense()[None]",
-        )
-    if not signal.x.is_floating_point():
-        raise GeodlError(
-            f"{_name(layer)} on {signal.domain}",
-            "tokens, which only Embedding reads",
-            "begin with an Embedding",
-        )
-    wanted = getattr(layer, "channels_in", None) if channels is None else channels
-    if wanted is not None and signal.x.shape[-1] != wanted:
-        raise GeodlError(
-            f"{_name(layer)} on {signal.domain}",
-            f"{signal.x.shape[-1]} channels",
-            f"give {wanted} channels",
-        )
-    weight = next(iter(layer._parameters.values()), None)
-    if weight is not None:
-        if weight.device != signal.x.device:
-            found = f"the signal on {signal.x.device} and the layer on {weight.device}"
-            raise GeodlError(_name(layer), found, "move both to one device with .to(device)")
-        if weight.dtype != signal.x.dtype and not torch.is_autocast_enabled(signal.x.device.type):
-            found = f"a signal of {signal.x.dtype} and parameters of {weight.dtype}"
-            raise GeodlError(_name(layer), found, "convert one of them with .to(dtype)")
-    return signal
-
-
-def paired(layer: Any, receiver: Any, sender: Any) -> Signal:
-    """The sender's signal, once it is known that the receiver can hear it."""
-    source = checked(layer, sender)
-    if not isinstance(receiver, Signal):
-        raise GeodlError(
-            f"{_name(layer)} called",
-            f"a {type(receiver).__name__} that hears a Signal",
-            "give two Signals",
-        )
-    batches = [1 if s.x.layout == torch.sparse_csr else s.x.shape[0] for s in (source, receiver)]
-    if batches[0] != batches[1]:
-        asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
-        raise GeodlError(
-            asked, f"a batch of {batches[0]} heard by a batch of {batches[1]}", "give equal batches"
-        )
-    if receiver.x.device != source.x.device:
-        asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
-        raise GeodlError(
-            asked,
-            f"senders on {source.x.device} and receivers on {receiver.x.device}",
-            "use one device",
-        )
-    if receiver.x.dtype != source.x.dtype and not torch.is_autocast_enabled(source.x.device.type):
-        asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
-        raise GeodlError(
-            asked,
-            f"senders of {source.x.dtype} and receivers of {receiver.x.dtype}",
-            "convert one with .to(dtype)",
-        )
-    return source
-
-
-def resumed(layer: Any, state: Any, x: Tensor, *shapes: tuple[int | None, ...]) -> None:
-    """Refuse a state that is not tensors of these shapes (None: any one length), of the dtype and
-    on the device of x.
-    """
-    mixed, lengths = torch.is_autocast_enabled(x.device.type), set[int]()
-
-    def fits(s: Any, shape: tuple[int | None, ...]) -> bool:
-        if (
-            not isinstance(s, Tensor)
-            or s.dim() != len(shape)
-            or s.device != x.device
-            or not (mixed or s.dtype == x.dtype)
-        ):
-            return False
-        lengths.update(n for n, wanted in zip(s.shape, shape, strict=True) if wanted is None)
-        return len(lengths) < 2 and all(
-            wanted in (None, n) for n, wanted in zip(s.shape, shape, strict=True)
-        )
-
-    several = isinstance(state, tuple | list)
-    if not several or len(state) != len(shapes) or not all(map(fits, state, shapes)):
-        parts = state if several else [state]
-        found = [
-            (list(s.shape), s.dtype, str(s.device)) if isinstance(s, Tensor) else type(s).__name__
-            for s in parts
-        ]
-        named = " and ".join(
-            f"[{', '.join('any' if n is None else str(n) for n in shape)}]" for shape in shapes
-        )
-        do = f"give what unroll returned, {named} like the signal's values"
-        raise GeodlError(f"{_name(layer)} with a state", f"{found}", do)
-
-
-def ruled(name: str, neighborhood: Any) -> Neighborhood:
-    """A neighborhood, and nothing else."""
-    if not isinstance(neighborhood, Neighborhood):
-        raise GeodlError(
-            f"{name} over {neighborhood!r}",
-            f"a {type(neighborhood).__name__}",
-            "give a rule, as window(3)",
-        )
-    return neighborhood
-
-
-def alone(layer: Any, sender: Any) -> None:
-    """Refuse a sender where a layer hears only its own signal."""
-    if sender is not None:
-        raise GeodlError(
-            f"{_name(layer)} with a sender",
-            "a second signal",
-            "it hears its own domain: give one signal",
-        )
-
-
-def _name(layer: Any) -> str:
-    return layer.label if isinstance(layer, Layer) else type(layer).__name__

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from geodl.errors import GeodlError
-from geodl.layer.base import Layer, MessagePassing, alone, checked
+from geodl.layer.base import Layer, MessagePassing
+from geodl.layer.check import check_no_sender, check_signal
 from geodl.signal import Signal
 
 OTHER_AXIS = (
@@ -80,17 +81,19 @@ class Sequential(Layer):
         """All layers in turn; those that cross hear `sender` where one is given, or else the first
         of them.
         """
-        signal, crosses = receiver, sender is not None and self.crosses
+        signal, crosses = receiver, sender is not None and self.takes_context
         for k, layer in enumerate(self._modules.values()):
-            heard = sender is not None and (getattr(layer, "crosses", False) if crosses else k == 0)
+            heard = sender is not None and (
+                getattr(layer, "takes_context", False) if crosses else k == 0
+            )
             signal = _hearing(layer, signal, sender) if heard else applied(layer, signal)
         return signal
 
-    def unroll(
+    def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
         """Continue on the next nodes; the state are those of the layers, in a row."""
-        alone(self, None if sender is None or self.crosses else sender)
+        check_no_sender(self, None if sender is None or self.takes_context else sender)
         after = []
         for layer, before in zip(
             self._modules.values(), states_of(self, state, len(self)), strict=True
@@ -100,9 +103,9 @@ class Sequential(Layer):
         return signal, tuple(after)
 
     @property
-    def crosses(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+    def takes_context(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """Whether one of the layers does."""
-        return any(getattr(layer, "crosses", False) for layer in self._modules.values())
+        return any(getattr(layer, "takes_context", False) for layer in self._modules.values())
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -130,17 +133,17 @@ class Residual(Layer):
         """The signal plus what the inner layers make of it."""
         return self._added(receiver, self.inner(receiver, sender))
 
-    def unroll(
+    def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
         """Continue on the next nodes; the state is that of the inner layers."""
-        y, after = self.inner.unroll(signal, state, sender)
+        y, after = self.inner.step(signal, state, sender)
         return self._added(signal, y), after
 
     @property
-    def crosses(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+    def takes_context(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """Whether one of the inner layers does."""
-        return self.inner.crosses
+        return self.inner.takes_context
 
     def _added(self, receiver: Signal, y: Signal) -> Signal:
         if y.domain != receiver.domain or y.x.shape != receiver.x.shape:
@@ -154,7 +157,7 @@ class Residual(Layer):
 class Concat(Layer):
     """Layers side by side on the same signal, their channels one after another.
 
-    `Concat(Recurrent(...), Recurrent(..., neighborhood=previous().reverse()))` is a bidirectional
+    `Concat(Recurrent(...), Recurrent(..., rule=previous().reverse()))` is a bidirectional
     RNN.
 
     Args:
@@ -172,18 +175,18 @@ class Concat(Layer):
         """Each layer's answer, channels side by side; of `sender`, to those that cross, or else to
         all.
         """
-        crosses, parts = sender is not None and self.crosses, []
+        crosses, parts = sender is not None and self.takes_context, []
         for m in self._modules.values():
-            heard = sender is not None and (getattr(m, "crosses", False) or not crosses)
+            heard = sender is not None and (getattr(m, "takes_context", False) or not crosses)
             parts.append(_hearing(m, receiver, sender) if heard else applied(m, receiver))
         return _beside(parts)
 
     @property
-    def crosses(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+    def takes_context(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """Whether one of the layers does."""
-        return any(getattr(layer, "crosses", False) for layer in self._modules.values())
+        return any(getattr(layer, "takes_context", False) for layer in self._modules.values())
 
-    def unroll(
+    def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
         """Continue on the next nodes; the state are those of the layers, side by side."""
@@ -212,7 +215,7 @@ class Cross(Layer):
     torch.Size([1, 3, 8])
     """
 
-    crosses = True
+    takes_context = True
 
     def __init__(self, layer: Layer):
         super().__init__()
@@ -232,20 +235,20 @@ class Cross(Layer):
             )
         return self.layer(receiver, sender)
 
-    def unroll(
+    def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
         """The layer on the next nodes, which hear all of `sender` as those before did."""
         if sender is None:
             return self(signal), None
-        return self.layer.unroll(signal, state, sender)
+        return self.layer.step(signal, state, sender)
 
 
 def applied(layer: Any, signal: Any) -> Signal:
     """A layer on a signal, or a plain module on its values."""
     if isinstance(layer, Layer):
         return layer(signal)
-    x = checked(layer, signal).x
+    x = check_signal(layer, signal).x
     y = layer(x)
     if y.shape[:-1] != x.shape[:-1]:
         asked = f"{type(layer).__name__} inside a Sequential"
@@ -261,13 +264,13 @@ def _continued(layer: Any, signal: Signal, state: Any, sender: Signal | None) ->
     """A layer, or a plain module, on the next nodes of a chain."""
     if not isinstance(layer, Layer):
         return applied(layer, signal), None
-    if isinstance(layer, MessagePassing) and layer.neighborhood.backwards:
+    if isinstance(layer, MessagePassing) and layer.rule.backwards:
         raise GeodlError(
             f"{layer.label} unrolled",
             "a rule that runs backwards",
             "use layers that hear only what came before",
         )
-    return layer.unroll(signal, state, sender if sender is not None and layer.crosses else None)
+    return layer.step(signal, state, sender if sender is not None and layer.takes_context else None)
 
 
 def states_of(layer: Layer, state: Any, count: int) -> tuple[Any, ...]:
@@ -280,7 +283,7 @@ def states_of(layer: Layer, state: Any, count: int) -> tuple[Any, ...]:
             if isinstance(state, tuple)
             else f"a {type(state).__name__}"
         )
-        raise GeodlError(f"{type(layer).__name__} unrolled", found, "give what unroll returned")
+        raise GeodlError(f"{type(layer).__name__} unrolled", found, "give what step returned")
     return (None,) * count if state is None else state
 
 

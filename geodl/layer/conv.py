@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError
-from geodl.layer.base import MessagePassing, ruled
-from geodl.layer.folding import Folded
-from geodl.lowering import ConvolveOptions, Planned
+from geodl.layer.base import MessagePassing
+from geodl.layer.check import check_rule
+from geodl.layer.folding import MergedMembers
+from geodl.lowering import ConvolveOptions, Plan
 from geodl.neighborhood import Neighborhood
 
 
@@ -23,14 +24,14 @@ class Conv(MessagePassing):
     Args:
         channels_in: C_in.
         channels_out: C_out.
-        neighborhood: who hears whom; T edge types.
+        rule: who hears whom; T edge types.
         bias: add one number for each output channel.
         on: a domain; the layer then takes and returns tensors `[B, N, C]`. Needed where the domain
             decides T.
 
     Shapes: weight `[T, C_in, C_out]`, bias `[C_out]`, in `[B, N, C_in]`, out `[B, M, C_out]`.
 
-    Initialised as the twin is: as `nn.Conv2d` with `C_in * neighborhood.fan_in()` inputs, over a
+    Initialised as the twin is: as `nn.Conv2d` with `C_in * rule.fan_in()` inputs, over a
     reversed rule as `nn.ConvTranspose2d`, or as PyG's `GCNConv`.
 
     >>> from geodl import Grid, Signal, window
@@ -46,13 +47,13 @@ class Conv(MessagePassing):
         self,
         channels_in: int,
         channels_out: int,
-        neighborhood: Neighborhood,
+        rule: Neighborhood,
         bias: bool = True,
         on: Domain | None = None,
     ):
         positive(f"Conv({channels_in!r}, {channels_out!r})", channels_in, channels_out)
-        types = num_types(neighborhood, on)
-        super().__init__(neighborhood, on, ConvolveOptions(types, channels_in, channels_out))
+        types = num_types(rule, on)
+        super().__init__(rule, on, ConvolveOptions(types, channels_in, channels_out))
         self.channels_in, self.channels_out = channels_in, channels_out
         self.weight = nn.Parameter(torch.empty(types, channels_in, channels_out))
         self.bias = nn.Parameter(torch.empty(channels_out)) if bias else None
@@ -60,37 +61,37 @@ class Conv(MessagePassing):
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew."""
-        if self.neighborhood.glorot:
+        if self.rule.glorot:
             bound = math.sqrt(6 / max(1, self.channels_in + self.channels_out))
             nn.init.uniform_(self.weight, -bound, bound)
             if self.bias is not None:
                 nn.init.zeros_(self.bias)
             return
         channels = (
-            self.channels_out if self.neighborhood.backwards else self.channels_in
+            self.channels_out if self.rule.backwards else self.channels_in
         )  # torch counts so for transposed ones
-        bound = 1 / math.sqrt(max(1, channels * self.neighborhood.fan_in(self.on)))
+        bound = 1 / math.sqrt(max(1, channels * self.rule.fan_in(self.on)))
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
-    def _run(self, found: Planned, receiver: Tensor, sender: Tensor, parts: Folded) -> Tensor:
-        return found.lowering.run(found.plan, sender, self.weight, self.bias)
+    def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
+        return plan.run(sender, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"{self.channels_in}, {self.channels_out}, {self.neighborhood}" + (
+        return f"{self.channels_in}, {self.channels_out}, {self.rule}" + (
             "" if self.bias is not None else ", bias=False"
         )
 
 
-def num_types(neighborhood: Neighborhood, on: Domain | None) -> int:
+def num_types(rule: Neighborhood, on: Domain | None) -> int:
     """T of a layer: the rule's own, or the domain's."""
-    ruled("a layer", neighborhood)
+    check_rule("a layer", rule)
     if on is not None:
-        return neighborhood.num_types(on)
-    if neighborhood.num_edge_types is None:
+        return rule.num_types(on)
+    if rule.num_edge_types is None:
         raise GeodlError(
-            f"a typed layer over {neighborhood}",
+            f"a typed layer over {rule}",
             "edge types that the domain decides",
             "build it with on=domain",
         )
-    return neighborhood.num_edge_types
+    return rule.num_edge_types

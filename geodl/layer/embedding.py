@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from geodl.domain.base import positive
 from geodl.errors import GeodlError
-from geodl.layer.base import Layer, alone
+from geodl.layer.base import Layer
+from geodl.layer.check import check_no_sender
 from geodl.signal import Signal
 
 
@@ -68,7 +69,7 @@ class Embedding(Layer):
         """The vectors `[B, N, C]` of a signal of tokens `[B, N, 1]`, as `Signal.tokens` makes
         them.
         """
-        alone(self, sender)
+        check_no_sender(self, sender)
         return Signal(F.embedding(self._ids(receiver), self.weight), receiver.domain)
 
     def _ids(self, signal: Any) -> Tensor:

@@ -36,32 +36,32 @@ def explain(model: nn.Module, signal: Any, sender: Any = None) -> Explanation:
     """
     paths = {module: path for path, module in model.named_modules()}
     heard: list[Choice] = []
-    unrolling: set[nn.Module] = set()
+    stepping: set[nn.Module] = set()
 
     def listen(layer: Any, args: Any, named: dict[str, Any]) -> None:
-        if layer not in unrolling:
+        if layer not in stepping:
             receiver, sender = (
                 (*args, named.get("receiver"))[0],
                 (*args[1:], named.get("sender"))[0],
             )
-            receiver = receiver if isinstance(receiver, Signal) else layer._placed(receiver)
+            receiver = receiver if isinstance(receiver, Signal) else layer._as_signal(receiver)
             source = receiver if sender is None else sender
             target = receiver.domain if source is not receiver else None
             heard.append(layer.explain(source, target)._replace(path=paths.get(layer, "")))
 
     def overhear(layer: MessagePassing) -> None:
-        own = layer.unroll
+        own = layer.step
 
-        def unroll(
+        def step(
             signal: Signal, state: Any = None, sender: Signal | None = None
         ) -> tuple[Signal, Any]:
             listen(layer, (signal, sender), {})
-            unrolling.add(layer)
+            stepping.add(layer)
             found = own(signal, state, sender)
-            unrolling.remove(layer)
+            stepping.remove(layer)
             return found
 
-        layer.unroll = unroll
+        layer.step = step
 
     layers = [m for m in model.modules() if isinstance(m, MessagePassing)]
     hooks = [layer.register_forward_pre_hook(listen, with_kwargs=True) for layer in layers]
@@ -72,7 +72,7 @@ def explain(model: nn.Module, signal: Any, sender: Any = None) -> Explanation:
     finally:
         for layer, hook in zip(layers, hooks, strict=True):
             hook.remove()
-            del layer.unroll
+            del layer.step
     return Explanation(tuple(heard))
 
 

@@ -8,15 +8,17 @@ from torch import Tensor
 from geodl.domain import Domain
 
 
-class Folded(NamedTuple):
+class MergedMembers(NamedTuple):
     """A union of D equal members seen as one member with a D times larger batch."""
 
     source: Domain
     target: Domain | None
-    times: int
+    num_members: int
 
 
-def fold(source: Domain, target: Domain | None, layout: torch.layout = torch.strided) -> Folded:
+def merge_equal_members(
+    source: Domain, target: Domain | None, layout: torch.layout = torch.strided
+) -> MergedMembers:
     """Equal members of a Batch become batch entries: the one place where this is decided.
 
     Args:
@@ -26,24 +28,24 @@ def fold(source: Domain, target: Domain | None, layout: torch.layout = torch.str
     """
     one = _equal_member(source) if layout == torch.strided else None
     if one is None:
-        return Folded(source, target, 1)
+        return MergedMembers(source, target, 1)
     if target is None:
-        return Folded(one, None, source.num_members)
+        return MergedMembers(one, None, source.num_members)
     other = _equal_member(target)
     if other is None or target.num_members != source.num_members:
-        return Folded(source, target, 1)
-    return Folded(one, other, source.num_members)
+        return MergedMembers(source, target, 1)
+    return MergedMembers(one, other, source.num_members)
 
 
-def unfolded(x: Tensor, count: int) -> Tensor:
+def members_to_batch(x: Tensor, count: int) -> Tensor:
     """`[B, D N, C]` as `[B D, N, C]`, a view."""
     return x if count == 1 else x.reshape(x.shape[0] * count, x.shape[1] // count, x.shape[2])
 
 
 def _equal_member(domain: Domain) -> Domain | None:
-    if domain.members is None or domain.plans is None:
+    if domain.members is None or domain.cache is None:
         return None
-    if "equal" not in domain.plans:
+    if "equal" not in domain.cache:
         first = domain.members[0]
-        domain.plans["equal"] = all(m == first for m in domain.members)
-    return domain.members[0] if domain.plans["equal"] else None
+        domain.cache["equal"] = all(m == first for m in domain.members)
+    return domain.members[0] if domain.cache["equal"] else None

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError
-from geodl.group import for_everyone
-from geodl.layer.base import Layer, alone, checked
+from geodl.group import cached_constants
+from geodl.layer.base import Layer
+from geodl.layer.check import check_no_sender, check_signal
 from geodl.lowering.base import keep, store_of
 from geodl.signal import Signal
 
@@ -39,7 +40,7 @@ class LaplacianPositions(Layer):
     torch.Size([1, 3, 4])
     """
 
-    placed = True
+    breaks_symmetry = True
 
     def __init__(self, count: int, channels: int):
         super().__init__()
@@ -50,8 +51,8 @@ class LaplacianPositions(Layer):
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
         """The signal with its positions added."""
-        alone(self, sender)
-        x, domain = checked(self, receiver).x, receiver.domain
+        check_no_sender(self, sender)
+        x, domain = check_signal(self, receiver).x, receiver.domain
         like = (x.device, self.weight.dtype)
         vectors = _kept(
             domain,
@@ -104,7 +105,7 @@ def _kept(domain: Domain, name: tuple[Any, ...], make: Callable[[], Tensor]) -> 
                 "none found yet",
                 "call g.prepare(model, signal) first",
             )
-        with for_everyone():
+        with cached_constants():
             keep(store, key, make())
     return store[key]
 

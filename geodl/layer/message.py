@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import MessagePassing, checked, paired
-from geodl.layer.folding import Folded
-from geodl.lowering import MessageOptions, Planned, planned
+from geodl.layer.base import MessagePassing
+from geodl.layer.check import check_pair, check_signal
+from geodl.layer.folding import MergedMembers
+from geodl.lowering import MessageOptions, Plan, plan_for
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
 
@@ -25,14 +26,14 @@ class Message(MessagePassing):
         message: a function or module of `(x_i, x_j, e_ij)`, tensors `[B, E, C]`, to `[B, E,
             C_out]`. `e_ij` is the edge signal of the call, else the edge weights `[B, E, 1]` of the
             rule, else None.
-        neighborhood: who hears whom.
+        rule: who hears whom.
         reduce: "sum", "mean", "max" or "min"; receivers without edges get 0.
         update: a function or module of `(x_i, y_i)`; None keeps `y_i`.
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
     >>> import torch
     >>> from geodl import Graph, adjacency
-    >>> rule = adjacency(norm=None, self_loops=False)
+    >>> rule = adjacency()
     >>> layer = Message(lambda x_i, x_j, e_ij: x_j - x_i, rule, reduce="max")
     >>> layer(Signal(torch.tensor([[[1.0], [4.0]]]), Graph([[0, 1], [1, 0]]))).x.flatten().tolist()
     [3.0, -3.0]
@@ -43,7 +44,7 @@ class Message(MessagePassing):
     def __init__(
         self,
         message: Callable[[Tensor, Tensor, Tensor | None], Tensor],
-        neighborhood: Neighborhood,
+        rule: Neighborhood,
         reduce: str = "sum",
         update: Callable[[Tensor, Tensor], Tensor] | None = None,
         *,
@@ -51,33 +52,35 @@ class Message(MessagePassing):
     ):
         if reduce not in REDUCTIONS:
             raise GeodlError(f"Message(reduce={reduce!r})", do=nearest(reduce, REDUCTIONS))
-        super().__init__(neighborhood, on, MessageOptions(reduce))
+        super().__init__(rule, on, MessageOptions(reduce))
         self.message = message
         self.update = update
 
     def forward(self, receiver: Any, sender: Any = None, edge: Signal | None = None) -> Any:
         """As every layer; `edge` is a signal with one node for each edge, in the order of
-        `neighborhood.edges`.
+        `rule.edges`.
         """
         if edge is None:
             return super().forward(receiver, sender)
         if self.on is None:
             return self._hear_edges(receiver, sender, edge)
-        return self._hear_edges(self._placed(receiver), sender, edge).x
+        return self._hear_edges(self._as_signal(receiver), sender, edge).x
 
     def _hear_edges(self, receiver: Signal, sender: Signal | None, edge: Signal) -> Signal:
-        source = checked(self, receiver) if sender is None else paired(self, receiver, sender)
+        source = (
+            check_signal(self, receiver) if sender is None else check_pair(self, receiver, sender)
+        )
         target = None if sender is None else receiver.domain
-        found = planned(
+        plan = plan_for(
             self.verb,
             self._lowering,
-            self.neighborhood,
+            self.rule,
             source.domain,
             target,
             source.x,
             self.options,
         )
-        count = len(found.plan.edges.dst)
+        count = len(plan.data.edges.dst)
         if not isinstance(edge, Signal):
             raise GeodlError(
                 f"{self.label} with edge=",
@@ -91,16 +94,14 @@ class Message(MessagePassing):
                 f"{count} edges and a batch of {source.x.shape[0]}",
                 "give one row for each edge",
             )
-        y = self._pass(found, receiver.x, source.x, edge.x.expand(source.x.shape[0], -1, -1))
-        return Signal(y, receiver.domain if sender is not None else (found.target or source.domain))
+        y = self._pass(plan, receiver.x, source.x, edge.x.expand(source.x.shape[0], -1, -1))
+        return Signal(y, receiver.domain if sender is not None else (plan.target or source.domain))
 
-    def _run(self, found: Planned, receiver: Tensor, sender: Tensor, parts: Folded) -> Tensor:
-        return self._pass(found, receiver, sender, None)
+    def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
+        return self._pass(plan, receiver, sender, None)
 
-    def _pass(
-        self, found: Planned, receiver: Tensor, sender: Tensor, edge: Tensor | None
-    ) -> Tensor:
-        y = found.lowering.run(found.plan, receiver, sender, edge, self.message)
+    def _pass(self, plan: Plan, receiver: Tensor, sender: Tensor, edge: Tensor | None) -> Tensor:
+        y = plan.run(receiver, sender, edge, self.message)
         return y if self.update is None else self.update(receiver, y)
 
     def extra_repr(self) -> str:
@@ -109,4 +110,4 @@ class Message(MessagePassing):
             if isinstance(self.message, nn.Module)
             else [getattr(self.message, "__name__", "message")]
         )
-        return ", ".join([*names, str(self.neighborhood), f"reduce={self.options.reduction!r}"])
+        return ", ".join([*names, str(self.rule), f"reduce={self.options.reduction!r}"])

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError
-from geodl.layer.base import Layer, alone, checked
+from geodl.layer.base import Layer
+from geodl.layer.check import check_no_sender, check_signal
 from geodl.signal import Signal
 
 WIDEST = 512
@@ -58,15 +59,15 @@ class BatchNorm(Layer):
         """Normalise a signal, by its own statistics in training and by the running ones in
         evaluation.
         """
-        alone(self, sender)
+        check_no_sender(self, sender)
         return (
             self._normalised(receiver)
             if self.on is None
-            else self._normalised(self._placed(receiver)).x
+            else self._normalised(self._as_signal(receiver)).x
         )
 
     def _normalised(self, receiver: Any) -> Signal:
-        x = checked(self, receiver).x
+        x = check_signal(self, receiver).x
         values = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         if self.training:
             if x.shape[0] * x.shape[1] == 1:
@@ -189,8 +190,8 @@ class Dropout(Layer):
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
         """Drop values of a signal."""
-        alone(self, sender)
-        x = checked(self, receiver).x
+        check_no_sender(self, sender)
+        x = check_signal(self, receiver).x
         if not self.training or self.p == 0:
             return receiver
         if x.layout == torch.sparse_csr:

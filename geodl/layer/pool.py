@@ -5,9 +5,9 @@ from torch import Tensor
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
 from geodl.layer.base import MessagePassing
-from geodl.layer.folding import Folded
+from geodl.layer.folding import MergedMembers
 from geodl.layer.message import REDUCTIONS
-from geodl.lowering import Planned, PoolOptions
+from geodl.lowering import Plan, PoolOptions
 from geodl.neighborhood import Neighborhood, whole
 
 
@@ -20,7 +20,7 @@ class Pool(MessagePassing):
     for itself.
 
     Args:
-        neighborhood: who hears whom; its target is coarser.
+        rule: who hears whom; its target is coarser.
         reduce: "max", "mean", "sum" or "min". "mean" divides by the neighbors that exist, at
             borders too.
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
@@ -33,18 +33,16 @@ class Pool(MessagePassing):
 
     verb = "pool"
 
-    def __init__(
-        self, neighborhood: Neighborhood, reduce: str = "max", *, on: Domain | None = None
-    ):
+    def __init__(self, rule: Neighborhood, reduce: str = "max", *, on: Domain | None = None):
         if reduce not in REDUCTIONS:
             raise GeodlError(f"Pool(reduce={reduce!r})", do=nearest(reduce, REDUCTIONS))
-        super().__init__(neighborhood, on, PoolOptions(reduce))
+        super().__init__(rule, on, PoolOptions(reduce))
 
-    def _run(self, found: Planned, receiver: Tensor, sender: Tensor, parts: Folded) -> Tensor:
-        return found.lowering.run(found.plan, sender)
+    def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
+        return plan.run(sender)
 
     def extra_repr(self) -> str:
-        return f"{self.neighborhood}, reduce={self.options.reduction!r}"
+        return f"{self.rule}, reduce={self.options.reduction!r}"
 
 
 def Readout(reduce: str = "mean", *, on: Domain | None = None) -> Pool:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.domain.base import coordinates, positive
 from geodl.errors import GeodlError
-from geodl.layer.base import Layer, alone, checked
+from geodl.layer.base import Layer
+from geodl.layer.check import check_no_sender, check_signal
 from geodl.signal import Signal
 
 
@@ -91,33 +92,33 @@ def rotate(x: Tensor, places: Tensor) -> Tensor:
 
 
 class Positions(Layer):
-    """`y_i = x_i + p(place of i)` on lattices; the state of :meth:`unroll` is the number of nodes
+    """`y_i = x_i + p(place of i)` on lattices; the state of :meth:`step` is the number of nodes
     seen.
     """
 
-    placed = True
+    breaks_symmetry = True
     channels_in: int
 
     def forward(self, receiver: Any, sender: Any = None, seen: int = 0) -> Signal:
         """The signal with the positions added that its nodes have after `seen` others."""
-        alone(self, sender)
-        x = checked(self, receiver).x
+        check_no_sender(self, sender)
+        x = check_signal(self, receiver).x
         return Signal(x + self._at(receiver.domain, seen, x).to(x.dtype), receiver.domain)
 
-    def unroll(
+    def step(
         self, signal: Signal, state: int | None = None, sender: Signal | None = None
     ) -> tuple[Signal, int]:
         """Continue on the next nodes of a chain (or of each of a Batch's equal chains); the state
         is how many came before.
         """
-        domain = checked(self, signal).domain
+        domain = check_signal(self, signal).domain
         sizes = {member.num_nodes for member in domain.members or (domain,)}
         if not domain.ordered or len(sizes) > 1:
             found = "members of different lengths" if domain.ordered else "no order to go on in"
             raise GeodlError(
                 f"{self.label} unrolled on {domain}",
                 found,
-                "unroll along a Chain, or a Batch of equal ones",
+                "step along a Chain, or a Batch of equal ones",
             )
         seen = 0 if state is None else state
         if type(seen) is not int or seen < 0:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.group import for_everyone
+from geodl.group import cached_constants
 from geodl.lowering import (
     banded,
     blocks,
@@ -23,17 +23,17 @@ from geodl.lowering import (
     spmm,
 )
 from geodl.lowering.base import (
-    Ask,
     AttendOptions,
+    Call,
     ConvolveOptions,
-    Like,
     Lowering,
     MessageOptions,
-    Planned,
+    Plan,
     PoolOptions,
     RecurOptions,
-    choose,
+    TensorSpec,
     keep,
+    select,
     store_of,
 )
 from geodl.neighborhood.base import Neighborhood
@@ -47,7 +47,7 @@ LOWERINGS: dict[str, tuple[Lowering, ...]] = {
 }
 
 
-def planned(
+def plan_for(
     verb: str,
     wanted: str,
     rule: Neighborhood,
@@ -55,7 +55,7 @@ def planned(
     target: Domain | None,
     x: Tensor,
     options,
-) -> Planned:
+) -> Plan:
     """The lowering and plan for one call, made at the first and found again at the next.
 
     Args:
@@ -72,9 +72,9 @@ def planned(
             forced lowering that refuses, or no plan yet inside a compiled region.
     """
     store, place = store_of(source, target)
-    to = (
-        target if target is None or target.plans is None else id(target)
-    )  # the plan keeps it; compilers hash no tensors
+    to = target
+    if target is not None and target.cache is not None:
+        to = target.serial  # compilers hash no tensors; an address would be given out again
     key = (verb, wanted, rule, place, to, x.dtype, x.device, x.layout, options)
     found = store.get(key)
     if found is not None:
@@ -85,19 +85,21 @@ def planned(
             "none made yet",
             "call g.prepare(model, signal) first",
         )
-    with for_everyone():
-        ask = ask_for(rule, source, target, x, options)
-        lowering, _ = choose(LOWERINGS[verb], ask, wanted)
-        made = Planned(
+    with cached_constants():
+        call = describe_call(rule, source, target, x, options)
+        lowering, _ = select(LOWERINGS[verb], call, wanted)
+        made = Plan(
             lowering,
-            lowering.plan(ask),
-            None if target is not None or ask.target is source else ask.target,
+            lowering.plan(call),
+            None if target is not None or call.target is source else call.target,
         )
     keep(store, key, made)
     return made
 
 
-def ask_for(rule: Neighborhood, source: Domain, target: Domain | None, x: Tensor, options) -> Ask:
+def describe_call(
+    rule: Neighborhood, source: Domain, target: Domain | None, x: Tensor, options
+) -> Call:
     """The question put to the lowerings, once the rule is known to fit the domains."""
     rule = rule.on(source, target)
     typed = isinstance(options, ConvolveOptions) or getattr(options, "bias_types", None) is not None
@@ -145,21 +147,21 @@ def ask_for(rule: Neighborhood, source: Domain, target: Domain | None, x: Tensor
         raise GeodlError(
             f"{rule} on {source}", found, "build the layer for this domain, with on=domain"
         )
-    return Ask(rule, source, target, Like(x.dtype, x.device, x.layout), options)
+    return Call(rule, source, target, TensorSpec(x.dtype, x.device, x.layout), options)
 
 
 __all__ = [
     "LOWERINGS",
-    "Ask",
     "AttendOptions",
+    "Call",
     "ConvolveOptions",
-    "Like",
     "Lowering",
     "MessageOptions",
-    "Planned",
+    "Plan",
     "PoolOptions",
     "RecurOptions",
-    "ask_for",
-    "choose",
-    "planned",
+    "TensorSpec",
+    "describe_call",
+    "plan_for",
+    "select",
 ]

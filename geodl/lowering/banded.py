@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from geodl.lowering.base import Ask, Lowering
+from geodl.lowering.base import Call, Lowering
 from geodl.lowering.sdpa import Tiles, run, tiled
 from geodl.neighborhood.base import Stencil
 
@@ -25,37 +25,36 @@ class Axis(NamedTuple):
     kernel: Tensor
 
 
-def _refuses(ask: Ask) -> str:
-    stencil = ask.neighborhood.stencil(ask.source, ask.target)
+def _refuses(call: Call) -> str:
+    stencil = call.rule.stencil(call.source, call.target)
     if stencil is None:
         return "the rule is no window on a lattice"
     if stencil.transposed:
         return "the edges run against their window"
     return (
         ""
-        if ask.options.score == "dot"
-        else f"the kernel knows the dot product, not the {ask.options.score} score"
+        if call.options.score == "dot"
+        else f"the kernel knows the dot product, not the {call.options.score} score"
     )
 
 
-def _plan(ask: Ask) -> Tiles:
-    s = ask.neighborhood.stencil(ask.source, ask.target)
+def _plan(call: Call) -> Tiles:
+    s = call.rule.stencil(call.source, call.target)
     assert s is not None
-    size, pairs = s.table.shape[2:], s.table.shape[0] * s.table.shape[1]
-    made, heard = (
-        d.num_nodes // math.prod(x) for d, x in ((ask.target, s.made), (ask.source, s.sliding))
-    )
+    size, pairs = s.edge_type.shape[2:], s.edge_type.shape[0] * s.edge_type.shape[1]
+    made = call.target.num_nodes // math.prod(s.out_shape)
+    heard = call.source.num_nodes // math.prod(s.in_shape)
     about = max(1, round((ABOUT / made) ** (1 / len(size))))
     axes = [_axis(s, axis, about) for axis in range(len(size))]
     sheets = torch.arange(made * heard).view(made, heard)
-    if s.table.shape[:2] != sheets.shape:  # each sheet for itself
+    if s.edge_type.shape[:2] != sheets.shape:  # each sheet for itself
         sheets = torch.eye(made, dtype=torch.long) - 1
     axes.append(Axis(torch.arange(made)[None], torch.arange(heard)[None], sheets))
     kernel = _joint([axis.kernel for axis in axes], [*size, pairs])
-    types = s.table.movedim((0, 1), (-2, -1)).flatten()[kernel].where(kernel >= 0, -1)
-    receivers = _joint([axis.receivers for axis in axes], [*s.made, made])
-    senders = _joint([axis.senders for axis in axes], [*s.sliding, heard])
-    return tiled(ask, receivers, senders, types)
+    types = s.edge_type.movedim((0, 1), (-2, -1)).flatten()[kernel].where(kernel >= 0, -1)
+    receivers = _joint([axis.receivers for axis in axes], [*s.out_shape, made])
+    senders = _joint([axis.senders for axis in axes], [*s.in_shape, heard])
+    return tiled(call, receivers, senders, types)
 
 
 def _axis(s: Stencil, axis: int, about: int) -> Axis:
@@ -65,7 +64,7 @@ def _axis(s: Stencil, axis: int, about: int) -> Axis:
     In such a class the window has no dilation, and moves by `step` from one receiver to the next.
     """
     m, n, size, stride, dilation = (
-        x[axis] for x in (s.made, s.sliding, s.table.shape[2:], s.stride, s.dilation)
+        x[axis] for x in (s.out_shape, s.in_shape, s.edge_type.shape[2:], s.stride, s.dilation)
     )
     apart = dilation // math.gcd(dilation, stride)
     step, longest = stride * apart // dilation, -(-m // apart)
@@ -79,7 +78,9 @@ def _axis(s: Stencil, axis: int, about: int) -> Axis:
         first * stride - s.padding[axis][0] + dilation * torch.arange((block - 1) * step + size)
     )
     senders = (
-        senders % n if s.wraps[axis] else torch.where((senders >= 0) & (senders < n), senders, -1)
+        senders % n
+        if s.circular[axis]
+        else torch.where((senders >= 0) & (senders < n), senders, -1)
     )
     kernel = torch.arange(senders.shape[1]) - step * torch.arange(block)[:, None]
     kernel = torch.where((kernel >= 0) & (kernel < size), kernel, -1)

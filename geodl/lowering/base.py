@@ -1,4 +1,4 @@
-"""What a lowering is, what it may ask, and where plans are kept.
+"""What a lowering is, what it may call, and where plans are kept.
 
 Run signatures, one for each verb (shapes as in `geodl.reference`):
 
@@ -22,7 +22,7 @@ from geodl.neighborhood.base import Neighborhood
 MOST_PLANS = 256
 
 
-class Like(NamedTuple):
+class TensorSpec(NamedTuple):
     """What a plan must know of the values: where they are and what they are made of."""
 
     dtype: torch.dtype
@@ -30,21 +30,21 @@ class Like(NamedTuple):
     layout: torch.layout
 
 
-class Ask(NamedTuple):
+class Call(NamedTuple):
     """Everything a lowering may look at before it answers.
 
     Attributes:
-        neighborhood: the rule.
+        rule: the neighborhood.
         source: the senders' domain.
         target: the receivers' domain.
-        like: dtype, device and layout of the values.
+        spec: dtype, device and layout of the values.
         options: the verb's own record, one of the `...Options` below.
     """
 
-    neighborhood: Neighborhood
+    rule: Neighborhood
     source: Domain
     target: Domain
-    like: Like
+    spec: TensorSpec
     options: Any
 
 
@@ -86,33 +86,37 @@ class Lowering(NamedTuple):
 
     Attributes:
         name: what `layer.lowering` and `explain` call it.
-        refuses: `ask -> ""`, or the reason in words.
-        plan: `ask -> plan`, made once: index tensors, sizes, flags.
+        refuses: `call -> ""`, or the reason in words.
+        plan: `call -> plan`, made once: index tensors, sizes, flags.
         run: the verb's run signature; decides nothing.
     """
 
     name: str
-    refuses: Callable[[Ask], str]
-    plan: Callable[[Ask], Any]
+    refuses: Callable[[Call], str]
+    plan: Callable[[Call], Any]
     run: Callable[..., Any]
 
 
-class Planned(NamedTuple):
+class Plan(NamedTuple):
     """A lowering with its plan.
 
     `target` is None when the receivers live on the senders' domain, or where the caller said.
     """
 
     lowering: Lowering
-    plan: Any
+    data: Any
     target: Domain | None
 
+    def run(self, *values: Any) -> Any:
+        """What the lowering makes of values, by its verb's run signature."""
+        return self.lowering.run(self.data, *values)
 
-PLANS: dict[Hashable, Planned] = {}
+
+PLANS: dict[Hashable, Plan] = {}
 
 
-def choose(
-    lowerings: tuple[Lowering, ...], ask: Ask, wanted: str
+def select(
+    lowerings: tuple[Lowering, ...], call: Call, wanted: str
 ) -> tuple[Lowering, tuple[tuple[str, str], ...]]:
     """The lowering to run, and (name, reason) of those before it that refused.
 
@@ -130,12 +134,12 @@ def choose(
     for lowering in lowerings:
         if wanted not in ("auto", lowering.name):
             continue
-        reason = lowering.refuses(ask)
+        reason = lowering.refuses(call)
         if not reason:
             return lowering, tuple(refused)
         refused.append((lowering.name, reason))
     _, reason = refused[-1]
-    asked = f"the lowering {wanted!r} for {ask.neighborhood} on {ask.source}"
+    asked = f"the lowering {wanted!r} for {call.rule} on {call.source}"
     raise GeodlError(asked, reason, f"use 'auto' or one of {', '.join(names)}")
 
 
@@ -144,10 +148,10 @@ def store_of(source: Domain, target: Domain | None) -> tuple[dict[Any, Any], Dom
 
     Tensor domains keep their plans on themselves, so that they leave together.
     """
-    if source.plans is not None:
-        return source.plans, None
-    if target is not None and target.plans is not None:
-        return target.plans, source
+    if source.cache is not None:
+        return source.cache, None
+    if target is not None and target.cache is not None:
+        return target.cache, source
     return PLANS, source
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from geodl.lowering.base import Ask, Lowering
+from geodl.lowering.base import Call, Lowering
 
 
 class BlockPlan(NamedTuple):
@@ -17,18 +17,18 @@ class BlockPlan(NamedTuple):
     reduction: str
 
 
-def _refuses(ask: Ask) -> str:
+def _refuses(call: Call) -> str:
     return (
         "receivers hear no equal runs of senders"
-        if ask.neighborhood.block(ask.source, ask.target) is None
+        if call.rule.block(call.source, call.target) is None
         else ""
     )
 
 
-def _plan(ask: Ask) -> BlockPlan:
-    size = ask.neighborhood.block(ask.source, ask.target)
+def _plan(call: Call) -> BlockPlan:
+    size = call.rule.block(call.source, call.target)
     assert size is not None
-    return BlockPlan(ask.target.num_nodes, size, ask.options.reduction)
+    return BlockPlan(call.target.num_nodes, size, call.options.reduction)
 
 
 def _run(plan: BlockPlan, x: Tensor) -> Tensor:

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from geodl.lowering.base import Ask, Lowering
+from geodl.lowering.base import Call, Lowering
 from geodl.lowering.edges import unweighted
 from geodl.lowering.scores import feature
-from geodl.lowering.spmm import csr, sums
+from geodl.lowering.spmm import csr, csr_matmul
 
 
 class Pattern(NamedTuple):
@@ -52,8 +52,8 @@ class EdgePlan(NamedTuple):
     score: Callable[["EdgePlan", Tensor, Tensor, Tensor | None], Tensor]
 
 
-def _refuses(ask: Ask) -> str:
-    score = ask.options.score
+def _refuses(call: Call) -> str:
+    score = call.options.score
     return (
         ""
         if score in SCORES
@@ -61,14 +61,14 @@ def _refuses(ask: Ask) -> str:
     )
 
 
-def _plan(ask: Ask) -> EdgePlan:
-    edges = unweighted(ask)
+def _plan(call: Call) -> EdgePlan:
+    edges = unweighted(call)
     place = torch.arange(len(edges.dst), device=edges.dst.device)
-    rows, cols, sorting = csr(edges.dst, edges.src, place, ask.target.num_nodes)
+    rows, cols, sorting = csr(edges.dst, edges.src, place, call.target.num_nodes)
     dst, src, kind = (end[sorting] for end in edges[:3])
-    rows_t, cols_t, order = csr(src, dst, place, ask.source.num_nodes)
+    rows_t, cols_t, order = csr(src, dst, place, call.source.num_nodes)
     pattern = Pattern(rows, cols, rows_t, cols_t, order.to(cols), torch.argsort(order).to(cols))
-    return EdgePlan(pattern, dst, src, kind, SCORES[ask.options.score])
+    return EdgePlan(pattern, dst, src, kind, SCORES[call.options.score])
 
 
 def _run(
@@ -90,16 +90,16 @@ def _run(
     total = (
         e.new_zeros(b * h, m).index_add(1, plan.dst, e).clamp(min=1)
     )  # less only where there is no edge
-    y = _Heard.apply(*plan.pattern, F.dropout(e, dropout), _headed(value)) / total[:, :, None]
+    y = SpMM.apply(*plan.pattern, F.dropout(e, dropout), _headed(value)) / total[:, :, None]
     return y.reshape(b, h, m, d).transpose(1, 2).to(value.dtype)
 
 
 def _dot(plan: EdgePlan, query: Tensor, key: Tensor, vectors: None) -> Tensor:
-    return _Met.apply(*plan.pattern, _headed(query) * query.shape[-1] ** -0.5, _headed(key))
+    return SDDMM.apply(*plan.pattern, _headed(query) * query.shape[-1] ** -0.5, _headed(key))
 
 
 def _linear(plan: EdgePlan, query: Tensor, key: Tensor, vectors: None) -> Tensor:
-    return _Met.apply(*plan.pattern, feature(_headed(query)), feature(_headed(key))).log()
+    return SDDMM.apply(*plan.pattern, feature(_headed(query)), feature(_headed(key))).log()
 
 
 def _gat(plan: EdgePlan, query: Tensor, key: Tensor, vectors: Tensor) -> Tensor:
@@ -117,11 +117,11 @@ def _headed(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32)).transpose(1, 2).flatten(0, 1)
 
 
-def _turned(rows, cols, rows_t, cols_t, order, back) -> Pattern:
+def _transpose(rows, cols, rows_t, cols_t, order, back) -> Pattern:
     return Pattern(rows_t, cols_t, rows, cols, back, order)
 
 
-class _Heard(torch.autograd.Function):
+class SpMM(torch.autograd.Function):
     """`y_i = sum_j a_ij x_j`: a pattern, a `[G, E]`, x `[G, N, D]` to `[G, M, D]`."""
 
     @staticmethod
@@ -132,16 +132,16 @@ class _Heard(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (grad,), (*pattern, a, x) = grad_outputs, ctx.saved_tensors
-        da = _Met.apply(*pattern, grad, x) if ctx.needs_input_grad[6] else None
+        da = SDDMM.apply(*pattern, grad, x) if ctx.needs_input_grad[6] else None
         dx = (
-            _Heard.apply(*_turned(*pattern), a.index_select(1, pattern[4]), grad)
+            SpMM.apply(*_transpose(*pattern), a.index_select(1, pattern[4]), grad)
             if ctx.needs_input_grad[7]
             else None
         )
         return *(None,) * 6, da, dx
 
 
-class _Met(torch.autograd.Function):
+class SDDMM(torch.autograd.Function):
     """`s_ij = x_i . y_j` along the edges: a pattern, x `[G, M, D]`, y `[G, N, D]` to `[G, E]`."""
 
     @staticmethod
@@ -152,9 +152,9 @@ class _Met(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (grad,), (*pattern, x, y) = grad_outputs, ctx.saved_tensors
-        dx = _Heard.apply(*pattern, grad, y) if ctx.needs_input_grad[6] else None
+        dx = SpMM.apply(*pattern, grad, y) if ctx.needs_input_grad[6] else None
         dy = (
-            _Heard.apply(*_turned(*pattern), grad.index_select(1, pattern[4]), x)
+            SpMM.apply(*_transpose(*pattern), grad.index_select(1, pattern[4]), x)
             if ctx.needs_input_grad[7]
             else None
         )
@@ -166,7 +166,7 @@ def _spmm(rows: Tensor, cols: Tensor, a: Tensor, x: Tensor) -> Tensor:
     for into, own, one in zip(
         y.unbind(), a.detach().contiguous().unbind(), x.detach().contiguous().unbind(), strict=True
     ):
-        into.copy_(sums(rows, cols, own, one))
+        into.copy_(csr_matmul(rows, cols, own, one))
     return y
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from geodl import reference
 from geodl.errors import GeodlError
-from geodl.lowering.base import Ask, Lowering
+from geodl.lowering.base import Call, Lowering
 from geodl.lowering.scores import SCORES
 from geodl.neighborhood.base import Edges
 
@@ -31,31 +31,29 @@ class Recurrence(NamedTuple):
     last: Tensor
 
 
-def never(ask: Ask) -> str:
+def never(call: Call) -> str:
     """Every rule can be written out."""
     return ""
 
 
-def written_out(ask: Ask) -> Edges:
+def written_out(call: Call) -> Edges:
     """The edges of a rule on the values' device."""
-    edges, device = ask.neighborhood.edges(ask.source, ask.target), ask.like.device
+    edges, device = call.rule.edges(call.source, call.target), call.spec.device
     weight = None if edges.weight is None else edges.weight.to(device)
     return Edges(edges.dst.to(device), edges.src.to(device), edges.type.to(device), weight)
 
 
-def unweighted(ask: Ask) -> Edges:
+def unweighted(call: Call) -> Edges:
     """The edges, refused when they carry weights that the verb would have to drop."""
-    edges = written_out(ask)
+    edges = written_out(call)
     if edges.weight is not None:
-        asked = f"{ask.neighborhood} on {ask.source} for a layer that weighs its neighbors itself"
-        raise GeodlError(
-            asked, "weighted edges", "use adjacency(norm=None) on a graph without edge_weight"
-        )
+        asked = f"{call.rule} on {call.source} for a layer that weighs its neighbors itself"
+        raise GeodlError(asked, "weighted edges", "use adjacency() on a graph without edge_weight")
     return edges
 
 
-def _plan(ask: Ask) -> WrittenOut:
-    return WrittenOut(written_out(ask), ask.target.num_nodes, None)
+def _plan(call: Call) -> WrittenOut:
+    return WrittenOut(written_out(call), call.target.num_nodes, None)
 
 
 def _convolve(plan: WrittenOut, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -63,8 +61,8 @@ def _convolve(plan: WrittenOut, x: Tensor, weight: Tensor, bias: Tensor | None) 
     return reference.convolve(dense, plan.edges, weight, bias, plan.num_receivers)
 
 
-def _plan_attend(ask: Ask) -> WrittenOut:
-    return WrittenOut(unweighted(ask), ask.target.num_nodes, SCORES[ask.options.score])
+def _plan_attend(call: Call) -> WrittenOut:
+    return WrittenOut(unweighted(call), call.target.num_nodes, SCORES[call.options.score])
 
 
 def _attend(
@@ -80,8 +78,8 @@ def _attend(
     return reference.attend(query, key, value, plan.edges, score, bias, dropout, plan.num_receivers)
 
 
-def _plan_message(ask: Ask) -> WrittenOut:
-    return WrittenOut(written_out(ask), ask.target.num_nodes, ask.options.reduction)
+def _plan_message(call: Call) -> WrittenOut:
+    return WrittenOut(written_out(call), call.target.num_nodes, call.options.reduction)
 
 
 def _message(
@@ -94,12 +92,12 @@ def _message(
     )
 
 
-def _plan_recur(ask: Ask) -> Recurrence:
-    edges, n = unweighted(ask), ask.source.num_nodes
+def _plan_recur(call: Call) -> Recurrence:
+    edges, n = unweighted(call), call.source.num_nodes
     unheard = torch.ones(n, dtype=torch.bool, device=edges.src.device)
     unheard[edges.src] = False
     sizes = torch.tensor(
-        [m.num_nodes for m in ask.source.members or (ask.source,)], device=edges.src.device
+        [m.num_nodes for m in call.source.members or (call.source,)], device=edges.src.device
     )
     return Recurrence(edges, n, torch.repeat_interleave(sizes), unheard.nonzero()[:, 0])
 
@@ -112,8 +110,8 @@ def _recur(
     return states[0], tuple(s[:, plan.last].transpose(0, 1) for s in states)
 
 
-def _plan_pool(ask: Ask) -> WrittenOut:
-    return WrittenOut(unweighted(ask), ask.target.num_nodes, ask.options.reduction)
+def _plan_pool(call: Call) -> WrittenOut:
+    return WrittenOut(unweighted(call), call.target.num_nodes, call.options.reduction)
 
 
 def _pool(plan: WrittenOut, x: Tensor) -> Tensor:

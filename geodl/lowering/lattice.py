@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from geodl.lowering.base import Ask, Lowering
+from geodl.lowering.base import Call, Lowering
 from geodl.neighborhood.base import Stencil
 
 CONV = {2: F.conv2d, 3: F.conv3d}
@@ -32,8 +32,8 @@ class ConvPlan(NamedTuple):
     num_receivers: int
     kernel: Axes
     table: Tensor | None
-    made: int
-    heard: int
+    out_sheets: int
+    in_sheets: int
     wrap: tuple[tuple[int, int], ...]
     pad: Axes
     stride: Axes
@@ -55,49 +55,51 @@ class PoolPlan(NamedTuple):
     reduction: str
 
 
-def _refuses(ask: Ask) -> str:
-    stencil = ask.neighborhood.stencil(ask.source, ask.target)
+def _refuses(call: Call) -> str:
+    stencil = call.rule.stencil(call.source, call.target)
     if stencil is None:
         return "the rule is no window on a lattice"
-    if ask.like.layout != torch.strided:
+    if call.spec.layout != torch.strided:
         return "a convolution needs dense values"
-    if stencil.transposed and any(stencil.wraps):
+    if stencil.transposed and any(stencil.circular):
         return "a transposed window on a periodic axis"
     if any(
         w and max(p) > n
-        for w, p, n in zip(stencil.wraps, stencil.padding, stencil.sliding, strict=True)
+        for w, p, n in zip(stencil.circular, stencil.padding, stencil.in_shape, strict=True)
     ):
         return "a window that wraps around its axis more than once"
     return ""
 
 
-def _plan(ask: Ask) -> ConvPlan:
-    stencil = ask.neighborhood.stencil(ask.source, ask.target)
+def _plan(call: Call) -> ConvPlan:
+    stencil = call.rule.stencil(call.source, call.target)
     assert stencil is not None
     s = _two_axes(stencil)
-    made, heard, *kernel = s.table.shape
-    wrap = tuple(p if w else (0, 0) for p, w in zip(s.padding, s.wraps, strict=True))
-    zero = tuple((0, 0) if w else p for p, w in zip(s.padding, s.wraps, strict=True))
+    made, heard, *kernel = s.edge_type.shape
+    wrap = tuple(p if w else (0, 0) for p, w in zip(s.padding, s.circular, strict=True))
+    zero = tuple((0, 0) if w else p for p, w in zip(s.padding, s.circular, strict=True))
     even = all(low == high for low, high in zero)
-    table = (
-        None if made == heard == 1 and _plain(s.table) else s.table.reshape(-1).to(ask.like.device)
-    )
+    table = None
+    if not (made == heard == 1 and _plain(s.edge_type)):
+        table = s.edge_type.reshape(-1).to(call.spec.device)
     pad, padding, crop = _flat(zero), (0,) * len(kernel), ()
     if s.transposed:
         made, heard = heard, made
         full = [
             (n - 1) * st + d * (k - 1) + 1
-            for n, st, d, k in zip(s.made, s.stride, s.dilation, kernel, strict=True)
+            for n, st, d, k in zip(s.out_shape, s.stride, s.dilation, kernel, strict=True)
         ]
         crop = _flat(
-            tuple((-low, low + n - f) for (low, _), n, f in zip(zero, s.sliding, full, strict=True))
+            tuple(
+                (-low, low + n - f) for (low, _), n, f in zip(zero, s.in_shape, full, strict=True)
+            )
         )
         pad = ()
     elif even:
         pad, padding = (), tuple(low for low, _ in zero)
-    space = s.made if s.transposed else s.sliding
+    space = s.out_shape if s.transposed else s.in_shape
     wrap = wrap if any(map(any, wrap)) else ()
-    m = ask.target.num_nodes
+    m = call.target.num_nodes
     return ConvPlan(
         space, m, tuple(kernel), table, made, heard, wrap, pad, s.stride, padding, s.dilation, crop
     )
@@ -105,7 +107,7 @@ def _plan(ask: Ask) -> ConvPlan:
 
 def _run(plan: ConvPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     batch, channels_in, channels_out = x.shape[0], weight.shape[1], weight.shape[2]
-    image = x.reshape(batch, *plan.space, plan.heard * channels_in).movedim(-1, 1)
+    image = x.reshape(batch, *plan.space, plan.in_sheets * channels_in).movedim(-1, 1)
     for axis, (low, high) in enumerate(plan.wrap, start=2):
         n = image.shape[axis]
         image = torch.cat(
@@ -114,7 +116,7 @@ def _run(plan: ConvPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     if plan.pad:
         image = F.pad(image, plan.pad)
     bank = filter_bank(plan, weight)
-    spread = bias if bias is None or plan.made == 1 else bias.repeat(plan.made)
+    spread = bias if bias is None or plan.out_sheets == 1 else bias.repeat(plan.out_sheets)
     if plan.crop:
         y = F.pad(
             CONV_TRANSPOSE[len(plan.space)](image, bank, None, plan.stride, 0, 0, 1, plan.dilation),
@@ -133,61 +135,57 @@ def filter_bank(plan: ConvPlan, weight: Tensor) -> Tensor:
     channels_in, channels_out = weight.shape[1], weight.shape[2]
     gathered = weight if plan.table is None else weight.index_select(0, plan.table)
     if plan.crop:
-        heard = gathered.view(plan.heard, plan.made, -1, channels_in, channels_out).permute(
-            0, 3, 2, 1, 4
-        )
-        return heard.reshape(
-            plan.heard * channels_in, *plan.kernel, plan.made * channels_out
-        ).movedim(-1, 1)
-    made = gathered.view(plan.made, plan.heard, -1, channels_in, channels_out).permute(
-        0, 4, 2, 1, 3
-    )
-    return made.reshape(plan.made * channels_out, *plan.kernel, plan.heard * channels_in).movedim(
-        -1, 1
-    )
+        bank = gathered.view(plan.in_sheets, plan.out_sheets, -1, channels_in, channels_out)
+        bank = bank.permute(0, 3, 2, 1, 4)
+        shape = (plan.in_sheets * channels_in, *plan.kernel, plan.out_sheets * channels_out)
+        return bank.reshape(shape).movedim(-1, 1)
+    bank = gathered.view(plan.out_sheets, plan.in_sheets, -1, channels_in, channels_out)
+    bank = bank.permute(0, 4, 2, 1, 3)
+    shape = (plan.out_sheets * channels_out, *plan.kernel, plan.in_sheets * channels_in)
+    return bank.reshape(shape).movedim(-1, 1)
 
 
-def _refuses_pool(ask: Ask) -> str:
-    if reason := _refuses(ask):
+def _refuses_pool(call: Call) -> str:
+    if reason := _refuses(call):
         return reason
-    s = ask.neighborhood.stencil(ask.source, ask.target)
+    s = call.rule.stencil(call.source, call.target)
     assert s is not None
-    if s.transposed or s.table.shape[:2] != (1, 1):
+    if s.transposed or s.edge_type.shape[:2] != (1, 1):
         return "only a plain window pools each sheet for itself"
     if any(
         low != high or 2 * low > k
-        for (low, high), k in zip(s.padding, s.table.shape[2:], strict=True)
+        for (low, high), k in zip(s.padding, s.edge_type.shape[2:], strict=True)
     ):
         return "the pooling kernels pad at most half the window, alike on both sides"
-    if any(w and any(p) for w, p in zip(s.wraps, s.padding, strict=True)):
+    if any(w and any(p) for w, p in zip(s.circular, s.padding, strict=True)):
         return "the pooling kernels do not wrap"
-    sizes = zip(s.padding, s.table.shape[2:], s.sliding, s.dilation, strict=True)
+    sizes = zip(s.padding, s.edge_type.shape[2:], s.in_shape, s.dilation, strict=True)
     if any(low and k == 2 and n < d for (low, _), k, n, d in sizes):
         return "a window that steps over the whole axis hears no one"
-    if ask.options.reduction in ("max", "min"):
+    if call.options.reduction in ("max", "min"):
         return ""
-    if len(s.sliding) == 3 and any(
-        k > n for k, n in zip(s.table.shape[2:], s.sliding, strict=True)
+    if len(s.in_shape) == 3 and any(
+        k > n for k, n in zip(s.edge_type.shape[2:], s.in_shape, strict=True)
     ):
         return "torch's averaging on three axes takes no window larger than an axis"
     return "the averaging kernels do not dilate" if set(s.dilation) != {1} else ""
 
 
-def _plan_pool(ask: Ask) -> PoolPlan:
-    stencil = ask.neighborhood.stencil(ask.source, ask.target)
+def _plan_pool(call: Call) -> PoolPlan:
+    stencil = call.rule.stencil(call.source, call.target)
     assert stencil is not None
     s = _two_axes(stencil)
-    planes = ask.source.num_nodes // math.prod(s.sliding)
+    planes = call.source.num_nodes // math.prod(s.in_shape)
     padding = tuple(low for low, _ in s.padding)
     return PoolPlan(
-        s.sliding,
-        ask.target.num_nodes,
+        s.in_shape,
+        call.target.num_nodes,
         planes,
-        tuple(s.table.shape[2:]),
+        tuple(s.edge_type.shape[2:]),
         s.stride,
         padding,
         s.dilation,
-        ask.options.reduction,
+        call.options.reduction,
     )
 
 
@@ -208,17 +206,17 @@ def _run_pool(plan: PoolPlan, x: Tensor) -> Tensor:
 
 def _two_axes(s: Stencil) -> Stencil:
     """A stencil of one axis as one of two: the kernels for a row of an image are the fast ones."""
-    if len(s.sliding) > 1:
+    if len(s.in_shape) > 1:
         return s
     one = (1,)
     return Stencil(
-        one + s.sliding,
-        one + s.made,
-        (False, *s.wraps),
+        one + s.in_shape,
+        one + s.out_shape,
+        (False, *s.circular),
         one + s.stride,
         one + s.dilation,
         ((0, 0), *s.padding),
-        s.table.unsqueeze(2),
+        s.edge_type.unsqueeze(2),
         s.transposed,
     )
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from geodl import reference
-from geodl.lowering.base import Ask, Lowering
+from geodl.lowering.base import Call, Lowering
 from geodl.lowering.edges import never, unweighted
 
 
@@ -20,15 +20,16 @@ class Level(NamedTuple):
     Attributes:
         receivers: `[E_l]` the level's node that each of its edges ends in; on level 0 one edge of
             `initial` for each node.
-        told: `[E'_l]` the level's node that each edge out of it begins at, by the level it ends in.
-        hearers: the levels these edges end in.
-        counts: how many of them end in each.
+        src_in_level: `[E'_l]` the level's node that each edge out of it begins at, by the level it
+            ends in.
+        dst_levels: the levels these edges end in.
+        edges_per_dst_level: how many of them end in each.
     """
 
     receivers: Tensor
-    told: Tensor
-    hearers: tuple[int, ...]
-    counts: tuple[int, ...]
+    src_in_level: Tensor
+    dst_levels: tuple[int, ...]
+    edges_per_dst_level: tuple[int, ...]
 
 
 class LevelsPlan(NamedTuple):
@@ -53,10 +54,10 @@ class LevelsPlan(NamedTuple):
     levels: tuple[Level, ...]
 
 
-def _plan(ask: Ask) -> LevelsPlan:
-    dst, src = (end.cpu() for end in unweighted(ask)[:2])
-    level = _levels(dst, src, ask.source.num_nodes)
-    depth, at = int(level.max()) + 1, ask.like.device
+def _plan(call: Call) -> LevelsPlan:
+    dst, src = (end.cpu() for end in unweighted(call)[:2])
+    level = _levels(dst, src, call.source.num_nodes)
+    depth, at = int(level.max()) + 1, call.spec.device
     nodes = level.argsort(stable=True)
     places, sizes = nodes.argsort(), level.bincount()
     within = places - (sizes.cumsum(0) - sizes)[level]
@@ -80,12 +81,12 @@ def _plan(ask: Ask) -> LevelsPlan:
         strict=True,
     )
     levels = tuple(
-        Level(receivers, told, tuple(to.tolist()), tuple(n.tolist()))
-        for receivers, told, to, n in columns
+        Level(receivers, src_in_level, tuple(to.tolist()), tuple(n.tolist()))
+        for receivers, src_in_level, to, n in columns
     )
     receivers = torch.cat((first, places[dst[into]])).to(at)
     member = torch.repeat_interleave(
-        torch.tensor([m.num_nodes for m in ask.source.members or (ask.source,)])
+        torch.tensor([m.num_nodes for m in call.source.members or (call.source,)])
     )
     last = places[src.bincount(minlength=len(nodes)) == 0].to(at)
     return LevelsPlan(
@@ -103,17 +104,22 @@ def _levels(dst: Tensor, src: Tensor, n: int) -> Tensor:
     """How many edges the longest way to each node has: `[N]`; each edge is looked at once, when its
     sender is done.
     """
-    waiting, counts = (np.bincount(end, minlength=n) for end in (dst.numpy(), src.numpy()))
-    starts, hearers = counts.cumsum() - counts, dst[src.argsort()].numpy()
+    waiting, edges_per_dst_level = (
+        np.bincount(end, minlength=n) for end in (dst.numpy(), src.numpy())
+    )
+    starts, dst_levels = (
+        edges_per_dst_level.cumsum() - edges_per_dst_level,
+        dst[src.argsort()].numpy(),
+    )
     level, depth, front = np.zeros(n, dtype=np.int64), 0, np.flatnonzero(waiting == 0)
     while len(front):
         level[front] = depth
-        count = counts[front]
-        told = hearers[
+        count = edges_per_dst_level[front]
+        src_in_level = dst_levels[
             np.repeat(starts[front] - count.cumsum() + count, count) + np.arange(count.sum())
         ]
-        np.subtract.at(waiting, told, 1)
-        front, depth = np.unique(told[waiting[told] == 0]), depth + 1
+        np.subtract.at(waiting, src_in_level, 1)
+        front, depth = np.unique(src_in_level[waiting[src_in_level] == 0]), depth + 1
     if waiting.any():
         heard_by = src[dst.argsort(stable=True)].split(dst.bincount(minlength=n).tolist())
         reference.topological_order([senders.tolist() for senders in heard_by])  # names the cycle
@@ -139,8 +145,10 @@ def _run(
             t.new_zeros(len(node), *t.shape[1:]).index_add(0, level.receivers, t) for t in taken
         )
         made.append(cell.node(node, sums))
-        told = (s.index_select(0, level.told).split(level.counts) for s in made[-1])
-        for hearer, *piece in zip(level.hearers, *told, strict=True):
+        src_in_level = (
+            s.index_select(0, level.src_in_level).split(level.edges_per_dst_level) for s in made[-1]
+        )
+        for hearer, *piece in zip(level.dst_levels, *src_in_level, strict=True):
             heard[hearer].append(tuple(piece))
     states = tuple(map(torch.cat, zip(*made, strict=True)))
     return states[0].transpose(0, 1).index_select(1, plan.places), tuple(

@@ -10,29 +10,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from geodl.lowering.base import Ask, Lowering
+from geodl.lowering.base import Call, Lowering
 from geodl.lowering.scores import feature
 
 CHUNK = 64
 
 
-def _refuses(ask: Ask) -> str:
-    if not ask.neighborhood.complete:
+def _refuses(call: Call) -> str:
+    if not call.rule.complete:
         return "not everyone hears everyone"
-    if ask.options.score != "linear":
-        return f"the {ask.options.score} score is no product of features"
-    if ask.source.members is not None:
+    if call.options.score != "linear":
+        return f"the {call.options.score} score is no product of features"
+    if call.source.members is not None:
         return "members of different kinds or sizes"
     return (
         "a typed bias, which no sum over senders carries"
-        if ask.options.bias_types is not None
+        if call.options.bias_types is not None
         else ""
     )
 
 
-def _plan(ask: Ask) -> int | None:
+def _plan(call: Call) -> int | None:
     """How many senders come before the first receiver in order; None without an order."""
-    return ask.neighborhood.skip if ask.neighborhood.causal else None
+    return call.rule.skip if call.rule.causal else None
 
 
 def _run(

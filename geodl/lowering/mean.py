@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from geodl.lowering.base import Ask, Lowering
+from geodl.lowering.base import Call, Lowering
 
 
 class MeanPlan(NamedTuple):
@@ -17,21 +17,21 @@ class MeanPlan(NamedTuple):
     own: bool
 
 
-def _refuses(ask: Ask) -> str:
-    rule = ask.neighborhood
+def _refuses(call: Call) -> str:
+    rule = call.rule
     if not rule.complete or rule.causal:
         return "not everyone hears everyone"
-    if ask.source.members is not None:
+    if call.source.members is not None:
         return "members of different kinds or sizes"
     if rule.num_edge_types not in (1, 2):
         return "pairs of more types than self and others"
-    if rule.num_edge_types == 2 and ask.target != ask.source:
+    if rule.num_edge_types == 2 and call.target != call.source:
         return "self and others on two domains"
-    return "a complete graph's values are dense" if ask.like.layout != torch.strided else ""
+    return "a complete graph's values are dense" if call.spec.layout != torch.strided else ""
 
 
-def _plan(ask: Ask) -> MeanPlan:
-    return MeanPlan(ask.target.num_nodes, ask.neighborhood.num_edge_types == 2)
+def _plan(call: Call) -> MeanPlan:
+    return MeanPlan(call.target.num_nodes, call.rule.num_edge_types == 2)
 
 
 def _run(plan: MeanPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

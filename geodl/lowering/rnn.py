@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from geodl.lowering.base import Ask, Lowering
+from geodl.lowering.base import Call, Lowering
 
 KERNELS = {
     "lstm": torch.lstm,
@@ -47,34 +47,34 @@ class RnnPlan(NamedTuple):
     packed: Packed | None
 
 
-def _refuses(ask: Ask) -> str:
-    if ask.neighborhood.steps not in (1, -1) or not ask.source.ordered:
+def _refuses(call: Call) -> str:
+    if call.rule.steps not in (1, -1) or not call.source.ordered:
         return "the rule does not step along a chain"
     return (
         ""
-        if ask.options.cell in KERNELS
-        else f"torch has no kernel for the cell {ask.options.cell!r}"
+        if call.options.cell in KERNELS
+        else f"torch has no kernel for the cell {call.options.cell!r}"
     )
 
 
-def _plan(ask: Ask) -> RnnPlan:
+def _plan(call: Call) -> RnnPlan:
     full, backwards = (
-        ask.like.device.type == "cpu",
-        ask.neighborhood.steps == -1,
+        call.spec.device.type == "cpu",
+        call.rule.steps == -1,
     )  # most CPUs have no such kernel in bf16
-    packed = _packed(ask, backwards) if ask.source.members else None
-    return RnnPlan(KERNELS[ask.options.cell], ask.options.cell == "lstm", backwards, full, packed)
+    packed = _packed(call, backwards) if call.source.members else None
+    return RnnPlan(KERNELS[call.options.cell], call.options.cell == "lstm", backwards, full, packed)
 
 
-def _packed(ask: Ask, backwards: bool) -> Packed:
-    lengths = torch.tensor([m.num_nodes for m in ask.source.members or ()])
+def _packed(call: Call, backwards: bool) -> Packed:
+    lengths = torch.tensor([m.num_nodes for m in call.source.members or ()])
     members = lengths.argsort(descending=True, stable=True)
     longest = lengths[members]
     exists = torch.arange(int(longest[0]))[:, None] < longest
     step, rank = exists.nonzero().unbind(1)
     starts = (lengths.cumsum(0) - lengths)[members]
     nodes = starts[rank] + (longest[rank] - 1 - step if backwards else step)
-    at = ask.like.device
+    at = call.spec.device
     return Packed(
         nodes.to(at),
         nodes.argsort().to(at),

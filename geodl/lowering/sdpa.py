@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geodl.domain import Domain
-from geodl.lowering.base import Ask, Lowering
+from geodl.lowering.base import Call, Lowering
 from geodl.lowering.edges import written_out
 
 
@@ -40,11 +40,11 @@ class Tiles(NamedTuple):
     silent: Tensor | None = None
 
 
-def tiled(ask: Ask, receivers: Tensor, senders: Tensor, types: Tensor) -> Tiles:
+def tiled(call: Call, receivers: Tensor, senders: Tensor, types: Tensor) -> Tiles:
     """A plan from nodes `[T, R]` and `[T, S]` (-1: no node) and the types `[R, S]` in every tile
     (-1: no edge).
     """
-    device = ask.like.device
+    device = call.spec.device
     receivers, senders, types = receivers.to(device), senders.to(device), types.to(device)
     heard = (types >= 0) & (senders >= 0)[:, None]
     alone = ~heard.any(-1, keepdim=True)
@@ -57,10 +57,10 @@ def tiled(ask: Ask, receivers: Tensor, senders: Tensor, types: Tensor) -> Tiles:
     silent = alone.flatten()[place]
     return Tiles(
         len(receivers),
-        _gathered(receivers, ask.target.num_nodes),
-        _gathered(senders, ask.source.num_nodes),
+        _gathered(receivers, call.target.num_nodes),
+        _gathered(senders, call.source.num_nodes),
         None if heard.all() else heard[:, None],
-        None if ask.options.bias_types is None else types.clamp(min=0).flatten(),
+        None if call.options.bias_types is None else types.clamp(min=0).flatten(),
         place=_gathered(place, receivers.numel()),
         silent=silent[:, None, None] if silent.any() else None,
     )
@@ -108,43 +108,43 @@ def _gathered(index: Tensor, size: int) -> Tensor | None:
     return None if torch.equal(index, torch.arange(size, device=index.device)) else index
 
 
-def _refuses(ask: Ask) -> str:
-    if not ask.neighborhood.complete:
+def _refuses(call: Call) -> str:
+    if not call.rule.complete:
         return "not everyone hears everyone"
-    if ask.options.score != "dot":
-        return f"the kernel knows the dot product, not the {ask.options.score} score"
-    if ask.source.members is None:
+    if call.options.score != "dot":
+        return f"the kernel knows the dot product, not the {call.options.score} score"
+    if call.source.members is None:
         return ""
-    if ask.target.num_members != ask.source.num_members:
+    if call.target.num_members != call.source.num_members:
         return "members that do not pair one by one"
     return (
         ""
-        if ask.options.bias_types is None
+        if call.options.bias_types is None
         else "a typed bias on members of different kinds or sizes"
     )
 
 
-def _plan(ask: Ask) -> Tiles:
-    rule, m, n = ask.neighborhood, ask.target.num_nodes, ask.source.num_nodes
-    if ask.source.members is not None:
-        receivers, senders = _members(ask.target), _members(ask.source)
-        return tiled(ask, receivers, senders, _open(ask, receivers.shape[1], senders.shape[1]))
-    if ask.options.bias_types is not None:
-        edges = written_out(ask)
+def _plan(call: Call) -> Tiles:
+    rule, m, n = call.rule, call.target.num_nodes, call.source.num_nodes
+    if call.source.members is not None:
+        receivers, senders = _members(call.target), _members(call.source)
+        return tiled(call, receivers, senders, _open(call, receivers.shape[1], senders.shape[1]))
+    if call.options.bias_types is not None:
+        edges = written_out(call)
         types = torch.full((m, n), -1, device=edges.dst.device).index_put(
             (edges.dst, edges.src), edges.type
         )
     elif rule.skip and (m, n) != (1, rule.skip + 1):
-        types = _open(ask, m, n)
+        types = _open(call, m, n)
     else:
         return Tiles(causal=rule.causal and not rule.skip)
-    return tiled(ask, torch.arange(m)[None], torch.arange(n)[None], types)
+    return tiled(call, torch.arange(m)[None], torch.arange(n)[None], types)
 
 
-def _open(ask: Ask, m: int, n: int) -> Tensor:
+def _open(call: Call, m: int, n: int) -> Tensor:
     """0 where receiver i of a member hears its sender j, else -1: `[M, N]`."""
     everyone = torch.ones(m, n, dtype=torch.long)
-    return (everyone.tril(ask.neighborhood.skip) if ask.neighborhood.causal else everyone) - 1
+    return (everyone.tril(call.rule.skip) if call.rule.causal else everyone) - 1
 
 
 def _members(domain: Domain) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from geodl.lowering.base import Ask, Lowering
+from geodl.lowering.base import Call, Lowering
 from geodl.lowering.edges import written_out
 
 
@@ -32,17 +32,17 @@ class SpmmPlan(NamedTuple):
     transform_first: bool
 
 
-def _refuses(ask: Ask) -> str:
-    return "everyone hears everyone: the operator is dense" if ask.neighborhood.complete else ""
+def _refuses(call: Call) -> str:
+    return "everyone hears everyone: the operator is dense" if call.rule.complete else ""
 
 
-def _plan(ask: Ask) -> SpmmPlan:
-    edges, o = written_out(ask), ask.options
-    m, n, types = ask.target.num_nodes, ask.source.num_nodes, o.num_types
-    transform_first = o.channels_out <= o.channels_in or ask.like.layout == torch.sparse_csr
+def _plan(call: Call) -> SpmmPlan:
+    edges, o = written_out(call), call.options
+    m, n, types = call.target.num_nodes, call.source.num_nodes, o.num_types
+    transform_first = o.channels_out <= o.channels_in or call.spec.layout == torch.sparse_csr
     dst = edges.dst if transform_first else edges.dst * types + edges.type
     src = edges.src * types + edges.type if transform_first else edges.src
-    dtype = ask.like.dtype if ask.like.dtype in (torch.float32, torch.float64) else torch.float32
+    dtype = call.spec.dtype if call.spec.dtype in (torch.float32, torch.float64) else torch.float32
     values = (
         torch.ones(len(dst), dtype=dtype, device=dst.device)
         if edges.weight is None
@@ -97,7 +97,7 @@ class _Product(torch.autograd.Function):
         b, n, c = x.shape
         side_by_side = x.detach().transpose(0, 1).reshape(n, b * c)
         return (
-            sums(*both[0], side_by_side)
+            csr_matmul(*both[0], side_by_side)
             .reshape(len(both[0].rows) - 1, b, c)
             .transpose(0, 1)
             .contiguous()
@@ -117,7 +117,7 @@ class _Product(torch.autograd.Function):
         return _Product.apply(both, x.flatten(0, 1)).unflatten(0, x.shape[:2]), 0
 
 
-def sums(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor) -> Tensor:
+def csr_matmul(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor) -> Tensor:
     """`S x`, S in CSR, x `[N, C]`.
 
     Bags of embeddings are such products, and their kernel is the one that fetches ahead.
@@ -148,14 +148,14 @@ class _Features(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows, cols, values, weight) -> Tensor:
         ctx.save_for_backward(rows, cols, values, weight)
-        return sums(rows, cols, values.detach(), weight.detach())
+        return csr_matmul(rows, cols, values.detach(), weight.detach())
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (grad,), (rows, cols, values, weight) = grad_outputs, ctx.saved_tensors
         node = torch.repeat_interleave(rows.diff())
         dvalues = (grad[node] * weight[cols]).sum(1) if ctx.needs_input_grad[2] else None
-        return None, None, dvalues, sums(*csr(cols, node, values, len(weight)), grad)
+        return None, None, dvalues, csr_matmul(*csr(cols, node, values, len(weight)), grad)
 
 
 convolve = Lowering("spmm", _refuses, _plan, _run)

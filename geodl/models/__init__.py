@@ -2,7 +2,7 @@
 
 from geodl.models.basic import gcn, mlp
 from geodl.models.blocks import transformer_decoder, transformer_encoder
-from geodl.models.encoder_decoder import Begun, EncoderDecoder, LastState
+from geodl.models.encoder_decoder import EncoderDecoder, FinalState, FromState
 from geodl.models.generate import generate
 from geodl.models.rotated import digits_cnn, digits_p4cnn, p4cnn, z2cnn
 from geodl.models.sequences import (
@@ -17,9 +17,9 @@ from geodl.models.sequences import (
 from geodl.models.transformers import bert, gpt, transformer, vit
 
 __all__ = [
-    "Begun",
     "EncoderDecoder",
-    "LastState",
+    "FinalState",
+    "FromState",
     "bert",
     "captioner",
     "char_rnn",

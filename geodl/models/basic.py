@@ -34,7 +34,7 @@ def gcn(*channels: int, dropout: float = 0.5) -> Sequential:
     >>> gcn(3, 16, 2)(g.Signal(torch.zeros(1, 2, 3), g.Graph([[0, 1], [1, 0]]))).x.shape
     torch.Size([1, 2, 2])
     """
-    return _stack(adjacency(norm="sym"), channels, dropout)
+    return _stack(adjacency("sym", self_loops=True), channels, dropout)
 
 
 def _stack(neighborhood: Neighborhood, channels: tuple[int, ...], dropout: float) -> Sequential:

@@ -110,8 +110,8 @@ def transformer_encoder(
             end.
         activation: "gelu" or "relu".
         pre_norm: the norm before the layers, or after the sum.
-        rule: who hears whom: `all_pairs()`; `past()` makes a causal stack, `adjacency(norm=None)`
-            one on a graph.
+        rule: who hears whom: `all_pairs()`; `past()` makes a causal stack,
+            `adjacency()` one on a graph.
         final_norm: a norm after the last block; by default where norms come first.
         bias: of linear layers, attention and norms.
         eps: of the norms.
@@ -147,7 +147,7 @@ def transformer_decoder(
 
     The middle is `Residual(LayerNorm, Cross(Attention), Dropout)`, or `Residual(Cross(Attention),
     Dropout), LayerNorm`, as in `nn.TransformerDecoderLayer`; each target node hears all nodes of
-    the memory. `unroll` goes on token by token.
+    the memory. `step` goes on token by token.
 
     Args:
         channels: C, of the memory too.

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from geodl.domain import Batch, Complete
 from geodl.errors import GeodlError
 from geodl.layer import Layer, Recurrent, Sequential
-from geodl.layer.base import alone
 from geodl.layer.cells import CELLS, State
+from geodl.layer.check import check_no_sender
 from geodl.layer.containers import applied, states_of
 from geodl.signal import Signal
 
@@ -23,20 +23,20 @@ class EncoderDecoder(Layer):
 
     Args:
         encoder: any layer.
-        decoder: a layer that crosses, with a `Cross` or a `Begun` in it.
+        decoder: a layer that crosses, with a `Cross` or a `FromState` in it.
 
     Raises:
         GeodlError: a decoder that hears no second signal, no source, not as many sources as
             targets.
 
     >>> from geodl import Chain, Readout
-    >>> model = EncoderDecoder(Readout(), Begun(Recurrent(3, 4, "gru")))
+    >>> model = EncoderDecoder(Readout(), FromState(Recurrent(3, 4, "gru")))
     >>> target, source = (Signal(torch.zeros(2, n, c), Chain(n)) for n, c in ((5, 3), (7, 4)))
     >>> model(target, source).x.shape
     torch.Size([2, 5, 4])
     """
 
-    crosses = True
+    takes_context = True
 
     def __init__(self, encoder: Layer, decoder: Layer):
         super().__init__()
@@ -46,7 +46,7 @@ class EncoderDecoder(Layer):
                 f"an encoder that is a {type(encoder).__name__}",
                 "give a Layer, as Sequential(...)",
             )
-        if not getattr(decoder, "crosses", False):
+        if not getattr(decoder, "takes_context", False):
             raise GeodlError(
                 "EncoderDecoder",
                 "a decoder that hears no second signal",
@@ -64,7 +64,7 @@ class EncoderDecoder(Layer):
             else Signal(y.x.reshape(*receiver.x.shape[:2], y.x.shape[2]), receiver.domain)
         )
 
-    def unroll(
+    def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
         """The decoder on the next nodes; the state are what the encoder said, once, and the
@@ -75,16 +75,16 @@ class EncoderDecoder(Layer):
         """
         memory, before = states_of(self, state, 2)
         memory = self.encoder(_given(sender)) if memory is None else memory
-        y, after = self.decoder.unroll(signal, before, memory)
+        y, after = self.decoder.step(signal, before, memory)
         return y, (memory, after)
 
 
-class LastState(Layer):
+class FinalState(Layer):
     """The last states of recurrent layers in a row, their channels one after another: a readout of
     sequences.
 
-    Both directions are `Concat(LastState(Recurrent(...)), LastState(Recurrent(...,
-    neighborhood=previous().reverse())))`.
+    Both directions are `Concat(FinalState(Recurrent(...)), FinalState(Recurrent(...,
+    rule=previous().reverse())))`.
 
     Args:
         layers: `Recurrent` layers, and between them layers that treat each node alone.
@@ -92,7 +92,7 @@ class LastState(Layer):
     The answer lies on `Complete(D)`, `[B, D, S]`: one node for each member of a Batch (D = 1
     without one), S the channels of all states, of an LSTM h and then c.
 
-    >>> LastState(Recurrent(3, 4), Recurrent(4, 4))(Signal.sequence(torch.zeros(2, 5, 3))).x.shape
+    >>> FinalState(Recurrent(3, 4), Recurrent(4, 4))(Signal.sequence(torch.zeros(2, 5, 3))).x.shape
     torch.Size([2, 1, 16])
     """
 
@@ -103,33 +103,33 @@ class LastState(Layer):
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
         """The states after the last node (after the first, of a layer that runs backwards)."""
-        alone(self, sender)
+        check_no_sender(self, sender)
         signal, states = receiver, []
         for layer in self.layers:
             if isinstance(layer, Recurrent):
-                signal, state = layer.unroll(signal)
+                signal, state = layer.step(signal)
                 states += state
             else:
                 signal = applied(layer, signal)
         return Signal(torch.cat(states, -1), Complete(receiver.domain.num_members))
 
 
-class Begun(Layer):
+class FromState(Layer):
     """Recurrent layers in a row that begin in the state that they hear, laid out as
-    :class:`LastState` gives it.
+    :class:`FinalState` gives it.
 
     Args:
         layers: `Recurrent` layers, and between them layers that treat each node alone.
         reader: makes that state `[B, D, S]` of the second signal; None where the second signal is
             the state.
 
-    >>> last, begun = LastState(Recurrent(3, 4)), Begun(Recurrent(3, 4))
+    >>> last, begun = FinalState(Recurrent(3, 4)), FromState(Recurrent(3, 4))
     >>> source, target = (Signal.sequence(torch.zeros(2, n, 3)) for n in (5, 6))
     >>> begun(target, last(source)).x.shape
     torch.Size([2, 6, 4])
     """
 
-    crosses = True
+    takes_context = True
 
     def __init__(self, *layers: nn.Module, reader: Layer | None = None):
         super().__init__()
@@ -138,9 +138,9 @@ class Begun(Layer):
 
     def forward(self, receiver: Any, sender: Any = None) -> Signal:
         """The layers on the signal, from the state that `sender` gives."""
-        return self.unroll(receiver, None, sender)[0]
+        return self.step(receiver, None, sender)[0]
 
-    def unroll(
+    def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
         """Continue on the next nodes; the state is that of the layers, in the beginning what
@@ -158,7 +158,7 @@ class Begun(Layer):
                     f"give {list(wanted)}",
                 )
             state = self._states(heard.x)
-        return self.layers.unroll(signal, state)
+        return self.layers.step(signal, state)
 
     def _states(self, x: Tensor) -> tuple[State | None, ...]:
         """The state of each layer, cut from `[B, D, S]`."""

@@ -30,7 +30,7 @@ def generate(
     """Continue sequences: each new token is drawn from what the model says after the ones before,
     in evaluation mode.
 
-    A new token costs one step of `model.unroll`, and all of them are those that full passes would
+    A new token costs one step of `model.step`, and all of them are those that full passes would
     give.
 
     Args:
@@ -82,7 +82,7 @@ def _continued(
     while ids.shape[1] < length and not (ended.all() and until is not None):
         if context is not None and ids.shape[1] > context:
             state, seen = None, ids.shape[1] - context
-        said, state = model.unroll(Signal.tokens(ids[:, seen:]), state, sender)
+        said, state = model.step(Signal.tokens(ids[:, seen:]), state, sender)
         seen, new = ids.shape[1], draw(said.x[:, -1])
         if until is not None:
             if not 0 <= until < said.x.shape[2]:

@@ -21,7 +21,7 @@ from geodl.layer import (
     Residual,
     Sequential,
 )
-from geodl.models.encoder_decoder import Begun, EncoderDecoder, LastState, state_widths
+from geodl.models.encoder_decoder import EncoderDecoder, FinalState, FromState, state_widths
 from geodl.neighborhood import all_pairs, previous, window
 
 
@@ -155,7 +155,7 @@ def sequence_classifier(
     """
     positive("a classifier of sequences", classes)
     directions = _directions(channels, hidden, cell)
-    ends, head = map(LastState, directions), nn.Linear(_state_channels(directions), classes)
+    ends, head = map(FinalState, directions), nn.Linear(_state_channels(directions), classes)
     return Sequential(
         Embedding(symbols, channels), Dropout(dropout), Concat(*ends), Dropout(dropout), head
     )
@@ -233,9 +233,9 @@ def seq2seq(
     torch.Size([2, 5, 12])
     """
     reading, writing = (_recurrent(channels, hidden, depth, cell, dropout) for _ in range(2))
-    encoder = Sequential(Embedding(source_symbols, channels), LastState(*reading))
+    encoder = Sequential(Embedding(source_symbols, channels), FinalState(*reading))
     return EncoderDecoder(
-        encoder, _writer(target_symbols, channels, hidden, dropout, Begun(*writing))
+        encoder, _writer(target_symbols, channels, hidden, dropout, FromState(*writing))
     )
 
 
@@ -313,14 +313,13 @@ def _both_ways(
 def _directions(channels: int, hidden: int, cell: str) -> list[Recurrent]:
     """A layer that runs forward, and one that runs backwards."""
     return [
-        Recurrent(channels, hidden, cell, neighborhood=rule)
-        for rule in (previous(), previous().reverse())
+        Recurrent(channels, hidden, cell, rule=rule) for rule in (previous(), previous().reverse())
     ]
 
 
-def _begun_in_mean(heard: int, layers: list[nn.Module]) -> Begun:
+def _begun_in_mean(heard: int, layers: list[nn.Module]) -> FromState:
     """Layers that begin in a state read from the mean of what they hear."""
-    return Begun(
+    return FromState(
         *layers, reader=Sequential(Readout(), nn.Linear(heard, _state_channels(layers)), nn.Tanh())
     )
 

@@ -1,7 +1,7 @@
 """Neighborhoods: rules for who hears whom, independent of size."""
 
 from geodl.neighborhood.base import Edges, Neighborhood, Stencil, Symmetry
-from geodl.neighborhood.either import all_or_links
+from geodl.neighborhood.either import full_or_adjacency
 from geodl.neighborhood.graph import adjacency, predecessors
 from geodl.neighborhood.order import past, previous
 from geodl.neighborhood.pairs import all_pairs, fiber, itself, whole
@@ -13,9 +13,9 @@ __all__ = [
     "Stencil",
     "Symmetry",
     "adjacency",
-    "all_or_links",
     "all_pairs",
     "fiber",
+    "full_or_adjacency",
     "isotropic",
     "itself",
     "lift",

@@ -52,13 +52,13 @@ class Stencil(NamedTuple):
     other way.
     """
 
-    sliding: tuple[int, ...]
-    made: tuple[int, ...]
-    wraps: tuple[bool, ...]
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+    circular: tuple[bool, ...]
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
-    table: Tensor
+    edge_type: Tensor
     transposed: bool = False
 
 

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from geodl.domain import coordinates, ravel
 from geodl.errors import GeodlError
-from geodl.group import Group, for_everyone
+from geodl.group import Group, cached_constants
 
 Padding = str | int | tuple[int | tuple[int, int], ...] | None
 
 
 @lru_cache(maxsize=256)
-@for_everyone()
+@cached_constants()
 def type_table(
     size: tuple[int, ...], group: Group | None, makes_fiber: bool, hears_fiber: bool
 ) -> Tensor:
@@ -59,12 +59,12 @@ def per_axis(asked: str, value: int | tuple[int, ...], axes: int) -> tuple[int, 
     return values
 
 
-def same(size: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+def same_padding(size: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
     """The padding that keeps the length of odd windows at stride 1."""
     return tuple(((k - 1) * d // 2, (k - 1) * d // 2) for k, d in zip(size, dilation, strict=True))
 
 
-def pairs(
+def normalize_padding(
     asked: str,
     padding: Padding,
     size: tuple[int, ...],
@@ -88,7 +88,7 @@ def pairs(
                 'padding="same" with an even size, which has no centre',
                 "use an odd size, or pairs",
             )
-        return same(size, dilation)
+        return same_padding(size, dilation)
     if padding == "valid":
         return ((0, 0),) * len(size)
     if padding == "causal":
@@ -108,8 +108,8 @@ def pairs(
     return tuple((p[0], p[1]) for p in both)
 
 
-def short(values: tuple) -> str:
+def compact(values: tuple) -> str:
     """(2, 2) as 2."""
     if len(set(values)) > 1:
         return str(values)
-    return short(values[0]) if isinstance(values[0], tuple) else str(values[0])
+    return compact(values[0]) if isinstance(values[0], tuple) else str(values[0])

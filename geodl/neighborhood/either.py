@@ -9,13 +9,13 @@ from geodl.neighborhood.pairs import all_pairs
 
 
 @dataclass(frozen=True, repr=False)
-class AllOrLinks(Neighborhood):
+class FullOrAdjacency(Neighborhood):
     """Everyone on a lattice or a complete domain, the links where a domain has nothing else; made
-    by :func:`all_or_links`.
+    by :func:`full_or_adjacency`.
     """
 
     def __repr__(self) -> str:
-        return "all_or_links()"
+        return "full_or_adjacency()"
 
     def on(self, domain: Domain, target: Domain | None = None) -> Neighborhood:
         if target is not None and target is not domain and target != domain:
@@ -34,19 +34,18 @@ class AllOrLinks(Neighborhood):
         return [] if rule == self else rule.symmetries(domain, typed)
 
 
-def all_or_links() -> AllOrLinks:
-    """The rule of a Transformer on any domain: `all_pairs()`, but on a graph `adjacency(norm=None,
-    self_loops=False)`.
+def full_or_adjacency() -> FullOrAdjacency:
+    """The rule of a Transformer on any domain: `all_pairs()`, but on a graph `adjacency()`.
 
     A mask is a missing edge. Between two domains (cross-attention) everyone hears everyone.
 
     >>> from geodl.domain import Chain, Graph
-    >>> [all_or_links().edges(domain).src.tolist() for domain in (Chain(2), Graph([[0], [1]]))]
+    >>> [full_or_adjacency().edges(domain).src.tolist() for domain in (Chain(2), Graph([[0], [1]]))]
     [[0, 1, 0, 1], [0]]
     """
-    return AllOrLinks()
+    return FullOrAdjacency()
 
 
 def _of(domain: Domain) -> Neighborhood:
     everyone = domain.complete or domain.lattice is not None
-    return all_pairs() if everyone else adjacency(norm=None, self_loops=False)
+    return all_pairs() if everyone else adjacency()

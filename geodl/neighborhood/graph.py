@@ -25,7 +25,9 @@ class Adjacency(Neighborhood):
 
     def __repr__(self) -> str:
         types = "" if self.types is None else f", types={self.types}"
-        return f"adjacency(norm={self.norm!r}, self_loops={self.self_loops}{types})"
+        loops = ", self_loops=True" if self.self_loops else ""
+        norm = "" if self.norm is None else repr(self.norm)
+        return f"adjacency({f'{norm}{loops}{types}'.removeprefix(', ')})"
 
     @property
     def num_edge_types(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
@@ -125,7 +127,7 @@ class Predecessors(Neighborhood):
 
 
 def adjacency(
-    norm: str | None = "sym", self_loops: bool = True, types: int | None = None
+    norm: str | None = None, self_loops: bool = False, types: int | None = None
 ) -> Adjacency:
     """The rule of graph convolutions: each node hears the nodes linked to it, and itself.
 
@@ -146,7 +148,7 @@ def adjacency(
             does not have.
 
     >>> from geodl.domain import Graph
-    >>> adjacency(norm="row").edges(Graph([[0], [1]])).weight.tolist()
+    >>> adjacency("row", self_loops=True).edges(Graph([[0], [1]])).weight.tolist()
     [0.5, 1.0, 0.5]
     """
     if norm not in NORMS:

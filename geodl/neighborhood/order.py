@@ -29,7 +29,7 @@ class Past(Neighborhood):
         return "" if domain.ordered else f"the past needs {NEEDS_ORDER}"
 
     def _target(self, domain: Domain) -> Domain:
-        return domain.like((domain.num_nodes - self.skip,)) if self.skip else domain
+        return domain.replace((domain.num_nodes - self.skip,)) if self.skip else domain
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
         pairs = torch.ones(target.num_nodes, domain.num_nodes).tril(self.skip).nonzero()

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from geodl.domain import Complete, Domain, coordinates, shift, turn
+from geodl.domain import Complete, Domain, coordinates, rotate_nodes, shift_nodes
 from geodl.errors import GeodlError, nearest
 from geodl.group import orbits
 from geodl.neighborhood.base import Edges, Neighborhood, Stencil, Symmetry, permutations, untyped
@@ -73,7 +73,7 @@ class AllPairs(Neighborhood):
             return permutations("generator", domain.generators())
         if self.by == "offset":
             axes = range(len(domain.lattice or ()))
-            moves = [(a, shift(domain, a, 1)) for a in axes]
+            moves = [(a, shift_nodes(domain, a, 1)) for a in axes]
             return [Symmetry(f"shift of axis {a}", move, move, leaves=True) for a, move in moves]
         everyone = domain if domain.members is not None else Complete(domain.num_nodes)
         return permutations("exchange or cycle", everyone.generators())
@@ -99,7 +99,7 @@ class Fiber(Neighborhood):
     def _target(self, domain: Domain) -> Domain:
         if reason := self.refuses(domain):
             raise GeodlError(f"{self} on {domain}", "no fiber", reason)
-        return domain.like(domain.lattice)
+        return domain.replace(domain.lattice)
 
     def restores(self, domain: Domain) -> Domain:
         raise GeodlError(
@@ -121,11 +121,15 @@ class Fiber(Neighborhood):
             return []
         axes = range(len(domain.lattice))
         claims = [
-            Symmetry(f"shift of axis {a}", shift(domain, a, 1), shift(to, a, 1), leaves=True)
+            Symmetry(
+                f"shift of axis {a}", shift_nodes(domain, a, 1), shift_nodes(to, a, 1), leaves=True
+            )
             for a in axes
         ]
         return claims + [
-            Symmetry(f"{group} element {k}", turn(domain, group, k), turn(to, group, k))
+            Symmetry(
+                f"{group} element {k}", rotate_nodes(domain, group, k), rotate_nodes(to, group, k)
+            )
             for k in group.generators
         ]
 

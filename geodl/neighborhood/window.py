@@ -5,11 +5,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from geodl.domain import Domain, coordinates, ravel, shift, turn
+from geodl.domain import Domain, coordinates, ravel, rotate_nodes, shift_nodes
 from geodl.errors import GeodlError
 from geodl.group import Group
 from geodl.neighborhood.base import Edges, Neighborhood, Stencil, Symmetry
-from geodl.neighborhood.box import Padding, pairs, per_axis, same, short, type_table
+from geodl.neighborhood.box import (
+    Padding,
+    compact,
+    normalize_padding,
+    per_axis,
+    same_padding,
+    type_table,
+)
 
 
 @dataclass(frozen=True)
@@ -37,14 +44,14 @@ class Window(Neighborhood):
             else ("lift" if self.makes_fiber else "isotropic")
         )
         parts = ["x".join(map(str, self.size))]
-        parts += [f"stride={short(self.stride)}"] if set(self.stride) != {1} else []
-        parts += [f"dilation={short(self.dilation)}"] if set(self.dilation) != {1} else []
+        parts += [f"stride={compact(self.stride)}"] if set(self.stride) != {1} else []
+        parts += [f"dilation={compact(self.dilation)}"] if set(self.dilation) != {1} else []
         usual = (
-            same(self.size, self.dilation)
+            same_padding(self.size, self.dilation)
             if all(k % 2 for k in self.size)
             else ((0, 0),) * len(self.size)
         )
-        parts += [] if self.padding == usual else [f"padding={short(self.padding)}"]
+        parts += [] if self.padding == usual else [f"padding={compact(self.padding)}"]
         parts += [f"group={self.group}"] if self.group else []
         return f"{name}({', '.join(parts)})"
 
@@ -92,7 +99,7 @@ class Window(Neighborhood):
             and wraps == domain.periodic
         ):
             return domain
-        return domain.like(lengths, fiber, wraps)
+        return domain.replace(lengths, fiber, wraps)
 
     def _lengths(self, domain: Domain) -> tuple[tuple[int, ...], tuple[bool, ...]]:
         if reason := self.refuses(domain, typed=False):
@@ -195,7 +202,7 @@ class Window(Neighborhood):
                 "use a larger grid or less padding",
             )
         fiber = domain.fiber if self.group is None else (self.group if self.hears_fiber else None)
-        return domain.like(lengths, fiber, (False,) * len(lengths))
+        return domain.replace(lengths, fiber, (False,) * len(lengths))
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
         assert domain.lattice is not None and target.lattice is not None
@@ -244,15 +251,19 @@ class Window(Neighborhood):
             claims.append(
                 Symmetry(
                     f"shift of axis {axis}",
-                    shift(domain, axis, stride),
-                    shift(target, axis, 1),
+                    shift_nodes(domain, axis, stride),
+                    shift_nodes(target, axis, 1),
                     leaves=True,
                 )
             )
         group = self.group or (domain.fiber if not typed else None)
         if group is not None and self.exact:
             claims += [
-                Symmetry(f"{group} element {k}", turn(domain, group, k), turn(target, group, k))
+                Symmetry(
+                    f"{group} element {k}",
+                    rotate_nodes(domain, group, k),
+                    rotate_nodes(target, group, k),
+                )
                 for k in group.generators
             ]
         return claims
@@ -354,7 +365,7 @@ def _window(size, axes, stride, dilation, padding, group: Group | None, exact: b
         sizes,
         strides,
         dilations,
-        pairs(asked, padding, sizes, strides, dilations),
+        normalize_padding(asked, padding, sizes, strides, dilations),
         group,
         exact=exact,
     )

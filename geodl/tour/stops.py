@@ -27,7 +27,7 @@ def five_domains() -> Stop:
         "image: a CNN": (Grid(8, 8), window(3)),
         "sequence: a causal CNN": (Chain(24), window(3, axes=1, padding="causal")),
         "set: DeepSets": (Complete(10), all_pairs("self")),
-        "graph: a GCN": (data.karate().signal.domain, adjacency()),
+        "graph: a GCN": (data.karate().signal.domain, adjacency("sym", self_loops=True)),
         "group: a p4 CNN": (GroupGrid(Grid(8, 8), C(4)), window(3, group=C(4))),
     }
     table = [("what it is", "domain", "who hears whom", "weights", "ran on", "off by")]
@@ -184,7 +184,7 @@ def transformer() -> Stop:
     cases: dict[str, tuple[Domain, Neighborhood]] = {
         "none": (Complete(tokens), all_pairs()),
         "causal": (Chain(tokens), past()),
-        "neighbours on a ring": (ring, adjacency(norm=None)),
+        "neighbours on a ring": (ring, adjacency(self_loops=True)),
     }
     table, worst = (
         [("torch's mask", "our domain", "who hears whom", "edges", "ran on", "largest difference")],

@@ -23,7 +23,7 @@ from geodl.train.parts import Parts
 from geodl.train.quiet import Progress, Steps, interrupts, quiet
 from geodl.train.recipe import Recipe
 from geodl.train.result import Result
-from geodl.train.task import Task, sow
+from geodl.train.task import Task, seed_everything
 from geodl.train.tasks import TASKS
 
 
@@ -186,7 +186,7 @@ def _one(job: _Job, parts: Parts, seed: int, name: str, label: str) -> dict[str,
     if (home / folders.RESULT).exists():
         return folders.read(home / folders.RESULT)
     started = time.perf_counter()
-    sow(seed)
+    seed_everything(seed)
     model = job.recipe.build(job.options)
     mark = {"recipe": job.recipe.name, "run": name}
     task = TASKS[job.recipe.kind](

@@ -21,7 +21,7 @@ from geodl.train.options import Optimizer
 from geodl.train.parts import NO_VOCABULARIES
 
 
-def sow(seed: int) -> None:
+def seed_everything(seed: int) -> None:
     """Seed every generator that a model may draw from."""
     random.seed(seed)
     np.random.seed(seed)
@@ -76,7 +76,7 @@ class Task(L.LightningModule, ABC):
         """Seed the epoch and name it, so that it is the same in a run that was interrupted before
         it.
         """
-        sow(mixed(self.seed, self.current_epoch))
+        seed_everything(mixed(self.seed, self.current_epoch))
         batches = self.trainer.train_dataloader
         assert isinstance(batches, Batches)
         batches.epoch = self.current_epoch

@@ -21,14 +21,24 @@ from geodl import (
     past,
     window,
 )
-from geodl.verify.base import Row, dice, equal, gap, judged, leaved, place, randomised, signal
+from geodl.verify.base import (
+    Row,
+    count_edges,
+    difference,
+    equal,
+    leaved,
+    normal,
+    randomised,
+    row,
+    signal,
+)
 
 CHANNELS, HEADS, BOUND = 12, 3, 1e-11
 
 
 def attention(rule: Neighborhood) -> Attention:
     """A layer of this row, with random parameters."""
-    return randomised(Attention(CHANNELS, rule, heads=HEADS), dice(50), 0.4)
+    return randomised(Attention(CHANNELS, rule, heads=HEADS), normal(50), 0.4)
 
 
 def with_weights(layer: Attention, *signals: Signal) -> tuple[Tensor, Tensor]:
@@ -38,7 +48,7 @@ def with_weights(layer: Attention, *signals: Signal) -> tuple[Tensor, Tensor]:
     receiver, sender = signals[0], signals[-1]
     across = signals[1:]
     target = receiver.domain if across else None
-    dst, src, _, _ = layer.neighborhood.edges(sender.domain, target)
+    dst, src, _, _ = layer.rule.edges(sender.domain, target)
     a = layer.weights(receiver, *across).x
     dense = a.new_zeros(len(a), receiver.domain.num_nodes, sender.domain.num_nodes, a.shape[2])
     return layer(receiver, *across).x, dense.index_put(
@@ -89,8 +99,8 @@ def masks() -> Iterator[Row]:
     n = 8
     apart = torch.arange(n)[:, None] - torch.arange(n)[None, :]
     causal, near = apart < 0, apart.abs() > 2
-    holes = (dice(51)(n, n) > 0) & (apart != 0)
-    without = adjacency(norm=None, self_loops=False)
+    holes = (normal(51)(n, n) > 0) & (apart != 0)
+    without = adjacency()
     for claim, rule, domain, mask in (
         ("07 causal mask = past()", past(), Chain(n), causal),
         ("07 causal mask = deleted edges", without, _kept(~causal), causal),
@@ -136,7 +146,7 @@ def padding() -> Iterator[Row]:
     )
     links = [members.links().src, members.links().dst]
     graph = Graph(torch.stack(links), sum(sizes))
-    layer = attention(adjacency(norm=None))
+    layer = attention(adjacency(self_loops=True))
     yield equal(
         "07 padding mask = deleted edges", layer, [signal(graph, CHANNELS, batch=1)], padded, BOUND
     )
@@ -150,7 +160,7 @@ def ring() -> Iterator[Row]:
     apart = (torch.arange(n)[:, None] - torch.arange(n)[None, :]) % n
     far = ~((apart <= 1) | (apart == n - 1))
     dense = attention(all_pairs())
-    on_ring = dense.over(adjacency(norm=None))
+    on_ring = dense.over(adjacency(self_loops=True))
     cycle = Graph(
         [
             [*range(n), *((i + 1) % n for i in range(n))],
@@ -179,9 +189,9 @@ def blind() -> Iterator[Row]:
         ).x
         value = s.x @ v.T + bias[2 * CHANNELS :]
         mean = value.mean(1, keepdim=True) @ out.weight.T + out.bias
-        gaps.append(gap(ours, mean.expand(-1, 7, -1), [s.x, q, v, bias, *out.parameters()]))
+        gaps.append(difference(ours, mean.expand(-1, 7, -1), [s.x, q, v, bias, *out.parameters()]))
     layer.lowering = "auto"
-    yield judged("07 W_k = 0 gives the mean, whatever the biases", place(layer, s), gaps, BOUND)
+    yield row("07 W_k = 0 gives the mean, whatever the biases", count_edges(layer, s), gaps, BOUND)
 
 
 CLAIMS = (complete, masks, padding, ring, blind)

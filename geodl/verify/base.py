@@ -57,7 +57,7 @@ Module = TypeVar("Module", bound=nn.Module)
 Claim = Callable[[], Iterable[Row]]
 
 
-def dice(seed: int) -> Callable[..., Tensor]:
+def normal(seed: int) -> Callable[..., Tensor]:
     """A source of standard normal tensors in float64: `draw(*shape)`."""
     rng = torch.Generator().manual_seed(seed)
     return lambda *shape: torch.randn(shape, generator=rng, dtype=torch.float64)
@@ -76,30 +76,30 @@ def randomised(module: Module, draw: Callable[..., Tensor], scale: float = 0.5) 
 
 def signal(domain: Domain, channels: int, batch: int = 2) -> Signal:
     """Random values on a domain."""
-    return Signal(dice(6)(batch, domain.num_nodes, channels), domain)
+    return Signal(normal(6)(batch, domain.num_nodes, channels), domain)
 
 
-def worst(errors: Iterable[float]) -> float:
+def largest(errors: Iterable[float]) -> float:
     """The largest error, 0 of none; a NaN is as large as can be.
 
-    >>> worst([0.0, float("nan"), 1.0])
+    >>> largest([0.0, float("nan"), 1.0])
     inf
     """
     return max((math.inf if math.isnan(e) else e for e in errors), default=0.0)
 
 
-def gap(ours: Tensors, theirs: Tensors, leaves: Sequence[Tensor]) -> tuple[float, float]:
+def difference(ours: Tensors, theirs: Tensors, leaves: Sequence[Tensor]) -> tuple[float, float]:
     """How far two computations from the same leaves are apart: in their outputs, and in the
     gradients of all leaves.
     """
     ours, theirs = _several(ours), _several(theirs)
-    draw = dice(0)
+    draw = normal(0)
     upstream = [draw(*b.shape) for b in theirs]
-    outputs = worst(error(a, b) for a, b in zip(ours, theirs, strict=True))
+    outputs = largest(error(a, b) for a, b in zip(ours, theirs, strict=True))
     both = zip(
         _gradients(ours, leaves, upstream), _gradients(theirs, leaves, upstream), strict=True
     )
-    return outputs, worst(error(a, b) for a, b in both)
+    return outputs, largest(error(a, b) for a, b in both)
 
 
 def values(module: nn.Module, *signals: Signal) -> Tensors:
@@ -135,14 +135,14 @@ def equal(
     gaps = []
     for lowering in ("auto", "edges"):
         set_lowering(module, lowering)
-        gaps.append(gap(call(module, *inputs), peer(*(s.x for s in inputs)), leaves))
+        gaps.append(difference(call(module, *inputs), peer(*(s.x for s in inputs)), leaves))
     set_lowering(module, "auto")
-    return judged(claim, place(module, *signals), gaps, bound)
+    return row(claim, count_edges(module, *signals), gaps, bound)
 
 
-def judged(claim: str, where: Place, gaps: Iterable[tuple[float, float]], bound: float) -> Row:
+def row(claim: str, where: Place, gaps: Iterable[tuple[float, float]], bound: float) -> Row:
     """The row of a claim that all errors, of outputs and of gradients, stay within a bound."""
-    outputs, gradients = (worst(errors) for errors in zip(*gaps, strict=True))
+    outputs, gradients = (largest(errors) for errors in zip(*gaps, strict=True))
     return Row(claim, *where, outputs, gradients, bound, outputs <= bound and gradients <= bound)
 
 
@@ -156,12 +156,12 @@ def leaved(signals: Sequence[Signal]) -> list[Signal]:
     return [Signal(s.x.detach().clone().requires_grad_(), s.domain) for s in signals]
 
 
-def place(module: nn.Module, *signals: Signal) -> Place:
+def count_edges(module: nn.Module, *signals: Signal) -> Place:
     """The senders' domain, and the edges of every layer as one call hears them."""
     counts: list[int] = []
 
     def listen(layer: Any, heard: tuple[Signal, ...], output: Signal) -> None:
-        counts.append(len(layer.neighborhood.edges(heard[-1].domain, output.domain).dst))
+        counts.append(len(layer.rule.edges(heard[-1].domain, output.domain).dst))
 
     hooks = [
         m.register_forward_hook(listen) for m in module.modules() if isinstance(m, MessagePassing)

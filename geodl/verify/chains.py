@@ -10,13 +10,13 @@ from geodl import Chain, Concat, Conv, Message, Recurrent, Sequential, Signal, p
 from geodl.verify.base import (
     Row,
     above,
-    dice,
+    count_edges,
+    difference,
     equal,
-    gap,
-    judged,
     leaved,
-    place,
+    normal,
     randomised,
+    row,
     signal,
 )
 
@@ -54,14 +54,14 @@ def single() -> Iterator[Row]:
 
 
 def _single(cell: str, backwards: bool) -> Row:
-    draw = dice(40)
+    draw = normal(40)
     rule = previous().reverse() if backwards else previous()
     layer = randomised(Recurrent(4, 5, cell, rule), draw)
     twin, names = TWINS[cell](4, 5), parameters(layer)
     start = tuple(draw(2, 1, 5).requires_grad_() for _ in range(2 if cell == "lstm" else 1))
 
     def ours(layer: Recurrent, s: Signal) -> tuple[Tensor, ...]:
-        y, final = layer.unroll(s, start)
+        y, final = layer.step(s, start)
         return y.x, *final
 
     def peer(x: Tensor) -> tuple[Tensor, ...]:
@@ -94,8 +94,8 @@ def deep() -> Iterator[Row]:
             names,
             TWINS[cell](4, 5, bidirectional=True),
         )
-    first = Recurrent(4, 5), Recurrent(4, 5, neighborhood=previous().reverse())
-    second = Recurrent(10, 5), Recurrent(10, 5, neighborhood=previous().reverse())
+    first = Recurrent(4, 5), Recurrent(4, 5, rule=previous().reverse())
+    second = Recurrent(10, 5), Recurrent(10, 5, rule=previous().reverse())
     names = parameters(*first, *second, suffixes=("l0", "l0_reverse", "l1", "l1_reverse"))
     twin = TWINS["lstm"](4, 5, num_layers=2, bidirectional=True)
     yield _twin(
@@ -107,7 +107,7 @@ def deep() -> Iterator[Row]:
 
 
 def _twin(claim: str, module: nn.Module, names: dict[str, Tensor], twin: nn.Module) -> Row:
-    randomised(module, dice(41))
+    randomised(module, normal(41))
     return equal(
         claim, module, [signal(Chain(7), 4)], lambda x: functional_call(twin, names, (x,))[0], BOUND
     )
@@ -122,7 +122,7 @@ def rounds() -> Iterator[Row]:
 
 
 def _rounds(cell: str, length: int = 8) -> Iterator[Row]:
-    draw = dice(42)
+    draw = normal(42)
     layer = randomised(Recurrent(3, 4, cell), draw, 1.0)
     names: dict[str, Tensor] = {name.removesuffix("_l0"): p for name, p in layer.named_parameters()}
     node, listen = CELLS[cell](3, 4).double(), Message(lambda h_i, h_j, e_ij: h_j, previous())
@@ -136,10 +136,10 @@ def _rounds(cell: str, length: int = 8) -> Iterator[Row]:
             node, names, (s.x.flatten(0, 1), heard if cell == "lstm" else heard[0])
         )
         states = tuple(h.unflatten(0, (2, length)) for h in (new if cell == "lstm" else (new,)))
-        settled.append(gap(states[0][:, :k], truth[:, :k], [s.x, *layer.parameters()]))
+        settled.append(difference(states[0][:, :k], truth[:, :k], [s.x, *layer.parameters()]))
         wrong += [float((states[0] - truth)[:, t].detach().abs().max()) for t in range(k, length)]
-    where = place(layer, s)
-    yield judged(
+    where = count_edges(layer, s)
+    yield row(
         f"06 {NAMES[cell]} in rounds, T=8: after k >= t rounds node t is exact",
         where,
         settled,
@@ -155,7 +155,7 @@ def _rounds(cell: str, length: int = 8) -> Iterator[Row]:
 
 def linear_recurrence() -> Iterator[Row]:
     """`h_t = A h_{t-1} + B x_t`, `y_t = C h_t` is a causal convolution with kernel `C A^k B`."""
-    draw, length = dice(43), 9
+    draw, length = normal(43), 9
     a, b, c = (
         (0.4 * draw(4, 4)).requires_grad_(),
         draw(4, 3).requires_grad_(),
@@ -172,9 +172,9 @@ def linear_recurrence() -> Iterator[Row]:
         for t in range(length):
             h = h @ a.T + s.x[:, t] @ b.T
             outputs.append(h @ c.T)
-        gaps.append(gap(y, torch.stack(outputs, dim=1), [s.x, a, b, c]))
-    where = place(conv, s)._replace(parameters=a.numel() + b.numel() + c.numel())
-    yield judged("06 linear recurrence = causal convolution with C A^k B", where, gaps, 1e-10)
+        gaps.append(difference(y, torch.stack(outputs, dim=1), [s.x, a, b, c]))
+    where = count_edges(conv, s)._replace(parameters=a.numel() + b.numel() + c.numel())
+    yield row("06 linear recurrence = causal convolution with C A^k B", where, gaps, 1e-10)
 
 
 CLAIMS = (single, deep, rounds, linear_recurrence)

@@ -12,13 +12,13 @@ from geodl import Conv, Graph, Neighborhood, Signal, adjacency
 from geodl.verify.base import (
     Row,
     above,
-    dice,
+    count_edges,
+    difference,
     equal,
-    gap,
-    judged,
     leaved,
-    place,
+    normal,
     randomised,
+    row,
     signal,
 )
 from geodl.verify.operators import dense, dense_layer, multigraph, ring
@@ -32,7 +32,7 @@ def formula() -> Iterator[Row]:
             torch.eye(graph.num_nodes, dtype=torch.float64) + dense(graph, None, False, None)[0]
         )
         root = torch.diag(looped.sum(1) ** -0.5)
-        layer = randomised(Conv(5, 3, adjacency()), dice(20))
+        layer = randomised(Conv(5, 3, adjacency("sym", self_loops=True)), normal(20))
         peer = dense_layer(layer, (root @ looped @ root)[None])
         yield equal("04 GCN = D~^-1/2 (A+I) D~^-1/2 X W", layer, [signal(graph, 5)], peer, 1e-12)
 
@@ -44,7 +44,10 @@ def pyg() -> Iterator[Row]:
     from torch_geometric.nn import GCNConv
 
     for graph in (ring(9, ((0, 4), (2, 7))), multigraph(False, False), multigraph(True, False)):
-        layer, twin = randomised(Conv(5, 3, adjacency()), dice(21)), GCNConv(5, 3).double()
+        layer, twin = (
+            randomised(Conv(5, 3, adjacency("sym", self_loops=True)), normal(21)),
+            GCNConv(5, 3).double(),
+        )
 
         def peer(
             x: Tensor, layer: Conv = layer, twin: nn.Module = twin, graph: Graph = graph
@@ -62,7 +65,7 @@ def chebyshev() -> Iterator[Row]:
     graph, order, n = ring(12, ((0, 5), (3, 9))), 10, 13
     laplacian = dense(graph, "laplacian", False, None)[0]
     frequencies, modes = torch.linalg.eigh(laplacian)
-    hop = shift_operator(adjacency(norm="laplacian", self_loops=False))
+    hop = shift_operator(adjacency("laplacian"))
 
     def terms(x: Tensor, most: int) -> list[Tensor]:
         def scaled(x: Tensor) -> Tensor:
@@ -73,16 +76,16 @@ def chebyshev() -> Iterator[Row]:
             found.append(2 * scaled(found[-1]) - found[-2])
         return found
 
-    s, coefficients = leaved([signal(graph, 1)])[0], dice(22)(order + 1).requires_grad_()
+    s, coefficients = leaved([signal(graph, 1)])[0], normal(22)(order + 1).requires_grad_()
     recursion = torch.einsum("k,kbnc->bnc", coefficients, torch.stack(terms(s.x, order)))
     angles = torch.acos((2 / frequencies[-1] * frequencies - 1).clamp(-1, 1))
     response = (
         torch.cos(angles[:, None] * torch.arange(order + 1)) @ coefficients
     )  # T_k(cos a) = cos(k a)
     spectral = modes @ (response[:, None] * (modes.T @ s.x))
-    where = place(hop, s)._replace(parameters=order + 1)
-    gaps = [gap(recursion, spectral, [s.x, coefficients])]
-    yield judged("04 U p(Lambda) U'x = Chebyshev recursion, K=10", where, gaps, 1e-10)
+    where = count_edges(hop, s)._replace(parameters=order + 1)
+    gaps = [difference(recursion, spectral, [s.x, coefficients])]
+    yield row("04 U p(Lambda) U'x = Chebyshev recursion, K=10", where, gaps, 1e-10)
     for hops in (1, 2, 3):
         far = torch.linalg.matrix_power(torch.eye(n) + (laplacian != 0), hops) == 0
         impulses = torch.eye(n, dtype=torch.float64)[:, :, None]
@@ -91,7 +94,7 @@ def chebyshev() -> Iterator[Row]:
             f"04 the recursion's entries beyond K={hops} hops "
             f"are exactly 0 ({int(far.sum())} entries)"
         )
-        yield judged(
+        yield row(
             claim, where._replace(parameters=hops + 1), [(float(beyond.abs().max()), 0.0)], 0.0
         )
 
@@ -101,15 +104,15 @@ def spectra() -> Iterator[Row]:
     weighted = ring(12, ((0, 5), (3, 9)))
     graph = Graph(weighted.edge_index, weighted.num_nodes)
     s = Signal(torch.eye(graph.num_nodes, dtype=torch.float64)[:, :, None], graph)
-    gcn = shift_operator(adjacency())
+    gcn = shift_operator(adjacency("sym", self_loops=True))
     operators = (
         gcn(s).x[:, :, 0],
-        s.x[:, :, 0] + shift_operator(adjacency(self_loops=False))(s).x[:, :, 0],
+        s.x[:, :, 0] + shift_operator(adjacency("sym"))(s).x[:, :, 0],
     )
     renormalised, first = (torch.linalg.eigvalsh(operator.detach()) for operator in operators)
     spans = " against ".join(f"[{e[0]:.3f}, {e[-1]:.3f}]" for e in (renormalised, first))
     claim = f"04 the GCN's spectrum is not first-order Chebyshev's, {spans}: difference"
-    yield above(claim, place(gcn, s), float((renormalised - first).abs().max()), 1e-2)
+    yield above(claim, count_edges(gcn, s), float((renormalised - first).abs().max()), 1e-2)
 
 
 def shift_operator(rule: Neighborhood) -> Conv:

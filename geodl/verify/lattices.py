@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geodl import Conv, Grid, itself, window
-from geodl.verify.base import Row, dice, equal, randomised, signal
+from geodl.verify.base import Row, equal, normal, randomised, signal
 
 CONV = (F.conv1d, F.conv2d, F.conv3d)
 TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
@@ -83,7 +83,7 @@ def convolution(
     claim = ", ".join([f"05 conv{d}d {'x'.join(map(str, sizes))}", kind, *filter(None, options)])
     return equal(
         claim,
-        randomised(layer, dice(30)),
+        randomised(layer, normal(30)),
         [signal(Grid(*lengths, periodic=circular), 3)],
         peer,
         BOUND,
@@ -115,7 +115,7 @@ def _transposed(
         (n - 1) * stride - 2 * padding + dilation * (size - 1) + 1 + extra for n in lengths
     )
     forward = window(size, axes=d, stride=stride, dilation=dilation, padding=padding)
-    layer = randomised(Conv(3, 2, forward.reverse(onto=Grid(*onto))), dice(31))
+    layer = randomised(Conv(3, 2, forward.reverse(onto=Grid(*onto))), normal(31))
 
     def peer(x: Tensor) -> Tensor:
         filters = layer.weight.permute(1, 2, 0).unflatten(2, (size,) * d)
@@ -137,7 +137,7 @@ def linear() -> Iterator[Row]:
     """The two ends: a window as large as the image, and a window of one node."""
     for lengths in LENGTHS:
         s = signal(Grid(*lengths), 3)
-        full = randomised(Conv(3, 4, window(lengths, padding="valid")), dice(32))
+        full = randomised(Conv(3, 4, window(lengths, padding="valid")), normal(32))
 
         def fully_connected(x: Tensor, full: Conv = full) -> Tensor:
             return F.linear(x.flatten(1), full.weight.flatten(0, 1).T, full.bias)[:, None]
@@ -145,7 +145,7 @@ def linear() -> Iterator[Row]:
         yield equal(
             "05 window as large as the image = fully connected", full, [s], fully_connected, BOUND
         )
-        own = randomised(Conv(3, 4, itself()), dice(33))
+        own = randomised(Conv(3, 4, itself()), normal(33))
 
         def pointwise(x: Tensor, own: Conv = own, lengths: tuple[int, ...] = lengths) -> Tensor:
             filters = own.weight[0].T.reshape(4, 3, *(1 for _ in lengths))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from geodl import Conv, Graph
-from geodl.verify.base import dice
+from geodl.verify.base import normal
 
 
 def ring(n: int, chords: tuple[tuple[int, int], ...] = ()) -> Graph:
@@ -14,7 +14,7 @@ def ring(n: int, chords: tuple[tuple[int, int], ...] = ()) -> Graph:
     isolated node more.
     """
     pairs = [(i, (i + 1) % n) for i in range(n)] + list(chords)
-    weight = dice(7)(len(pairs)).abs() + 0.1
+    weight = normal(7)(len(pairs)).abs() + 0.1
     index = torch.tensor(pairs + [(j, i) for i, j in pairs]).T
     return Graph(index, n + 1, edge_weight=torch.cat((weight, weight)))
 
@@ -22,7 +22,7 @@ def ring(n: int, chords: tuple[tuple[int, int], ...] = ()) -> Graph:
 def multigraph(weighted: bool, typed: bool) -> Graph:
     """A directed graph with parallel edges, self-loops and an isolated node."""
     src, dst = [0, 0, 1, 2, 3, 3, 4, 5, 5, 5, 2, 6], [1, 1, 2, 2, 0, 4, 0, 3, 1, 5, 5, 0]
-    weight = dice(8)(len(src)).abs() + 0.1 if weighted else None
+    weight = normal(8)(len(src)).abs() + 0.1 if weighted else None
     kind = torch.arange(len(src)) % 3 if typed else None
     return Graph([src, dst], 8, edge_weight=weight, edge_type=kind)
 

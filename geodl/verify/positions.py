@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geodl import Chain, Signal, SinusoidalPositions
 from geodl.layer.position import places, rotate
-from geodl.verify.base import Place, Row, dice, gap, judged, place
+from geodl.verify.base import Place, Row, count_edges, difference, normal, row
 
 BOUND = 1e-12
 LENGTH, CHANNELS = 24, 16
@@ -35,10 +35,10 @@ def sinusoidal() -> Iterator[Row]:
         Signal(torch.zeros(1, LENGTH, CHANNELS, dtype=torch.float64), Chain(LENGTH)),
     )
     here = layer(s).x
-    gaps = [gap(layer.unroll(s, k)[0].x, here @ rotation(k).T, []) for k in SHIFTS]
-    yield judged(
+    gaps = [difference(layer.step(s, k)[0].x, here @ rotation(k).T, []) for k in SHIFTS]
+    yield row(
         f"08 sinusoidal positions: PE(p+k) = R(k) PE(p), k up to {SHIFTS[-1]}",
-        place(layer, s),
+        count_edges(layer, s),
         gaps,
         BOUND,
     )
@@ -48,15 +48,15 @@ def rotary() -> Iterator[Row]:
     """Scores of rotated queries and keys read how far apart two nodes are, and not where they
     stand.
     """
-    draw, here = dice(80), places(Chain(LENGTH))
+    draw, here = normal(80), places(Chain(LENGTH))
     query, key = (draw(2, LENGTH, 3, CHANNELS).requires_grad_() for _ in range(2))
 
     def scores(at: Tensor) -> Tensor:
         return torch.einsum("bihd,bjhd->bhij", rotate(query, at), rotate(key, at))
 
     where = Place(str(Chain(LENGTH)), LENGTH, LENGTH**2, 0)
-    moved = [gap(scores(here + k), scores(here), [query, key]) for k in SHIFTS]
-    yield judged(
+    moved = [difference(scores(here + k), scores(here), [query, key]) for k in SHIFTS]
+    yield row(
         f"08 rotary positions: the same scores k nodes later, k up to {SHIFTS[-1]}",
         where,
         moved,
@@ -66,10 +66,10 @@ def rotary() -> Iterator[Row]:
         [torch.stack([rotation(i - j) for j in range(LENGTH)]) for i in range(LENGTH)]
     )
     written = torch.einsum("bihd,ijde,bjhe->bhij", query, between, key)
-    yield judged(
+    yield row(
         "08 rotary positions: score = q_i' R(i-j) k_j",
         where,
-        [gap(scores(here), written, [query, key])],
+        [difference(scores(here), written, [query, key])],
         BOUND,
     )
 

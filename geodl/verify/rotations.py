@@ -28,13 +28,13 @@ from geodl import (
 from geodl.verify.base import (
     Row,
     above,
-    dice,
+    count_edges,
+    difference,
     equal,
-    gap,
-    judged,
     leaved,
-    place,
+    normal,
     randomised,
+    row,
     signal,
 )
 from geodl.verify.lattices import nodes, planes
@@ -130,7 +130,7 @@ def _bank(
     size, stride, padding = numbers
     lattice, d = domain.lattice or (), len(domain.lattice or ())
     rule = (window if hears_fiber else lift)(size, group=group, stride=stride, padding=padding)
-    layer = randomised(Conv(2, 3, rule), dice(70))
+    layer = randomised(Conv(2, 3, rule), normal(70))
     circular = any(domain.periodic)
 
     def peer(x: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ def moved(s: Signal, act: Act, sheets: Tensor | None = None) -> Signal:
 def network(group: Group) -> Sequential:
     """A small group CNN: lifted, and convolved over the group."""
     layers = (Conv(2, 3, lift(3, group=group)), nn.Tanh(), Conv(3, 3, window(3, group=group)))
-    return randomised(Sequential(*layers), dice(71), 0.3)
+    return randomised(Sequential(*layers), normal(71), 0.3)
 
 
 def elements() -> Iterator[Row]:
@@ -193,7 +193,10 @@ def elements() -> Iterator[Row]:
     acts = square(C(4))
     claim = "11 all 4 elements of C4 through max pooling and stride 2"
     yield _commutes(
-        claim, randomised(coarse, dice(72)), Grid(10, 10), zip(acts.each, acts.product, strict=True)
+        claim,
+        randomised(coarse, normal(72)),
+        Grid(10, 10),
+        zip(acts.each, acts.product, strict=True),
     )
 
 
@@ -206,15 +209,16 @@ def _commutes(
     s = leaved([signal(domain, 2)])[0]
     leaves = [s.x, *net.parameters()]
     gaps = [
-        gap(net(moved(s, act)).x, moved(net(s), act, sheets).x, leaves) for act, sheets in elements
+        difference(net(moved(s, act)).x, moved(net(s), act, sheets).x, leaves)
+        for act, sheets in elements
     ]
-    return judged(claim, place(net, s), gaps, BOUND)
+    return row(claim, count_edges(net, s), gaps, BOUND)
 
 
 def translations() -> Iterator[Row]:
     """Exact on the torus; under zero padding only away from the border."""
     plain = randomised(
-        Sequential(Conv(2, 3, window(3)), nn.Tanh(), Conv(3, 3, window(3))), dice(73)
+        Sequential(Conv(2, 3, window(3)), nn.Tanh(), Conv(3, 3, window(3))), normal(73)
     )
     for name, net in (("CNN", plain), ("p4 CNN", network(C(4)))):
         shifts = [(_rolled(down, right), None) for down, right in ((0, 1), (1, 0), (3, 2), (5, 4))]
@@ -228,12 +232,12 @@ def translations() -> Iterator[Row]:
         )
         a, b = (y.x.unflatten(1, (11, 11, -1)) for y in (net(moved(s, act)), moved(net(s), act)))
         claim = f"11 {name}: translations under zero padding"
-        gaps = [gap(a[:, away], b[:, away], [s.x, *net.parameters()])]
-        yield judged(f"{claim}, away from the border", place(net, s), gaps, BOUND)
+        gaps = [difference(a[:, away], b[:, away], [s.x, *net.parameters()])]
+        yield row(f"{claim}, away from the border", count_edges(net, s), gaps, BOUND)
         yield above(
             f"{claim}, near the border: error",
-            place(net, s),
-            gap(a[:, ~away], b[:, ~away], [])[0],
+            count_edges(net, s),
+            difference(a[:, ~away], b[:, ~away], [])[0],
             1e-2,
         )
 
@@ -245,16 +249,16 @@ def _rolled(down: int, right: int) -> Act:
 def limits() -> Iterator[Row]:
     """What does not hold: rotations of a plain CNN, and sizes off the rule."""
     acts = square(C(4))
-    plain = randomised(Conv(2, 3, window(3)), dice(74))
+    plain = randomised(Conv(2, 3, window(3)), normal(74))
     s = signal(Grid(7, 7), 2)
     off = max(_off(plain, s, act) for act in acts.each[1:])
-    yield above("11 a plain CNN under quarter turns: error", place(plain, s), off, 1e-2)
-    strided = randomised(Conv(2, 3, lift(3, group=C(4), stride=2, exact=False)), dice(75))
+    yield above("11 a plain CNN under quarter turns: error", count_edges(plain, s), off, 1e-2)
+    strided = randomised(Conv(2, 3, lift(3, group=C(4), stride=2, exact=False)), normal(75))
     s = signal(Grid(8, 8), 2)
     off = max(_off(strided, s, acts.each[e], acts.product[e]) for e in range(1, 4))
     yield above(
         "11 p4, stride 2 on 8 nodes, (8 + 2 - 2 - 1) mod 2 = 1, under quarter turns: error",
-        place(strided, s),
+        count_edges(strided, s),
         off,
         1e-2,
     )
@@ -264,23 +268,25 @@ def interpolated() -> Iterator[Row]:
     """A bilinear rotation of a smooth image: exact at 90 degrees, and not at 45."""
     net = Sequential(*network(C(4)), Pool(fiber()))
     s = Signal.image(
-        F.interpolate(dice(76)(1, 2, 5, 5), (17, 17), mode="bicubic", align_corners=True)
+        F.interpolate(normal(76)(1, 2, 5, 5), (17, 17), mode="bicubic", align_corners=True)
     )
-    row, column = torch.meshgrid(torch.arange(17) - 8, torch.arange(17) - 8, indexing="ij")
-    disc = (row**2 + column**2 <= 25).flatten()[
-        :, None
-    ]  # what 2 layers see from it stays on the map
+    across, along = torch.meshgrid(torch.arange(17) - 8, torch.arange(17) - 8, indexing="ij")
+    # What two layers see from the disc stays on the map.
+    disc = (across**2 + along**2 <= 25).flatten()[:, None]
     quarter, eighth = (_off(net, s, _rotated(degrees), at=disc) for degrees in (90.0, 45.0))
-    yield judged("11 p4 under 90 degrees, interpolated", place(net, s), [(quarter, 0.0)], BOUND)
+    yield row("11 p4 under 90 degrees, interpolated", count_edges(net, s), [(quarter, 0.0)], BOUND)
     yield above(
-        "11 p4 is not exact under 45 degrees, interpolated: error", place(net, s), eighth, 1e-3
+        "11 p4 is not exact under 45 degrees, interpolated: error",
+        count_edges(net, s),
+        eighth,
+        1e-3,
     )
 
 
 def _off(
     net: nn.Module, s: Signal, act: Act, sheets: Tensor | None = None, at: Tensor | float = 1.0
 ) -> float:
-    return gap(net(moved(s, act)).x * at, moved(net(s), act, sheets).x * at, [])[0]
+    return difference(net(moved(s, act)).x * at, moved(net(s), act, sheets).x * at, [])[0]
 
 
 def _rotated(degrees: float) -> Act:

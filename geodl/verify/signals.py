@@ -25,13 +25,13 @@ from geodl import (
 from geodl.verify.base import (
     Place,
     Row,
-    dice,
+    count_edges,
+    difference,
     equal,
-    gap,
-    judged,
     leaved,
-    place,
+    normal,
     randomised,
+    row,
     signal,
 )
 from geodl.verify.operators import ring
@@ -40,10 +40,8 @@ from geodl.verify.operators import ring
 def dirichlet() -> Iterator[Row]:
     """The Laplacian's quadratic form, edge by edge."""
     for domain in (ring(9, ((0, 4), (2, 7))), Grid(4, 5), Complete(6)):
-        draw = dice(1)
-        layer = randomised(
-            Conv(3, 3, adjacency(norm="laplacian", self_loops=False), bias=False), draw
-        )
+        draw = normal(1)
+        layer = randomised(Conv(3, 3, adjacency("laplacian"), bias=False), draw)
         dst, src, weight = domain.links()
         weights = [1.0] * len(dst) if weight is None else weight.tolist()
         once = [
@@ -75,13 +73,21 @@ def relabelling() -> Iterator[Row]:
     plain = Graph(two_way.edge_index, 10)
     dag = Graph([[0, 0, 1, 2, 3, 2], [1, 2, 3, 3, 4, 5]], 6)
     cases = (
-        (Conv(4, 3, adjacency()), two_way),
+        (Conv(4, 3, adjacency("sym", self_loops=True)), two_way),
         (Conv(4, 3, all_pairs("self")), Complete(7)),
-        (Attention(4, adjacency(norm=None), heads=2), plain),
+        (Attention(4, adjacency(self_loops=True), heads=2), plain),
         (Attention(4, all_pairs(), heads=2), Complete(7)),
-        (Message(_product, adjacency(norm=None), reduce="mean"), two_way),
-        (Recurrent(4, 3, neighborhood=predecessors()), dag),
-        (Sequential(Conv(4, 3, adjacency()), BatchNorm(3), nn.Tanh(), Readout("max")), two_way),
+        (Message(_product, adjacency(self_loops=True), reduce="mean"), two_way),
+        (Recurrent(4, 3, rule=predecessors()), dag),
+        (
+            Sequential(
+                Conv(4, 3, adjacency("sym", self_loops=True)),
+                BatchNorm(3),
+                nn.Tanh(),
+                Readout("max"),
+            ),
+            two_way,
+        ),
     )
     for module, domain in cases:
         name = "BatchNorm and Readout" if isinstance(module, Sequential) else type(module).__name__
@@ -93,25 +99,25 @@ def _product(x_i: Tensor, x_j: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def _relabelled(claim: str, module: nn.Module, domain: Domain) -> Row:
-    randomised(module, dice(2))
+    randomised(module, normal(2))
     s = leaved([signal(domain, 4)])[0]
     rng, gaps = torch.Generator().manual_seed(3), []
     for _ in range(20):
         named = torch.randperm(domain.num_nodes, generator=rng)
         renamed = module(Signal(s.x[:, named.argsort()], domain.relabel(named))).x
         ours = renamed[:, named] if renamed.shape[1] == domain.num_nodes else renamed
-        gaps.append(gap(ours, module(s).x, [s.x, *module.parameters()]))
-    return judged(claim, place(module, s), gaps, 1e-12)
+        gaps.append(difference(ours, module(s).x, [s.x, *module.parameters()]))
+    return row(claim, count_edges(module, s), gaps, 1e-12)
 
 
 def images() -> Iterator[Row]:
     """There and back without the loss of a bit."""
     for axes in ((9,), (4, 5), (3, 4, 2)):
-        x = dice(4)(2, 3, *axes).requires_grad_()
+        x = normal(4)(2, 3, *axes).requires_grad_()
         s = Signal.image(x)
         where = Place(str(s.domain), s.domain.num_nodes, 0, 0)
-        yield judged(
-            "01 image to signal to image, every bit", where, [gap(s.to_image(), x, [x])], 0.0
+        yield row(
+            "01 image to signal to image, every bit", where, [difference(s.to_image(), x, [x])], 0.0
         )
 
 

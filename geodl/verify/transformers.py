@@ -14,13 +14,13 @@ from geodl.testing import error
 from geodl.verify.base import (
     Row,
     above,
-    dice,
+    count_edges,
+    difference,
     equal,
-    gap,
-    judged,
     leaved,
-    place,
+    normal,
     randomised,
+    row,
     signal,
 )
 
@@ -48,7 +48,7 @@ def twin_of(kind: type[nn.Module], norm_first: bool) -> nn.Module:
     made: dict[type[nn.Module], nn.Module] = {
         type(module): module for module in (encoder, decoder, encoders, decoders, both)
     }
-    twin = randomised(made[kind], dice(81), 0.4)
+    twin = randomised(made[kind], normal(81), 0.4)
     for part in twin.modules():
         if isinstance(part, nn.LayerNorm):
             part.weight.data += (
@@ -118,7 +118,7 @@ def padding() -> Iterator[Row]:
         for causal, module in ((False, layer), (True, over(layer, past()))):
             run, ragged = (
                 peer(twin, module, causal, ~exists),
-                Signal.sequence(dice(82)(3, 7, CHANNELS), exists),
+                Signal.sequence(normal(82)(3, 7, CHANNELS), exists),
             )
 
             def padded(x: Tensor, run: Callable[..., Tensor] = run) -> Tensor:
@@ -152,10 +152,12 @@ def permutations() -> Iterator[Row]:
                 f"nn.{kind.__name__}, {norm}, {DEPTH} layers",
             )
             heard = leaved([signal(domain, CHANNELS) for domain in (Complete(6), *others)])
-            gaps = [gap(*shuffled(layer, heard), [*(s.x for s in heard), *layer.parameters()])]
-            yield judged(
+            gaps = [
+                difference(*shuffled(layer, heard), [*(s.x for s in heard), *layer.parameters()])
+            ]
+            yield row(
                 f"08 nodes in another order, {words}: the answer in that order",
-                place(layer, *heard),
+                count_edges(layer, *heard),
                 gaps,
                 BOUND,
             )
@@ -166,7 +168,7 @@ def permutations() -> Iterator[Row]:
             ):
                 claim = f"08 nodes in another order, {words}, {reason}: off by"
                 yield above(
-                    claim, place(module, *ordered), error(*shuffled(module, ordered)), APART
+                    claim, count_edges(module, *ordered), error(*shuffled(module, ordered)), APART
                 )
 
 
@@ -177,7 +179,7 @@ def trained(module: nn.Module, *given: Any) -> nn.Module:
         optimizer.zero_grad()
         y = module(*given)
         y = y.x if isinstance(y, Signal) else y
-        F.mse_loss(y, dice(84)(*y.shape)).backward()
+        F.mse_loss(y, normal(84)(*y.shape)).backward()
         optimizer.step()
     return module
 

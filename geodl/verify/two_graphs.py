@@ -12,7 +12,17 @@ from torch.func import functional_call
 
 from geodl import Attention, Chain, Grid, Signal, all_pairs, past, previous, reference, window
 from geodl.reference import State
-from geodl.verify.base import Row, dice, equal, gap, judged, leaved, place, randomised, signal
+from geodl.verify.base import (
+    Row,
+    count_edges,
+    difference,
+    equal,
+    leaved,
+    normal,
+    randomised,
+    row,
+    signal,
+)
 
 CHANNELS, HEADS = 6, 2
 FAR = -1e4  # added to a score it leaves a weight of exactly 0
@@ -43,7 +53,7 @@ def linear_attention() -> Iterator[Row]:
     """
     for length in (7, 150):
         layer, chain = (
-            randomised(Attention(CHANNELS, past(), HEADS, "linear"), dice(90)),
+            randomised(Attention(CHANNELS, past(), HEADS, "linear"), normal(90)),
             Chain(length),
         )
 
@@ -77,7 +87,7 @@ def _convolution(channels_in: int, channels_out: int, side: int = 5) -> Row:
     the rest stays empty.
     """
     wide, narrow = max(channels_in, channels_out), min(channels_in, channels_out)
-    draw, torus = dice(91), Grid(side, side, periodic=True)
+    draw, torus = normal(91), Grid(side, side, periodic=True)
     typed = Attention(wide, window(side), heads=9, head_dim=narrow, relative=True)
     layer = randomised(typed, draw, 0.3).over(all_pairs("offset"))
     kernel, bias = (
@@ -114,13 +124,13 @@ def _convolution(channels_in: int, channels_out: int, side: int = 5) -> Row:
         layer.lowering = lowering
         ours = functional_call(layer, parameters, (wider,)).x[..., :channels_out]
         gaps.append(
-            gap(ours, theirs, [s.x, kernel, bias, layer.in_proj_weight, layer.in_proj_bias])
+            difference(ours, theirs, [s.x, kernel, bias, layer.in_proj_weight, layer.in_proj_bias])
         )
     claim = (
         f"09 9 heads of width {narrow} with hard offsets = conv2d 3x3, "
         f"{channels_in} to {channels_out} channels, on the torus"
     )
-    return judged(claim, place(layer, wider), gaps, 1e-11)
+    return row(claim, count_edges(layer, wider), gaps, 1e-11)
 
 
 CLAIMS = (linear_attention, hard_offsets)

@@ -41,7 +41,7 @@ def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
         sender: Any = (*args[1:], named.get("sender"))[0]
         if sender is not None:
             edges, weights = (
-                layer.neighborhood.edges(sender.domain, receiver.domain),
+                layer.rule.edges(sender.domain, receiver.domain),
                 layer.weights(receiver, sender).x[0],
             )
             matrix = weights.new_zeros(

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from geodl.lowering import Ask, Lowering
+from geodl.lowering import Call, Lowering
 
 
 class Turns(NamedTuple):
@@ -14,19 +14,19 @@ class Turns(NamedTuple):
     step: int
 
 
-def _refuses(ask: Ask) -> str:
-    s = ask.neighborhood.stencil(ask.source, ask.target)
-    if s is None or s.transposed or s.table.shape[:2] != (1, 1) or s.wraps != (True,):
+def _refuses(call: Call) -> str:
+    s = call.rule.stencil(call.source, call.target)
+    if s is None or s.transposed or s.edge_type.shape[:2] != (1, 1) or s.circular != (True,):
         return "the rule is no plain window around a ring"
     return (
         "the window does not make as many nodes as it hears"
-        if s.made != s.sliding or s.stride != (1,)
+        if s.out_shape != s.in_shape or s.stride != (1,)
         else ""
     )
 
 
-def _plan(ask: Ask) -> Turns:
-    s = ask.neighborhood.stencil(ask.source, ask.target)
+def _plan(call: Call) -> Turns:
+    s = call.rule.stencil(call.source, call.target)
     assert s is not None
     return Turns(s.padding[0][0], -s.dilation[0])
 

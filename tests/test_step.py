@@ -51,7 +51,7 @@ def pieces(
     """The layer's outputs on a sequence that it is given in pieces."""
     parts, state = [], None
     for piece in x.tensor_split(cuts, dim=1):
-        y, state = layer.unroll(g.Signal.sequence(piece), state, sender)
+        y, state = layer.step(g.Signal.sequence(piece), state, sender)
         parts.append(y.x)
     return torch.cat(parts, 1)
 
@@ -84,9 +84,7 @@ def test_a_decoder_recalls_what_it_hears(cuts):
 def test_a_forgetful_layer_is_caught():
     layer = g.Attention(4, g.past(), 2).double()
     x = torch.randn(1, 4, 4, dtype=torch.float64)
-    forgotten = torch.cat(
-        [layer.unroll(g.Signal.sequence(piece))[0].x for piece in x.split(1, 1)], 1
-    )
+    forgotten = torch.cat([layer.step(g.Signal.sequence(piece))[0].x for piece in x.split(1, 1)], 1)
     assert error(forgotten, layer(g.Signal.sequence(x)).x) > 1e-3
 
 
@@ -96,7 +94,7 @@ def test_a_forgetful_layer_is_caught():
         g.Attention(4, g.all_pairs(), 2),
         g.Conv(4, 4, g.window(3, axes=1)),
         g.Conv(4, 4, g.window(2, axes=1, stride=2, padding="causal")),
-        g.Concat(g.Recurrent(4, 4), g.Recurrent(4, 4, neighborhood=g.previous().reverse())),
+        g.Concat(g.Recurrent(4, 4), g.Recurrent(4, 4, rule=g.previous().reverse())),
         g.BatchNorm(4),
         g.Pool(g.whole()),
     ],
@@ -104,7 +102,7 @@ def test_a_forgetful_layer_is_caught():
 )
 def test_layers_that_hear_the_future_are_refused(layer):
     with pytest.raises(g.GeodlError, match="unrolled"):
-        layer.unroll(g.Signal.sequence(torch.zeros(1, 4, 4)))
+        layer.step(g.Signal.sequence(torch.zeros(1, 4, 4)))
 
 
 def test_cross_needs_a_second_signal():
@@ -149,7 +147,7 @@ def test_past_skips():
 def test_a_second_signal_is_recalled_only_where_places_do_not_count(layer, found):
     s, other = (g.Signal.sequence(torch.zeros(1, n, 4)) for n in (4, 3))
     with pytest.raises(g.GeodlError, match=found):
-        g.Cross(layer).unroll(s, None, other)
+        g.Cross(layer).step(s, None, other)
 
 
 def test_one_layer_in_two_places_runs_in_both():
@@ -165,7 +163,7 @@ def test_one_layer_in_two_places_runs_in_both():
 def test_a_second_signal_that_no_layer_hears_is_refused():
     s = g.Signal.sequence(torch.zeros(1, 4, 4))
     with pytest.raises(g.GeodlError, match="a second signal"):
-        block().unroll(s, None, s)
+        block().step(s, None, s)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
