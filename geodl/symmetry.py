@@ -258,7 +258,7 @@ def _ours(code: Any) -> bool:
 
 
 def _part(layer: MessagePassing, path: str, source: Domain, target: Domain) -> Part:
-    typed = layer.verb == "convolve" or getattr(layer.options, "bias_types", None) is not None
+    typed = layer.options.edge_types is not None
     return Part(path or type(layer).__name__, layer.rule, typed, source, target)
 
 

@@ -155,7 +155,7 @@ class Attention(MessagePassing):
                 "rotary positions",
                 "cross without them",
             )
-        whole = rule.complete and not rule.causal and self.options.bias_types is None
+        whole = rule.complete and not rule.causal and self.options.edge_types is None
         if (
             sender is not None
             and whole

@@ -228,12 +228,10 @@ class MessagePassing(Layer):
         >>> from geodl import Attention, all_pairs, past
         >>> causal = Attention(16, all_pairs(), heads=2).over(past())
         """
-        weights = getattr(self.options, "num_types", getattr(self.options, "bias_types", None))
-        if (
-            check_rule(self.label, rule).num_edge_types not in (weights, None)
-            and weights is not None
-        ):
-            found = f"{rule.num_edge_types} edge types in place of {weights}"
+        types = self.options.edge_types
+        check_rule(self.label, rule)
+        if types is not None and rule.num_edge_types not in (types, None):
+            found = f"{rule.num_edge_types} edge types in place of {types}"
             raise GeodlError(
                 f"{self.label} over {rule}",
                 found,

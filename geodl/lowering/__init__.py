@@ -102,7 +102,7 @@ def describe_call(
 ) -> Call:
     """The question put to the lowerings, once the rule is known to fit the domains."""
     rule = rule.on(source, target)
-    typed = isinstance(options, ConvolveOptions) or getattr(options, "bias_types", None) is not None
+    typed = options.edge_types is not None
     for part in source.members or (source,):
         if reason := rule.refuses(part, typed):
             raise GeodlError(f"{rule} on {part}", reason, "choose a rule that fits the domain")
@@ -118,32 +118,17 @@ def describe_call(
             found,
             "put them there, name reverse(onto=), or use all_pairs()",
         )
-    reads_receivers, recurs = (
-        isinstance(options, (AttendOptions, MessageOptions)),
-        isinstance(options, RecurOptions),
-    )
-    if (
-        target is None
-        and (reads_receivers or recurs)
-        and (made.members or made) != (source.members or source)
-    ):
-        asked = (
-            f"{rule} on {source} for a layer that {'recurs' if recurs else 'reads its receivers'}"
-        )
-        do = (
-            "choose a rule that stays on its domain"
-            if recurs
-            else "give both signals: layer(receiver, sender)"
-        )
+    moves = (made.members or made) != (source.members or source)
+    if target is None and moves and (options.reads_receivers or options.ordered):
+        kind, do = "reads its receivers", "give both signals: layer(receiver, sender)"
+        if options.ordered:
+            kind, do = "recurs", "choose a rule that stays on its domain"
+        asked = f"{rule} on {source} for a layer that {kind}"
         raise GeodlError(asked, f"receivers on {made} without a signal", do)
     target = made if target is None else target
-    weights = (
-        options.num_types
-        if isinstance(options, ConvolveOptions)
-        else getattr(options, "bias_types", None)
-    )
-    if weights is not None and rule.num_types(source) != weights:
-        found = f"weights for {weights} edge types where the domain has {rule.num_types(source)}"
+    types = options.edge_types
+    if types is not None and rule.num_types(source) != types:
+        found = f"weights for {types} edge types where the domain has {rule.num_types(source)}"
         raise GeodlError(
             f"{rule} on {source}", found, "build the layer for this domain, with on=domain"
         )

@@ -11,7 +11,7 @@ nodes `[S, B, hidden]` out
 """
 
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -48,37 +48,68 @@ class Call(NamedTuple):
     options: Any
 
 
+class Options(Protocol):
+    """What the options of every verb say, so that nobody has to ask which verb they belong to.
+
+    Attributes:
+        edge_types: T of the parameters that edges of one type share; None where the layer is blind
+            to edge types.
+        reads_receivers: the layer computes with the values of the receivers, too.
+        ordered: the layer runs through the nodes in their order.
+    """
+
+    @property
+    def edge_types(self) -> int | None: ...
+    @property
+    def reads_receivers(self) -> bool: ...
+    @property
+    def ordered(self) -> bool: ...
+
+
 class ConvolveOptions(NamedTuple):
     """T, C_in and C_out of the weights."""
 
-    num_types: int
+    edge_types: int
     channels_in: int
     channels_out: int
+    reads_receivers = False
+    ordered = False
 
 
 class AttendOptions(NamedTuple):
     """The score by name, T of the typed bias (None without one)."""
 
     score: str
-    bias_types: int | None
+    edge_types: int | None
+    reads_receivers = True
+    ordered = False
 
 
 class MessageOptions(NamedTuple):
     """The reduction."""
 
     reduction: str
+    edge_types = None
+    reads_receivers = True
+    ordered = False
 
 
 class RecurOptions(NamedTuple):
     """The cell by name."""
 
     cell: str
+    edge_types = None
+    reads_receivers = False
+    ordered = True
 
 
 class PoolOptions(NamedTuple):
     """The reduction."""
 
     reduction: str
+    edge_types = None
+    reads_receivers = False
+    ordered = False
 
 
 class Lowering(NamedTuple):

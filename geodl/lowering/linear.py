@@ -25,7 +25,7 @@ def _refuses(call: Call) -> str:
         return "members of different kinds or sizes"
     return (
         "a typed bias, which no sum over senders carries"
-        if call.options.bias_types is not None
+        if call.options.edge_types is not None
         else ""
     )
 

@@ -60,7 +60,7 @@ def tiled(call: Call, receivers: Tensor, senders: Tensor, types: Tensor) -> Tile
         _gathered(receivers, call.target.num_nodes),
         _gathered(senders, call.source.num_nodes),
         None if heard.all() else heard[:, None],
-        None if call.options.bias_types is None else types.clamp(min=0).flatten(),
+        None if call.options.edge_types is None else types.clamp(min=0).flatten(),
         place=_gathered(place, receivers.numel()),
         silent=silent[:, None, None] if silent.any() else None,
     )
@@ -119,7 +119,7 @@ def _refuses(call: Call) -> str:
         return "members that do not pair one by one"
     return (
         ""
-        if call.options.bias_types is None
+        if call.options.edge_types is None
         else "a typed bias on members of different kinds or sizes"
     )
 
@@ -129,7 +129,7 @@ def _plan(call: Call) -> Tiles:
     if call.source.members is not None:
         receivers, senders = _members(call.target), _members(call.source)
         return tiled(call, receivers, senders, _open(call, receivers.shape[1], senders.shape[1]))
-    if call.options.bias_types is not None:
+    if call.options.edge_types is not None:
         edges = written_out(call)
         types = torch.full((m, n), -1, device=edges.dst.device).index_put(
             (edges.dst, edges.src), edges.type

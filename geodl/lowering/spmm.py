@@ -38,7 +38,7 @@ def _refuses(call: Call) -> str:
 
 def _plan(call: Call) -> SpmmPlan:
     edges, o = written_out(call), call.options
-    m, n, types = call.target.num_nodes, call.source.num_nodes, o.num_types
+    m, n, types = call.target.num_nodes, call.source.num_nodes, o.edge_types
     transform_first = o.channels_out <= o.channels_in or call.spec.layout == torch.sparse_csr
     dst = edges.dst if transform_first else edges.dst * types + edges.type
     src = edges.src * types + edges.type if transform_first else edges.src
