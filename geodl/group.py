@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from geodl.errors import GeodlError
 
@@ -20,11 +21,16 @@ LARGEST_TABLE = 720
 
 @contextmanager
 def cached_constants() -> Iterator[None]:
-    """Integers that are made once and kept: on the CPU and fit for training, whatever modes their
-    first caller is in.
+    """Make cached constants as real tensors on the CPU, fit for training, whatever modes their
+    first caller is in: another default device, inference mode, fake tensors, `torch.jit.trace`.
     """
-    with torch.device("cpu"), torch.inference_mode(False):
-        yield
+    tracing = torch._C._get_tracing_state()
+    torch._C._set_tracing_state(None)  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        with torch.device("cpu"), torch.inference_mode(False), _disable_current_modes():
+            yield
+    finally:
+        torch._C._set_tracing_state(tracing)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Tables(NamedTuple):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from geodl.errors import GeodlError
-from geodl.neighborhood.base import Edges
+from geodl.neighborhood.edges import Edges
 
 State = tuple[Tensor, ...]
 
@@ -139,10 +139,10 @@ def reduce(messages: Tensor, edges: Edges, reduction: str, num_receivers: int) -
     y = messages.new_full(shape, worst).scatter_reduce(
         1, receiver, messages, kernel
     )  # from 0, a 0 would share its gradient
-    unheard = torch.ones(num_receivers, dtype=torch.bool, device=y.device).index_fill(
-        0, edges.dst, False
-    )
-    return y.masked_fill(unheard[:, None], 0.0)
+    yes = torch.ones((), dtype=torch.bool, device=y.device)
+    reached = torch.zeros(num_receivers, dtype=torch.bool, device=y.device)
+    reached = reached.index_put((edges.dst,), yes)
+    return y.masked_fill(~reached[:, None], 0.0)
 
 
 def recur(x: Tensor, edges: Edges, cell: Cell, initial: State, num_nodes: int) -> State:

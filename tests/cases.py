@@ -108,9 +108,9 @@ def sdpa_attend(draw: st.DrawFn) -> Case:
         rule, domain = draw(typed_pairs())
         return draw(called(attention(draw, rule, relative=True, on=domain), domain))
     if kind == "causal":
-        skip, relative = draw(st.integers(0, 3)), draw(st.booleans())
-        lengths = [skip + n for n in draw(st.lists(few, min_size=1, max_size=1 if relative else 3))]
-        return draw(heard(attention(draw, g.past(skip), relative), g.Batch(map(g.Chain, lengths))))
+        before, relative = draw(st.integers(0, 3)), draw(st.booleans())
+        lengths = draw(st.lists(few, min_size=1, max_size=1 if relative else 3))
+        return draw(continued(attention(draw, g.past(), relative), before, lengths))
     if kind in ("unequal", "paired"):
         domain, layer = draw(unequal()), attention(draw, g.all_pairs())
         receivers = g.Batch([draw(anywhere()) for _ in domain.members])
@@ -168,10 +168,17 @@ def linear_attend(draw: st.DrawFn) -> Case:
             if draw(st.booleans())
             else called(layer, domain)
         )
-    skip = draw(st.sampled_from((0, 0, 1, 3)))
-    domain = g.Chain(skip + draw(st.one_of(few, st.integers(60, 140))))
-    layer = attention(draw, g.past(skip), score="linear")
-    return draw(heard(layer, g.Batch([domain] * 2) if draw(st.booleans()) else domain))
+    before, length = draw(st.sampled_from((0, 0, 1, 3))), draw(st.one_of(few, st.integers(60, 140)))
+    layer = attention(draw, g.past(), score="linear")
+    return draw(continued(layer, before, [length] * draw(st.sampled_from((1, 2)))))
+
+
+def continued(layer: g.Attention, before: int, lengths: list[int]) -> st.SearchStrategy[Case]:
+    """Causal attention in chains of which the last nodes receive, all but the first `before`."""
+    receivers = [g.Chain(n) for n in lengths]
+    senders = [g.Chain(before + n) for n in lengths]
+    sides = [side[0] if len(side) == 1 else g.Batch(side) for side in (receivers, senders)]
+    return called(layer, *sides) if before else called(layer, sides[1])
 
 
 @st.composite

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import geodl as g
 from geodl.domain import Domain
-from geodl.neighborhood import Edges, Neighborhood
+from geodl.neighborhood import Edges, Neighborhood, Structure
 from geodl.testing import assert_parity, recorded
 from tests.strategies import Case
 
@@ -96,7 +96,10 @@ def hold_domain(domain: Domain) -> None:
 
 
 def accepts(rule: Neighborhood, domain: Domain) -> bool:
-    """Whether a rule takes a domain; what it refuses, it refuses in words."""
+    """Whether a rule takes a domain; what it refuses, it refuses in words.
+
+    That it accepts enough is held by counts: see `TAKEN` in `test_rules.py`.
+    """
     try:
         reasons = [rule.refuses(part) for part in domain.members or (domain,)]
         assert all(isinstance(reason, str) for reason in reasons)
@@ -123,9 +126,9 @@ def hold_rule(rule: Neighborhood, domain: Domain) -> None:
         assert domain.members is not None or int(kind.max()) < rule.num_types(domain)
     assert weight is None or (weight.shape == dst.shape and bool(torch.isfinite(weight).all()))
     assert rule.num_edge_types is None or rule.num_types(domain) == rule.num_edge_types
-    assert rule.fan_in() >= 1
-    assert domain.members is not None or rule.fan_in(domain) >= 1
-    _hold_structure(rule, domain, target, edges)
+    for fan_in in (rule.fan_in(), rule.fan_in(domain)):
+        assert fan_in is None or fan_in >= 1
+    hold_structures(rule, domain, target, edges)
     _hold_reverse(rule, domain, target, edges)
     if domain.members is None or rule.group is None:  # a union does not turn
         violations = g.certify(rule, domain).violations
@@ -140,32 +143,40 @@ def same(a: Edges, b: Edges) -> bool:
     return weights and all(torch.equal(x, y) for x, y in zip(a[:3], b[:3], strict=True))
 
 
-def _hold_structure(rule: Neighborhood, domain: Domain, target: Domain, edges: Edges) -> None:
-    """The fields by which lowerings decide."""
-    m, n, pairs = (
-        target.num_nodes,
-        domain.num_nodes,
-        set(zip(edges.dst.tolist(), edges.src.tolist(), strict=True)),
-    )
-    if rule.complete and domain.members is None:
-        assert pairs == {(i, j) for i in range(m) for j in range(n) if j <= i or not rule.causal}
-        assert len(edges.dst) == len(pairs) and edges.weight is None
-    if rule.steps is not None and domain.members is None:
-        assert pairs == {(i, i - rule.steps) for i in range(n) if 0 <= i - rule.steps < n}
-    size = rule.block(domain, target)
-    if size is not None:
-        assert edges.dst.tolist() == [i for i in range(m) for _ in range(size)]
-        assert edges.src.tolist() == list(range(n))
+def hold_structures(
+    rule: Neighborhood, source: Domain, target: Domain, edges: Edges
+) -> list[type[Structure]]:
+    """Every record of a rule is its edges, written out in another way: the kinds that it has."""
+    records = rule.structures(source, target)
+    kinds = [type(record) for record in records]
+    assert len(set(kinds)) == len(kinds), "two records of one kind"
+    for record in records:
+        assert edges.weight is None, "a record promises unweighted edges"
+        promised = record.edges(source, target)
+        assert sorted_edges(promised, record.typed) == sorted_edges(edges, record.typed), record
+        if record.lookback is not None and source.members is None:
+            distance = edges.dst + source.num_nodes - target.num_nodes - edges.src
+            assert not len(distance) or int(distance.min()) >= 0
+            assert not len(distance) or int(distance.max()) <= record.lookback
+    return kinds
+
+
+def sorted_edges(edges: Edges, typed: bool) -> list[tuple[int, ...]]:
+    """Receiver, sender and, where it counts, type of each edge, in order."""
+    columns = edges[:3] if typed else edges[:2]
+    return sorted(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def _hold_reverse(rule: Neighborhood, domain: Domain, target: Domain, edges: Edges) -> None:
-    """The same edges the other way, and back again."""
-    back = rule.reverse(onto=domain) if domain.members is None else rule.reverse()
-    assert back.reverse() == rule or rule.reverse().reverse() == rule
-    if not accepts(back, target) or (
-        domain.members is not None and back.target(target) is not domain
-    ):
-        return
+    """The same edges the other way, and back again; a call names the receivers."""
+    back = rule.reverse()
+    assert back.reverse() == rule
     turned = back.edges(target, domain)
-    assert back.target(target) == domain
     assert same(Edges(turned.src, turned.dst, turned.type, turned.weight), edges)
+    hold_structures(back, target, domain, turned)
+    if rule.refuses_pair(domain, target) == "":
+        assert back.refuses_pair(target, domain) == ""
+    if domain.members is None:
+        named = rule.reverse(onto=domain)
+        assert named.target(target) == domain
+        assert accepts(named, target)

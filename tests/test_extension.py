@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import geodl as g
 from geodl import domain, lowering
-from geodl.lowering import LOWERINGS, base
+from geodl.lowering import LOWERINGS, Store, plans
 from geodl.testing import assert_lowered_to, assert_parity
 from tests.conformance import hold_kind, hold_lowering
 from tests.strategies import Case, called, few
@@ -29,7 +29,7 @@ def register(monkeypatch, entry):
     nothing of it.
     """
     monkeypatch.setitem(LOWERINGS, "convolve", (entry, *LOWERINGS["convolve"]))
-    monkeypatch.setattr(base, "PLANS", {})
+    monkeypatch.setattr(plans, "VALUES", Store())
 
 
 @st.composite

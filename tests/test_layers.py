@@ -175,13 +175,21 @@ def test_fan_in_counts_the_neighborhood():
         g.lift(3, group=g.C(4)): 9,
         g.window(3, group=g.C(4)): 36,
         g.window((2, 3), padding="valid"): 6,
-        g.fiber(): 1,
     }
     for rule, fan_in in bounds.items():
         bound = 1 / math.sqrt(8 * fan_in)
         assert 0.95 * bound < reach(g.Conv(8, 64, rule).parameters()) <= bound
-    dense = g.Conv(8, 64, g.all_pairs("offset"), on=g.Chain(5))
-    assert 0.95 / math.sqrt(40) < reach(dense.parameters()) <= 1 / math.sqrt(40)
+    for rule in (g.all_pairs("offset"), g.all_pairs("self"), g.all_pairs()):
+        dense = g.Conv(8, 64, rule, on=g.Chain(5))
+        assert 0.95 / math.sqrt(40) < reach(dense.parameters()) <= 1 / math.sqrt(40)
+
+
+@pytest.mark.parametrize("rule", [g.all_pairs("self"), g.all_pairs(), g.fiber(), g.whole()])
+def test_where_the_fan_in_depends_on_data_weights_are_glorots(rule):
+    layer, bound = g.Conv(8, 40, rule), math.sqrt(6 / 48)
+    assert rule.fan_in() is None
+    assert 0.95 * bound < reach([layer.weight]) <= bound
+    assert torch.equal(layer.bias, torch.zeros(40))
 
 
 def test_over_shares_parameters():

@@ -1,17 +1,21 @@
 """Plans: made once, found again, bounded, and gone with the domain they were made for."""
 
+import contextlib
 import copy
 import gc
 import io
 import pickle
+import threading
 import weakref
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 
 import geodl as g
 from geodl import group
-from geodl.lowering import base
+from geodl.lowering import Store
+from geodl.lowering import plans as plan_store
 from geodl.neighborhood import box
 from tests.table import product, rows
 
@@ -21,10 +25,9 @@ ROWS = rows()
 
 @pytest.fixture
 def plans(monkeypatch):
-    """An empty dictionary of plans, bounded to a few."""
-    monkeypatch.setattr(base, "PLANS", {})
-    monkeypatch.setattr(base, "MOST_PLANS", 8)
-    return base.PLANS
+    """An empty store for plans between value domains, bounded to a few."""
+    monkeypatch.setattr(plan_store, "VALUES", Store(most_values=8))
+    return plan_store.VALUES.values
 
 
 def on(domain, channels=4, **kwargs):
@@ -43,12 +46,99 @@ def test_plans_of_values_are_bounded_and_the_oldest_leaves(plans):
     assert [key[3] for key in plans] == [g.Chain(n) for n in range(13, 21)]
 
 
-def test_plans_of_a_graph_are_bounded(plans):
-    domain = graph()
-    for channels in range(1, 21):
+def test_the_longest_unused_leaves(plans):
+    layer = g.Conv(4, 3, g.window(3, axes=1))
+    for n in range(1, 21):
+        layer(on(g.Chain(n)))
+        layer(on(g.Chain(1)))
+    assert g.Chain(1) in [key[3] for key in plans]
+
+
+def test_plans_of_a_graph_are_bounded_by_their_bytes(plans, monkeypatch):
+    domain, layer = graph(), g.Conv(4, 3, g.adjacency("sym", self_loops=True))
+    layer(on(domain))
+    store = domain.cache["plans"]
+    one = store.held_bytes()
+    assert one == sum(t.nbytes for t in plan_store.tensors_of(list(store.values.values())))
+    monkeypatch.setattr(store, "most_bytes", 8 * one)
+    for channels in range(1, 41):
         g.Conv(4, channels, g.adjacency("sym", self_loops=True))(on(domain))
-    assert len(domain.cache) == 8
+    assert 7 <= len(store.values) <= 8 and store.held_bytes() <= 8 * one
     assert plans == {}
+
+
+def test_a_plan_larger_than_the_bound_is_kept_alone(monkeypatch):
+    domain = graph()
+    g.Conv(4, 3, g.adjacency())(on(domain))
+    store = domain.cache["plans"]
+    monkeypatch.setattr(store, "most_bytes", 1)
+    for channels in (5, 6):
+        g.Conv(4, channels, g.adjacency())(on(domain))
+    assert [key[-1].channels_out for key in store.values] == [6]
+
+
+def test_a_large_graph_keeps_the_plans_of_a_model():
+    edges = torch.zeros(2, 2_000_000, dtype=torch.long)
+    assert plan_store.store_of(g.Graph(edges, 5), None).most_bytes == 16 * edges.nbytes
+
+
+def test_what_is_prepared_stays_as_long_as_its_model(plans):
+    model, other = g.Conv(4, 3, g.window(3, axes=1)), g.Conv(4, 5, g.window(3, axes=1))
+    g.prepare(model, on(g.Chain(50)))
+    (pinned,) = plans
+    for n in range(1, 41):
+        other(on(g.Chain(n)))
+    assert pinned in plans and len(plans) <= 8
+    del model
+    gc.collect()
+    for n in range(1, 41):
+        other(on(g.Chain(n)))
+    assert pinned not in plans
+
+
+def test_decoding_keeps_no_plan(plans):
+    model = g.models.gpt(7, context=64, channels=8, heads=2, depth=2).eval()
+    g.prepare(model, g.Signal.tokens(torch.zeros(1, 5, dtype=torch.long)))
+    before = set(plans)
+    g.models.generate(model, torch.zeros(1, 1, dtype=torch.long), 50)
+    assert before and set(plans) == before
+
+
+def test_a_compiled_model_finds_its_plans_after_a_long_decoding(plans):
+    model = g.models.gpt(7, context=64, channels=8, heads=2, depth=1).eval()
+    tokens = g.Signal.tokens(torch.randint(7, (1, 5)))
+    g.prepare(model, tokens)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    wanted = compiled(tokens).x
+    g.models.generate(model, torch.zeros(1, 1, dtype=torch.long), 40)
+    assert torch.equal(compiled(tokens).x, wanted)
+
+
+def test_threads_share_the_store():
+    """Eight threads make more plans than the store holds: no error, and the right values."""
+    layers = [g.Conv(2, 2, g.window(3, axes=1)) for _ in range(8)]
+    store, faults = Store(most_values=16), []
+
+    def work(layer):
+        try:
+            for n in range(1, 120):
+                x = torch.randn(1, n, 2)
+                y = layer(g.Signal(x, g.Chain(n))).x
+                wanted = torch.nn.functional.conv1d(
+                    x.mT, layer.weight.permute(2, 1, 0), layer.bias, padding=1
+                )
+                assert g.testing.error(y, wanted.mT) < 1e-5
+        except Exception as fault:
+            faults.append(fault)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan_store, "VALUES", store)
+        threads = [threading.Thread(target=work, args=(layer,)) for layer in layers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert faults == [] and 1 <= len(store.values) <= 16
 
 
 def test_a_plan_is_made_once_for_equal_values(plans):
@@ -65,10 +155,10 @@ def test_a_plan_is_made_once_for_equal_values(plans):
 def test_a_plan_is_made_once_for_a_graph_and_not_for_its_equal():
     layer, one, other = g.Conv(4, 3, g.adjacency("sym", self_loops=True)), graph(), graph()
     layer(on(one))
-    before = dict(one.cache)
+    before = dict(one.cache["plans"].values)
     layer(on(one))
-    assert other.cache == {} and list(one.cache) == list(before)
-    assert all(one.cache[key] is before[key] for key in before)
+    assert other.cache == {} and list(one.cache["plans"].values) == list(before)
+    assert all(one.cache["plans"].values[key] is before[key] for key in before)
 
 
 FLEETING = {
@@ -188,7 +278,7 @@ def test_one_layer_in_two_dtypes(plans):
         torch.float64,
         torch.bfloat16,
     ]
-    assert len(domain.cache) == 3
+    assert len(domain.cache["plans"].values) == 3
     values = g.Conv(4, 3, g.window(3))
     assert (
         values(on(g.Grid(3, 3))).x.dtype
@@ -273,3 +363,49 @@ def test_a_serial_number_is_never_used_twice():
     del domains, twins, moved
     serials += [g.Batch([g.Chain(2)]).serial for _ in range(3)]
     assert len(set(serials)) == len(serials)
+
+
+def cold_in_inference_mode(layer, x):
+    with torch.inference_mode():
+        layer(x)
+
+
+def cold_with_fake_tensors(layer, x):
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        layer(x)
+
+
+def cold_in_a_trace(layer, x):
+    torch.jit.trace(layer, (x,), check_trace=False)
+
+
+COLD = {
+    "banded attention": lambda: (g.Attention(4, g.window(3, axes=1), 2, on=g.Chain(150)), 150),
+    "pool on edges": lambda: (g.Pool(g.window(3, padding=2), on=g.Grid(4, 4)), 16),
+    "sets": lambda: (
+        g.Conv(4, 3, g.all_pairs("self"), on=g.Batch([g.Complete(2), g.Complete(3)])),
+        5,
+    ),
+    "spmm": lambda: (g.Conv(4, 3, g.adjacency(), on=graph()), 5),
+    "message": lambda: (g.Message(product, g.adjacency(), on=graph()), 5),
+    "additive": lambda: (g.Attention(4, g.adjacency(), 2, "additive", on=graph()), 5),
+    "group": lambda: (g.Conv(4, 3, g.lift(3, group=g.D(4)), on=g.Grid(5, 5)), 25),
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("cold", [cold_in_inference_mode, cold_with_fake_tensors, cold_in_a_trace])
+@pytest.mark.parametrize("name", COLD)
+def test_a_cold_call_under_somebody_elses_mode_leaves_good_plans(plans, name, cold):
+    layer, nodes = COLD[name]()
+    wanted, _ = COLD[name]()
+    wanted.load_state_dict(layer.state_dict())
+    for kept in (box.type_table, group._elements, group._tables):
+        kept.cache_clear()
+    x = torch.randn(2, nodes, 4)
+    with contextlib.suppress(DynamicOutputShapeException):  # the reference selects by edge type
+        cold(layer, x)
+    x.requires_grad_()
+    y = layer(x)
+    y.sum().backward()
+    assert torch.equal(y, wanted(x)) and x.grad.isfinite().all()

@@ -101,7 +101,7 @@ def test_a_forgetful_layer_is_caught():
     ids=lambda layer: type(layer).__name__,
 )
 def test_layers_that_hear_the_future_are_refused(layer):
-    with pytest.raises(g.GeodlError, match="unrolled"):
+    with pytest.raises(g.GeodlError, match="a step of|unrolled"):
         layer.step(g.Signal.sequence(torch.zeros(1, 4, 4)))
 
 
@@ -122,15 +122,25 @@ def test_only_layers_that_cross_hear_the_second_signal():
     assert torch.equal(net(x, memory).x, (first.x + net[1].inner[0].layer(first, memory).x))
 
 
-def test_past_skips():
-    with pytest.raises(g.GeodlError, match="at least 0"):
-        g.past(-1)
-    layer, two, three = (
-        g.Attention(4, g.past(3), 2),
-        *(g.Signal.sequence(torch.zeros(1, n, 4)) for n in (2, 3)),
-    )
-    with pytest.raises(g.GeodlError, match="no node comes after the first 3"):
-        layer(two, three)
+def test_causal_attention_between_two_signals_is_aligned_at_the_end():
+    layer = g.Attention(4, g.past(), 2).double()
+    x = torch.randn(2, 5, 4).double()
+    whole = layer(g.Signal.sequence(x)).x
+    for count in (1, 2, 5):
+        last = layer(g.Signal.sequence(x[:, -count:]), g.Signal.sequence(x)).x
+        assert g.testing.error(last, whole[:, -count:]) < 1e-12
+    three, two = (g.Signal.sequence(x[:, :n]) for n in (3, 2))
+    with pytest.raises(g.GeodlError, match="3 receivers of 2 senders"):
+        layer(three, two)
+    unions = [g.Batch([g.Chain(n) for n in sizes]) for sizes in ((2, 1), (2, 4), (1, 4))]
+    ragged, fitting, short = (g.Signal(torch.randn(1, d.num_nodes, 4).double(), d) for d in unions)
+    each = [
+        layer(g.Signal.sequence(a), g.Signal.sequence(b)).x
+        for a, b in zip(ragged.domain.split(ragged.x), fitting.domain.split(fitting.x), strict=True)
+    ]
+    assert g.testing.error(layer(ragged, fitting).x, torch.cat(each, 1)) < 1e-12
+    with pytest.raises(g.GeodlError, match="2 receivers of 1 senders"):
+        layer(ragged, short)
 
 
 @pytest.mark.parametrize(

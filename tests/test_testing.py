@@ -68,7 +68,7 @@ def faulty(change):
 @pytest.fixture(autouse=True)
 def _no_plans_left():
     """A plan made under a planted fault is for this test only."""
-    with mock.patch.dict(lowering.base.PLANS, clear=True):
+    with mock.patch.object(lowering.plans, "VALUES", lowering.Store()):
         yield
 
 
@@ -114,7 +114,7 @@ def test_parity_rejects_a_faulty_lowering(change):
         pytest.raises(AssertionError, match="lattice is off the reference by .* in the output"),
     ):
         assert_parity(conv(), noise(GRID))
-    lowering.base.PLANS.clear()
+    lowering.plans.VALUES.values.clear()
     assert assert_parity(conv(), noise(GRID))
 
 

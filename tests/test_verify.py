@@ -11,9 +11,9 @@ from geodl import reference, verify
 from geodl.domain import Links
 from geodl.layer.cells import GRU
 from geodl.layer.conv import Conv
-from geodl.lowering import base, lattice, linear, rnn, scores
+from geodl.lowering import Store, lattice, linear, plans, rnn, scores
 from geodl.neighborhood import graph, order, pairs
-from geodl.neighborhood.base import untyped
+from geodl.neighborhood.edges import untyped
 
 WANTED = ("01", "02", "04", "05", "06", "07", "08", "09", "10", "11")
 WINDOWS = importlib.import_module(
@@ -30,7 +30,7 @@ def rows():
 @pytest.fixture
 def _unplanned(monkeypatch):
     """No plan from before: a fault in how plans are made shows."""
-    monkeypatch.setattr(base, "PLANS", {})
+    monkeypatch.setattr(plans, "VALUES", Store())
 
 
 def failed(number):

@@ -7,16 +7,16 @@ import torch
 
 import geodl as g
 from geodl.interop import transformer
-from geodl.lowering import base, scores
+from geodl.lowering import Store, plans, scores
 from geodl.neighborhood import order
-from geodl.neighborhood.base import untyped
+from geodl.neighborhood.edges import untyped
 from geodl.verify import transformers
 
 
 @pytest.fixture
 def _unplanned(monkeypatch):
     """No plan from before: a fault in how plans are made shows."""
-    monkeypatch.setattr(base, "PLANS", {})
+    monkeypatch.setattr(plans, "VALUES", Store())
 
 
 def no_shortcut(patch):

@@ -65,7 +65,7 @@ def _bare(sizes: Sizes, layer: Any) -> tuple[Side, Side]:
     plan = plan_for("attend", "auto", layer.rule, layer.on, None, q, layer.options)
     call = step(lambda: plan.lowering.run(plan.data, q, k, v, None, None, 0.0), [q, k, v], up)
     a, b, c = (t.detach().transpose(1, 2).contiguous().requires_grad_() for t in (q, k, v))
-    causal = layer.rule.causal
+    causal = layer.rule == past()
     kernel = step(
         lambda: F.scaled_dot_product_attention(a, b, c, is_causal=causal),
         [a, b, c],
@@ -77,7 +77,7 @@ def _bare(sizes: Sizes, layer: Any) -> tuple[Side, Side]:
 def _full(sizes: Sizes, layer: Any) -> tuple[Side, Side]:
     twin: Any = to_torch(Attention.over(layer, all_pairs()))
     x = torch.randn(sizes.batch, sizes.length, sizes.channels, device=device(), requires_grad=True)
-    up, causal = torch.randn_like(x), layer.rule.causal
+    up, causal = torch.randn_like(x), layer.rule == past()
     mask = (
         nn.Transformer.generate_square_subsequent_mask(sizes.length, device=device())
         if causal

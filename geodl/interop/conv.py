@@ -77,7 +77,7 @@ def to_conv(layer: Conv, on: Domain | None) -> nn.Module:
     if not _plain(forward):
         advice = (
             "to_pyg knows graph convolutions"
-            if rule.glorot
+            if rule.fan_in() is None
             else "itself(), window(...) and its reverse have twins"
         )
         raise GeodlError(

@@ -15,10 +15,10 @@ from geodl.layer.check import check_pair, check_signal, check_state
 from geodl.layer.conv import num_types
 from geodl.layer.folding import MergedMembers
 from geodl.layer.position import places, rotate
-from geodl.lowering import AttendOptions, Plan, describe_call, plan_for
+from geodl.lowering import AttendOptions, Plan, describe_call, plan_for, plan_once
 from geodl.lowering.edges import unweighted
 from geodl.lowering.scores import SCORES
-from geodl.neighborhood import Neighborhood, past
+from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
 
 
@@ -148,24 +148,19 @@ class Attention(MessagePassing):
         """Continue on the next nodes; the state are keys and values `[B, nodes, H, D]`: over
         `past()` those of the nodes so far, over `all_pairs()` with a sender those of all its nodes.
         """
-        rule, domain = self.rule, check_signal(self, signal).domain
+        domain = check_signal(self, signal).domain
         if sender is not None and self.rotary:
-            raise GeodlError(
-                f"{self.label} unrolled over a second signal",
-                "rotary positions",
-                "cross without them",
-            )
-        whole = rule.complete and not rule.causal and self.options.edge_types is None
-        if (
-            sender is not None
-            and whole
-            and domain.members is None
-            and sender.domain.members is None
-        ):
-            return self._recall(signal, check_pair(self, signal, sender), state)
-        if sender is not None or not (
-            rule.complete and rule.causal and domain.ordered and domain.lattice
-        ):
+            asked = f"a step of {self.label} over a second signal"
+            raise GeodlError(asked, "rotary positions", "cross without them")
+        everyone = self._everyone(domain if sender is None else sender.domain, domain)
+        if sender is not None:
+            unions = domain.members is not None or sender.domain.members is not None
+            same = everyone is not None and not everyone.causal and not unions
+            if same and self.options.edge_types is None:
+                return self._recall(signal, check_pair(self, signal, sender), state)
+            return super().step(signal, state, sender)
+        one_order = domain.ordered and domain.lattice is not None
+        if everyone is None or not everyone.causal or not one_order:
             return super().step(signal, state, sender)
         query, key, value = self._project(signal.x, signal.x)
         self._hold(state, key)
@@ -174,7 +169,7 @@ class Attention(MessagePassing):
         if state is not None:
             key, value = torch.cat((state[0], key), 1), torch.cat((state[1], value), 1)
         source = domain.replace((key.shape[1],))
-        plan = plan_for(self.verb, self.lowering, past(seen), source, domain, key, self.options)
+        plan = plan_once(self.verb, self.lowering, self.rule, source, domain, key, self.options)
         return Signal(self._attend(plan, query, key, value), domain), (key, value)
 
     def _recall(

@@ -1,6 +1,7 @@
 """What every layer is, and the one place where signals meet lowerings."""
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -12,8 +13,7 @@ from geodl.errors import GeodlError, nearest
 from geodl.layer.check import check_pair, check_rule, check_signal, check_state
 from geodl.layer.folding import MergedMembers, members_to_batch, merge_equal_members
 from geodl.lowering import LOWERINGS, Plan, describe_call, plan_for, select
-from geodl.lowering.base import keep
-from geodl.neighborhood import Neighborhood
+from geodl.neighborhood import Everyone, Neighborhood
 from geodl.signal import Signal
 
 
@@ -174,30 +174,34 @@ class MessagePassing(Layer):
         the rule still hears.
         """
         if sender is not None:
-            if self.rule.causal or not self.rule.complete:
-                asked = f"{self.label} unrolled over a second signal"
-                raise GeodlError(
-                    asked,
-                    f"{self.rule}, which asks where a node stands",
-                    "cross with all_pairs()",
-                )
+            everyone = self._everyone(sender.domain, signal.domain)
+            if everyone is None or everyone.causal:
+                asked = f"a step of {self.label} over a second signal"
+                found = f"{self.rule}, which asks where a node stands"
+                raise GeodlError(asked, found, "cross with all_pairs()")
             return self(signal, sender), None
-        back, signal = self.rule.back, check_signal(self, signal)
-        if back is None or not signal.domain.ordered or signal.domain.lattice is None:
-            found = (
-                "no one order to go on in"
-                if signal.domain.lattice is None
-                else "a rule that hears nodes to come"
-            )
-            raise GeodlError(
-                f"{self.label} unrolled on {signal.domain}", found, "use a causal rule on a Chain"
-            )
+        domain = check_signal(self, signal).domain
+        lookback = self.rule.lookback(domain) if domain.ordered else None
+        if lookback is None or domain.lattice is None:
+            found = "a rule that receives from nodes to come"
+            if domain.lattice is None:
+                found = "no one order to go on in"
+            asked = f"a step of {self.label} on {domain}"
+            raise GeodlError(asked, found, "use a causal rule on a Chain")
         if state is not None:
             check_state(self, (state,), signal.x, (signal.x.shape[0], None, signal.x.shape[2]))
         x = signal.x if state is None else torch.cat((state, signal.x), 1)
-        seen = x.shape[1] - signal.domain.num_nodes
-        y = self(Signal(x, signal.domain.replace((x.shape[1],))))
-        return Signal(y.x[:, seen:], signal.domain), x[:, max(0, x.shape[1] - back) :]
+        known = Signal(x, domain.replace((x.shape[1],)))
+        if lookback == math.inf:
+            return self(signal, known), x
+        seen = x.shape[1] - domain.num_nodes
+        y = self(known).x[:, seen:]
+        return Signal(y, domain), x[:, max(0, x.shape[1] - int(lookback)) :]
+
+    def _everyone(self, source: Domain, target: Domain) -> Everyone | None:
+        """The record that every receiver receives from every sender, where the rule has it."""
+        records = self.rule.resolve(source, target).structures(source, target)
+        return next((record for record in records if isinstance(record, Everyone)), None)
 
     def explain(self, sender: Domain | Signal, target: Domain | None = None) -> "Choice":
         """What would run for senders on a domain (or for a signal), and why each lowering before it
@@ -255,7 +259,7 @@ class MessagePassing(Layer):
         assert domain.cache is not None
         key = ("target", self.rule)
         if key not in domain.cache:
-            keep(domain.cache, key, self.rule.target(domain))
+            domain.cache[key] = self.rule.target(domain)
         return domain.cache[key]
 
 

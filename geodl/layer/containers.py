@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.layer.base import Layer, MessagePassing
 from geodl.layer.check import check_no_sender, check_signal
@@ -264,13 +265,22 @@ def _continued(layer: Any, signal: Signal, state: Any, sender: Signal | None) ->
     """A layer, or a plain module, on the next nodes of a chain."""
     if not isinstance(layer, Layer):
         return applied(layer, signal), None
-    if isinstance(layer, MessagePassing) and layer.rule.backwards:
+    if isinstance(layer, MessagePassing) and _runs_backwards(layer, signal.domain):
         raise GeodlError(
             f"{layer.label} unrolled",
-            "a rule that runs backwards",
+            "a rule that receives from nodes to come",
             "use layers that hear only what came before",
         )
     return layer.step(signal, state, sender if sender is not None and layer.takes_context else None)
+
+
+def _runs_backwards(layer: MessagePassing, domain: Domain) -> bool:
+    """Whether a layer that runs through the nodes in order begins at the last one."""
+    if not layer.options.ordered or layer.rule.lookback(domain) is not None:
+        return False
+    first, *_ = domain.members or (domain,)
+    edges = layer.rule.edges(first.replace((2,)))  # a piece of one node has no edges to tell by
+    return bool((edges.src >= edges.dst).any())
 
 
 def states_of(layer: Layer, state: Any, count: int) -> tuple[Any, ...]:

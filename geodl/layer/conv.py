@@ -61,16 +61,14 @@ class Conv(MessagePassing):
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew."""
-        if self.rule.glorot:
-            bound = math.sqrt(6 / max(1, self.channels_in + self.channels_out))
+        fan_in = self.rule.weight_fan_in(self.channels_in, self.channels_out, self.on)
+        if fan_in is None:
+            bound = math.sqrt(6 / (self.channels_in + self.channels_out))
             nn.init.uniform_(self.weight, -bound, bound)
             if self.bias is not None:
                 nn.init.zeros_(self.bias)
             return
-        channels = (
-            self.channels_out if self.rule.backwards else self.channels_in
-        )  # torch counts so for transposed ones
-        bound = 1 / math.sqrt(max(1, channels * self.rule.fan_in(self.on)))
+        bound = 1 / math.sqrt(fan_in)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from geodl.errors import GeodlError, nearest
 from geodl.layer.base import Choice, MessagePassing
-from geodl.lowering import LOWERINGS
+from geodl.lowering import LOWERINGS, pinned_for
 from geodl.signal import Signal
 
 
@@ -79,13 +79,15 @@ def explain(model: nn.Module, signal: Any, sender: Any = None) -> Explanation:
 def prepare(model: nn.Module, signal: Any, sender: Any = None) -> None:
     """Make every plan that a call needs, so that a compiled model finds them.
 
+    The plans stay as long as the model lives, whatever other calls make.
+
     Args:
         model: a layer, a container or any module with layers inside.
         signal: an example of what the model takes; its values do not matter, its domain, dtype and
             device do.
         sender: an example of the second signal, of models that take one.
     """
-    with evaluated(model):
+    with evaluated(model), pinned_for(model):
         model(signal) if sender is None else model(signal, sender)
 
 

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError
-from geodl.group import cached_constants
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
-from geodl.lowering.base import keep, store_of
+from geodl.lowering import kept
 from geodl.signal import Signal
 
 DENSE = 512  # nodes up to which all eigenvectors are found faster than a few
@@ -54,7 +53,7 @@ class LaplacianPositions(Layer):
         check_no_sender(self, sender)
         x, domain = check_signal(self, receiver).x, receiver.domain
         like = (x.device, self.weight.dtype)
-        vectors = _kept(
+        vectors = kept(
             domain,
             ("laplacian", self.count, *like),
             lambda: laplacian_eigenvectors(domain, self.count).to(*like),
@@ -91,23 +90,7 @@ def laplacian_eigenvectors(domain: Domain, count: int) -> Tensor:
     positive(f"{count!r} eigenvectors of {domain}", count)
     if domain.members is not None:
         return torch.cat([laplacian_eigenvectors(member, count) for member in domain.members])
-    return _kept(domain, ("laplacian", count), lambda: _eigenvectors(domain, count))
-
-
-def _kept(domain: Domain, name: tuple[Any, ...], make: Callable[[], Tensor]) -> Tensor:
-    """A tensor made once for a domain, where plans are kept."""
-    store, place = store_of(domain, None)
-    key = (*name, place)
-    if key not in store:
-        if torch.compiler.is_compiling():
-            raise GeodlError(
-                "eigenvectors inside a compiled region",
-                "none found yet",
-                "call g.prepare(model, signal) first",
-            )
-        with cached_constants():
-            keep(store, key, make())
-    return store[key]
+    return kept(domain, ("laplacian", count), lambda: _eigenvectors(domain, count))
 
 
 def _eigenvectors(domain: Domain, count: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.sdpa import Tiles, run, tiled
-from geodl.neighborhood.base import Stencil
+from geodl.neighborhood.structure import Stencil
 
 ABOUT = 64  # receivers of a tile, unless the window is larger: measured
 
@@ -26,7 +26,7 @@ class Axis(NamedTuple):
 
 
 def _refuses(call: Call) -> str:
-    stencil = call.rule.stencil(call.source, call.target)
+    stencil = call.structure(Stencil)
     if stencil is None:
         return "the rule is no window on a lattice"
     if stencil.transposed:
@@ -39,7 +39,7 @@ def _refuses(call: Call) -> str:
 
 
 def _plan(call: Call) -> Tiles:
-    s = call.rule.stencil(call.source, call.target)
+    s = call.structure(Stencil)
     assert s is not None
     size, pairs = s.edge_type.shape[2:], s.edge_type.shape[0] * s.edge_type.shape[1]
     made = call.target.num_nodes // math.prod(s.out_shape)

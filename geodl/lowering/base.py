@@ -1,25 +1,25 @@
-"""What a lowering is, what it may call, and where plans are kept.
+"""What a lowering is, and what it may look at before it answers.
 
 Run signatures, one for each verb (shapes as in `geodl.reference`):
 
 * convolve: `run(plan, x, weight, bias) -> y`
 * attend: `run(plan, query, key, value, vectors, bias, dropout) -> y`
 * message: `run(plan, receiver, sender, edge, function) -> y`
-* recur: `run(plan, x, cell, state) -> (y, state)`, states of members `[D, B, hidden]` in, of last
-nodes `[S, B, hidden]` out
+* recur: `run(plan, x, cell, state) -> (y, state)`, states of members `[D, B, hidden]` in,
+  of last nodes `[S, B, hidden]` out
 * pool: `run(plan, x) -> y`
 """
 
-from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 
 from geodl.domain import Domain
-from geodl.errors import GeodlError, nearest
 from geodl.neighborhood.base import Neighborhood
+from geodl.neighborhood.structure import Structure
 
-MOST_PLANS = 256
+Record = TypeVar("Record", bound=Structure)
 
 
 class TensorSpec(NamedTuple):
@@ -39,6 +39,7 @@ class Call(NamedTuple):
         target: the receivers' domain.
         spec: dtype, device and layout of the values.
         options: the verb's own record, one of the `...Options` below.
+        structures: what the rule promises about its edges between the two domains.
     """
 
     rule: Neighborhood
@@ -46,6 +47,11 @@ class Call(NamedTuple):
     target: Domain
     spec: TensorSpec
     options: Any
+    structures: tuple[Structure, ...]
+
+    def structure(self, kind: type[Record]) -> Record | None:
+        """The rule's record of a kind, or None where it promises none."""
+        return next((record for record in self.structures if isinstance(record, kind)), None)
 
 
 class Options(Protocol):
@@ -126,68 +132,3 @@ class Lowering(NamedTuple):
     refuses: Callable[[Call], str]
     plan: Callable[[Call], Any]
     run: Callable[..., Any]
-
-
-class Plan(NamedTuple):
-    """A lowering with its plan.
-
-    `target` is None when the receivers live on the senders' domain, or where the caller said.
-    """
-
-    lowering: Lowering
-    data: Any
-    target: Domain | None
-
-    def run(self, *values: Any) -> Any:
-        """What the lowering makes of values, by its verb's run signature."""
-        return self.lowering.run(self.data, *values)
-
-
-PLANS: dict[Hashable, Plan] = {}
-
-
-def select(
-    lowerings: tuple[Lowering, ...], call: Call, wanted: str
-) -> tuple[Lowering, tuple[tuple[str, str], ...]]:
-    """The lowering to run, and (name, reason) of those before it that refused.
-
-    Raises:
-        GeodlError: an unknown name; a wanted lowering that refuses, with its reason.
-    """
-    names = [lowering.name for lowering in lowerings]
-    if wanted != "auto" and wanted not in names:
-        raise GeodlError(
-            f"the lowering {wanted!r}",
-            "no such lowering for this layer",
-            nearest(wanted, ["auto", *names]),
-        )
-    refused = []
-    for lowering in lowerings:
-        if wanted not in ("auto", lowering.name):
-            continue
-        reason = lowering.refuses(call)
-        if not reason:
-            return lowering, tuple(refused)
-        refused.append((lowering.name, reason))
-    _, reason = refused[-1]
-    asked = f"the lowering {wanted!r} for {call.rule} on {call.source}"
-    raise GeodlError(asked, reason, f"use 'auto' or one of {', '.join(names)}")
-
-
-def store_of(source: Domain, target: Domain | None) -> tuple[dict[Any, Any], Domain | None]:
-    """Where plans between two domains are kept, and the source as part of the key.
-
-    Tensor domains keep their plans on themselves, so that they leave together.
-    """
-    if source.cache is not None:
-        return source.cache, None
-    if target is not None and target.cache is not None:
-        return target.cache, source
-    return PLANS, source
-
-
-def keep(store: dict[Any, Any], key: Hashable, value: Any) -> None:
-    """Put a value into a bounded dictionary; the oldest leaves."""
-    if len(store) >= MOST_PLANS:
-        del store[next(iter(store))]
-    store[key] = value

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
+from geodl.neighborhood.structure import Blocks
 
 
 class BlockPlan(NamedTuple):
@@ -18,17 +19,15 @@ class BlockPlan(NamedTuple):
 
 
 def _refuses(call: Call) -> str:
-    return (
-        "receivers hear no equal runs of senders"
-        if call.rule.block(call.source, call.target) is None
-        else ""
-    )
+    if call.structure(Blocks) is None:
+        return "receivers take no equal runs of senders"
+    return ""
 
 
 def _plan(call: Call) -> BlockPlan:
-    size = call.rule.block(call.source, call.target)
-    assert size is not None
-    return BlockPlan(call.target.num_nodes, size, call.options.reduction)
+    blocks = call.structure(Blocks)
+    assert blocks is not None
+    return BlockPlan(call.target.num_nodes, blocks.size, call.options.reduction)
 
 
 def _run(plan: BlockPlan, x: Tensor) -> Tensor:

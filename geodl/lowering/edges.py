@@ -9,12 +9,16 @@ from geodl import reference
 from geodl.errors import GeodlError
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.scores import SCORES
-from geodl.neighborhood.base import Edges
+from geodl.neighborhood.edges import Edges
 
 
 class WrittenOut(NamedTuple):
-    """The edges on the values' device, the number of receivers, and what the verb's options
-    name.
+    """The rule written out, and what the verb's options name.
+
+    Attributes:
+        edges: on the values' device.
+        num_receivers: M.
+        option: a score or a reduction.
     """
 
     edges: Edges
@@ -23,7 +27,14 @@ class WrittenOut(NamedTuple):
 
 
 class Recurrence(NamedTuple):
-    """The edges, the number of nodes, the member of each node, and the nodes that nobody hears."""
+    """The rule written out for nodes that are computed in order.
+
+    Attributes:
+        edges: on the values' device.
+        num_nodes: N.
+        member: `[N]` the member that each node belongs to.
+        last: the nodes from which no other receives, in the order of their numbers.
+    """
 
     edges: Edges
     num_nodes: int

@@ -12,27 +12,28 @@ from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.scores import feature
+from geodl.neighborhood.structure import Everyone
 
 CHUNK = 64
 
 
 def _refuses(call: Call) -> str:
-    if not call.rule.complete:
+    if call.structure(Everyone) is None:
         return "not everyone hears everyone"
     if call.options.score != "linear":
         return f"the {call.options.score} score is no product of features"
-    if call.source.members is not None:
+    if call.source.members is not None or call.target.members is not None:
         return "members of different kinds or sizes"
-    return (
-        "a typed bias, which no sum over senders carries"
-        if call.options.edge_types is not None
-        else ""
-    )
+    if call.options.edge_types is not None:
+        return "a typed bias, which no sum over senders carries"
+    return ""
 
 
 def _plan(call: Call) -> int | None:
-    """How many senders come before the first receiver in order; None without an order."""
-    return call.rule.skip if call.rule.causal else None
+    """How many senders come before the first receiver's own place; None without an order."""
+    everyone = call.structure(Everyone)
+    assert everyone is not None
+    return call.source.num_nodes - call.target.num_nodes if everyone.causal else None
 
 
 def _run(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
+from geodl.neighborhood.structure import Everyone
 
 
 class MeanPlan(NamedTuple):
@@ -18,20 +19,20 @@ class MeanPlan(NamedTuple):
 
 
 def _refuses(call: Call) -> str:
-    rule = call.rule
-    if not rule.complete or rule.causal:
+    everyone = call.structure(Everyone)
+    if everyone is None or everyone.causal:
         return "not everyone hears everyone"
-    if call.source.members is not None:
+    if call.source.members is not None or call.target.members is not None:
         return "members of different kinds or sizes"
-    if rule.num_edge_types not in (1, 2):
+    if not everyone.typed:
         return "pairs of more types than self and others"
-    if rule.num_edge_types == 2 and call.target != call.source:
-        return "self and others on two domains"
     return "a complete graph's values are dense" if call.spec.layout != torch.strided else ""
 
 
 def _plan(call: Call) -> MeanPlan:
-    return MeanPlan(call.target.num_nodes, call.rule.num_edge_types == 2)
+    everyone = call.structure(Everyone)
+    assert everyone is not None
+    return MeanPlan(call.target.num_nodes, everyone.types == "self")
 
 
 def _run(plan: MeanPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
+from geodl.neighborhood.structure import Shift
 
 KERNELS = {
     "lstm": torch.lstm,
@@ -48,22 +49,22 @@ class RnnPlan(NamedTuple):
 
 
 def _refuses(call: Call) -> str:
-    if call.rule.steps not in (1, -1) or not call.source.ordered:
+    shift = call.structure(Shift)
+    if shift is None or abs(shift.by) != 1 or not call.source.ordered:
         return "the rule does not step along a chain"
-    return (
-        ""
-        if call.options.cell in KERNELS
-        else f"torch has no kernel for the cell {call.options.cell!r}"
-    )
+    if call.options.cell not in KERNELS:
+        return f"torch has no kernel for the cell {call.options.cell!r}"
+    return ""
 
 
 def _plan(call: Call) -> RnnPlan:
-    full, backwards = (
-        call.spec.device.type == "cpu",
-        call.rule.steps == -1,
-    )  # most CPUs have no such kernel in bf16
+    shift = call.structure(Shift)
+    assert shift is not None
+    backwards = shift.by == -1
+    full = call.spec.device.type == "cpu"  # most CPUs have no such kernel in bf16
     packed = _packed(call, backwards) if call.source.members else None
-    return RnnPlan(KERNELS[call.options.cell], call.options.cell == "lstm", backwards, full, packed)
+    cell = call.options.cell
+    return RnnPlan(KERNELS[cell], cell == "lstm", backwards, full, packed)
 
 
 def _packed(call: Call, backwards: bool) -> Packed:

@@ -11,6 +11,7 @@ from torch import Tensor
 from geodl.domain import Domain
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.edges import written_out
+from geodl.neighborhood.structure import Everyone
 
 
 class Tiles(NamedTuple):
@@ -109,49 +110,63 @@ def _gathered(index: Tensor, size: int) -> Tensor | None:
 
 
 def _refuses(call: Call) -> str:
-    if not call.rule.complete:
+    if call.structure(Everyone) is None:
         return "not everyone hears everyone"
     if call.options.score != "dot":
         return f"the kernel knows the dot product, not the {call.options.score} score"
-    if call.source.members is None:
-        return ""
-    if call.target.num_members != call.source.num_members:
-        return "members that do not pair one by one"
-    return (
-        ""
-        if call.options.edge_types is None
-        else "a typed bias on members of different kinds or sizes"
-    )
+    unions = call.source.members is not None or call.target.members is not None
+    if unions and call.options.edge_types is not None:
+        return "a typed bias on members of different kinds or sizes"
+    return ""
 
 
 def _plan(call: Call) -> Tiles:
-    rule, m, n = call.rule, call.target.num_nodes, call.source.num_nodes
-    if call.source.members is not None:
-        receivers, senders = _members(call.target), _members(call.source)
-        return tiled(call, receivers, senders, _open(call, receivers.shape[1], senders.shape[1]))
+    everyone = call.structure(Everyone)
+    assert everyone is not None
+    if call.source.members is not None or call.target.members is not None:
+        receivers = _members(call.target, everyone.causal)
+        senders = _members(call.source, everyone.causal)
+        types = _present(everyone, receivers.shape[1], senders.shape[1])
+        return tiled(call, receivers, senders, types)
+    m, n = call.target.num_nodes, call.source.num_nodes
     if call.options.edge_types is not None:
         edges = written_out(call)
-        types = torch.full((m, n), -1, device=edges.dst.device).index_put(
-            (edges.dst, edges.src), edges.type
-        )
-    elif rule.skip and (m, n) != (1, rule.skip + 1):
-        types = _open(call, m, n)
+        types = torch.full((m, n), -1, device=edges.dst.device)
+        types = types.index_put((edges.dst, edges.src), edges.type)
+    elif not everyone.causal or m in (1, n):
+        # The newest node alone receives from all; as many receivers as senders are the kernel's own
+        # causal mask.
+        return Tiles(causal=everyone.causal and m == n)
     else:
-        return Tiles(causal=rule.causal and not rule.skip)
+        types = _present(everyone, m, n)
     return tiled(call, torch.arange(m)[None], torch.arange(n)[None], types)
 
 
-def _open(call: Call, m: int, n: int) -> Tensor:
-    """0 where receiver i of a member hears its sender j, else -1: `[M, N]`."""
-    everyone = torch.ones(m, n, dtype=torch.long)
-    return (everyone.tril(call.rule.skip) if call.rule.causal else everyone) - 1
+def _present(everyone: Everyone, m: int, n: int) -> Tensor:
+    """0 where receiver i receives from sender j, else -1: `[M, N]`, causal order aligned at the
+    end.
+    """
+    present = torch.ones(m, n, dtype=torch.long)
+    if everyone.causal:
+        present = present.tril(n - m)
+    return present - 1
 
 
-def _members(domain: Domain) -> Tensor:
-    """The nodes of each member `[D, longest]`, -1 after its last."""
-    sizes = torch.tensor([m.num_nodes for m in domain.members or ()])[:, None]
-    step = torch.arange(int(sizes.max()))
-    return torch.where(step < sizes, sizes.cumsum(0) - sizes + step, -1)
+def _members(domain: Domain, at_end: bool) -> Tensor:
+    """The nodes of each member `[D, longest]`, -1 where there is none.
+
+    Args:
+        domain: a union, or a domain that is its own only member.
+        at_end: whether shorter members stand at the end of their row; a causal order is aligned
+            there.
+    """
+    sizes = torch.tensor([m.num_nodes for m in domain.members or (domain,)])[:, None]
+    longest = int(sizes.max())
+    place = torch.arange(longest)
+    if at_end:
+        place = place - (longest - sizes)
+    first = sizes.cumsum(0) - sizes
+    return torch.where((place >= 0) & (place < sizes), first + place, -1)
 
 
 attend = Lowering("sdpa", _refuses, _plan, run)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.edges import written_out
+from geodl.neighborhood.structure import Everyone
 
 
 class Csr(NamedTuple):
@@ -33,7 +34,9 @@ class SpmmPlan(NamedTuple):
 
 
 def _refuses(call: Call) -> str:
-    return "everyone hears everyone: the operator is dense" if call.rule.complete else ""
+    if call.structure(Everyone) is not None:
+        return "everyone hears everyone: the operator is dense"
+    return ""
 
 
 def _plan(call: Call) -> SpmmPlan:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from geodl.domain import Domain
-from geodl.neighborhood.base import Edges, Neighborhood, Symmetry
+from geodl.neighborhood.all_pairs import all_pairs
+from geodl.neighborhood.base import Neighborhood, Symmetry
+from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.graph import adjacency
-from geodl.neighborhood.pairs import all_pairs
+from geodl.neighborhood.reversed import Reversed
 
 
 @dataclass(frozen=True, repr=False)
@@ -17,27 +19,31 @@ class FullOrAdjacency(Neighborhood):
     def __repr__(self) -> str:
         return "full_or_adjacency()"
 
-    def on(self, domain: Domain, target: Domain | None = None) -> Neighborhood:
+    def reverse(self, onto: Domain | None = None) -> Neighborhood:
+        return Reversed(self, onto)
+
+    def resolve(self, domain: Domain, target: Domain | None = None) -> Neighborhood:
         if target is not None and target is not domain and target != domain:
             return all_pairs()
         rules = {_of(member) for member in domain.members or (domain,)}
         return rules.pop() if len(rules) == 1 else self
 
+    def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
+        rule = self.resolve(domain)
+        return [] if rule == self else rule.symmetries(domain, typed)
+
     def _target(self, domain: Domain) -> Domain:
         return domain
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
-        return self.on(domain, target)._edges(domain, target)
-
-    def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
-        rule = self.on(domain)
-        return [] if rule == self else rule.symmetries(domain, typed)
+        return self.resolve(domain, target)._edges(domain, target)
 
 
 def full_or_adjacency() -> FullOrAdjacency:
     """The rule of a Transformer on any domain: `all_pairs()`, but on a graph `adjacency()`.
 
-    A mask is a missing edge. Between two domains (cross-attention) everyone hears everyone.
+    A mask is a missing edge. Between two domains (cross-attention) it is
+    `all_pairs()`.
 
     >>> from geodl.domain import Chain, Graph
     >>> [full_or_adjacency().edges(domain).src.tolist() for domain in (Chain(2), Graph([[0], [1]]))]

@@ -1,14 +1,15 @@
 """Rules that read a domain's links: graph convolutions, and trees and DAGs."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
-from geodl.neighborhood.base import Edges, Neighborhood, Symmetry, permutations, untyped
+from geodl.neighborhood.base import Neighborhood, Symmetry, permutations
+from geodl.neighborhood.edges import Edges, untyped
+from geodl.neighborhood.reversed import Reversed
 
 NORMS = (None, "sym", "row", "laplacian")
 
@@ -20,8 +21,6 @@ class Adjacency(Neighborhood):
     norm: str | None
     self_loops: bool
     types: int | None
-    glorot: ClassVar[bool] = True
-    merged: ClassVar[bool] = True
 
     def __repr__(self) -> str:
         types = "" if self.types is None else f", types={self.types}"
@@ -33,6 +32,13 @@ class Adjacency(Neighborhood):
     def num_edge_types(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """One, or the relations of the graph and one more for the self-loops that were added."""
         return 1 if self.types is None else self.types + self.self_loops
+
+    def reverse(self, onto: Domain | None = None) -> Neighborhood:
+        return Reversed(self, onto)
+
+    def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
+        # Links are those of the whole union already: it is written out at once.
+        return self._edges(domain, domain if target is None else target)
 
     def _target(self, domain: Domain) -> Domain:
         return domain
@@ -110,10 +116,15 @@ class Adjacency(Neighborhood):
 class Predecessors(Neighborhood):
     """Each node hears its links as they are, made by :func:`predecessors`."""
 
-    merged: ClassVar[bool] = True
-
     def __repr__(self) -> str:
         return "predecessors()"
+
+    def reverse(self, onto: Domain | None = None) -> Neighborhood:
+        return Reversed(self, onto)
+
+    def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
+        # Links are those of the whole union already: it is written out at once.
+        return self._edges(domain, domain if target is None else target)
 
     def _target(self, domain: Domain) -> Domain:
         return domain

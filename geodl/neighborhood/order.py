@@ -1,52 +1,76 @@
 """Rules that follow an order: causal attention and recurrence."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 
 from geodl.domain import Domain
-from geodl.errors import GeodlError
-from geodl.neighborhood.base import Edges, Neighborhood, untyped
+from geodl.neighborhood.base import Neighborhood
+from geodl.neighborhood.edges import Edges, untyped
+from geodl.neighborhood.reversed import Reversed
+from geodl.neighborhood.structure import Everyone, Shift, Structure
 
 NEEDS_ORDER = "an ordered domain (a Chain, or a Batch of them)"
 
 
 @dataclass(frozen=True, repr=False)
 class Past(Neighborhood):
-    """Each node hears itself and all before it, made by :func:`past`."""
-
-    complete: ClassVar[bool] = True
-    causal: ClassVar[bool] = True
-    skip: int = 0
+    """Each node receives from itself and all before it, made by :func:`past`."""
 
     def __repr__(self) -> str:
-        return f"past({self.skip or ''})"
+        return "past()"
+
+    def reverse(self, onto: Domain | None = None) -> Neighborhood:
+        return Reversed(self, onto)
+
+    def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
+        return (Everyone(causal=True),)
 
     def refuses(self, domain: Domain, typed: bool = True) -> str:
-        if domain.ordered and domain.num_nodes <= self.skip:
-            return f"no node comes after the first {self.skip}"
         return "" if domain.ordered else f"the past needs {NEEDS_ORDER}"
 
+    def refuses_pair(self, source: Domain, target: Domain, typed: bool = True) -> str:
+        if not (source.ordered and target.ordered):
+            return f"the past needs {NEEDS_ORDER} on both sides"
+        senders, receivers = source.members or (source,), target.members or (target,)
+        if len(senders) != len(receivers):
+            return f"{len(senders)} members that send and {len(receivers)} that receive"
+        for sender, receiver in zip(senders, receivers, strict=True):
+            if receiver.num_nodes > sender.num_nodes:
+                return (
+                    f"{receiver.num_nodes} receivers of {sender.num_nodes} senders: the ends are "
+                    f"aligned, so that the first receivers have no past"
+                )
+        return ""
+
     def _target(self, domain: Domain) -> Domain:
-        return domain.replace((domain.num_nodes - self.skip,)) if self.skip else domain
+        return domain
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
-        pairs = torch.ones(target.num_nodes, domain.num_nodes).tril(self.skip).nonzero()
+        num_receivers, num_senders = target.num_nodes, domain.num_nodes
+        present = torch.ones(num_receivers, num_senders).tril(num_senders - num_receivers)
+        pairs = present.nonzero()
         return untyped(pairs[:, 0], pairs[:, 1])
 
 
 @dataclass(frozen=True, repr=False)
 class Previous(Neighborhood):
-    """Each node hears the one before, made by :func:`previous`."""
-
-    steps: ClassVar[int] = 1  # pyright: ignore[reportIncompatibleVariableOverride] - fixed for this rule
+    """Each node receives from the one before, made by :func:`previous`."""
 
     def __repr__(self) -> str:
         return "previous()"
 
+    def reverse(self, onto: Domain | None = None) -> Neighborhood:
+        return Reversed(self, onto)
+
+    def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
+        return (Shift(1),)
+
     def refuses(self, domain: Domain, typed: bool = True) -> str:
         return "" if domain.ordered else f"the previous node needs {NEEDS_ORDER}"
+
+    def fan_in(self, domain: Domain | None = None) -> int | None:
+        return 1
 
     def _target(self, domain: Domain) -> Domain:
         return domain
@@ -56,26 +80,24 @@ class Previous(Neighborhood):
         return untyped(node[1:], node[:-1])
 
 
-def past(skip: int = 0) -> Past:
-    """The rule of causal attention: each node hears itself and every node before it.
+def past() -> Past:
+    """The rule of causal attention: each node receives from itself and every node before it.
 
-    Args:
-        skip: the first nodes, this many, only send: the receivers are the nodes after them, as in
-            decoding step by step.
+    Between two ordered domains the ends are aligned: receiver M-1 receives from sender N-1, as the
+    newest tokens do from all tokens so far; M <= N in every member.
 
     >>> from geodl.domain import Chain
     >>> past().edges(Chain(2)).src.tolist()
     [0, 0, 1]
-    >>> past(2).edges(Chain(3)).src.tolist()
+    >>> past().edges(Chain(3), Chain(1)).src.tolist()
     [0, 1, 2]
     """
-    if isinstance(skip, bool) or not isinstance(skip, int) or skip < 0:
-        raise GeodlError(f"past({skip!r})", do="give a number of nodes, at least 0")
-    return Past(skip)
+    return Past()
 
 
 def previous() -> Previous:
-    """The rule of RNNs: each node hears the one before; `previous().reverse()` the one after.
+    """The rule of RNNs: each node receives from the one before, `previous().reverse()` from the one
+    after.
 
     >>> from geodl.domain import Chain
     >>> previous().reverse().edges(Chain(3)).src.tolist()

@@ -1,5 +1,8 @@
-"""Windows: who hears whom on a lattice, with or without a group. The rule of every convolution."""
+"""Windows: who receives from whom on a lattice, with or without a group. The rule of every
+convolution.
+"""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,15 +11,19 @@ from torch import Tensor
 from geodl.domain import Domain, coordinates, ravel, rotate_nodes, shift_nodes
 from geodl.errors import GeodlError
 from geodl.group import Group
-from geodl.neighborhood.base import Edges, Neighborhood, Stencil, Symmetry
-from geodl.neighborhood.box import (
+from geodl.neighborhood.base import Neighborhood, Symmetry
+from geodl.neighborhood.box import type_table
+from geodl.neighborhood.edges import Edges
+from geodl.neighborhood.exactness import check_exact, is_exact
+from geodl.neighborhood.padding import (
     Padding,
     compact,
     normalize_padding,
     per_axis,
     same_padding,
-    type_table,
 )
+from geodl.neighborhood.reversed import Reversed
+from geodl.neighborhood.structure import Stencil, Structure
 
 
 @dataclass(frozen=True)
@@ -24,8 +31,18 @@ class Window(Neighborhood):
     """A box of offsets around each receiver, made by :func:`window`, :func:`lift` and
     :func:`isotropic`.
 
-    Edges from sender (offset o, group element r) to receiver (0, s) have the type of `(s^-1 o, s^-1
-    r)`.
+    Edges from sender (offset o, group element r) to receiver (0, s) have the type of
+    `(s^-1 o, s^-1 r)`.
+
+    Attributes:
+        size: of the box, for each axis.
+        stride: distance between receivers.
+        dilation: distance between neighbors.
+        padding: (before, after) for each axis.
+        group: the group that its edge types respect, or None.
+        hears_fiber: whether senders have elements of the group.
+        makes_fiber: whether receivers have.
+        exact: whether sizes are refused at which the group's symmetry would be approximate.
     """
 
     size: tuple[int, ...]
@@ -38,235 +55,175 @@ class Window(Neighborhood):
     exact: bool = True
 
     def __repr__(self) -> str:
-        name = (
-            "window"
-            if self.group is None or self.hears_fiber
-            else ("lift" if self.makes_fiber else "isotropic")
-        )
+        name = "isotropic"
+        if self.group is None or self.hears_fiber:
+            name = "window"
+        elif self.makes_fiber:
+            name = "lift"
         parts = ["x".join(map(str, self.size))]
-        parts += [f"stride={compact(self.stride)}"] if set(self.stride) != {1} else []
-        parts += [f"dilation={compact(self.dilation)}"] if set(self.dilation) != {1} else []
-        usual = (
-            same_padding(self.size, self.dilation)
-            if all(k % 2 for k in self.size)
-            else ((0, 0),) * len(self.size)
-        )
-        parts += [] if self.padding == usual else [f"padding={compact(self.padding)}"]
-        parts += [f"group={self.group}"] if self.group else []
+        if set(self.stride) != {1}:
+            parts.append(f"stride={compact(self.stride)}")
+        if set(self.dilation) != {1}:
+            parts.append(f"dilation={compact(self.dilation)}")
+        if self.padding != self._usual_padding():
+            parts.append(f"padding={compact(self.padding)}")
+        if self.group is not None:
+            parts.append(f"group={self.group}")
         return f"{name}({', '.join(parts)})"
 
     @property
-    def num_edge_types(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+    def num_edge_types(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
         """T: one for each offset, orbit of offsets, or pair of offset and group element."""
         return int(self.table().max()) + 1
-
-    @property
-    def back(self) -> int | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
-        """The reach of a causal window of stride 1 on one axis."""
-        reach = self.dilation[0] * (self.size[0] - 1)
-        return reach if self.stride == (1,) and self.padding == ((reach, 0),) else None
 
     def table(self) -> Tensor:
         """Edge types `[S, R, K]` by the receiver's group element, the sender's, and the offset."""
         return type_table(self.size, self.group, self.makes_fiber, self.hears_fiber)
 
-    def refuses(self, domain: Domain, typed: bool = True) -> str:
-        if domain.lattice is None or len(domain.lattice) != len(self.size):
-            return f"a window of {len(self.size)} axes needs a lattice of {len(self.size)} axes"
-        if self.group is None:
-            return (
-                "typed edges on a fibered domain must name its group: window(..., group=...)"
-                if typed and domain.fiber
-                else ""
-            )
-        if domain.fiber != (self.group if self.hears_fiber else None):
-            wanted = f"a fiber of {self.group}" if self.hears_fiber else "no fiber"
-            return f"{self} hears a domain with {wanted}"
-        return ""
+    def reverse(self, onto: Domain | None = None) -> Neighborhood:
+        return Reversed(self, onto)
 
-    def fan_in(self, domain: Domain | None = None) -> int:
-        return len(coordinates(self.size)) * (
-            self.group.order if self.group and self.hears_fiber else 1
-        )
-
-    def _target(self, domain: Domain) -> Domain:
-        lengths, wraps = self._lengths(domain)
-        fiber = domain.fiber if self.group is None else (self.group if self.makes_fiber else None)
-        if (
-            domain.fiber is None
-            and fiber is None
-            and lengths == domain.lattice
-            and wraps == domain.periodic
-        ):
-            return domain
-        return domain.replace(lengths, fiber, wraps)
-
-    def _lengths(self, domain: Domain) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-        if reason := self.refuses(domain, typed=False):
-            raise GeodlError(f"{self} on {domain}", reason, "choose a window that fits the domain")
-        assert domain.lattice is not None
-        lengths, wraps = [], []
-        for axis, n in enumerate(domain.lattice):
-            room = n + sum(self.padding[axis]) - self.dilation[axis] * (self.size[axis] - 1) - 1
-            if room < 0:
-                reach, padded = (
-                    self.dilation[axis] * (self.size[axis] - 1) + 1,
-                    n + sum(self.padding[axis]),
-                )
-                found = f"a reach of {reach} on a padded axis of {padded}"
-                raise GeodlError(
-                    f"{self} on {domain}",
-                    found,
-                    "use a smaller window, more padding or a larger grid",
-                )
-            lengths.append(room // self.stride[axis] + 1)
-            wraps.append(domain.periodic[axis] and lengths[-1] * self.stride[axis] == n)
-        if self.exact and (self.group is not None or domain.fiber is not None):
-            self._hold_exact(domain)
-        return tuple(lengths), tuple(wraps)
-
-    def _hold_exact(self, domain: Domain) -> None:
-        """Refuse sizes at which the lattice's points are not mapped to the lattice's points by the
-        group.
-        """
-        group = self.group or domain.fiber
-        assert domain.lattice is not None and group is not None
-        if group.order == 1:
-            return
-        exchanged = group.elements.abs().sum(0) > 0
-        kinds = list(zip(domain.lattice, domain.periodic, strict=True))
-        if any(kinds[a] != kinds[b] for a, b in exchanged.nonzero().tolist()):
-            raise GeodlError(
-                f"{self} on {domain}",
-                f"unequal axes, which {group} exchanges",
-                "use equal axes, or exact=False",
-            )
-
-        def exact(axis: int, n: int) -> bool:
-            low, high = self.padding[axis]
-            reach, stride = self.dilation[axis] * (self.size[axis] - 1), self.stride[axis]
-            room = n + low + high - reach - 1
-            if domain.periodic[axis]:
-                return (
-                    n % stride == 0
-                    and room // stride + 1 == n // stride
-                    and (reach - 2 * low) % n == 0
-                )
-            return room >= 0 and stride * (room // stride) == room + low - high
-
-        moved = (group.elements != torch.eye(group.axes, dtype=torch.long)).any(0).any(1).tolist()
-        for axis, n in enumerate(domain.lattice):
-            if moved[axis] and not exact(axis, n):
-                sizes = [
-                    m
-                    for m in range(max(1, n - 3 * self.stride[axis]), n + 3 * self.stride[axis])
-                    if exact(axis, m)
-                ]
-                near = sorted(sorted(sizes, key=lambda m, n=n: abs(m - n))[:2])
-                advice = (
-                    f"lengths {' and '.join(map(str, near))} would be exact"
-                    if near
-                    else "no nearby length is exact"
-                )
-                found = (
-                    f"an axis of {n} on which the window's steps are not symmetric, "
-                    f"so {group} would hold only approximately"
-                )
-                raise GeodlError(f"{self} on {domain}", found, f"{advice}; or pass exact=False")
-
-    def restores(self, domain: Domain) -> Domain:
-        reach = tuple(d * (k - 1) for k, d in zip(self.size, self.dilation, strict=True))
-        if (
-            self.stride == (1,) * len(self.size)
-            and tuple(map(sum, self.padding)) == reach
-            and self.group is None
-        ):
-            return domain
-        if domain.lattice is None or len(domain.lattice) != len(self.size):
-            raise GeodlError(
-                f"{self}, reversed, on {domain}",
-                "no lattice of as many axes",
-                "choose a window that fits",
-            )
-        lengths = tuple(
-            (n - 1) * self.stride[a]
-            - sum(self.padding[a])
-            + self.dilation[a] * (self.size[a] - 1)
-            + 1
-            for a, n in enumerate(domain.lattice)
-        )
-        if min(lengths) < 1:
-            raise GeodlError(
-                f"{self}, reversed, on {domain}",
-                f"lengths {lengths}",
-                "use a larger grid or less padding",
-            )
-        fiber = domain.fiber if self.group is None else (self.group if self.hears_fiber else None)
-        return domain.replace(lengths, fiber, (False,) * len(lengths))
-
-    def _edges(self, domain: Domain, target: Domain) -> Edges:
-        assert domain.lattice is not None and target.lattice is not None
-        table = self.table()
-        offsets = coordinates(self.size) * torch.tensor(self.dilation) - torch.tensor(
-            [low for low, _ in self.padding]
-        )
-        heard = (
-            coordinates(target.lattice)[:, None] * torch.tensor(self.stride) + offsets
-        )  # [M, K, d]
-        heard = torch.where(
-            torch.tensor(domain.periodic), heard % torch.tensor(domain.lattice), heard
-        )
-        src = ravel(heard, domain.lattice)[:, None, None, :]
-        dst = torch.arange(len(heard))[:, None, None, None]
-        inside = src >= 0
-        if self.group is None and domain.fiber is not None:  # each sheet for itself
-            sheet = torch.arange(domain.fiber.order)[None, :, None, None]
-            dst, src = dst * domain.fiber.order + sheet, src * domain.fiber.order + sheet
-        else:
-            made, heard_sheets, _ = table.shape
-            dst = dst * made + torch.arange(made)[None, :, None, None]
-            src = src * heard_sheets + torch.arange(heard_sheets)[None, None, :, None]
-        dst, src, kind, inside = torch.broadcast_tensors(dst, src, table[None], inside)
-        return Edges(dst[inside], src[inside], kind[inside])
-
-    def stencil(self, domain: Domain, target: Domain) -> Stencil | None:
-        if domain.lattice is None or target.lattice is None:
-            return None
+    def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
+        if source.lattice is None or target.lattice is None:
+            return ()
         table = self.table().unflatten(2, self.size)
-        return Stencil(
-            domain.lattice,
+        stencil = Stencil(
+            source.lattice,
             target.lattice,
-            domain.periodic,
+            source.periodic,
             self.stride,
             self.dilation,
             self.padding,
             table,
         )
+        return (stencil,)
+
+    def refuses(self, domain: Domain, typed: bool = True) -> str:
+        axes = len(self.size)
+        if domain.lattice is None or len(domain.lattice) != axes:
+            return f"a window of {axes} axes needs a lattice of {axes} axes"
+        if self.group is None:
+            if typed and domain.fiber is not None:
+                return "typed edges on a fibered domain must name its group: window(..., group=...)"
+            return ""
+        wanted = self.group if self.hears_fiber else None
+        if domain.fiber != wanted:
+            named = "no fiber" if wanted is None else f"a fiber of {wanted}"
+            return f"{self} takes a domain with {named}"
+        return ""
+
+    def fan_in(self, domain: Domain | None = None) -> int | None:
+        places = math.prod(self.size)
+        if self.group is not None and self.hears_fiber:
+            return places * self.group.order
+        return places
+
+    def restores(self, domain: Domain) -> Domain:
+        reach = tuple(d * (k - 1) for k, d in zip(self.size, self.dilation, strict=True))
+        keeps = set(self.stride) == {1} and tuple(map(sum, self.padding)) == reach
+        if keeps and self.group is None:
+            return domain
+        asked = f"{self}, reversed, on {domain}"
+        if domain.lattice is None or len(domain.lattice) != len(self.size):
+            raise GeodlError(asked, "no lattice of as many axes", "choose a window that fits")
+        lengths = []
+        for axis, n in enumerate(domain.lattice):
+            span = (n - 1) * self.stride[axis] + reach[axis] + 1
+            lengths.append(span - sum(self.padding[axis]))
+        if min(lengths) < 1:
+            found = f"lengths {tuple(lengths)}"
+            raise GeodlError(asked, found, "use a larger grid or less padding")
+        fiber = domain.fiber
+        if self.group is not None:
+            fiber = self.group if self.hears_fiber else None
+        return domain.replace(tuple(lengths), fiber, (False,) * len(lengths))
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
-        target, claims = self.target(domain), []
         if domain.lattice is None:  # a union
-            return claims
+            return []
+        target = self.target(domain)
+        claims = []
         for axis, stride in enumerate(self.stride):
-            claims.append(
-                Symmetry(
-                    f"shift of axis {axis}",
-                    shift_nodes(domain, axis, stride),
-                    shift_nodes(target, axis, 1),
-                    leaves=True,
-                )
-            )
-        group = self.group or (domain.fiber if not typed else None)
-        if group is not None and self.exact:
-            claims += [
-                Symmetry(
-                    f"{group} element {k}",
-                    rotate_nodes(domain, group, k),
-                    rotate_nodes(target, group, k),
-                )
-                for k in group.generators
-            ]
+            moves = shift_nodes(domain, axis, stride), shift_nodes(target, axis, 1)
+            claims.append(Symmetry(f"shift of axis {axis}", *moves, leaves=True))
+        group = self.group
+        if group is None and not typed:
+            group = domain.fiber
+        if group is None or not self.exact:
+            return claims
+        for k in group.generators:
+            moves = rotate_nodes(domain, group, k), rotate_nodes(target, group, k)
+            claims.append(Symmetry(f"{group} element {k}", *moves))
         return claims
+
+    def _usual_padding(self) -> tuple[tuple[int, int], ...]:
+        """What `padding=None` would be, for odd sizes; for even ones none."""
+        if all(k % 2 for k in self.size):
+            return same_padding(self.size, self.dilation)
+        return ((0, 0),) * len(self.size)
+
+    def _target(self, domain: Domain) -> Domain:
+        lengths, wraps = self._lengths(domain)
+        fiber = domain.fiber
+        if self.group is not None:
+            fiber = self.group if self.makes_fiber else None
+        unchanged = lengths == domain.lattice and wraps == domain.periodic
+        if unchanged and domain.fiber is None and fiber is None:
+            return domain
+        return domain.replace(lengths, fiber, wraps)
+
+    def _lengths(self, domain: Domain) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+        """The receivers' lengths, and which axes wrap."""
+        if reason := self.refuses(domain, typed=False):
+            raise GeodlError(f"{self} on {domain}", reason, "choose a window that fits the domain")
+        assert domain.lattice is not None
+        lengths, wraps = [], []
+        for axis, n in enumerate(domain.lattice):
+            reach = self.dilation[axis] * (self.size[axis] - 1) + 1
+            padded = n + sum(self.padding[axis])
+            if reach > padded:
+                found = f"a reach of {reach} on a padded axis of {padded}"
+                do = "use a smaller window, more padding or a larger grid"
+                raise GeodlError(f"{self} on {domain}", found, do)
+            length = (padded - reach) // self.stride[axis] + 1
+            lengths.append(length)
+            wraps.append(domain.periodic[axis] and length * self.stride[axis] == n)
+        group = self.group or domain.fiber
+        if self.exact and group is not None:
+            check_exact(f"{self} on {domain}", group, domain, self.stride, self._exact_on(domain))
+        return tuple(lengths), tuple(wraps)
+
+    def _exact_on(self, domain: Domain):
+        """Whether an axis (its number, its length) is mapped to itself by a reflection."""
+
+        def exact(axis: int, n: int) -> bool:
+            numbers = (self.size[axis], self.stride[axis], self.dilation[axis], self.padding[axis])
+            return is_exact(n, domain.periodic[axis], *numbers)
+
+        return exact
+
+    def _edges(self, domain: Domain, target: Domain) -> Edges:
+        assert domain.lattice is not None and target.lattice is not None
+        table = self.table()
+        before = torch.tensor([low for low, _ in self.padding])
+        offsets = coordinates(self.size) * torch.tensor(self.dilation) - before
+        first = coordinates(target.lattice) * torch.tensor(self.stride)
+        points = first[:, None] + offsets  # [M, K, d]
+        lengths = torch.tensor(domain.lattice)
+        points = torch.where(torch.tensor(domain.periodic), points % lengths, points)
+        src = ravel(points, domain.lattice)[:, None, None, :]
+        dst = torch.arange(len(points))[:, None, None, None]
+        inside = src >= 0
+        if self.group is None and domain.fiber is not None:  # each sheet for itself
+            sheet = torch.arange(domain.fiber.order)[None, :, None, None]
+            dst = dst * domain.fiber.order + sheet
+            src = src * domain.fiber.order + sheet
+        else:
+            sheets_out, sheets_in, _ = table.shape
+            dst = dst * sheets_out + torch.arange(sheets_out)[None, :, None, None]
+            src = src * sheets_in + torch.arange(sheets_in)[None, None, :, None]
+        dst, src, kind, inside = torch.broadcast_tensors(dst, src, table[None], inside)
+        return Edges(dst[inside], src[inside], kind[inside])
 
 
 def window(
@@ -351,30 +308,32 @@ def isotropic(
     return _window(size, group.axes, stride, dilation, padding, group, exact)
 
 
-def _window(size, axes, stride, dilation, padding, group: Group | None, exact: bool) -> Window:
-    axes = len(size) if isinstance(size, tuple) else (group.axes if group else axes)
+def _window(
+    size: int | tuple[int, ...],
+    axes: int,
+    stride: int | tuple[int, ...],
+    dilation: int | tuple[int, ...],
+    padding: Padding,
+    group: Group | None,
+    exact: bool,
+) -> Window:
+    if isinstance(size, tuple):
+        axes = len(size)
+    elif group is not None:
+        axes = group.axes
     asked = f"a window of size {size}"
-    if (group is not None and group.axes != axes) or axes not in (1, 2, 3):
-        raise GeodlError(
-            asked,
-            f"{axes} axes with group {group}",
-            "use one to three axes, and a group that acts on as many",
-        )
-    sizes, strides, dilations = (per_axis(asked, n, axes) for n in (size, stride, dilation))
-    rule = Window(
-        sizes,
-        strides,
-        dilations,
-        normalize_padding(asked, padding, sizes, strides, dilations),
-        group,
-        exact=exact,
-    )
-    if group is not None:
-        rule.table()  # refuses a box that the group does not map to itself
-        if len(set(zip(strides, dilations, rule.padding, strict=True))) > 1 and exact:
-            raise GeodlError(
-                asked,
-                f"axes that {group} exchanges but that differ",
-                "use equal strides, dilations and padding",
-            )
+    if axes not in (1, 2, 3) or (group is not None and group.axes != axes):
+        found = f"{axes} axes with group {group}"
+        raise GeodlError(asked, found, "use one to three axes, and a group that acts on as many")
+    sizes = per_axis(asked, size, axes)
+    strides = per_axis(asked, stride, axes)
+    dilations = per_axis(asked, dilation, axes)
+    pairs = normalize_padding(asked, padding, sizes, strides, dilations)
+    rule = Window(sizes, strides, dilations, pairs, group, exact=exact)
+    if group is None:
+        return rule
+    rule.table()  # refuses a box that the group does not map to itself
+    if exact and len(set(zip(strides, dilations, pairs, strict=True))) > 1:
+        found = f"axes that {group} exchanges but that differ"
+        raise GeodlError(asked, found, "use equal strides, dilations and padding")
     return rule

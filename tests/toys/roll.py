@@ -5,6 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from geodl.lowering import Call, Lowering
+from geodl.neighborhood import Stencil
 
 
 class Turns(NamedTuple):
@@ -15,7 +16,7 @@ class Turns(NamedTuple):
 
 
 def _refuses(call: Call) -> str:
-    s = call.rule.stencil(call.source, call.target)
+    s = call.structure(Stencil)
     if s is None or s.transposed or s.edge_type.shape[:2] != (1, 1) or s.circular != (True,):
         return "the rule is no plain window around a ring"
     return (
@@ -26,7 +27,7 @@ def _refuses(call: Call) -> str:
 
 
 def _plan(call: Call) -> Turns:
-    s = call.rule.stencil(call.source, call.target)
+    s = call.structure(Stencil)
     assert s is not None
     return Turns(s.padding[0][0], -s.dilation[0])
 

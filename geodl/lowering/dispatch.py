@@ -1,0 +1,138 @@
+"""From a call to the kernel that runs it: describe the call, select a lowering, keep its plan."""
+
+import torch
+from torch import Tensor
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError, nearest
+from geodl.group import cached_constants
+from geodl.lowering.base import Call, Lowering, Options, TensorSpec
+from geodl.lowering.plans import Plan, store_of
+from geodl.lowering.table import LOWERINGS
+from geodl.neighborhood.base import Neighborhood, same_place
+
+
+def plan_for(
+    verb: str,
+    wanted: str,
+    rule: Neighborhood,
+    source: Domain,
+    target: Domain | None,
+    x: Tensor,
+    options: Options,
+) -> Plan:
+    """The lowering and plan for one call, made at the first and found again at the next.
+
+    Args:
+        verb: a key of LOWERINGS.
+        wanted: "auto" or a lowering's name.
+        rule: the neighborhood.
+        source: the senders' domain.
+        target: the receivers' domain; None for the rule's own target.
+        x: the senders' values.
+        options: the verb's record.
+
+    Raises:
+        GeodlError: a rule that does not fit the domains, weights for another number of edge types,
+            a forced lowering that refuses, or no plan yet inside a compiled region.
+    """
+    store = store_of(source, target)
+    # Compilers hash no tensors: a domain that owns some is named by its serial number.
+    sender = source if source.serial is None else source.serial
+    receiver = target if target is None or target.serial is None else target.serial
+    key = (verb, wanted, rule, sender, receiver, x.dtype, x.device, x.layout, options)
+    plan = store.values.get(key)
+    if torch.compiler.is_compiling():
+        if plan is None:
+            do = "call g.prepare(model, signal) first"
+            raise GeodlError("a plan inside a compiled region", "none made yet", do)
+        return plan
+    if plan is None:
+        plan = plan_once(verb, wanted, rule, source, target, x, options)
+        store.keep(key, plan)
+    store.mark_used(key)
+    return plan
+
+
+def plan_once(
+    verb: str,
+    wanted: str,
+    rule: Neighborhood,
+    source: Domain,
+    target: Domain | None,
+    x: Tensor,
+    options: Options,
+) -> Plan:
+    """The lowering and plan for one call, kept nowhere: what a step of decoding needs once.
+
+    Arguments and errors as in :func:`plan_for`.
+    """
+    with cached_constants():
+        call = describe_call(rule, source, target, x, options)
+        lowering, _ = select(LOWERINGS[verb], call, wanted)
+        data = lowering.plan(call)
+    elsewhere = None
+    if target is None and call.target is not source:
+        elsewhere = call.target
+    return Plan(lowering, data, elsewhere)
+
+
+def describe_call(
+    rule: Neighborhood, source: Domain, target: Domain | None, x: Tensor, options: Options
+) -> Call:
+    """The question put to the lowerings, once the rule is known to fit the domains."""
+    rule = rule.resolve(source, target)
+    typed = options.edge_types is not None
+    if target is None:
+        target = _own_target(rule, source, typed, options)
+    elif reason := rule.refuses_pair(source, target, typed):
+        asked = f"{rule} from {source} to {target}"
+        raise GeodlError(asked, reason, "put the receivers there, or use a rule that joins the two")
+    types = options.edge_types
+    if types is not None and rule.num_types(source) != types:
+        found = f"weights for {types} edge types where the domain has {rule.num_types(source)}"
+        do = "build the layer for this domain, with on=domain"
+        raise GeodlError(f"{rule} on {source}", found, do)
+    spec = TensorSpec(x.dtype, x.device, x.layout)
+    return Call(rule, source, target, spec, options, rule.structures(source, target))
+
+
+def _own_target(rule: Neighborhood, source: Domain, typed: bool, options: Options) -> Domain:
+    """Where a rule puts its receivers, once it is known to take the senders and the layer."""
+    for part in source.members or (source,):
+        if reason := rule.refuses(part, typed):
+            raise GeodlError(f"{rule} on {part}", reason, "choose a rule that fits the domain")
+    target = rule.target(source)
+    if same_place(target, source) or not (options.reads_receivers or options.ordered):
+        return target
+    kind, do = "reads its receivers", "give both signals: layer(receiver, sender)"
+    if options.ordered:
+        kind, do = "recurs", "choose a rule that stays on its domain"
+    asked = f"{rule} on {source} for a layer that {kind}"
+    raise GeodlError(asked, f"receivers on {target} without a signal", do)
+
+
+def select(
+    lowerings: tuple[Lowering, ...], call: Call, wanted: str
+) -> tuple[Lowering, tuple[tuple[str, str], ...]]:
+    """The lowering to run, and (name, reason) of those before it that refused.
+
+    Raises:
+        GeodlError: an unknown name; a wanted lowering that refuses, with its reason.
+    """
+    names = [lowering.name for lowering in lowerings]
+    if wanted != "auto" and wanted not in names:
+        asked = f"the lowering {wanted!r}"
+        do = nearest(wanted, ["auto", *names])
+        raise GeodlError(asked, "no such lowering for this layer", do)
+    refused = []
+    for lowering in lowerings:
+        if wanted not in ("auto", lowering.name):
+            continue
+        reason = lowering.refuses(call)
+        if not reason:
+            return lowering, tuple(refused)
+        refused.append((lowering.name, reason))
+    _, reason = refused[-1]
+    asked = f"the lowering {wanted!r} for {call.rule} on {call.source}"
+    raise GeodlError(asked, reason, f"use 'auto' or one of {', '.join(names)}")

@@ -1,0 +1,96 @@
+"""`lattice`: pooling over plain windows by torch's pooling kernels, each sheet of a fiber for
+itself.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from geodl.lowering.base import Call, Lowering
+from geodl.lowering.lattice import Axes, on_two_axes, refuses_window
+from geodl.neighborhood.structure import Stencil
+
+MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
+AVG_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
+
+
+class PoolPlan(NamedTuple):
+    """Sizes of the views and the kernel's numbers.
+
+    Attributes:
+        space: lengths of the senders' lattice.
+        num_receivers: M.
+        sheets: elements of the fiber.
+        kernel: size of the window.
+        stride: of the window.
+        padding: on both sides of each axis.
+        dilation: of the window.
+        reduction: "max", "min", "mean" or "sum".
+    """
+
+    space: Axes
+    num_receivers: int
+    sheets: int
+    kernel: Axes
+    stride: Axes
+    padding: Axes
+    dilation: Axes
+    reduction: str
+
+
+def _refuses(call: Call) -> str:
+    if reason := refuses_window(call):
+        return reason
+    s = call.structure(Stencil)
+    assert s is not None
+    if s.transposed or s.edge_type.shape[:2] != (1, 1):
+        return "only a plain window pools each sheet for itself"
+    for axis, (before, after) in enumerate(s.padding):
+        if before != after or 2 * before > s.kernel[axis]:
+            return "the pooling kernels pad at most half the window, alike on both sides"
+        if before and s.circular[axis]:
+            return "the pooling kernels do not wrap"
+        if before and s.kernel[axis] == 2 and s.in_shape[axis] < s.dilation[axis]:
+            return "a window that steps over the whole axis receives from no one"
+    if call.options.reduction in ("max", "min"):
+        return ""
+    wide = any(k > n for k, n in zip(s.kernel, s.in_shape, strict=True))
+    if len(s.in_shape) == 3 and wide:
+        return "torch's averaging on three axes takes no window larger than an axis"
+    return "" if set(s.dilation) == {1} else "the averaging kernels do not dilate"
+
+
+def _plan(call: Call) -> PoolPlan:
+    stencil = call.structure(Stencil)
+    assert stencil is not None
+    s = on_two_axes(stencil)
+    return PoolPlan(
+        space=s.in_shape,
+        num_receivers=call.target.num_nodes,
+        sheets=call.source.num_nodes // math.prod(s.in_shape),
+        kernel=s.kernel,
+        stride=s.stride,
+        padding=tuple(before for before, _ in s.padding),
+        dilation=s.dilation,
+        reduction=call.options.reduction,
+    )
+
+
+def _run(plan: PoolPlan, x: Tensor) -> Tensor:
+    batch, channels, axes = x.shape[0], x.shape[2], len(plan.space)
+    image = x.reshape(batch, *plan.space, plan.sheets * channels).movedim(-1, 1)
+    kernel, stride, padding = plan.kernel, plan.stride, plan.padding
+    if plan.reduction == "max":
+        y = MAX_POOL[axes](image, kernel, stride, padding, plan.dilation)
+    elif plan.reduction == "min":
+        y = -MAX_POOL[axes](-image, kernel, stride, padding, plan.dilation)
+    elif plan.reduction == "mean":
+        y = AVG_POOL[axes](image, kernel, stride, padding, count_include_pad=False)
+    else:
+        y = AVG_POOL[axes](image, kernel, stride, padding, divisor_override=1)
+    return y.movedim(1, -1).reshape(batch, plan.num_receivers, channels).contiguous()
+
+
+pool = Lowering("lattice", _refuses, _plan, _run)

@@ -1,0 +1,203 @@
+"""Where plans are kept.
+
+A plan is what a lowering makes of a call once: index tensors, sizes, flags. Plans between value
+domains (a Grid, a Chain) stand in one store; a plan that involves a domain with tensors (a Graph, a
+Batch) stands in that domain's own store, the receivers' if both have tensors, and leaves with it.
+
+Stores are bounded: plans without tensors by number, plans with tensors by bytes, on a CPU and on
+other devices apart. The plans that were not used for longest leave first; those that `prepare` made
+for a model that still lives do not leave at all, because a compiled model cannot make them again.
+Finding a plan is a plain read of a dictionary: compilers refuse locks. Only insertion holds one.
+"""
+
+import itertools
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError
+from geodl.group import cached_constants
+from geodl.lowering.base import Lowering
+
+MOST_VALUES = 4096
+MOST_BYTES = 128 * 2**20
+# A graph of ten million edges has plans larger than MOST_BYTES: a model of a few layers on it must
+# still find them, so the bound grows with what the domain itself holds.
+TIMES_ITS_DOMAIN = 16
+
+CLOCK = itertools.count()
+LOCK = threading.Lock()
+OWNER: ContextVar[Any] = ContextVar("the model whose plans are pinned", default=None)
+
+
+class Usage:
+    """When a value was used last, what it takes, and the models that need it to stay.
+
+    Attributes:
+        device: the type of device that its tensors are on, "" without tensors.
+        size: the bytes of its tensors; 1 without tensors.
+        last: a count that grows with every use of any value.
+        owners: the models that it is pinned for.
+    """
+
+    __slots__ = ("device", "last", "owners", "size")
+
+    def __init__(self, tensors: list[Tensor]):
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}
+        self.size = sum(storage.nbytes() for storage in storages.values()) if tensors else 1
+        self.device = tensors[0].device.type if tensors else ""
+        self.last = next(CLOCK)
+        self.owners: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a model that needs the value still lives."""
+        return len(self.owners) > 0
+
+
+class Plan(NamedTuple):
+    """A lowering with what it made of a call.
+
+    Attributes:
+        lowering: what runs.
+        data: what the lowering planned.
+        target: the receivers' domain; None where it is the senders' or was named by the caller.
+    """
+
+    lowering: Lowering
+    data: Any
+    target: Domain | None
+
+    def run(self, *values: Any) -> Any:
+        """What the lowering makes of values, by its verb's run signature."""
+        return self.lowering.run(self.data, *values)
+
+
+class Store:
+    """Values by their keys, within bounds: plans, and what else is made once for a domain.
+
+    Args:
+        most_bytes: how many bytes values may hold, on each type of device.
+        most_values: how many values without tensors it keeps.
+
+    Attributes:
+        values: the values by their keys, read without a lock.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES, most_values: int = MOST_VALUES):
+        self.most_bytes, self.most_values = most_bytes, most_values
+        self.values: dict[Hashable, Any] = {}
+        self._usage: dict[Hashable, Usage] = {}
+        self._sizes: Counter[str] = Counter()
+
+    def keep(self, key: Hashable, value: Any) -> None:
+        """Put a value in. Where that is too much, the longest unused leave until there is room."""
+        usage = Usage(tensors_of(value))
+        with LOCK:
+            self._drop(key)
+            self._usage[key] = usage
+            self.values[key] = value
+            self._sizes[usage.device] += usage.size
+            bound = self.most_bytes if usage.device else self.most_values
+            if self._sizes[usage.device] > bound:
+                # Some room is made at once, because it costs a look at every value.
+                self._make_room(usage.device, bound - bound // 8, key)
+
+    def mark_used(self, key: Hashable) -> None:
+        """Note that a value was used, and by the model whose plans are being pinned, if one is."""
+        usage = self._usage.get(key)
+        if usage is None:  # another thread made room
+            return
+        usage.last = next(CLOCK)
+        owner = OWNER.get()
+        if owner is not None:
+            with LOCK:
+                usage.owners.add(owner)
+
+    def held_bytes(self) -> int:
+        """The bytes of all values with tensors, on every device."""
+        with LOCK:
+            return sum(size for device, size in self._sizes.items() if device)
+
+    def _make_room(self, device: str, bound: int, newest: Hashable) -> None:
+        kin = [key for key, usage in self._usage.items() if usage.device == device]
+        kin.sort(key=lambda key: self._usage[key].last)
+        for key in kin:
+            if self._sizes[device] <= bound:
+                return
+            if key != newest and not self._usage[key].pinned:
+                self._drop(key)
+
+    def _drop(self, key: Hashable) -> None:
+        self.values.pop(key, None)
+        usage = self._usage.pop(key, None)
+        if usage is not None:
+            self._sizes[usage.device] -= usage.size
+
+
+VALUES = Store()
+
+
+def store_of(source: Domain, target: Domain | None) -> Store:
+    """Where plans from one domain to another are kept."""
+    for domain in (target, source):
+        if domain is not None and domain.cache is not None:
+            store = domain.cache.get("plans")
+            return _new_store(domain) if store is None else store
+    return VALUES
+
+
+def _new_store(domain: Domain) -> Store:
+    assert domain.cache is not None
+    own = sum(tensor.nbytes for tensor in domain.tensors())
+    with LOCK:
+        return domain.cache.setdefault("plans", Store(max(MOST_BYTES, TIMES_ITS_DOMAIN * own)))
+
+
+def kept(domain: Domain, name: Hashable, make: Callable[[], Tensor]) -> Tensor:
+    """A tensor that is made once for a domain and kept where its plans are.
+
+    Raises:
+        GeodlError: none made yet, inside a compiled region.
+    """
+    store = store_of(domain, None)
+    key = (name, domain if domain.serial is None else domain.serial)
+    value = store.values.get(key)
+    if torch.compiler.is_compiling():
+        if value is None:
+            do = "call g.prepare(model, signal) first"
+            raise GeodlError(f"{name} inside a compiled region", "none made yet", do)
+        return value
+    if value is None:
+        with cached_constants():
+            value = make()
+        store.keep(key, value)
+    store.mark_used(key)
+    return value
+
+
+@contextmanager
+def pinned_for(owner: Any) -> Iterator[None]:
+    """A block in which every plan that is used stays as long as its owner lives."""
+    token = OWNER.set(owner)
+    try:
+        yield
+    finally:
+        OWNER.reset(token)
+
+
+def tensors_of(data: Any) -> list[Tensor]:
+    """All tensors in nested tuples and lists."""
+    if isinstance(data, Tensor):
+        return [data]
+    if isinstance(data, tuple | list):
+        return [tensor for part in data for tensor in tensors_of(part)]
+    return []

@@ -1,0 +1,25 @@
+"""The kernels on which verbs run, in order of preference. A new one is a file and an entry here."""
+
+from geodl.lowering import (
+    banded,
+    blocks,
+    edge_softmax,
+    edges,
+    lattice,
+    lattice_pool,
+    levels,
+    linear,
+    mean,
+    rnn,
+    sdpa,
+    spmm,
+)
+from geodl.lowering.base import Lowering
+
+LOWERINGS: dict[str, tuple[Lowering, ...]] = {
+    "convolve": (lattice.convolve, mean.convolve, spmm.convolve, edges.convolve),
+    "attend": (sdpa.attend, linear.attend, banded.attend, edge_softmax.attend, edges.attend),
+    "message": (edges.message,),
+    "recur": (rnn.recur, levels.recur, edges.recur),
+    "pool": (lattice_pool.pool, blocks.pool, edges.pool),
+}

@@ -1,0 +1,158 @@
+"""The rule over all pairs: Transformers, DeepSets, relative positions, every equivariant map."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geodl.domain import Complete, Domain, coordinates, shift_nodes
+from geodl.errors import GeodlError, nearest
+from geodl.group import orbits
+from geodl.neighborhood.base import Neighborhood, Symmetry, permutations, same_place
+from geodl.neighborhood.edges import Edges, untyped
+from geodl.neighborhood.reversed import Reversed
+from geodl.neighborhood.structure import Everyone, Stencil, Structure
+
+BY = (None, "self", "offset", "orbit")
+TYPES = {None: "one", "self": "self", "offset": "other", "orbit": "other"}
+
+
+@dataclass(frozen=True, repr=False)
+class AllPairs(Neighborhood):
+    """Every receiver receives from every sender, made by :func:`all_pairs`."""
+
+    by: str | None
+
+    def __repr__(self) -> str:
+        named = "" if self.by is None else repr(self.by)
+        return f"all_pairs({named})"
+
+    @property
+    def num_edge_types(self) -> int | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """1, 2 for "self", and None where the domain decides."""
+        return {None: 1, "self": 2}.get(self.by)
+
+    def reverse(self, onto: Domain | None = None) -> Neighborhood:
+        return Reversed(self, onto)
+
+    def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
+        everyone = Everyone(types=TYPES[self.by])
+        if self.by == "offset" and source.lattice is not None:
+            return everyone, _widest_stencil(source)
+        return (everyone,)
+
+    def refuses(self, domain: Domain, typed: bool = True) -> str:
+        if self.by == "offset" and (domain.lattice is None or domain.fiber is not None):
+            return "relative offsets need a lattice without a fiber"
+        return ""
+
+    def refuses_pair(self, source: Domain, target: Domain, typed: bool = True) -> str:
+        for part in source.members or (source,):
+            if reason := self.refuses(part, typed):
+                return reason
+        if self.by is not None and not same_place(source, target):
+            return f"receivers on {target}, another domain: only all_pairs() joins two"
+        senders, receivers = source.num_members, target.num_members
+        if senders != receivers:
+            return f"{senders} members that send and {receivers} that receive"
+        return ""
+
+    def num_types(self, domain: Domain) -> int:
+        if self.num_edge_types is not None:
+            return self.num_edge_types
+        if domain.members is not None:
+            found = "members whose pair types have no common numbering"
+            raise GeodlError(f"{self} on {domain}", found, "use equal members")
+        if reason := self.refuses(domain):
+            raise GeodlError(f"{self} on {domain}", reason, "choose a rule that fits the domain")
+        return int(self._types(domain).max()) + 1
+
+    def fan_in(self, domain: Domain | None = None) -> int | None:
+        return None if domain is None else domain.num_nodes
+
+    def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
+        if self.by == "orbit":
+            return permutations("generator", domain.generators())
+        if self.by == "offset":
+            moves = [shift_nodes(domain, axis, 1) for axis in range(len(domain.lattice or ()))]
+            return [
+                Symmetry(f"shift of axis {axis}", move, move, leaves=True)
+                for axis, move in enumerate(moves)
+            ]
+        everyone = domain if domain.members is not None else Complete(domain.num_nodes)
+        return permutations("exchange or cycle", everyone.generators())
+
+    def _target(self, domain: Domain) -> Domain:
+        return domain
+
+    def _edges(self, domain: Domain, target: Domain) -> Edges:
+        dst = torch.arange(target.num_nodes).repeat_interleave(domain.num_nodes)
+        src = torch.arange(domain.num_nodes).repeat(target.num_nodes)
+        if self.by is None:
+            return untyped(dst, src)
+        if reason := self.refuses_pair(domain, target):
+            raise GeodlError(f"{self} from {domain} to {target}", reason, "use all_pairs()")
+        return Edges(dst, src, self._types(domain).reshape(-1))
+
+    def _types(self, domain: Domain) -> Tensor:
+        """The type of each pair: `[N, N]`, receivers first."""
+        if self.by == "self":
+            return 1 - torch.eye(domain.num_nodes, dtype=torch.long)
+        if self.by == "orbit":
+            return orbits(domain.generators())
+        return _offsets(domain)
+
+
+def all_pairs(by: str | None = None) -> AllPairs:
+    """The rule of Transformers and DeepSets: all receive from all, themselves too.
+
+    Args:
+        by: which pairs share a type. None: all; "self": a node with itself, with others (DeepSets,
+            Zaheer et al. 2017); "offset": equal offsets on a lattice (relative positions); "orbit":
+            pairs that the domain's symmetry carries to each other (every equivariant linear map).
+            The last two have as many types as the domain decides, so layers over them take
+            `on=domain`.
+
+    >>> from geodl.domain import Grid
+    >>> all_pairs("orbit").num_types(Grid(8, periodic=True))
+    5
+    """
+    if by not in BY:
+        raise GeodlError(f"all_pairs({by!r})", do=nearest(str(by), [str(b) for b in BY]))
+    return AllPairs(by)
+
+
+def _offsets(domain: Domain) -> Tensor:
+    """The number of the offset from each receiver to each sender: `[N, N]`, last axis fastest.
+
+    An axis of n nodes has the offsets -(n-1) to n-1; one that wraps has 0 to n-1.
+    """
+    assert domain.lattice is not None
+    points = coordinates(domain.lattice)
+    lengths = torch.tensor(domain.lattice)
+    wraps = torch.tensor(domain.periodic)
+    apart = points[None, :] - points[:, None]
+    apart = torch.where(wraps, apart % lengths, apart + lengths - 1)
+    spans = torch.where(wraps, lengths, 2 * lengths - 1)
+    number = torch.zeros_like(apart[..., 0])
+    for axis, span in enumerate(spans.tolist()):
+        number = number * span + apart[..., axis]
+    return number
+
+
+def _widest_stencil(domain: Domain) -> Stencil:
+    """All pairs by offset as a window as wide as the lattice, types as :func:`_offsets` counts
+    them.
+
+    On an axis of n nodes the window has 2n-1 places and begins n-1 before its receiver; on one that
+    wraps it has n places and begins at its receiver.
+    """
+    assert domain.lattice is not None
+    sizes, padding = [], []
+    for n, wraps in zip(domain.lattice, domain.periodic, strict=True):
+        sizes.append(n if wraps else 2 * n - 1)
+        padding.append((0, n - 1) if wraps else (n - 1, n - 1))
+    one = (1,) * len(sizes)
+    edge_type = torch.arange(torch.tensor(sizes).prod().item()).reshape(1, 1, *sizes)
+    shape = domain.lattice
+    return Stencil(shape, shape, domain.periodic, one, one, tuple(padding), edge_type)

@@ -1,0 +1,50 @@
+"""The self-edge: the rule of linear layers and 1x1 convolutions."""
+
+from dataclasses import dataclass
+
+import torch
+
+from geodl.domain import Complete, Domain
+from geodl.neighborhood.base import Neighborhood, Symmetry, permutations
+from geodl.neighborhood.edges import Edges, untyped
+from geodl.neighborhood.reversed import Reversed
+from geodl.neighborhood.structure import Blocks, Stencil, Structure
+
+
+@dataclass(frozen=True, repr=False)
+class Itself(Neighborhood):
+    """Each node receives only from itself, made by :func:`itself`."""
+
+    def __repr__(self) -> str:
+        return "itself()"
+
+    def reverse(self, onto: Domain | None = None) -> Neighborhood:
+        return Reversed(self, onto)
+
+    def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
+        row, one = (source.num_nodes,), (1,)
+        only = torch.zeros(1, 1, 1, dtype=torch.long)
+        return Stencil(row, row, (False,), one, one, ((0, 0),), only), Blocks(1)
+
+    def fan_in(self, domain: Domain | None = None) -> int | None:
+        return 1
+
+    def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
+        return self._edges(domain, domain)
+
+    def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
+        return permutations("exchange or cycle", Complete(domain.num_nodes).generators())
+
+    def _target(self, domain: Domain) -> Domain:
+        return domain
+
+    def _edges(self, domain: Domain, target: Domain) -> Edges:
+        node = torch.arange(domain.num_nodes)
+        return untyped(node, node)
+
+
+def itself() -> Itself:
+    """Each node receives only from itself (pointwise): the linear layer, a 1x1 convolution on any
+    domain.
+    """
+    return Itself()

@@ -1,0 +1,122 @@
+"""The two rules that pool: over the group at a lattice point, and over all nodes of a member."""
+
+from dataclasses import dataclass
+
+import torch
+
+from geodl.domain import Complete, Domain, rotate_nodes, shift_nodes
+from geodl.errors import GeodlError
+from geodl.neighborhood.base import Neighborhood, Symmetry
+from geodl.neighborhood.edges import Edges, untyped
+from geodl.neighborhood.reversed import Reversed
+from geodl.neighborhood.structure import Blocks, Structure
+
+
+@dataclass(frozen=True, repr=False)
+class Fiber(Neighborhood):
+    """Each lattice point receives from the group elements above it, made by :func:`fiber`."""
+
+    def __repr__(self) -> str:
+        return "fiber()"
+
+    def reverse(self, onto: Domain | None = None) -> Neighborhood:
+        return Reversed(self, onto)
+
+    def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
+        orders = {part.fiber.order for part in source.members or (source,) if part.fiber}
+        # Members of different groups have runs of different lengths: then there are plain edges
+        # only.
+        return tuple(Blocks(order) for order in orders) if len(orders) == 1 else ()
+
+    def refuses(self, domain: Domain, typed: bool = True) -> str:
+        if domain.fiber is None:
+            return "a fiber to pool over is missing: use it after lift(...)"
+        return ""
+
+    def fan_in(self, domain: Domain | None = None) -> int | None:
+        if domain is None or domain.fiber is None:
+            return None
+        return domain.fiber.order
+
+    def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
+        target, group = self.target(domain), domain.fiber
+        if group is None or domain.lattice is None:  # a union
+            return []
+        claims = []
+        for axis in range(len(domain.lattice)):
+            moves = shift_nodes(domain, axis, 1), shift_nodes(target, axis, 1)
+            claims.append(Symmetry(f"shift of axis {axis}", *moves, leaves=True))
+        for k in group.generators:
+            moves = rotate_nodes(domain, group, k), rotate_nodes(target, group, k)
+            claims.append(Symmetry(f"{group} element {k}", *moves))
+        return claims
+
+    def restores(self, domain: Domain) -> Domain:
+        asked = f"{self}.reverse() on {domain}"
+        do = "name the fibered domain: reverse(onto=...), or give a receiver"
+        raise GeodlError(asked, "no group named", do)
+
+    def _target(self, domain: Domain) -> Domain:
+        if reason := self.refuses(domain):
+            raise GeodlError(f"{self} on {domain}", "no fiber", reason)
+        return domain.replace(domain.lattice)
+
+    def _edges(self, domain: Domain, target: Domain) -> Edges:
+        node = torch.arange(domain.num_nodes)
+        return untyped(node // (domain.num_nodes // target.num_nodes), node)
+
+
+@dataclass(frozen=True, repr=False)
+class Whole(Neighborhood):
+    """One receiver for each member receives from all its nodes, made by :func:`whole`."""
+
+    def __repr__(self) -> str:
+        return "whole()"
+
+    def reverse(self, onto: Domain | None = None) -> Neighborhood:
+        return Reversed(self, onto)
+
+    def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
+        sizes = {part.num_nodes for part in source.members or (source,)}
+        return tuple(Blocks(size) for size in sizes) if len(sizes) == 1 else ()
+
+    def fan_in(self, domain: Domain | None = None) -> int | None:
+        return None if domain is None else domain.num_nodes
+
+    def target(self, domain: Domain) -> Domain:
+        return Complete(domain.num_members)
+
+    def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
+        return self._edges(domain, Complete(domain.num_members))
+
+    def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
+        everyone = domain if domain.members is not None else Complete(domain.num_nodes)
+        still = torch.arange(domain.num_members)
+        return [
+            Symmetry(f"exchange or cycle {k + 1}", move, still)
+            for k, move in enumerate(everyone.generators())
+        ]
+
+    def restores(self, domain: Domain) -> Domain:
+        asked = f"{self}.reverse() on {domain}"
+        do = "name the domain it spreads over: reverse(onto=...), or give a receiver"
+        raise GeodlError(asked, "no domain named", do)
+
+    def _target(self, domain: Domain) -> Domain:
+        return Complete(1)
+
+    def _edges(self, domain: Domain, target: Domain) -> Edges:
+        sizes = torch.tensor([member.num_nodes for member in domain.members or (domain,)])
+        return untyped(torch.repeat_interleave(sizes), torch.arange(domain.num_nodes))
+
+
+def fiber() -> Fiber:
+    """Pool over the group at each lattice point: group invariance, where rotation of the map
+    remains.
+    """
+    return Fiber()
+
+
+def whole() -> Whole:
+    """Pool over all nodes of each member: one node for each, on `Complete(D)`."""
+    return Whole()

@@ -1,0 +1,86 @@
+"""A rule whose edges run the other way: transposed convolution, unpooling, broadcasting."""
+
+from dataclasses import dataclass
+
+from geodl.domain import Domain
+from geodl.group import Group
+from geodl.neighborhood.base import Neighborhood, Symmetry, same_place
+from geodl.neighborhood.edges import Edges, turned_around
+from geodl.neighborhood.structure import Structure
+
+
+@dataclass(frozen=True)
+class Reversed(Neighborhood):
+    """The edges of `rule` from receivers to senders, made by `rule.reverse(onto)`.
+
+    A call that names its receivers asks only whether the rule maps them to the senders; a call that
+    does not ends on `onto`, or on the smallest domain that the rule maps to the senders'.
+
+    >>> from geodl.domain import Grid
+    >>> from geodl.neighborhood import window
+    >>> window(2, stride=2).reverse().target(Grid(3, 3))
+    Grid(6, 6)
+    """
+
+    rule: Neighborhood
+    onto: Domain | None = None
+
+    def __repr__(self) -> str:
+        named = "" if self.onto is None else f"onto={self.onto}"
+        return f"{self.rule}.reverse({named})"
+
+    @property
+    def num_edge_types(self) -> int | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """T of the rule."""
+        return self.rule.num_edge_types
+
+    @property
+    def group(self) -> Group | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """The group of the rule."""
+        return self.rule.group
+
+    def reverse(self, onto: Domain | None = None) -> Neighborhood:
+        return self.rule
+
+    def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
+        forward = self.rule.structures(target, source)
+        backward = [structure.reverse() for structure in forward]
+        return tuple(structure for structure in backward if structure is not None)
+
+    def refuses(self, domain: Domain, typed: bool = True) -> str:
+        return self.refuses_pair(domain, self.target(domain), typed)
+
+    def refuses_pair(self, source: Domain, target: Domain, typed: bool = True) -> str:
+        for part in target.members or (target,):
+            if reason := self.rule.refuses(part, typed):
+                return reason
+        made = self.rule.target(target)
+        if same_place(made, source):
+            return ""
+        return f"{self.rule} maps {target} to {made}, not to {source}: name another onto="
+
+    def num_types(self, domain: Domain) -> int:
+        return self.rule.num_types(self.target(domain))
+
+    def fan_in(self, domain: Domain | None = None) -> int | None:
+        return self.rule.fan_in(domain)
+
+    def weight_fan_in(
+        self, channels_in: int, channels_out: int, domain: Domain | None = None
+    ) -> int | None:
+        # torch's transposed convolutions start as the convolutions that they transpose.
+        return self.rule.weight_fan_in(channels_out, channels_in, domain)
+
+    def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
+        target = self.target(domain) if target is None else target
+        return turned_around(self.rule.edges(target, domain))
+
+    def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
+        claims = self.rule.symmetries(self.target(domain), typed)
+        return [Symmetry(c.name, c.receivers, c.senders, c.leaves) for c in claims]
+
+    def _target(self, domain: Domain) -> Domain:
+        return self.rule.restores(domain) if self.onto is None else self.onto
+
+    def _edges(self, domain: Domain, target: Domain) -> Edges:
+        return self.edges(domain, target)

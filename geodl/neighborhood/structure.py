@@ -1,0 +1,226 @@
+"""Structure records: what a rule promises to kernels about its edges between two domains.
+
+A lowering asks `call.structure(Stencil)` and gets the record or None. Each record can be written
+out as edges; the tests compare every record of every rule with the rule's own edges, so that no
+promise stands unchecked. Records are made while planning only: they may hold tensors, and are never
+keys.
+"""
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from geodl.domain import Domain, coordinates, ravel
+from geodl.neighborhood.edges import Edges, side_by_side, turned_around, untyped
+
+
+class Structure(ABC):
+    """All edges of a rule from one domain to another, as one formula. They carry no weights.
+
+    Attributes:
+        typed: whether the record promises the edge types too, or only who receives from whom.
+    """
+
+    typed: ClassVar[bool] = True
+
+    @abstractmethod
+    def edges(self, source: Domain, target: Domain) -> Edges:
+        """The edges that the record promises, in any order."""
+
+    @abstractmethod
+    def reverse(self) -> "Structure | None":
+        """The record of the same edges the other way; None where no record says it."""
+
+    @property
+    def lookback(self) -> float | None:
+        """How many nodes before its own a node may receive from, where nodes stand in order.
+
+        None: it receives from nodes to come as well, or the record does not say.
+        """
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Everyone(Structure):
+    """Every receiver receives from every sender of its own member.
+
+    Args:
+        causal: only from senders up to its own place. The ends are aligned: of M receivers and N
+            senders, receiver i receives from the senders j with `j - (N - 1) <= i - (M - 1)`.
+        types: "one" for a single edge type; "self" for type 0 from a node to itself and 1
+            otherwise; "other" where the record does not say.
+    """
+
+    causal: bool = False
+    types: str = "one"
+
+    @property
+    def typed(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """Whether the types are known."""
+        return self.types != "other"
+
+    @property
+    def lookback(self) -> float | None:
+        """All that came before, in causal order."""
+        return math.inf if self.causal else None
+
+    def edges(self, source: Domain, target: Domain) -> Edges:
+        return by_member(self._pairs, source, target)
+
+    def reverse(self) -> Structure | None:
+        return None if self.causal else self
+
+    def _pairs(self, num_senders: int, num_receivers: int) -> Edges:
+        present = torch.ones(num_receivers, num_senders, dtype=torch.bool)
+        if self.causal:
+            present = present.tril(num_senders - num_receivers)
+        dst, src = present.nonzero().unbind(1)
+        if self.types == "self":
+            return Edges(dst, src, (dst != src).long())
+        return untyped(dst, src)
+
+
+@dataclass(frozen=True, eq=False)
+class Stencil(Structure):
+    """A window on a lattice as convolution kernels know it.
+
+    The receiver at point p receives from the senders at `p * stride + k * dilation - before`, for
+    each kernel position k, wrapped around circular axes and left out beyond the ends of others.
+
+    Args:
+        in_shape: lengths of the lattice that the window slides over.
+        out_shape: lengths of the lattice that it makes.
+        circular: for each axis, whether the window wraps around.
+        stride: distance between receivers.
+        dilation: distance between neighbors.
+        padding: (before, after) for each axis.
+        edge_type: `[S, R, *kernel]` integers: the type of the edge from sheet r of the sender's
+            fiber to sheet s of the receiver's. With S = R = 1 on a lattice with a fiber, each sheet
+            is for itself.
+        transposed: the edges run the other way, from the lattice it makes to the one it slides
+            over.
+    """
+
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+    circular: tuple[bool, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    edge_type: Tensor
+    transposed: bool = False
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """The size of the window."""
+        return tuple(self.edge_type.shape[2:])
+
+    @property
+    def lookback(self) -> float | None:
+        """The reach of a window of stride 1 on one axis that ends at its own receiver."""
+        if self.transposed or self.stride != (1,) or self.circular != (False,):
+            return None
+        reach = self.dilation[0] * (self.kernel[0] - 1)
+        return reach if self.padding == ((reach, 0),) else None
+
+    def edges(self, source: Domain, target: Domain) -> Edges:
+        if self.transposed:
+            return turned_around(replace(self, transposed=False).edges(target, source))
+        parts = [
+            self._edges_at(position, source, target)
+            for position in itertools.product(*map(range, self.kernel))
+        ]
+        dst, src, kind = (torch.cat(column) for column in zip(*parts, strict=True))
+        return Edges(dst, src, kind)
+
+    def reverse(self) -> Structure | None:
+        return replace(self, transposed=not self.transposed)
+
+    def _edges_at(
+        self, position: tuple[int, ...], source: Domain, target: Domain
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The edges of one kernel position: receivers, senders, types."""
+        before = torch.tensor([low for low, _ in self.padding])
+        step = torch.tensor(position) * torch.tensor(self.dilation) - before
+        points = coordinates(self.out_shape) * torch.tensor(self.stride) + step
+        lengths = torch.tensor(self.in_shape)
+        points = torch.where(torch.tensor(self.circular), points % lengths, points)
+        sender = ravel(points, self.in_shape)
+        receiver = (sender >= 0).nonzero()[:, 0]
+        sender = sender[receiver]
+        types = self.edge_type[(slice(None), slice(None), *position)]
+        sheets_out = target.num_nodes // math.prod(self.out_shape)
+        sheets_in = source.num_nodes // math.prod(self.in_shape)
+        if types.shape == (sheets_out, sheets_in):
+            s, r = torch.ones_like(types).nonzero().unbind(1)
+            kind = types.reshape(-1)
+        else:
+            s = r = torch.arange(sheets_out)
+            kind = types.reshape(-1).expand(sheets_out)
+        dst = receiver[:, None] * sheets_out + s
+        src = sender[:, None] * sheets_in + r
+        return dst.reshape(-1), src.reshape(-1), kind.expand_as(dst).reshape(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks(Structure):
+    """Receiver i receives from exactly the senders `i * size` to `i * size + size - 1`.
+
+    Args:
+        size: senders of each receiver.
+    """
+
+    size: int
+
+    @property
+    def lookback(self) -> float | None:
+        """Nothing, where each node receives from itself alone."""
+        return 0 if self.size == 1 else None
+
+    def edges(self, source: Domain, target: Domain) -> Edges:
+        sender = torch.arange(target.num_nodes * self.size)
+        return untyped(sender // self.size, sender)
+
+    def reverse(self) -> Structure | None:
+        return self if self.size == 1 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Shift(Structure):
+    """Receiver i of a member receives from sender `i - by` of it, where there is one.
+
+    Args:
+        by: how many places before its own; negative: after.
+    """
+
+    by: int
+
+    @property
+    def lookback(self) -> float | None:
+        """The distance, backwards."""
+        return self.by if self.by >= 0 else None
+
+    def edges(self, source: Domain, target: Domain) -> Edges:
+        return by_member(self._pairs, source, target)
+
+    def reverse(self) -> Structure | None:
+        return Shift(-self.by)
+
+    def _pairs(self, num_senders: int, num_receivers: int) -> Edges:
+        receiver = torch.arange(num_receivers)
+        sender = receiver - self.by
+        there = (sender >= 0) & (sender < num_senders)
+        return untyped(receiver[there], sender[there])
+
+
+def by_member(pairs, source: Domain, target: Domain) -> Edges:
+    """Edges that `pairs(num_senders, num_receivers)` gives for each pair of members."""
+    senders = [member.num_nodes for member in source.members or (source,)]
+    receivers = [member.num_nodes for member in target.members or (target,)]
+    parts = [pairs(n, m) for n, m in zip(senders, receivers, strict=True)]
+    return side_by_side(parts, receivers, senders)
