@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.utils._python_dispatch import _disable_current_modes
 
 from geodl.errors import GeodlError
@@ -22,12 +23,18 @@ LARGEST_TABLE = 720
 @contextmanager
 def cached_constants() -> Iterator[None]:
     """Make cached constants as real tensors on the CPU, fit for training, whatever modes their
-    first caller is in: another default device, inference mode, fake tensors, `torch.jit.trace`.
+    first caller is in: another default device, inference mode, fake tensors, `torch.jit.trace`,
+    transforms of `torch.func`.
     """
     tracing = torch._C._get_tracing_state()
     torch._C._set_tracing_state(None)  # pyright: ignore[reportAttributeAccessIssue]
     try:
-        with torch.device("cpu"), torch.inference_mode(False), _disable_current_modes():
+        with (
+            torch.device("cpu"),
+            torch.inference_mode(False),
+            _disable_current_modes(),
+            temporarily_clear_interpreter_stack(),
+        ):
             yield
     finally:
         torch._C._set_tracing_state(tracing)  # pyright: ignore[reportAttributeAccessIssue]

@@ -94,11 +94,11 @@ def test_an_eager_window_is_found():
 
 def test_a_taught_reference_is_found():
     text = (
-        "from geodl.neighborhood.base import Edges, "
+        "from geodl.neighborhood.edges import Edges, "
         "Neighborhood\nfrom geodl.errors import GeodlError"
     )
     assert imports.taught(text, TREE) == [
-        "geodl.reference:1 knows geodl.neighborhood.base.Neighborhood"
+        "geodl.reference:1 knows geodl.neighborhood.edges.Neighborhood"
     ]
 
 

@@ -597,14 +597,14 @@ LAYERS = {
     "cross window": (
         lambda: conv(g.window(3, axes=1))(on(g.Chain(7)), on(g.Chain(5))),
         "Chain(5) to Chain(7)",
-        "not on Chain(5)",
+        "receivers on Chain(7) in place of Chain(5)",
         "all_pairs",
     ),
     "cross self": (
         lambda: conv(g.all_pairs("self"))(THREE, TWO),
         "",
-        "two domains",
-        "only all_pairs()",
+        "another domain",
+        "all_pairs()",
     ),
     "no queries": (
         lambda: attention(g.window(2, stride=2))(on(GRID)),

@@ -194,7 +194,7 @@ def test_members_are_paired_one_by_one():
         g.Batch(map(g.Chain, (5, 3))),
         g.Batch(map(g.Chain, (1, 2, 3))),
     )
-    with pytest.raises(g.GeodlError, match="unions that do not pair"):
+    with pytest.raises(g.GeodlError, match="3 members that send and 2 that receive"):
         layer(signal(two, torch.float32), signal(three, torch.float32))
 
 

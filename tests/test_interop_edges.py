@@ -85,21 +85,21 @@ def test_all_or_links_by_domain():
         g.GroupGrid(g.Grid(2, 2), g.C(4)),
         g.Batch([g.Chain(3), g.Grid(2)]),
     ):
-        assert rule.on(domain) == everyone
+        assert rule.resolve(domain) == everyone
         assert [
             torch.equal(a, b)
             for a, b in zip(rule.edges(domain)[:3], everyone.edges(domain)[:3], strict=True)
         ] == [True] * 3
     for domain in (graph, g.Batch([graph, graph])):
-        assert rule.on(domain) == links
+        assert rule.resolve(domain) == links
         assert [
             torch.equal(a, b)
             for a, b in zip(rule.edges(domain)[:3], links.edges(domain)[:3], strict=True)
         ] == [True] * 3
         assert rule.symmetries(domain) == []
-    assert rule.on(graph, g.Chain(2)) == everyone
+    assert rule.resolve(graph, g.Chain(2)) == everyone
     mixed = g.Batch([graph, g.Chain(2)])
-    assert rule.on(mixed) == rule
+    assert rule.resolve(mixed) == rule
     dst, src, *_ = rule.edges(mixed)
     assert sorted(zip(dst.tolist(), src.tolist(), strict=True)) == [
         (1, 0),

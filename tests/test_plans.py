@@ -43,7 +43,7 @@ def test_plans_of_values_are_bounded_and_the_oldest_leaves(plans):
     for n in range(1, 21):
         layer(on(g.Chain(n)))
     assert len(plans) == 8
-    assert [key[3] for key in plans] == [g.Chain(n) for n in range(13, 21)]
+    assert [key[3][0] for key in plans] == [g.Chain(n) for n in range(13, 21)]
 
 
 def test_the_longest_unused_leaves(plans):
@@ -51,7 +51,7 @@ def test_the_longest_unused_leaves(plans):
     for n in range(1, 21):
         layer(on(g.Chain(n)))
         layer(on(g.Chain(1)))
-    assert g.Chain(1) in [key[3] for key in plans]
+    assert g.Chain(1) in [key[3][0] for key in plans]
 
 
 def test_plans_of_a_graph_are_bounded_by_their_bytes(plans, monkeypatch):
@@ -79,7 +79,7 @@ def test_a_plan_larger_than_the_bound_is_kept_alone(monkeypatch):
 
 def test_a_large_graph_keeps_the_plans_of_a_model():
     edges = torch.zeros(2, 2_000_000, dtype=torch.long)
-    assert plan_store.store_of(g.Graph(edges, 5), None).most_bytes == 16 * edges.nbytes
+    assert plan_store.store_of(g.Graph(edges, 5), None)[0].most_bytes == 16 * edges.nbytes
 
 
 def test_what_is_prepared_stays_as_long_as_its_model(plans):

@@ -12,10 +12,11 @@ from geodl.domain import Links
 from geodl.layer.cells import GRU
 from geodl.layer.conv import Conv
 from geodl.lowering import Store, lattice, linear, plans, rnn, scores
-from geodl.neighborhood import graph, order, pairs
+from geodl.neighborhood import graph, order
 from geodl.neighborhood.edges import untyped
 
 WANTED = ("01", "02", "04", "05", "06", "07", "08", "09", "10", "11")
+PAIRS = importlib.import_module("geodl.neighborhood.all_pairs")
 WINDOWS = importlib.import_module(
     "geodl.neighborhood.window"
 )  # its name in the room is the function's
@@ -252,8 +253,8 @@ def forgets_other_chunks(patch):
 
 
 def offsets_backwards(patch):
-    offsets = pairs._offsets
-    patch.setattr(pairs, "_offsets", lambda domain: offsets(domain).T)
+    offsets = PAIRS._offsets
+    patch.setattr(PAIRS, "_offsets", lambda domain: offsets(domain).T)
 
 
 def no_reflections(patch):
@@ -263,8 +264,8 @@ def no_reflections(patch):
 
 
 def merged_orbits(patch):
-    orbits = pairs.orbits
-    patch.setattr(pairs, "orbits", lambda generators: (orbits(generators) - 1).clamp(min=0))
+    orbits = PAIRS.orbits
+    patch.setattr(PAIRS, "orbits", lambda generators: (orbits(generators) - 1).clamp(min=0))
 
 
 def sheets_in_another_order(patch):

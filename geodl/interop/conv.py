@@ -75,11 +75,9 @@ def to_conv(layer: Conv, on: Domain | None) -> nn.Module:
         return with_parameters(twin, layer, weight=layer.weight[0].T, bias=layer.bias)
     forward: Any = getattr(rule, "rule", rule)
     if not _plain(forward):
-        advice = (
-            "to_pyg knows graph convolutions"
-            if rule.fan_in() is None
-            else "itself(), window(...) and its reverse have twins"
-        )
+        advice = "itself(), window(...) and its reverse have twins"
+        if "adjacency" in str(rule):
+            advice = "to_pyg knows graph convolutions"
         raise GeodlError(
             f"to_torch({layer.label})", f"{rule}, which no torch.nn module computes", advice
         )

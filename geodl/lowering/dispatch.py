@@ -36,11 +36,8 @@ def plan_for(
         GeodlError: a rule that does not fit the domains, weights for another number of edge types,
             a forced lowering that refuses, or no plan yet inside a compiled region.
     """
-    store = store_of(source, target)
-    # Compilers hash no tensors: a domain that owns some is named by its serial number.
-    sender = source if source.serial is None else source.serial
-    receiver = target if target is None or target.serial is None else target.serial
-    key = (verb, wanted, rule, sender, receiver, x.dtype, x.device, x.layout, options)
+    store, place = store_of(source, target)
+    key = (verb, wanted, rule, place, x.dtype, x.device, x.layout, options)
     plan = store.values.get(key)
     if torch.compiler.is_compiling():
         if plan is None:
@@ -87,7 +84,7 @@ def describe_call(
         target = _own_target(rule, source, typed, options)
     elif reason := rule.refuses_pair(source, target, typed):
         asked = f"{rule} from {source} to {target}"
-        raise GeodlError(asked, reason, "put the receivers there, or use a rule that joins the two")
+        raise GeodlError(asked, reason, "put the receivers there, or join the two by all_pairs()")
     types = options.edge_types
     if types is not None and rule.num_types(source) != types:
         found = f"weights for {types} edge types where the domain has {rule.num_types(source)}"

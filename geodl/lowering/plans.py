@@ -146,17 +146,27 @@ class Store:
 VALUES = Store()
 
 
-def store_of(source: Domain, target: Domain | None) -> Store:
-    """Where plans from one domain to another are kept."""
-    for domain in (target, source):
-        if domain is not None and domain.cache is not None:
-            store = domain.cache.get("plans")
-            return _new_store(domain) if store is None else store
-    return VALUES
+def store_of(source: Domain, target: Domain | None) -> tuple[Store, Hashable]:
+    """Where plans from one domain to another are kept, and what names the two there.
+
+    Compilers guard every number that a key holds, and hash no tensors: so the domain that owns the
+    store is named by nothing, another one that owns tensors by its serial number.
+    """
+    sender = source if source.serial is None else source.serial
+    if target is not None and target.cache is not None:
+        return _own_store(target), (sender, "own")
+    if source.cache is not None:
+        return _own_store(source), ("own", target)
+    return VALUES, (sender, target)
 
 
-def _new_store(domain: Domain) -> Store:
+def _own_store(domain: Domain) -> Store:
     assert domain.cache is not None
+    store = domain.cache.get("plans")
+    if store is not None:
+        return store
+    if torch.compiler.is_compiling():
+        return Store()  # nothing is kept there yet, and nothing can be made now
     own = sum(tensor.nbytes for tensor in domain.tensors())
     with LOCK:
         return domain.cache.setdefault("plans", Store(max(MOST_BYTES, TIMES_ITS_DOMAIN * own)))
@@ -168,13 +178,13 @@ def kept(domain: Domain, name: Hashable, make: Callable[[], Tensor]) -> Tensor:
     Raises:
         GeodlError: none made yet, inside a compiled region.
     """
-    store = store_of(domain, None)
-    key = (name, domain if domain.serial is None else domain.serial)
+    store, place = store_of(domain, None)
+    key = (name, place)
     value = store.values.get(key)
     if torch.compiler.is_compiling():
         if value is None:
             do = "call g.prepare(model, signal) first"
-            raise GeodlError(f"{name} inside a compiled region", "none made yet", do)
+            raise GeodlError("what is kept for a domain, in a compiled region", "none made yet", do)
         return value
     if value is None:
         with cached_constants():

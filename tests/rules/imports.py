@@ -155,7 +155,7 @@ def taught(reference: str, modules: Iterable[str]) -> list[str]:
     return [
         f"geodl.reference:{i.line} knows {i.target}.{i.name}"
         for i in ours
-        if i[1:3] != ("geodl.neighborhood.base", "Edges")
+        if i[1:3] != ("geodl.neighborhood.edges", "Edges")
     ]
 
 
