@@ -58,7 +58,7 @@ def rows() -> dict[str, Row]:
     """The table, with layers made anew."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        made = _convolve() + _attend() + _others()
+        made = _convolve() + _attend_all() + _attend_windows() + _attend_edges() + _others()
     return {
         (
             f"{row.layer.label} on "
@@ -127,7 +127,7 @@ def _convolve() -> list[Row]:
     ]
 
 
-def _attend() -> list[Row]:
+def _attend_all() -> list[Row]:
     return [
         Row(_attention(g.all_pairs()), SET, "sdpa"),
         Row(_attention(g.all_pairs()), GRAPH, "sdpa"),
@@ -147,6 +147,11 @@ def _attend() -> list[Row]:
             "sdpa",
             receivers=g.Batch([CHAIN, g.Chain(3)]),
         ),
+    ]
+
+
+def _attend_windows() -> list[Row]:
+    return [
         Row(_attention(g.window(3), relative=True), GRID, "banded"),
         Row(_attention(g.window(3, axes=1, padding="causal")), CHAIN, "banded"),
         Row(_attention(g.window(3, axes=1, dilation=2), relative=True), g.Chain(150), "banded"),
@@ -155,6 +160,11 @@ def _attend() -> list[Row]:
         Row(_attention(g.window(3)), MIXED, "banded"),
         Row(_attention(g.window(3, group=g.C(4)), relative=True), P4, "banded"),
         Row(_attention(g.lift(3, group=g.D(4)), relative=True), GRID, "banded", receivers=P4M),
+    ]
+
+
+def _attend_edges() -> list[Row]:
+    return [
         Row(_attention(g.adjacency()), GRAPH, "edge_softmax"),
         Row(
             _attention(g.adjacency(self_loops=True), score="gat"),

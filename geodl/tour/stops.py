@@ -80,22 +80,20 @@ def rotated_digits(epochs: int, say: Callable[[str], object]) -> Stop:
         start = time.perf_counter()
         _train(model, digits.train, epochs)
         say(f"      trained the {name}, {epochs} epochs: {time.perf_counter() - start:.1f} s")
-        angles = [
-            _classes(model, data.rotate(digits.test.images, degrees))
-            for degrees in (0, 90, 180, 270, 45)
-        ]
-        answers, right = (
-            torch.stack(angles),
-            (torch.stack(angles) == digits.test.labels).double().mean(1),
+        right, same[name] = _turned(model, digits.test)
+        parameters = sum(p.numel() for p in model.parameters())
+        agreeing = f"{same[name]} of {count}"
+        quarter_turns = right[:4].mean()
+        table.append(
+            [
+                name,
+                str(parameters),
+                f"{right[0]:.1%}",
+                f"{quarter_turns:.1%}",
+                agreeing,
+                f"{right[4]:.1%}",
+            ]
         )
-        same[name] = int((answers[:4] == answers[0]).all(0).sum())
-        accuracies = [
-            f"{right[0]:.1%}",
-            f"{right[:4].mean():.1%}",
-            f"{same[name]} of {count}",
-            f"{right[4]:.1%}",
-        ]
-        table.append([name, str(sum(p.numel() for p in model.parameters())), *accuracies])
     proofs = {name: certify(model, Grid(8, 8), C(4)) for name, model in networks.items()}
     proof = "\n".join(f"{name}: {certificate}" for name, certificate in proofs.items())
     says = (
@@ -107,10 +105,27 @@ def rotated_digits(epochs: int, say: Callable[[str], object]) -> Stop:
         "below. At 45 degrees pixels are interpolated, and "
         "nothing is promised for either network."
     )
-    chosen = int((digits.test.labels == 7).nonzero()[0])
-    strip = Picture(
+    holds = proofs["p4 CNN"].exact and same["p4 CNN"] == count
+    return Stop(says, table, proof, (_strip(networks["p4 CNN"], digits.test),), holds)
+
+
+def _turned(model: nn.Module, part: data.Split) -> tuple[Tensor, int]:
+    """The share of right answers at 0, 90, 180, 270 and 45 degrees, and how many images have one
+    answer at all four quarter turns.
+    """
+    turns = [_classes(model, data.rotate(part.images, angle)) for angle in (0, 90, 180, 270, 45)]
+    answers = torch.stack(turns)
+    right = (answers == part.labels).double().mean(1)
+    agreeing = (answers[:4] == answers[0]).all(0)
+    return right, int(agreeing.sum())
+
+
+def _strip(model: nn.Module, part: data.Split) -> Picture:
+    """Feature maps of a seven at four quarter turns."""
+    chosen = int((part.labels == 7).nonzero()[0])
+    return Picture(
         "feature-maps.png",
-        viz.feature_strip(networks["p4 CNN"], digits.test.images[chosen].double()),
+        viz.feature_strip(model, part.images[chosen].double()),
         "A digit at 0, 90, 180 and 270 degrees; four feature maps below "
         "each, in coloured frames; the probabilities of the "
         "ten classes at the bottom, the same in each column.",
@@ -118,7 +133,6 @@ def rotated_digits(epochs: int, say: Callable[[str], object]) -> Stop:
         "image and moves to the next element of the group. "
         "The maximum over the four forgets where it was: the answer stays.",
     )
-    return Stop(says, table, proof, (strip,), proofs["p4 CNN"].exact and same["p4 CNN"] == count)
 
 
 def karate_club(epochs: int) -> Stop:

@@ -1,0 +1,162 @@
+"""A second signal, or a state, that a layer does not take is refused in words."""
+
+import pytest
+import torch
+from torch import nn
+
+import geodl as g
+from tests.bad_input import GRID, THREE, TWO, assert_refused, attention, conv, on, twice
+
+SECOND_SIGNALS = {
+    "cross batch": (
+        lambda: attention()(on(g.Chain(3), batch=3), on(g.Chain(2), batch=2)),
+        "from Chain(2)",
+        "a batch of 2 heard by a batch of 3",
+        "equal batches",
+    ),
+    "conv batch": (
+        lambda: conv(g.all_pairs())(on(g.Chain(3), batch=3), on(g.Chain(2), batch=2)),
+        "",
+        "a batch of 2",
+        "equal",
+    ),
+    "cross channels": (lambda: attention()(on(g.Chain(3), 5), TWO), "", "receivers of 5", "give 2"),
+    "cross device": (
+        lambda: conv(g.all_pairs())(on(g.Chain(3), device="meta"), TWO),
+        "",
+        "receivers on meta",
+        "one device",
+    ),
+    "cross tensor": (
+        lambda: conv(g.all_pairs())(torch.zeros(1, 3, 2), TWO),
+        "",
+        "a Tensor that hears",
+        "two Signals",
+    ),
+    "cross window": (
+        lambda: conv(g.window(3, axes=1))(on(g.Chain(7)), on(g.Chain(5))),
+        "Chain(5) to Chain(7)",
+        "receivers on Chain(7) in place of Chain(5)",
+        "all_pairs",
+    ),
+    "cross self": (
+        lambda: conv(g.all_pairs("self"))(THREE, TWO),
+        "",
+        "another domain",
+        "all_pairs()",
+    ),
+    "no queries": (
+        lambda: attention(g.window(2, stride=2))(on(GRID)),
+        "",
+        "receivers on Grid(2, 2)",
+        "layer(receiver, sender)",
+    ),
+    "no receivers": (
+        lambda: g.Message(twice, g.whole())(on(GRID)),
+        "",
+        "receivers on Complete(1)",
+        "layer(receiver, sender)",
+    ),
+    "sender of a cell": (
+        lambda: g.Recurrent(2, 2)(THREE, THREE),
+        "",
+        "a second signal",
+        "its own domain",
+    ),
+    "sender of a norm": (
+        lambda: g.BatchNorm(2)(THREE, THREE),
+        "",
+        "a second signal",
+        "its own domain",
+    ),
+    "sender of a module": (
+        lambda: g.Sequential(nn.ReLU())(on(GRID), on(GRID)),
+        "ReLU with a sender",
+        "one input",
+        "hears two",
+    ),
+    "edge tensor": (
+        lambda: g.Message(twice, g.past())(TWO, edge=torch.zeros(1, 3, 1)),
+        "edge=",
+        "a Tensor",
+        "a Signal",
+    ),
+    "edge count": (
+        lambda: g.Message(twice, g.past())(TWO, edge=on(g.Complete(2))),
+        "",
+        "3 edges",
+        "one row for each",
+    ),
+}
+STATES = {
+    "state": (
+        lambda: g.Recurrent(2, 2).step(THREE, (torch.zeros(1, 1, 2),)),
+        "a state",
+        "[1, 1, 2]",
+        "what step returned",
+    ),
+    "state dtype": (
+        lambda: g.Recurrent(2, 2).step(THREE, (torch.zeros(1, 1, 2).double(),) * 2),
+        "",
+        "float64",
+        "[1, 1, 2]",
+    ),
+    "state of numbers": (
+        lambda: g.Recurrent(2, 2).step(THREE, 5),
+        "a state",
+        "['int']",
+        "what step returned",
+    ),
+    "state of keys": (
+        lambda: attention(g.past()).step(THREE, (torch.zeros(1, 2, 1, 3),) * 2),
+        "a state",
+        "[1, 2, 1, 3]",
+        "[1, any, 1, 2] and [1, any, 1, 2]",
+    ),
+    "state of two lengths": (
+        lambda: attention(g.past()).step(THREE, (torch.zeros(1, 4, 1, 2), torch.zeros(1, 2, 1, 2))),
+        "a state",
+        "[1, 4, 1, 2]",
+        "[1, any, 1, 2] and",
+    ),
+    "cell elsewhere": (
+        lambda: g.Recurrent(2, 2, rule=g.window(1, 1, stride=2))(on(g.Chain(4))),
+        "recurs",
+        "receivers on Chain(2)",
+        "stays on its domain",
+    ),
+    "state of a window": (
+        lambda: conv(g.window(3, axes=1, padding="causal")).step(THREE, torch.zeros(2, 2, 2)),
+        "a state",
+        "[2, 2, 2]",
+        "[1, any, 2] like",
+    ),
+    "state of a row": (
+        lambda: g.Sequential(g.Recurrent(2, 2)).step(THREE, (None, None)),
+        "Sequential unrolled",
+        "2 states of 1 layers",
+        "what step returned",
+    ),
+    "state of no row": (
+        lambda: g.Concat(g.Recurrent(2, 2)).step(THREE, 5),
+        "Concat unrolled",
+        "a int",
+        "what step",
+    ),
+    "unrolled tensor": (
+        lambda: conv(g.window(3, axes=1, padding="causal")).step(torch.zeros(1, 3, 2)),
+        "Conv",
+        "a Tensor",
+        "give a Signal",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SECOND_SIGNALS)
+def test_second_signals_are_refused_in_words(name):
+    assert_refused(SECOND_SIGNALS[name])
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_states_are_refused_in_words(name):
+    assert_refused(STATES[name])

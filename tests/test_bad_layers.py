@@ -1,0 +1,203 @@
+"""Layers and containers that are built or called wrongly are refused in words."""
+
+import pytest
+import torch
+from torch import nn
+
+import geodl as g
+from tests.bad_input import (
+    GRID,
+    RING,
+    assert_refused,
+    attention,
+    conv,
+    forced,
+    on,
+    twice,
+)
+
+TYPED = g.Conv(2, 3, g.all_pairs("offset"), on=g.Chain(5))
+LAYERS = {
+    "channels": (lambda: conv()(on(GRID, 5)), "Conv(2, 3", "5 channels", "give 2 channels"),
+    "tensor": (lambda: conv()(torch.zeros(1, 16, 2)), "Conv(2, 3", "a Tensor", "give a Signal"),
+    "tensor to a norm": (
+        lambda: g.BatchNorm(2)(torch.zeros(1, 16, 2)),
+        "BatchNorm(2)",
+        "a Tensor",
+        "give a Signal",
+    ),
+    "signal": (lambda: TYPED(on(g.Chain(5))), "on=Chain(5)", "a Signal", "give a tensor"),
+    "placed nodes": (lambda: TYPED(torch.zeros(1, 6, 2)), "Chain(5)", "6 nodes", "give [B, 5, C]"),
+    "placed list": (lambda: TYPED([1.0]), "a Signal", "a list", "give a tensor"),
+    "edge types": (
+        lambda: TYPED.over(g.window(3, axes=1)),
+        "",
+        "3 edge types in place of 9",
+        "as many types",
+    ),
+    "edge types of the domain": (
+        lambda: g.Conv(2, 3, g.all_pairs("orbit"), on=g.Grid(5, periodic=True))._propagate(
+            on(g.Grid(8, periodic=True)), None
+        ),
+        "",
+        "weights for 3 edge types where the domain has 5",
+        "on=domain",
+    ),
+    "dtype": (
+        lambda: conv().double()(on(GRID)),
+        "Conv",
+        "torch.float32 and parameters of torch.float64",
+        ".to(dtype)",
+    ),
+    "device": (
+        lambda: conv().to("meta")(on(GRID)),
+        "Conv",
+        "the signal on cpu and the layer on meta",
+        ".to(device)",
+    ),
+    "refusing lowering": (
+        lambda: forced("lattice", conv(g.adjacency("sym", self_loops=True)))(on(RING)),
+        "'lattice'",
+        "no window",
+        "'auto'",
+    ),
+    "refusing mean": (
+        lambda: forced("mean", conv())(on(GRID)),
+        "'mean'",
+        "not everyone hears everyone",
+        "'auto'",
+    ),
+    "unknown lowering": (
+        lambda: forced("latice", conv()),
+        "'latice'",
+        "",
+        "did you mean 'lattice'?",
+    ),
+    "unknown everywhere": (
+        lambda: g.set_lowering(conv(), "spm"),
+        "'spm'",
+        "",
+        "did you mean 'spmm'?",
+    ),
+    "score": (lambda: g.Attention(8, g.all_pairs(), score="dto"), "score='dto'", "", "dot"),
+    "cell": (lambda: g.Recurrent(1, 1, "lstn"), "cell='lstn'", "", "did you mean 'lstm'?"),
+    "reduce": (lambda: g.Pool(g.whole(), "men"), "reduce='men'", "", "did you mean 'mean'?"),
+    "message reduce": (
+        lambda: g.Message(twice, g.past(), "summ"),
+        "reduce='summ'",
+        "",
+        "did you mean 'sum'?",
+    ),
+    "heads": (
+        lambda: g.Attention(10, g.all_pairs(), heads=4),
+        "heads=4",
+        "do not divide",
+        "head_dim",
+    ),
+    "no heads": (
+        lambda: g.Attention(8, g.all_pairs(), heads=0),
+        "heads=0",
+        "the size 0",
+        "positive integers",
+    ),
+    "negative heads": (
+        lambda: g.Attention(8, g.all_pairs(), heads=-2),
+        "heads=-2",
+        "the size -2",
+        "positive integers",
+    ),
+    "no head": (
+        lambda: g.Attention(8, g.all_pairs(), heads=2, head_dim=0),
+        "head_dim=0",
+        "the size 0",
+        "positive integers",
+    ),
+    "dropout of no weights": (
+        lambda: g.Attention(8, g.past(), score="linear", dropout=0.1),
+        "score='linear', dropout=0.1",
+        "in which no single weight stands",
+        "leave it 0",
+    ),
+    "dropout": (lambda: g.Dropout(1.0), "Dropout(1.0)", "", "in [0, 1)"),
+    "no channels": (
+        lambda: g.Conv(0, 3, g.window(3)),
+        "Conv(0, 3)",
+        "the size 0",
+        "positive integers",
+    ),
+    "float channels": (
+        lambda: g.Conv(2, 3.0, g.window(3)),
+        "Conv(2, 3.0)",
+        "the size 3.0",
+        "positive integers",
+    ),
+    "no hidden": (lambda: g.Recurrent(2, 0), "Recurrent(2, 0)", "the size 0", "positive integers"),
+    "no norm": (lambda: g.BatchNorm(-1), "BatchNorm(-1)", "the size -1", "positive integers"),
+    "a number for a rule": (lambda: g.Conv(2, 3, 3), "over 3", "a int", "give a rule"),
+    "a function for a rule": (lambda: g.Pool(g.whole), "Pool", "a function", "give a rule"),
+    "over no rule": (lambda: attention().over(5), "over 5", "a int", "give a rule"),
+    "certify": (lambda: g.certify(3, GRID), "certify(3)", "a int", "give a neighborhood"),
+}
+CONTAINERS = {
+    "tensor in a row": (
+        lambda: g.Sequential(nn.ReLU())(torch.zeros(1, 16, 2)),
+        "ReLU",
+        "a Tensor",
+        "give a Signal",
+    ),
+    "conv2d": (
+        lambda: g.Sequential(nn.Conv2d(2, 3, 3)),
+        "nn.Conv2d",
+        "another axis",
+        "geodl's own layers",
+    ),
+    "nested": (
+        lambda: g.Residual(nn.Sequential(nn.BatchNorm2d(2))),
+        "nn.BatchNorm2d",
+        "another axis",
+        "geodl's own",
+    ),
+    "norm of nodes": (
+        lambda: g.Sequential(nn.LayerNorm([16, 2])),
+        "nn.LayerNorm",
+        "another axis",
+        "geodl's own",
+    ),
+    "slope per node": (lambda: g.Concat(nn.PReLU(16)), "nn.PReLU", "another axis", "geodl's own"),
+    "softmax of nodes": (
+        lambda: g.Sequential(nn.Softmax(dim=1)),
+        "nn.Softmax",
+        "another axis",
+        "geodl's own",
+    ),
+    "layer in torch": (
+        lambda: g.Sequential(nn.Sequential(conv())),
+        "Conv inside a plain Sequential",
+        "",
+        "geodl's own",
+    ),
+    "class": (lambda: g.Sequential(nn.ReLU), "a container", "a type", "nn.ReLU()"),
+    "no parts": (lambda: g.Concat(), "Concat()", "no layers", "at least one"),
+    "shortcut": (
+        lambda: g.Residual(conv())(on(GRID)),
+        "Residual",
+        "[1, 16, 3]",
+        "keep domain and channels",
+    ),
+    "sides": (
+        lambda: g.Concat(conv(), g.Readout())(on(GRID)),
+        "Concat",
+        "Complete(1)",
+        "on one domain",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_refused_in_words(name):
+    assert_refused(LAYERS[name])
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_containers_are_refused_in_words(name):
+    assert_refused(CONTAINERS[name])
