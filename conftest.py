@@ -3,6 +3,7 @@ examples in CI.
 """
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -34,6 +36,21 @@ def _own_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         if MIRROR.is_dir():
             patch.setenv("GEODL_MIRROR", str(MIRROR))
         yield root
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """What a test draws does not depend on the tests that ran before it."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def fresh_compiler() -> Iterator[None]:
+    """A test compiles for itself; torch's own compiler speaks of what it will change."""
+    torch.compiler.reset()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
+        yield
 
 
 @pytest.fixture(scope="session")

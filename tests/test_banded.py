@@ -115,7 +115,7 @@ def test_the_waste_is_bounded(rule, domain, bound):
 def test_dropout_drops_weights():
     q, v = torch.zeros(1, 600, 1, 1), torch.ones(1, 600, 1, 1)
     plan = plan_of(g.window(5, axes=1), g.Chain(600))
-    assert torch.equal(banded.run(plan, q, q, v, None, None, 0.0), v)
+    assert error(banded.run(plan, q, q, v, None, None, 0.0), v) < 1e-6
     with torch.random.fork_rng():
         torch.manual_seed(0)
         dropped = banded.run(plan, q, q, v, None, None, 0.5)

@@ -186,7 +186,7 @@ def earlier_change(model: g.Layer, sender: g.Signal | None) -> tuple[float, floa
 def test_no_token_hears_those_to_come(name):
     with torch.no_grad():
         before, after = earlier_change(judged(GENERATORS[name]), source(name, 2))
-    assert before < 1e-14 and after > 1e-3
+    assert before < 1e-12 and after > 1e-3
 
 
 @pytest.mark.parametrize("name", ["bert", "bert, norms first", "tagger"])

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from torch.utils import _pytree as pytree
 
 import geodl as g
+from tests.compilation import random_signal
+from tests.table import GRAPH, GRID, MIXED, SET
 
 
 @given(
@@ -137,3 +139,24 @@ def test_borders_refuse():
     ):
         with pytest.raises(g.GeodlError, match=words):
             make()
+
+
+@pytest.mark.parametrize(
+    "domain", [GRID, SET, GRAPH, MIXED, g.Batch([GRAPH, GRID]), g.GSet([[1, 0]])], ids=str
+)
+def test_a_signal_is_a_pytree(domain):
+    s = random_signal(domain, 3)
+    leaves, spec = pytree.tree_flatten(s)
+    assert len(leaves) == 1 + len(domain.tensors())
+    back = pytree.tree_unflatten(leaves, spec)
+    assert back.x is s.x and back.domain is domain
+    twice = pytree.tree_map(lambda leaf: leaf * 2 if leaf.is_floating_point() else leaf, s)
+    assert torch.equal(twice.x, 2 * s.x) and twice.domain is domain
+    moved = pytree.tree_map(lambda leaf: leaf.clone(), s)
+    assert torch.equal(moved.x, s.x)
+    assert all(
+        torch.equal(a, b) for a, b in zip(moved.domain.tensors(), domain.tensors(), strict=True)
+    )
+    assert (moved.domain is domain) == (domain.cache is None)
+    named = pytree.tree_map(type, s)
+    assert named.x is torch.Tensor
