@@ -1,6 +1,5 @@
 """Plans: made once, found again, bounded, and gone with the domain they were made for."""
 
-import contextlib
 import copy
 import gc
 import io
@@ -10,7 +9,6 @@ import weakref
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 
 import geodl as g
 from geodl import group
@@ -363,49 +361,3 @@ def test_a_serial_number_is_never_used_twice():
     del domains, twins, moved
     serials += [g.Batch([g.Chain(2)]).serial for _ in range(3)]
     assert len(set(serials)) == len(serials)
-
-
-def cold_in_inference_mode(layer, x):
-    with torch.inference_mode():
-        layer(x)
-
-
-def cold_with_fake_tensors(layer, x):
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        layer(x)
-
-
-def cold_in_a_trace(layer, x):
-    torch.jit.trace(layer, (x,), check_trace=False)
-
-
-COLD = {
-    "banded attention": lambda: (g.Attention(4, g.window(3, axes=1), 2, on=g.Chain(150)), 150),
-    "pool on edges": lambda: (g.Pool(g.window(3, padding=2), on=g.Grid(4, 4)), 16),
-    "sets": lambda: (
-        g.Conv(4, 3, g.all_pairs("self"), on=g.Batch([g.Complete(2), g.Complete(3)])),
-        5,
-    ),
-    "spmm": lambda: (g.Conv(4, 3, g.adjacency(), on=graph()), 5),
-    "message": lambda: (g.Message(product, g.adjacency(), on=graph()), 5),
-    "additive": lambda: (g.Attention(4, g.adjacency(), 2, "additive", on=graph()), 5),
-    "group": lambda: (g.Conv(4, 3, g.lift(3, group=g.D(4)), on=g.Grid(5, 5)), 25),
-}
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
-@pytest.mark.parametrize("cold", [cold_in_inference_mode, cold_with_fake_tensors, cold_in_a_trace])
-@pytest.mark.parametrize("name", COLD)
-def test_a_cold_call_under_somebody_elses_mode_leaves_good_plans(plans, name, cold):
-    layer, nodes = COLD[name]()
-    wanted, _ = COLD[name]()
-    wanted.load_state_dict(layer.state_dict())
-    for kept in (box.type_table, group._elements, group._tables):
-        kept.cache_clear()
-    x = torch.randn(2, nodes, 4)
-    with contextlib.suppress(DynamicOutputShapeException):  # the reference selects by edge type
-        cold(layer, x)
-    x.requires_grad_()
-    y = layer(x)
-    y.sum().backward()
-    assert torch.equal(y, wanted(x)) and x.grad.isfinite().all()
