@@ -149,6 +149,8 @@ REFUSALS = {
     "no context": ((START, 3), {"context": 0}, "context=0"),
     "below zero": ((START, 3), {"temperature": -1.0}, "temperature=-1.0"),
     "no temperature": ((START, 3), {"temperature": float("nan")}, "temperature=nan"),
+    "a temperature in words": ((START, 3), {"temperature": "hot"}, "temperature='hot'"),
+    "a seed as generator": ((START, 3), {"generator": 7}, "a generator that is a int"),
     "no end": ((START, 3), {"until": -1}, "until=-1"),
     "other rows": ((START, 3), {"sender": RAGGED}, "one sender for each row"),
     "a tensor": ((START, 3), {"sender": torch.zeros(2, 4)}, "a Tensor; give a Signal"),

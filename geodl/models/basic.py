@@ -9,11 +9,12 @@ from geodl.neighborhood import Neighborhood, adjacency, itself
 
 
 def mlp(*channels: int, dropout: float = 0.0) -> Sequential:
-    """Linear layers with ReLU between them: each node hears only itself.
+    """Linear layers with ReLU between them, applied to each node alone: `[B, N, C_0]` to
+    `[B, N, C_k]` on any domain.
 
     Args:
-        channels: channels of the input, of each hidden layer and of the output.
-        dropout: before every layer.
+        channels: channels C_0 of the input, of each hidden layer, and C_k of the output.
+        dropout: probability of dropout before every layer.
 
     >>> len(mlp(8, 16, 4))
     3
@@ -23,12 +24,15 @@ def mlp(*channels: int, dropout: float = 0.0) -> Sequential:
 
 def gcn(*channels: int, dropout: float = 0.5) -> Sequential:
     """The graph convolutional network of Kipf and Welling, "Semi-Supervised Classification with
-    GCNs" (2017).
+    Graph Convolutional Networks" (2017): `[B, N, C_0]` to `[B, N, C_k]` on a graph.
+
+    Each layer is `Y = D~^-1/2 (A + I) D~^-1/2 X W + b`, D~ the degrees of A + I, with ReLU between
+    the layers.
 
     Args:
-        channels: channels of the input, of each hidden layer and of the output; (1433, 16, 7) in
-            the paper for Cora.
-        dropout: before every layer.
+        channels: channels C_0 of the input, of each hidden layer, and C_k of the output;
+            (1433, 16, 7) in the paper for Cora.
+        dropout: probability of dropout before every layer.
 
     >>> import torch, geodl as g
     >>> gcn(3, 16, 2)(g.Signal(torch.zeros(1, 2, 3), g.Graph([[0, 1], [1, 0]]))).x.shape
@@ -37,10 +41,13 @@ def gcn(*channels: int, dropout: float = 0.5) -> Sequential:
     return _stack(adjacency("sym", self_loops=True), channels, dropout)
 
 
-def _stack(neighborhood: Neighborhood, channels: tuple[int, ...], dropout: float) -> Sequential:
+def _stack(rule: Neighborhood, channels: tuple[int, ...], dropout: float) -> Sequential:
+    """A convolution for each pair of successive channels, with ReLU between them."""
     layers: list[nn.Module] = []
-    for k, (before, after) in enumerate(pairwise(channels)):
-        layers += [nn.ReLU()] if k else []
-        layers += [Dropout(dropout)] if dropout else []
-        layers.append(Conv(before, after, neighborhood))
+    for before, after in pairwise(channels):
+        if layers:
+            layers.append(nn.ReLU())
+        if dropout:
+            layers.append(Dropout(dropout))
+        layers.append(Conv(before, after, rule))
     return Sequential(*layers)

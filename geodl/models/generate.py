@@ -1,8 +1,6 @@
 """New tokens from a model, one after another."""
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +11,37 @@ from geodl.domain.base import positive
 from geodl.errors import GeodlError
 from geodl.layer import Layer, evaluated
 from geodl.signal import Signal
+
+
+class Sampler(NamedTuple):
+    """How the next token is drawn from logits; the fields are arguments of :func:`generate`."""
+
+    temperature: float
+    top_k: int | None
+    generator: torch.Generator | None
+
+    def draw(self, logits: Tensor) -> Tensor:
+        """One token for each row of logits `[B, V]`: `[B, 1]`.
+
+        Raises:
+            GeodlError: a row of logits whose largest is not finite.
+        """
+        highest = logits.amax(-1, keepdim=True)
+        if not highest.isfinite().all():
+            raise GeodlError(
+                "generate",
+                "scores that are not finite",
+                "look at the model's weights, and at how it was trained",
+            )
+        if self.temperature == 0:
+            return logits.argmax(-1, keepdim=True)
+        # Shifted so that the largest is 0 and in double precision, no temperature is too small: the
+        # others become -inf at worst, and the softmax stays defined.
+        logits = (logits - highest).double() / self.temperature
+        if self.top_k is not None and self.top_k < logits.shape[-1]:
+            kept = logits.topk(self.top_k)
+            logits = torch.full_like(logits, -torch.inf).scatter(1, kept.indices, kept.values)
+        return torch.multinomial(logits.softmax(-1), 1, generator=self.generator)
 
 
 def generate(
@@ -27,150 +56,144 @@ def generate(
     generator: torch.Generator | None = None,
     context: int | None = None,
 ) -> Tensor:
-    """Continue sequences: each new token is drawn from what the model says after the ones before,
-    in evaluation mode.
+    """Continue sequences: each new token is drawn from softmax(logits / temperature) after the last
+    one, with the model in evaluation mode.
 
-    A new token costs one step of `model.step`, and all of them are those that full passes would
-    give.
+    A new token costs one call of `model.step`; the result is that of full passes over all tokens.
 
     Args:
         model: gives logits `[B, T, V]` of the next token; causal, or an encoder-decoder.
-        tokens: the beginning `[B, T]`, torch.long, of one length at least 1 (as `<bos>`).
-        count: how many to add.
-        sender: the second signal, of encoder-decoders: B rows, or B members (those of one length
-            are decoded together).
-        temperature: divides the logits; 0 takes the likeliest token.
-        top_k: draw among the k likeliest only.
-        until: the id that ends a row; from there on the row holds this id.
-        generator: of the draws.
-        context: what a token hears at most: once there are more, the last `context` are read anew
-            for each new token. None hears all of them; a model with `LearnedPositions` then refuses
-            to go on at the end of its table.
+        tokens: the beginnings `[B, T]`, torch.long, all of one length T >= 1 (as `<bos>`).
+        count: number of tokens to add.
+        sender: the second signal of an encoder-decoder: B rows, or B members of a Batch (members of
+            equal size are decoded together).
+        temperature: divides the logits; 0 takes the most probable token.
+        top_k: draw among the k most probable tokens only.
+        until: the token that ends a row; all tokens after it are this token too.
+        generator: the random number generator of the draws.
+        context: the largest number of tokens that a new token depends on. Where there are more, the
+            last `context` tokens are read again for each new one. None means all; a model with
+            `LearnedPositions` then stops with an error at the end of its table.
 
     Returns:
-        `[B, T + count]`, the beginning and what follows it.
+        `[B, T + count]`, the beginnings and what follows them.
 
     Raises:
-        GeodlError: nothing to begin with, numbers out of range, a model that hears tokens to come,
-            too long a sequence.
+        GeodlError: an empty beginning, numbers out of range, a model that is not causal, a sequence
+            that is too long for the model.
 
     >>> from geodl.models import char_rnn
     >>> generate(char_rnn(65), torch.zeros(2, 1, dtype=torch.long), 5).shape
     torch.Size([2, 6])
     """
-    _check(model, tokens, count, temperature, top_k, until, context)
-    draw = partial(_drawn, temperature=temperature, top_k=top_k, generator=generator)
-    found = tokens.new_empty(len(tokens), tokens.shape[1] + count)
+    _check_tokens(model, tokens)
+    _check_numbers(count, temperature, top_k, until, context)
+    if not isinstance(generator, torch.Generator | None):
+        found = f"a generator that is a {type(generator).__name__}"
+        raise GeodlError("generate", found, "give torch.Generator().manual_seed(0)")
+    sampler = Sampler(temperature, top_k, generator)
+    result = tokens.new_empty(len(tokens), tokens.shape[1] + count)
     with evaluated(model):
-        for rows, heard in _alike(sender, len(tokens)):
-            found[rows] = _continued(model, tokens[rows], count, heard, draw, until, context)
-    return found
+        for rows, source in _groups_of_equal_senders(sender, len(tokens)):
+            result[rows] = _continue(model, tokens[rows], count, source, sampler, until, context)
+    return result
 
 
-def _continued(
+def _continue(
     model: Layer,
     ids: Tensor,
     count: int,
     sender: Signal | None,
-    draw: Callable[[Tensor], Tensor],
+    sampler: Sampler,
     until: int | None,
     context: int | None,
 ) -> Tensor:
-    """Rows `[B, T]` that hear senders of one kind, with `count` more tokens."""
-    length, state, seen = ids.shape[1] + count, None, 0
+    """Rows `[B, T]` whose senders live on one domain, with `count` more tokens."""
+    length = ids.shape[1] + count
+    state, num_read = None, 0
     ended = torch.zeros(len(ids), 1, dtype=torch.bool, device=ids.device)
-    while ids.shape[1] < length and not (ended.all() and until is not None):
+    while ids.shape[1] < length and not (until is not None and ended.all()):
         if context is not None and ids.shape[1] > context:
-            state, seen = None, ids.shape[1] - context
-        said, state = model.step(Signal.tokens(ids[:, seen:]), state, sender)
-        seen, new = ids.shape[1], draw(said.x[:, -1])
+            state, num_read = None, ids.shape[1] - context
+        logits, state = model.step(Signal.tokens(ids[:, num_read:]), state, sender)
+        num_read = ids.shape[1]
+        new = sampler.draw(logits.x[:, -1])
         if until is not None:
-            if not 0 <= until < said.x.shape[2]:
-                raise GeodlError(
-                    f"generate(until={until})",
-                    f"{said.x.shape[2]} symbols",
-                    "give the number of one of them",
-                )
+            _check_until(until, logits.x.shape[2])
             new = new.masked_fill(ended, until)
             ended = new == until
         ids = torch.cat((ids, new), 1)
+    # Only rows that have all ended are shorter, and they are filled with the token that ends them.
     return F.pad(ids, (0, length - ids.shape[1]), value=until or 0)
 
 
-def _drawn(
-    logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator | None
-) -> Tensor:
-    """One token for each row of logits `[B, V]`: `[B, 1]`."""
-    if not logits.amax(-1).isfinite().all():
-        raise GeodlError(
-            "generate",
-            "scores that are not finite",
-            "look at the model's weights, and at how it was trained",
-        )
-    if temperature == 0:
-        return logits.argmax(-1, keepdim=True)
-    logits = (
-        logits - logits.amax(-1, keepdim=True)
-    ).double() / temperature  # no temperature is too small
-    if top_k is not None and top_k < logits.shape[-1]:
-        kept = logits.topk(top_k)
-        logits = torch.full_like(logits, -torch.inf).scatter(1, kept.indices, kept.values)
-    return torch.multinomial(logits.softmax(-1), 1, generator=generator)
-
-
-def _alike(sender: Signal | None, rows: int) -> list[tuple[Any, Signal | None]]:
-    """Rows whose senders live on equal domains, with these senders."""
-    if sender is not None and not isinstance(sender, Signal):
+def _groups_of_equal_senders(
+    sender: Signal | None, rows: int
+) -> list[tuple[slice | list[int], Signal | None]]:
+    """Rows whose senders live on equal domains, each group with the signal of its senders."""
+    if sender is None:
+        return [(slice(None), None)]
+    if not isinstance(sender, Signal):
         raise GeodlError(
             "generate from a second signal",
             f"a {type(sender).__name__}",
             "give a Signal, as Signal.tokens(ids)",
         )
-    if sender is None or sender.domain.members is None:
+    members = sender.domain.members
+    if members is None:
         return [(slice(None), sender)]
-    if (sender.x.shape[0], sender.domain.num_members) != (1, rows):
-        found = (
-            f"{sender.x.shape[0]} of {sender.domain.num_members} senders for {rows} rows of tokens"
-        )
+    if (sender.x.shape[0], len(members)) != (1, rows):
+        found = f"{sender.x.shape[0]} of {len(members)} senders for {rows} rows of tokens"
         raise GeodlError("generate", found, "give one sender for each row")
     groups: dict[Domain, list[int]] = {}
-    for row, member in enumerate(sender.domain.members):
+    for row, member in enumerate(members):
         groups.setdefault(member, []).append(row)
-    values = sender.x.split([member.num_nodes for member in sender.domain.members], dim=1)
+    values = sender.x.split([member.num_nodes for member in members], dim=1)
     return [
-        (found, Signal(torch.cat([values[row] for row in found]), member))
-        for member, found in groups.items()
+        (of_member, Signal(torch.cat([values[row] for row in of_member]), member))
+        for member, of_member in groups.items()
     ]
 
 
-def _check(
-    model: Any, tokens: Any, count: int, temperature: float, top_k: Any, until: Any, context: Any
-) -> None:
+def _check_tokens(model: Any, tokens: Any) -> None:
+    """Refuse what is no layer, and tokens that are no `[B, T]` integers or empty."""
     if not isinstance(model, Layer):
         raise GeodlError(
             "generate",
             f"a {type(model).__name__}",
             "give a Layer with logits of the next token, as models.gpt(...)",
         )
-    if not isinstance(tokens, Tensor) or tokens.dtype != torch.long or tokens.dim() != 2:
-        found = (
-            f"{tokens.dtype} of shape {list(tokens.shape)}"
-            if isinstance(tokens, Tensor)
-            else f"a {type(tokens).__name__}"
-        )
-        raise GeodlError("generate from tokens", found, "give a torch.long tensor [B, T]")
+    do = "give a torch.long tensor [B, T]"
+    if not isinstance(tokens, Tensor):
+        raise GeodlError("generate from tokens", f"a {type(tokens).__name__}", do)
+    if tokens.dtype != torch.long or tokens.dim() != 2:
+        found = f"{tokens.dtype} of shape {list(tokens.shape)}"
+        raise GeodlError("generate from tokens", found, do)
     if tokens.shape[1] == 0:
         raise GeodlError(
             "generate from tokens",
             "no token to begin with",
             "give at least one, as <bos> or a line break",
         )
-    if not 0 <= temperature < float("inf"):
+
+
+def _check_numbers(count: Any, temperature: Any, top_k: Any, until: Any, context: Any) -> None:
+    """Refuse numbers out of range."""
+    if not isinstance(temperature, int | float) or not 0 <= temperature < float("inf"):
         raise GeodlError(
-            f"generate(temperature={temperature})",
-            do="give 0 for the likeliest token, or a positive number",
+            f"generate(temperature={temperature!r})",
+            do="give 0 for the most probable token, or a positive number",
         )
     if until is not None and (type(until) is not int or until < 0):
         raise GeodlError(f"generate(until={until!r})", do="give the id that ends a row")
     asked = f"generate(count={count!r}, top_k={top_k!r}, context={context!r})"
-    positive(asked, count, *(n for n in (top_k, context) if n is not None))
+    given = [number for number in (top_k, context) if number is not None]
+    positive(asked, count, *given)
+
+
+def _check_until(until: int, symbols: int) -> None:
+    """Refuse a token that the model does not have."""
+    if until >= symbols:
+        raise GeodlError(
+            f"generate(until={until})", f"{symbols} symbols", "give the number of one of them"
+        )

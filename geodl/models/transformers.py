@@ -1,4 +1,6 @@
-"""Transformers: attention on the complete graph of all tokens, or of all patches."""
+"""Transformers: attention on the complete graph of all tokens, or of all patches of an image."""
+
+from typing import Any
 
 from torch import nn
 
@@ -30,52 +32,48 @@ def transformer(
     activation: str = "relu",
     pre_norm: bool = False,
 ) -> EncoderDecoder:
-    """The Transformer of Vaswani et al., "Attention Is All You Need" (2017): `model(target,
-    source)` gives logits `[B, T, V]`.
+    """The encoder-decoder of Vaswani et al., "Attention Is All You Need" (2017):
+    `model(target, source)` takes tokens `[B, T, 1]` and `[B, S, 1]` and gives logits `[B, T, V]`.
 
-    Where the paper shares one matrix between embeddings and output and scales it by sqrt(C), the
-    three are parameters of their own here, and embeddings begin at the size that the scale gives
-    them.
+    The paper shares one matrix between both embeddings and the output, and multiplies embeddings by
+    sqrt(C). Here the three are separate parameters, and the embeddings are initialised at the size
+    that the factor would give them.
 
     Args:
-        source_symbols: how many different tokens the source has.
-        target_symbols: V, how many the target has.
+        source_symbols: number of different tokens of the source.
+        target_symbols: V, number of different tokens of the target.
         channels: C; 512 in the paper, with 8 heads, 6 blocks and hidden=2048.
-        heads: of each attention.
-        depth: blocks of the encoder, and of the decoder.
-        hidden: channels between a block's two linear layers, by default 4 C.
-        dropout: in the blocks, and of the sum of embedding and position.
+        heads: number of heads of each attention.
+        depth: number of blocks of the encoder, and of the decoder.
+        hidden: channels between the two linear layers of a block; None means 4 C.
+        dropout: probability of dropout in the blocks, and on the sum of embedding and position.
         activation: "relu" or "gelu".
         pre_norm: norms before the layers, which trains without warm-up.
 
     >>> import torch, geodl as g
-    >>> target, source = (g.Signal.tokens(torch.zeros(2, n, dtype=torch.long)) for n in (5, 7))
+    >>> target = g.Signal.tokens(torch.zeros(2, 5, dtype=torch.long))
+    >>> source = g.Signal.tokens(torch.zeros(2, 7, dtype=torch.long))
     >>> transformer(10, 12, channels=16, depth=1)(target, source).x.shape
     torch.Size([2, 5, 12])
     """
-
-    def placed(symbols: int) -> Sequential:
-        return Sequential(
-            Embedding(symbols, channels), SinusoidalPositions(channels), Dropout(dropout)
-        )
-
-    encoder, decoder = (
-        make(
-            channels,
-            heads,
-            depth,
-            hidden=hidden,
-            dropout=dropout,
-            activation=activation,
-            pre_norm=pre_norm,
-        )
-        for make in (transformer_encoder, transformer_decoder)
-    )
+    options: dict[str, Any] = {
+        "hidden": hidden,
+        "dropout": dropout,
+        "activation": activation,
+        "pre_norm": pre_norm,
+    }
+    encoder = transformer_encoder(channels, heads, depth, **options)
+    decoder = transformer_decoder(channels, heads, depth, **options)
     head = nn.Linear(channels, target_symbols)
-    return EncoderDecoder(
-        Sequential(placed(source_symbols), encoder),
-        Sequential(placed(target_symbols), decoder, head),
-    )
+    reader = Sequential(_embedded(source_symbols, channels, dropout), encoder)
+    writer = Sequential(_embedded(target_symbols, channels, dropout), decoder, head)
+    return EncoderDecoder(reader, writer)
+
+
+def _embedded(symbols: int, channels: int, dropout: float) -> Sequential:
+    """Embedded tokens plus sinusoidal positions."""
+    embedding = Embedding(symbols, channels)
+    return Sequential(embedding, SinusoidalPositions(channels), Dropout(dropout))
 
 
 def gpt(
@@ -89,33 +87,36 @@ def gpt(
     bias: bool = False,
 ) -> Sequential:
     """A causal language model as GPT-2 (Radford et al., "Language Models are Unsupervised Multitask
-    Learners", 2019).
+    Learners", 2019): tokens `[B, T, 1]` to logits `[B, T, V]` of the next token.
 
-    `[B, T, 1]` tokens to logits `[B, T, V]` of the next: blocks with the norm first over `past()`,
-    GELU, 4 C channels inside, learned positions, a last norm, an output head tied to the embedding.
-    Weights are drawn with deviation 0.02, those that end in a shortcut with 0.02 / sqrt(2 depth),
-    biases zero. By default it has the sizes of Karpathy's nanoGPT on a CPU: 804,096 parameters for
-    65 symbols, 795,904 without positions. Its dropout is that of :func:`transformer_encoder`.
+    Blocks with `pre_norm` over `past()`, GELU, 4 C hidden channels, learned positions, a norm after
+    the last block, an output layer that shares its weight with the embedding. Weights are drawn
+    with standard deviation 0.02, those before a shortcut's sum with 0.02 / sqrt(2 depth), biases
+    are zero. The defaults are the sizes of Karpathy's nanoGPT on a CPU: 804,096 parameters for 65
+    symbols, 795,904 without positions.
 
     Args:
-        symbols: V.
+        symbols: V, number of different tokens.
         context: the longest sequence.
         channels: C.
-        heads: of each attention.
+        heads: number of heads of each attention.
         depth: number of blocks.
-        dropout: in the blocks, and of the sum of embedding and position.
-        bias: of linear layers, attention and norms: GPT-2 has them, nanoGPT trains without.
+        dropout: probability of dropout in the blocks, and on the sum of embedding and position.
+        bias: whether linear layers, attention and norms have biases: GPT-2 has them, nanoGPT trains
+            without.
 
     >>> import torch, geodl as g
     >>> gpt(65)(g.Signal.tokens(torch.zeros(2, 10, dtype=torch.long))).x.shape
     torch.Size([2, 10, 65])
     """
-    embedding, head = Embedding(symbols, channels), nn.Linear(channels, symbols, bias=False)
+    embedding = Embedding(symbols, channels)
+    head = nn.Linear(channels, symbols, bias=False)
     blocks = transformer_encoder(channels, heads, depth, dropout=dropout, rule=past(), bias=bias)
-    model = Sequential(
-        embedding, LearnedPositions(context, channels), Dropout(dropout), blocks, head
-    )
-    _draw(model)
+    positions = LearnedPositions(context, channels)
+    model = Sequential(embedding, positions, Dropout(dropout), blocks, head)
+    _initialise(model)
+    # Each block adds two terms to the shortcut; the factor keeps the variance of the sum of all
+    # 2 depth terms independent of the depth.
     for name, weight in blocks.named_parameters():
         if name.endswith(("out_proj.weight", "inner.4.weight")):
             nn.init.normal_(weight, std=0.02 * (2 * depth) ** -0.5)
@@ -134,32 +135,33 @@ def bert(
     pre_norm: bool = False,
 ) -> Sequential:
     """A masked language model as BERT (Devlin et al., "BERT: Pre-training of Deep Bidirectional
-    Transformers", 2019).
+    Transformers", 2019): tokens `[B, T, 1]`, some of them replaced by a mask token, to logits
+    `[B, T, V]` of the tokens that were replaced.
 
-    `[B, T, 1]` tokens, some of them replaced by a mask, to logits `[B, T, V]` of the tokens that
-    stood there. Every token hears all others. The head is linear, GELU, norm, and a linear layer
-    tied to the embedding. One segment only.
+    Every token attends to all tokens. The head is linear, GELU, norm, and a linear layer that
+    shares its weight with the embedding. One segment only.
 
     Args:
-        symbols: V, the mask among them.
+        symbols: V, number of different tokens, the mask among them.
         context: the longest sequence.
         channels: C.
-        heads: of each attention.
+        heads: number of heads of each attention.
         depth: number of blocks.
-        dropout: in the blocks, and of the embedded tokens.
+        dropout: probability of dropout in the blocks, and on the embedded tokens.
         pre_norm: norms before the layers, which trains without warm-up; after the sum in the paper.
 
     >>> import torch, geodl as g
     >>> bert(66)(g.Signal.tokens(torch.zeros(2, 10, dtype=torch.long))).x.shape
     torch.Size([2, 10, 66])
     """
-    embedding, head = Embedding(symbols, channels), nn.Linear(channels, symbols)
-    model = Sequential(
-        *(embedding, LearnedPositions(context, channels), nn.LayerNorm(channels), Dropout(dropout)),
-        transformer_encoder(channels, heads, depth, dropout=dropout, pre_norm=pre_norm),
-        *(nn.Linear(channels, channels), nn.GELU(), nn.LayerNorm(channels), head),
-    )
-    _draw(model)
+    embedding = Embedding(symbols, channels)
+    head = nn.Linear(channels, symbols)
+    positions = LearnedPositions(context, channels)
+    blocks = transformer_encoder(channels, heads, depth, dropout=dropout, pre_norm=pre_norm)
+    first = [embedding, positions, nn.LayerNorm(channels), Dropout(dropout)]
+    last = [nn.Linear(channels, channels), nn.GELU(), nn.LayerNorm(channels), head]
+    model = Sequential(*first, blocks, *last)
+    _initialise(model)
     head.weight = embedding.weight
     return model
 
@@ -175,53 +177,52 @@ def vit(
     in_channels: int = 1,
     dropout: float = 0.0,
 ) -> Sequential:
-    """A Vision Transformer (Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021): images to
-    logits `[B, 1, classes]`.
+    """A Vision Transformer (Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021): images
+    `[B, size^2, in_channels]` to logits `[B, 1, classes]`.
 
-    Patches are the nodes that a strided window makes. The readout is the mean over all of them, not
-    a class token (Beyer et al., "Better plain ViT baselines for ImageNet-1k", 2022).
+    A convolution whose stride is its size turns patches into nodes. The readout is the mean over
+    all of them, not a class token (Beyer et al., "Better plain ViT baselines for ImageNet-1k",
+    2022).
 
     Args:
         classes: channels of the single node at the end.
         size: height and width of the images.
         patch: height and width of a patch; it divides `size`.
         channels: C.
-        heads: of each attention.
+        heads: number of heads of each attention.
         depth: number of blocks.
         in_channels: channels of the images.
-        dropout: in the blocks, and of the sum of patch and position.
+        dropout: probability of dropout in the blocks, and on the sum of patch and position.
 
     Raises:
-        GeodlError: patches that do not tile the image.
+        GeodlError: a patch whose size does not divide that of the image.
 
     >>> import torch, geodl as g
     >>> vit()(g.Signal.image(torch.zeros(2, 1, 28, 28))).x.shape
     torch.Size([2, 1, 10])
     """
-    positive(f"vit(size={size!r}, patch={patch!r})", size, patch)
+    asked = f"vit(size={size!r}, patch={patch!r})"
+    positive(asked, size, patch)
     if size % patch:
         raise GeodlError(
-            f"vit(size={size}, patch={patch})",
-            "patches that do not tile the image",
-            "choose a divisor of the size",
+            asked, "patches that do not tile the image", "choose a divisor of the size"
         )
-    return Sequential(
-        Conv(in_channels, channels, window(patch, stride=patch, padding="valid")),
-        LearnedPositions((size // patch,) * 2, channels),
-        Dropout(dropout),
-        transformer_encoder(channels, heads, depth, dropout=dropout),
-        Readout(),
-        nn.Linear(channels, classes),
-    )
+    patches = Conv(in_channels, channels, window(patch, stride=patch, padding="valid"))
+    positions = LearnedPositions((size // patch, size // patch), channels)
+    blocks = transformer_encoder(channels, heads, depth, dropout=dropout)
+    head = nn.Linear(channels, classes)
+    return Sequential(patches, positions, Dropout(dropout), blocks, Readout(), head)
 
 
-def _draw(model: nn.Module) -> None:
-    """Weights of linear layers, attention and embeddings with deviation 0.02, their biases zero
-    (Radford et al., 2018).
+def _initialise(model: nn.Module) -> None:
+    """Draw the weights of linear layers, attention and embeddings with standard deviation 0.02, set
+    their biases to zero, and leave norms as they are (Radford et al., 2018).
     """
     for module in model.modules():
-        if not isinstance(module, nn.LayerNorm):
-            for name, parameter in module.named_parameters(recurse=False):
-                nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(
-                    parameter, std=0.02
-                )
+        if isinstance(module, nn.LayerNorm):
+            continue
+        for name, parameter in module.named_parameters(recurse=False):
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.normal_(parameter, std=0.02)
