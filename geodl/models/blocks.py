@@ -193,13 +193,10 @@ def _attention(config: TransformerConfig, rule: Neighborhood) -> Attention:
 def _feed_forward(config: TransformerConfig) -> list[nn.Module]:
     """The two-layer network of a block."""
     channels, hidden = config.channels, config.feed_forward_channels
-    return [
-        nn.Linear(channels, hidden, bias=config.bias),
-        ACTIVATIONS[config.activation](),
-        Dropout(config.dropout),
-        nn.Linear(hidden, channels, bias=config.bias),
-        Dropout(config.dropout),
-    ]
+    wide = nn.Linear(channels, hidden, bias=config.bias)
+    narrow = nn.Linear(hidden, channels, bias=config.bias)
+    activation = ACTIVATIONS[config.activation]()
+    return [wide, activation, Dropout(config.dropout), narrow, Dropout(config.dropout)]
 
 
 def _norm(config: TransformerConfig) -> nn.LayerNorm:
