@@ -1,4 +1,4 @@
-"""Who hears whom: attention weights as a matrix and as edges."""
+"""Attention weights as a matrix and as edges."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,8 @@ from geodl.layer import Attention, evaluated
 from geodl.signal import Signal
 from geodl.viz.style import FAINT, INK, PALETTE, blank
 
-FAINTEST = 0.02  # the least weight whose edge is drawn
+ASKED = "a picture of attention"
+FAINTEST = 0.02  # the smallest weight whose edge is drawn
 
 
 def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
@@ -93,111 +94,113 @@ def attention(
     chosen: int | None = None,
     title: str = "",
 ) -> Figure:
-    """The matrix of attention, and beside it the edges that come into one target token, as wide as
+    """The matrix of attention weights, and beside it the edges into one target token, as wide as
     their weights.
 
     Args:
-        weights: `[M, N]`, from 0 to 1, receivers first.
-        sources: the N tokens that are heard.
-        targets: the M tokens that hear.
-        chosen: the place of the target token whose edges are drawn; None takes the middle one.
+        weights: `[M, N]`, from 0 to 1: row i holds the weights with which target i attends to the
+            sources.
+        sources: the N tokens that send.
+        targets: the M tokens that receive.
+        chosen: the number of the target token whose edges are drawn; None takes the middle one.
         title: a line above the picture.
 
     Raises:
-        GeodlError: weights of another shape than the tokens say, or not from 0 to 1; a place where
-            no token is.
+        GeodlError: weights that are no tensor, of another shape than the tokens say, or not from 0
+            to 1; tokens that are no strings; a number of a target that does not exist.
 
     >>> import torch
     >>> figure = attention(torch.eye(3), ["a", "b", "c"], ["A", "B", "C"], chosen=1)
     >>> [axes.get_title() for axes in figure.axes[:2]]
-    ['each row: what one token hears', 'the edges into B']
+    ['each row: what one token attends to', 'the edges into B']
     """
-    weights, shape = weights.detach().float().cpu(), (len(targets), len(sources))
-    chosen = len(targets) // 2 if chosen is None else chosen
-    if tuple(weights.shape) != shape or not len(sources) or not 0 <= chosen < len(targets):
-        found = (
-            f"weights {list(weights.shape)} for {shape[0]} tokens "
-            f"that hear {shape[1]}, chosen={chosen}"
-        )
-        raise GeodlError(
-            "a picture of attention",
-            found,
-            "give weights [targets, sources] and one of the targets",
-        )
-    if not (float(weights.min()) >= 0 and float(weights.max()) <= 1 + 1e-5):
-        found = f"weights from {float(weights.min()):g} to {float(weights.max()):g}"
-        raise GeodlError("a picture of attention", found, "give weights from 0 to 1")
-    figure = blank(max(7.0, 2.8 + 0.3 * sum(shape)), max(4.2, 1.8 + 0.24 * max(shape)), title)
-    left, right = figure.subplots(
-        1, 2, gridspec_kw={"width_ratios": [max(2, shape[1]), max(2, 0.6 * shape[1])]}
-    )
-    _matrix(left, weights, sources, targets)
-    _edges(right, weights[chosen], sources, targets[chosen])
+    _check_tokens("sources", sources)
+    _check_tokens("targets", targets)
+    matrix = _check_weights(weights, len(targets), len(sources))
+    row = len(targets) // 2 if chosen is None else chosen
+    if isinstance(row, bool) or not isinstance(row, int) or not 0 <= row < len(targets):
+        found = f"{len(targets)} targets and chosen={chosen!r}"
+        raise GeodlError(ASKED, found, f"give a number from 0 to {len(targets) - 1}")
+    inches = max(7.0, 2.8 + 0.3 * (len(sources) + len(targets)))
+    figure = blank(inches, max(4.2, 1.8 + 0.24 * max(len(sources), len(targets))), title)
+    widths = [max(2, len(sources)), max(2, 0.6 * len(sources))]
+    left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": widths})
+    _draw_matrix(left, matrix, sources, targets)
+    _draw_edges(right, matrix[row], sources, targets[row])
     return figure
 
 
-def _matrix(axes: Axes, weights: Tensor, sources: Sequence[str], targets: Sequence[str]) -> None:
-    picture = axes.imshow(
-        weights.numpy(), cmap="Blues", vmin=0, vmax=max(1e-3, float(weights.max())), aspect="auto"
-    )
-    axes.set_title("each row: what one token hears", fontsize=10, color=INK)
-    axes.set_xticks(range(len(sources)), [_seen(token) for token in sources])
-    axes.set_yticks(range(len(targets)), [_seen(token) for token in targets])
+def _draw_matrix(
+    axes: Axes, weights: Tensor, sources: Sequence[str], targets: Sequence[str]
+) -> None:
+    """One cell for each pair of tokens."""
+    highest = max(1e-3, float(weights.max()))
+    picture = axes.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=highest, aspect="auto")
+    axes.set_title("each row: what one token attends to", fontsize=10, color=INK)
+    axes.set_xticks(range(len(sources)), [_visible(token) for token in sources])
+    axes.set_yticks(range(len(targets)), [_visible(token) for token in targets])
     axes.set_xlabel("source", color=INK)
-    axes.set_ylabel("written", color=INK)
+    axes.set_ylabel("target", color=INK)
     axes.figure.colorbar(picture, ax=axes, fraction=0.05, label="weight")
 
 
-def _edges(axes: Axes, weights: Tensor, sources: Sequence[str], target: str) -> None:
-    count = len(sources)
-    axes.set_title(f"the edges into {_seen(target)}", fontsize=10, color=INK)
+def _draw_edges(axes: Axes, weights: Tensor, sources: Sequence[str], target: str) -> None:
+    """All sources on the left with their weights, one target on the right."""
+    axes.set_title(f"the edges into {_visible(target)}", fontsize=10, color=INK)
     axes.set_axis_off()
-    axes.set_xlim(-0.25, 1.25)
-    axes.set_ylim(count - 0.4, -0.6)
-    middle = (count - 1) / 2
-    for place, (token, weight) in enumerate(zip(sources, weights.tolist(), strict=True)):
+    axes.set_xlim(-0.05, 1.05)
+    axes.set_ylim(len(sources) - 0.4, -0.6)
+    middle = (len(sources) - 1) / 2
+    for row, (token, weight) in enumerate(zip(sources, weights.tolist(), strict=True)):
+        ink = FAINT
         if weight >= FAINTEST:
-            axes.plot(
-                (0.0, 1.0),
-                (place, middle),
-                color=PALETTE[0],
-                linewidth=8 * weight,
-                alpha=0.75,
-                zorder=1,
-            )
-        axes.scatter(
-            0.0,
-            place,
-            s=260,
-            color="white",
-            edgecolors=INK if weight >= FAINTEST else FAINT,
-            zorder=2,
-        )
-        axes.text(
-            0.0, place, _seen(token), ha="center", va="center", fontsize=9, color=INK, zorder=3
-        )
-        axes.text(
-            -0.12,
-            place,
-            f"{weight:.2f}",
-            ha="right",
-            va="center",
-            fontsize=8,
-            color=INK if weight >= FAINTEST else FAINT,
-        )
-    axes.scatter(1.0, middle, s=420, color="white", edgecolors=PALETTE[5], linewidths=2, zorder=2)
-    axes.text(
-        1.0,
-        middle,
-        _seen(target),
-        ha="center",
-        va="center",
-        fontsize=10 if len(target) == 1 else 6,
-        color=INK,
-        zorder=3,
-    )
+            ink = INK
+            width = 8 * weight
+            axes.plot((0, 1), (row, middle), color=PALETTE[0], linewidth=width, alpha=0.75)
+        axes.scatter(0, row, s=60, color="white", edgecolors=ink, zorder=2)
+        _write_beside(axes, (0, row), -8, f"{weight:.2f}", ink)
+        _write_beside(axes, (0, row), -36, _visible(token), INK)
+    axes.scatter(1, middle, s=120, color="white", edgecolors=PALETTE[5], linewidths=2, zorder=2)
+    _write_beside(axes, (1, middle), 10, _visible(target), INK)
 
 
-def _seen(token: str) -> str:
-    """A token that can be seen: a space is an open box."""
+def _write_beside(
+    axes: Axes, at: tuple[float, float], points: float, text: str, color: str
+) -> None:
+    """Text that begins so many points right of a place, or ends so many points left of it."""
+    side = "left" if points > 0 else "right"
+    look = {"ha": side, "va": "center", "fontsize": 9, "color": color}
+    axes.annotate(text, at, xytext=(points, 0), textcoords="offset points", **look)
+
+
+def _visible(token: str) -> str:
+    """A token that can be seen: a space becomes an open box."""
     return "␣" if token == " " else token
+
+
+def _check_tokens(name: str, tokens: Any) -> None:
+    """Refuse what is no list of strings, or an empty one."""
+    do = "give a list of strings, one for each token"
+    if not isinstance(tokens, Sequence):
+        raise GeodlError(ASKED, f"{name} that are a {type(tokens).__name__}", do)
+    if not tokens:
+        raise GeodlError(ASKED, f"no {name}", do)
+    for token in tokens:
+        if not isinstance(token, str):
+            raise GeodlError(ASKED, f"{name} with a {type(token).__name__}", do)
+
+
+def _check_weights(weights: Any, targets: int, sources: int) -> Tensor:
+    """The weights as float32 on the CPU, if they have the right shape and lie from 0 to 1."""
+    do = f"give weights [targets, sources] = [{targets}, {sources}]"
+    if not isinstance(weights, Tensor):
+        raise GeodlError(ASKED, f"weights that are a {type(weights).__name__}, not a tensor", do)
+    if tuple(weights.shape) != (targets, sources) or weights.is_complex():
+        found = f"weights of shape {list(weights.shape)} and dtype {weights.dtype}"
+        raise GeodlError(ASKED, found, do)
+    weights = weights.detach().float().cpu()
+    low, high = float(weights.min()), float(weights.max())
+    # A sum of softmax's float32 terms may exceed 1 by rounding; a NaN fails both comparisons.
+    if not (low >= 0 and high <= 1 + 1e-5):
+        raise GeodlError(ASKED, f"weights from {low:g} to {high:g}", "give weights from 0 to 1")
+    return weights

@@ -1,6 +1,5 @@
-"""Feature maps that turn with the image."""
+"""Feature maps that rotate with the image."""
 
-import itertools
 from typing import Any
 
 import torch
@@ -17,12 +16,13 @@ TURNS = (0, 1, 2, 3)
 
 
 def feature_strip(model: nn.Module, image: Tensor, *, channel: int = 0) -> Figure:
-    """An image turned by 0, 90, 180 and 270 degrees, the feature maps below each, and what the
-    model says of it.
+    """An image rotated by 0, 90, 180 and 270 degrees, the feature maps of each below it, and the
+    probabilities that the model gives.
 
-    The maps are those of the first layer that makes a fiber, one row for each element of the group.
-    A frame has the colour of the map, of the upright image, that comes nearest when turned back:
-    found from the numbers, and the difference that remains is printed.
+    The maps are those of the first layer whose output has a fiber, one row for each element of the
+    group. The frame of a map has the colour of the map of the upright image that is nearest to it
+    after it is rotated back, by the largest absolute difference; the largest that remains is
+    printed.
 
     Args:
         model: takes a Signal on a Grid and ends on one node; has a layer over `lift(...)`.
@@ -42,34 +42,29 @@ def feature_strip(model: nn.Module, image: Tensor, *, channel: int = 0) -> Figur
     """
     maps, answers = _run(model, image, channel)
     sheets = maps.shape[1]
-    origin, apart = _origin(maps)
-    figure = blank(
-        7.6,
-        1.5 * (sheets + 2),
-        "Turn the image: the feature maps turn and change places, the answer stays",
-    )
-    rows = figure.subplots(
-        sheets + 2, 4, squeeze=False, gridspec_kw={"height_ratios": [1.0] * (sheets + 1) + [0.8]}
-    )
+    nearest, difference = _nearest_upright(maps)
+    title = "Turn the image: the feature maps turn and change places, the answer stays"
+    figure = blank(7.6, 1.5 * (sheets + 2), title)
+    heights = [1.0] * (sheets + 1) + [0.8]
+    rows = figure.subplots(sheets + 2, 4, squeeze=False, gridspec_kw={"height_ratios": heights})
+    largest = max(float(maps.abs().max()), 1e-12)
     for turn in TURNS:
-        rows[0, turn].imshow(torch.rot90(image, turn, (1, 2)).mean(0).numpy(), cmap="gray_r")
-        rows[0, turn].set_title(f"{90 * turn}°", color=INK)
-        _frame(rows[0, turn], FAINT, 1.0)
-        _answer(rows[-1, turn], answers[turn])
+        _draw_image(rows[0, turn], image, turn)
+        for sheet in range(sheets):
+            axes, origin = rows[sheet + 1, turn], int(nearest[turn, sheet])
+            picture = maps[turn, sheet].numpy()
+            axes.imshow(picture, cmap="RdBu_r", vmin=-largest, vmax=largest)
+            label = f"map {origin}, turned" if turn else f"map {origin}"
+            axes.set_xlabel(label, fontsize=8, color=INK)
+            _frame(axes, PALETTE[origin % len(PALETTE)], 3.0)
+        _draw_probabilities(rows[-1, turn], answers[turn])
         rows[-1, turn].tick_params(labelleft=turn == 0)
-    reach = max(float(maps.abs().max()), 1e-12)
-    for turn, sheet in itertools.product(TURNS, range(sheets)):
-        axes, map_of = rows[sheet + 1, turn], int(origin[turn, sheet])
-        axes.imshow(maps[turn, sheet].numpy(), cmap="RdBu_r", vmin=-reach, vmax=reach)
-        axes.set_xlabel(f"map {map_of}" + (", turned" if turn else ""), fontsize=8, color=INK)
-        _frame(axes, PALETTE[map_of % len(PALETTE)], 3.0)
-    for axes, name in zip(
-        rows[:, 0], ["image", *(f"element {k}" for k in range(sheets)), "probability"], strict=True
-    ):
+    names = ["image", *(f"element {k}" for k in range(sheets)), "probability"]
+    for axes, name in zip(rows[:, 0], names, strict=True):
         axes.set_ylabel(name, color=INK)
     change = float((answers - answers[0]).abs().max())
     words = (
-        f"largest difference: {apart:.1g} between maps of one colour "
+        f"largest difference: {difference:.1g} between maps of one colour "
         f"after turning back, {change:.1g} between answers"
     )
     figure.supxlabel(words, fontsize=9, color=INK)
@@ -114,9 +109,9 @@ def _run(model: nn.Module, image: Tensor, channel: int) -> tuple[Tensor, Tensor]
     return maps, end.x[:, 0].softmax(-1)
 
 
-def _origin(maps: Tensor) -> tuple[Tensor, float]:
-    """For each map `[4, |G|]` the upright map nearest to it when turned back, and the largest
-    difference that remains.
+def _nearest_upright(maps: Tensor) -> tuple[Tensor, float]:
+    """For each map, the number `[4, |G|]` of the upright map nearest to it after it is rotated
+    back, and the largest difference that remains.
     """
     back = torch.stack([torch.rot90(maps[turn], -turn, (1, 2)) for turn in TURNS])
     apart = (back[:, :, None] - maps[0][None, None]).abs().amax((-2, -1))
@@ -124,16 +119,25 @@ def _origin(maps: Tensor) -> tuple[Tensor, float]:
     return nearest.indices, float(nearest.values.max())
 
 
-def _frame(axes: Axes, color: str, width: float) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set(color=color, linewidth=width)
+def _draw_image(axes: Axes, image: Tensor, turn: int) -> None:
+    """The mean over the channels of an image after so many quarter turns."""
+    axes.imshow(torch.rot90(image, turn, (1, 2)).mean(0).numpy(), cmap="gray_r")
+    axes.set_title(f"{90 * turn}°", color=INK)
+    _frame(axes, FAINT, 1.0)
 
 
-def _answer(axes: Axes, probabilities: Tensor) -> None:
+def _draw_probabilities(axes: Axes, probabilities: Tensor) -> None:
+    """A bar for each class."""
     axes.bar(range(len(probabilities)), probabilities.tolist(), color=INK)
     axes.set_xlabel("class", fontsize=8, color=INK)
     axes.set_ylim(0, 1)
     axes.set_xticks(range(len(probabilities)))
     axes.tick_params(labelsize=7)
+
+
+def _frame(axes: Axes, color: str, width: float) -> None:
+    """A frame without ticks."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set(color=color, linewidth=width)

@@ -92,33 +92,34 @@ def tied(neighborhood: Neighborhood, domain: Domain) -> Tensor:
 
 
 def _rows(domain: Domain) -> range:
-    """The first node of each row of a lattice but the first."""
+    """The first node of each row of a lattice but the first; nothing where there are no rows."""
     n = domain.num_nodes
-    flat = domain.lattice is None or len(domain.lattice) == 1
-    row = (
-        n
-        if flat or domain.lattice is None
-        else domain.lattice[-1] * (domain.fiber.order if domain.fiber else 1)
-    )
+    if domain.lattice is None or len(domain.lattice) == 1:
+        return range(0)
+    sheets = domain.fiber.order if domain.fiber else 1
+    row = domain.lattice[-1] * sheets
     return range(row, n, row)
 
 
 def _key(figure: Figure, axes: Axes, picture: AxesImage, shades: list[Color], gaps: bool) -> None:
-    """Which colour is which edge type: a legend for a few, a bar for many."""
-    if len(shades) <= len(PALETTE):
-        patches = [Patch(facecolor=shade, label=str(k)) for k, shade in enumerate(shades)]
-        patches += [Patch(facecolor="white", edgecolor=FAINT, label="no edge")] if gaps else []
-        axes.legend(
-            handles=patches,
-            title="edge type",
-            loc="center left",
-            bbox_to_anchor=(1.01, 0.5),
-            frameon=False,
-        )
+    """Which colour is which edge type: a legend for a few types, a colour bar for many."""
+    if len(shades) > len(PALETTE):
+        _colorbar(figure, axes, picture, len(shades), gaps)
         return
-    named = range(0, len(shades), 4 * math.ceil(len(shades) / 48))
+    patches = [Patch(facecolor=shade, label=str(k)) for k, shade in enumerate(shades)]
+    if gaps:
+        patches.append(Patch(facecolor="white", edgecolor=FAINT, label="no edge"))
+    look = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False}
+    axes.legend(handles=patches, title="edge type", **look)
+
+
+def _colorbar(figure: Figure, axes: Axes, picture: AxesImage, types: int, gaps: bool) -> None:
+    """A bar whose ticks name the first of the four shades of a hue, of at most twelve hues."""
+    named = range(0, types, 4 * math.ceil(types / 48))
     bar = figure.colorbar(picture, ax=axes, ticks=[-1, *named], fraction=0.045)
     bar.ax.set_yticklabels(["no edge", *map(str, named)])
+    if not gaps:
+        bar.ax.set_ylim(-0.5, types - 0.5)
     bar.ax.minorticks_off()
     bar.ax.tick_params(length=0, labelsize=8)
     bar.set_label("edge type", color=INK)
