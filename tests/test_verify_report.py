@@ -9,7 +9,7 @@ import torch
 
 import geodl as g
 from geodl import verify
-from geodl.verify.base import Place, above, difference, equal, largest, normal, randomised, row
+from geodl.verify.base import Setting, above, difference, equal, largest, normal, randomised, row
 
 KEYS = [
     "claim",
@@ -26,7 +26,7 @@ ROW = verify.Row("05 a", "Grid(3)", 3, 7, 4, 1e-16, 2e-16, 1e-11, True)
 
 
 def test_nan_is_no_small_error():
-    nan, here = float("nan"), Place("Grid(3)", 3, 7, 4)
+    nan, here = float("nan"), Setting("Grid(3)", 3, 7, 4)
     assert largest([0.0, nan, 1.0]) == math.inf and largest([]) == 0.0
     assert row("05 a", here, [(1e-16, 0.0), (0.0, 1e-16)], 1e-11).passed
     assert not row("05 a", here, [(nan, 0.0), (0.0, 0.0)], 1e-11).passed

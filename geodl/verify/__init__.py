@@ -47,12 +47,15 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
 def run(
     *, rows: tuple[str, ...] = (), progress: Callable[[Row], object] | None = None
 ) -> list[Row]:
-    """Check the claims; none stops the others: one that raises is a row that failed, with the error
-    in its words.
+    """Check claims. One that raises an error gives a row that failed and quotes the error; the
+    others are checked all the same.
 
     Args:
-        rows: numbers of the rows to check, as "05"; all of them by default.
+        rows: numbers of the rows to check, as "05"; all rows by default.
         progress: called with each row as soon as it is known.
+
+    Returns:
+        A row for each claim, in order.
 
     Raises:
         GeodlError: a number without claims.
@@ -74,7 +77,7 @@ def run(
         if progress is not None:
             progress(row)
 
-    with _undisturbed():
+    with _one_thread_own_randomness():
         for number in rows or CLAIMS:
             for claim in CLAIMS[number]:
                 _check(number, claim, note)
@@ -82,9 +85,9 @@ def run(
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """One thread, since small tensors only wait for more; the caller's threads and random state
-    come back.
+def _one_thread_own_randomness() -> Iterator[None]:
+    """Run on one thread, because small tensors gain nothing from more, and leave the caller's
+    number of threads and random state as they were.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -96,10 +99,11 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _check(number: str, claim: Claim, note: Callable[[Row], None]) -> None:
-    made = iter(claim())
+    """Pass on each row of a claim, and one that failed where the claim raises an error."""
+    rows = iter(claim())
     while True:
         try:
-            row = next(made)
+            row = next(rows)
         except StopIteration:
             return
         except Exception as error:

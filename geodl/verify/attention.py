@@ -1,6 +1,6 @@
 """Row 07: attention is messages on the complete graph, and a mask is a missing edge."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +23,10 @@ from geodl import (
 )
 from geodl.verify.base import (
     Row,
+    as_leaves,
     count_edges,
     difference,
     equal,
-    leaved,
     normal,
     randomised,
     row,
@@ -46,14 +46,14 @@ def with_weights(layer: Attention, *signals: Signal) -> tuple[Tensor, Tensor]:
     is no edge.
     """
     receiver, sender = signals[0], signals[-1]
-    across = signals[1:]
-    target = receiver.domain if across else None
-    dst, src, _, _ = layer.rule.edges(sender.domain, target)
-    a = layer.weights(receiver, *across).x
-    dense = a.new_zeros(len(a), receiver.domain.num_nodes, sender.domain.num_nodes, a.shape[2])
-    return layer(receiver, *across).x, dense.index_put(
-        (torch.arange(len(a))[:, None], dst, src), a
-    ).movedim(3, 1)
+    target = receiver.domain if len(signals) == 2 else None
+    edges = layer.rule.edges(sender.domain, target)
+    weights = layer.weights(*signals).x  # [B, E, H]
+    batch, _, heads = weights.shape
+    shape = (batch, receiver.domain.num_nodes, sender.domain.num_nodes, heads)
+    cells = (torch.arange(batch)[:, None], edges.dst, edges.src)
+    dense = weights.new_zeros(shape).index_put(cells, weights)
+    return layer(*signals).x, dense.movedim(3, 1)
 
 
 def twin(layer: Attention, mask: Tensor | None = None) -> Callable[..., tuple[Tensor, Tensor]]:
@@ -61,60 +61,51 @@ def twin(layer: Attention, mask: Tensor | None = None) -> Callable[..., tuple[Te
     hidden.
     """
     peer = nn.MultiheadAttention(CHANNELS, HEADS, batch_first=True).double()
+    options = {"attn_mask": mask, "average_attn_weights": False}
 
-    def run(receiver: Tensor, sender: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        sender = receiver if sender is None else sender
-        options = {"attn_mask": mask, "average_attn_weights": False}
-        return functional_call(
-            peer, dict(layer.named_parameters()), (receiver, sender, sender), options
-        )
+    def run(*x: Tensor) -> tuple[Tensor, Tensor]:
+        receiver, sender = x[0], x[-1]
+        parameters: dict[str, Tensor] = dict(layer.named_parameters())
+        return functional_call(peer, parameters, (receiver, sender, sender), options)
 
     return run
+
+
+def attends_as_torch(
+    claim: str, layer: Attention, signals: Sequence[Signal], mask: Tensor | None = None
+) -> Row:
+    """The row of a claim that outputs and weights are those of `nn.MultiheadAttention`."""
+    return equal(claim, layer, signals, twin(layer, mask), BOUND, call=with_weights)
 
 
 def complete() -> Iterator[Row]:
     """No mask: self-attention and cross-attention."""
     layer = attention(all_pairs())
     s, other = signal(Complete(6), CHANNELS), signal(Complete(9), CHANNELS)
-    yield equal(
-        "07 nn.MultiheadAttention, self, weights of each head",
-        layer,
-        [s],
-        twin(layer),
-        BOUND,
-        call=with_weights,
-    )
-    yield equal(
-        "07 nn.MultiheadAttention, cross, weights of each head",
-        layer,
-        [s, other],
-        twin(layer),
-        BOUND,
-        call=with_weights,
-    )
+    claim = "07 nn.MultiheadAttention"
+    yield attends_as_torch(f"{claim}, self, weights of each head", layer, [s])
+    yield attends_as_torch(f"{claim}, cross, weights of each head", layer, [s, other])
 
 
 def masks() -> Iterator[Row]:
     """Causal, random and window masks as deleted edges."""
     n = 8
+    chain, without = Chain(n), adjacency()
     apart = torch.arange(n)[:, None] - torch.arange(n)[None, :]
-    causal, near = apart < 0, apart.abs() > 2
+    future, far = apart < 0, apart.abs() > 2
     holes = (normal(51)(n, n) > 0) & (apart != 0)
-    without = adjacency()
     for claim, rule, domain, mask in (
-        ("07 causal mask = past()", past(), Chain(n), causal),
-        ("07 causal mask = deleted edges", without, _kept(~causal), causal),
-        ("07 random mask = deleted edges", without, _kept(~holes), holes),
-        ("07 window mask = deleted edges", without, _kept(~near), near),
-        ("07 window mask = window(5)", window(5, axes=1), Chain(n), near),
+        ("07 causal mask = past()", past(), chain, future),
+        ("07 causal mask = deleted edges", without, _graph_of(~future), future),
+        ("07 random mask = deleted edges", without, _graph_of(~holes), holes),
+        ("07 window mask = deleted edges", without, _graph_of(~far), far),
+        ("07 window mask = window(5)", window(5, axes=1), chain, far),
     ):
-        layer = attention(rule)
-        yield equal(
-            claim, layer, [signal(domain, CHANNELS)], twin(layer, mask), BOUND, call=with_weights
-        )
+        yield attends_as_torch(claim, attention(rule), [signal(domain, CHANNELS)], mask)
 
 
-def _kept(pairs: Tensor) -> Graph:
+def _graph_of(pairs: Tensor) -> Graph:
+    """The graph whose edges are the True pairs (receiver, sender)."""
     dst, src = pairs.nonzero().T
     return Graph(torch.stack((src, dst)), len(pairs))
 
@@ -122,34 +113,25 @@ def _kept(pairs: Tensor) -> Graph:
 def padding() -> Iterator[Row]:
     """Sets of different sizes: a padding mask, or no edges between them."""
     sizes = (5, 2, 7)
-    layer, peer = (
-        attention(all_pairs()),
-        nn.MultiheadAttention(CHANNELS, HEADS, batch_first=True).double(),
-    )
+    layer = attention(all_pairs())
+    peer = nn.MultiheadAttention(CHANNELS, HEADS, batch_first=True).double()
     hidden = torch.arange(max(sizes))[None, :] >= torch.tensor(sizes)[:, None]
 
     def padded(x: Tensor) -> Tensor:
-        parts = [F.pad(part, (0, 0, 0, max(sizes) - len(part))) for part in x[0].split(sizes)]
-        x = torch.stack(parts)
-        y, _ = functional_call(
-            peer, dict(layer.named_parameters()), (x, x, x), {"key_padding_mask": hidden}
-        )
+        rows = [F.pad(part, (0, 0, 0, max(sizes) - len(part))) for part in x[0].split(sizes)]
+        x = torch.stack(rows)
+        parameters: dict[str, Tensor] = dict(layer.named_parameters())
+        y, _ = functional_call(peer, parameters, (x, x, x), {"key_padding_mask": hidden})
         return y[~hidden][None]
 
     members = Batch([Complete(n) for n in sizes])
-    yield equal(
-        "07 padding mask = members of a Batch",
-        layer,
-        [signal(members, CHANNELS, batch=1)],
-        padded,
-        BOUND,
-    )
-    links = [members.links().src, members.links().dst]
-    graph = Graph(torch.stack(links), sum(sizes))
+    claim, s = "07 padding mask = members of a Batch", signal(members, CHANNELS, batch=1)
+    yield equal(claim, layer, [s], padded, BOUND)
+    links = members.links()
+    graph = Graph(torch.stack((links.src, links.dst)), sum(sizes))
     layer = attention(adjacency(self_loops=True))
-    yield equal(
-        "07 padding mask = deleted edges", layer, [signal(graph, CHANNELS, batch=1)], padded, BOUND
-    )
+    claim, s = "07 padding mask = deleted edges", signal(graph, CHANNELS, batch=1)
+    yield equal(claim, layer, [s], padded, BOUND)
 
 
 def ring() -> Iterator[Row]:
@@ -157,41 +139,37 @@ def ring() -> Iterator[Row]:
     mask.
     """
     n = 9
-    apart = (torch.arange(n)[:, None] - torch.arange(n)[None, :]) % n
-    far = ~((apart <= 1) | (apart == n - 1))
-    dense = attention(all_pairs())
-    on_ring = dense.over(adjacency(self_loops=True))
-    cycle = Graph(
-        [
-            [*range(n), *((i + 1) % n for i in range(n))],
-            [*((i + 1) % n for i in range(n)), *range(n)],
-        ],
-        n,
-    )
+    node = torch.arange(n)
+    apart = (node[:, None] - node[None, :]) % n
+    far = (apart > 1) & (apart < n - 1)
+    on_ring = attention(all_pairs()).over(adjacency(self_loops=True))
+    cycle = _graph_of(~far & (apart != 0))
     for domain in (Grid(n, periodic=True), cycle):
         claim = "07 the same weights on a ring = the ring's mask"
-        yield equal(
-            claim, on_ring, [signal(domain, CHANNELS)], twin(dense, far), BOUND, call=with_weights
-        )
+        yield attends_as_torch(claim, on_ring, [signal(domain, CHANNELS)], far)
 
 
 def blind() -> Iterator[Row]:
-    """W_k = 0 gives the mean of the values, whatever the biases."""
+    """W_k = 0 gives the mean of the values, whatever the biases: all scores of a query are then
+    equal, q_i . b_k.
+    """
     layer = attention(all_pairs())
-    q, k, v = (w.detach().clone().requires_grad_() for w in layer.in_proj_weight.chunk(3))
-    s, gaps = leaved([signal(Complete(7), CHANNELS)])[0], []
+    q, k, v = (part.detach().clone().requires_grad_() for part in layer.in_proj_weight.chunk(3))
     bias, out = layer.in_proj_bias, layer.out_proj
     assert bias is not None
+    s = as_leaves([signal(Complete(7), CHANNELS)])[0]
+    parameters = {"in_proj_weight": torch.cat((q, torch.zeros_like(k), v))}
+    value = s.x @ v.T + bias[2 * CHANNELS :]
+    mean = value.mean(1, keepdim=True) @ out.weight.T + out.bias
+    leaves = [s.x, q, v, bias, *out.parameters()]
+    differences = []
     for lowering in ("sdpa", "edges"):
         layer.lowering = lowering
-        ours = functional_call(
-            layer, {"in_proj_weight": torch.cat((q, torch.zeros_like(k), v))}, (s,)
-        ).x
-        value = s.x @ v.T + bias[2 * CHANNELS :]
-        mean = value.mean(1, keepdim=True) @ out.weight.T + out.bias
-        gaps.append(difference(ours, mean.expand(-1, 7, -1), [s.x, q, v, bias, *out.parameters()]))
+        ours = functional_call(layer, parameters, (s,)).x
+        differences.append(difference(ours, mean.expand(-1, 7, -1), leaves))
     layer.lowering = "auto"
-    yield row("07 W_k = 0 gives the mean, whatever the biases", count_edges(layer, s), gaps, BOUND)
+    claim = "07 W_k = 0 gives the mean, whatever the biases"
+    yield row(claim, count_edges(layer, s), differences, BOUND)
 
 
 CLAIMS = (complete, masks, padding, ring, blind)

@@ -19,16 +19,16 @@ class Row(NamedTuple):
     """One claim and what was measured.
 
     Attributes:
-        claim: begins with its number in the list of claims; says so where a number has to lie above
-            the bound.
-        domain: where it was tried.
+        claim: what is claimed, after the number of its row; ends in "> bound" where a number must
+            lie above the bound.
+        domain: the domains of the signals.
         nodes: N of the senders.
-        edges: all edges heard, over all layers.
-        parameters: numbers in all parameters.
+        edges: edges of all layers together.
+        parameters: numbers in all parameters together.
         max_output_error: the largest `max|a - b| / max(1, max|b|)` of an output, or the number that
             was measured.
-        max_gradient_error: the same over the gradients of inputs and parameters; 0 where the claim
-            has none.
+        max_gradient_error: the same for the gradients with respect to inputs and parameters; 0
+            where the claim has none.
         bound: what the errors must not exceed, or what the measured number must exceed.
         passed: whether the claim holds.
     """
@@ -44,8 +44,8 @@ class Row(NamedTuple):
     passed: bool
 
 
-class Place(NamedTuple):
-    """Where a claim is tried: the domains in words, and the sizes."""
+class Setting(NamedTuple):
+    """Where a claim is tried; the fields of a `Row`."""
 
     domain: str
     nodes: int
@@ -64,8 +64,8 @@ def normal(seed: int) -> Callable[..., Tensor]:
 
 
 def randomised(module: Module, draw: Callable[..., Tensor], scale: float = 0.5) -> Module:
-    """A module in float64 with every parameter drawn anew: biases start at zero otherwise, and
-    norms at one.
+    """The module in float64 with every parameter drawn anew: biases are initialised to zero and
+    norms to one, and an error there would not show.
     """
     module.double()
     with torch.no_grad():
@@ -85,25 +85,32 @@ def largest(errors: Iterable[float]) -> float:
     >>> largest([0.0, float("nan"), 1.0])
     inf
     """
-    return max((math.inf if math.isnan(e) else e for e in errors), default=0.0)
+    numbers = list(errors)
+    if any(math.isnan(number) for number in numbers):
+        return math.inf
+    return max(numbers, default=0.0)
 
 
 def difference(ours: Tensors, theirs: Tensors, leaves: Sequence[Tensor]) -> tuple[float, float]:
-    """How far two computations from the same leaves are apart: in their outputs, and in the
-    gradients of all leaves.
+    """The largest relative error between two computations from the same leaves: of the outputs, and
+    of the gradients with respect to all leaves.
     """
-    ours, theirs = _several(ours), _several(theirs)
+    our_outputs, their_outputs = _as_tuple(ours), _as_tuple(theirs)
     draw = normal(0)
-    upstream = [draw(*b.shape) for b in theirs]
-    outputs = largest(error(a, b) for a, b in zip(ours, theirs, strict=True))
-    both = zip(
-        _gradients(ours, leaves, upstream), _gradients(theirs, leaves, upstream), strict=True
+    upstream = [draw(*output.shape) for output in their_outputs]
+    our_gradients = _gradients(our_outputs, leaves, upstream)
+    their_gradients = _gradients(their_outputs, leaves, upstream)
+    return _largest_error(our_outputs, their_outputs), _largest_error(
+        our_gradients, their_gradients
     )
-    return outputs, largest(error(a, b) for a, b in both)
+
+
+def _largest_error(ours: Iterable[Tensor], theirs: Iterable[Tensor]) -> float:
+    return largest(error(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def values(module: nn.Module, *signals: Signal) -> Tensors:
-    """What a module makes of signals."""
+    """The values `[B, M, C]` of a module's output."""
     return module(*signals).x
 
 
@@ -117,46 +124,52 @@ def equal(
     call: Callable[..., Tensors] = values,
     extra: Sequence[Tensor] = (),
 ) -> Row:
-    """A module, on its own kernels and again on written-out edges, gives the outputs and every
-    gradient of a peer.
+    """The row of a claim that a module gives the outputs and every gradient of a peer, on the
+    kernels that it chooses and again on written-out edges.
 
     Args:
-        claim: begins with its number.
+        claim: begins with the number of its row.
         module: layers with randomised parameters.
-        signals: what it is called with.
+        signals: the arguments of the module.
         peer: takes the signals' values `[B, N, C]` and reads the module's own parameters, but
             shares no code with it.
         bound: the largest error allowed.
         call: `call(module, *signals)`, where the outputs are more than the values of one signal.
         extra: further leaves that both sides read.
     """
-    inputs = leaved(signals)
-    leaves = [*(s.x for s in inputs), *module.parameters(), *extra]
-    gaps = []
+    inputs = as_leaves(signals)
+    x = [s.x for s in inputs]
+    leaves = [*x, *module.parameters(), *extra]
+    differences = []
     for lowering in ("auto", "edges"):
         set_lowering(module, lowering)
-        gaps.append(difference(call(module, *inputs), peer(*(s.x for s in inputs)), leaves))
+        differences.append(difference(call(module, *inputs), peer(*x), leaves))
     set_lowering(module, "auto")
-    return row(claim, count_edges(module, *signals), gaps, bound)
+    return row(claim, count_edges(module, *signals), differences, bound)
 
 
-def row(claim: str, where: Place, gaps: Iterable[tuple[float, float]], bound: float) -> Row:
+def row(
+    claim: str, where: Setting, differences: Sequence[tuple[float, float]], bound: float
+) -> Row:
     """The row of a claim that all errors, of outputs and of gradients, stay within a bound."""
-    outputs, gradients = (largest(errors) for errors in zip(*gaps, strict=True))
-    return Row(claim, *where, outputs, gradients, bound, outputs <= bound and gradients <= bound)
+    outputs = largest(output for output, _ in differences)
+    gradients = largest(gradient for _, gradient in differences)
+    passed = outputs <= bound and gradients <= bound
+    return Row(claim, *where, outputs, gradients, bound, passed)
 
 
-def above(claim: str, where: Place, measured: float, bound: float) -> Row:
+def above(claim: str, where: Setting, measured: float, bound: float) -> Row:
     """The row of a claim that a number lies above a bound."""
-    return Row(f"{claim} > {bound:g}", *where, measured, 0.0, bound, bound < measured < math.inf)
+    passed = bound < measured < math.inf
+    return Row(f"{claim} > {bound:g}", *where, measured, 0.0, bound, passed)
 
 
-def leaved(signals: Sequence[Signal]) -> list[Signal]:
+def as_leaves(signals: Sequence[Signal]) -> list[Signal]:
     """Signals whose values are leaves of a new graph of computation."""
     return [Signal(s.x.detach().clone().requires_grad_(), s.domain) for s in signals]
 
 
-def count_edges(module: nn.Module, *signals: Signal) -> Place:
+def count_edges(module: nn.Module, *signals: Signal) -> Setting:
     """The senders' domain, and the edges of every layer as one call hears them."""
     counts: list[int] = []
 
@@ -173,7 +186,7 @@ def count_edges(module: nn.Module, *signals: Signal) -> Place:
         for hook in hooks:
             hook.remove()
     domains = " <- ".join(str(s.domain) for s in signals)
-    return Place(
+    return Setting(
         domains,
         signals[-1].domain.num_nodes,
         sum(counts),
@@ -181,17 +194,16 @@ def count_edges(module: nn.Module, *signals: Signal) -> Place:
     )
 
 
-def _several(tensors: Tensors) -> tuple[Tensor, ...]:
+def _as_tuple(tensors: Tensors) -> tuple[Tensor, ...]:
     return (tensors,) if isinstance(tensors, Tensor) else tensors
 
 
 def _gradients(
     outputs: Sequence[Tensor], leaves: Sequence[Tensor], upstream: Sequence[Tensor]
 ) -> list[Tensor]:
+    """The gradient with respect to each leaf, zero for a leaf that the outputs do not depend on."""
     if not leaves:
         return []
-    grads = torch.autograd.grad(outputs, leaves, upstream, retain_graph=True, allow_unused=True)
-    return [
-        torch.zeros_like(leaf) if grad is None else grad
-        for leaf, grad in zip(leaves, grads, strict=True)
-    ]
+    return list(
+        torch.autograd.grad(outputs, leaves, upstream, retain_graph=True, materialize_grads=True)
+    )

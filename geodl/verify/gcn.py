@@ -2,7 +2,8 @@
 is another operator.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +13,10 @@ from geodl import Conv, Graph, Neighborhood, Signal, adjacency
 from geodl.verify.base import (
     Row,
     above,
+    as_leaves,
     count_edges,
     difference,
     equal,
-    leaved,
     normal,
     randomised,
     row,
@@ -28,12 +29,11 @@ def formula() -> Iterator[Row]:
     """`D~^-1/2 (A+I) D~^-1/2 X W` of Kipf and Welling, entry by entry."""
     weighted = ring(9, ((0, 4), (2, 7), (3, 8)))
     for graph in (Graph(weighted.edge_index, weighted.num_nodes), weighted):
-        looped = (
-            torch.eye(graph.num_nodes, dtype=torch.float64) + dense(graph, None, False, None)[0]
-        )
-        root = torch.diag(looped.sum(1) ** -0.5)
+        a = dense(graph, None, False, None)[0]
+        with_loops = a + torch.eye(graph.num_nodes, dtype=torch.float64)
+        root = torch.diag(with_loops.sum(1) ** -0.5)
         layer = randomised(Conv(5, 3, adjacency("sym", self_loops=True)), normal(20))
-        peer = dense_layer(layer, (root @ looped @ root)[None])
+        peer = dense_layer(layer, (root @ with_loops @ root)[None])
         yield equal("04 GCN = D~^-1/2 (A+I) D~^-1/2 X W", layer, [signal(graph, 5)], peer, 1e-12)
 
 
@@ -44,79 +44,80 @@ def pyg() -> Iterator[Row]:
     from torch_geometric.nn import GCNConv
 
     for graph in (ring(9, ((0, 4), (2, 7))), multigraph(False, False), multigraph(True, False)):
-        layer, twin = (
-            randomised(Conv(5, 3, adjacency("sym", self_loops=True)), normal(21)),
-            GCNConv(5, 3).double(),
-        )
+        layer = randomised(Conv(5, 3, adjacency("sym", self_loops=True)), normal(21))
+        twin = GCNConv(5, 3).double()
+        weights = {"lin.weight": layer.weight[0].T, "bias": layer.bias}
+        links = graph.edge_index, graph.edge_weight
 
-        def peer(
-            x: Tensor, layer: Conv = layer, twin: nn.Module = twin, graph: Graph = graph
-        ) -> Tensor:
-            weights = {"lin.weight": layer.weight[0].T, "bias": layer.bias}
-            return functional_call(twin, weights, (x, graph.edge_index, graph.edge_weight))
+        def peer(x: Tensor, twin: Any = twin, weights: Any = weights, links: Any = links) -> Tensor:
+            return functional_call(twin, weights, (x, *links))
 
         yield equal("04 GCN = PyG's GCNConv", layer, [signal(graph, 5)], peer, 1e-12)
 
 
 def chebyshev() -> Iterator[Row]:
-    """`U p(Lambda) U'x` by the recursion `T_k = 2 L^ T_{k-1} - T_{k-2}`, one hop at a time, L^ = 2
-    L / lambda_max - 1.
+    """`U p(Lambda) U'x` by the recursion `T_k = 2 L^ T_{k-1} - T_{k-2}`, one hop at a time, with
+    `L^ = 2 L / lambda_max - I`.
     """
-    graph, order, n = ring(12, ((0, 5), (3, 9))), 10, 13
+    graph, order = ring(12, ((0, 5), (3, 9))), 10
     laplacian = dense(graph, "laplacian", False, None)[0]
     frequencies, modes = torch.linalg.eigh(laplacian)
     hop = shift_operator(adjacency("laplacian"))
+    highest = frequencies[-1]
 
-    def terms(x: Tensor, most: int) -> list[Tensor]:
-        def scaled(x: Tensor) -> Tensor:
-            return 2 / frequencies[-1] * hop(Signal(x, graph)).x - x
+    def scaled_laplacian(x: Tensor) -> Tensor:
+        return 2 / highest * hop(Signal(x, graph)).x - x
 
-        found = [x, scaled(x)]
-        while len(found) <= most:
-            found.append(2 * scaled(found[-1]) - found[-2])
-        return found
-
-    s, coefficients = leaved([signal(graph, 1)])[0], normal(22)(order + 1).requires_grad_()
-    recursion = torch.einsum("k,kbnc->bnc", coefficients, torch.stack(terms(s.x, order)))
-    angles = torch.acos((2 / frequencies[-1] * frequencies - 1).clamp(-1, 1))
-    response = (
-        torch.cos(angles[:, None] * torch.arange(order + 1)) @ coefficients
-    )  # T_k(cos a) = cos(k a)
+    s = as_leaves([signal(graph, 1)])[0]
+    coefficients = normal(22)(order + 1).requires_grad_()
+    terms = torch.stack(chebyshev_terms(scaled_laplacian, s.x, order))
+    recursion = torch.einsum("k,kbnc->bnc", coefficients, terms)
+    # T_k(cos a) = cos(k a), so the polynomial is a sum of cosines of the angles of the frequencies.
+    angles = torch.acos((2 / highest * frequencies - 1).clamp(-1, 1))
+    response = torch.cos(angles[:, None] * torch.arange(order + 1)) @ coefficients
     spectral = modes @ (response[:, None] * (modes.T @ s.x))
     where = count_edges(hop, s)._replace(parameters=order + 1)
-    gaps = [difference(recursion, spectral, [s.x, coefficients])]
-    yield row("04 U p(Lambda) U'x = Chebyshev recursion, K=10", where, gaps, 1e-10)
+    differences = [difference(recursion, spectral, [s.x, coefficients])]
+    yield row("04 U p(Lambda) U'x = Chebyshev recursion, K=10", where, differences, 1e-10)
+    n = graph.num_nodes
+    impulses = torch.eye(n, dtype=torch.float64)[:, :, None]  # the impulse at node j in row j
     for hops in (1, 2, 3):
         far = torch.linalg.matrix_power(torch.eye(n) + (laplacian != 0), hops) == 0
-        impulses = torch.eye(n, dtype=torch.float64)[:, :, None]
-        beyond = terms(impulses, hops)[hops][:, :, 0].T[far].detach()
-        claim = (
-            f"04 the recursion's entries beyond K={hops} hops "
-            f"are exactly 0 ({int(far.sum())} entries)"
-        )
-        yield row(
-            claim, where._replace(parameters=hops + 1), [(float(beyond.abs().max()), 0.0)], 0.0
-        )
+        last = chebyshev_terms(scaled_laplacian, impulses, hops)[hops]
+        beyond = last[:, :, 0].T[far].detach().abs()
+        claim = f"04 the recursion's entries beyond K={hops} hops are exactly 0"
+        claim = f"{claim} ({int(far.sum())} entries)"
+        where = where._replace(parameters=hops + 1)
+        yield row(claim, where, [(float(beyond.max()), 0.0)], 0.0)
+
+
+def chebyshev_terms(operator: Callable[[Tensor], Tensor], x: Tensor, order: int) -> list[Tensor]:
+    """`T_k(operator) x` for k = 0 to `order`, which is at least 1."""
+    terms = [x, operator(x)]
+    for _ in range(order - 1):
+        terms.append(2 * operator(terms[-1]) - terms[-2])
+    return terms
 
 
 def spectra() -> Iterator[Row]:
-    """The honest negative: the renormalised operator is not the first-order Chebyshev one."""
+    """A negative: the renormalised operator of the GCN is not the first-order Chebyshev one, which
+    is `I + D^-1/2 A D^-1/2`.
+    """
     weighted = ring(12, ((0, 5), (3, 9)))
     graph = Graph(weighted.edge_index, weighted.num_nodes)
     s = Signal(torch.eye(graph.num_nodes, dtype=torch.float64)[:, :, None], graph)
     gcn = shift_operator(adjacency("sym", self_loops=True))
-    operators = (
-        gcn(s).x[:, :, 0],
-        s.x[:, :, 0] + shift_operator(adjacency("sym"))(s).x[:, :, 0],
-    )
-    renormalised, first = (torch.linalg.eigvalsh(operator.detach()) for operator in operators)
-    spans = " against ".join(f"[{e[0]:.3f}, {e[-1]:.3f}]" for e in (renormalised, first))
-    claim = f"04 the GCN's spectrum is not first-order Chebyshev's, {spans}: difference"
-    yield above(claim, count_edges(gcn, s), float((renormalised - first).abs().max()), 1e-2)
+    first_order = s.x + shift_operator(adjacency("sym"))(s).x
+    renormalised = torch.linalg.eigvalsh(gcn(s).x[:, :, 0].detach())
+    chebyshevs = torch.linalg.eigvalsh(first_order[:, :, 0].detach())
+    spans = [f"[{e[0]:.3f}, {e[-1]:.3f}]" for e in (renormalised, chebyshevs)]
+    claim = f"04 the GCN's spectrum is not first-order Chebyshev's, {' against '.join(spans)}"
+    apart = float((renormalised - chebyshevs).abs().max())
+    yield above(f"{claim}: difference", count_edges(gcn, s), apart, 1e-2)
 
 
 def shift_operator(rule: Neighborhood) -> Conv:
-    """A layer that applies a rule's shift operator to one channel."""
+    """A layer that applies the shift operator S of a rule to one channel."""
     layer = Conv(1, 1, rule, bias=False).double()
     nn.init.ones_(layer.weight)
     return layer

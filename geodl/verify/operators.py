@@ -22,42 +22,68 @@ def ring(n: int, chords: tuple[tuple[int, int], ...] = ()) -> Graph:
 def multigraph(weighted: bool, typed: bool) -> Graph:
     """A directed graph with parallel edges, self-loops and an isolated node."""
     src, dst = [0, 0, 1, 2, 3, 3, 4, 5, 5, 5, 2, 6], [1, 1, 2, 2, 0, 4, 0, 3, 1, 5, 5, 0]
-    weight = normal(8)(len(src)).abs() + 0.1 if weighted else None
-    kind = torch.arange(len(src)) % 3 if typed else None
-    return Graph([src, dst], 8, edge_weight=weight, edge_type=kind)
+    weight, types = None, None
+    if weighted:
+        weight = normal(8)(len(src)).abs() + 0.1
+    if typed:
+        types = torch.arange(len(src)) % 3
+    return Graph([src, dst], 8, edge_weight=weight, edge_type=types)
 
 
 def dense(graph: Graph, norm: str | None, loops: bool, types: int | None) -> Tensor:
-    """The shift operators `[T, N, N]` of a graph, written out entry by entry."""
-    n, links = graph.num_nodes, graph.edge_index.T.tolist()
-    weight = [1.0] * len(links) if graph.edge_weight is None else graph.edge_weight.tolist()
-    kind = (
-        [0] * len(links) if types is None or graph.edge_type is None else graph.edge_type.tolist()
-    )
-    s = torch.zeros(1 if types is None else types + loops, n, n, dtype=torch.float64)
-    for (j, i), w, t in zip(links, weight, kind, strict=True):
-        s[t, i, j] += w
+    """The shift operators `[T, N, N]` of a graph, written out entry by entry.
+
+    Args:
+        graph: with weights and types or without.
+        norm: None for A, "row" for D^-1 A, "sym" for D^-1/2 A D^-1/2, "laplacian" for D - A.
+        loops: whether nodes without a self-loop get one of weight 1, of a type of its own.
+        types: number of edge types of the graph, None for one operator.
+    """
+    operators = _adjacencies(graph, types)
     if loops:
-        for i in range(n):
-            if [i, i] not in links:
-                s[-1, i, i] = 1.0
+        operators = _with_loops(operators, graph, own_type=types is not None)
     if norm == "laplacian":
-        return torch.diag(s[0].sum(1))[None] - s
+        return torch.diag(operators[0].sum(1))[None] - operators
     if norm == "row":
-        return s / s.sum(2, keepdim=True).where(
-            s.sum(2, keepdim=True) > 0, torch.ones((), dtype=s.dtype)
-        )
+        degrees = operators.sum(2, keepdim=True)
+        return operators / degrees.masked_fill(degrees == 0, 1.0)
     if norm == "sym":
-        root = s.sum((0, 2)).sqrt()
-        return s / (root[:, None] * root[None, :])
-    return s
+        root = operators.sum((0, 2)).sqrt()
+        return operators / (root[:, None] * root[None, :])
+    return operators
+
+
+def _adjacencies(graph: Graph, types: int | None) -> Tensor:
+    """`S[t, i, j]`: the sum of the weights of all edges of type t from j to i."""
+    n, links = graph.num_nodes, graph.edge_index.T.tolist()
+    weights, kinds = [1.0] * len(links), [0] * len(links)
+    if graph.edge_weight is not None:
+        weights = graph.edge_weight.tolist()
+    if types is not None and graph.edge_type is not None:
+        kinds = graph.edge_type.tolist()
+    operators = torch.zeros(types or 1, n, n, dtype=torch.float64)
+    for (j, i), weight, kind in zip(links, weights, kinds, strict=True):
+        operators[kind, i, j] += weight
+    return operators
+
+
+def _with_loops(operators: Tensor, graph: Graph, own_type: bool) -> Tensor:
+    """The operators with a self-loop of weight 1 at each node that has none."""
+    n, links = graph.num_nodes, graph.edge_index.T.tolist()
+    if own_type:
+        operators = torch.cat((operators, operators.new_zeros(1, n, n)))
+    for i in range(n):
+        if [i, i] not in links:
+            operators[-1, i, i] = 1.0
+    return operators
 
 
 def dense_layer(layer: Conv, operators: Tensor) -> Callable[[Tensor], Tensor]:
-    """`Y = sum_t S_t X W_t + b`, S_t dense."""
+    """`Y = sum_t S_t X W_t + b` with dense S_t and the layer's own parameters."""
 
     def apply(x: Tensor) -> Tensor:
-        y = torch.stack([s @ x @ w for s, w in zip(operators, layer.weight, strict=True)]).sum(0)
+        terms = [s @ x @ w for s, w in zip(operators, layer.weight, strict=True)]
+        y = torch.stack(terms).sum(0)
         return y if layer.bias is None else y + layer.bias
 
     return apply

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geodl import Chain, Signal, SinusoidalPositions
 from geodl.layer.position import places, rotate
-from geodl.verify.base import Place, Row, count_edges, difference, normal, row
+from geodl.verify.base import Row, Setting, count_edges, difference, normal, row
 
 BOUND = 1e-12
 LENGTH, CHANNELS = 24, 16
@@ -35,11 +35,11 @@ def sinusoidal() -> Iterator[Row]:
         Signal(torch.zeros(1, LENGTH, CHANNELS, dtype=torch.float64), Chain(LENGTH)),
     )
     here = layer(s).x
-    gaps = [difference(layer.step(s, k)[0].x, here @ rotation(k).T, []) for k in SHIFTS]
+    differences = [difference(layer.step(s, k)[0].x, here @ rotation(k).T, []) for k in SHIFTS]
     yield row(
         f"08 sinusoidal positions: PE(p+k) = R(k) PE(p), k up to {SHIFTS[-1]}",
         count_edges(layer, s),
-        gaps,
+        differences,
         BOUND,
     )
 
@@ -54,7 +54,7 @@ def rotary() -> Iterator[Row]:
     def scores(at: Tensor) -> Tensor:
         return torch.einsum("bihd,bjhd->bhij", rotate(query, at), rotate(key, at))
 
-    where = Place(str(Chain(LENGTH)), LENGTH, LENGTH**2, 0)
+    where = Setting(str(Chain(LENGTH)), LENGTH, LENGTH**2, 0)
     moved = [difference(scores(here + k), scores(here), [query, key]) for k in SHIFTS]
     yield row(
         f"08 rotary positions: the same scores k nodes later, k up to {SHIFTS[-1]}",

@@ -28,10 +28,10 @@ from geodl import (
 from geodl.verify.base import (
     Row,
     above,
+    as_leaves,
     count_edges,
     difference,
     equal,
-    leaved,
     normal,
     randomised,
     row,
@@ -206,13 +206,13 @@ def _commutes(
     """The network of the moved signal is the moved answer of the network, with all gradients, for
     each element.
     """
-    s = leaved([signal(domain, 2)])[0]
+    s = as_leaves([signal(domain, 2)])[0]
     leaves = [s.x, *net.parameters()]
-    gaps = [
+    differences = [
         difference(net(moved(s, act)).x, moved(net(s), act, sheets).x, leaves)
         for act, sheets in elements
     ]
-    return row(claim, count_edges(net, s), gaps, BOUND)
+    return row(claim, count_edges(net, s), differences, BOUND)
 
 
 def translations() -> Iterator[Row]:
@@ -225,15 +225,15 @@ def translations() -> Iterator[Row]:
         yield _commutes(
             f"11 {name}: translations on the torus", net, Grid(6, 6, periodic=True), shifts
         )
-        s, act = leaved([signal(Grid(11, 11), 2)])[0], _rolled(1, 0)
+        s, act = as_leaves([signal(Grid(11, 11), 2)])[0], _rolled(1, 0)
         away = torch.zeros(11, 11, dtype=torch.bool)
         away[3:-2, 2:-2] = (
             True  # 2 layers of reach 1 see 2 nodes far, and what came to row 0 fell off row 10
         )
         a, b = (y.x.unflatten(1, (11, 11, -1)) for y in (net(moved(s, act)), moved(net(s), act)))
         claim = f"11 {name}: translations under zero padding"
-        gaps = [difference(a[:, away], b[:, away], [s.x, *net.parameters()])]
-        yield row(f"{claim}, away from the border", count_edges(net, s), gaps, BOUND)
+        differences = [difference(a[:, away], b[:, away], [s.x, *net.parameters()])]
+        yield row(f"{claim}, away from the border", count_edges(net, s), differences, BOUND)
         yield above(
             f"{claim}, near the border: error",
             count_edges(net, s),

@@ -1,6 +1,6 @@
 """Row 01: images, sentences, sets and citations are one data type."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +23,12 @@ from geodl import (
     predecessors,
 )
 from geodl.verify.base import (
-    Place,
     Row,
+    Setting,
+    as_leaves,
     count_edges,
     difference,
     equal,
-    leaved,
     normal,
     randomised,
     row,
@@ -40,57 +40,50 @@ from geodl.verify.operators import ring
 def dirichlet() -> Iterator[Row]:
     """The Laplacian's quadratic form, edge by edge."""
     for domain in (ring(9, ((0, 4), (2, 7))), Grid(4, 5), Complete(6)):
-        draw = normal(1)
-        layer = randomised(Conv(3, 3, adjacency("laplacian"), bias=False), draw)
-        dst, src, weight = domain.links()
-        weights = [1.0] * len(dst) if weight is None else weight.tolist()
-        once = [
-            (i, j, w) for i, j, w in zip(dst.tolist(), src.tolist(), weights, strict=True) if i < j
-        ]
+        layer = randomised(Conv(3, 3, adjacency("laplacian"), bias=False), normal(1))
 
         def form(layer: nn.Module, s: Signal) -> Tensor:
             return (s.x * layer(s).x).sum()
 
-        def edgewise(x: Tensor, layer: Conv = layer, once: list = once) -> Tensor:
-            steps = [(w, x[:, i] - x[:, j]) for i, j, w in once]
-            return torch.stack(
-                [w * (step * (step @ layer.weight[0])).sum() for w, step in steps]
-            ).sum()
+        claim = "01 x'Lx = sum over edges of w (x_i - x_j)^2"
+        peer = _edge_by_edge(layer, domain)
+        yield equal(claim, layer, [signal(domain, 3)], peer, 1e-12, call=form)
 
-        yield equal(
-            "01 x'Lx = sum over edges of w (x_i - x_j)^2",
-            layer,
-            [signal(domain, 3)],
-            edgewise,
-            1e-12,
-            call=form,
-        )
+
+def _edge_by_edge(layer: Conv, domain: Domain) -> Callable[[Tensor], Tensor]:
+    """`sum over undirected edges, each once, of w (x_i - x_j)' W (x_i - x_j)`."""
+    dst, src, weight = domain.links()
+    weights = [1.0] * len(dst) if weight is None else weight.tolist()
+    links = zip(dst.tolist(), src.tolist(), weights, strict=True)
+    once = [(i, j, w) for i, j, w in links if i < j]
+
+    def total(x: Tensor) -> Tensor:
+        terms = []
+        for i, j, w in once:
+            step = x[:, i] - x[:, j]
+            terms.append(w * (step * (step @ layer.weight[0])).sum())
+        return torch.stack(terms).sum()
+
+    return total
 
 
 def relabelling() -> Iterator[Row]:
-    """Other names for the nodes, the same answer under those names."""
+    """Other numbers for the nodes give the same output at the nodes with those numbers."""
     two_way = ring(9, ((0, 4), (2, 7)))
     plain = Graph(two_way.edge_index, 10)
-    dag = Graph([[0, 0, 1, 2, 3, 2], [1, 2, 3, 3, 4, 5]], 6)
-    cases = (
-        (Conv(4, 3, adjacency("sym", self_loops=True)), two_way),
-        (Conv(4, 3, all_pairs("self")), Complete(7)),
-        (Attention(4, adjacency(self_loops=True), heads=2), plain),
-        (Attention(4, all_pairs(), heads=2), Complete(7)),
-        (Message(_product, adjacency(self_loops=True), reduce="mean"), two_way),
-        (Recurrent(4, 3, rule=predecessors()), dag),
-        (
-            Sequential(
-                Conv(4, 3, adjacency("sym", self_loops=True)),
-                BatchNorm(3),
-                nn.Tanh(),
-                Readout("max"),
-            ),
-            two_way,
-        ),
-    )
-    for module, domain in cases:
-        name = "BatchNorm and Readout" if isinstance(module, Sequential) else type(module).__name__
+    acyclic = Graph([[0, 0, 1, 2, 3, 2], [1, 2, 3, 3, 4, 5]], 6)
+    gcn = adjacency("sym", self_loops=True)
+    loops = adjacency(self_loops=True)
+    readout = Sequential(Conv(4, 3, gcn), BatchNorm(3), nn.Tanh(), Readout("max"))
+    for name, module, domain in (
+        ("Conv", Conv(4, 3, gcn), two_way),
+        ("Conv", Conv(4, 3, all_pairs("self")), Complete(7)),
+        ("Attention", Attention(4, loops, heads=2), plain),
+        ("Attention", Attention(4, all_pairs(), heads=2), Complete(7)),
+        ("Message", Message(_product, loops, reduce="mean"), two_way),
+        ("Recurrent", Recurrent(4, 3, rule=predecessors()), acyclic),
+        ("BatchNorm and Readout", readout, two_way),
+    ):
         yield _relabelled(f"01 relabelling, 20 permutations: {name}", module, domain)
 
 
@@ -100,14 +93,18 @@ def _product(x_i: Tensor, x_j: Tensor, weight: Tensor | None) -> Tensor:
 
 def _relabelled(claim: str, module: nn.Module, domain: Domain) -> Row:
     randomised(module, normal(2))
-    s = leaved([signal(domain, 4)])[0]
-    rng, gaps = torch.Generator().manual_seed(3), []
+    s = as_leaves([signal(domain, 4)])[0]
+    leaves = [s.x, *module.parameters()]
+    rng = torch.Generator().manual_seed(3)
+    differences = []
     for _ in range(20):
-        named = torch.randperm(domain.num_nodes, generator=rng)
-        renamed = module(Signal(s.x[:, named.argsort()], domain.relabel(named))).x
-        ours = renamed[:, named] if renamed.shape[1] == domain.num_nodes else renamed
-        gaps.append(difference(ours, module(s).x, [s.x, *module.parameters()]))
-    return row(claim, count_edges(module, s), gaps, 1e-12)
+        new_number = torch.randperm(domain.num_nodes, generator=rng)
+        moved = Signal(s.x[:, new_number.argsort()], domain.relabel(new_number))
+        ours = module(moved).x
+        if ours.shape[1] == domain.num_nodes:  # else it is a readout
+            ours = ours[:, new_number]
+        differences.append(difference(ours, module(s).x, leaves))
+    return row(claim, count_edges(module, s), differences, 1e-12)
 
 
 def images() -> Iterator[Row]:
@@ -115,10 +112,9 @@ def images() -> Iterator[Row]:
     for axes in ((9,), (4, 5), (3, 4, 2)):
         x = normal(4)(2, 3, *axes).requires_grad_()
         s = Signal.image(x)
-        where = Place(str(s.domain), s.domain.num_nodes, 0, 0)
-        yield row(
-            "01 image to signal to image, every bit", where, [difference(s.to_image(), x, [x])], 0.0
-        )
+        where = Setting(str(s.domain), s.domain.num_nodes, 0, 0)
+        claim = "01 image to signal to image, every bit"
+        yield row(claim, where, [difference(s.to_image(), x, [x])], 0.0)
 
 
 CLAIMS = (dirichlet, relabelling, images)

@@ -14,10 +14,10 @@ from geodl.testing import error
 from geodl.verify.base import (
     Row,
     above,
+    as_leaves,
     count_edges,
     difference,
     equal,
-    leaved,
     normal,
     randomised,
     row,
@@ -151,14 +151,14 @@ def permutations() -> Iterator[Row]:
                 from_torch(twin_of(kind, norm_first)),
                 f"nn.{kind.__name__}, {norm}, {DEPTH} layers",
             )
-            heard = leaved([signal(domain, CHANNELS) for domain in (Complete(6), *others)])
-            gaps = [
+            heard = as_leaves([signal(domain, CHANNELS) for domain in (Complete(6), *others)])
+            differences = [
                 difference(*shuffled(layer, heard), [*(s.x for s in heard), *layer.parameters()])
             ]
             yield row(
                 f"08 nodes in another order, {words}: the answer in that order",
                 count_edges(layer, *heard),
-                gaps,
+                differences,
                 BOUND,
             )
             ordered = [signal(domain, CHANNELS) for domain in (Chain(6), *others)]

@@ -14,10 +14,10 @@ from geodl import Attention, Chain, Grid, Signal, all_pairs, past, previous, ref
 from geodl.reference import State
 from geodl.verify.base import (
     Row,
+    as_leaves,
     count_edges,
     difference,
     equal,
-    leaved,
     normal,
     randomised,
     row,
@@ -94,7 +94,7 @@ def _convolution(channels_in: int, channels_out: int, side: int = 5) -> Row:
         draw(*shape).requires_grad_()
         for shape in ((channels_out, channels_in, 3, 3), (channels_out,))
     )
-    s, gaps = leaved([signal(torus, channels_in)])[0], []
+    s, differences = as_leaves([signal(torus, channels_in)])[0], []
     down, right = torch.meshgrid(torch.arange(-1, 2), torch.arange(-1, 2), indexing="ij")
     own = (
         down % side * side + right % side
@@ -123,14 +123,14 @@ def _convolution(channels_in: int, channels_out: int, side: int = 5) -> Row:
     for lowering in ("auto", "edge_softmax", "edges"):
         layer.lowering = lowering
         ours = functional_call(layer, parameters, (wider,)).x[..., :channels_out]
-        gaps.append(
+        differences.append(
             difference(ours, theirs, [s.x, kernel, bias, layer.in_proj_weight, layer.in_proj_bias])
         )
     claim = (
         f"09 9 heads of width {narrow} with hard offsets = conv2d 3x3, "
         f"{channels_in} to {channels_out} channels, on the torus"
     )
-    return row(claim, count_edges(layer, wider), gaps, 1e-11)
+    return row(claim, count_edges(layer, wider), differences, 1e-11)
 
 
 CLAIMS = (linear_attention, hard_offsets)
