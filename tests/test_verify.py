@@ -125,7 +125,7 @@ def test_rows_are_chosen_by_number():
         verify.run(rows=("04", "99"))
 
 
-def test_the_callers_dice_and_threads_come_back():
+def test_the_callers_random_state_and_threads_come_back():
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     verify.run(rows=("02",))
     assert torch.equal(before, torch.get_rng_state())

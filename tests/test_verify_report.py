@@ -54,7 +54,7 @@ def test_nan_in_an_output_or_a_gradient_fails():
     ).passed
 
 
-def test_gap_compares_gradients_too():
+def test_a_difference_compares_gradients_too():
     x = normal(3)(4).requires_grad_()
     assert difference(x * x, x * x, [x]) == (0.0, 0.0)
     outputs, gradients = difference(x * x, x * x.detach(), [x])

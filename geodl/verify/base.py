@@ -96,13 +96,12 @@ def difference(ours: Tensors, theirs: Tensors, leaves: Sequence[Tensor]) -> tupl
     of the gradients with respect to all leaves.
     """
     our_outputs, their_outputs = _as_tuple(ours), _as_tuple(theirs)
+    output_error = _largest_error(our_outputs, their_outputs)
     draw = normal(0)
     upstream = [draw(*output.shape) for output in their_outputs]
     our_gradients = _gradients(our_outputs, leaves, upstream)
     their_gradients = _gradients(their_outputs, leaves, upstream)
-    return _largest_error(our_outputs, their_outputs), _largest_error(
-        our_gradients, their_gradients
-    )
+    return output_error, _largest_error(our_gradients, their_gradients)
 
 
 def _largest_error(ours: Iterable[Tensor], theirs: Iterable[Tensor]) -> float:

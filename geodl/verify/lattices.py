@@ -1,6 +1,7 @@
 """Row 05: a convolution is messages on a lattice, one weight for each relative offset."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -62,97 +63,102 @@ def convolution(
     at stride 1.
     """
     d = len(lengths)
-    sizes, strides, steps = per_axis(size, d), per_axis(stride, d), per_axis(dilation, d)
-    reach = [step * (k - 1) for step, k in zip(steps, sizes, strict=True)]
-    pads = tuple((r // 2, r - r // 2) for r in reach) if padding is None else padding
-    pads = ((pads, pads),) * d if isinstance(pads, int) else pads
-    layer = Conv(3, 2, window(sizes, stride=strides, dilation=steps, padding=pads), bias=bias)
+    sizes, strides, dilations = per_axis(size, d), per_axis(stride, d), per_axis(dilation, d)
+    pads = _pads(sizes, dilations, padding)
+    rule = window(sizes, stride=strides, dilation=dilations, padding=pads)
+    layer = randomised(Conv(3, 2, rule, bias=bias), normal(30))
+    kind, mode = ("circular", "circular") if circular else ("zero", "constant")
+    flat_pads = [n for pair in reversed(pads) for n in pair]  # F.pad begins with the last axis
 
     def peer(x: Tensor) -> Tensor:
-        flat = [n for pair in reversed(pads) for n in pair]
-        image = F.pad(planes(x, lengths), flat, mode="circular" if circular else "constant")
+        image = F.pad(planes(x, lengths), flat_pads, mode=mode)
         filters = layer.weight.permute(2, 1, 0).unflatten(2, sizes)
-        return nodes(CONV[d - 1](image, filters, layer.bias, strides, 0, steps))
+        return nodes(CONV[d - 1](image, filters, layer.bias, strides, 0, dilations))
 
-    options = [
-        f"stride {short(strides)}" * (set(strides) != {1}),
-        f"dilation {short(steps)}" * (set(steps) != {1}),
-    ]
-    options += [f"padding {short(pads)}" * (padding is not None), "no bias" * (not bias)]
-    kind = f"{'circular' if circular else 'zero'} padding"
-    claim = ", ".join([f"05 conv{d}d {'x'.join(map(str, sizes))}", kind, *filter(None, options)])
-    return equal(
-        claim,
-        randomised(layer, normal(30)),
-        [signal(Grid(*lengths, periodic=circular), 3)],
-        peer,
-        BOUND,
-    )
+    claim = f"05 conv{d}d {'x'.join(map(str, sizes))}, {kind} padding"
+    if set(strides) != {1}:
+        claim += f", stride {short(strides)}"
+    if set(dilations) != {1}:
+        claim += f", dilation {short(dilations)}"
+    if padding is not None:
+        claim += f", padding {short(pads)}"
+    if not bias:
+        claim += ", no bias"
+    return equal(claim, layer, [signal(Grid(*lengths, periodic=circular), 3)], peer, BOUND)
+
+
+def _pads(
+    sizes: tuple[int, ...],
+    dilations: tuple[int, ...],
+    padding: int | tuple[tuple[int, int], ...] | None,
+) -> tuple[tuple[int, int], ...]:
+    """The padding before and after each axis; None keeps the lengths at stride 1."""
+    if isinstance(padding, int):
+        return ((padding, padding),) * len(sizes)
+    if padding is not None:
+        return padding
+    reach = [step * (size - 1) for size, step in zip(sizes, dilations, strict=True)]
+    return tuple((r // 2, r - r // 2) for r in reach)
+
+
+class Transposition(NamedTuple):
+    """The numbers of a transposed convolution, the same on every axis."""
+
+    size: int
+    stride: int
+    dilation: int
+    padding: int
+    output_padding: int
+
+    def length(self, n: int) -> int:
+        """Nodes of the output on an axis of n nodes."""
+        reach = self.dilation * (self.size - 1)
+        return (n - 1) * self.stride - 2 * self.padding + reach + 1 + self.output_padding
 
 
 def transposed() -> Iterator[Row]:
     """Windows with their edges reversed."""
-    for d, lengths in enumerate(((7,), (4, 5), (2, 3, 3)), start=1):
-        for size, stride, dilation, padding, extra in (
-            (2, 2, 1, 0, 0),
-            (3, 2, 1, 1, 1),
-            (3, 1, 2, 1, 0),
-            (4, 3, 1, 2, 2),
-        ):
-            yield _transposed(d, lengths, size, stride, dilation, padding, extra)
+    for lengths in ((7,), (4, 5), (2, 3, 3)):
+        for numbers in ((2, 2, 1, 0, 0), (3, 2, 1, 1, 1), (3, 1, 2, 1, 0), (4, 3, 1, 2, 2)):
+            yield _transposed(lengths, Transposition(*numbers))
 
 
-def _transposed(
-    d: int,
-    lengths: tuple[int, ...],
-    size: int,
-    stride: int,
-    dilation: int,
-    padding: int,
-    extra: int,
-) -> Row:
-    onto = tuple(
-        (n - 1) * stride - 2 * padding + dilation * (size - 1) + 1 + extra for n in lengths
-    )
-    forward = window(size, axes=d, stride=stride, dilation=dilation, padding=padding)
-    layer = randomised(Conv(3, 2, forward.reverse(onto=Grid(*onto))), normal(31))
+def _transposed(lengths: tuple[int, ...], t: Transposition) -> Row:
+    d = len(lengths)
+    onto = Grid(*[t.length(n) for n in lengths])
+    forward = window(t.size, axes=d, stride=t.stride, dilation=t.dilation, padding=t.padding)
+    layer = randomised(Conv(3, 2, forward.reverse(onto=onto)), normal(31))
+    numbers = (t.stride, t.padding, t.output_padding, 1, t.dilation)
 
     def peer(x: Tensor) -> Tensor:
-        filters = layer.weight.permute(1, 2, 0).unflatten(2, (size,) * d)
-        image = planes(x, lengths)
-        return nodes(
-            TRANSPOSED[d - 1](image, filters, layer.bias, stride, padding, extra, 1, dilation)
-        )
+        filters = layer.weight.permute(1, 2, 0).unflatten(2, (t.size,) * d)
+        return nodes(TRANSPOSED[d - 1](planes(x, lengths), filters, layer.bias, *numbers))
 
-    claim = (
-        f"05 conv_transpose{d}d {'x'.join([str(size)] * d)}, stride "
-        f"{stride}, padding {padding}, dilation {dilation}"
-    )
-    return equal(
-        f"{claim}, output_padding {extra}", layer, [signal(Grid(*lengths), 3)], peer, BOUND
-    )
+    size = "x".join([str(t.size)] * d)
+    claim = f"05 conv_transpose{d}d {size}, stride {t.stride}, padding {t.padding}"
+    claim += f", dilation {t.dilation}, output_padding {t.output_padding}"
+    return equal(claim, layer, [signal(Grid(*lengths), 3)], peer, BOUND)
 
 
 def linear() -> Iterator[Row]:
     """The two ends: a window as large as the image, and a window of one node."""
     for lengths in LENGTHS:
-        s = signal(Grid(*lengths), 3)
+        d, s = len(lengths), signal(Grid(*lengths), 3)
         full = randomised(Conv(3, 4, window(lengths, padding="valid")), normal(32))
 
-        def fully_connected(x: Tensor, full: Conv = full) -> Tensor:
-            return F.linear(x.flatten(1), full.weight.flatten(0, 1).T, full.bias)[:, None]
+        def fully_connected(x: Tensor, layer: Conv = full) -> Tensor:
+            return F.linear(x.flatten(1), layer.weight.flatten(0, 1).T, layer.bias)[:, None]
 
-        yield equal(
-            "05 window as large as the image = fully connected", full, [s], fully_connected, BOUND
-        )
+        claim = "05 window as large as the image = fully connected"
+        yield equal(claim, full, [s], fully_connected, BOUND)
         own = randomised(Conv(3, 4, itself()), normal(33))
 
-        def pointwise(x: Tensor, own: Conv = own, lengths: tuple[int, ...] = lengths) -> Tensor:
-            filters = own.weight[0].T.reshape(4, 3, *(1 for _ in lengths))
-            return nodes(CONV[len(lengths) - 1](planes(x, lengths), filters, own.bias))
+        def pointwise(x: Tensor, layer: Conv = own, lengths: tuple[int, ...] = lengths) -> Tensor:
+            filters = layer.weight[0].T.reshape(4, 3, *[1] * len(lengths))
+            return nodes(CONV[len(lengths) - 1](planes(x, lengths), filters, layer.bias))
 
-        size = "x".join("1" for _ in lengths)
-        yield equal(f"05 self-edge = conv{len(lengths)}d {size}", own, [s], pointwise, BOUND)
+        claim = f"05 self-edge = conv{d}d {'x'.join('1' * d)}"
+        yield equal(claim, own, [s], pointwise, BOUND)
 
 
 def per_axis(value: Axes, d: int) -> tuple[int, ...]:
@@ -162,7 +168,7 @@ def per_axis(value: Axes, d: int) -> tuple[int, ...]:
 
 def short(values: tuple) -> str:
     """Equal values as one."""
-    return str(values[0] if len(set(values)) == 1 else values)
+    return str(values[0]) if len(set(values)) == 1 else str(values)
 
 
 CLAIMS = (zero_padding, circular_padding, transposed, linear)

@@ -48,15 +48,17 @@ def save(rows: Sequence[Row], path: str | Path) -> None:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
+    """The cells of a row, as text."""
     sizes = (str(row.nodes), str(row.edges), str(row.parameters))
     errors = (f"{row.max_output_error:.1e}", f"{row.max_gradient_error:.1e}", f"{row.bound:.0e}")
-    return (row.claim, row.domain, *sizes, *errors, "PASS" if row.passed else "FAIL")
+    verdict = "PASS" if row.passed else "FAIL"
+    return (row.claim, row.domain, *sizes, *errors, verdict)
 
 
 def _finite(row: Row) -> dict[str, object]:
-    def number(value: object) -> object:
-        return (
-            sys.float_info.max if isinstance(value, float) and not math.isfinite(value) else value
-        )
-
-    return {name: number(value) for name, value in row._asdict().items()}
+    """The fields of a row, with numbers that JSON has."""
+    fields = row._asdict()
+    for name, value in fields.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            fields[name] = sys.float_info.max
+    return fields

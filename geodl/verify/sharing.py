@@ -18,8 +18,14 @@ MOST_UNKNOWNS = 625
 
 
 class Case(NamedTuple):
-    """A group acting on nodes: as the domain gives it, as all its elements `[|G|, N]` by hand, and
-    what to expect.
+    """A group that acts on nodes.
+
+    Attributes:
+        name: in words.
+        domain: whose generators are those of the group.
+        elements: all elements as permutations of the nodes `[|G|, N]`, written by hand.
+        weights: how many free weights an equivariant matrix has.
+        biases: how many free biases.
     """
 
     name: str
@@ -32,25 +38,21 @@ class Case(NamedTuple):
 def cases() -> Iterator[Case]:
     """The seven groups."""
     node, torus = torch.arange(8), Grid(5, 5, periodic=True)
-    turns = [(node + k) % 8 for k in node]
-    flips = [(k - node) % 8 for k in node]
-    every = torch.tensor(list(itertools.permutations(range(8))))
-    square = GSet(
-        torch.stack(
-            (shift_nodes(torus, 0, 1), shift_nodes(torus, 1, 1), rotate_nodes(torus, C(4), 1))
-        )
-    )
-    five = torch.tensor(list(itertools.permutations(range(5))))
-    moves = S(5).elements[list(S(5).generators)]
+    turns = [(node + k) % 8 for k in range(8)]
+    flips = [(k - node) % 8 for k in range(8)]
+    eight = torch.tensor(list(itertools.permutations(range(8))))
     yield Case("Z_8", GSet(turns[1][None]), torch.stack(turns), 8, 1)
     yield Case("D_8 (16 elements)", Grid(8, periodic=True), torch.stack(turns + flips), 5, 1)
-    yield Case("S_8", Complete(8), every, 2, 1)
+    yield Case("S_8", Complete(8), eight, 2, 1)
     yield Case("trivial", GSet(node[None]), node[None], 64, 8)
+    shifts = [shift_nodes(torus, axis, 1) for axis in (0, 1)]
+    square = GSet(torch.stack([*shifts, rotate_nodes(torus, C(4), 1)]))
     yield Case("Z_5 x Z_5 with C4 about a node", square, _torus(sheets=1), 7, 1)
     yield Case("p4 regular on 5x5", GroupGrid(torus, C(4)), _torus(sheets=4), 100, 1)
-    yield Case(
-        "S_5 on ordered pairs", GSet(_on_pairs(moves)), _on_pairs(five), 15, 2
-    )  # (a, a) and (a, b)
+    five = torch.tensor(list(itertools.permutations(range(5))))
+    pairs = GSet(_on_pairs(S(5).elements[list(S(5).generators)]))
+    # Two orbits of nodes, hence two biases: the pairs (a, a) and the pairs (a, b).
+    yield Case("S_5 on ordered pairs", pairs, _on_pairs(five), 15, 2)
 
 
 def counted() -> Iterator[Row]:
@@ -60,59 +62,75 @@ def counted() -> Iterator[Row]:
     for case in cases():
         layer = randomised(Conv(2, 3, all_pairs("orbit"), on=case.domain), normal(60))
         layer.on = None  # called with signals, as all layers here
-        labels = tied(case.elements)
+        types = tied(case.elements)
 
-        def peer(x: Tensor, layer: Conv = layer, labels: Tensor = labels) -> Tensor:
-            return torch.einsum("ijcd,bjc->bid", layer.weight[labels], x) + (
-                0.0 if layer.bias is None else layer.bias
-            )
+        def peer(x: Tensor, layer: Conv = layer, types: Tensor = types) -> Tensor:
+            assert layer.bias is not None
+            return torch.einsum("ijcd,bjc->bid", layer.weight[types], x) + layer.bias
 
-        matrices, vectors = counts(case)
+        matrices, vectors = count_matrices(case), count_vectors(case)
         ways = " = ".join(way for way in matrices if way != "layer")
-        claim = (
-            f"10 {case.name}: {ways}, free weights {_said(matrices)}, free biases {_said(vectors)}"
-        )
+        claim = f"10 {case.name}: {ways}, free weights {_in_words(matrices)}"
+        claim = f"{claim}, free biases {_in_words(vectors)}"
         row = equal(claim, layer, [signal(case.domain, 2)], peer, 1e-12)
-        off = [abs(n - case.weights) for n in matrices.values()] + [
-            abs(n - case.biases) for n in vectors.values()
-        ]
-        yield row._replace(
-            max_output_error=largest([row.max_output_error, *off]),
-            passed=row.passed and not any(off),
-        )
+        wrong = [abs(count - case.weights) for count in matrices.values()]
+        wrong += [abs(count - case.biases) for count in vectors.values()]
+        error = largest([row.max_output_error, *wrong])
+        yield row._replace(max_output_error=error, passed=row.passed and not any(wrong))
 
 
-def counts(case: Case) -> tuple[dict[str, int], dict[str, int]]:
-    """Free numbers of an equivariant matrix, and of an invariant vector, each counted in several
+def count_matrices(case: Case) -> dict[str, int]:
+    """The free numbers of an equivariant matrix, `P A = A P` for each generator, counted in several
     ways.
     """
-    n, generators, kinds = case.domain.num_nodes, case.domain.generators(), orbits(case.domain)
-    fixed = (case.elements == torch.arange(n)).sum(1)
-    matrices = {
+    n = case.domain.num_nodes
+    counts = {
         "layer": all_pairs("orbit").num_types(case.domain),
-        "orbits": len(kinds.unique()),
-        "Burnside": _average(fixed.square()),
+        "orbits": len(orbits(case.domain).unique()),
+        # An element fixes the pair (i, j) if it fixes i and j.
+        "Burnside": _average(_num_fixed(case).square()),
     }
-    vectors = {"orbits": len(kinds.diagonal().unique()), "Burnside": _average(fixed)}
-    still = torch.eye(n, dtype=torch.float64)
-    moves = [still[g] for g in generators]
-    vectors["null space"] = n - _rank([p - still for p in moves])
     if n * n <= MOST_UNKNOWNS:
-        matrices["null space"] = n * n - _rank([torch.kron(p, p) - torch.eye(n * n) for p in moves])
-    return matrices, vectors
+        one = torch.eye(n * n)
+        equations = [torch.kron(p, p) - one for p in _generator_matrices(case)]
+        counts["null space"] = n * n - _rank(equations)
+    return counts
+
+
+def count_vectors(case: Case) -> dict[str, int]:
+    """The free numbers of an invariant vector, `P b = b` for each generator, counted in several
+    ways.
+    """
+    n = case.domain.num_nodes
+    equations = [p - torch.eye(n) for p in _generator_matrices(case)]
+    return {
+        "orbits": len(orbits(case.domain).diagonal().unique()),
+        "Burnside": _average(_num_fixed(case)),
+        "null space": n - _rank(equations),
+    }
+
+
+def _generator_matrices(case: Case) -> list[Tensor]:
+    one = torch.eye(case.domain.num_nodes, dtype=torch.float64)
+    return [one[generator] for generator in case.domain.generators()]
+
+
+def _num_fixed(case: Case) -> Tensor:
+    """How many nodes each element fixes: `[|G|]`."""
+    return (case.elements == torch.arange(case.domain.num_nodes)).sum(1)
 
 
 def tied(elements: Tensor) -> Tensor:
-    """Pairs (i, j) that some element carries to each other, numbered alike: the least code `g(i) N
-    + g(j)` names them.
+    """`[N, N]`, equal numbers for pairs (i, j) that some element carries to each other: the orbit
+    is named by the smallest code `g(i) N + g(j)` in it.
     """
     n = elements.shape[1]
-    least = torch.stack([(elements[:, i, None] * n + elements).amin(0) for i in range(n)])
-    return least.unique(return_inverse=True)[1]
+    codes = [(elements[:, i, None] * n + elements).amin(0) for i in range(n)]
+    return torch.stack(codes).unique(return_inverse=True)[1]
 
 
 def _average(numbers: Tensor) -> int:
-    """A mean that has to be whole; -1 where it is not."""
+    """A mean that has to be an integer; -1 where it is not."""
     total = int(numbers.sum())
     return -1 if total % len(numbers) else total // len(numbers)
 
@@ -125,19 +143,16 @@ def _torus(sheets: int) -> Tensor:
     """Shifts and quarter turns about node (0, 0) of a 5x5 torus, on its nodes or on its nodes times
     the turns.
     """
-    row, column, sheet = torch.meshgrid(
-        torch.arange(5), torch.arange(5), torch.arange(sheets), indexing="ij"
-    )
+    axes = torch.arange(5), torch.arange(5), torch.arange(sheets)
+    row, column, sheet = torch.meshgrid(*axes, indexing="ij")
     elements = []
     for down, right, quarters in itertools.product(range(5), range(5), range(4)):
         r, c = row, column
         for _ in range(quarters):
             r, c = -c, r
-        elements.append(
-            (((r + down) % 5 * 5 + (c + right) % 5) * sheets + (sheet + quarters) % sheets).reshape(
-                -1
-            )
-        )
+        node = (r + down) % 5 * 5 + (c + right) % 5
+        moved = node * sheets + (sheet + quarters) % sheets
+        elements.append(moved.reshape(-1))
     return torch.stack(elements)
 
 
@@ -145,14 +160,12 @@ def _on_pairs(permutations: Tensor) -> Tensor:
     return (permutations[:, :, None] * 5 + permutations[:, None, :]).flatten(1)
 
 
-def _said(numbers: dict[str, int]) -> str:
-    """One number where all agree, else who says what."""
-    values = set(numbers.values())
-    return (
-        str(values.pop())
-        if len(values) == 1
-        else ", ".join(f"{n} ({who})" for who, n in numbers.items())
-    )
+def _in_words(counts: dict[str, int]) -> str:
+    """One number where all counts agree, else each count with the way that gave it."""
+    values = set(counts.values())
+    if len(values) == 1:
+        return str(values.pop())
+    return ", ".join(f"{count} ({way})" for way, count in counts.items())
 
 
 CLAIMS = (counted,)
