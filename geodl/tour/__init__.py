@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from geodl.tour import stops
-from geodl.tour.folder import hold_free, new_folder
+from geodl.tour.folder import check_free, new_folder
 from geodl.tour.page import INDEX, Stop, html, text
 
 DEFAULT = Path("geodl-tour")
@@ -42,7 +42,7 @@ def run(
     """
     say = _print if progress is None else progress
     place = Path(folder).resolve()
-    hold_free(place)
+    check_free(place)
     route: list[tuple[str, Callable[[], Stop]]] = [
         ("One layer on five domains", stops.five_domains),
         ("A rotation does not confuse a p4 CNN", lambda: stops.rotated_digits(digits_epochs, say)),
@@ -50,23 +50,25 @@ def run(
         ("A Transformer is a graph network", stops.transformer),
         ("Which pairs of nodes share a weight", stops.weight_tying),
     ]
-    begun, seen = time.perf_counter(), []
+    start, seen = time.perf_counter(), []
     with new_folder(place) as building, torch.random.fork_rng(devices=[]):
         for k, (title, visit) in enumerate(route, start=1):
             say(f"[{k}/{len(route)}] {title}")
-            stop, seconds = _visited(visit, building)
+            stop, seconds = _visit(visit, building)
             say(f"{text(stop)}\n      {seconds:.1f} s\n")
             seen.append((title, stop, seconds))
         (building / INDEX).write_text(html(seen), encoding="utf-8")
     failed = [title for title, stop, _ in seen if not stop.holds]
-    verdict = f"NOT exact: {', '.join(failed)}" if failed else "everything that must be exact was"
-    say(f"{verdict}; {time.perf_counter() - begun:.0f} s in all")
+    verdict = "everything that must be exact was"
+    if failed:
+        verdict = f"NOT exact: {', '.join(failed)}"
+    say(f"{verdict}; {time.perf_counter() - start:.0f} s in all")
     say(f"summary with pictures: {place / INDEX}")
     return 1 if failed else 0
 
 
-def _visited(visit: Callable[[], Stop], building: Path) -> tuple[Stop, float]:
-    """What a stop found, its pictures saved, and the seconds that took."""
+def _visit(visit: Callable[[], Stop], building: Path) -> tuple[Stop, float]:
+    """Run a stop and save its pictures; what it found, and the seconds that took."""
     start = time.perf_counter()
     torch.manual_seed(0)
     stop = visit()

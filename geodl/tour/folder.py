@@ -10,9 +10,9 @@ from geodl.errors import GeodlError
 from geodl.tour.page import INDEX, MARK
 
 
-def hold_free(folder: Path) -> None:
-    """Refuse a folder that is there and is neither empty nor, file for file, what an earlier tour
-    wrote.
+def check_free(folder: Path) -> None:
+    """Refuse a folder that exists, unless it is empty or every file in it was written by an earlier
+    tour.
     """
     asked = f"a tour in {folder}"
     if not folder.parent.is_dir():
@@ -24,22 +24,25 @@ def hold_free(folder: Path) -> None:
     if not folder.is_dir():
         raise GeodlError(asked, "a file of that name", "choose another folder")
     files = {path.name for path in folder.iterdir()}
-    page = (
-        (folder / INDEX).read_text(encoding="utf-8", errors="replace")
-        if (folder / INDEX).is_file()
-        else ""
-    )
-    ours = (
-        {name for name in files if name == INDEX or f'src="{name}"' in page}
-        if MARK in page
-        else set()
-    )
-    if foreign := sorted(files - ours):
+    foreign = sorted(files - _written_by_tour(folder, files))
+    if foreign:
         raise GeodlError(
             asked,
             f"{', '.join(foreign[:3])}, not of a tour",
             "choose another folder, or move the files away",
         )
+
+
+def _written_by_tour(folder: Path, files: set[str]) -> set[str]:
+    """Those of the files that a tour's page shows, and the page; nothing if there is no such
+    page.
+    """
+    if not (folder / INDEX).is_file():
+        return set()
+    page = (folder / INDEX).read_text(encoding="utf-8", errors="replace")
+    if MARK not in page:
+        return set()
+    return {name for name in files if name == INDEX or f'src="{name}"' in page}
 
 
 @contextmanager
@@ -49,12 +52,12 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """
     building = folder.with_name(f".{folder.name}-{os.getpid()}")
     aside = building.with_name(f"{building.name}-old")
-    with _said(folder):
+    with _system_errors_in_words(folder):
         building.mkdir()
     try:
         yield building
-        hold_free(folder)
-        with _said(folder):
+        check_free(folder)
+        with _system_errors_in_words(folder):
             if folder.exists():
                 folder.rename(aside)
             building.rename(folder)
@@ -66,8 +69,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _said(folder: Path) -> Iterator[None]:
-    """What the system refuses, in our words."""
+def _system_errors_in_words(folder: Path) -> Iterator[None]:
+    """Turn an error of the operating system into a GeodlError."""
     try:
         yield
     except OSError as error:

@@ -9,6 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 import geodl
+from geodl.report import aligned
 
 INDEX = "index.html"
 MARK = '<meta name="generator" content="geodl tour">'
@@ -29,7 +30,14 @@ figcaption, footer { font-size: 0.85rem; color: #555; }
 
 
 class Picture(NamedTuple):
-    """A figure and its file; what it shows, for those who do not see it; and what to look for."""
+    """A picture on the page.
+
+    Attributes:
+        file: its name in the folder.
+        figure: what is drawn.
+        alt: what it shows, in words, for those who do not see it.
+        caption: what to look for.
+    """
 
     file: str
     figure: Figure
@@ -57,23 +65,19 @@ class Stop(NamedTuple):
 
 def text(stop: Stop) -> str:
     """A stop for a terminal, indented."""
-    widths = [max(map(len, column)) for column in zip(*stop.table, strict=True)]
-    rows = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in stop.table
-    ]
-    lines = [*rows, *([""] if stop.proof else []), *stop.proof.splitlines()]
+    lines = aligned(stop.table, numbers=()).splitlines()
+    if stop.proof:
+        lines += ["", *stop.proof.splitlines()]
     return "\n".join(f"      {line}".rstrip() for line in lines)
 
 
 def html(seen: Sequence[tuple[str, Stop, float]]) -> str:
     """The summary page of (title, stop, seconds), with relative links to the pictures."""
-    total = sum(seconds for *_, seconds in seen)
-    made = (
-        f"geodl {geodl.__version__}, torch {torch.__version__}, Python "
-        f"{platform.python_version()}, {total:.0f} seconds"
-    )
+    total = sum(seconds for _, _, seconds in seen)
+    versions = f"geodl {geodl.__version__}, torch {torch.__version__}"
+    made = f"{versions}, Python {platform.python_version()}, {total:.0f} seconds"
     head = "One layer: messages on grids, chains, complete graphs, graphs and groups"
+    sections = [_section(k, *each) for k, each in enumerate(seen, start=1)]
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -88,7 +92,7 @@ def html(seen: Sequence[tuple[str, Stop, float]]) -> str:
 <p>A CNN, an RNN, a Transformer, a GCN and a group CNN are the same message-passing layer on
 different domains.
 Every number below comes from the run that wrote this page.</p>
-{"".join(_section(k, *each) for k, each in enumerate(seen, start=1))}
+{"".join(sections)}
 <footer>{escape(made)}</footer>
 </body>
 </html>
@@ -96,22 +100,16 @@ Every number below comes from the run that wrote this page.</p>
 
 
 def _section(number: int, title: str, stop: Stop, seconds: float) -> str:
+    """The part of the page that tells of one stop."""
     head, *rows = stop.table
-    cells = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows
-    )
     names = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
-    proof = f"<pre>{escape(stop.proof)}</pre>\n" if stop.proof else ""
-    warning = (
-        "" if stop.holds else "<p><strong>Something that must be exact was not.</strong></p>\n"
-    )
-    figures = "".join(
-        (
-            f'<figure><img src="{p.file}" '
-            f'alt="{escape(p.alt)}"><figcaption>{escape(p.caption)}</figcaption></figure>\n'
-        )
-        for p in stop.pictures
-    )
+    cells = "".join(_table_row(row) for row in rows)
+    figures = "".join(_figure(picture) for picture in stop.pictures)
+    proof, warning = "", ""
+    if stop.proof:
+        proof = f"<pre>{escape(stop.proof)}</pre>\n"
+    if not stop.holds:
+        warning = "<p><strong>Something that must be exact was not.</strong></p>\n"
     return f"""<h2>{number}. {escape(title)}</h2>
 <p>{escape(stop.says)}</p>
 {warning}<table>
@@ -121,3 +119,14 @@ def _section(number: int, title: str, stop: Stop, seconds: float) -> str:
 </table>
 {proof}{figures}<footer>{seconds:.1f} seconds</footer>
 """
+
+
+def _table_row(row: Sequence[str]) -> str:
+    cells = "".join(f"<td>{escape(cell)}</td>" for cell in row)
+    return f"<tr>{cells}</tr>\n"
+
+
+def _figure(picture: Picture) -> str:
+    image = f'<img src="{picture.file}" alt="{escape(picture.alt)}">'
+    caption = f"<figcaption>{escape(picture.caption)}</figcaption>"
+    return f"<figure>{image}{caption}</figure>\n"
