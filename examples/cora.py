@@ -42,7 +42,5 @@ model.eval()
 with torch.no_grad():
     predicted = model(data.signal).x[0].argmax(-1)
 accuracy = (predicted == data.labels)[data.test].float().mean().item()
-print(
-    f"{data.name}, public split, seed {args.seed}, {args.epochs} "
-    f"epochs: test accuracy {accuracy:.1%}"
-)
+protocol = f"{data.name}, public split, seed {args.seed}, {args.epochs} epochs"
+print(f"{protocol}: test accuracy {accuracy:.1%}")

@@ -1,10 +1,10 @@
-"""One layer, one training loop, five domains: on each, `Conv` learns what another `Conv` does from
-examples alone.
+"""One layer, one training loop, five domains: on each, a `Conv` learns from examples what another
+`Conv` does.
 
     python examples/five_domains.py
 
 prints what ran on each domain, and why each faster way before it refused; then one number: the
-largest distance of a learnt weight from the one that made the examples.
+largest difference between a learnt weight and the one that made the examples.
 """
 
 import argparse
@@ -20,7 +20,7 @@ parser = argparse.ArgumentParser(
 parser.add_argument("--steps", type=int, default=400)
 args = parser.parse_args()
 
-PLACES = {
+CASES = {
     "an image (CNN)": (g.Grid(8, 8), g.window(3)),
     "a sequence (causal convolution)": (g.Chain(24), g.window(3, axes=1, padding="causal")),
     "a set (DeepSets)": (g.Complete(10), g.all_pairs("self")),
@@ -35,9 +35,9 @@ PLACES = {
 }
 
 torch.manual_seed(0)
-farthest = 0.0
-for name, (domain, hears) in PLACES.items():
-    teacher, student = g.Conv(3, 2, hears), g.Conv(3, 2, hears)
+largest = 0.0
+for name, (domain, rule) in CASES.items():
+    teacher, student = g.Conv(3, 2, rule), g.Conv(3, 2, rule)
     optimizer = torch.optim.Adam(student.parameters(), lr=0.05)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=args.steps)
     for _ in range(args.steps):
@@ -49,7 +49,6 @@ for name, (domain, hears) in PLACES.items():
         loss.backward()
         optimizer.step()
         schedule.step()
-    apart = (student.weight - teacher.weight).abs().max().item()
-    farthest = max(farthest, apart)
+    largest = max(largest, (student.weight - teacher.weight).abs().max().item())
     print(f"{name}: {student.explain(domain)}")
-print(f"largest distance of a learnt weight after {args.steps} steps: {farthest:.1e}")
+print(f"largest difference of a learnt weight after {args.steps} steps: {largest:.1e}")

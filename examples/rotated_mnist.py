@@ -1,4 +1,4 @@
-"""A network that cannot be confused by a quarter turn: the P4CNN of Cohen and Welling (2016) on
+"""A network whose answer a quarter turn does not change: the P4CNN of Cohen and Welling (2016) on
 rotated MNIST.
 
     python examples/rotated_mnist.py                            # the whole of it
@@ -46,21 +46,20 @@ for epoch in range(args.epochs):
         optimizer.step()
         schedule.step()
         total += loss.item() * len(batch)
-    print(
-        f"epoch {epoch + 1} of {args.epochs}: training loss {total / len(labels):.3f}", flush=True
-    )
+    loss = total / len(labels)
+    print(f"epoch {epoch + 1} of {args.epochs}: training loss {loss:.3f}", flush=True)
 
 
 def predict(x: torch.Tensor) -> torch.Tensor:
     """Class probabilities, a thousand images at a time."""
     with torch.no_grad():
-        return torch.cat(
-            [model(g.Signal.image(part)).x[:, 0].softmax(-1) for part in x.split(1000)]
-        )
+        logits = [model(g.Signal.image(part)).x[:, 0] for part in x.split(1000)]
+    return torch.cat(logits).softmax(-1)
 
 
 model.eval()
-upright, turned = predict(test_images), predict(g.data.rotate(test_images, 90))
+upright = predict(test_images)
+turned = predict(g.data.rotate(test_images, 90))
 error = (upright.argmax(-1) != test_labels).float().mean().item()
 change = (upright - turned).abs().max().item()
 print(

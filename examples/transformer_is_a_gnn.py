@@ -4,8 +4,8 @@ missing edge.
     python examples/transformer_is_a_gnn.py
 
 loads the weights of torch's encoder layer into `Attention`, calls it on the complete graph, on a
-chain whose nodes hear the past, and on a ring, and prints the largest difference from torch's layer
-with no mask and with those two masks.
+chain whose nodes attend to the past, and on a ring, and prints the largest difference from torch's
+layer with no mask and with those two masks.
 """
 
 import torch
@@ -20,34 +20,33 @@ twin = nn.TransformerEncoderLayer(
     CHANNELS, HEADS, dim_feedforward=64, dropout=0.0, batch_first=True
 ).double()
 for parameter in twin.parameters():
-    nn.init.normal_(
-        parameter, std=0.3
-    )  # biases start at 0 and norms at 1: an error there would not show
+    # Biases start at 0 and norms at 1: an error there would not show.
+    nn.init.normal_(parameter, std=0.3)
 
 attention = g.Attention(CHANNELS, g.all_pairs(), heads=HEADS).double()
 attention.load_state_dict(twin.self_attn.state_dict())
 
 
-def encoder(hears: g.Neighborhood) -> g.Sequential:
-    """The encoder layer in which each token hears a neighborhood; all of them share one set of
+def encoder(rule: g.Neighborhood) -> g.Sequential:
+    """The encoder layer in which tokens attend by this rule; all of them share one set of
     weights.
     """
     feedforward = g.Residual(twin.linear1, nn.ReLU(), twin.linear2)
-    return g.Sequential(g.Residual(attention.over(hears)), twin.norm1, feedforward, twin.norm2)
+    return g.Sequential(g.Residual(attention.over(rule)), twin.norm1, feedforward, twin.norm2)
 
 
-def deleted(domain: g.Domain, hears: g.Neighborhood) -> Tensor:
-    """torch's mask: True at every pair that is no edge."""
-    edges = hears.edges(domain)
+def missing_edges(domain: g.Domain, rule: g.Neighborhood) -> Tensor:
+    """torch's mask `[receivers, senders]`: True at every pair that is no edge."""
+    edges = rule.edges(domain)
     mask = torch.ones(TOKENS, TOKENS, dtype=torch.bool)
     mask[edges.dst, edges.src] = False
     return mask
 
 
 token = torch.arange(TOKENS)
-ring = g.Graph(
-    torch.stack([torch.cat([token, token.roll(1)]), torch.cat([token.roll(1), token])]), TOKENS
-)
+senders = torch.cat([token, token.roll(1)])
+receivers = torch.cat([token.roll(1), token])
+ring = g.Graph(torch.stack([senders, receivers]), TOKENS)
 cases = {
     "no mask, the complete graph": (g.Complete(TOKENS), g.all_pairs()),
     "a causal mask, a chain": (g.Chain(TOKENS), g.past()),
@@ -56,10 +55,11 @@ cases = {
 
 x = torch.randn(3, TOKENS, CHANNELS, dtype=torch.float64)
 largest = 0.0
-for name, (domain, hears) in cases.items():
-    ours = encoder(hears)(g.Signal(x, domain)).x
-    theirs = twin(x, src_mask=deleted(domain, hears))
+for name, (domain, rule) in cases.items():
+    mask = missing_edges(domain, rule)
+    ours = encoder(rule)(g.Signal(x, domain)).x
+    theirs = twin(x, src_mask=mask)
     largest = max(largest, (ours - theirs).abs().max().item())
-    ran = attention.over(hears).explain(domain).lowering
-    print(f"{name}: {int((~deleted(domain, hears)).sum())} edges, computed by {ran}")
+    ran = attention.over(rule).explain(domain).lowering
+    print(f"{name}: {int((~mask).sum())} edges, computed by {ran}")
 print(f"largest difference from nn.TransformerEncoderLayer: {largest:.1e}")
