@@ -1,6 +1,6 @@
 """How fast the layers are beside their peers.
 
-A new row is a file with `cases`, and an entry here.
+A new row is a file with a function `cases(sizes, device)`, and an entry here.
 """
 
 import os
@@ -28,10 +28,11 @@ from geodl.bench import (
     tree,
 )
 from geodl.bench.harness import BenchRow, Case, measured
+from geodl.bench.meter import check_device
 from geodl.bench.report import load, save, table
 from geodl.errors import GeodlError, nearest
 
-ROWS: dict[str, Callable[[], Iterator[Case]]] = {
+ROWS: dict[str, Callable[..., Iterator[Case]]] = {
     "conv2d": conv2d.cases,
     "group-conv": group_conv.cases,
     "p4cnn-step": p4cnn_step.cases,
@@ -47,42 +48,53 @@ ROWS: dict[str, Callable[[], Iterator[Case]]] = {
     "overhead": overhead.cases,
     "import": imports.cases,
 }
-NEVER = str(
-    4 << 30
-)  # bytes: no block is large enough to be mapped alone, no top of the heap to be given back
+# Bytes: no block is large enough to be mapped alone, no top of the heap to be given back.
+NEVER = str(4 << 30)
 
 
 def names() -> tuple[str, ...]:
-    """The rows there are."""
+    """The rows there are.
+
+    >>> "conv2d" in names()
+    True
+    """
     return tuple(ROWS)
 
 
 def run(
-    names: Sequence[str] = (), progress: Callable[[BenchRow], object] | None = None
+    names: Sequence[str] = (),
+    progress: Callable[[BenchRow], object] | None = None,
+    *,
+    device: str = "cpu",
 ) -> list[BenchRow]:
-    """Time rows in this process, and again in one whose allocator keeps its memory.
+    """Time rows in this process; on the CPU, also in one whose allocator keeps its memory.
 
     The default allocator of glibc gives large blocks back and faults them in again at the next
     call, which costs every library up to half its time, and not each the same: so both ratios are
-    told.
+    measured. On a GPU torch's own allocator keeps memory anyway.
 
     Args:
         names: of the rows; all of them by default.
         progress: called with each comparison as soon as it is known.
+        device: "cpu", "cuda" or "cuda:1". Targets are those of the CPU; on a GPU the ratios are
+            measured, and nothing is asked of them.
 
     Raises:
-        GeodlError: an unknown row.
+        GeodlError: an unknown row, a device that is not there.
     """
     for name in names:
         if name not in ROWS:
             raise GeodlError(f"the benchmark row {name!r}", do=nearest(name, ROWS))
+    where = check_device(device)
     found = []
     for name in names or ROWS:
-        here, without = list(measured(name, ROWS[name]())), trimming_off(name)
-        for row in here:
-            found.append(row._replace(ratio_trimming_off=without.get((row.case, row.peer))))
+        rows = list(measured(name, ROWS[name](device=where), device=where))
+        kept = trimming_off(name) if where.type == "cpu" else {}
+        for row in rows:
+            row = row._replace(ratio_trimming_off=kept.get((row.case, row.peer)))
+            found.append(row)
             if progress is not None:
-                progress(found[-1])
+                progress(row)
     return found
 
 
@@ -90,22 +102,20 @@ def trimming_off(name: str) -> dict[tuple[str, str], float | None]:
     """The ratios of a row by (case, peer), from a process that returns no memory to the system;
     empty where it fails.
     """
-    path = os.pathsep.join([str(Path(geodl.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    kept = {
+    package = str(Path(geodl.__file__).parents[1])
+    environment = {
         **os.environ,
-        "PYTHONPATH": path,
+        "PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")]),
         "MALLOC_MMAP_THRESHOLD_": NEVER,
         "MALLOC_TRIM_THRESHOLD_": NEVER,
     }
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.json"
-        done = subprocess.run(
-            [sys.executable, "-m", "geodl.bench", name, str(file)],
-            env=kept,
-            capture_output=True,
-            check=False,
-        )
-        return {(r.case, r.peer): r.ratio for r in load(file)} if done.returncode == 0 else {}
+        command = [sys.executable, "-m", "geodl.bench", name, str(file)]
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)
+        if done.returncode != 0:
+            return {}
+        return {(row.case, row.peer): row.ratio for row in load(file)}
 
 
 __all__ = ["ROWS", "BenchRow", "names", "run", "save", "table"]

@@ -1,4 +1,4 @@
-"""`python -m geodl.bench ROW FILE`: one row in this process only, as JSON.
+"""`python -m geodl.bench ROW FILE`: one row on the CPU, in this process only, as JSON.
 
 `geodl bench` is the command to use.
 """

@@ -3,15 +3,15 @@ sparse features.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geodl import data
-from geodl.bench.harness import Case, Side, device
+from geodl.bench.harness import Case, Side
+from geodl.bench.meter import CPU
 from geodl.data import NodeData
 from geodl.errors import GeodlError
 from geodl.interop import to_pyg
@@ -20,42 +20,42 @@ from geodl.models import gcn
 from geodl.signal import Signal
 
 
-@dataclass(frozen=True)
-class Sizes:
+class Sizes(NamedTuple):
     """Channels of the hidden layer, and the loader of the data."""
 
     hidden: int = 16
     load: Callable[..., NodeData] = data.cora
 
 
-def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
+USUAL = Sizes()
+
+
+def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
     """PyG with the dense features that its data sets hold, and with sparse ones."""
     name = f"Cora epoch, hidden {sizes.hidden}, sparse features"
     peers = (("PyG GCN, dense x", 0.12), ("PyG GCN, sparse x", 1.0))
     try:
         cora = sizes.load(sparse=True)
     except GeodlError as error:
+        missing = f"{error.args[0]}: {error.args[2]}"
         for peer, reach in peers:
-            yield Case(name, peer, reach=reach, missing=f"{error.args[0]}: {error.args[2]}")
+            yield Case(name, peer, reach=reach, missing=missing)
         return
     for peer, reach in peers:
-        yield Case(name, peer, *_sides(sizes, cora, peer.endswith("dense x")), reach)
+        dense = peer.endswith("dense x")
+        yield Case(name, peer, *_sides(sizes, cora, dense, device), reach)
 
 
-def _sides(sizes: Sizes, cora: NodeData, dense: bool) -> tuple[Side, Side]:
-    signal = cora.signal.to(device())
+def _sides(sizes: Sizes, cora: NodeData, dense: bool, device: torch.device) -> tuple[Side, Side]:
+    signal = cora.signal.to(device)
     graph, x = signal.domain, signal.x
-    labels, train = cora.labels.to(device()), cora.train.to(device())
-    net = gcn(x.shape[-1], sizes.hidden, cora.num_classes).to(device())
-    twin = _Twin(
-        [layer for layer in net if isinstance(layer, Conv)],
-        graph.tensors()[0],
-        x.to_dense() if dense else x,
-    )
-    return (
-        _side(net, lambda: net(Signal(x, graph)).x[0], labels, train),
-        _side(twin, twin, labels, train),
-    )
+    labels, train = cora.labels.to(device), cora.train.to(device)
+    net = gcn(x.shape[-1], sizes.hidden, cora.num_classes).to(device)
+    convolutions = [layer for layer in net if isinstance(layer, Conv)]
+    features = x.to_dense() if dense else x
+    twin = _Twin(convolutions, graph.tensors()[0], features)
+    ours = _side(net, lambda: net(Signal(x, graph)).x[0], labels, train)
+    return ours, _side(twin, twin, labels, train)
 
 
 class _Twin(nn.Module):
@@ -71,24 +71,24 @@ class _Twin(nn.Module):
 
     def forward(self) -> Tensor:
         first, second = self.layers
-        x = self.x
-        if x.layout == torch.sparse_csr:
-            values = F.dropout(x.values(), 0.5, self.training)
-            x = torch.sparse_csr_tensor(
-                x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False
-            )
-        else:
-            x = F.dropout(x, 0.5, self.training)
-        h = F.relu(first(x, self.index))
+        h = F.relu(first(self._dropped_features(), self.index))
         return second(F.dropout(h, 0.5, self.training), self.index)
+
+    def _dropped_features(self) -> Tensor:
+        """The features after dropout: a zero of a sparse matrix stays one whatever is dropped."""
+        x = self.x
+        if x.layout != torch.sparse_csr:
+            return F.dropout(x, 0.5, self.training)
+        rows, columns = x.crow_indices(), x.col_indices()
+        values = F.dropout(x.values(), 0.5, self.training)
+        return torch.sparse_csr_tensor(rows, columns, values, x.shape, check_invariants=False)
 
 
 def _side(net: nn.Module, logits: Callable[[], Tensor], labels: Tensor, train: Tensor) -> Side:
-    first, *rest = _groups(net)
-    adam = torch.optim.Adam(
-        [{"params": first, "weight_decay": 5e-4}, {"params": [p for part in rest for p in part]}],
-        lr=0.01,
-    )
+    first, *others = _parameters_of_layers(net)
+    decayed = {"params": first, "weight_decay": 5e-4}
+    rest = {"params": [parameter for layer in others for parameter in layer]}
+    adam = torch.optim.Adam([decayed, rest], lr=0.01)
 
     def epoch() -> None:
         net.train()
@@ -99,16 +99,17 @@ def _side(net: nn.Module, logits: Callable[[], Tensor], labels: Tensor, train: T
     def answer() -> list[Tensor]:
         net.eval()
         y = logits()
-        gradient = torch.autograd.grad(
-            F.cross_entropy(y[train], labels[train]), list(_groups(net)[1])
-        )
-        return [y.detach(), *sorted(gradient, key=lambda g: g.dim())[:1]]
+        loss = F.cross_entropy(y[train], labels[train])
+        gradients = torch.autograd.grad(loss, _parameters_of_layers(net)[1])
+        # PyG's weight is the transpose of ours, the bias is laid out alike.
+        bias = min(gradients, key=lambda gradient: gradient.dim())
+        return [y.detach(), bias]
 
     return Side(epoch, answer)
 
 
-def _groups(net: Any) -> list[list[nn.Parameter]]:
-    """The parameters of each graph convolution."""
+def _parameters_of_layers(net: Any) -> list[list[nn.Parameter]]:
+    """The parameters of each graph convolution, ours or PyG's."""
     return [
         list(layer.parameters())
         for layer in net.modules()

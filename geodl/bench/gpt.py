@@ -3,20 +3,19 @@ passes.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geodl.bench.harness import Case, Side, device, step
+from geodl.bench.harness import Case, Side, step
+from geodl.bench.meter import CPU
 from geodl.models import generate, gpt
 from geodl.signal import Signal
 
 
-@dataclass(frozen=True)
-class Sizes:
+class Sizes(NamedTuple):
     """The GPT of a step: sequences, their length, symbols, channels, heads, blocks; then tokens
     read and tokens decoded.
     """
@@ -31,67 +30,56 @@ class Sizes:
     decoded: int = 256
 
 
-def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
+USUAL = Sizes()
+
+
+def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
     """A step of nanoGPT's setting for a CPU; a longer context decoded token by token."""
     shape = f"{sizes.depth} blocks, {sizes.channels} channels"
-    yield Case(
-        f"GPT step, {shape}, {sizes.batch} x {sizes.length}", "plain torch", *_step(sizes), 1.05
-    )
+    name = f"GPT step, {shape}, {sizes.batch} x {sizes.length}"
+    yield Case(name, "plain torch", *_step(sizes, device), 1.05)
     name = f"decode {sizes.decoded} tokens after {sizes.read}, {shape}"
-    yield Case(name, "full passes", *_decoding(sizes), 1 / 3)
+    yield Case(name, "full passes", *_decoding(sizes, device), 1 / 3)
 
 
-def _step(sizes: Sizes) -> tuple[Side, Side]:
-    net: Any = gpt(
-        sizes.symbols,
-        context=sizes.length,
-        channels=sizes.channels,
-        heads=sizes.heads,
-        depth=sizes.depth,
-    )
-    twin: Any = _Plain(sizes)
+def _gpt(sizes: Sizes, context: int) -> Any:
+    channels, heads, depth = sizes.channels, sizes.heads, sizes.depth
+    return gpt(sizes.symbols, context=context, channels=channels, heads=heads, depth=depth)
+
+
+def _step(sizes: Sizes, device: torch.device) -> tuple[Side, Side]:
+    net, twin = _gpt(sizes, sizes.length), _Plain(sizes)
     with torch.no_grad():
         for theirs, ours in zip(twin.parameters(), net.parameters(), strict=True):
             theirs.copy_(ours)
-    net.to(device())
-    twin.to(device())
-    ids = torch.randint(sizes.symbols, (sizes.batch, sizes.length + 1), device=device())
-    inputs, targets, up = (
-        ids[:, :-1].contiguous(),
-        ids[:, 1:].flatten(),
-        torch.ones((), device=device()),
-    )
-    ours = step(
-        lambda: F.cross_entropy(net(Signal.tokens(inputs)).x.flatten(0, 1), targets),
-        list(net.parameters()),
-        up,
-    )
-    theirs = step(
-        lambda: F.cross_entropy(twin(inputs).flatten(0, 1), targets), list(twin.parameters()), up
-    )
+    net.to(device)
+    twin.to(device)
+    ids = torch.randint(sizes.symbols, (sizes.batch, sizes.length + 1), device=device)
+    inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].flatten()
+    up = torch.ones((), device=device)
+
+    def our_loss() -> Tensor:
+        logits = net(Signal.tokens(inputs)).x
+        return F.cross_entropy(logits.flatten(0, 1), targets)
+
+    def their_loss() -> Tensor:
+        return F.cross_entropy(twin(inputs).flatten(0, 1), targets)
+
+    ours = step(our_loss, list(net.parameters()), up)
+    theirs = step(their_loss, list(twin.parameters()), up)
     return Side(ours, ours), Side(theirs, theirs)
 
 
-def _decoding(sizes: Sizes) -> tuple[Side, Side]:
-    context = sizes.read + sizes.decoded
-    net = (
-        gpt(
-            sizes.symbols,
-            context=context,
-            channels=sizes.channels,
-            heads=sizes.heads,
-            depth=sizes.depth,
-        )
-        .to(device())
-        .eval()
-    )
-    start = torch.randint(sizes.symbols, (1, sizes.read), device=device())
+def _decoding(sizes: Sizes, device: torch.device) -> tuple[Side, Side]:
+    net = _gpt(sizes, sizes.read + sizes.decoded).to(device).eval()
+    start = torch.randint(sizes.symbols, (1, sizes.read), device=device)
 
     @torch.no_grad()
     def full() -> Tensor:
         ids = start
         for _ in range(sizes.decoded):
-            ids = torch.cat((ids, net(Signal.tokens(ids)).x[:, -1].argmax(-1, keepdim=True)), 1)
+            likeliest = net(Signal.tokens(ids)).x[:, -1].argmax(-1, keepdim=True)
+            ids = torch.cat((ids, likeliest), 1)
         return ids
 
     def cached() -> Tensor:
@@ -105,43 +93,36 @@ class _Plain(nn.Module):
 
     def __init__(self, sizes: Sizes):
         super().__init__()
-        self.tokens, self.places = (
-            nn.Embedding(sizes.symbols, sizes.channels),
-            nn.Embedding(sizes.length, sizes.channels),
-        )
-        self.blocks = nn.ModuleList(
-            _PlainBlock(sizes.channels, sizes.heads) for _ in range(sizes.depth)
-        )
+        self.tokens = nn.Embedding(sizes.symbols, sizes.channels)
+        self.positions = nn.Embedding(sizes.length, sizes.channels)
+        blocks = [_PlainBlock(sizes.channels, sizes.heads) for _ in range(sizes.depth)]
+        self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(sizes.channels, bias=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        x = self.tokens(ids) + self.places(torch.arange(ids.shape[1], device=ids.device))
+        x = self.tokens(ids) + self.positions(torch.arange(ids.shape[1], device=ids.device))
         for block in self.blocks:
             x = block(x)
         return F.linear(self.norm(x), self.tokens.weight)
 
 
 class _PlainBlock(nn.Module):
+    """A block with the norm first."""
+
     def __init__(self, channels: int, heads: int):
         super().__init__()
         self.heads = heads
         self.first = nn.LayerNorm(channels, bias=False)
-        self.read, self.write = (
-            nn.Linear(channels, 3 * channels, bias=False),
-            nn.Linear(channels, channels, bias=False),
-        )
+        self.qkv = nn.Linear(channels, 3 * channels, bias=False)
+        self.out = nn.Linear(channels, channels, bias=False)
         self.second = nn.LayerNorm(channels, bias=False)
-        self.wide, self.narrow = (
-            nn.Linear(channels, 4 * channels, bias=False),
-            nn.Linear(4 * channels, channels, bias=False),
-        )
+        self.wide = nn.Linear(channels, 4 * channels, bias=False)
+        self.narrow = nn.Linear(4 * channels, channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         b, t, c = x.shape
-        q, k, v = (
-            part.view(b, t, self.heads, -1).transpose(1, 2)
-            for part in self.read(self.first(x)).split(c, 2)
-        )
+        parts = self.qkv(self.first(x)).split(c, 2)
+        q, k, v = (part.view(b, t, self.heads, -1).transpose(1, 2) for part in parts)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.write(y.transpose(1, 2).reshape(b, t, c))
+        x = x + self.out(y.transpose(1, 2).reshape(b, t, c))
         return x + self.narrow(F.gelu(self.wide(self.second(x))))

@@ -1,20 +1,20 @@
 """Convolution on a lattice times C4, the second layer of the P4CNN, against escnn's `R2Conv`."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from geodl.bench import peers
-from geodl.bench.harness import Case, Side, device, step
+from geodl.bench.harness import Case, Side, leaf, step
+from geodl.bench.meter import CPU
 from geodl.domain import Grid, GroupGrid
 from geodl.group import C
 from geodl.interop import from_escnn
 
 
-@dataclass(frozen=True)
-class Sizes:
+class Sizes(NamedTuple):
     """Images, fields in and out, side of the square image."""
 
     batch: int = 64
@@ -22,12 +22,13 @@ class Sizes:
     side: int = 26
 
 
-def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
+USUAL = Sizes()
+
+
+def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
     """escnn on its usual layout, and on channels-last input."""
-    name = (
-        f"C4, {sizes.fields} -> {sizes.fields} fields, {sizes.batch} "
-        f"x {sizes.side} x {sizes.side}, 3x3 valid"
-    )
+    shape = f"{sizes.batch} x {sizes.side} x {sizes.side}, 3x3 valid"
+    name = f"C4, {sizes.fields} -> {sizes.fields} fields, {shape}"
     for peer, memory_format, reach in (
         ("escnn R2Conv", torch.contiguous_format, 0.7),
         ("escnn R2Conv channels-last", torch.channels_last, None),
@@ -35,31 +36,27 @@ def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
         if peers.escnn_missing():
             yield Case(name, peer, reach=reach, missing=peers.escnn_missing())
         else:
-            yield Case(name, peer, *_sides(sizes, memory_format), reach)
+            yield Case(name, peer, *_sides(sizes, memory_format, device), reach)
 
 
-def _sides(sizes: Sizes, memory_format: torch.memory_format) -> tuple[Side, Side]:
-    b, n, fields, m = sizes.batch, sizes.side, sizes.fields, sizes.side - 2
-    escnn = peers.escnn()
-    regular = peers.regular(fields)
-    twin = (
-        escnn.R2Conv(regular, regular, 3).to(device()).float().train()
-    )  # its modules share bases, of any dtype
-    layer = from_escnn(twin, on=GroupGrid(Grid(n, n), C(4)))
-    x = torch.randn(b, n * n * 4, fields, device=device(), requires_grad=True)
-    up = torch.randn(b, m * m * 4, fields, device=device())
-    image, up_image = (
-        peers.fields_of(t.detach(), side)
-        .contiguous(memory_format=memory_format)
-        .requires_grad_(t is x)
-        for t, side in ((x, n), (up, m))
-    )
+def _sides(
+    sizes: Sizes, memory_format: torch.memory_format, device: torch.device
+) -> tuple[Side, Side]:
+    n, fields = sizes.side, sizes.fields
+    escnn, regular = peers.escnn(), peers.regular(fields)
+    # escnn's modules share their sampled bases, which may have any dtype by now.
+    twin = escnn.R2Conv(regular, regular, 3).to(device).float().train()
+    layer = from_escnn(twin, on=GroupGrid(Grid(n, n), C(4))).to(device)
+    x = leaf(sizes.batch, n * n * 4, fields, device=device)
+    up = torch.randn(sizes.batch, (n - 2) * (n - 2) * 4, fields, device=device)
+    image = peers.fields_of(x.detach(), n).contiguous(memory_format=memory_format).requires_grad_()
+    up_image = peers.fields_of(up, n - 2).contiguous(memory_format=memory_format)
+
+    def escnn_layer() -> Tensor:
+        return twin(escnn.GeometricTensor(image, regular)).tensor
+
     ours = step(lambda: layer(x), [x, *layer.parameters()], up)
-    theirs = step(
-        lambda: twin(escnn.GeometricTensor(image, regular)).tensor,
-        [image, *twin.parameters()],
-        up_image,
-    )
+    theirs = step(escnn_layer, [image, *twin.parameters()], up_image)
 
     def answer() -> list[Tensor]:
         return [peers.values_of(t) for t in theirs()[:2]]

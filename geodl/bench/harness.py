@@ -1,19 +1,19 @@
 """Two sides of one comparison, timed in turn once they are known to compute the same thing."""
 
-import ctypes
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from geodl.bench.meter import CPU, Meter, meter_of
 from geodl.errors import GeodlError
 
 SAME = 1e-4
+WORTH_TIMING = 2e-3  # seconds: shorter calls are timed several at once
 PEER_INSTALL = "pip install --no-deps escnn lie_learn joblib pymanopt autograd"
 
 
@@ -28,12 +28,15 @@ class BenchRow(NamedTuple):
             numbers here.
         peer_ms: median milliseconds of the peer.
         ratio: ours / peer with the allocator as it is.
-        ratio_trimming_off: the same in a process whose allocator returns no memory to the system.
-        reach: the largest ratio that is good enough; None where nothing is asked.
-        our_faults: minor page faults of a call.
-        peer_faults: those of the peer's.
+        ratio_trimming_off: the same in a process whose allocator returns no memory to the system;
+            None on a GPU.
+        reach: the largest ratio that is good enough; None where nothing is asked, as on a GPU.
+        our_faults: how often a call of ours takes memory from the system: minor page faults on the
+            CPU, segments of the caching allocator on a GPU.
+        peer_faults: the same for the peer.
         reached: timed, and within reach where there is one.
         note: what else there is to know, or why nothing was timed.
+        device: where it ran: "cpu", or the name of the GPU.
     """
 
     row: str
@@ -48,6 +51,7 @@ class BenchRow(NamedTuple):
     peer_faults: float | None = None
     reached: bool = False
     note: str = ""
+    device: str = "cpu"
 
 
 class Side(NamedTuple):
@@ -55,7 +59,7 @@ class Side(NamedTuple):
 
     Attributes:
         call: what is timed.
-        answer: the tensors that both sides must agree on, in a layout both share.
+        answer: the tensors that both sides must agree on, in a layout that both share.
     """
 
     call: Callable[[], Any]
@@ -63,8 +67,8 @@ class Side(NamedTuple):
 
 
 class Case(NamedTuple):
-    """Two sides, and how fast ours should be: `ours <= reach * peer`, or at most `added_us`
-    microseconds more than the peer.
+    """Two sides, and how fast ours should be on a CPU: `ours <= reach * peer`, or at most
+    `added_us` microseconds more than the peer.
 
     Attributes:
         name: what is computed.
@@ -102,93 +106,96 @@ class Effort(NamedTuple):
 USUAL = Effort()
 
 
-def measured(row: str, cases: Iterable[Case], effort: Effort = USUAL) -> Iterator[BenchRow]:
-    """Each case as a row; one that cannot be timed says why and stops no other.
+def measured(
+    row: str, cases: Iterable[Case], effort: Effort = USUAL, device: torch.device = CPU
+) -> Iterator[BenchRow]:
+    """Each case as a row. One that cannot be timed says why, and the others are timed all the same.
 
     Args:
         row: the benchmark's name.
         cases: made one by one, so that each may free its memory before the next.
         effort: how long to measure.
+        device: where the cases run.
     """
-    made = iter(cases)
+    remaining, meter = iter(cases), meter_of(device)
     while True:
         case = Case("", "")
         try:
-            case = next(made)
-            found = compare(case, effort)
+            case = next(remaining)
+            found = compare(case, effort, device)
         except StopIteration:
             return
         except Exception as error:
-            found = BenchRow(
-                case.name, case.name, case.peer, reach=case.reach, note=f"not timed: {error}"
-            )
-        yield found._replace(row=row)
+            found = _not_timed(case, str(error))._replace(case=case.name or row)
+        yield found._replace(row=row, device=meter.name())
 
 
-def compare(case: Case, effort: Effort = USUAL) -> BenchRow:
+def _not_timed(case: Case, reason: str) -> BenchRow:
+    return BenchRow("", case.name, case.peer, reach=case.reach, note=f"not timed: {reason}")
+
+
+def compare(case: Case, effort: Effort = USUAL, device: torch.device = CPU) -> BenchRow:
     """Check that both sides answer alike, then call them in turn and take the medians.
 
     Raises:
         GeodlError: sides that differ by more than 1e-4; nothing is timed then.
     """
     if case.missing or case.ours is None or case.theirs is None:
-        return BenchRow(
-            "", case.name, case.peer, reach=case.reach, note=f"not timed: {case.missing}"
-        )
-    hold_same(case.name, case.ours.answer(), case.theirs.answer())
+        return _not_timed(case, case.missing)
+    with full_precision():
+        hold_same(case.name, case.ours.answer(), case.theirs.answer())
+    meter = meter_of(device)
     sides = [case.ours.call, case.theirs.call]
-    times, faults = _alternating(sides, effort)
-    ours, theirs = (1000 * statistics.median(t) for t in times)
-    reach, note = case.reach, case.note
+    (our_seconds, their_seconds), faults = _alternating(sides, effort, meter)
+    ours, theirs = 1000 * statistics.median(our_seconds), 1000 * statistics.median(their_seconds)
+    our_faults, peer_faults = (round(statistics.median(counts), 1) for counts in faults)
+    reach, notes = case.reach, [case.note]
     if case.added_us is not None:
         reach = 1 + case.added_us / (1000 * theirs)
-        note = f"adds {1000 * (ours - theirs):.0f} us a call, at most {case.added_us:.0f}" + (
-            f"; {note}" if note else ""
-        )
-    ratio = ours / theirs
-    our_faults, peer_faults = (round(statistics.median(f), 1) for f in faults)
-    good = reach is None or ratio <= reach
+        added = f"adds {1000 * (ours - theirs):.0f} us a call"
+        notes.insert(0, f"{added}, at most {case.added_us:.0f}")
+    within_memory = True
     if case.memory_reach is not None:
-        lean, said = _lean(sides, case.memory_reach)
-        good, note = good and lean, f"{note}; {said}" if note else said
-    return BenchRow(
-        "",
-        case.name,
-        case.peer,
-        ours,
-        theirs,
-        ratio,
-        None,
-        reach,
-        our_faults,
-        peer_faults,
-        good,
-        note,
-    )
+        within_memory, said = _compare_memory(sides, case.memory_reach, meter)
+        notes.append(said)
+    ratio = ours / theirs
+    reached = within_memory and (reach is None or ratio <= reach)
+    if device.type != "cpu":
+        # The targets are those of CPUs: on a GPU there is nothing to reach yet.
+        reach, reached = None, True
+    note = "; ".join(filter(None, notes))
+    times = (ours, theirs, ratio, None, reach)
+    return BenchRow("", case.name, case.peer, *times, our_faults, peer_faults, reached, note)
 
 
 def hold_same(name: str, ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
     """Refuse sides that answer differently, or with nothing that could differ."""
+    asked = f"timing {name}"
     if not len(ours) == len(theirs) > 0:
-        raise GeodlError(
-            f"timing {name}",
-            f"{len(ours)} answers and {len(theirs)}",
-            "give each side the same answers",
-        )
+        found = f"{len(ours)} answers and {len(theirs)}"
+        raise GeodlError(asked, found, "give each side the same answers")
     for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         if a.shape != b.shape:
-            raise GeodlError(
-                f"timing {name}",
-                f"answers {k} of shapes {list(a.shape)} and {list(b.shape)}",
-                "lay them out alike",
-            )
-        apart = float((a - b).detach().abs().max()) / max(1.0, float(b.detach().abs().max()))
+            found = f"answers {k} of shapes {list(a.shape)} and {list(b.shape)}"
+            raise GeodlError(asked, found, "lay them out alike")
+        a, b = a.detach(), b.detach()
+        apart = float((a - b).abs().max()) / max(1.0, float(b.abs().max()))
         if not apart <= SAME:
-            raise GeodlError(
-                f"timing {name}",
-                f"answers {k} that differ by {apart:.1e}",
-                "time only what computes the same",
-            )
+            found = f"answers {k} that differ by {apart:.1e}"
+            raise GeodlError(asked, found, "time only what computes the same")
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Products in float32 throughout. By default cuDNN rounds to TF32, ten bits, for convolutions
+    and recurrences, and two equal computations would differ by 1e-3; timing keeps the default.
+    """
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def step(
@@ -206,89 +213,52 @@ def step(
     return call
 
 
-def device() -> torch.device:
-    """Where rows run: on the accelerator where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def leaf(*shape: int, device: torch.device) -> Tensor:
+    """A random input that wants a gradient."""
+    return torch.randn(*shape, device=device, requires_grad=True)
 
 
-def peak(call: Callable[[], Any]) -> int | None:
-    """Bytes that a call needs at its height, above what was in use before; None where nobody counts
-    them.
-    """
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        call()
-        return torch.cuda.max_memory_allocated() - before
-    try:
-        ctypes.CDLL(None).malloc_trim(
-            0
-        )  # what was kept of earlier calls would hide what this one needs
-        Path("/proc/self/clear_refs").write_text("5")
-    except (OSError, AttributeError):
-        return None
-    before = _resident("VmRSS")
-    call()
-    return _resident("VmHWM") - before
+def heads_first(x: Tensor) -> Tensor:
+    """`[B, N, H, D]` as torch's attention takes it, `[B, H, N, D]` in a block of its own."""
+    return x.detach().transpose(1, 2).contiguous()
 
 
-def _resident(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
-
-
-def _lean(sides: Sequence[Callable[[], Any]], reach: float) -> tuple[bool, str]:
+def _compare_memory(
+    sides: Sequence[Callable[[], Any]], reach: float, meter: Meter
+) -> tuple[bool, str]:
     """Whether our side needs at most that share of the peer's peak memory, in words too."""
-    ours, theirs = (peak(side) for side in sides)
+    ours, theirs = (meter.peak(side) for side in sides)
     if ours is None or theirs is None:
         return False, "peak memory cannot be measured here"
     ratio = ours / max(1, theirs)
-    return (
-        ratio <= reach,
-        f"peak memory {ours >> 20} of {theirs >> 20} MB: {ratio:.2f}, at most {reach:.2f}",
-    )
+    said = f"peak memory {ours >> 20} of {theirs >> 20} MB: {ratio:.2f}, at most {reach:.2f}"
+    return ratio <= reach, said
 
 
 def _alternating(
-    sides: Sequence[Callable[[], Any]], effort: Effort
+    sides: Sequence[Callable[[], Any]], effort: Effort, meter: Meter
 ) -> tuple[list[list[float]], list[list[float]]]:
-    """Seconds and page faults of one call in each round, for each side; who begins changes from
-    round to round.
+    """Seconds and page faults of one call in each round, for each side. The side that begins
+    changes from round to round, because the second finds warmer caches.
     """
-    inner = [_calls_worth_timing(side) for side in sides]
+    repeats = [_repeats_worth_timing(side, meter) for side in sides]
     times: list[list[float]] = [[] for _ in sides]
     faults: list[list[float]] = [[] for _ in sides]
-    began = time.perf_counter()
+    order = list(range(len(sides)))
+    start = time.perf_counter()
     for turn in range(effort.most):
-        for k in (range(len(sides)), reversed(range(len(sides))))[turn % 2]:
-            seconds, count = _timed(sides[k], inner[k])
+        for k in order:
+            seconds, count = meter.timed(sides[k], repeats[k])
             times[k].append(seconds)
             faults[k].append(count)
-        if turn + 1 >= effort.least and time.perf_counter() - began > effort.seconds:
+        order.reverse()
+        if turn + 1 >= effort.least and time.perf_counter() - start > effort.seconds:
             break
     return times, faults
 
 
-def _calls_worth_timing(side: Callable[[], Any]) -> int:
+def _repeats_worth_timing(side: Callable[[], Any], meter: Meter) -> int:
     """How many calls take two milliseconds together; warms up on the way."""
-    _timed(side, 1)
-    seconds, _ = _timed(side, 2)
-    return max(1, min(1000, int(2e-3 / seconds)))
-
-
-def _timed(side: Callable[[], Any], calls: int) -> tuple[float, float]:
-    """Seconds and page faults of one call, over some."""
-    before, began = _faults(), time.perf_counter()
-    for _ in range(calls):
-        side()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return (time.perf_counter() - began) / calls, (_faults() - before) / calls
-
-
-def _faults() -> int:
-    """Minor page faults of this process and of those it has waited for."""
-    return sum(
-        resource.getrusage(who).ru_minflt
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    meter.timed(side, 1)
+    seconds, _ = meter.timed(side, 2)
+    return max(1, min(1000, int(WORTH_TIMING / seconds)))

@@ -4,39 +4,41 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 import geodl
 from geodl.bench.harness import Case, Side
+from geodl.bench.meter import CPU
 
 
-@dataclass(frozen=True)
-class Sizes:
+class Sizes(NamedTuple):
     """The two modules."""
 
     ours: str = "geodl"
     peer: str = "torch"
 
 
-def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
-    """The interpreter's own start is in both."""
-    yield Case(
-        f"import {sizes.ours}", f"import {sizes.peer}", _side(sizes.ours), _side(sizes.peer), 1.3
-    )
+USUAL = Sizes()
 
 
-def _side(module: str) -> Side:
-    path = os.pathsep.join([str(Path(geodl.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    where = {**os.environ, "PYTHONPATH": path}
+def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
+    """The interpreter's own start is in both; no device is touched."""
+    ours, peer = f"import {sizes.ours}", f"import {sizes.peer}"
+    yield Case(ours, peer, _side(ours), _side(peer), 1.3)
+
+
+def _side(statement: str) -> Side:
+    package = str(Path(geodl.__file__).parents[1])
+    path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    command = [sys.executable, "-c", statement]
 
     def call() -> int:
-        return subprocess.run(
-            [sys.executable, "-c", f"import {module}"], env=where, check=True
-        ).returncode
+        return subprocess.run(command, env=environment, check=True).returncode
 
     def answer() -> list[Tensor]:
         return [torch.tensor([float(call())])]

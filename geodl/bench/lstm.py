@@ -1,19 +1,18 @@
 """Recurrence along a chain against `nn.LSTM`: forward and every gradient."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from geodl.bench.harness import Case, Side, device, step
+from geodl.bench.harness import Case, Side, leaf, step
+from geodl.bench.meter import CPU
 from geodl.domain import Chain
 from geodl.interop import to_torch
 from geodl.layer import Recurrent
 
 
-@dataclass(frozen=True)
-class Sizes:
+class Sizes(NamedTuple):
     """Sequences, their length, channels in, channels of the state."""
 
     batch: int = 32
@@ -22,12 +21,17 @@ class Sizes:
     hidden: int = 128
 
 
-def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
+USUAL = Sizes()
+
+
+def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
     """One layer in one direction."""
-    layer = Recurrent(sizes.channels, sizes.hidden, on=Chain(sizes.length)).to(device())
+    layer = Recurrent(sizes.channels, sizes.hidden, on=Chain(sizes.length)).to(device)
     twin: Any = to_torch(layer)
-    x = torch.randn(sizes.batch, sizes.length, sizes.channels, device=device(), requires_grad=True)
-    up = torch.randn(sizes.batch, sizes.length, sizes.hidden, device=device())
+    # On a GPU torch's own layer keeps its weights in one block, which cuDNN wants.
+    twin.flatten_parameters()
+    x = leaf(sizes.batch, sizes.length, sizes.channels, device=device)
+    up = torch.randn(sizes.batch, sizes.length, sizes.hidden, device=device)
     ours = step(lambda: layer(x), [x, *layer.parameters()], up)
     theirs = step(lambda: twin(x)[0], [x, *twin.parameters()], up)
     name = f"LSTM {sizes.channels} -> {sizes.hidden}, {sizes.batch} x {sizes.length}"

@@ -3,15 +3,15 @@ a plain network.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geodl.bench import peers
-from geodl.bench.harness import Case, Side, device
+from geodl.bench.harness import Case, Side
+from geodl.bench.meter import CPU
 from geodl.domain import Grid
 from geodl.interop import from_escnn
 from geodl.layer import Conv
@@ -21,15 +21,24 @@ from geodl.signal import Signal
 SIDE = 28
 
 
-@dataclass(frozen=True)
-class Sizes:
+class Sizes(NamedTuple):
     """Images in a step, channels over each rotation."""
 
     batch: int = 128
     channels: int = 10
 
 
-def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
+class Digits(NamedTuple):
+    """The images `[B, 1, 28, 28]` of a step and their classes `[B]`."""
+
+    images: Tensor
+    labels: Tensor
+
+
+USUAL = Sizes()
+
+
+def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
     """escnn's network of the same widths; a network of conv2d with as many planes, in both memory
     formats.
     """
@@ -37,60 +46,63 @@ def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
     if peers.escnn_missing():
         yield Case(name, "escnn P4CNN", reach=0.8, missing=peers.escnn_missing())
     else:
-        yield Case(name, "escnn P4CNN", *_against_escnn(sizes), 0.8)
+        yield Case(name, "escnn P4CNN", *_against_escnn(sizes, device), 0.8)
     note = "another function of the same planes: shapes compared, not values"
     for peer, memory_format, reach in (
         ("conv2d net NCHW", torch.contiguous_format, 1.0),
         ("conv2d net channels-last", torch.channels_last, 1.15),
     ):
-        yield Case(name, peer, *_against_plain(sizes, memory_format), reach, note=note)
+        yield Case(name, peer, *_against_plain(sizes, memory_format, device), reach, note=note)
 
 
-def _against_escnn(sizes: Sizes) -> tuple[Side, Side]:
-    images, labels = _digits(sizes)
+def _against_escnn(sizes: Sizes, device: torch.device) -> tuple[Side, Side]:
+    batch = _digits(sizes, device)
     # escnn's modules share their sampled bases: one that was made double elsewhere is double here
     # too.
-    twin = _escnn_net(sizes.channels).to(device()).float()
-    net = p4cnn(channels=sizes.channels).to(device())
-    convolutions = [m for m in twin if type(m).__name__ == "R2Conv"]
+    twin = _escnn_net(sizes.channels).to(device).float()
+    net = p4cnn(channels=sizes.channels).to(device)
+    theirs = [m for m in twin if type(m).__name__ == "R2Conv"]
     ours = [m for m in net if isinstance(m, Conv)]
     with torch.no_grad():
-        for layer, conv in zip(ours, convolutions, strict=True):
+        for layer, conv in zip(ours, theirs, strict=True):
             layer.load_state_dict(from_escnn(conv).state_dict())
     escnn, planes = peers.escnn(), peers.trivial()
 
     def logits() -> Tensor:
-        return twin(escnn.GeometricTensor(images, planes)).tensor.flatten(1)
+        return twin(escnn.GeometricTensor(batch.images, planes)).tensor.flatten(1)
 
-    return _ours(net, images, labels), Side(
-        _training(twin, logits, labels), lambda: [logits().detach()]
-    )
+    step = _training(twin, logits, batch.labels)
+    return _ours(net, batch), Side(step, lambda: [logits().detach()])
 
 
-def _against_plain(sizes: Sizes, memory_format: torch.memory_format) -> tuple[Side, Side]:
-    images, labels = _digits(sizes)
-    net = p4cnn(channels=sizes.channels).to(device())
-    twin: Any = _plain_net(sizes.channels * peers.SHEETS).to(device())
+def _against_plain(
+    sizes: Sizes, memory_format: torch.memory_format, device: torch.device
+) -> tuple[Side, Side]:
+    batch = _digits(sizes, device)
+    net = p4cnn(channels=sizes.channels).to(device)
+    twin: Any = _plain_net(sizes.channels * peers.SHEETS).to(device)
     twin.to(memory_format=memory_format)
-    image = images.contiguous(memory_format=memory_format)
+    images = batch.images.contiguous(memory_format=memory_format)
 
     def logits() -> Tensor:
-        return twin(image).view(len(image), -1, peers.SHEETS).amax(-1)
+        return twin(images).view(len(images), -1, peers.SHEETS).amax(-1)
 
-    ours, theirs = (
-        _ours(net, images, labels),
-        Side(_training(twin, logits, labels), lambda: [logits().detach() * 0]),
+    ours = _ours(net, batch)
+    step = _training(twin, logits, batch.labels)
+    # Only shapes can be the same: the answers are multiplied by zero.
+    return (
+        Side(ours.call, lambda: [t * 0 for t in ours.answer()]),
+        Side(step, lambda: [logits().detach() * 0]),
     )
-    return ours._replace(answer=lambda: [t * 0 for t in ours.answer()]), theirs
 
 
-def _ours(net: nn.Module, images: Tensor, labels: Tensor) -> Side:
-    signal = Signal(images.flatten(2).transpose(1, 2), Grid(SIDE, SIDE))
+def _ours(net: nn.Module, batch: Digits) -> Side:
+    signal = Signal(batch.images.flatten(2).transpose(1, 2), Grid(SIDE, SIDE))
 
     def logits() -> Tensor:
         return net(signal).x[:, 0]
 
-    return Side(_training(net, logits, labels), lambda: [logits().detach()])
+    return Side(_training(net, logits, batch.labels), lambda: [logits().detach()])
 
 
 def _training(net: nn.Module, logits: Callable[[], Tensor], labels: Tensor) -> Callable[[], Any]:
@@ -104,34 +116,35 @@ def _training(net: nn.Module, logits: Callable[[], Tensor], labels: Tensor) -> C
     return step
 
 
-def _digits(sizes: Sizes) -> tuple[Tensor, Tensor]:
-    images = torch.rand(sizes.batch, 1, SIDE, SIDE, device=device())
-    return images, torch.randint(sizes.channels, (sizes.batch,), device=device())
+def _digits(sizes: Sizes, device: torch.device) -> Digits:
+    images = torch.rand(sizes.batch, 1, SIDE, SIDE, device=device)
+    return Digits(images, torch.randint(sizes.channels, (sizes.batch,), device=device))
 
 
 def _escnn_net(channels: int) -> Any:
+    """escnn's network: six convolutions with norm and ReLU, pooling after the second, one more, and
+    the maximum over the group.
+    """
     escnn, kind, layers = peers.escnn(), peers.trivial(), []
     for k in range(1, 7):
-        made = peers.regular(channels)
-        layers += [
-            escnn.R2Conv(kind, made, 3),
-            escnn.InnerBatchNorm(made),
-            escnn.ReLU(made, inplace=True),
-        ]
-        layers += [escnn.PointwiseMaxPool(made, 2)] if k == 2 else []
-        kind = made
-    return escnn.SequentialModule(
-        *layers, escnn.R2Conv(kind, peers.regular(10), 4), escnn.GroupPooling(peers.regular(10))
-    )
+        fields = peers.regular(channels)
+        convolution, norm = escnn.R2Conv(kind, fields, 3), escnn.InnerBatchNorm(fields)
+        layers += [convolution, norm, escnn.ReLU(fields, inplace=True)]
+        if k == 2:
+            layers.append(escnn.PointwiseMaxPool(fields, 2))
+        kind = fields
+    last = escnn.R2Conv(kind, peers.regular(10), 4)
+    return escnn.SequentialModule(*layers, last, escnn.GroupPooling(peers.regular(10)))
 
 
 def _plain_net(planes: int) -> nn.Module:
+    """The same shapes without the group."""
     layers: list[nn.Module] = []
+    before = 1
     for k in range(1, 7):
-        layers += [
-            nn.Conv2d(1 if k == 1 else planes, planes, 3),
-            nn.BatchNorm2d(planes),
-            nn.ReLU(inplace=True),
-        ]
-        layers += [nn.MaxPool2d(2)] if k == 2 else []
+        convolution, norm = nn.Conv2d(before, planes, 3), nn.BatchNorm2d(planes)
+        layers += [convolution, norm, nn.ReLU(inplace=True)]
+        if k == 2:
+            layers.append(nn.MaxPool2d(2))
+        before = planes
     return nn.Sequential(*layers, nn.Conv2d(planes, 10 * peers.SHEETS, 4))

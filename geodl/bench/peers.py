@@ -1,4 +1,4 @@
-"""What several rows ask of the libraries beside ours."""
+"""What several rows need of the libraries beside ours."""
 
 import functools
 import importlib.util
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geodl.bench.harness import PEER_INSTALL
 
-SHEETS = 4
+SHEETS = 4  # elements of C4
 
 
 @functools.cache
@@ -52,18 +52,12 @@ def trivial() -> Any:
 def fields_of(x: Tensor, side: int) -> Tensor:
     """Values `[B, side * side * 4, C]` as escnn's planes `[B, C * 4, side, side]`."""
     b, _, c = x.shape
-    return (
-        x.reshape(b, side, side, SHEETS, c)
-        .permute(0, 4, 3, 1, 2)
-        .reshape(b, c * SHEETS, side, side)
-    )
+    fields_first = x.reshape(b, side, side, SHEETS, c).permute(0, 4, 3, 1, 2)
+    return fields_first.reshape(b, c * SHEETS, side, side)
 
 
 def values_of(planes: Tensor) -> Tensor:
     """The inverse of :func:`fields_of`."""
     b, c, *sides = planes.shape
-    return (
-        planes.reshape(b, c // SHEETS, SHEETS, *sides)
-        .permute(0, 3, 4, 2, 1)
-        .reshape(b, -1, c // SHEETS)
-    )
+    nodes_first = planes.reshape(b, c // SHEETS, SHEETS, *sides).permute(0, 3, 4, 2, 1)
+    return nodes_first.reshape(b, -1, c // SHEETS)

@@ -35,7 +35,11 @@ def table(rows: Sequence[BenchRow]) -> str:
     """
     asked = [row for row in rows if row.reach is not None]
     count = f"{sum(row.reached for row in asked)} of {len(asked)} targets reached"
-    return aligned([HEAD, *(_cells(row) for row in rows)], NUMBERS) + "\n" + count
+    devices = sorted({row.device for row in rows} - {"cpu"})
+    if devices:
+        count = f"{count}; timed on {', '.join(devices)}, where there are no targets"
+    lines = aligned([HEAD, *(_cells(row) for row in rows)], NUMBERS)
+    return f"{lines}\n{count}"
 
 
 def save(rows: Sequence[BenchRow], path: str | Path) -> None:
@@ -54,13 +58,14 @@ def load(path: str | Path) -> list[BenchRow]:
 
 
 def _cells(row: BenchRow) -> tuple[str, ...]:
-    numbers = [
-        _number(v, 3)
-        for v in (row.ours_ms, row.peer_ms, row.ratio, row.ratio_trimming_off, row.reach)
-    ]
-    faults = [_number(v, 0) for v in (row.our_faults, row.peer_faults)]
-    reached = "" if row.reach is None else "yes" if row.reached else "no"
-    return (row.row, row.case, row.peer, *numbers, *faults, reached, row.note)
+    """The cells of a row, as text."""
+    times = (row.ours_ms, row.peer_ms, row.ratio, row.ratio_trimming_off, row.reach)
+    numbers = [_number(value, 3) for value in times]
+    faults = [_number(value, 0) for value in (row.our_faults, row.peer_faults)]
+    verdict = ""
+    if row.reach is not None:
+        verdict = "yes" if row.reached else "no"
+    return (row.row, row.case, row.peer, *numbers, *faults, verdict, row.note)
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -3,21 +3,20 @@ every gradient.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from geodl.bench.harness import Case, Side, device, step
-from geodl.domain import Graph
+from geodl.bench.harness import Case, Side, leaf, step
+from geodl.bench.meter import CPU
+from geodl.domain import Domain, Graph
 from geodl.interop import to_pyg
 from geodl.layer import Conv
-from geodl.neighborhood import adjacency
+from geodl.neighborhood import Neighborhood, adjacency
 
 
-@dataclass(frozen=True)
-class Sizes:
+class Sizes(NamedTuple):
     """Nodes, directed edges, channels in and out."""
 
     nodes: int = 100_000
@@ -25,25 +24,25 @@ class Sizes:
     channels: int = 64
 
 
-def cases(sizes: Sizes = Sizes()) -> Iterator[Case]:
+USUAL = Sizes()
+
+
+def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
     """PyG by edge_index, with its normalisation cached as ours is; CSR by hand, the faster of the
     two.
     """
-    name = f"GCN, {sizes.nodes} nodes, {sizes.edges} edges, {sizes.channels} channels"
-    index = torch.randint(sizes.nodes, (2, sizes.edges), device=device())
+    c = sizes.channels
+    name = f"GCN, {sizes.nodes} nodes, {sizes.edges} edges, {c} channels"
+    index = torch.randint(sizes.nodes, (2, sizes.edges), device=device)
     index = index[:, index[0] != index[1]]  # PyG counts several self-loops of a node as one
-    x = torch.randn(1, sizes.nodes, sizes.channels, device=device(), requires_grad=True)
-    up = torch.randn(1, sizes.nodes, sizes.channels, device=device())
-    layer: Any = Conv(
-        sizes.channels,
-        sizes.channels,
-        adjacency("sym", self_loops=True),
-        on=Graph(index, sizes.nodes).to(device()),
-    ).to(device())
+    x = leaf(1, sizes.nodes, c, device=device)
+    up = torch.randn(1, sizes.nodes, c, device=device)
+    graph = Graph(index, sizes.nodes).to(device)
+    layer: Any = Conv(c, c, adjacency("sym", self_loops=True), on=graph).to(device)
     call = step(lambda: layer(x), [x, *layer.parameters()], up)
     ours = Side(call, lambda: call()[:2])
     yield Case(name, "PyG GCNConv, edge_index", ours, _pyg(layer, index, x, up), 0.10)
-    yield Case(name, "torch.sparse CSR by hand", ours, _csr(layer, index, x, up), 0.4)
+    yield Case(name, "torch.sparse CSR by hand", ours, _csr(layer, x, up), 0.4)
 
 
 def _pyg(layer: Any, index: Tensor, x: Tensor, up: Tensor) -> Side:
@@ -54,14 +53,19 @@ def _pyg(layer: Any, index: Tensor, x: Tensor, up: Tensor) -> Side:
     return Side(call, lambda: [t[None] for t in call()[:2]])
 
 
-def _csr(layer: Any, index: Tensor, x: Tensor, up: Tensor) -> Side:
-    n = x.shape[1]
-    edges = layer.rule.edges(layer.on)
-    place = torch.stack((edges.dst, edges.src))
-    shift = torch.sparse_coo_tensor(
-        place, edges.weight.float(), (n, n), check_invariants=False
-    ).to_sparse_csr()
+def _csr(layer: Any, x: Tensor, up: Tensor) -> Side:
+    shift = shift_operator(layer.rule, layer.on)
     flat, weight = x.detach()[0].requires_grad_(), layer.weight.detach()[0].requires_grad_()
     bias = layer.bias.detach().requires_grad_()
     call = step(lambda: shift @ (flat @ weight) + bias, [flat, weight, bias], up[0])
     return Side(call, lambda: [t[None] for t in call()[:2]])
+
+
+def shift_operator(rule: Neighborhood, domain: Domain) -> Tensor:
+    """S of a rule on a domain, one weight an edge, as CSR `[N, N]`."""
+    edges = rule.edges(domain)
+    assert edges.weight is not None
+    cells, weight = torch.stack((edges.dst, edges.src)), edges.weight.float()
+    shape = (domain.num_nodes, domain.num_nodes)
+    coo = torch.sparse_coo_tensor(cells, weight, shape, check_invariants=False)
+    return coo.to_sparse_csr()
