@@ -154,7 +154,7 @@ def test_bad_input_is_told_in_a_line(words, told, here, capsys):
         (["explain"], ["karate-gcn"]),
         (["data"], ["list", "get", "check"]),
         (["verify"], ["--json"]),
-        (["bench"], ["--json"]),
+        (["bench"], ["--json", "--device"]),
         (["tour"], ["geodl-tour"]),
     ],
 )
@@ -211,16 +211,22 @@ def test_verify_passes_and_fails_by_its_rows(here, capsys, monkeypatch):
 
 def test_bench_fails_out_of_reach(here, capsys, monkeypatch):
     row = BenchRow("conv2d", "a case", "a peer", 1.0, 2.0, 0.5, 0.5, 0.8, 0.0, 0.0, True)
-    monkeypatch.setattr(
-        bench, "run", lambda names, progress: progress(row) or [row._replace(reached=reached)]
-    )
+    devices = []
+
+    def run(names, progress, device):
+        devices.append(device)
+        progress(row)
+        return [row._replace(reached=reached)]
+
+    monkeypatch.setattr(bench, "run", run)
     reached = True
     status, out, _ = says(capsys, "bench", "conv2d", "--json", "rows.json")
     assert status == 0
     assert "a peer" in out
     assert json.loads((here / "rows.json").read_text())[0]["row"] == "conv2d"
     reached = False
-    assert says(capsys, "bench")[0] == 1
+    assert says(capsys, "bench", "--device", "cuda")[0] == 1
+    assert devices == ["cpu", "cuda"]
 
 
 def test_tour_ends_as_the_tour_does(here, capsys, monkeypatch):

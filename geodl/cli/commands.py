@@ -96,7 +96,11 @@ def _bench(asked: Any) -> int:
     from geodl import bench
 
     with progress() as show:
-        rows = bench.run(tuple(asked.rows), progress=lambda row: show(f"{row.row}: {row.case}"))
+        rows = bench.run(
+            tuple(asked.rows),
+            progress=lambda row: show(f"{row.row}: {row.case}"),
+            device=asked.device,
+        )
     print(bench.table(rows))
     if asked.json:
         bench.save(rows, asked.json)

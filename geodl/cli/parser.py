@@ -145,6 +145,7 @@ def _proves(tree: _Tree) -> None:
     )
     bench.add_argument("rows", nargs="*", help="rows of the table; all if none is given")
     bench.add_argument("--json", type=Path | None, default=None, help="write the rows to this file")
+    bench.add_argument("--device", default="cpu", help="where rows run: cpu, cuda or cuda:1")
 
 
 def _add_options(parser: Any, recipe: Any) -> None:
