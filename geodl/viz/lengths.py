@@ -55,13 +55,14 @@ def _draw(axes: Axes, name: str, curve: Mapping[int, Sequence[float]], color: Co
     places = sorted(curve)
     mean, low, high = [], [], []
     for place in places:
-        middle = statistics.fmean(curve[place])
+        accuracies = [float(accuracy) for accuracy in curve[place]]
+        middle = statistics.fmean(accuracies)
         # One seed has no spread.
-        spread = statistics.stdev(curve[place]) if len(curve[place]) > 1 else 0.0
+        spread = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
         mean.append(middle)
         low.append(middle - spread)
         high.append(middle + spread)
-        axes.scatter([place] * len(curve[place]), curve[place], color=color, s=9, zorder=3)
+        axes.scatter([place] * len(accuracies), accuracies, color=color, s=9, zorder=3)
     axes.plot(places, mean, color=color, linewidth=2, label=name)
     axes.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0)
 
