@@ -73,7 +73,18 @@ def test_no_edge_is_named_only_where_there_is_none():
 EYE = torch.eye(2)
 RING = g.Graph([[0, 1, 2], [1, 2, 0]])
 ZEROS = torch.zeros(3, dtype=torch.long)
+NET, IMAGE = g.models.digits_p4cnn(), torch.rand(1, 8, 8)
 REFUSALS = {
+    "no model": (lambda: viz.feature_strip(len, IMAGE), "a model that is a builtin_function"),
+    "no tensor": (lambda: viz.feature_strip(NET, [[[1.0]]]), "an image that is a list"),
+    "an image of integers": (
+        lambda: viz.feature_strip(NET, torch.ones(1, 8, 8).long()),
+        "dtype torch.int64",
+    ),
+    "a channel by name": (
+        lambda: viz.feature_strip(NET, IMAGE, channel="red"),
+        "channel='red'",
+    ),
     "weights in a list": (
         lambda: viz.attention([[1.0]], ["a"], ["b"]),
         "weights that are a list, not a tensor",
@@ -138,6 +149,12 @@ def test_what_cannot_be_drawn_is_refused_in_words(name):
     draw, words = REFUSALS[name]
     with pytest.raises(g.GeodlError, match=words):
         draw()
+
+
+def test_an_image_that_wants_a_gradient_is_drawn():
+    image = IMAGE.clone().requires_grad_()
+    drawn = viz.feature_strip(NET, image).axes[0].images[0].get_array()
+    assert np.array_equal(np.array(drawn), IMAGE[0].numpy())
 
 
 def test_numpy_numbers_are_numbers():

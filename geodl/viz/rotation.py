@@ -30,8 +30,8 @@ def feature_strip(model: nn.Module, image: Tensor, *, channel: int = 0) -> Figur
         channel: the channel of the feature maps to draw.
 
     Raises:
-        GeodlError: an image that is no square, a model without a fiber, a channel that it does not
-            have, a model that does not end on one node.
+        GeodlError: what is no model, an image that is no square of floating-point numbers, a model
+            without a fiber, a channel that it does not have, a model that does not end on one node.
 
     Source: Cohen and Welling, "Group Equivariant Convolutional Networks", 2016, figure 1.
 
@@ -40,7 +40,8 @@ def feature_strip(model: nn.Module, image: Tensor, *, channel: int = 0) -> Figur
     >>> len(figure.axes)  # four columns: the image, four maps, the answer
     24
     """
-    maps, answers = _run(model, image, channel)
+    _check_arguments(model, image, channel)
+    maps, answers = (values.cpu() for values in _run(model, image.detach(), channel))
     sheets = maps.shape[1]
     nearest, difference = _nearest_upright(maps)
     title = "Turn the image: the feature maps turn and change places, the answer stays"
@@ -69,6 +70,20 @@ def feature_strip(model: nn.Module, image: Tensor, *, channel: int = 0) -> Figur
     )
     figure.supxlabel(words, fontsize=9, color=INK)
     return figure
+
+
+def _check_arguments(model: Any, image: Any, channel: Any) -> None:
+    """Refuse what is no model, no image of numbers, or no number of a channel."""
+    asked = "a rotation strip"
+    if not isinstance(model, nn.Module):
+        raise GeodlError(asked, f"a model that is a {type(model).__name__}", "give a Layer")
+    if not isinstance(image, Tensor):
+        found = f"an image that is a {type(image).__name__}"
+        raise GeodlError(asked, found, "give a tensor [C, H, H]")
+    if not image.is_floating_point():
+        raise GeodlError(asked, f"an image of dtype {image.dtype}", "give floating-point numbers")
+    if isinstance(channel, bool) or not isinstance(channel, int):
+        raise GeodlError(asked, f"channel={channel!r}", "give the number of a channel")
 
 
 def _run(model: nn.Module, image: Tensor, channel: int) -> tuple[Tensor, Tensor]:
@@ -121,7 +136,8 @@ def _nearest_upright(maps: Tensor) -> tuple[Tensor, float]:
 
 def _draw_image(axes: Axes, image: Tensor, turn: int) -> None:
     """The mean over the channels of an image after so many quarter turns."""
-    axes.imshow(torch.rot90(image, turn, (1, 2)).mean(0).numpy(), cmap="gray_r")
+    gray = torch.rot90(image.detach().cpu(), turn, (1, 2)).mean(0)
+    axes.imshow(gray.numpy(), cmap="gray_r")
     axes.set_title(f"{90 * turn}°", color=INK)
     _frame(axes, FAINT, 1.0)
 
