@@ -37,4 +37,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     names = sorted(known)
     close = difflib.get_close_matches(str(name), names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(names)}"
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"choose from {', '.join(names)}"

@@ -48,7 +48,9 @@ def convolve(
         if edges.weight is not None:
             message = message * edges.weight[of_type].to(x.dtype)[:, None]
         y = y.index_add(1, edges.dst[of_type], message.to(x.dtype))  # autocast multiplies in bf16
-    return y if bias is None else y + bias
+    if bias is None:
+        return y
+    return y + bias
 
 
 def attend(

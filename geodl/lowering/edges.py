@@ -50,7 +50,9 @@ def never(call: Call) -> str:
 def written_out(call: Call) -> Edges:
     """The edges of a rule on the values' device."""
     edges, device = call.rule.edges(call.source, call.target), call.spec.device
-    weight = None if edges.weight is None else edges.weight.to(device)
+    weight = edges.weight
+    if weight is not None:
+        weight = weight.to(device)
     return Edges(edges.dst.to(device), edges.src.to(device), edges.type.to(device), weight)
 
 
@@ -68,8 +70,9 @@ def _plan(call: Call) -> WrittenOut:
 
 
 def _convolve(plan: WrittenOut, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    dense = x.to_dense()[None] if x.layout == torch.sparse_csr else x
-    return reference.convolve(dense, plan.edges, weight, bias, plan.num_receivers)
+    if x.layout == torch.sparse_csr:
+        x = x.to_dense()[None]
+    return reference.convolve(x, plan.edges, weight, bias, plan.num_receivers)
 
 
 def _plan_attend(call: Call) -> WrittenOut:

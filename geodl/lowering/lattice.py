@@ -76,13 +76,20 @@ def _plan(call: Call) -> ConvPlan:
     assert stencil is not None
     s = on_two_axes(stencil)
     sheets_made, sheets_read = s.edge_type.shape[:2]
+    # A plain window's bank is its weight as it stands: nothing has to be gathered.
     table = None
     in_order = torch.arange(s.edge_type.numel())
     if not (sheets_made == sheets_read == 1 and torch.equal(s.edge_type.flatten(), in_order)):
         table = s.edge_type.flatten().to(call.spec.device)
     by_axis = list(zip(s.circular, s.padding, strict=True))
-    wrap = tuple(pair if wraps else (0, 0) for wraps, pair in by_axis)
-    zeros = tuple((0, 0) if wraps else pair for wraps, pair in by_axis)
+    # Padding is copied from the other end of axes that wrap, and zeros on the others.
+    wrap = tuple((before * wraps, after * wraps) for wraps, (before, after) in by_axis)
+    bounded = [not wraps for wraps in s.circular]
+    zeros = tuple((p * b, q * b) for b, (p, q) in zip(bounded, s.padding, strict=True))
+    if not any(map(any, wrap)):
+        wrap = ()
+    # Kernels add as many zeros before an axis as after it; where that does not do, they are added
+    # to the image.
     if s.transposed:
         space, pad, padding = s.out_shape, _cut(s), (0,) * len(zeros)
         out_sheets, in_sheets = sheets_read, sheets_made
@@ -100,7 +107,7 @@ def _plan(call: Call) -> ConvPlan:
         table=table,
         out_sheets=out_sheets,
         in_sheets=in_sheets,
-        wrap=wrap if any(map(any, wrap)) else (),
+        wrap=wrap,
         pad=pad,
         stride=s.stride,
         padding=padding,
@@ -117,6 +124,8 @@ def _run(plan: ConvPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
         last, first = image.narrow(axis, n - before, before), image.narrow(axis, 0, after)
         image = torch.cat((last, image, first), dim=axis)
     bank = filter_bank(plan, weight)
+    # The sheets of a fiber share the bias of their channel: one for all, or it would break
+    # symmetry.
     if bias is not None and plan.out_sheets > 1:
         bias = bias.repeat(plan.out_sheets)
     if plan.transposed:
@@ -142,7 +151,11 @@ def filter_bank(plan: ConvPlan, weight: Tensor) -> Tensor:
         `[S C_out, R C_in, *kernel]`; of a transposed convolution `[R C_in, S C_out, *kernel]`.
     """
     channels_in, channels_out = weight.shape[1], weight.shape[2]
-    gathered = weight if plan.table is None else weight.index_select(0, plan.table)
+    # Entries stand by (sheet s, sheet r, place in the window); channels in, then out, are the last
+    # two axes of the weight.
+    gathered = weight
+    if plan.table is not None:
+        gathered = weight.index_select(0, plan.table)
     if plan.transposed:
         bank = gathered.view(plan.in_sheets, plan.out_sheets, -1, channels_in, channels_out)
         bank = bank.permute(0, 3, 2, 1, 4)

@@ -59,7 +59,9 @@ def _refuses(call: Call) -> str:
     wide = any(k > n for k, n in zip(s.kernel, s.in_shape, strict=True))
     if len(s.in_shape) == 3 and wide:
         return "torch's averaging on three axes takes no window larger than an axis"
-    return "" if set(s.dilation) == {1} else "the averaging kernels do not dilate"
+    if set(s.dilation) == {1}:
+        return ""
+    return "the averaging kernels do not dilate"
 
 
 def _plan(call: Call) -> PoolPlan:

@@ -26,7 +26,9 @@ def _refuses(call: Call) -> str:
         return "members of different kinds or sizes"
     if not everyone.typed:
         return "pairs of more types than self and others"
-    return "a complete graph's values are dense" if call.spec.layout != torch.strided else ""
+    if call.spec.layout != torch.strided:
+        return "a complete graph's values are dense"
+    return ""
 
 
 def _plan(call: Call) -> MeanPlan:
@@ -36,8 +38,11 @@ def _plan(call: Call) -> MeanPlan:
 
 
 def _run(plan: MeanPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    # With W_0 for a node itself and W_1 for others, W_0 x_i + W_1 sum over j != i of x_j is
+    # (W_0 - W_1) x_i + W_1 sum over all j of x_j.
     everyone = x.sum(dim=1, keepdim=True) @ weight[-1]
-    everyone = everyone if bias is None else everyone + bias
+    if bias is not None:
+        everyone = everyone + bias
     if plan.own:
         return x @ (weight[0] - weight[1]) + everyone
     return everyone.repeat(1, plan.num_receivers, 1)

@@ -53,9 +53,12 @@ class Usage:
     __slots__ = ("device", "last", "owners", "size")
 
     def __init__(self, tensors: list[Tensor]):
+        # Views of one storage hold it once.
         storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}
-        self.size = sum(storage.nbytes() for storage in storages.values()) if tensors else 1
-        self.device = tensors[0].device.type if tensors else ""
+        self.size, self.device = 1, ""
+        if tensors:
+            self.size = sum(storage.nbytes() for storage in storages.values())
+            self.device = tensors[0].device.type
         self.last = next(CLOCK)
         self.owners: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -108,7 +111,9 @@ class Store:
             self._usage[key] = usage
             self.values[key] = value
             self._sizes[usage.device] += usage.size
-            bound = self.most_bytes if usage.device else self.most_values
+            bound = self.most_values
+            if usage.device:
+                bound = self.most_bytes
             if self._sizes[usage.device] > bound:
                 # Some room is made at once, because it costs a look at every value.
                 self._make_room(usage.device, bound - bound // 8, key)

@@ -24,8 +24,9 @@ class AllPairs(Neighborhood):
     by: str | None
 
     def __repr__(self) -> str:
-        named = "" if self.by is None else repr(self.by)
-        return f"all_pairs({named})"
+        if self.by is None:
+            return "all_pairs()"
+        return f"all_pairs({self.by!r})"
 
     @property
     def num_edge_types(self) -> int | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
@@ -37,6 +38,7 @@ class AllPairs(Neighborhood):
 
     def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
         everyone = Everyone(types=TYPES[self.by])
+        # Relative offsets are a window, too, so that convolution kernels run them.
         if self.by == "offset" and source.lattice is not None:
             return everyone, _widest_stencil(source)
         return (everyone,)
@@ -60,6 +62,9 @@ class AllPairs(Neighborhood):
     def num_types(self, domain: Domain) -> int:
         if self.num_edge_types is not None:
             return self.num_edge_types
+        # The types of "offset" and "orbit" are numbered on each domain anew: those of one member
+        # mean
+        # nothing on another.
         if domain.members is not None:
             found = "members whose pair types have no common numbering"
             raise GeodlError(f"{self} on {domain}", found, "use equal members")
@@ -68,7 +73,9 @@ class AllPairs(Neighborhood):
         return int(self._types(domain).max()) + 1
 
     def fan_in(self, domain: Domain | None = None) -> int | None:
-        return None if domain is None else domain.num_nodes
+        if domain is None:
+            return None
+        return domain.num_nodes
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         if self.by == "orbit":
@@ -79,7 +86,10 @@ class AllPairs(Neighborhood):
                 Symmetry(f"shift of axis {axis}", move, move, leaves=True)
                 for axis, move in enumerate(moves)
             ]
-        everyone = domain if domain.members is not None else Complete(domain.num_nodes)
+        # Any permutation of the nodes keeps all pairs; of a union, any that keeps its members.
+        everyone = domain
+        if domain.members is None:
+            everyone = Complete(domain.num_nodes)
         return permutations("exchange or cycle", everyone.generators())
 
     def _target(self, domain: Domain) -> Domain:
@@ -131,6 +141,9 @@ def _offsets(domain: Domain) -> Tensor:
     points = coordinates(domain.lattice)
     lengths = torch.tensor(domain.lattice)
     wraps = torch.tensor(domain.periodic)
+    # apart[i, j] leads from receiver i to sender j; counted from 0 on each axis, it is a digit of
+    # the
+    # offset's number, with as many values as the axis has offsets.
     apart = points[None, :] - points[:, None]
     apart = torch.where(wraps, apart % lengths, apart + lengths - 1)
     spans = torch.where(wraps, lengths, 2 * lengths - 1)
@@ -150,8 +163,12 @@ def _widest_stencil(domain: Domain) -> Stencil:
     assert domain.lattice is not None
     sizes, padding = [], []
     for n, wraps in zip(domain.lattice, domain.periodic, strict=True):
-        sizes.append(n if wraps else 2 * n - 1)
-        padding.append((0, n - 1) if wraps else (n - 1, n - 1))
+        if wraps:
+            sizes.append(n)
+            padding.append((0, n - 1))
+        else:
+            sizes.append(2 * n - 1)
+            padding.append((n - 1, n - 1))
     one = (1,) * len(sizes)
     edge_type = torch.arange(torch.tensor(sizes).prod().item()).reshape(1, 1, *sizes)
     shape = domain.lattice

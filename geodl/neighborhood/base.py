@@ -67,6 +67,7 @@ class Neighborhood(ABC):
 
     def lookback(self, domain: Domain) -> float | None:
         """How many nodes before its own a node may receive from; None if also from later ones."""
+        # Every record is a promise about the same edges, so the tightest one holds.
         known = [s.lookback for s in self.structures(domain, domain) if s.lookback is not None]
         return min(known, default=None)
 
@@ -109,13 +110,16 @@ class Neighborhood(ABC):
         them.
         """
         edges = self.fan_in(domain)
-        return None if edges is None else channels_in * edges
+        if edges is None:
+            return None
+        return channels_in * edges
 
     def target(self, domain: Domain) -> Domain:
         """The domain of the receivers when the senders live on `domain`."""
         if domain.members is None:
             return self._target(domain)
         targets = [self._target(m) for m in domain.members]
+        # The very same union, with its plans, where no member's receivers live elsewhere.
         if all(new is old for new, old in zip(targets, domain.members, strict=True)):
             return domain
         return type(domain)(targets)  # type: ignore[call-arg] - a Batch is made from members
@@ -130,7 +134,8 @@ class Neighborhood(ABC):
         Raises:
             GeodlError: two unions of different numbers of members.
         """
-        target = self.target(domain) if target is None else target
+        if target is None:
+            target = self.target(domain)
         if domain.members is None and target.members is None:
             return self._edges(domain, target)
         senders, receivers = paired_members(domain, target, str(self))

@@ -32,6 +32,7 @@ def type_table(
     """
     if group is None:
         return torch.arange(len(coordinates(size)))[None, None]
+    # Twice the offset from the centre is a whole number, for odd and for even sizes.
     centre = torch.tensor(size) - 1
     twice = torch.einsum("gij,kj->gki", group.elements, 2 * coordinates(size) - centre)
     # moved[g, k] is the offset to which element g takes offset k.
@@ -39,6 +40,8 @@ def type_table(
     if (moved < 0).any() or ((twice + centre) % 2 != 0).any():
         found = "offsets that the group carries out of the box"
         raise GeodlError(f"a box of {size} under {group}", found, "use equal sizes")
+    # Everything is carried back by s^-1 to the receiver (0, identity), whose pairs number the
+    # types.
     product, inverse = group.tables.product, group.tables.inverse
     if makes_fiber and hears_fiber:
         offset = moved[inverse][:, None, :]

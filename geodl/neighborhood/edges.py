@@ -42,6 +42,7 @@ def side_by_side(parts: Sequence[Edges], receivers: Sequence[int], senders: Sequ
         senders: how many senders each member has.
     """
     columns: list[list[Tensor]] = [[], [], []]
+    # Nodes of a union are numbered member after member.
     first_receiver = first_sender = 0
     for part, num_receivers, num_senders in zip(parts, receivers, senders, strict=True):
         columns[0].append(part.dst + first_receiver)
@@ -50,6 +51,7 @@ def side_by_side(parts: Sequence[Edges], receivers: Sequence[int], senders: Sequ
         first_receiver += num_receivers
         first_sender += num_senders
     dst, src, kind = (torch.cat(column) for column in columns)
+    # Members without weights have weight one where another member has some.
     if all(part.weight is None for part in parts):
         return Edges(dst, src, kind)
     return Edges(dst, src, kind, torch.cat([_entries(part) for part in parts]))

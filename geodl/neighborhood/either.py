@@ -25,12 +25,17 @@ class FullOrAdjacency(Neighborhood):
     def resolve(self, domain: Domain, target: Domain | None = None) -> Neighborhood:
         if target is not None and target is not domain and target != domain:
             return all_pairs()
+        # A union of lattices and graphs keeps the choice open, member by member.
         rules = {_of(member) for member in domain.members or (domain,)}
-        return rules.pop() if len(rules) == 1 else self
+        if len(rules) == 1:
+            return rules.pop()
+        return self
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         rule = self.resolve(domain)
-        return [] if rule == self else rule.symmetries(domain, typed)
+        if rule == self:
+            return []
+        return rule.symmetries(domain, typed)
 
     def _target(self, domain: Domain) -> Domain:
         return domain
@@ -54,4 +59,6 @@ def full_or_adjacency() -> FullOrAdjacency:
 
 def _of(domain: Domain) -> Neighborhood:
     everyone = domain.complete or domain.lattice is not None
-    return all_pairs() if everyone else adjacency()
+    if everyone:
+        return all_pairs()
+    return adjacency()

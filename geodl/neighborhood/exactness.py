@@ -58,11 +58,13 @@ def check_exact(
     assert domain.lattice is not None
     if group.order == 1:
         return
+    # exchanged lists the pairs of axes (a, b) of which some element takes one to the other.
     kinds = list(zip(domain.lattice, domain.periodic, strict=True))
     exchanged = (group.elements.abs().sum(0) > 0).nonzero().tolist()
     if any(kinds[a] != kinds[b] for a, b in exchanged):
         found = f"unequal axes, which {group} exchanges"
         raise GeodlError(asked, found, "use equal axes, or exact=False")
+    # An axis that every element leaves alone may have any length.
     identity = torch.eye(group.axes, dtype=torch.long)
     moved = (group.elements != identity).any(0).any(1).tolist()
     for axis, n in enumerate(domain.lattice):

@@ -31,7 +31,9 @@ class Adjacency(Neighborhood):
     @property
     def num_edge_types(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """One, or the relations of the graph and one more for the self-loops that were added."""
-        return 1 if self.types is None else self.types + self.self_loops
+        if self.types is None:
+            return 1
+        return self.types + self.self_loops
 
     def reverse(self, onto: Domain | None = None) -> Neighborhood:
         return Reversed(self, onto)

@@ -27,7 +27,9 @@ class Past(Neighborhood):
         return (Everyone(causal=True),)
 
     def refuses(self, domain: Domain, typed: bool = True) -> str:
-        return "" if domain.ordered else f"the past needs {NEEDS_ORDER}"
+        if domain.ordered:
+            return ""
+        return f"the past needs {NEEDS_ORDER}"
 
     def refuses_pair(self, source: Domain, target: Domain, typed: bool = True) -> str:
         if not (source.ordered and target.ordered):
@@ -35,6 +37,7 @@ class Past(Neighborhood):
         senders, receivers = source.members or (source,), target.members or (target,)
         if len(senders) != len(receivers):
             return f"{len(senders)} members that send and {len(receivers)} that receive"
+        # A receiver before the first sender would have no past, not even itself.
         for sender, receiver in zip(senders, receivers, strict=True):
             if receiver.num_nodes > sender.num_nodes:
                 return (
@@ -67,7 +70,9 @@ class Previous(Neighborhood):
         return (Shift(1),)
 
     def refuses(self, domain: Domain, typed: bool = True) -> str:
-        return "" if domain.ordered else f"the previous node needs {NEEDS_ORDER}"
+        if domain.ordered:
+            return ""
+        return f"the previous node needs {NEEDS_ORDER}"
 
     def fan_in(self, domain: Domain | None = None) -> int | None:
         return 1

@@ -10,7 +10,9 @@ Pairs = tuple[tuple[int, int], ...]
 
 def per_axis(asked: str, value: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
     """One positive integer for each axis."""
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
+    values: tuple[Any, ...] = (value,) * axes
+    if isinstance(value, (tuple, list)):
+        values = tuple(value)
     if len(values) != axes or not all(type(v) is int and v >= 1 for v in values):
         do = "give a positive integer, or one for each axis"
         raise GeodlError(asked, f"{value!r} for {axes} axes", do)
@@ -67,15 +69,24 @@ def _numbers(asked: str, padding: int | tuple[int | tuple[int, int], ...], axes:
     """Numbers and pairs of numbers as pairs; for one axis a bare pair is its (before, after)."""
     each: tuple[Any, ...] = (padding,) * axes
     if isinstance(padding, (tuple, list)):
-        bare_pair = axes == 1 and len(padding) == 2
-        each = (tuple(padding),) if bare_pair else tuple(padding)
-    pairs = [tuple(p) if isinstance(p, (tuple, list)) else (p, p) for p in each]
+        each = tuple(padding)
+        # On one axis (64, 0) can only be the pair that `repr` prints.
+        if axes == 1 and len(padding) == 2:
+            each = (each,)
+    pairs = [_pair(one) for one in each]
     numbers = [n for pair in pairs for n in pair]
     fits = len(pairs) == axes and all(len(pair) == 2 for pair in pairs)
     if not fits or not all(type(n) is int and n >= 0 for n in numbers):
         do = "give non-negative numbers, one or a pair for each axis"
         raise GeodlError(asked, f"padding={padding!r}", do)
     return tuple((pair[0], pair[1]) for pair in pairs)
+
+
+def _pair(one: Any) -> tuple[Any, ...]:
+    """A pair as it is, a number as the padding of both sides."""
+    if isinstance(one, (tuple, list)):
+        return tuple(one)
+    return one, one
 
 
 def compact(values: tuple) -> str:
@@ -87,4 +98,6 @@ def compact(values: tuple) -> str:
     if len(set(values)) > 1:
         return str(values)
     first = values[0]
-    return compact(first) if isinstance(first, tuple) else str(first)
+    if isinstance(first, tuple):
+        return compact(first)
+    return str(first)

@@ -26,7 +26,9 @@ class Fiber(Neighborhood):
         orders = {part.fiber.order for part in source.members or (source,) if part.fiber}
         # Members of different groups have runs of different lengths: then there are plain edges
         # only.
-        return tuple(Blocks(order) for order in orders) if len(orders) == 1 else ()
+        if len(orders) == 1:
+            return tuple(Blocks(order) for order in orders)
+        return ()
 
     def refuses(self, domain: Domain, typed: bool = True) -> str:
         if domain.fiber is None:
@@ -77,11 +79,16 @@ class Whole(Neighborhood):
         return Reversed(self, onto)
 
     def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
+        # Members of different sizes are runs of different lengths, which no one view shows.
         sizes = {part.num_nodes for part in source.members or (source,)}
-        return tuple(Blocks(size) for size in sizes) if len(sizes) == 1 else ()
+        if len(sizes) == 1:
+            return tuple(Blocks(size) for size in sizes)
+        return ()
 
     def fan_in(self, domain: Domain | None = None) -> int | None:
-        return None if domain is None else domain.num_nodes
+        if domain is None:
+            return None
+        return domain.num_nodes
 
     def target(self, domain: Domain) -> Domain:
         return Complete(domain.num_members)
@@ -90,7 +97,10 @@ class Whole(Neighborhood):
         return self._edges(domain, Complete(domain.num_members))
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
-        everyone = domain if domain.members is not None else Complete(domain.num_nodes)
+        # A pool over all nodes is blind to their order.
+        everyone = domain
+        if domain.members is None:
+            everyone = Complete(domain.num_nodes)
         still = torch.arange(domain.num_members)
         return [
             Symmetry(f"exchange or cycle {k + 1}", move, still)

@@ -26,8 +26,9 @@ class Reversed(Neighborhood):
     onto: Domain | None = None
 
     def __repr__(self) -> str:
-        named = "" if self.onto is None else f"onto={self.onto}"
-        return f"{self.rule}.reverse({named})"
+        if self.onto is None:
+            return f"{self.rule}.reverse()"
+        return f"{self.rule}.reverse(onto={self.onto})"
 
     @property
     def num_edge_types(self) -> int | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
@@ -44,6 +45,7 @@ class Reversed(Neighborhood):
 
     def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
         forward = self.rule.structures(target, source)
+        # Not every promise has a converse: a causal order reversed is none that a record names.
         backward = [structure.reverse() for structure in forward]
         return tuple(structure for structure in backward if structure is not None)
 
@@ -72,7 +74,8 @@ class Reversed(Neighborhood):
         return self.rule.weight_fan_in(channels_out, channels_in, domain)
 
     def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
-        target = self.target(domain) if target is None else target
+        if target is None:
+            target = self.target(domain)
         return turned_around(self.rule.edges(target, domain))
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
@@ -80,7 +83,9 @@ class Reversed(Neighborhood):
         return [Symmetry(c.name, c.receivers, c.senders, c.leaves) for c in claims]
 
     def _target(self, domain: Domain) -> Domain:
-        return self.rule.restores(domain) if self.onto is None else self.onto
+        if self.onto is None:
+            return self.rule.restores(domain)
+        return self.onto
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
         return self.edges(domain, target)

@@ -67,16 +67,22 @@ class Everyone(Structure):
     @property
     def lookback(self) -> float | None:
         """All that came before, in causal order."""
-        return math.inf if self.causal else None
+        if self.causal:
+            return math.inf
+        return None
 
     def edges(self, source: Domain, target: Domain) -> Edges:
         return by_member(self._pairs, source, target)
 
     def reverse(self) -> Structure | None:
-        return None if self.causal else self
+        if self.causal:
+            return None
+        return self
 
     def _pairs(self, num_senders: int, num_receivers: int) -> Edges:
         present = torch.ones(num_receivers, num_senders, dtype=torch.bool)
+        # With as many receivers as senders this is the lower triangle; of one receiver, the newest
+        # node, it leaves all senders.
         if self.causal:
             present = present.tril(num_senders - num_receivers)
         dst, src = present.nonzero().unbind(1)
@@ -125,12 +131,18 @@ class Stencil(Structure):
         """The reach of a window of stride 1 on one axis that ends at its own receiver."""
         if self.transposed or self.stride != (1,) or self.circular != (False,):
             return None
+        # All padding in front, as long as the window reaches: its last place is the receiver's own.
         reach = self.dilation[0] * (self.kernel[0] - 1)
-        return reach if self.padding == ((reach, 0),) else None
+        if self.padding == ((reach, 0),):
+            return reach
+        return None
 
     def edges(self, source: Domain, target: Domain) -> Edges:
         if self.transposed:
             return turned_around(replace(self, transposed=False).edges(target, source))
+        # One kernel position after the other, unlike `Window`, which writes out one receiver after
+        # the
+        # other: two ways to the same edges, each a check of the other.
         parts = [
             self._edges_at(position, source, target)
             for position in itertools.product(*map(range, self.kernel))
@@ -150,12 +162,16 @@ class Stencil(Structure):
         points = coordinates(self.out_shape) * torch.tensor(self.stride) + step
         lengths = torch.tensor(self.in_shape)
         points = torch.where(torch.tensor(self.circular), points % lengths, points)
+        # -1 marks a point beyond the end of a bounded axis: an edge to the outside does not exist.
         sender = ravel(points, self.in_shape)
         receiver = (sender >= 0).nonzero()[:, 0]
         sender = sender[receiver]
         types = self.edge_type[(slice(None), slice(None), *position)]
         sheets_out = target.num_nodes // math.prod(self.out_shape)
         sheets_in = source.num_nodes // math.prod(self.in_shape)
+        # Sheets are the last, fastest index of a node. Where the table has one entry for all of
+        # them,
+        # each sheet is a lattice for itself.
         if types.shape == (sheets_out, sheets_in):
             s, r = torch.ones_like(types).nonzero().unbind(1)
             kind = types.reshape(-1)
@@ -180,14 +196,18 @@ class Blocks(Structure):
     @property
     def lookback(self) -> float | None:
         """Nothing, where each node receives from itself alone."""
-        return 0 if self.size == 1 else None
+        if self.size == 1:
+            return 0
+        return None
 
     def edges(self, source: Domain, target: Domain) -> Edges:
         sender = torch.arange(target.num_nodes * self.size)
         return untyped(sender // self.size, sender)
 
     def reverse(self) -> Structure | None:
-        return self if self.size == 1 else None
+        if self.size == 1:
+            return self
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +223,9 @@ class Shift(Structure):
     @property
     def lookback(self) -> float | None:
         """The distance, backwards."""
-        return self.by if self.by >= 0 else None
+        if self.by >= 0:
+            return self.by
+        return None
 
     def edges(self, source: Domain, target: Domain) -> Edges:
         return by_member(self._pairs, source, target)

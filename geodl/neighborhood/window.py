@@ -84,6 +84,8 @@ class Window(Neighborhood):
         return Reversed(self, onto)
 
     def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
+        # A union of lattices has no one lattice: its members are folded into the batch, or written
+        # out.
         if source.lattice is None or target.lattice is None:
             return ()
         table = self.table().unflatten(2, self.size)
@@ -120,6 +122,7 @@ class Window(Neighborhood):
 
     def restores(self, domain: Domain) -> Domain:
         reach = tuple(d * (k - 1) for k, d in zip(self.size, self.dilation, strict=True))
+        # Windows that keep every length are restored to the very domain, with its axes that wrap.
         keeps = set(self.stride) == {1} and tuple(map(sum, self.padding)) == reach
         if keeps and self.group is None:
             return domain
@@ -128,6 +131,8 @@ class Window(Neighborhood):
             raise GeodlError(asked, "no lattice of as many axes", "choose a window that fits")
         lengths = []
         for axis, n in enumerate(domain.lattice):
+            # The n windows span so many places, some of which are padding. More nodes may have been
+            # there, which no window reached: the smallest domain is taken.
             span = (n - 1) * self.stride[axis] + reach[axis] + 1
             lengths.append(span - sum(self.padding[axis]))
         if min(lengths) < 1:
@@ -147,6 +152,7 @@ class Window(Neighborhood):
             moves = shift_nodes(domain, axis, stride), shift_nodes(target, axis, 1)
             claims.append(Symmetry(f"shift of axis {axis}", *moves, leaves=True))
         group = self.group
+        # Blind to types, a plain window on a fibered domain turns with the fiber's group.
         if group is None and not typed:
             group = domain.fiber
         if group is None or not self.exact:
@@ -167,6 +173,7 @@ class Window(Neighborhood):
         fiber = domain.fiber
         if self.group is not None:
             fiber = self.group if self.makes_fiber else None
+        # The very same domain, with its plans, wherever nothing changes.
         unchanged = lengths == domain.lattice and wraps == domain.periodic
         if unchanged and domain.fiber is None and fiber is None:
             return domain
@@ -185,6 +192,7 @@ class Window(Neighborhood):
                 found = f"a reach of {reach} on a padded axis of {padded}"
                 do = "use a smaller window, more padding or a larger grid"
                 raise GeodlError(f"{self} on {domain}", found, do)
+            # An axis still wraps when the windows tile it: the last one is followed by the first.
             length = (padded - reach) // self.stride[axis] + 1
             lengths.append(length)
             wraps.append(domain.periodic[axis] and length * self.stride[axis] == n)
@@ -208,7 +216,8 @@ class Window(Neighborhood):
         before = torch.tensor([low for low, _ in self.padding])
         offsets = coordinates(self.size) * torch.tensor(self.dilation) - before
         first = coordinates(target.lattice) * torch.tensor(self.stride)
-        points = first[:, None] + offsets  # [M, K, d]
+        # Where each receiver looks, for each place of the window: [M, K, d].
+        points = first[:, None] + offsets
         lengths = torch.tensor(domain.lattice)
         points = torch.where(torch.tensor(domain.periodic), points % lengths, points)
         src = ravel(points, domain.lattice)[:, None, None, :]
@@ -222,6 +231,8 @@ class Window(Neighborhood):
             sheets_out, sheets_in, _ = table.shape
             dst = dst * sheets_out + torch.arange(sheets_out)[None, :, None, None]
             src = src * sheets_in + torch.arange(sheets_in)[None, None, :, None]
+        # All four are [M, S, R, K] now: receiver, its sheet, the sender's sheet, place in the
+        # window.
         dst, src, kind, inside = torch.broadcast_tensors(dst, src, table[None], inside)
         return Edges(dst[inside], src[inside], kind[inside])
 
@@ -264,7 +275,9 @@ def window(
     (9, 4)
     """
     plain = _window(size, axes, stride, dilation, padding, group, exact)
-    return plain if group is None else replace(plain, hears_fiber=True, makes_fiber=True)
+    if group is None:
+        return plain
+    return replace(plain, hears_fiber=True, makes_fiber=True)
 
 
 def lift(
