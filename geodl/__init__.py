@@ -25,6 +25,7 @@ from geodl.layer import (
     Layer,
     LearnedPositions,
     Message,
+    Pointwise,
     Pool,
     Readout,
     Recurrent,
@@ -34,6 +35,7 @@ from geodl.layer import (
     explain,
     prepare,
     set_lowering,
+    trace,
 )
 from geodl.neighborhood import (
     Edges,
@@ -97,6 +99,7 @@ __all__ = [
     "Neighborhood",
     "O",
     "Oh",
+    "Pointwise",
     "Pool",
     "Readout",
     "Recurrent",
@@ -120,6 +123,7 @@ __all__ = [
     "prepare",
     "previous",
     "set_lowering",
+    "trace",
     "whole",
     "window",
 ]

@@ -4,22 +4,19 @@ Each raises AssertionError with what it saw.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
-from unittest import mock
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from geodl.group import Group
-from geodl.layer import MessagePassing, attention, message, recurrent
-from geodl.layer import base as layer_base
-from geodl.layer.folding import merge_equal_members
-from geodl.lowering import LOWERINGS, describe_call
+from geodl.layer import MessagePassing, trace
+from geodl.lowering import LOWERINGS
 from geodl.signal import Signal
 from geodl.symmetry import equivariance_error
 
+Outcome = tuple[Tensor, dict[str, Tensor]]
 BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
 
@@ -37,9 +34,7 @@ def error(a: Tensor, b: Tensor) -> float:
     return apart / max(1.0, float(b.detach().abs().max())) if math.isfinite(apart) else math.inf
 
 
-def outcome(
-    layer: nn.Module, *signals: Signal, upstream: Tensor | None = None
-) -> tuple[Tensor, dict[str, Tensor]]:
+def outcome(layer: nn.Module, *signals: Signal, upstream: Tensor | None = None) -> Outcome:
     """The output of a layer, and the gradient of every input and parameter for a random upstream
     gradient.
 
@@ -54,29 +49,23 @@ def outcome(
         upstream = torch.randn(
             y.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64
         ).to(y)
-    names = [f"input {k}" for k in range(len(inputs))] + [
-        n for n, p in layer.named_parameters() if p.requires_grad
-    ]
-    leaves = [s.x for s in inputs] + [p for p in layer.parameters() if p.requires_grad]
-    grads = (
-        torch.autograd.grad(y, leaves, upstream, allow_unused=True)
-        if y.requires_grad
-        else [None] * len(leaves)
-    )
-    known = (
-        torch.zeros_like(leaf) if grad is None else grad
-        for leaf, grad in zip(leaves, grads, strict=True)
-    )
-    return y.detach(), dict(zip(names, known, strict=True))
+    leaves = {f"input {k}": signal.x for k, signal in enumerate(inputs)}
+    leaves |= {name: p for name, p in layer.named_parameters() if p.requires_grad}
+    # What the answer does not depend on at all has zeros for a gradient.
+    grads: Sequence[Tensor | None] = [None] * len(leaves)
+    if y.requires_grad:
+        grads = torch.autograd.grad(y, list(leaves.values()), upstream, allow_unused=True)
+    known = {}
+    for (name, leaf), grad in zip(leaves.items(), grads, strict=True):
+        known[name] = torch.zeros_like(leaf) if grad is None else grad
+    return y.detach(), known
 
 
 def _called(layer: nn.Module, receiver: Signal, *others: Signal) -> Tensor:
     """The values a layer answers with; one that was built with `on=` takes tensors."""
-    return (
-        layer(receiver, *others).x
-        if getattr(layer, "on", None) is None
-        else layer(receiver.x, *others)
-    )
+    if getattr(layer, "on", None) is None:
+        return layer(receiver, *others).x
+    return layer(receiver.x, *others)
 
 
 def assert_parity(
@@ -93,43 +82,51 @@ def assert_parity(
     Returns:
         The largest error of each lowering compared.
 
+    Raises:
+        AssertionError: a lowering that is off; no lowering to compare.
+
     >>> from geodl import Conv, Grid, window
     >>> s = Signal(torch.randn(2, 20, 3, dtype=torch.float64), Grid(4, 5))
     >>> sorted(assert_parity(Conv(3, 2, window(3)).double(), s))
     ['lattice', 'spmm']
     """
     bound = BOUNDS[signals[0].x.dtype] if bound is None else bound
-    wanted, errors = layer.lowering, {}
+    where, wanted, errors = f"{layer.label} on {signals[-1].domain}", layer.lowering, {}
     try:
         layer.lowering = "edges"
-        y, grads = outcome(layer, *signals)
+        reference = outcome(layer, *signals)
+        layer.lowering = "auto"
         for name in accepting(layer, *signals):
             layer.lowering = name
-            ours, our_grads = outcome(layer, *signals)
-            each = {"output": error(ours, y)} | {
-                f"gradient of {k}": error(our_grads[k], grads[k]) for k in grads
-            }
-            worst = max(each, key=lambda k: each[k])
-            errors[name] = each[worst]
-            if each[worst] > bound:
-                where = f"{layer.label} on {signals[-1].domain}"
+            part, errors[name] = _worst(outcome(layer, *signals), reference)
+            if errors[name] > bound:
                 raise AssertionError(
-                    f"{where}: {name} is off the reference by {each[worst]:.1e} in the {worst}"
+                    f"{where}: {name} is off the reference by {errors[name]:.1e} in the {part}"
                 )
     finally:
         layer.lowering = wanted
+    if not errors:
+        raise AssertionError(f"nothing to compare: {where} runs on edges alone, the reference")
     return errors
+
+
+def _worst(ours: Outcome, theirs: Outcome) -> tuple[str, float]:
+    """Where two outcomes are furthest apart, and how far."""
+    each = {"output": error(ours[0], theirs[0])}
+    for name, gradient in theirs[1].items():
+        each[f"gradient of {name}"] = error(ours[1][name], gradient)
+    worst = max(each, key=lambda name: each[name])
+    return worst, each[worst]
 
 
 def accepting(layer: MessagePassing, *signals: Signal) -> list[str]:
     """The lowerings, other than `edges`, that accept a call."""
-    receiver, *others = signals
-    source = others[0] if others else receiver
-    parts = merge_equal_members(source.domain, receiver.domain if others else None, source.x.layout)
-    call = describe_call(layer.rule, parts.source, parts.target, source.x, layer.options)
-    return [
-        low.name for low in LOWERINGS[layer.verb] if low.name != "edges" and not low.refuses(call)
-    ]
+    with trace(layer) as events, torch.no_grad():
+        _called(layer, *signals)
+    call = next(event.call for event in events if event.layer is layer)
+    assert call is not None
+    entries = [lowering for lowering in LOWERINGS[layer.verb] if lowering.name != "edges"]
+    return [lowering.name for lowering in entries if not lowering.refuses(call)]
 
 
 def assert_equivariant(
@@ -158,7 +155,8 @@ def assert_equivariant(
 def assert_relabels(
     module: nn.Module, signal: Signal, *, permutations: int = 3, bound: float | None = None
 ) -> None:
-    """Calling the nodes by other names calls the answer's nodes by the same names.
+    """Calling the nodes by other names calls the answer's nodes by the same names; there is
+    something to call by another name.
 
     Args:
         module: takes a Signal and returns one on the same domain, or on one node for each member.
@@ -167,11 +165,18 @@ def assert_relabels(
         bound: largest error, by default 1e-10 in float64 and 1e-5 in float32.
     """
     bound = BOUNDS[signal.x.dtype] if bound is None else bound
-    generator = torch.Generator().manual_seed(0)
+    generator, nodes = torch.Generator().manual_seed(0), signal.domain.num_nodes
+    if permutations < 1 or nodes < 2 or not signal.x.numel():
+        raise AssertionError(
+            f"nothing to check: {permutations} permutations of {nodes} nodes, "
+            f"values {list(signal.x.shape)}"
+        )
     with torch.no_grad():
         straight = module(signal).x
         for _ in range(permutations):
-            named = torch.randperm(signal.domain.num_nodes, generator=generator)
+            named = torch.randperm(nodes, generator=generator)
+            if torch.equal(named, torch.arange(nodes)):
+                named = named.roll(1)
             x = torch.empty_like(signal.x)
             x[:, named] = signal.x
             renamed = module(Signal(x, signal.domain.relabel(named))).x
@@ -190,27 +195,16 @@ def assert_lowered_to(name: str, layer: MessagePassing, *signals: Signal) -> Non
     with recorded() as ran:
         _called(layer, *signals)
     if ran != [name]:
-        raise AssertionError(
-            f"{layer.label} on {signals[-1].domain} ran on {', '.join(ran)}, not on {name}"
-        )
+        where = f"{layer.label} on {signals[-1].domain}"
+        raise AssertionError(f"{where} ran on {', '.join(ran) or 'nothing'}, not on {name}")
 
 
 @contextmanager
 def recorded() -> Iterator[list[str]]:
-    """The names of the lowerings that run inside the block, in order."""
+    """The names of the lowerings that run inside the block, in order; there when it ends."""
     ran: list[str] = []
-    plan_for = layer_base.plan_for
-
-    def noted(*args: Any) -> Any:
-        found = plan_for(*args)
-
-        def run(*values: Any) -> Any:
-            ran.append(found.lowering.name)
-            return found.lowering.run(*values)
-
-        return found._replace(lowering=found.lowering._replace(run=run))
-
-    with ExitStack() as patches:
-        for room in (layer_base, attention, message, recurrent):
-            patches.enter_context(mock.patch.object(room, "plan_for", noted))
-        yield ran
+    with trace() as events:
+        try:
+            yield ran
+        finally:
+            ran += [event.lowering for event in events if event.lowering is not None]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import geodl as g
 from geodl.domain import Domain
 from geodl.neighborhood import Edges, Neighborhood, Structure
-from geodl.testing import assert_parity, recorded
+from geodl.testing import accepting, assert_parity, recorded
 from tests.strategies import Case
 
 EXAMPLES = 50
@@ -31,7 +31,7 @@ def hold_lowering(verb: str, name: str, cases: st.SearchStrategy[Case]) -> None:
     def each(case: Case) -> None:
         layer, signals = case
         assert layer.verb == verb
-        errors = assert_parity(layer, *signals)
+        errors = assert_parity(layer, *signals) if accepting(layer, *signals) else {}
         assert name in errors or name == "edges", (
             f"{name} refuses {layer.label} on {signals[-1].domain}"
         )

@@ -71,9 +71,9 @@ SECOND_SIGNALS = {
     ),
     "sender of a module": (
         lambda: g.Sequential(nn.ReLU())(on(GRID), on(GRID)),
-        "ReLU with a sender",
-        "one input",
-        "hears two",
+        "Sequential() with a sender",
+        "a second signal that no layer in it takes",
+        "Cross(layer)",
     ),
     "edge tensor": (
         lambda: g.Message(twice, g.past())(TWO, edge=torch.zeros(1, 3, 1)),
@@ -133,17 +133,17 @@ STATES = {
     ),
     "state of a row": (
         lambda: g.Sequential(g.Recurrent(2, 2)).step(THREE, (None, None)),
-        "Sequential unrolled",
+        "a step of Sequential",
         "2 states of 1 layers",
         "what step returned",
     ),
     "state of no row": (
         lambda: g.Concat(g.Recurrent(2, 2)).step(THREE, 5),
-        "Concat unrolled",
+        "a step of Concat",
         "a int",
         "what step",
     ),
-    "unrolled tensor": (
+    "step of a tensor": (
         lambda: conv(g.window(3, axes=1, padding="causal")).step(torch.zeros(1, 3, 2)),
         "Conv",
         "a Tensor",

@@ -36,8 +36,8 @@ LAYERS = {
         "as many types",
     ),
     "edge types of the domain": (
-        lambda: g.Conv(2, 3, g.all_pairs("orbit"), on=g.Grid(5, periodic=True))._propagate(
-            on(g.Grid(8, periodic=True)), None
+        lambda: g.Conv(2, 3, g.all_pairs("orbit"), on=g.Grid(5, periodic=True)).compute(
+            on(g.Grid(8, periodic=True)), None, g.all_pairs("orbit")
         ),
         "",
         "weights for 3 edge types where the domain has 5",
@@ -149,26 +149,31 @@ CONTAINERS = {
         lambda: g.Sequential(nn.Conv2d(2, 3, 3)),
         "nn.Conv2d",
         "another axis",
-        "geodl's own layers",
+        "use g.Conv over window(...), or g.interop.from_torch(module)",
     ),
     "nested": (
         lambda: g.Residual(nn.Sequential(nn.BatchNorm2d(2))),
         "nn.BatchNorm2d",
         "another axis",
-        "geodl's own",
+        "use g.BatchNorm(channels)",
     ),
     "norm of nodes": (
         lambda: g.Sequential(nn.LayerNorm([16, 2])),
         "nn.LayerNorm",
         "another axis",
-        "geodl's own",
+        "use nn.LayerNorm(channels)",
     ),
-    "slope per node": (lambda: g.Concat(nn.PReLU(16)), "nn.PReLU", "another axis", "geodl's own"),
+    "slope per node": (
+        lambda: g.Concat(nn.PReLU(16)),
+        "nn.PReLU",
+        "another axis",
+        "use nn.PReLU()",
+    ),
     "softmax of nodes": (
         lambda: g.Sequential(nn.Softmax(dim=1)),
         "nn.Softmax",
         "another axis",
-        "geodl's own",
+        "use nn.Softmax(dim=-1)",
     ),
     "layer in torch": (
         lambda: g.Sequential(nn.Sequential(conv())),

@@ -63,8 +63,10 @@ def test_a_new_domain_is_a_domain(registered):
 )
 def test_a_new_domain_runs_on_what_is_there(layer, runs_on):
     s = g.Signal(torch.randn(2, 8, 4, dtype=torch.float64), Ladder(4))
-    assert_parity(layer.double(), s)
+    layer.double()
     assert_lowered_to(runs_on, layer, s)
+    if runs_on != "edges":
+        assert runs_on in assert_parity(layer, s)
     assert g.certify(layer, s.domain).violations == ()
 
 

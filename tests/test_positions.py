@@ -184,12 +184,12 @@ REFUSED = {
         "node 6 of a table of 5",
         "length=6",
     ),
-    "unrolled on a grid": (
+    "a step on a grid": (
         lambda: g.SinusoidalPositions(4).step(on(GRID)),
         "no order",
         "along a Chain",
     ),
-    "unrolled unevenly": (
+    "an uneven step": (
         lambda: g.SinusoidalPositions(4).step(on(CHAINS)),
         "different lengths",
         "equal ones",
@@ -199,7 +199,11 @@ REFUSED = {
         "the state (1,)",
         "number of nodes",
     ),
-    "unrolled modes": (lambda: g.LaplacianPositions(1, 4).step(THREE), "nodes to come", "past()"),
+    "a step of modes": (
+        lambda: g.LaplacianPositions(1, 4).step(THREE),
+        "all nodes at once",
+        "read a node alone",
+    ),
 }
 
 

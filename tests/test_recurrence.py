@@ -9,8 +9,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import geodl as g
 from geodl.layer import recurrent
-from geodl.layer.cells import CELLS, LSTM, Kind
 from geodl.lowering import plan_for
+from geodl.lowering.cells import CELLS, LSTM, Kind
 from geodl.testing import assert_lowered_to, assert_parity, error
 
 LENGTHS = (3, 5, 1, 5)

@@ -12,7 +12,7 @@ from torch.autograd import gradcheck
 
 import geodl as g
 from geodl import reference
-from geodl.layer.cells import CELLS, LSTM
+from geodl.lowering.cells import CELLS, LSTM
 from geodl.lowering.scores import dot
 from geodl.neighborhood import Edges
 

@@ -128,7 +128,7 @@ class Named(g.Layer):
         super().__init__()
         self.conv = g.Conv(2, 2, g.isotropic(3, group=P4))
 
-    def forward(self, receiver, sender=None):
+    def compute(self, receiver, sender, rule):
         y = self.conv(receiver)
         return g.Signal(y.x * torch.arange(y.domain.num_nodes).to(y.x)[:, None], y.domain)
 

@@ -9,9 +9,9 @@ import torch
 import geodl as g
 from geodl import reference, verify
 from geodl.domain import Links
-from geodl.layer.cells import GRU
 from geodl.layer.conv import Conv
 from geodl.lowering import Store, lattice, linear, plans, rnn, scores
+from geodl.lowering.cells import GRU
 from geodl.neighborhood import graph, order
 from geodl.neighborhood.edges import untyped
 

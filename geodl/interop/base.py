@@ -12,28 +12,6 @@ from geodl.errors import GeodlError
 
 Module = TypeVar("Module", bound=nn.Module)
 
-POINTWISE = (
-    nn.Identity,
-    nn.ReLU,
-    nn.ReLU6,
-    nn.LeakyReLU,
-    nn.ELU,
-    nn.SELU,
-    nn.CELU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Mish,
-    nn.Tanh,
-    nn.Sigmoid,
-    nn.Softplus,
-    nn.Softsign,
-    nn.Hardtanh,
-    nn.Hardswish,
-    nn.Hardsigmoid,
-    nn.LogSigmoid,
-    nn.Dropout,
-)
-
 
 def with_parameters(module: Module, like: nn.Module, **parameters: Tensor | None) -> Module:
     """A module with copies of the given tensors as its parameters, in the mode of another.

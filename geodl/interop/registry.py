@@ -9,7 +9,7 @@ from torch import nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
 from geodl.interop.attention import from_attention, to_attention
-from geodl.interop.base import POINTWISE, conversion
+from geodl.interop.base import conversion
 from geodl.interop.conv import CONVS, TRANSPOSED, from_conv, from_linear, from_transposed, to_conv
 from geodl.interop.recurrent import from_recurrent, to_recurrent
 from geodl.interop.transformer import TRANSFORMERS, to_transformer
@@ -18,12 +18,13 @@ from geodl.layer import (
     Concat,
     Conv,
     Dropout,
+    EncoderDecoder,
     Layer,
     MessagePassing,
     Recurrent,
     Sequential,
 )
-from geodl.models.encoder_decoder import EncoderDecoder
+from geodl.layer.pointwise import ELEMENTWISE
 
 
 def from_torch(module: nn.Module, *, on: Domain | None = None) -> Layer:
@@ -156,7 +157,7 @@ def _to_sequential(layer: Sequential, on: Domain | None) -> nn.Module:
 
 
 def _pointwise(module: nn.Module) -> nn.Module | None:
-    return copy.deepcopy(module) if type(module) in POINTWISE or _norm(module) else None
+    return copy.deepcopy(module) if type(module) in ELEMENTWISE or _norm(module) else None
 
 
 def _norm(module: nn.Module) -> bool:

@@ -14,9 +14,16 @@ from torch import nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.attention import from_attention, to_attention
-from geodl.interop.base import POINTWISE
-from geodl.layer import Attention, Cross, Dropout, Layer, Residual, Sequential
-from geodl.models.encoder_decoder import EncoderDecoder
+from geodl.layer import (
+    Attention,
+    Cross,
+    Dropout,
+    EncoderDecoder,
+    Layer,
+    Residual,
+    Sequential,
+)
+from geodl.layer.pointwise import ELEMENTWISE
 from geodl.neighborhood import all_pairs
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -30,6 +37,7 @@ STACKS: dict[type[nn.Module], type[nn.Module]] = {
     nn.TransformerEncoder: nn.TransformerEncoderLayer,
     nn.TransformerDecoder: nn.TransformerDecoderLayer,
 }
+ACTIVATIONS = ELEMENTWISE - {nn.AlphaDropout, nn.PReLU, nn.RReLU}  # functions of x alone
 NORMS = (nn.LayerNorm, nn.RMSNorm)
 FUNCTIONS = (
     (F.relu, nn.ReLU),
@@ -148,7 +156,7 @@ def _dropout(module: nn.Module, name: str) -> Dropout:
 
 def _activation(module: Any) -> nn.Module:
     given = module.activation
-    if type(given) in POINTWISE:
+    if type(given) in ACTIVATIONS:
         return copy.deepcopy(given)
     kind = next((kind for function, kind in FUNCTIONS if function is given), None)
     if kind is None:
@@ -156,7 +164,7 @@ def _activation(module: Any) -> nn.Module:
             f"activation={getattr(given, '__name__', type(given).__name__)}, "
             "which may be any function"
         )
-        names = ", ".join(sorted(known.__name__ for known in POINTWISE))
+        names = ", ".join(sorted(known.__name__ for known in ACTIVATIONS))
         raise GeodlError(
             f"from_torch({type(module).__name__})", found, f"use one of {names}, or its function"
         )
@@ -247,7 +255,8 @@ def _name(branch: list[Any]) -> str:
     if kinds == [Cross, Dropout] and isinstance(branch[0].layer, Attention):
         return CROSS
     fed = (
-        kinds[:1] + kinds[2:] == [nn.Linear, Dropout, nn.Linear, Dropout] and kinds[1] in POINTWISE
+        kinds[:1] + kinds[2:] == [nn.Linear, Dropout, nn.Linear, Dropout]
+        and kinds[1] in ACTIVATIONS
     )
     return FEED if fed else ""
 

@@ -1,19 +1,24 @@
 """Layers: parameters, one verb, one neighborhood; and what is made of them."""
 
 from geodl.layer.attention import Attention
-from geodl.layer.base import Choice, Layer, MessagePassing
-from geodl.layer.containers import Concat, Cross, Residual, Sequential, acts_elsewhere
+from geodl.layer.base import Layer, MessagePassing
+from geodl.layer.containers import Concat, Cross, Residual, Sequential
 from geodl.layer.conv import Conv
 from geodl.layer.embedding import Embedding
-from geodl.layer.explain import Explanation, evaluated, explain, prepare, set_lowering
+from geodl.layer.encoder_decoder import EncoderDecoder, FinalState, FromState
+from geodl.layer.explain import Explanation, explain, prepare, set_lowering
 from geodl.layer.laplacian import LaplacianPositions
 from geodl.layer.message import Message
+from geodl.layer.modes import evaluated
 from geodl.layer.norm import BatchNorm, Dropout
+from geodl.layer.pointwise import POINTWISE, Pointwise
 from geodl.layer.pool import Pool, Readout
 from geodl.layer.position import LearnedPositions, SinusoidalPositions
 from geodl.layer.recurrent import Recurrent
+from geodl.layer.trace import Choice, Event, trace
 
 __all__ = [
+    "POINTWISE",
     "Attention",
     "BatchNorm",
     "Choice",
@@ -22,21 +27,26 @@ __all__ = [
     "Cross",
     "Dropout",
     "Embedding",
+    "EncoderDecoder",
+    "Event",
     "Explanation",
+    "FinalState",
+    "FromState",
     "LaplacianPositions",
     "Layer",
     "LearnedPositions",
     "Message",
     "MessagePassing",
+    "Pointwise",
     "Pool",
     "Readout",
     "Recurrent",
     "Residual",
     "Sequential",
     "SinusoidalPositions",
-    "acts_elsewhere",
     "evaluated",
     "explain",
     "prepare",
     "set_lowering",
+    "trace",
 ]

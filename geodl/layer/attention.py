@@ -11,11 +11,11 @@ from geodl.domain import Complete, Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError, nearest
 from geodl.layer.base import MessagePassing
-from geodl.layer.check import check_pair, check_signal, check_state
-from geodl.layer.conv import num_types
+from geodl.layer.check import check_pair, check_signal, check_state, count_types
 from geodl.layer.folding import MergedMembers
 from geodl.layer.position import places, rotate
-from geodl.lowering import AttendOptions, Plan, describe_call, plan_for, plan_once
+from geodl.layer.trace import traced_step
+from geodl.lowering import AttendOptions, Plan, describe_call
 from geodl.lowering.edges import unweighted
 from geodl.lowering.scores import SCORES
 from geodl.neighborhood import Neighborhood
@@ -56,6 +56,7 @@ class Attention(MessagePassing):
     """
 
     verb = "attend"
+    transparent = True
 
     def __init__(
         self,
@@ -91,7 +92,7 @@ class Attention(MessagePassing):
                 found,
                 "leave it 0, drop out what comes after",
             )
-        types = num_types(rule, on) if relative else None
+        types = count_types(rule, on) if relative else None
         super().__init__(rule, on, AttendOptions(score, types))
         self.channels_in, self.heads, self.dropout, self.rotary = channels, heads, dropout, rotary
         self.breaks_symmetry = rotary
@@ -139,6 +140,7 @@ class Attention(MessagePassing):
         )
         return Signal(a, Complete(a.shape[1]))
 
+    @traced_step
     def step(
         self,
         signal: Signal,
@@ -169,7 +171,7 @@ class Attention(MessagePassing):
         if state is not None:
             key, value = torch.cat((state[0], key), 1), torch.cat((state[1], value), 1)
         source = domain.replace((key.shape[1],))
-        plan = plan_once(self.verb, self.lowering, self.rule, source, domain, key, self.options)
+        plan, _ = self._plan(self.rule, source, domain, key, keep=False)
         return Signal(self._attend(plan, query, key, value), domain), (key, value)
 
     def _recall(
@@ -179,15 +181,7 @@ class Attention(MessagePassing):
         query, key, value = self._project(signal.x, sender.x if state is None else sender.x[:, :0])
         self._hold(state, key)
         key, value = (key, value) if state is None else state
-        plan = plan_for(
-            self.verb,
-            self.lowering,
-            self.rule,
-            sender.domain,
-            signal.domain,
-            key,
-            self.options,
-        )
+        plan, _ = self._plan(self.rule, sender.domain, signal.domain, key)
         return Signal(self._attend(plan, query, key, value), signal.domain), (key, value)
 
     def _hold(self, state: tuple[Tensor, Tensor] | None, key: Tensor) -> None:

@@ -1,18 +1,26 @@
 """What every layer is, and the one place where signals meet lowerings."""
 
-import copy
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self, final
 
 import torch
 from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
-from geodl.layer.check import check_pair, check_rule, check_signal, check_state
+from geodl.layer.check import (
+    check_domain,
+    check_other_rule,
+    check_pair,
+    check_rule,
+    check_signal,
+    check_state,
+)
 from geodl.layer.folding import MergedMembers, members_to_batch, merge_equal_members
-from geodl.lowering import LOWERINGS, Plan, describe_call, plan_for, select
+from geodl.layer.trace import Choice, Kernel, current_listener, traced_step
+from geodl.lowering import LOWERINGS, Plan, describe_call, plan_for, plan_once, select
+from geodl.lowering.base import Options
 from geodl.neighborhood import Everyone, Neighborhood
 from geodl.signal import Signal
 
@@ -20,47 +28,88 @@ from geodl.signal import Signal
 class Layer(nn.Module, ABC):
     """A map from signals to signals. Only subclasses of Layer take Signals.
 
+    A subclass defines :meth:`compute`; `forward` is the same for all of them. With
+    `torch.utils.checkpoint` use `use_reentrant=False`: the reentrant mode sees no tensor among the
+    arguments `(layer, signal)` and loses the gradient.
+
     Attributes:
         takes_sparse: whether it takes a signal with sparse values.
         nodewise: whether it treats each node alone.
         breaks_symmetry: whether it tells nodes apart by where they stand, which no symmetry
             survives.
-        takes_context: whether it, or a layer in it, hears the second signal of a call wherever it
-            stands.
+        takes_context: whether it, or a layer in it, receives from the second signal of a call to a
+            container, wherever in it it stands.
+        transparent: whether its rule and the layers in it say all that it computes across nodes.
+            Certificates rely on it; a subclass that replaces any of the code loses it, unless it
+            says so itself.
+        rule: who hears whom; None of a layer without a rule.
         on: its own domain, on which it takes and returns tensors `[B, N, C]`; None for Signals.
+
+    Raises:
+        GeodlError: a subclass with a `forward` of its own, when the class is made.
     """
 
     takes_sparse: ClassVar[bool] = False
-    nodewise: ClassVar[bool] = False
+    nodewise: bool = False
     breaks_symmetry: bool = False
     takes_context: bool = False
+    transparent: ClassVar[bool] = False
+    rule: Any = None
     on: Domain | None = None
+
+    def __init_subclass__(cls, **named: Any):
+        super().__init_subclass__(**named)
+        if cls.forward is not Layer.forward:
+            raise GeodlError(
+                f"class {cls.__name__}(Layer)",
+                "a forward of its own",
+                "define compute(self, receiver, sender, rule), which forward calls",
+            )
+        if "transparent" not in vars(cls):
+            cls.transparent = cls.transparent and not _replaces_code(cls)
 
     @property
     def label(self) -> str:
         """The layer in one line."""
         return f"{type(self).__name__}({self.extra_repr()})"
 
-    def _as_signal(self, x: Any) -> Signal:
-        """A tensor as a signal on this layer's own domain."""
-        if isinstance(x, Signal):
-            asked = f"{type(self).__name__} built with on={self.on}"
-            raise GeodlError(
-                asked, "a Signal", "give a tensor [B, N, C], or build the layer without on="
-            )
-        assert self.on is not None
-        return Signal(x, self.on)
+    @final
+    def forward(
+        self, receiver: Any, sender: Any = None, *, rule: Neighborhood | None = None
+    ) -> Any:
+        """The answer on the receivers' domain.
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        """Where parameters move, the layer's own domain moves along; its dtypes stay."""
-        super()._apply(fn, recurse)
-        if self.on is not None and self.on.tensors():
-            self.on = self.on.to(fn(self.on.tensors()[0].new_zeros(0, dtype=torch.long)).device)
-        return self
+        Args:
+            receiver: a Signal; a tensor `[B, N, C]` where the layer was built with `on=`.
+            sender: another Signal to receive from, on another domain (cross-attention, decoders);
+                by default the receiver itself.
+            rule: for this call, in place of the layer's own; with as many edge types as the layer
+                has weights.
+
+        Raises:
+            GeodlError: signals or a rule that the layer cannot take.
+        """
+        signal = receiver if self.on is None else self._as_signal(receiver)
+        used = self.rule if rule is None else check_other_rule(self, rule)
+        listener = current_listener()
+        if listener is None:
+            answer = self.compute(signal, sender, used)
+        else:
+            answer = listener.record(
+                self, (signal, sender), lambda: self.compute(signal, sender, used)
+            )
+        return answer if self.on is None else answer.x
 
     @abstractmethod
-    def forward(self, receiver: Any, sender: Any = None) -> Any:
-        """The signal on the receivers' domain."""
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
+        """What the layer computes: the hook behind :meth:`forward`.
+
+        Args:
+            receiver: the signal of the call, not yet checked.
+            sender: the second signal, None where the call names none.
+            rule: the rule of this call: the layer's own unless another was named; None of a layer
+                without one.
+        """
 
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
@@ -82,11 +131,28 @@ class Layer(nn.Module, ABC):
         """
         if not self.nodewise:
             raise GeodlError(
-                f"{self.label} unrolled",
-                "a layer that hears nodes to come",
-                "use past() or previous()",
+                f"a step of {self.label}",
+                "a layer that reads all nodes at once",
+                "use layers that read a node alone or nodes before it; batch norms in eval() mode",
             )
         return self(signal), None
+
+    def _as_signal(self, x: Any) -> Signal:
+        """A tensor as a signal on this layer's own domain."""
+        if isinstance(x, Signal):
+            asked = f"{type(self).__name__} built with on={self.on}"
+            raise GeodlError(
+                asked, "a Signal", "give a tensor [B, N, C], or build the layer without on="
+            )
+        assert self.on is not None
+        return Signal(x, self.on)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Where parameters move, the layer's own domain moves along; its dtypes stay."""
+        super()._apply(fn, recurse)
+        if self.on is not None and self.on.tensors():
+            self.on = self.on.to(fn(self.on.tensors()[0].new_zeros(0, dtype=torch.long)).device)
+        return self
 
 
 class MessagePassing(Layer):
@@ -103,12 +169,13 @@ class MessagePassing(Layer):
     """
 
     verb: ClassVar[str]
+    rule: Neighborhood
 
-    def __init__(self, rule: Neighborhood, on: Domain | None, options: Any):
+    def __init__(self, rule: Neighborhood, on: Domain | None, options: Options):
         super().__init__()
         self.rule = check_rule(type(self).__name__, rule)
         self.on = on
-        self.options = options
+        self.options: Any = options
         self._lowering = "auto"
 
     @property
@@ -125,48 +192,29 @@ class MessagePassing(Layer):
             )
         self._lowering = name
 
-    def forward(self, receiver: Any, sender: Any = None) -> Any:
-        """Hear `sender` (by default `receiver` itself) and answer on the receivers' domain.
-
-        Args:
-            receiver: a Signal; a tensor `[B, N, C]` when the layer was built with `on=`.
-            sender: another Signal, on another domain (cross-attention, decoders).
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Neighborhood) -> Signal:
+        """The kernel's answer on the receivers' domain: the rule's target, or that of `receiver`
+        where a sender is given.
         """
-        if self.on is None:
-            return self._propagate(receiver, sender)
-        return self._propagate(self._as_signal(receiver), sender).x
-
-    def _propagate(self, receiver: Any, sender: Any) -> Signal:
-        source = (
-            check_signal(self, receiver) if sender is None else check_pair(self, receiver, sender)
-        )
-        parts = merge_equal_members(
-            source.domain, None if sender is None else receiver.domain, source.x.layout
-        )
-        at, x = (
-            members_to_batch(receiver.x, parts.num_members),
-            members_to_batch(source.x, parts.num_members),
-        )
-        plan = plan_for(
-            self.verb,
-            self._lowering,
-            self.rule,
-            parts.source,
-            parts.target,
-            x,
-            self.options,
-        )
+        if sender is None:
+            source, given = check_signal(self, receiver), None
+        else:
+            source, given = check_pair(self, receiver, sender), receiver.domain
+        plan, parts = self._plan(rule, source.domain, given, source.x)
+        x = members_to_batch(source.x, parts.num_members)
+        at = x if sender is None else members_to_batch(receiver.x, parts.num_members)
         y = self._run(plan, at, x, parts)
-        if sender is not None:
-            domain = receiver.domain
+        if given is not None:
+            domain = given
         elif parts.source is not source.domain:
-            domain = self._target_of(source.domain)
+            domain = self._target_of(source.domain, rule)
         else:
             domain = source.domain if plan.target is None else plan.target
-        return Signal(
-            y if parts.num_members == 1 else y.reshape(-1, domain.num_nodes, y.shape[2]), domain
-        )
+        if parts.num_members > 1:
+            y = y.reshape(-1, domain.num_nodes, y.shape[2])
+        return Signal(y, domain)
 
+    @traced_step
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
@@ -203,26 +251,41 @@ class MessagePassing(Layer):
         records = self.rule.resolve(source, target).structures(source, target)
         return next((record for record in records if isinstance(record, Everyone)), None)
 
-    def explain(self, sender: Domain | Signal, target: Domain | None = None) -> "Choice":
+    def explain(self, sender: Domain | Signal, target: Domain | Signal | None = None) -> Choice:
         """What would run for senders on a domain (or for a signal), and why each lowering before it
-        refused.
+        refused; refused itself where the call would be.
+
+        Args:
+            sender: the senders' domain, or their signal.
+            target: the receivers' domain, or their signal; by default where the rule puts them.
+
+        Raises:
+            GeodlError: what the call with such signals would raise of rule and domains.
 
         >>> from geodl import Chain, Conv, window
         >>> Conv(3, 8, window(5, axes=1)).explain(Chain(9)).lowering
         'lattice'
         """
-        values = (
-            sender.x
-            if isinstance(sender, Signal)
-            else next(iter(self.parameters()), torch.zeros(0))
-        )
-        source = sender.domain if isinstance(sender, Signal) else sender
-        parts = merge_equal_members(source, target, values.layout)
-        call = describe_call(self.rule, parts.source, parts.target, values, self.options)
-        lowering, refused = select(LOWERINGS[self.verb], call, self._lowering)
-        end = self.rule.target(source) if target is None else target
+        asked = f"{self.label} explained"
+        if isinstance(sender, Signal):
+            source, x = sender.domain, check_signal(self, sender).x
+        else:
+            source, x = check_domain(asked, sender), next(self.parameters(), torch.zeros(0))
+        given = target.domain if isinstance(target, Signal) else target
+        if given is not None:
+            check_domain(asked, given)
+        plan, parts = self._plan(self.rule, source, given, x)
+        kernel = self._kernel(self.rule, source, plan, parts, x)
+        end = self.rule.target(source) if given is None else given
         return Choice(
-            "", self.label, self.verb, str(self.rule), source, end, lowering.name, refused
+            "",
+            self.label,
+            self.verb,
+            str(self.rule),
+            source,
+            end,
+            kernel.lowering,
+            kernel.refused,
         )
 
     def over(self, rule: Neighborhood) -> Self:
@@ -232,20 +295,8 @@ class MessagePassing(Layer):
         >>> from geodl import Attention, all_pairs, past
         >>> causal = Attention(16, all_pairs(), heads=2).over(past())
         """
-        types = self.options.edge_types
-        check_rule(self.label, rule)
-        if types is not None and rule.num_edge_types not in (types, None):
-            found = f"{rule.num_edge_types} edge types in place of {types}"
-            raise GeodlError(
-                f"{self.label} over {rule}",
-                found,
-                "choose a neighborhood with as many types",
-            )
-        twin = copy.copy(self)
-        vars(twin).update(
-            {name: held.copy() for name, held in vars(self).items() if isinstance(held, dict)}
-        )
-        twin.rule = rule
+        twin = self._twin()
+        twin.rule = check_other_rule(self, rule)
         return twin
 
     @abstractmethod
@@ -254,31 +305,73 @@ class MessagePassing(Layer):
         M, C]` out.
         """
 
-    def _target_of(self, domain: Domain) -> Domain:
-        """The target of a folded union, found once."""
+    def _plan(
+        self,
+        rule: Neighborhood,
+        source: Domain,
+        target: Domain | None,
+        x: Tensor,
+        *,
+        merge: bool = True,
+        keep: bool = True,
+    ) -> tuple[Plan, MergedMembers]:
+        """The lowering and plan of a call, and the domains it runs on: the one way to a kernel.
+
+        Args:
+            rule: of this call.
+            source: the senders' domain.
+            target: the receivers' domain where it is given; else the rule decides.
+            x: values of the senders, of which dtype, device and layout count.
+            merge: whether equal members of a union may become batch entries.
+            keep: whether the plan is kept for the next call; a step of decoding needs it once.
+        """
+        parts = MergedMembers(source, target, 1)
+        if merge:
+            parts = merge_equal_members(source, target, x.layout)
+        find = plan_for if keep else plan_once
+        plan = find(self.verb, self._lowering, rule, parts.source, parts.target, x, self.options)
+        listener = current_listener()
+        if listener is not None:
+            listener.reached(self, self._kernel(rule, source, plan, parts, x))
+        return plan, parts
+
+    def _kernel(
+        self, rule: Neighborhood, source: Domain, plan: Plan, parts: MergedMembers, x: Tensor
+    ) -> Kernel:
+        """What is told of a plan: the lowering it belongs to, and why those before it refused."""
+        call = describe_call(rule, parts.source, parts.target, x, self.options)
+        _, refused = select(LOWERINGS[self.verb], call, self._lowering)
+        return Kernel(rule, source, plan.lowering.name, refused, call)
+
+    def _target_of(self, domain: Domain, rule: Neighborhood) -> Domain:
+        """The target of a merged union, found once."""
         assert domain.cache is not None
-        key = ("target", self.rule)
+        key = ("target", rule)
         if key not in domain.cache:
-            domain.cache[key] = self.rule.target(domain)
+            domain.cache[key] = rule.target(domain)
         return domain.cache[key]
 
+    def _twin(self) -> Self:
+        """This layer once more, with the very same parameters.
 
-class Choice(NamedTuple):
-    """One layer's answer to `explain`; `refused` are (lowering, reason) of those tried before."""
+        Made by hand: torch refuses to copy modules whose parameters are parametrized.
+        """
+        twin = type(self).__new__(type(self))
+        for name, held in vars(self).items():
+            vars(twin)[name] = held.copy() if isinstance(held, dict) else held
+        return twin
 
-    path: str
-    layer: str
-    verb: str
-    neighborhood: str
-    source: Domain
-    target: Domain
-    lowering: str
-    refused: tuple[tuple[str, str], ...]
 
-    def __str__(self) -> str:
-        where = f"{self.source}" + ("" if self.target == self.source else f" -> {self.target}")
-        head = (
-            f"{self.path + ': ' if self.path else ''}{self.layer} "
-            f"on {where} runs on {self.lowering}"
-        )
-        return "\n".join([head, *(f"    not on {name}: {reason}" for name, reason in self.refused)])
+def _replaces_code(cls: type) -> bool:
+    """Whether a class defines again what a class above it computes with.
+
+    How a layer is built, drawn and described does not count, nor what was left open above.
+    """
+    for name, value in vars(cls).items():
+        if name.startswith("__") or name in ("extra_repr", "reset_parameters"):
+            continue
+        above = next((vars(p)[name] for p in cls.__mro__[1:] if name in vars(p)), None)
+        code = callable(value) or isinstance(value, property)
+        if code and above is not None and not getattr(above, "__isabstractmethod__", False):
+            return True
+    return False

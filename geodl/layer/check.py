@@ -1,57 +1,87 @@
 """What a layer refuses, in words: signals, pairs, states and rules that do not fit it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
 
+Shape = tuple[int | None, ...]
 
-def check_signal(layer: Any, signal: Any, channels: int | None = None) -> Signal:
-    """A signal that the layer can take: a Signal, of the layer's channels, dtype and device."""
+
+def check_signal(layer: Any, signal: Any) -> Signal:
+    """A signal that the layer, or the plain module, can take.
+
+    Raises:
+        GeodlError: no Signal, sparse values, tokens; other channels, another device or dtype than
+            the layer's.
+    """
     if not isinstance(signal, Signal):
-        do = (
-            "give a Signal"
-            if getattr(layer, "on", None) is not None
-            else "give a Signal, or build it with on="
-        )
+        do = "give a Signal, or build it with on="
+        if getattr(layer, "on", None) is not None:
+            do = "give a Signal"
         raise GeodlError(f"{_name(layer)} called", f"a {type(signal).__name__}", do)
-    if signal.x.layout != torch.strided and not getattr(layer, "takes_sparse", False):
-        asked = f"{_name(layer)} on {signal.domain}"
+    x = signal.x
+    if x.layout != torch.strided and not getattr(layer, "takes_sparse", False):
         raise GeodlError(
-            asked,
+            f"{_name(layer)} on {signal.domain}",
             "sparse values, which only Conv and Dropout read",
             "give dense ones: x.to_dense()[None]",
         )
-    if not signal.x.is_floating_point():
+    if not x.is_floating_point():
         raise GeodlError(
             f"{_name(layer)} on {signal.domain}",
             "tokens, which only Embedding reads",
             "begin with an Embedding",
         )
-    wanted = getattr(layer, "channels_in", None) if channels is None else channels
-    if wanted is not None and signal.x.shape[-1] != wanted:
+    channels = channels_read(layer)
+    if channels is not None and x.shape[-1] != channels:
         raise GeodlError(
             f"{_name(layer)} on {signal.domain}",
-            f"{signal.x.shape[-1]} channels",
-            f"give {wanted} channels",
+            f"{x.shape[-1]} channels",
+            f"give {channels} channels",
         )
-    weight = next(iter(layer._parameters.values()), None)
-    if weight is not None:
-        if weight.device != signal.x.device:
-            found = f"the signal on {signal.x.device} and the layer on {weight.device}"
-            raise GeodlError(_name(layer), found, "move both to one device with .to(device)")
-        if weight.dtype != signal.x.dtype and not torch.is_autocast_enabled(signal.x.device.type):
-            found = f"a signal of {signal.x.dtype} and parameters of {weight.dtype}"
-            raise GeodlError(_name(layer), found, "convert one of them with .to(dtype)")
+    _check_parameters(layer, x)
     return signal
 
 
+def _check_parameters(layer: Any, x: Tensor) -> None:
+    """Refuse values on another device, or of another dtype, than a layer's first parameter."""
+    weight = next(iter(layer._parameters.values()), None)
+    if weight is None:
+        return
+    if weight.device != x.device:
+        found = f"the signal on {x.device} and the layer on {weight.device}"
+        raise GeodlError(_name(layer), found, "move both to one device with .to(device)")
+    if weight.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+        found = f"a signal of {x.dtype} and parameters of {weight.dtype}"
+        raise GeodlError(_name(layer), found, "convert one of them with .to(dtype)")
+
+
+def channels_read(module: Any) -> int | None:
+    """The channels that a layer or a plain module reads; None where it takes any.
+
+    >>> channels_read(torch.nn.Linear(3, 8)), channels_read(torch.nn.ReLU())
+    (3, None)
+    """
+    held = vars(module)
+    channels = held.get("channels_in") or held.get("in_features")
+    if channels is None and "normalized_shape" in held:
+        return held["normalized_shape"][-1]
+    return channels or None
+
+
 def check_pair(layer: Any, receiver: Any, sender: Any) -> Signal:
-    """The sender's signal, once it is known that the receiver can hear it."""
+    """The sender's signal, once it is known that the receiver can hear it.
+
+    Raises:
+        GeodlError: as :func:`check_signal`; receivers of another batch, device or dtype.
+    """
     source = check_signal(layer, sender)
     if not isinstance(receiver, Signal):
         raise GeodlError(
@@ -59,71 +89,123 @@ def check_pair(layer: Any, receiver: Any, sender: Any) -> Signal:
             f"a {type(receiver).__name__} that hears a Signal",
             "give two Signals",
         )
-    batches = [1 if s.x.layout == torch.sparse_csr else s.x.shape[0] for s in (source, receiver)]
-    if batches[0] != batches[1]:
+    mixed = torch.is_autocast_enabled(source.x.device.type)
+    found, do = "", ""
+    senders, receivers = _batch_of(source.x), _batch_of(receiver.x)
+    if senders != receivers:
+        found = f"a batch of {senders} heard by a batch of {receivers}"
+        do = "give equal batches"
+    elif receiver.x.device != source.x.device:
+        found = f"senders on {source.x.device} and receivers on {receiver.x.device}"
+        do = "use one device"
+    elif receiver.x.dtype != source.x.dtype and not mixed:
+        found = f"senders of {source.x.dtype} and receivers of {receiver.x.dtype}"
+        do = "convert one with .to(dtype)"
+    if found:
         asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
-        raise GeodlError(
-            asked, f"a batch of {batches[0]} heard by a batch of {batches[1]}", "give equal batches"
-        )
-    if receiver.x.device != source.x.device:
-        asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
-        raise GeodlError(
-            asked,
-            f"senders on {source.x.device} and receivers on {receiver.x.device}",
-            "use one device",
-        )
-    if receiver.x.dtype != source.x.dtype and not torch.is_autocast_enabled(source.x.device.type):
-        asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
-        raise GeodlError(
-            asked,
-            f"senders of {source.x.dtype} and receivers of {receiver.x.dtype}",
-            "convert one with .to(dtype)",
-        )
+        raise GeodlError(asked, found, do)
     return source
 
 
-def check_state(layer: Any, state: Any, x: Tensor, *shapes: tuple[int | None, ...]) -> None:
-    """Refuse a state that is not tensors of these shapes (None: any one length), of the dtype and
-    on the device of x.
+def _batch_of(x: Tensor) -> int:
+    """B; sparse values `[N, C]` have no batch axis and count as one."""
+    return 1 if x.layout == torch.sparse_csr else x.shape[0]
+
+
+def check_state(layer: Any, state: Any, x: Tensor, *shapes: Shape) -> None:
+    """Refuse a state that is not tensors of these shapes, of the dtype and on the device of x.
+
+    Args:
+        layer: what is asked to continue.
+        state: what it was given.
+        x: the signal's values.
+        shapes: of the tensors; None stands for any one length, the same in all of them.
     """
-    mixed, lengths = torch.is_autocast_enabled(x.device.type), set[int]()
+    parts = state if isinstance(state, tuple | list) else [state]
+    if parts is state and len(parts) == len(shapes) and _fit(parts, x, shapes):
+        return
+    found = [_said_of(part) for part in parts]
+    named = " and ".join(map(_shape_in_words, shapes))
+    do = f"give what step returned, {named} like the signal's values"
+    raise GeodlError(f"{_name(layer)} with a state", f"{found}", do)
 
-    def fits(s: Any, shape: tuple[int | None, ...]) -> bool:
-        if (
-            not isinstance(s, Tensor)
-            or s.dim() != len(shape)
-            or s.device != x.device
-            or not (mixed or s.dtype == x.dtype)
-        ):
+
+def _fit(parts: Sequence[Any], x: Tensor, shapes: tuple[Shape, ...]) -> bool:
+    mixed = torch.is_autocast_enabled(x.device.type)
+    lengths = set[int]()
+    for part, shape in zip(parts, shapes, strict=True):
+        if not isinstance(part, Tensor) or part.dim() != len(shape) or part.device != x.device:
             return False
-        lengths.update(n for n, wanted in zip(s.shape, shape, strict=True) if wanted is None)
-        return len(lengths) < 2 and all(
-            wanted in (None, n) for n, wanted in zip(s.shape, shape, strict=True)
-        )
+        if part.dtype != x.dtype and not mixed:
+            return False
+        for length, wanted in zip(part.shape, shape, strict=True):
+            if wanted is None:
+                lengths.add(length)
+            elif wanted != length:
+                return False
+    return len(lengths) < 2
 
-    several = isinstance(state, tuple | list)
-    if not several or len(state) != len(shapes) or not all(map(fits, state, shapes)):
-        parts = state if several else [state]
-        found = [
-            (list(s.shape), s.dtype, str(s.device)) if isinstance(s, Tensor) else type(s).__name__
-            for s in parts
-        ]
-        named = " and ".join(
-            f"[{', '.join('any' if n is None else str(n) for n in shape)}]" for shape in shapes
-        )
-        do = f"give what step returned, {named} like the signal's values"
-        raise GeodlError(f"{_name(layer)} with a state", f"{found}", do)
+
+def _said_of(part: Any) -> Any:
+    if isinstance(part, Tensor):
+        return list(part.shape), part.dtype, str(part.device)
+    return type(part).__name__
+
+
+def _shape_in_words(shape: Shape) -> str:
+    lengths = ", ".join("any" if n is None else str(n) for n in shape)
+    return f"[{lengths}]"
 
 
 def check_rule(name: str, rule: Any) -> Neighborhood:
     """A rule, and nothing else."""
     if not isinstance(rule, Neighborhood):
         raise GeodlError(
-            f"{name} over {rule!r}",
-            f"a {type(rule).__name__}",
-            "give a rule, as window(3)",
+            f"{name} over {rule!r}", f"a {type(rule).__name__}", "give a rule, as window(3)"
         )
     return rule
+
+
+def check_other_rule(layer: Any, rule: Any) -> Neighborhood:
+    """A rule in place of a layer's own, which has as many edge types as the layer has weights.
+
+    Raises:
+        GeodlError: no rule; a layer without one; another number of edge types.
+    """
+    name = _name(layer)
+    if layer.rule is None:
+        raise GeodlError(
+            f"{name} called with rule={rule}",
+            "a layer without a rule of its own",
+            "name the rule at the layer that has one, or exchange it there: layer.over(rule)",
+        )
+    check_rule(name, rule)
+    types = getattr(getattr(layer, "options", None), "edge_types", None)
+    if types is not None and rule.num_edge_types not in (types, None):
+        raise GeodlError(
+            f"{name} over {rule}",
+            f"{rule.num_edge_types} edge types in place of {types}",
+            "choose a neighborhood with as many types",
+        )
+    return rule
+
+
+def count_types(rule: Neighborhood, on: Domain | None) -> int:
+    """T of a layer: the rule's own, or the domain's.
+
+    Raises:
+        GeodlError: no rule; a number of types that only a domain decides, and none given.
+    """
+    check_rule("a layer", rule)
+    if on is not None:
+        return rule.num_types(on)
+    if rule.num_edge_types is None:
+        raise GeodlError(
+            f"a typed layer over {rule}",
+            "edge types that the domain decides",
+            "build it with on=domain",
+        )
+    return rule.num_edge_types
 
 
 def check_no_sender(layer: Any, sender: Any) -> None:
@@ -134,6 +216,23 @@ def check_no_sender(layer: Any, sender: Any) -> None:
             "a second signal",
             "it hears its own domain: give one signal",
         )
+
+
+def check_sender_taken(layer: Any, sender: Any) -> None:
+    """Refuse a second signal that no layer of a container takes."""
+    if sender is not None and not layer.takes_context:
+        raise GeodlError(
+            f"{_name(layer)} with a sender",
+            "a second signal that no layer in it takes",
+            "wrap the layer that is to receive from it: Cross(layer)",
+        )
+
+
+def check_domain(asked: str, domain: Any) -> Domain:
+    """A domain, and nothing else."""
+    if not isinstance(domain, Domain):
+        raise GeodlError(asked, f"a {type(domain).__name__}", "give a domain, as Grid(28, 28)")
+    return domain
 
 
 def _name(layer: Any) -> str:

@@ -9,63 +9,24 @@ from torch import nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.layer.base import Layer, MessagePassing
-from geodl.layer.check import check_no_sender, check_signal
+from geodl.layer.check import check_sender_taken
+from geodl.layer.pointwise import POINTWISE, check_part, is_pointwise, run_pointwise
+from geodl.layer.trace import made, traced_step
 from geodl.signal import Signal
-
-OTHER_AXIS = (
-    "BatchNorm",
-    "SyncBatchNorm",
-    "InstanceNorm",
-    "LazyBatchNorm",
-    "LazyInstanceNorm",
-    "GroupNorm",
-    "LocalResponseNorm",
-    "Conv",
-    "LazyConv",
-    "MaxPool",
-    "AvgPool",
-    "LPPool",
-    "FractionalMaxPool",
-    "AdaptiveAvgPool",
-    "AdaptiveMaxPool",
-    "MaxUnpool",
-    "Dropout1d",
-    "Dropout2d",
-    "Dropout3d",
-    "FeatureAlphaDropout",
-    "RNN",
-    "LSTM",
-    "GRU",
-    "MultiheadAttention",
-    "Transformer",
-    "Flatten",
-    "Unflatten",
-    "Upsample",
-    "PixelShuffle",
-    "PixelUnshuffle",
-    "Fold",
-    "Unfold",
-    "ZeroPad",
-    "ConstantPad",
-    "ReflectionPad",
-    "ReplicationPad",
-    "CircularPad",
-    "Softmax2d",
-    "ChannelShuffle",
-)
 
 
 class Sequential(Layer):
-    """Layers one after another. Any other `nn.Module` is applied to `x` along its last axis, the
-    channels.
+    """Layers one after another. Modules on the list of `geodl.layer.pointwise` are applied to `x`
+    along its last axis, the channels.
 
     Args:
         layers: Layers, and modules that act on the last axis (`nn.ReLU`, `nn.Linear`,
-            `nn.LayerNorm`, ...).
+            `nn.LayerNorm`, ...); one of your own as `g.Pointwise(module)`.
 
     Raises:
         GeodlError: a module that acts on another axis (`nn.Conv2d`, `nn.BatchNorm2d`, `nn.LSTM`,
-            ...), by name.
+            ...), or of which nothing is known, by name and with what to use; at the call, a second
+            signal that no `Cross` inside takes.
 
     >>> from geodl import Conv, Grid, window
     >>> net = Sequential(Conv(1, 4, window(3)), nn.ReLU(), Conv(4, 2, window(3)))
@@ -73,40 +34,38 @@ class Sequential(Layer):
     torch.Size([2, 25, 2])
     """
 
+    transparent = True
+
     def __init__(self, *layers: nn.Module):
         super().__init__()
         for k, layer in enumerate(layers):
-            self.add_module(str(k), _fitting(layer))
+            self.add_module(str(k), check_part(layer))
 
-    def forward(self, receiver: Any, sender: Any = None) -> Signal:
-        """All layers in turn; those that cross hear `sender` where one is given, or else the first
-        of them.
-        """
-        signal, crosses = receiver, sender is not None and self.takes_context
-        for k, layer in enumerate(self._modules.values()):
-            heard = sender is not None and (
-                getattr(layer, "takes_context", False) if crosses else k == 0
-            )
-            signal = _hearing(layer, signal, sender) if heard else applied(layer, signal)
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
+        """All layers in turn; those with a `Cross` in them receive from `sender`."""
+        check_sender_taken(self, sender)
+        signal = receiver
+        for layer in self._modules.values():
+            signal = run_part(layer, signal, sender)
         return signal
 
+    @traced_step
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
         """Continue on the next nodes; the state are those of the layers, in a row."""
-        check_no_sender(self, None if sender is None or self.takes_context else sender)
-        after = []
-        for layer, before in zip(
-            self._modules.values(), states_of(self, state, len(self)), strict=True
-        ):
-            signal, kept = _continued(layer, signal, before, sender)
-            after.append(kept)
-        return signal, tuple(after)
+        check_sender_taken(self, sender)
+        befores = states_of(self, state, len(self))
+        afters = []
+        for layer, before in zip(self._modules.values(), befores, strict=True):
+            signal, after = step_part(layer, signal, before, sender)
+            afters.append(after)
+        return signal, tuple(afters)
 
     @property
     def takes_context(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """Whether one of the layers does."""
-        return any(getattr(layer, "takes_context", False) for layer in self._modules.values())
+        return any(map(takes_context, self._modules.values()))
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -126,14 +85,17 @@ class Residual(Layer):
         layers: the layers of f, in a row.
     """
 
+    transparent = True
+
     def __init__(self, *layers: nn.Module):
         super().__init__()
         self.inner = Sequential(*layers)
 
-    def forward(self, receiver: Any, sender: Any = None) -> Signal:
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """The signal plus what the inner layers make of it."""
         return self._added(receiver, self.inner(receiver, sender))
 
+    @traced_step
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
@@ -152,7 +114,7 @@ class Residual(Layer):
             raise GeodlError(
                 asked, f"{list(y.x.shape)} on {y.domain}", "keep domain and channels inside"
             )
-        return Signal(receiver.x + y.x, receiver.domain)
+        return made(self, Signal(receiver.x + y.x, receiver.domain), receiver.x, y.x)
 
 
 class Concat(Layer):
@@ -165,48 +127,59 @@ class Concat(Layer):
         layers: layers that end on the same domain.
     """
 
+    transparent = True
+
     def __init__(self, *layers: nn.Module):
         super().__init__()
         if not layers:
             raise GeodlError("Concat()", "no layers", "give at least one")
         for k, layer in enumerate(layers):
-            self.add_module(str(k), _fitting(layer))
+            self.add_module(str(k), check_part(layer))
 
-    def forward(self, receiver: Any, sender: Any = None) -> Signal:
-        """Each layer's answer, channels side by side; of `sender`, to those that cross, or else to
-        all.
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
+        """Each layer's answer, channels side by side; those with a `Cross` in them receive from
+        `sender`.
         """
-        crosses, parts = sender is not None and self.takes_context, []
-        for m in self._modules.values():
-            heard = sender is not None and (getattr(m, "takes_context", False) or not crosses)
-            parts.append(_hearing(m, receiver, sender) if heard else applied(m, receiver))
-        return _beside(parts)
+        check_sender_taken(self, sender)
+        return self._joined([run_part(m, receiver, sender) for m in self._modules.values()])
 
-    @property
-    def takes_context(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
-        """Whether one of the layers does."""
-        return any(getattr(layer, "takes_context", False) for layer in self._modules.values())
-
+    @traced_step
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
         """Continue on the next nodes; the state are those of the layers, side by side."""
+        check_sender_taken(self, sender)
         befores = states_of(self, state, len(self._modules))
-        both = [
-            _continued(m, signal, before, sender)
-            for m, before in zip(self._modules.values(), befores, strict=True)
-        ]
-        return _beside([part for part, _ in both]), tuple(after for _, after in both)
+        parts, afters = [], []
+        for layer, before in zip(self._modules.values(), befores, strict=True):
+            part, after = step_part(layer, signal, before, sender)
+            parts.append(part)
+            afters.append(after)
+        return self._joined(parts), tuple(afters)
+
+    @property
+    def takes_context(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        """Whether one of the layers does."""
+        return any(map(takes_context, self._modules.values()))
+
+    def _joined(self, parts: list[Signal]) -> Signal:
+        """Channels one after another."""
+        domain = parts[0].domain
+        if any(part.domain != domain for part in parts):
+            found = f"parts on {[str(part.domain) for part in parts]}"
+            raise GeodlError("Concat", found, "end all parts on one domain")
+        values = [part.x for part in parts]
+        return made(self, Signal(torch.cat(values, dim=-1), domain), *values)
 
 
 class Cross(Layer):
-    """A layer that hears the second signal of a call, wherever in a `Sequential` or `Residual` it
-    stands.
+    """A layer that receives from the second signal of a call, wherever in a `Sequential`,
+    `Residual` or `Concat` it stands; no other layer in a container does.
 
     `Cross(Attention(c, all_pairs()))` is the attention of a decoder: `decoder(target, memory)`.
 
     Args:
-        layer: the layer that hears, `layer(receiver, sender)`.
+        layer: the layer that receives, `layer(receiver, sender)`.
 
     >>> from geodl import Attention, Chain, all_pairs, past
     >>> crossed = Residual(nn.LayerNorm(8), Cross(Attention(8, all_pairs(), 2)))
@@ -217,6 +190,7 @@ class Cross(Layer):
     """
 
     takes_context = True
+    transparent = True
 
     def __init__(self, layer: Layer):
         super().__init__()
@@ -228,50 +202,60 @@ class Cross(Layer):
             )
         self.layer = layer
 
-    def forward(self, receiver: Any, sender: Any = None) -> Signal:
-        """What the layer hears from `sender`."""
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
+        """What the layer receives from `sender`."""
+        return self.layer(receiver, self._given(sender))
+
+    @traced_step
+    def step(
+        self, signal: Signal, state: Any = None, sender: Signal | None = None
+    ) -> tuple[Signal, Any]:
+        """The layer on the next nodes, which receive from all of `sender` as those before did."""
+        return self.layer.step(signal, state, self._given(sender))
+
+    def _given(self, sender: Signal | None) -> Signal:
         if sender is None:
             raise GeodlError(
                 f"Cross({self.layer.label})", "no second signal", "call model(receiver, sender)"
             )
-        return self.layer(receiver, sender)
-
-    def step(
-        self, signal: Signal, state: Any = None, sender: Signal | None = None
-    ) -> tuple[Signal, Any]:
-        """The layer on the next nodes, which hear all of `sender` as those before did."""
-        if sender is None:
-            return self(signal), None
-        return self.layer.step(signal, state, sender)
+        return sender
 
 
-def applied(layer: Any, signal: Any) -> Signal:
-    """A layer on a signal, or a plain module on its values."""
-    if isinstance(layer, Layer):
-        return layer(signal)
-    x = check_signal(layer, signal).x
-    y = layer(x)
-    if y.shape[:-1] != x.shape[:-1]:
-        asked = f"{type(layer).__name__} inside a Sequential"
+def takes_context(part: Any) -> bool:
+    """Whether a layer, or one inside it, receives from the second signal; no plain module does."""
+    return isinstance(part, Layer) and part.takes_context
+
+
+def run_part(part: Any, signal: Signal, sender: Signal | None = None) -> Signal:
+    """A part of a container on a signal: a layer, with the second signal where it takes one, or a
+    module on the list of pointwise ones.
+    """
+    if not isinstance(part, Layer):
+        return run_pointwise(part, signal)
+    if sender is not None and part.takes_context:
+        return part(signal, sender)
+    return part(signal)
+
+
+def step_part(
+    part: Any, signal: Signal, state: Any, sender: Signal | None = None
+) -> tuple[Signal, Any]:
+    """A part of a container on the next nodes of a chain."""
+    if not isinstance(part, Layer):
+        if type(part) not in POINTWISE and not is_pointwise(part):
+            found = "a module that reads all nodes at once"
+            raise GeodlError(f"a step of {type(part).__name__}", found, "call model.eval() first")
+        return run_pointwise(part, signal), None
+    if isinstance(part, MessagePassing) and _runs_backwards(part, signal.domain):
         raise GeodlError(
-            asked,
-            f"shape {list(x.shape)} turned into {list(y.shape)}",
-            "use modules that act on the last axis",
-        )
-    return Signal(y, signal.domain)
-
-
-def _continued(layer: Any, signal: Signal, state: Any, sender: Signal | None) -> tuple[Signal, Any]:
-    """A layer, or a plain module, on the next nodes of a chain."""
-    if not isinstance(layer, Layer):
-        return applied(layer, signal), None
-    if isinstance(layer, MessagePassing) and _runs_backwards(layer, signal.domain):
-        raise GeodlError(
-            f"{layer.label} unrolled",
+            f"a step of {part.label}",
             "a rule that receives from nodes to come",
             "use layers that hear only what came before",
         )
-    return layer.step(signal, state, sender if sender is not None and layer.takes_context else None)
+    # Who crosses is asked only where there is a second signal: it costs a walk through the layers.
+    if sender is not None and part.takes_context:
+        return part.step(signal, state, sender)
+    return part.step(signal, state)
 
 
 def _runs_backwards(layer: MessagePassing, domain: Domain) -> bool:
@@ -284,67 +268,16 @@ def _runs_backwards(layer: MessagePassing, domain: Domain) -> bool:
 
 
 def states_of(layer: Layer, state: Any, count: int) -> tuple[Any, ...]:
-    """The state of each of `count` layers, None for each at the beginning; refused unless it is as
-    many.
+    """The state of each of `count` layers, None for each at the beginning.
+
+    Raises:
+        GeodlError: a state of another number of layers.
     """
-    if state is not None and (not isinstance(state, tuple) or len(state) != count):
-        found = (
-            f"{len(state)} states of {count} layers"
-            if isinstance(state, tuple)
-            else f"a {type(state).__name__}"
-        )
-        raise GeodlError(f"{type(layer).__name__} unrolled", found, "give what step returned")
-    return (None,) * count if state is None else state
-
-
-def _beside(parts: list[Signal]) -> Signal:
-    """Channels one after another."""
-    if any(part.domain != parts[0].domain for part in parts):
-        raise GeodlError(
-            "Concat", f"parts on {[str(p.domain) for p in parts]}", "end all parts on one domain"
-        )
-    return Signal(torch.cat([part.x for part in parts], dim=-1), parts[0].domain)
-
-
-def acts_elsewhere(part: nn.Module) -> bool:
-    """Whether a module of torch's acts along another axis than the last."""
-    if not type(part).__module__.startswith("torch."):
-        return False
-    axes, parameters = (
-        len(getattr(part, "normalized_shape", ())),
-        getattr(part, "num_parameters", 1),
-    )
-    other = axes > 1 or parameters > 1 or getattr(part, "dim", -1) not in (-1, 2)
-    return other or type(part).__name__.startswith(OTHER_AXIS)
-
-
-def _hearing(layer: Any, receiver: Any, sender: Any) -> Signal:
-    """A layer that hears a second signal."""
-    if not isinstance(layer, Layer):
-        raise GeodlError(
-            f"{type(layer).__name__} with a sender",
-            "a module of one input",
-            "begin with a layer that hears two",
-        )
-    return layer(receiver, sender)
-
-
-def _fitting(layer: nn.Module) -> nn.Module:
-    if not isinstance(layer, nn.Module):
-        raise GeodlError(
-            "a container of layers",
-            f"a {type(layer).__name__}",
-            "give nn.Module instances, as nn.ReLU()",
-        )
-    if isinstance(layer, Layer):
-        return layer
-    for part in layer.modules():
-        name = type(part).__name__
-        if isinstance(part, Layer) or acts_elsewhere(part):
-            asked = f"nn.{name} inside a container of layers"
-            if isinstance(part, Layer):
-                asked = f"{name} inside a plain {type(layer).__name__}"
-            raise GeodlError(
-                asked, "a module that acts on another axis than the last", "use geodl's own layers"
-            )
-    return layer
+    if state is None:
+        return (None,) * count
+    if isinstance(state, tuple) and len(state) == count:
+        return state
+    found = f"a {type(state).__name__}"
+    if isinstance(state, tuple):
+        found = f"{len(state)} states of {count} layers"
+    raise GeodlError(f"a step of {type(layer).__name__}", found, "give what step returned")

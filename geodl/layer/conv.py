@@ -7,9 +7,8 @@ from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.domain.base import positive
-from geodl.errors import GeodlError
 from geodl.layer.base import MessagePassing
-from geodl.layer.check import check_rule
+from geodl.layer.check import count_types
 from geodl.layer.folding import MergedMembers
 from geodl.lowering import ConvolveOptions, Plan
 from geodl.neighborhood import Neighborhood
@@ -42,6 +41,7 @@ class Conv(MessagePassing):
 
     verb = "convolve"
     takes_sparse = True
+    transparent = True
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Conv(MessagePassing):
         on: Domain | None = None,
     ):
         positive(f"Conv({channels_in!r}, {channels_out!r})", channels_in, channels_out)
-        types = num_types(rule, on)
+        types = count_types(rule, on)
         super().__init__(rule, on, ConvolveOptions(types, channels_in, channels_out))
         self.channels_in, self.channels_out = channels_in, channels_out
         self.weight = nn.Parameter(torch.empty(types, channels_in, channels_out))
@@ -79,17 +79,3 @@ class Conv(MessagePassing):
         return f"{self.channels_in}, {self.channels_out}, {self.rule}" + (
             "" if self.bias is not None else ", bias=False"
         )
-
-
-def num_types(rule: Neighborhood, on: Domain | None) -> int:
-    """T of a layer: the rule's own, or the domain's."""
-    check_rule("a layer", rule)
-    if on is not None:
-        return rule.num_types(on)
-    if rule.num_edge_types is None:
-        raise GeodlError(
-            f"a typed layer over {rule}",
-            "edge types that the domain decides",
-            "build it with on=domain",
-        )
-    return rule.num_edge_types

@@ -1,6 +1,6 @@
 """Tokens as vectors."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +35,8 @@ class Embedding(Layer):
             check is left).
     """
 
-    nodewise: ClassVar[bool] = True
+    nodewise = True
+    transparent = True
 
     def __init__(self, num: int, channels: int):
         super().__init__()
@@ -65,7 +66,7 @@ class Embedding(Layer):
         made.weight = nn.Parameter(weight.detach().clone())
         return made
 
-    def forward(self, receiver: Any, sender: Any = None) -> Signal:
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """The vectors `[B, N, C]` of a signal of tokens `[B, N, 1]`, as `Signal.tokens` makes
         them.
         """

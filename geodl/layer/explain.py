@@ -1,16 +1,14 @@
 """What runs where, and why: for whole models."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import torch
 from torch import nn
 
 from geodl.errors import GeodlError, nearest
-from geodl.layer.base import Choice, MessagePassing
+from geodl.layer.base import MessagePassing
+from geodl.layer.modes import evaluated
+from geodl.layer.trace import Choice, Event, trace
 from geodl.lowering import LOWERINGS, pinned_for
-from geodl.signal import Signal
 
 
 class Explanation(NamedTuple):
@@ -23,57 +21,38 @@ class Explanation(NamedTuple):
 
 
 def explain(model: nn.Module, signal: Any, sender: Any = None) -> Explanation:
-    """Run a model once and tell, layer by layer, what runs and why each earlier lowering refused.
+    """Run a model once and tell, layer by layer, what ran and why each earlier lowering refused.
 
     Args:
         model: a layer, a container or any module with layers inside.
         signal: what the model takes: a Signal, or a tensor for layers built with `on=`.
         sender: the second signal, of models that take one.
 
+    Raises:
+        GeodlError: no module; whatever the call itself refuses.
+
+    >>> import torch
     >>> from geodl import Conv, Grid, Signal, window
     >>> print(explain(Conv(1, 8, window(3)), Signal(torch.zeros(1, 25, 1), Grid(5, 5))))
     Conv(1, 8, window(3x3)) on Grid(5, 5) runs on lattice
     """
-    paths = {module: path for path, module in model.named_modules()}
-    heard: list[Choice] = []
-    stepping: set[nn.Module] = set()
+    events = _run(model, signal, sender)
+    chosen = [_choice(event) for event in events if event.lowering is not None]
+    return Explanation(tuple(chosen))
 
-    def listen(layer: Any, args: Any, named: dict[str, Any]) -> None:
-        if layer not in stepping:
-            receiver, sender = (
-                (*args, named.get("receiver"))[0],
-                (*args[1:], named.get("sender"))[0],
-            )
-            receiver = receiver if isinstance(receiver, Signal) else layer._as_signal(receiver)
-            source = receiver if sender is None else sender
-            target = receiver.domain if source is not receiver else None
-            heard.append(layer.explain(source, target)._replace(path=paths.get(layer, "")))
 
-    def overhear(layer: MessagePassing) -> None:
-        own = layer.step
-
-        def step(
-            signal: Signal, state: Any = None, sender: Signal | None = None
-        ) -> tuple[Signal, Any]:
-            listen(layer, (signal, sender), {})
-            stepping.add(layer)
-            found = own(signal, state, sender)
-            stepping.remove(layer)
-            return found
-
-        layer.step = step
-
-    layers = [m for m in model.modules() if isinstance(m, MessagePassing)]
-    hooks = [layer.register_forward_pre_hook(listen, with_kwargs=True) for layer in layers]
-    for layer in layers:  # models that begin in a state, or end in one, call no forward
-        overhear(layer)
-    try:
-        prepare(model, signal, sender)
-    finally:
-        for layer, hook in zip(layers, hooks, strict=True):
-            hook.remove()
-            del layer.step
-    return Explanation(tuple(heard))
+def _choice(event: Event) -> Choice:
+    layer: Any = event.layer
+    return Choice(
+        path=event.path,
+        layer=layer.label,
+        verb=layer.verb,
+        neighborhood=str(event.rule),
+        source=event.source,
+        target=event.target,
+        lowering=str(event.lowering),
+        refused=event.refused,
+    )
 
 
 def prepare(model: nn.Module, signal: Any, sender: Any = None) -> None:
@@ -86,9 +65,20 @@ def prepare(model: nn.Module, signal: Any, sender: Any = None) -> None:
         signal: an example of what the model takes; its values do not matter, its domain, dtype and
             device do.
         sender: an example of the second signal, of models that take one.
+
+    Raises:
+        GeodlError: no module; whatever the call itself refuses.
     """
-    with evaluated(model), pinned_for(model):
-        model(signal) if sender is None else model(signal, sender)
+    with pinned_for(model):
+        _run(model, signal, sender)
+
+
+def _run(model: nn.Module, signal: Any, sender: Any) -> list[Event]:
+    """The record of one run. A compiled model, which makes no plans, runs as it was before."""
+    signals = (signal,) if sender is None else (signal, sender)
+    with trace(model) as events, evaluated(model):
+        model(*signals)
+    return events
 
 
 def set_lowering(model: nn.Module, name: str) -> None:
@@ -111,25 +101,3 @@ def set_lowering(model: nn.Module, name: str) -> None:
             name == "auto" or name in {low.name for low in LOWERINGS[layer.verb]}
         ):
             layer.lowering = name
-
-
-@contextmanager
-def evaluated(model: nn.Module) -> Iterator[None]:
-    """A block in evaluation mode and without gradients, after which every module is in the mode it
-    was in.
-
-    >>> layer = nn.Dropout(0.5)
-    >>> with evaluated(layer):
-    ...     layer(torch.ones(2)).tolist(), layer.training
-    ([1.0, 1.0], False)
-    >>> layer.training
-    True
-    """
-    modes = {module: module.training for module in model.modules()}
-    try:
-        with torch.no_grad():
-            model.eval()
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

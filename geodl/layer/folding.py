@@ -9,7 +9,13 @@ from geodl.domain import Domain
 
 
 class MergedMembers(NamedTuple):
-    """A union of D equal members seen as one member with a D times larger batch."""
+    """A union of D equal members seen as one member with a D times larger batch.
+
+    Attributes:
+        source: the senders' domain, of one member where members were merged.
+        target: the receivers' domain alike; None where the rule decides.
+        num_members: D, 1 where nothing was merged.
+    """
 
     source: Domain
     target: Domain | None
@@ -21,13 +27,15 @@ def merge_equal_members(
 ) -> MergedMembers:
     """Equal members of a Batch become batch entries: the one place where this is decided.
 
+    A union of one member is that member, also beside a domain that is no union.
+
     Args:
         source: the senders' domain.
         target: the receivers' domain where it is given, else None.
         layout: of the senders' values; sparse ones have no batch axis to become entries of.
     """
-    one = _equal_member(source) if layout == torch.strided else None
-    if one is None:
+    one = _equal_member(source)
+    if one is None or layout != torch.strided:
         return MergedMembers(source, target, 1)
     if target is None:
         return MergedMembers(one, None, source.num_members)
@@ -43,8 +51,11 @@ def members_to_batch(x: Tensor, count: int) -> Tensor:
 
 
 def _equal_member(domain: Domain) -> Domain | None:
+    """The member that all members of a domain are equal to, itself for a domain that is no union;
+    None where they differ.
+    """
     if domain.members is None or domain.cache is None:
-        return None
+        return domain
     if "equal" not in domain.cache:
         first = domain.members[0]
         domain.cache["equal"] = all(m == first for m in domain.members)

@@ -40,6 +40,7 @@ class LaplacianPositions(Layer):
     """
 
     breaks_symmetry = True
+    transparent = True
 
     def __init__(self, count: int, channels: int):
         super().__init__()
@@ -48,7 +49,7 @@ class LaplacianPositions(Layer):
         self.weight = nn.Parameter(torch.empty(channels, count))
         nn.init.uniform_(self.weight, -(count**-0.5), count**-0.5)
 
-    def forward(self, receiver: Any, sender: Any = None) -> Signal:
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """The signal with its positions added."""
         check_no_sender(self, sender)
         x, domain = check_signal(self, receiver).x, receiver.domain

@@ -10,7 +10,7 @@ from geodl.errors import GeodlError, nearest
 from geodl.layer.base import MessagePassing
 from geodl.layer.check import check_pair, check_signal
 from geodl.layer.folding import MergedMembers
-from geodl.lowering import MessageOptions, Plan, plan_for
+from geodl.lowering import MessageOptions, Plan
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
 
@@ -55,47 +55,55 @@ class Message(MessagePassing):
         super().__init__(rule, on, MessageOptions(reduce))
         self.message = message
         self.update = update
+        self._edge: Signal | None = None
 
-    def forward(self, receiver: Any, sender: Any = None, edge: Signal | None = None) -> Any:
+    def __call__(
+        self,
+        receiver: Any,
+        sender: Any = None,
+        *,
+        rule: Neighborhood | None = None,
+        edge: Signal | None = None,
+    ) -> Any:
         """As every layer; `edge` is a signal with one node for each edge, in the order of
         `rule.edges`.
         """
-        if edge is None:
-            return super().forward(receiver, sender)
-        if self.on is None:
-            return self._hear_edges(receiver, sender, edge)
-        return self._hear_edges(self._as_signal(receiver), sender, edge).x
+        layer = self
+        if edge is not None:
+            layer = self._twin()
+            layer._edge = edge
+        return nn.Module.__call__(layer, receiver, sender, rule=rule)
 
-    def _hear_edges(self, receiver: Signal, sender: Signal | None, edge: Signal) -> Signal:
-        source = (
-            check_signal(self, receiver) if sender is None else check_pair(self, receiver, sender)
-        )
-        target = None if sender is None else receiver.domain
-        plan = plan_for(
-            self.verb,
-            self._lowering,
-            self.rule,
-            source.domain,
-            target,
-            source.x,
-            self.options,
-        )
-        count = len(plan.data.edges.dst)
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Neighborhood) -> Signal:
+        """The reduced messages of each receiver, updated."""
+        if self._edge is None:
+            return super().compute(receiver, sender, rule)
+        if sender is None:
+            source, given = check_signal(self, receiver), None
+        else:
+            source, given = check_pair(self, receiver, sender), receiver.domain
+        # Edges are numbered over the whole union, so its members stay together.
+        plan, _ = self._plan(rule, source.domain, given, source.x, merge=False)
+        edge = self._edge_values(self._edge, len(plan.data.edges.dst), source.x.shape[0])
+        y = self._pass(plan, receiver.x, source.x, edge)
+        domain = source.domain if plan.target is None else plan.target
+        return Signal(y, domain if given is None else given)
+
+    def _edge_values(self, edge: Any, count: int, batch: int) -> Tensor:
+        """The values of an edge signal `[B, E, C_e]`, once it is known to fit the edges."""
         if not isinstance(edge, Signal):
             raise GeodlError(
                 f"{self.label} with edge=",
                 f"a {type(edge).__name__}",
                 "give a Signal on domain.edge_domain()",
             )
-        if edge.domain.num_nodes != count or edge.x.shape[0] not in (1, source.x.shape[0]):
-            asked = f"{self.label} with edge values {list(edge.x.shape)}"
+        if edge.domain.num_nodes != count or edge.x.shape[0] not in (1, batch):
             raise GeodlError(
-                asked,
-                f"{count} edges and a batch of {source.x.shape[0]}",
+                f"{self.label} with edge values {list(edge.x.shape)}",
+                f"{count} edges and a batch of {batch}",
                 "give one row for each edge",
             )
-        y = self._pass(plan, receiver.x, source.x, edge.x.expand(source.x.shape[0], -1, -1))
-        return Signal(y, receiver.domain if sender is not None else (plan.target or source.domain))
+        return edge.x.expand(batch, -1, -1)
 
     def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
         return self._pass(plan, receiver, sender, None)
@@ -105,9 +113,7 @@ class Message(MessagePassing):
         return y if self.update is None else self.update(receiver, y)
 
     def extra_repr(self) -> str:
-        names = (
-            []
-            if isinstance(self.message, nn.Module)
-            else [getattr(self.message, "__name__", "message")]
-        )
-        return ", ".join([*names, str(self.rule), f"reduce={self.options.reduction!r}"])
+        parts = [str(self.rule), f"reduce={self.options.reduction!r}"]
+        if not isinstance(self.message, nn.Module):
+            parts.insert(0, getattr(self.message, "__name__", "message"))
+        return ", ".join(parts)

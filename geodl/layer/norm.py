@@ -39,6 +39,7 @@ class BatchNorm(Layer):
     torch.Size([2, 25, 3])
     """
 
+    transparent = True
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
@@ -55,18 +56,16 @@ class BatchNorm(Layer):
         self.register_buffer("running_var", torch.ones(channels))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
-    def forward(self, receiver: Any, sender: Any = None) -> Any:
+    @property
+    def nodewise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        """By running statistics, in evaluation, it treats each node alone."""
+        return not self.training
+
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """Normalise a signal, by its own statistics in training and by the running ones in
         evaluation.
         """
         check_no_sender(self, sender)
-        return (
-            self._normalised(receiver)
-            if self.on is None
-            else self._normalised(self._as_signal(receiver)).x
-        )
-
-    def _normalised(self, receiver: Any) -> Signal:
         x = check_signal(self, receiver).x
         values = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         if self.training:
@@ -181,6 +180,7 @@ class Dropout(Layer):
 
     takes_sparse = True
     nodewise = True
+    transparent = True
 
     def __init__(self, p: float = 0.5):
         super().__init__()
@@ -188,7 +188,7 @@ class Dropout(Layer):
             raise GeodlError(f"Dropout({p})", do="give a probability in [0, 1)")
         self.p = p
 
-    def forward(self, receiver: Any, sender: Any = None) -> Signal:
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """Drop values of a signal."""
         check_no_sender(self, sender)
         x = check_signal(self, receiver).x

@@ -32,6 +32,7 @@ class Pool(MessagePassing):
     """
 
     verb = "pool"
+    transparent = True
 
     def __init__(self, rule: Neighborhood, reduce: str = "max", *, on: Domain | None = None):
         if reduce not in REDUCTIONS:

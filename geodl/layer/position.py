@@ -14,6 +14,7 @@ from geodl.domain.base import coordinates, positive
 from geodl.errors import GeodlError
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
+from geodl.layer.trace import traced_step
 from geodl.signal import Signal
 
 
@@ -97,37 +98,44 @@ class Positions(Layer):
     """
 
     breaks_symmetry = True
+    transparent = True
     channels_in: int
 
-    def forward(self, receiver: Any, sender: Any = None, seen: int = 0) -> Signal:
-        """The signal with the positions added that its nodes have after `seen` others."""
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
+        """The signal with the positions of its nodes added."""
         check_no_sender(self, sender)
-        x = check_signal(self, receiver).x
-        return Signal(x + self._at(receiver.domain, seen, x).to(x.dtype), receiver.domain)
+        return self._added(check_signal(self, receiver), 0)
 
+    @traced_step
     def step(
         self, signal: Signal, state: int | None = None, sender: Signal | None = None
     ) -> tuple[Signal, int]:
         """Continue on the next nodes of a chain (or of each of a Batch's equal chains); the state
         is how many came before.
         """
+        check_no_sender(self, sender)
         domain = check_signal(self, signal).domain
         sizes = {member.num_nodes for member in domain.members or (domain,)}
         if not domain.ordered or len(sizes) > 1:
             found = "members of different lengths" if domain.ordered else "no order to go on in"
             raise GeodlError(
-                f"{self.label} unrolled on {domain}",
+                f"a step of {self.label} on {domain}",
                 found,
                 "step along a Chain, or a Batch of equal ones",
             )
         seen = 0 if state is None else state
         if type(seen) is not int or seen < 0:
             raise GeodlError(
-                f"{self.label} unrolled",
+                f"a step of {self.label}",
                 f"the state {state!r}",
                 "give the number of nodes seen, or None",
             )
-        return self(signal, sender, seen), seen + sizes.pop()
+        return self._added(signal, seen), seen + sizes.pop()
+
+    def _added(self, signal: Signal, seen: int) -> Signal:
+        """The signal with the positions added that its nodes have after `seen` others."""
+        positions = self._at(signal.domain, seen, signal.x)
+        return Signal(signal.x + positions.to(signal.x.dtype), signal.domain)
 
     @abstractmethod
     def _at(self, domain: Domain, seen: int, x: Tensor) -> Tensor:

@@ -10,10 +10,11 @@ from geodl.domain import Domain
 from geodl.domain.base import positive
 from geodl.errors import GeodlError, nearest
 from geodl.layer.base import MessagePassing
-from geodl.layer.cells import CELLS, State
 from geodl.layer.check import check_no_sender, check_signal, check_state
-from geodl.layer.folding import MergedMembers, members_to_batch, merge_equal_members
-from geodl.lowering import Plan, RecurOptions, plan_for
+from geodl.layer.folding import MergedMembers, members_to_batch
+from geodl.layer.trace import traced_step
+from geodl.lowering import Plan, RecurOptions
+from geodl.lowering.cells import CELLS, State
 from geodl.neighborhood import Neighborhood, previous
 from geodl.signal import Signal
 
@@ -44,6 +45,7 @@ class Recurrent(MessagePassing):
     """
 
     verb = "recur"
+    transparent = True
 
     def __init__(
         self,
@@ -72,6 +74,12 @@ class Recurrent(MessagePassing):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Neighborhood) -> Signal:
+        """The outputs of :meth:`step` from zero states."""
+        check_no_sender(self, sender)
+        return super().compute(receiver, None, rule)
+
+    @traced_step
     def step(
         self, signal: Signal, state: State | None = None, sender: Signal | None = None
     ) -> tuple[Signal, State]:
@@ -92,51 +100,35 @@ class Recurrent(MessagePassing):
                 device.
         """
         check_no_sender(self, sender)
-        y, after, times = self._steps(signal, state)
-        return Signal(y, signal.domain), tuple(_by_member(s, times) for s in after)
-
-    def _steps(self, signal: Signal, state: State | None) -> tuple[Tensor, State, int]:
-        """The outputs, the last states as lowerings give them, and how many members were folded
-        into B.
-        """
-        check_signal(self, signal)
-        parts, count = merge_equal_members(signal.domain, None), CELLS[self.options.cell].states
-        x = members_to_batch(signal.x, parts.num_members)
-        if state is None:
-            before = (x.new_zeros(parts.source.num_members, x.size(0), self.hidden),) * count
-        else:
-            check_state(
-                self,
-                state,
-                signal.x,
-                *((signal.x.shape[0], signal.domain.num_members, self.hidden),) * count,
-            )
-            before = tuple(
-                members_to_batch(s.to(x.dtype), parts.num_members).transpose(0, 1).contiguous()
-                for s in state
-            )
-        plan = plan_for(self.verb, self._lowering, self.rule, parts.source, None, x, self.options)
-        y, after = plan.run(x, self._cell(), before)
-        return (
-            y if parts.num_members == 1 else y.reshape(*signal.x.shape[:2], self.hidden),
-            after,
-            parts.num_members,
-        )
-
-    def forward(self, receiver: Any, sender: Any = None) -> Any:
-        """The outputs of :meth:`step` from zero states."""
-        check_no_sender(self, sender)
-        signal = receiver if self.on is None else self._as_signal(receiver)
-        y = self._steps(signal, None)[0]
-        return Signal(y, signal.domain) if self.on is None else y
+        x = check_signal(self, signal).x
+        plan, parts = self._plan(self.rule, signal.domain, None, x)
+        before = self._zeros(x, parts) if state is None else self._given(state, signal, parts)
+        y, after = plan.run(members_to_batch(x, parts.num_members), self._cell(), before)
+        y = y.reshape(*x.shape[:2], self.hidden)
+        return Signal(y, signal.domain), tuple(_by_member(s, parts.num_members) for s in after)
 
     def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
-        raise AssertionError("recurrence runs in step")
+        zeros = self._zeros(sender, MergedMembers(parts.source, parts.target, 1))
+        return plan.run(sender, self._cell(), zeros)[0]
+
+    def _zeros(self, x: Tensor, parts: MergedMembers) -> State:
+        """The states before the first nodes as lowerings take them, `[D, B, hidden]`."""
+        shape = (parts.source.num_members, x.shape[0] * parts.num_members, self.hidden)
+        return (x.new_zeros(shape),) * CELLS[self.options.cell].states
+
+    def _given(self, state: Any, signal: Signal, parts: MergedMembers) -> State:
+        """A state `[B, D, hidden]` as lowerings take it, once it is known to fit the signal."""
+        shape = (signal.x.shape[0], signal.domain.num_members, self.hidden)
+        check_state(self, state, signal.x, *(shape,) * CELLS[self.options.cell].states)
+        before = []
+        for tensor in state:
+            merged = members_to_batch(tensor.to(signal.x.dtype), parts.num_members)
+            before.append(merged.transpose(0, 1).contiguous())
+        return tuple(before)
 
     def _cell(self) -> Any:
-        own = (
-            self._parameters
-        )  # where a module looks last; parametrized weights are found only by its own slow look-up
+        # A module looks for parameters last; only parametrized ones need that slow look-up.
+        own = self._parameters
         weights = [own[name] if name in own else getattr(self, name) for name in PARAMETERS]
         return CELLS[self.options.cell].cell(*weights)
 
@@ -144,7 +136,7 @@ class Recurrent(MessagePassing):
         return f"{self.channels_in}, {self.hidden}, cell={self.options.cell!r}, {self.rule}"
 
 
-def _by_member(state: Tensor, times: int) -> Tensor:
-    """`[S, B D, hidden]` as `[B, D S, hidden]`."""
+def _by_member(state: Tensor, count: int) -> Tensor:
+    """`[S, B D, hidden]` as `[B, D S, hidden]`, D the number of merged members."""
     s, b, hidden = state.shape
-    return state.transpose(0, 1).reshape(b // times, times * s, hidden)
+    return state.transpose(0, 1).reshape(b // count, count * s, hidden)

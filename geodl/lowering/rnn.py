@@ -8,14 +8,8 @@ import torch
 from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
+from geodl.lowering.cells import CELLS
 from geodl.neighborhood.structure import Shift
-
-KERNELS = {
-    "lstm": torch.lstm,
-    "gru": torch.gru,
-    "rnn_tanh": torch.rnn_tanh,
-    "rnn_relu": torch.rnn_relu,
-}
 
 
 class Packed(NamedTuple):
@@ -52,7 +46,7 @@ def _refuses(call: Call) -> str:
     shift = call.structure(Shift)
     if shift is None or abs(shift.by) != 1 or not call.source.ordered:
         return "the rule does not step along a chain"
-    if call.options.cell not in KERNELS:
+    if CELLS[call.options.cell].kernel is None:
         return f"torch has no kernel for the cell {call.options.cell!r}"
     return ""
 
@@ -63,8 +57,8 @@ def _plan(call: Call) -> RnnPlan:
     backwards = shift.by == -1
     full = call.spec.device.type == "cpu"  # most CPUs have no such kernel in bf16
     packed = _packed(call, backwards) if call.source.members else None
-    cell = call.options.cell
-    return RnnPlan(KERNELS[cell], cell == "lstm", backwards, full, packed)
+    kind = CELLS[call.options.cell]
+    return RnnPlan(kind.kernel, kind.states == 2, backwards, full, packed)
 
 
 def _packed(call: Call, backwards: bool) -> Packed:

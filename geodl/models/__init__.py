@@ -1,8 +1,8 @@
 """Famous networks as short configurations of the one layer."""
 
+from geodl.layer import EncoderDecoder, FinalState, FromState
 from geodl.models.basic import gcn, mlp
 from geodl.models.blocks import transformer_decoder, transformer_encoder
-from geodl.models.encoder_decoder import EncoderDecoder, FinalState, FromState
 from geodl.models.generate import generate
 from geodl.models.rotated import digits_cnn, digits_p4cnn, p4cnn, z2cnn
 from geodl.models.sequences import (

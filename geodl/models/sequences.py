@@ -15,13 +15,16 @@ from geodl.layer import (
     Cross,
     Dropout,
     Embedding,
+    EncoderDecoder,
+    FinalState,
+    FromState,
     Pool,
     Readout,
     Recurrent,
     Residual,
     Sequential,
 )
-from geodl.models.encoder_decoder import EncoderDecoder, FinalState, FromState, state_widths
+from geodl.layer.encoder_decoder import state_widths
 from geodl.neighborhood import all_pairs, previous, window
 
 

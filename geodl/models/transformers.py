@@ -10,13 +10,13 @@ from geodl.layer import (
     Conv,
     Dropout,
     Embedding,
+    EncoderDecoder,
     LearnedPositions,
     Readout,
     Sequential,
     SinusoidalPositions,
 )
 from geodl.models.blocks import transformer_decoder, transformer_encoder
-from geodl.models.encoder_decoder import EncoderDecoder
 from geodl.neighborhood import past, window
 
 

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from geodl.domain import Domain
-from geodl.layer import MessagePassing, set_lowering
+from geodl.layer import set_lowering, trace
 from geodl.signal import Signal
 from geodl.testing import error
 
@@ -170,27 +170,15 @@ def as_leaves(signals: Sequence[Signal]) -> list[Signal]:
 
 def count_edges(module: nn.Module, *signals: Signal) -> Setting:
     """The senders' domain, and the edges of every layer as one call hears them."""
-    counts: list[int] = []
-
-    def listen(layer: Any, heard: tuple[Signal, ...], output: Signal) -> None:
-        counts.append(len(layer.rule.edges(heard[-1].domain, output.domain).dst))
-
-    hooks = [
-        m.register_forward_hook(listen) for m in module.modules() if isinstance(m, MessagePassing)
-    ]
-    try:
-        with torch.no_grad():
-            module(*signals)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with trace(module) as events, torch.no_grad():
+        module(*signals)
+    edges = 0
+    for event in events:
+        if event.rule is not None:
+            edges += len(event.rule.edges(event.source, event.target).dst)
     domains = " <- ".join(str(s.domain) for s in signals)
-    return Setting(
-        domains,
-        signals[-1].domain.num_nodes,
-        sum(counts),
-        sum(p.numel() for p in module.parameters()),
-    )
+    parameters = sum(p.numel() for p in module.parameters())
+    return Setting(domains, signals[-1].domain.num_nodes, edges, parameters)
 
 
 def _as_tuple(tensors: Tensors) -> tuple[Tensor, ...]:

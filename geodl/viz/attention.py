@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from geodl.errors import GeodlError
-from geodl.layer import Attention, evaluated
+from geodl.layer import Attention, evaluated, trace
 from geodl.signal import Signal
 from geodl.viz.style import FAINT, INK, PALETTE, blank
 
@@ -35,22 +35,6 @@ def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
     >>> cross_attention(g.models.seq2seq_attention(10, 10), target, source).shape
     torch.Size([1, 1, 3, 5])
     """
-    heard: list[Tensor] = []
-
-    def listen(layer: Any, args: Any, named: dict[str, Any]) -> None:
-        receiver: Any = (*args, named.get("receiver"))[0]
-        sender: Any = (*args[1:], named.get("sender"))[0]
-        if sender is not None:
-            edges, weights = (
-                layer.rule.edges(sender.domain, receiver.domain),
-                layer.weights(receiver, sender).x[0],
-            )
-            matrix = weights.new_zeros(
-                weights.shape[1], receiver.domain.num_nodes, sender.domain.num_nodes
-            )
-            matrix[:, edges.dst, edges.src] = weights.T
-            heard.append(matrix)
-
     for signal in (target, source):
         if signal.x.shape[0] != 1:
             raise GeodlError(
@@ -58,17 +42,13 @@ def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
                 f"a batch of {signal.x.shape[0]}",
                 "give one target and one source",
             )
-    hooks = [
-        layer.register_forward_pre_hook(listen, with_kwargs=True)
-        for layer in model.modules()
-        if isinstance(layer, Attention)
-    ]
-    try:
-        with evaluated(model):
+    heard: list[Tensor] = []
+    with evaluated(model):
+        with trace(model) as events:
             model(target, source)
-    finally:
-        for hook in hooks:
-            hook.remove()
+        for event in events:
+            if isinstance(event.layer, Attention) and len(event.signals) > 1:
+                heard.append(_weight_matrix(event.layer, *event.signals))
     if not heard:
         asked = f"the attention of {type(model).__name__}"
         raise GeodlError(
@@ -84,6 +64,16 @@ def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
             "give a part of the model whose layers have as many",
         )
     return torch.stack(heard)
+
+
+def _weight_matrix(layer: Attention, receiver: Signal, sender: Signal) -> Tensor:
+    """The weights of one call as a matrix, `[H, M, N]`."""
+    edges = layer.rule.edges(sender.domain, receiver.domain)
+    weights = layer.weights(receiver, sender).x[0]
+    shape = (weights.shape[1], receiver.domain.num_nodes, sender.domain.num_nodes)
+    matrix = weights.new_zeros(shape)
+    matrix[:, edges.dst, edges.src] = weights.T
+    return matrix
 
 
 def attention(

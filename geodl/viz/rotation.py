@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from geodl.errors import GeodlError
-from geodl.layer import MessagePassing, evaluated
+from geodl.layer import evaluated, trace
 from geodl.signal import Signal
 from geodl.viz.style import FAINT, INK, PALETTE, blank
 
@@ -93,25 +93,14 @@ def _run(model: nn.Module, image: Tensor, channel: int) -> tuple[Tensor, Tensor]
         raise GeodlError(
             asked, f"an image of shape {list(image.shape)}", "give one square image [C, H, H]"
         )
-    fibered: list[Signal] = []
-
-    def listen(module: nn.Module, args: Any, output: Any) -> None:
-        if (
-            isinstance(module, MessagePassing)
-            and isinstance(output, Signal)
-            and output.domain.fiber is not None
-        ):
-            fibered.append(output)
-
-    hooks = [module.register_forward_hook(listen) for module in model.modules()]
-    try:
-        with evaluated(model):
-            end = model(
-                Signal.image(torch.stack([torch.rot90(image, turn, (1, 2)) for turn in TURNS]))
-            )
-    finally:
-        for hook in hooks:
-            hook.remove()
+    turned = torch.stack([torch.rot90(image, turn, (1, 2)) for turn in TURNS])
+    with trace(model) as events, evaluated(model):
+        end = model(Signal.image(turned))
+    fibered = [
+        event.output
+        for event in events
+        if event.rule is not None and event.target.fiber is not None
+    ]
     if not fibered or end.domain.num_nodes != 1:
         found = "no layer that makes a fiber" if not fibered else f"an answer on {end.domain}"
         raise GeodlError(

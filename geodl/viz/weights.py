@@ -12,6 +12,7 @@ from torch import Tensor
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
+from geodl.layer.check import check_domain, check_rule
 from geodl.neighborhood import Neighborhood
 from geodl.viz.style import FAINT, INK, PALETTE, Color, blank, colors, ink_on
 
@@ -31,8 +32,8 @@ def tying(neighborhood: Neighborhood, domain: Domain) -> Figure:
         domain: where the senders live.
 
     Raises:
-        GeodlError: more than 1024 nodes on a side, no edges, or two edges between the same pair of
-            nodes (a window that wraps around a small periodic grid).
+        GeodlError: no rule or no domain; more than 1024 nodes on a side, no edges, or two edges
+            between the same pair of nodes (a window that wraps around a small periodic grid).
 
     Source: sharing by orbits of node pairs is Ravanbakhsh, Schneider, Poczos (2017).
 
@@ -72,6 +73,8 @@ def tying(neighborhood: Neighborhood, domain: Domain) -> Figure:
 
 def tied(neighborhood: Neighborhood, domain: Domain) -> Tensor:
     """Edge types `[M, N]`, receivers first, -1 where no edge is. Errors as for `tying`."""
+    check_rule("the weight tying", neighborhood)
+    check_domain(f"the weight tying of {neighborhood}", domain)
     target = neighborhood.target(domain)
     shape = target.num_nodes, domain.num_nodes
     asked = f"the weight tying of {neighborhood} on {domain}"

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import geodl as g
-from geodl.layer.cells import CELLS
+from geodl.lowering.cells import CELLS
 from geodl.testing import assert_lowered_to, error, outcome
 from tests.gpu.cuda import BOUNDS, DEVICE, HALF_BOUNDS, NEEDS_CUDA, moved, sent
 from tests.precision import relative_error

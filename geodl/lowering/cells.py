@@ -88,18 +88,24 @@ class Elman(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A cell by name: how it is made of its four tensors, the blocks of its weights, the tensors of
-    its state.
+    """A cell by name.
+
+    Attributes:
+        cell: makes it of its four tensors.
+        gates: G, the blocks of its weights.
+        states: the tensors of its state.
+        kernel: torch's own for chains; None where torch has none.
     """
 
     cell: Callable[..., Any]
     gates: int
     states: int
+    kernel: Any = None
 
 
 CELLS = {
-    "lstm": Kind(LSTM, 4, 2),
-    "gru": Kind(GRU, 3, 1),
-    "rnn_tanh": Kind(Elman, 1, 1),
-    "rnn_relu": Kind(partial(Elman, activation=torch.relu), 1, 1),
+    "lstm": Kind(LSTM, 4, 2, torch.lstm),
+    "gru": Kind(GRU, 3, 1, torch.gru),
+    "rnn_tanh": Kind(Elman, 1, 1, torch.rnn_tanh),
+    "rnn_relu": Kind(partial(Elman, activation=torch.relu), 1, 1, torch.rnn_relu),
 }

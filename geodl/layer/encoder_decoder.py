@@ -1,4 +1,4 @@
-"""Models that answer a second signal: one is read, another is written."""
+"""Layers that answer a second signal: one is read, another is written."""
 
 from typing import Any
 
@@ -7,16 +7,18 @@ from torch import Tensor, nn
 
 from geodl.domain import Batch, Complete
 from geodl.errors import GeodlError
-from geodl.layer import Layer, Recurrent, Sequential
-from geodl.layer.cells import CELLS, State
+from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender
-from geodl.layer.containers import applied, states_of
+from geodl.layer.containers import Sequential, run_part, states_of, takes_context
+from geodl.layer.recurrent import Recurrent
+from geodl.layer.trace import made, traced_step
+from geodl.lowering.cells import CELLS, State
 from geodl.signal import Signal
 
 
 class EncoderDecoder(Layer):
-    """`decoder(target, encoder(source))`: the decoder hears what the encoder makes of the second
-    signal.
+    """`decoder(target, encoder(source))`: the decoder receives from what the encoder makes of the
+    second signal.
 
     Rows of one length go together with ragged ones: where one signal lives on a `Batch` and the
     other has rows, these become members. The answer lies on the target's domain.
@@ -26,7 +28,7 @@ class EncoderDecoder(Layer):
         decoder: a layer that crosses, with a `Cross` or a `FromState` in it.
 
     Raises:
-        GeodlError: a decoder that hears no second signal, no source, not as many sources as
+        GeodlError: a decoder that takes no second signal, no source, not as many sources as
             targets.
 
     >>> from geodl import Chain, Readout
@@ -37,6 +39,7 @@ class EncoderDecoder(Layer):
     """
 
     takes_context = True
+    transparent = True
 
     def __init__(self, encoder: Layer, decoder: Layer):
         super().__init__()
@@ -46,7 +49,7 @@ class EncoderDecoder(Layer):
                 f"an encoder that is a {type(encoder).__name__}",
                 "give a Layer, as Sequential(...)",
             )
-        if not getattr(decoder, "takes_context", False):
+        if not takes_context(decoder):
             raise GeodlError(
                 "EncoderDecoder",
                 "a decoder that hears no second signal",
@@ -54,16 +57,22 @@ class EncoderDecoder(Layer):
             )
         self.encoder, self.decoder = encoder, decoder
 
-    def forward(self, receiver: Any, sender: Any = None) -> Signal:
-        """The decoder on the target `receiver`, which hears the encoder on the source `sender`."""
-        target, source = _together(_given(receiver), _given(sender))
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
+        """The decoder on the target `receiver`, which receives from the encoder's answer to the
+        source `sender`.
+        """
+        target, source = _given(receiver), _given(sender)
+        if target.domain.members is None and source.domain.members is not None:
+            target = self._on_batch(target, source)
+        elif source.domain.members is None and target.domain.members is not None:
+            source = self._on_batch(source, target)
         y = self.decoder(target, self.encoder(source))
-        return (
-            y
-            if target is receiver
-            else Signal(y.x.reshape(*receiver.x.shape[:2], y.x.shape[2]), receiver.domain)
-        )
+        if target is receiver:
+            return y
+        rows = y.x.reshape(*receiver.x.shape[:2], y.x.shape[2])
+        return made(self, Signal(rows, receiver.domain), y.x)
 
+    @traced_step
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
@@ -77,6 +86,17 @@ class EncoderDecoder(Layer):
         memory = self.encoder(_given(sender)) if memory is None else memory
         y, after = self.decoder.step(signal, before, memory)
         return y, (memory, after)
+
+    def _on_batch(self, signal: Signal, other: Signal) -> Signal:
+        """The rows of a signal as members, as many as the other's."""
+        rows, members = signal.x.shape[0], other.domain.num_members
+        if (rows, 1) != (members, other.x.shape[0]):
+            found = f"{rows} rows on {signal.domain} and {other.x.shape[0]} of {members} members"
+            raise GeodlError(
+                "a model that answers a second signal", found, "give one source for each target"
+            )
+        domain = Batch([signal.domain] * rows).to(signal.x.device)
+        return made(self, Signal(signal.x.flatten(0, 1)[None], domain), signal.x)
 
 
 class FinalState(Layer):
@@ -96,12 +116,14 @@ class FinalState(Layer):
     torch.Size([2, 1, 16])
     """
 
+    transparent = True
+
     def __init__(self, *layers: nn.Module):
         super().__init__()
         self.layers = Sequential(*layers)
         state_widths(*layers)
 
-    def forward(self, receiver: Any, sender: Any = None) -> Signal:
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """The states after the last node (after the first, of a layer that runs backwards)."""
         check_no_sender(self, sender)
         signal, states = receiver, []
@@ -110,12 +132,13 @@ class FinalState(Layer):
                 signal, state = layer.step(signal)
                 states += state
             else:
-                signal = applied(layer, signal)
-        return Signal(torch.cat(states, -1), Complete(receiver.domain.num_members))
+                signal = run_part(layer, signal)
+        domain = Complete(receiver.domain.num_members)
+        return made(self, Signal(torch.cat(states, -1), domain), *states)
 
 
 class FromState(Layer):
-    """Recurrent layers in a row that begin in the state that they hear, laid out as
+    """A stack of recurrent layers whose initial state is given by the second signal, laid out as
     :class:`FinalState` gives it.
 
     Args:
@@ -130,16 +153,18 @@ class FromState(Layer):
     """
 
     takes_context = True
+    transparent = True
 
     def __init__(self, *layers: nn.Module, reader: Layer | None = None):
         super().__init__()
         self.layers, self.reader = Sequential(*layers), reader
         self.widths = state_widths(*layers)
 
-    def forward(self, receiver: Any, sender: Any = None) -> Signal:
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """The layers on the signal, from the state that `sender` gives."""
         return self.step(receiver, None, sender)[0]
 
+    @traced_step
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
@@ -158,6 +183,7 @@ class FromState(Layer):
                     f"give {list(wanted)}",
                 )
             state = self._states(heard.x)
+            made(self, heard, heard.x, state=state)
         return self.layers.step(signal, state)
 
     def _states(self, x: Tensor) -> tuple[State | None, ...]:
@@ -175,17 +201,18 @@ def state_widths(*layers: nn.Module) -> list[list[int]]:
     >>> state_widths(Recurrent(3, 4, "lstm"), nn.Tanh())
     [[4, 4], []]
     """
+    widths = []
     for layer in layers:
-        if isinstance(layer, Layer) and not (isinstance(layer, Recurrent) or layer.nodewise):
+        if isinstance(layer, Recurrent):
+            widths.append([layer.hidden] * CELLS[layer.options.cell].states)
+        elif isinstance(layer, Layer) and not layer.nodewise:
             raise GeodlError(
                 "a row of recurrent layers",
                 layer.label,
                 "give Recurrent layers, and such as treat each node alone",
             )
-    widths = [
-        [m.hidden] * CELLS[m.options.cell].states if isinstance(m, Recurrent) else []
-        for m in layers
-    ]
+        else:
+            widths.append([])
     if not any(widths):
         raise GeodlError("a row of recurrent layers", "no Recurrent", "give at least one")
     return widths
@@ -200,23 +227,3 @@ def _given(signal: Any) -> Signal:
             "call model(target, source) with two Signals",
         )
     return signal
-
-
-def _together(target: Signal, source: Signal) -> tuple[Signal, Signal]:
-    """Both signals with rows, or both on a Batch."""
-    if (target.domain.members is None) == (source.domain.members is None):
-        return target, source
-    return _on_batch(target, source), _on_batch(source, target)
-
-
-def _on_batch(signal: Signal, other: Signal) -> Signal:
-    """The rows of a signal as members, as many as the other's."""
-    if signal.domain.members is not None:
-        return signal
-    rows, members = signal.x.shape[0], other.domain.num_members
-    if (rows, 1) != (members, other.x.shape[0]):
-        found = f"{rows} rows on {signal.domain} and {other.x.shape[0]} of {members} members"
-        raise GeodlError(
-            "a model that answers a second signal", found, "give one source for each target"
-        )
-    return Signal(signal.x.flatten(0, 1)[None], Batch([signal.domain] * rows).to(signal.x.device))

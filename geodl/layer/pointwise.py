@@ -1,0 +1,254 @@
+"""Modules that act on the last axis, the channels of each node alone: one list, and a promise."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from geodl.errors import GeodlError
+from geodl.layer.base import Layer
+from geodl.layer.check import check_no_sender, check_signal
+from geodl.layer.trace import current_listener
+from geodl.signal import Signal
+
+ELEMENTWISE: frozenset[type[nn.Module]] = frozenset(  # each number alone, whatever its axis
+    {
+        nn.AlphaDropout,
+        nn.CELU,
+        nn.Dropout,
+        nn.ELU,
+        nn.GELU,
+        nn.Hardshrink,
+        nn.Hardsigmoid,
+        nn.Hardswish,
+        nn.Hardtanh,
+        nn.Identity,
+        nn.LeakyReLU,
+        nn.LogSigmoid,
+        nn.Mish,
+        nn.PReLU,
+        nn.RReLU,
+        nn.ReLU,
+        nn.ReLU6,
+        nn.SELU,
+        nn.SiLU,
+        nn.Sigmoid,
+        nn.Softplus,
+        nn.Softshrink,
+        nn.Softsign,
+        nn.Tanh,
+        nn.Tanhshrink,
+        nn.Threshold,
+    }
+)
+POINTWISE: frozenset[type[nn.Module]] = ELEMENTWISE | {
+    nn.GLU,
+    nn.LayerNorm,
+    nn.LazyLinear,
+    nn.Linear,
+    nn.LogSoftmax,
+    nn.RMSNorm,
+    nn.Softmax,
+    nn.Softmin,
+}
+INSTEAD = {  # by the beginning of the name of a class of torch.nn
+    "BatchNorm": "use g.BatchNorm(channels)",
+    "LazyBatchNorm": "use g.BatchNorm(channels)",
+    "MaxPool": "use g.Pool(window(...))",
+    "AvgPool": 'use g.Pool(window(...), "mean")',
+    "AdaptiveMaxPool": 'use g.Readout("max") for one node, or g.Pool(window(...))',
+    "AdaptiveAvgPool": 'use g.Readout() for one node, or g.Pool(window(...), "mean")',
+    "ConvTranspose": "use g.Conv over window(...).reverse(), or g.interop.from_torch(module)",
+    "Conv": "use g.Conv over window(...), or g.interop.from_torch(module)",
+    "RNN": "use g.Recurrent, or g.interop.from_torch(module)",
+    "LSTM": "use g.Recurrent, or g.interop.from_torch(module)",
+    "GRU": "use g.Recurrent, or g.interop.from_torch(module)",
+    "MultiheadAttention": "use g.Attention, or g.interop.from_torch(module)",
+    "Transformer": "use g.models.transformer_encoder, or g.interop.from_torch(module)",
+    "Embedding": "use g.Embedding(num, channels)",
+    "Dropout": "use g.Dropout(p)",
+    "Flatten": "use g.Readout(), or a window as large as the image",
+    "Softmax": "use nn.Softmax(dim=-1)",
+    "Softmin": "use nn.Softmin(dim=-1)",
+    "LogSoftmax": "use nn.LogSoftmax(dim=-1)",
+    "GLU": "use nn.GLU(dim=-1)",
+    "LayerNorm": "use nn.LayerNorm(channels)",
+    "RMSNorm": "use nn.RMSNorm(channels)",
+    "PReLU": "use nn.PReLU()",
+}
+
+
+class Pointwise(Layer):
+    """A module of one's own that acts on the channels of each node alone: its user's promise.
+
+    Containers, `step` and `certify` rely on it. `y[b, n] = module(x[b, n])` for every node n; a
+    module that mixes nodes breaks the promise, and only a changed shape is noticed.
+
+    Args:
+        module: takes `[B, N, C]` and returns `[B, N, C_out]`.
+
+    Raises:
+        GeodlError: no module; a layer inside; a module of torch that is known to act on another
+            axis; at the call, an answer that is not `[B, N, C_out]`.
+
+    >>> class Square(nn.Module):
+    ...     def forward(self, x):
+    ...         return x * x
+    >>> Pointwise(Square())(Signal.sequence(torch.full((1, 2, 1), 3.0))).x.flatten().tolist()
+    [9.0, 9.0]
+    """
+
+    nodewise = True
+    transparent = True
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        _check_module("Pointwise(module)", module)
+        _check_no_layer(module)
+        for inner in _leaves(module):
+            if _is_torchs(inner) and not is_pointwise(inner):
+                raise _refusal(inner)
+        self.module = module
+
+    def compute(self, receiver: Any, sender: Any, rule: Any) -> Signal:
+        """The module on the values of each node."""
+        check_no_sender(self, sender)
+        return _on_values(self.module, receiver)
+
+    def extra_repr(self) -> str:
+        return type(self.module).__name__
+
+
+def check_part(part: Any) -> nn.Module:
+    """A layer, or a module on the list; anything else is refused by name, with what to use.
+
+    Raises:
+        GeodlError: no module; a module that acts on another axis than the last, or of which nobody
+            has said on which.
+    """
+    _check_module("a container of layers", part)
+    if isinstance(part, Layer):
+        return part
+    _check_no_layer(part)
+    _check_listed(part)
+    return part
+
+
+def is_pointwise(module: nn.Module) -> bool:
+    """Whether a module is on the list of those that act on the last axis, and set to do so.
+
+    `nn.SyncBatchNorm`, which containers run on `[B N, C]`, is in evaluation mode.
+
+    >>> is_pointwise(nn.LayerNorm(8)), is_pointwise(nn.LayerNorm([5, 8]))
+    (True, False)
+    """
+    leaves = list(_leaves(module))
+    if leaves != [module]:
+        return all(is_pointwise(leaf) for leaf in leaves)
+    if type(module) is nn.SyncBatchNorm:
+        return not module.training
+    known = parametrize.type_before_parametrizations(module) in POINTWISE
+    return known and not _on_another_axis(module)
+
+
+def run_pointwise(module: nn.Module, signal: Any) -> Signal:
+    """A module on the list on the values of a signal; an event where someone listens.
+
+    Raises:
+        GeodlError: a module that is not on the list: put in after the container was built.
+    """
+    if type(module) not in POINTWISE:
+        _check_listed(module)
+    listener = current_listener()
+    if listener is None:
+        return _on_values(module, signal)
+    return listener.record(module, (signal,), lambda: _on_values(module, signal))
+
+
+def _on_values(module: nn.Module, signal: Any) -> Signal:
+    x = check_signal(module, signal).x
+    y = _applied(module, x)
+    if not isinstance(y, Tensor) or y.shape[:-1] != x.shape[:-1]:
+        found = f"shape {list(x.shape)} turned into {_shape_of(y)}"
+        raise GeodlError(
+            f"{type(module).__name__} on {signal.domain}",
+            found,
+            "use modules that act on the last axis, and keep the others",
+        )
+    return Signal(y, signal.domain)
+
+
+def _applied(module: nn.Module, x: Tensor) -> Any:
+    if type(module) is nn.SyncBatchNorm:
+        return module(x.flatten(0, 1)).view(x.shape)
+    return module(x)
+
+
+def _leaves(module: nn.Module) -> Iterator[nn.Module]:
+    """The modules that a plain row of torch's runs one by one; any other module is its own."""
+    if type(module).forward is not nn.Sequential.forward:
+        yield module
+        return
+    for part in module.children():
+        yield from _leaves(part)
+
+
+def _on_another_axis(module: nn.Module) -> bool:
+    """Whether a module on the list is set to more or other axes than the last."""
+    if (
+        len(getattr(module, "normalized_shape", (0,))) > 1
+        or getattr(module, "num_parameters", 1) > 1
+    ):
+        return True
+    return getattr(module, "dim", -1) not in (-1, 2)
+
+
+def _check_listed(part: nn.Module) -> None:
+    for inner in _leaves(part):
+        if type(inner) is not nn.SyncBatchNorm and not is_pointwise(inner):
+            raise _refusal(inner)
+
+
+def _check_module(asked: str, module: Any) -> None:
+    if not isinstance(module, nn.Module):
+        raise GeodlError(asked, f"a {type(module).__name__}", "give a module, as nn.ReLU()")
+
+
+def _check_no_layer(module: nn.Module) -> None:
+    inner = next((part for part in module.modules() if isinstance(part, Layer)), None)
+    if inner is not None:
+        raise GeodlError(
+            f"{type(inner).__name__} inside a plain {type(module).__name__}",
+            "a layer, which takes signals",
+            "use geodl's own containers, as g.Sequential(...)",
+        )
+
+
+def _refusal(module: nn.Module) -> GeodlError:
+    name = type(module).__name__
+    if not _is_torchs(module):
+        return GeodlError(
+            f"{name} inside a container of layers",
+            "a module of which nobody has said that it acts on the last axis",
+            f"if it treats each node alone, promise it: g.Pointwise({name}(...))",
+        )
+    kinds = [kind for kind in INSTEAD if name.removeprefix("Parametrized").startswith(kind)]
+    advice = "use geodl's own layers, or g.interop.from_torch(module)"
+    if kinds:
+        advice = INSTEAD[max(kinds, key=len)]
+    return GeodlError(
+        f"nn.{name} inside a container of layers",
+        "a module that acts on another axis than the last",
+        advice,
+    )
+
+
+def _is_torchs(module: nn.Module) -> bool:
+    kind: type = parametrize.type_before_parametrizations(module)
+    return kind.__module__.startswith("torch.")
+
+
+def _shape_of(y: Any) -> str:
+    return str(list(y.shape)) if isinstance(y, torch.Tensor) else f"a {type(y).__name__}"

@@ -1,0 +1,313 @@
+"""The record of a model's run: what every layer and every pointwise module did, in order.
+
+While someone listens, each call appends an :class:`Event`. Explanations, certificates and pictures
+read this record and nothing else. Where nobody listens, and in compiled code, nothing is kept.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError
+from geodl.lowering import Call
+from geodl.neighborhood import Neighborhood
+from geodl.signal import Signal
+
+
+class Stamp(NamedTuple):
+    """A tensor, and how often it had been changed in place when it was seen."""
+
+    tensor: Tensor
+    version: int
+
+
+class Event(NamedTuple):
+    """One call of a layer, of its `step`, or of a pointwise module.
+
+    A container that hands on what its last layer made is no event; a sum or a concatenation is one.
+
+    Attributes:
+        path: the module's name in the traced model, "" for the model itself and for strangers.
+        layer: the module.
+        rule: the rule of this call; None of a module without one.
+        source: the senders' domain.
+        target: the receivers' domain.
+        lowering: the name of the lowering that ran; None of a module without a rule.
+        refused: (lowering, reason) of those preferred to it, which refused.
+        output: the answer.
+        signals: what it was called with: the receiver, and the sender where one was given.
+        call: what the lowerings were asked; None of a module without a rule.
+        read: the tensors it was given, as they were before.
+        written: the tensors it made, as they were then: the answer first, then those of its state.
+    """
+
+    path: str
+    layer: nn.Module
+    rule: Neighborhood | None
+    source: Domain
+    target: Domain
+    lowering: str | None
+    refused: tuple[tuple[str, str], ...]
+    output: Signal
+    signals: tuple[Signal, ...]
+    call: Call | None
+    read: tuple[Stamp, ...]
+    written: tuple[Stamp, ...]
+
+
+class Kernel(NamedTuple):
+    """What a layer told of the kernel that it reached, in the words of :class:`Event`."""
+
+    rule: Neighborhood
+    source: Domain
+    lowering: str
+    refused: tuple[tuple[str, str], ...]
+    call: Call
+
+
+class Choice(NamedTuple):
+    """One layer's answer to `explain`; `refused` are (lowering, reason) of those tried before."""
+
+    path: str
+    layer: str
+    verb: str
+    neighborhood: str
+    source: Domain
+    target: Domain
+    lowering: str
+    refused: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        where = f"{self.source}"
+        if self.target != self.source:
+            where += f" -> {self.target}"
+        path = f"{self.path}: " if self.path else ""
+        lines = [f"{path}{self.layer} on {where} runs on {self.lowering}"]
+        lines += [f"    not on {name}: {reason}" for name, reason in self.refused]
+        return "\n".join(lines)
+
+
+class Frame:
+    """A call that is not finished: its layer, and the kernel that it reached."""
+
+    def __init__(self, layer: nn.Module):
+        self.layer = layer
+        self.kernel: Kernel | None = None
+
+
+class Listener:
+    """Collects the events of one block.
+
+    Args:
+        model: the module whose names paths are.
+    """
+
+    def __init__(self, model: nn.Module | None):
+        modules = () if model is None else model.named_modules()
+        self.paths = {module: path for path, module in modules}
+        self.events: list[Event] = []
+        self.frames: list[Frame] = []
+
+    def record(
+        self, layer: nn.Module, signals: Iterable[Any], run: Callable[[], Any], state: Any = None
+    ) -> Any:
+        """Run a call and append its event.
+
+        A call with other events inside is a container's: those say what it did, and :func:`made`
+        what it added.
+
+        Args:
+            layer: the module that is called.
+            signals: what it is called with; what is no Signal is left out.
+            run: the call, which gives a Signal, or a Signal and a state.
+            state: the state that a step begins with.
+        """
+        if self.frames and self.frames[-1].layer is layer:
+            return run()  # a layer's step that calls the layer itself is one event
+        given = tuple(s for s in signals if isinstance(s, Signal))
+        read = stamps(*(s.x for s in given), *_tensors(state))
+        frame = Frame(layer)
+        self.frames.append(frame)
+        before = len(self.events)
+        try:
+            answer = run()
+        finally:
+            self.frames.pop()
+        output, after = answer if isinstance(answer, tuple) else (answer, None)
+        alone = len(self.events) == before or frame.kernel is not None
+        if alone and isinstance(output, Signal):
+            written = stamps(output.x, *_tensors(after))
+            self.append(layer, frame.kernel, given, output, read, written)
+        return answer
+
+    def reached(self, layer: nn.Module, kernel: Kernel) -> None:
+        """Hear from a layer which kernel its call runs on."""
+        if self.frames and self.frames[-1].layer is layer:
+            self.frames[-1].kernel = kernel
+
+    def append(
+        self,
+        layer: nn.Module,
+        kernel: Kernel | None,
+        signals: tuple[Signal, ...],
+        output: Signal,
+        read: tuple[Stamp, ...],
+        written: tuple[Stamp, ...],
+    ) -> None:
+        """Append an event, its fields in the words of :class:`Event`."""
+        event = Event(
+            path=self.paths.get(layer, ""),
+            layer=layer,
+            rule=None,
+            source=signals[-1].domain if signals else output.domain,
+            target=output.domain,
+            lowering=None,
+            refused=(),
+            output=output,
+            signals=signals,
+            call=None,
+            read=read,
+            written=written,
+        )
+        self.events.append(event if kernel is None else event._replace(**kernel._asdict()))
+
+
+LISTENER: ContextVar[Listener | None] = ContextVar("geodl_listener", default=None)
+
+
+@contextmanager
+def trace(model: nn.Module | None = None) -> Iterator[list[Event]]:
+    """Record what every layer does inside a block.
+
+    A compiled model runs as it was before it was compiled, so that its layers are heard. Pointwise
+    modules are heard where a container calls them; what a model's own code computes between layers
+    is not, and shows as values that no event made.
+
+    Args:
+        model: the module whose names the events' paths are; without one, paths are empty.
+
+    Yields:
+        The events, in the order in which the calls end. They keep the tensors they name alive.
+
+    Raises:
+        GeodlError: no module.
+
+    >>> import geodl as g
+    >>> model = g.Sequential(g.Conv(1, 8, g.window(3)), nn.ReLU(), g.Readout())
+    >>> with g.trace(model) as events:
+    ...     y = model(g.Signal.image(torch.zeros(2, 1, 28, 28)))
+    >>> [(event.path, event.lowering) for event in events]
+    [('0', 'lattice'), ('1', None), ('2', 'blocks')]
+    """
+    if model is not None and not isinstance(model, nn.Module):
+        raise GeodlError("trace(model)", f"a {type(model).__name__}", "give a layer or a model")
+    listener = Listener(getattr(model, "_orig_mod", model))
+    with _uncompiled():
+        token = LISTENER.set(listener)
+        try:
+            yield listener.events
+        finally:
+            LISTENER.reset(token)
+
+
+def current_listener() -> Listener | None:
+    """Who listens to this call; no one in code that is compiled.
+
+    Compilers cannot read a ContextVar, so they are asked for first.
+    """
+    if torch.compiler.is_compiling():
+        return None
+    return LISTENER.get()
+
+
+def made(layer: nn.Module, output: Signal, *read: Tensor, state: Any = None) -> Signal:
+    """Tell who listens what a container makes itself, and give it back.
+
+    Args:
+        layer: the container.
+        output: what it made: a sum, rows side by side.
+        read: the values it made it of, all of them.
+        state: tensors that it made beside.
+    """
+    listener = current_listener()
+    if listener is not None:
+        written = stamps(output.x, *_tensors(state))
+        listener.append(layer, None, (), output, stamps(*read), written)
+    return output
+
+
+def traced_step(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A layer's `step` as an event where someone listens; else the step alone."""
+
+    @wraps(step)
+    def recorded(layer: Any, signal: Any, state: Any = None, sender: Any = None) -> Any:
+        listener = current_listener()
+        if listener is None:
+            return step(layer, signal, state, sender)
+        return listener.record(
+            layer, (signal, sender), lambda: step(layer, signal, state, sender), state
+        )
+
+    return recorded
+
+
+def code_between(
+    events: Iterable[Event], given: Iterable[Stamp], answer: Tensor
+) -> list[tuple[str, str]]:
+    """Where a model computes something itself: values that no event made, or changed since.
+
+    Args:
+        events: of one run of the model.
+        given: the model's own inputs, as they were before.
+        answer: what the model answered.
+
+    Returns:
+        (path of the module that read such values, what was found); the last path is "" where the
+        model's answer is not what its last layer made.
+    """
+    known = {id(stamp.tensor): stamp.version for stamp in given}
+    last = next(iter(given), None)
+    found = []
+    for event in events:
+        if any(known.get(id(stamp.tensor)) != stamp.version for stamp in event.read):
+            found.append((event.path, "reads values that no layer made"))
+        known |= {id(stamp.tensor): stamp.version for stamp in event.written}
+        last = event.written[0]
+    if last is None or last.tensor is not answer or last.version != version(answer):
+        found.append(("", "answers with values that its last layer did not make"))
+    return found
+
+
+def stamps(*tensors: Tensor) -> tuple[Stamp, ...]:
+    """Tensors as they are now."""
+    return tuple(Stamp(tensor, version(tensor)) for tensor in tensors)
+
+
+def version(x: Tensor) -> int:
+    """How often a tensor was changed in place; 0 for those of inference mode, which do not count.
+
+    >>> x = torch.zeros(2)
+    >>> x += 1
+    >>> version(x)
+    1
+    """
+    return 0 if x.is_inference() else x._version
+
+
+def _tensors(state: Any) -> list[Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(state) if isinstance(leaf, Tensor)]
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """A block in which compiled code runs as it is written; nothing to do before torch compiled."""
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")

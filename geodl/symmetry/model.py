@@ -1,0 +1,298 @@
+"""The proof for a model: run it once on a record, and look at the rule of every call."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from geodl.domain import Domain, rotate_nodes
+from geodl.errors import GeodlError
+from geodl.group import Group
+from geodl.layer import Embedding, Event, Layer, MessagePassing, evaluated, trace
+from geodl.layer.check import channels_read, check_domain
+from geodl.layer.pointwise import is_pointwise, run_pointwise
+from geodl.layer.trace import code_between, stamps
+from geodl.neighborhood import Neighborhood
+from geodl.signal import Signal
+from geodl.symmetry.proof import Certificate, Part, examine, keeps
+
+OWN_CODE = "has code of its own, which edges cannot prove"
+
+
+def certify(
+    subject: Neighborhood | nn.Module, domain: Any, group: Group | None = None
+) -> Certificate:
+    """Prove the symmetries of a rule, a layer or a model at the user's own size, edge by edge.
+
+    A model is run once, in evaluation mode, on zeros; what its layers did is read from the record
+    of that run (`g.trace`). Values that no layer made, or that were changed between layers, are
+    code of its own: then nothing is proved.
+
+    Args:
+        subject: a neighborhood, a layer, or a model composed of layers.
+        domain: where its senders live. Of a model of two signals a pair, (receivers, senders). In
+            place of a domain a Signal may stand, which the model is then run on.
+        group: a point group that must hold; None takes the subject's own group (that of its first
+            rule with one), or else what its rules claim.
+
+    Returns:
+        A certificate; `exact` needs at least one claim proved on all nodes: nothing checked is not
+        exact. An element that carries the domain to another one (a quarter turn of an oblong image)
+        is neither proved nor broken but `undecided`.
+
+    Raises:
+        GeodlError: no neighborhood or module, no domain, no group; whatever the call refuses.
+
+    >>> from geodl import C, Conv, Grid, lift, window
+    >>> certify(Conv(1, 8, lift(3, group=C(4))), Grid(5, 5)).exact
+    True
+    >>> certify(Conv(1, 8, window(3)), Grid(5, 5), C(4)).exact
+    False
+    """
+    if not isinstance(subject, Neighborhood | nn.Module):
+        raise GeodlError(
+            f"certify({subject!r})",
+            f"a {type(subject).__name__}",
+            "give a neighborhood, a layer or a model",
+        )
+    subject = getattr(subject, "_orig_mod", subject)  # what a compiled model was made of
+    name = type(subject).__name__ if isinstance(subject, nn.Module) else str(subject)
+    places = _places(f"certify({name}, domain)", domain)
+    check_group(f"certify({name}, domain, group)", group)
+    if isinstance(subject, Neighborhood):
+        parts, violations = [_rule_part(subject, places)], []
+    else:
+        parts, violations = _parts_of(subject, places)
+    if group is None:
+        group = next((part.rule.group for part in parts if part.rule.group is not None), None)
+    domains = [_domain_of(place) for place in places]
+    elements, undecided = _elements(group, domains)
+    subject_line = f"{name} on {' <- '.join(map(str, domains))}"
+    return _certificate(subject_line, group, elements, undecided, parts, violations)
+
+
+def own_group(model: nn.Module) -> Group | None:
+    """The group of the first rule in a model that names one."""
+    rules = (m.rule for m in model.modules() if isinstance(m, MessagePassing))
+    return next((rule.group for rule in rules if rule.group is not None), None)
+
+
+def check_group(asked: str, group: Any) -> None:
+    """Refuse what is neither a group nor None."""
+    if group is not None and not isinstance(group, Group):
+        raise GeodlError(asked, f"a {type(group).__name__}", "give a group, as C(4)")
+
+
+def _certificate(
+    subject: str,
+    group: Group | None,
+    elements: list[int],
+    undecided: list[str],
+    parts: list[Part],
+    violations: list[str],
+) -> Certificate:
+    """Put together what was found of each part: a claim holds where it holds for all of them."""
+    found = [examine(part, group, elements) for part in parts]
+    broken = violations + [violation for one in found for violation in one.broken]
+    everywhere, somewhere = frozenset[str](), frozenset[str]()
+    if found:
+        everywhere = frozenset.intersection(*(one.whole for one in found))
+        somewhere = frozenset.intersection(*(one.whole | one.inside for one in found))
+    exact = bool(everywhere) and not broken and not undecided
+    return Certificate(
+        subject,
+        group,
+        exact,
+        tuple(sorted(everywhere)),
+        tuple(sorted(somewhere - everywhere)),
+        tuple(broken),
+        tuple(undecided),
+    )
+
+
+def _elements(group: Group | None, domains: list[Domain]) -> tuple[list[int], list[str]]:
+    """The elements of a group to look at, and those generators, in words, that cannot be decided.
+
+    Generators say all where they keep the domains. Where one does not, all elements that do are
+    looked at in their place: of C4 on an oblong image the half turn.
+    """
+    if group is None:
+        return [], []
+    lattices = [domain for domain in domains if domain.lattice is not None]
+    for domain in lattices or domains:
+        rotate_nodes(domain, group, 0)  # refuses a domain on which the group does not act
+    undecided = []
+    for k in group.generators:
+        moved = [domain for domain in lattices if not keeps(domain, group, k)]
+        if moved:
+            undecided.append(f"{group} element {k}, which carries {moved[0]} to another domain")
+    if not undecided:
+        return list(group.generators), []
+    every = range(1, group.order)
+    kept = [k for k in every if all(keeps(domain, group, k) for domain in lattices)]
+    return kept, undecided
+
+
+def _places(asked: str, domain: Any) -> list[Domain | Signal]:
+    """Where signals live, receivers first: one domain or signal, or a pair of them."""
+    places = list(domain) if isinstance(domain, tuple | list) else [domain]
+    if len(places) > 2:
+        raise GeodlError(asked, f"{len(places)} domains", "give one, or (receivers, senders)")
+    for place in places:
+        if not isinstance(place, Signal):
+            check_domain(asked, place)
+    return places
+
+
+def _domain_of(place: Domain | Signal) -> Domain:
+    return place.domain if isinstance(place, Signal) else place
+
+
+def _rule_part(rule: Neighborhood, places: list[Domain | Signal]) -> Part:
+    source = _domain_of(places[-1])
+    target = _domain_of(places[0]) if len(places) > 1 else rule.target(source)
+    return Part("", rule, not rule.refuses(source), source, target)
+
+
+def _parts_of(model: nn.Module, places: list[Domain | Signal]) -> tuple[list[Part], list[str]]:
+    """The rules that a run of a model came through, and what in it no edges can prove."""
+    name = type(model).__name__
+    if not is_pointwise(model) and not any(isinstance(m, Layer) for m in model.modules()):
+        return [], [f"{name} {OWN_CODE}"]
+    if isinstance(model, MessagePassing):
+        if not model.transparent:  # a function of its own may need other values than zeros
+            return [_rule_part(model.rule, places)], [f"{name} {OWN_CODE}"]
+        places = _with_receivers(model, places)
+    signals = _blank(model, places)
+    with evaluated(model), torch.inference_mode(False), trace(model) as events:
+        given = stamps(*map(_values, signals))
+        answer = _answer(model, signals, events, _domain_of(places[0]))
+    parts = [_part(event) for event in events if event.rule is not None]
+    violations = _untold(events)
+    for path, found in code_between(events, given, _values(answer)):
+        violations.append(f"{path or name} {found}: it has code of its own between layers")
+    return parts, violations
+
+
+def _part(event: Event) -> Part:
+    layer: Any = event.layer
+    assert event.call is not None
+    path = event.path or type(layer).__name__
+    typed = layer.options.edge_types is not None
+    return Part(path, event.call.rule, typed, event.source, event.target)
+
+
+def _untold(events: list[Event]) -> list[str]:
+    """Layers that see where a node stands, and modules that compute more than their rules say."""
+    found = dict.fromkeys((event.path, event.layer) for event in events)
+    violations = []
+    for path, layer in found:
+        where = f"{path or type(layer).__name__}: {type(layer).__name__}"
+        if getattr(layer, "breaks_symmetry", False):
+            violations.append(f"{where} tells nodes apart by where they stand")
+        if not _told(layer):
+            violations.append(f"{where} {OWN_CODE}")
+    return violations
+
+
+def _told(module: nn.Module) -> bool:
+    """Whether a module computes what its class says: a layer of the library, or a module on the
+    list of pointwise ones; and nobody has put other code into it.
+    """
+    if isinstance(module, Layer):
+        # Hooks on a layer act outside of its door: what they change is seen in the record.
+        return module.transparent and not _replaced(module)
+    return is_pointwise(module) and not any(_replaced(m) or _hooked(m) for m in module.modules())
+
+
+def _replaced(module: nn.Module) -> bool:
+    """Whether an instance has a method of its own in place of its class's."""
+    return any(callable(getattr(type(module), name, None)) for name in vars(module))
+
+
+def _hooked(module: nn.Module) -> bool:
+    held = vars(module).items()
+    return any(name.endswith("_hooks") and "forward" in name and value for name, value in held)
+
+
+def _answer(model: Any, signals: list[Any], events: list[Event], domain: Domain) -> Any:
+    """A model's answer. A plain row of torch's is run part by part, as torch does, so that its
+    pointwise modules are events too.
+
+    Args:
+        model: the module.
+        signals: what it is called with.
+        events: the record, on which the last event says where a tensor lives.
+        domain: where it lives before the first event.
+    """
+    x, *others = signals
+    row = type(model).forward is nn.Sequential.forward
+    if row and not others and not _hooked(model) and not _replaced(model):
+        for part in model:
+            x = _answer(part, [x], events, domain)
+        return x
+    if isinstance(model, Layer) or not is_pointwise(model):
+        return model(*signals)
+    if isinstance(x, Signal):
+        return run_pointwise(model, x)
+    place = events[-1].target if events else domain
+    if x.dim() != 3 or x.shape[1] != place.num_nodes:
+        return model(x)
+    return run_pointwise(model, Signal(x, place)).x
+
+
+def _values(answer: Any) -> Any:
+    return answer.x if isinstance(answer, Signal) else answer
+
+
+def _with_receivers(layer: MessagePassing, places: list[Domain | Signal]) -> list[Domain | Signal]:
+    """The receivers' domain beside the senders', where a layer reads receivers and its rule puts
+    them elsewhere.
+    """
+    source = _domain_of(places[-1])
+    if len(places) > 1 or layer.on is not None or not layer.options.reads_receivers:
+        return places
+    target = layer.rule.target(source)
+    if (target.members or target) == (source.members or source):
+        return places
+    return [target, *places]
+
+
+def _blank(model: nn.Module, places: list[Domain | Signal]) -> list[Any]:
+    """What a model is run on: the given signals; zeros on the given domains, or a tensor of them
+    where its layers were built with `on=`.
+    """
+    if len(places) == 1 and getattr(model, "takes_context", False):
+        raise GeodlError(
+            f"certify({type(model).__name__}, domain)",
+            "a model of two signals",
+            "give both domains: certify(model, (receivers, senders))",
+        )
+    placed = next(
+        (m.on for m in model.modules() if isinstance(m, Layer) and m.on is not None), None
+    )
+    if placed is not None:
+        if [_domain_of(place) for place in places] != [placed]:
+            raise GeodlError(
+                f"certify({type(model).__name__}, {_domain_of(places[0])})",
+                f"layers built with on={placed}",
+                "certify it there",
+            )
+        return [_zeros(model, placed).x]
+    readers = [model]
+    if len(places) > 1:
+        readers = [getattr(model, "decoder", model), getattr(model, "encoder", model)]
+    return [
+        place if isinstance(place, Signal) else _zeros(reader, place)
+        for place, reader in zip(places, readers, strict=True)
+    ]
+
+
+def _zeros(model: nn.Module, domain: Domain) -> Signal:
+    """Zeros of the channels, dtype and device that a model's first layer reads."""
+    like = next(model.parameters(), torch.zeros(0))
+    reader = next((m for m in model.modules() if channels_read(m) is not None), None)
+    channels = None if reader is None else channels_read(reader)
+    dtype = torch.long if isinstance(reader, Embedding) else like.dtype
+    x = torch.zeros(1, domain.num_nodes, channels or 1, dtype=dtype, device=like.device)
+    return Signal(x, domain)
