@@ -12,6 +12,7 @@ Finding a plan is a plain read of a dictionary: compilers refuse locks. Only ins
 
 import ctypes
 import itertools
+import os
 import sys
 import threading
 import weakref
@@ -37,6 +38,12 @@ TIMES_ITS_DOMAIN = 16
 
 CLOCK = itertools.count()
 LOCK = threading.Lock()
+# A lock that another thread held at a fork would stay locked in the child: workers of a DataLoader
+# would wait for it for ever at the first plan they keep.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release
+    )
 OWNER: ContextVar[Any] = ContextVar("the model whose plans are pinned", default=None)
 
 

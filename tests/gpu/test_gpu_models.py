@@ -34,7 +34,7 @@ MODELS = {
     "p4cnn": lambda: (g.models.digits_p4cnn(channels=2), random_signal(g.Grid(8, 8), 1)),
     "gcn": lambda: (g.models.gcn(4, 8, 3, dropout=0.0), random_signal(GRAPH, 4)),
     "vit": lambda: (
-        g.models.vit(1, 5, patch=4, channels=8, heads=2, depth=1),
+        g.models.vit(5, size=8, patch=4, channels=8, heads=2, depth=1),
         random_signal(g.Grid(8, 8), 1),
     ),
     "containers": lambda: (a_block(), random_signal(EQUAL, 4)),
