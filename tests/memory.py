@@ -31,12 +31,12 @@ class Case(NamedTuple):
 
     Attributes:
         call: calls on the k-th size or graph.
-        count: how often in a long run.
+        times: how often in a long run.
         bound: megabytes that a process may grow by in a long run.
     """
 
     call: Callable[[int], object]
-    count: int
+    times: int
     bound: int
 
 
@@ -184,7 +184,7 @@ def main(words: list[str] | None = None) -> int:
     for name, case in cases():
         if asked.names and not name.startswith(tuple(asked.names)):
             continue
-        grown = growth(case, max(1, int(case.count * asked.share))) / MEGABYTE
+        grown = growth(case, max(1, int(case.times * asked.share))) / MEGABYTE
         held = plans.VALUES.held_bytes() / MEGABYTE
         verdict = "" if grown < case.bound else "  TOO MUCH"
         broken += grown >= case.bound

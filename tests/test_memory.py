@@ -7,7 +7,7 @@ from geodl.lowering import Store, plans
 from tests import memory
 
 CASES = dict(memory.cases())
-SIZES = [name for name, case in CASES.items() if case.count == 300]
+SIZES = [name for name, case in CASES.items() if case.times == 300]
 SLACK = 100_000  # tables of a group, made once
 
 
