@@ -1,5 +1,7 @@
 """What is compiled or exported is compared with what is not."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -25,7 +27,7 @@ def random_signal(domain: g.Domain, channels: int, batch: int = 2) -> g.Signal:
     return g.Signal(torch.randn(batch, domain.num_nodes, channels, generator=generator), domain)
 
 
-def compiled(module: nn.Module) -> nn.Module:
+def compiled(module: nn.Module) -> Any:
     """The module compiled without a break."""
     return torch.compile(module, fullgraph=True, backend="aot_eager")
 
