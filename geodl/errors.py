@@ -1,7 +1,9 @@
-"""The one error of the library: what was asked, what was found, what to do."""
+"""The one error of the library, and the checks of arguments that every room shares."""
 
 import difflib
+import operator
 from collections.abc import Iterable
+from typing import Any
 
 
 class GeodlError(ValueError):
@@ -18,15 +20,17 @@ class GeodlError(ValueError):
     """
 
     def __init__(self, asked: str, found: str = "", do: str = ""):
-        self.args = (
-            asked,
-            found,
-            do,
-        )  # not by super().__init__, which torch.compile cannot trace to its message
+        # Not by super().__init__, through which torch.compile cannot follow the message.
+        self.args = (asked, found, do)
 
     def __str__(self) -> str:
         asked, found, do = self.args
-        return asked + (f": found {found}" if found else "") + (f"; {do}" if do else "")
+        words = asked
+        if found:
+            words += f": found {found}"
+        if do:
+            words += f"; {do}"
+        return words
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -40,3 +44,51 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return f"choose from {', '.join(names)}"
+
+
+def positive(asked: str, size: Any) -> int:
+    """A size of at least 1 as a Python integer.
+
+    Integers of numpy and integer tensors without an axis are the integers they are; booleans and
+    floats are no sizes.
+
+    Args:
+        asked: what the caller asked for, the beginning of the error.
+        size: the number to check.
+
+    Raises:
+        GeodlError: no integer, or less than 1.
+
+    >>> import torch
+    >>> positive("Chain(n)", torch.tensor(3))
+    3
+    >>> positive("Chain(True)", True)
+    Traceback (most recent call last):
+    geodl.errors.GeodlError: Chain(True): found the size True; give positive integers
+    """
+    number = as_integer(size)
+    if number is None or number < 1:
+        raise GeodlError(asked, f"the size {size!r}", "give positive integers")
+    return number
+
+
+def as_integer(value: Any) -> int | None:
+    """What `value` is as a Python integer, None where it is none (a boolean, a float, a list).
+
+    >>> import torch
+    >>> as_integer(torch.tensor(-2)), as_integer(True), as_integer(2.0)
+    (-2, None, None)
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    # A tensor [1] and one boolean, of torch or numpy, have an `__index__` too.
+    has_axes = len(getattr(value, "shape", ())) > 0
+    is_boolean = str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
+    if has_axes or is_boolean:
+        return None
+    try:
+        return operator.index(value)
+    except (TypeError, RuntimeError):
+        return None

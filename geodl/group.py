@@ -4,40 +4,43 @@ pairs.
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.utils._python_dispatch import _disable_current_modes
 
-from geodl.errors import GeodlError
+from geodl.errors import GeodlError, as_integer
 
 LARGEST_TABLE = 720
 
 
 @contextmanager
 def cached_constants() -> Iterator[None]:
-    """Make cached constants as real tensors on the CPU, fit for training, whatever modes their
-    first caller is in: another default device, inference mode, fake tensors, `torch.jit.trace`,
-    transforms of `torch.func`.
+    """Make cached constants outside of every mode of torch that their first caller is in, so that
+    any later caller may use them, in training too.
+
+    Inside, tensors are made on the CPU whatever the default device, outside of inference mode, and
+    unseen by fake modes, by `torch.jit.trace` (to which sizes are tensors) and by the transforms of
+    `torch.func`, whose wrappers die with them.
     """
-    tracing = torch._C._get_tracing_state()
+    trace = torch._C._get_tracing_state()
     torch._C._set_tracing_state(None)  # pyright: ignore[reportAttributeAccessIssue]
     try:
         with (
-            torch.device("cpu"),
+            torch._C.DisableTorchFunction(),  # the default device is such a function
             torch.inference_mode(False),
             _disable_current_modes(),
             temporarily_clear_interpreter_stack(),
         ):
             yield
     finally:
-        torch._C._set_tracing_state(tracing)  # pyright: ignore[reportAttributeAccessIssue]
+        torch._C._set_tracing_state(trace)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Tables(NamedTuple):
@@ -89,8 +92,10 @@ class Group:
 
     @property
     def tables(self) -> Tables:
-        """Elements, product, inverse and generators; refused for groups of more than 720
-        elements.
+        """Elements, product, inverse and generators.
+
+        Raises:
+            GeodlError: a group of more than 720 elements.
         """
         return _tables(self)
 
@@ -103,7 +108,8 @@ def C(n: int) -> Group:
     >>> C(4).elements[1].tolist()
     [[0, -1], [1, 0]]
     """
-    return _square_group("C", n, n)
+    fold = _square_fold("C", n)
+    return Group(f"C{fold}", fold, 2)
 
 
 def D(n: int) -> Group:
@@ -112,7 +118,8 @@ def D(n: int) -> Group:
     >>> D(4).order
     8
     """
-    return _square_group("D", n, 2 * n)
+    fold = _square_fold("D", n)
+    return Group(f"D{fold}", 2 * fold, 2)
 
 
 def O() -> Group:
@@ -135,13 +142,14 @@ def S(n: int) -> Group:
     >>> S(5).order, tuple(S(5).elements.shape)
     (120, (120, 5))
     """
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 8:
-        raise GeodlError(
-            f"S({n})", "a size outside 1 to 8", "for more points give the generators to GSet"
-        )
-    return Group(f"S{n}", math.factorial(n), 0)
+    points = as_integer(n)
+    if points is None or not 1 <= points <= 8:
+        do = "for more points give the generators to GSet"
+        raise GeodlError(f"S({n})", "a size outside 1 to 8", do)
+    return Group(f"S{points}", math.factorial(points), 0)
 
 
+@cached_constants()
 def orbits(generators: Tensor) -> Tensor:
     """Number the orbits of ordered node pairs under permutations of the nodes.
 
@@ -159,80 +167,100 @@ def orbits(generators: Tensor) -> Tensor:
     [[0, 1, 2], [2, 0, 1], [1, 2, 0]]
     """
     n = generators.shape[1]
-    label = torch.arange(n * n)
+    pairs = n * n
+    # Pair (i, j) has number i * n + j, and a generator moves it to (g i, g j).
     moves = [(g[:, None] * n + g[None, :]).reshape(-1) for g in generators]
+    label = torch.arange(pairs)
     settled = False
     while not settled:
         before = label
         for move in moves:
+            # A permutation of P pairs comes back to its start within P steps. After k rounds the
+            # label is the least within 2^k steps, so that log2(P) rounds see a whole cycle.
             jump = move
-            for _ in range(
-                max(1, (n * n - 1).bit_length())
-            ):  # doubling: the least label within 2, 4, 8, ... steps
+            for _ in range(max(1, (pairs - 1).bit_length())):
                 label = torch.minimum(label, label[jump])
                 jump = jump[jump]
         settled = torch.equal(before, label)
     return torch.unique(label, return_inverse=True)[1].reshape(n, n)
 
 
-def _square_group(letter: str, n: int, order: int) -> Group:
-    if isinstance(n, bool) or not isinstance(n, int) or n not in (1, 2, 4):
-        raise GeodlError(
-            f"{letter}({n})",
-            f"{n}-fold rotations do not map the square lattice to itself",
-            "use n = 1, 2 or 4",
-        )
-    return Group(f"{letter}{n}", order, 2)
+def _square_fold(letter: str, n: Any) -> int:
+    """1, 2 or 4: the orders of rotations that map the square lattice to itself."""
+    fold = as_integer(n)
+    if fold not in (1, 2, 4):
+        found = f"{n}-fold rotations do not map the square lattice to itself"
+        raise GeodlError(f"{letter}({n})", found, "use n = 1, 2 or 4")
+    return fold
 
 
 @cache
 @cached_constants()
 def _elements(name: str) -> tuple[Tensor, tuple[int, ...]]:
+    """The elements of a group, and the numbers of its generators."""
     if name in ("O", "Oh"):
         return _cube(rotations_only=name == "O")
     letter, n = name[0], int(name[1:])
     if letter == "S":
-        points = torch.tensor(list(itertools.permutations(range(n)))).reshape(-1, n)
-        wanted = torch.tensor([[1, 0, *range(2, n)], [*range(1, n), 0]] if n > 1 else [[0]])
-        return points, _find(points, wanted)
+        return _permutations(n)
     quarter = torch.tensor([[0, -1], [1, 0]])
     turns = [torch.matrix_power(quarter, 4 * k // n) for k in range(n)]
-    mirror = torch.tensor([[1, 0], [0, -1]])
+    rotation = (1,) if n > 1 else ()
     if letter == "C":
-        return torch.stack(turns), (1,) if n > 1 else ()
-    return torch.stack(turns + [turn @ mirror for turn in turns]), (1, n) if n > 1 else (1,)
+        return torch.stack(turns), rotation
+    mirror = torch.tensor([[1, 0], [0, -1]])
+    mirrored = [turn @ mirror for turn in turns]
+    return torch.stack(turns + mirrored), (*rotation, n)
+
+
+def _permutations(n: int) -> tuple[Tensor, tuple[int, ...]]:
+    """All permutations of n points; an exchange of two and a cycle through all generate them."""
+    points = torch.tensor(list(itertools.permutations(range(n)))).reshape(-1, n)
+    if n == 1:
+        return points, (0,)
+    exchange = [1, 0, *range(2, n)]
+    cycle = [*range(1, n), 0]
+    return points, _find(points, torch.tensor([exchange, cycle]))
 
 
 def _cube(rotations_only: bool) -> tuple[Tensor, tuple[int, ...]]:
+    """The signed permutations of three axes, those of determinant 1 or all."""
     signed = [
         torch.diag(torch.tensor(signs))[list(order)]
         for order in itertools.permutations(range(3))
         for signs in itertools.product((1, -1), repeat=3)
     ]
     matrices = torch.stack(signed)
+    generators = [
+        [[0, -1, 0], [1, 0, 0], [0, 0, 1]],
+        [[1, 0, 0], [0, 0, -1], [0, 1, 0]],
+    ]
     if rotations_only:
         matrices = matrices[torch.linalg.det(matrices.double()) > 0]
-    quarters = [[[0, -1, 0], [1, 0, 0], [0, 0, 1]], [[1, 0, 0], [0, 0, -1], [0, 1, 0]]]
-    inversion = [] if rotations_only else [(-torch.eye(3, dtype=torch.long)).tolist()]
-    return matrices, _find(matrices, torch.tensor(quarters + inversion))
+    else:
+        generators.append([[-1, 0, 0], [0, -1, 0], [0, 0, -1]])
+    return matrices, _find(matrices, torch.tensor(generators))
 
 
 def _find(elements: Tensor, wanted: Tensor) -> tuple[int, ...]:
     return tuple(_lookup(elements)(wanted).tolist())
 
 
-def _lookup(elements: Tensor):
-    """A function from elements (in any leading shape) to their numbers: each element is written in
-    a number base.
+def _lookup(elements: Tensor) -> Callable[[Tensor], Tensor]:
+    """A function from elements (in any leading shape) to their numbers.
+
+    Each element is read as the digits of one number, so that a binary search finds it.
     """
     digits = elements.flatten(1)
-    base = int(digits.max() - digits.min()) + 1
-    places = base ** torch.arange(digits.shape[1])
-    codes, order = torch.sort(((digits - digits.min()) * places).sum(1))
+    least = digits.min()
+    base = int(digits.max() - least) + 1
+    values = base ** torch.arange(digits.shape[1])
+    codes, order = torch.sort(((digits - least) * values).sum(1))
 
     def number(found: Tensor) -> Tensor:
-        flat = found.reshape(*found.shape[: found.dim() - elements.dim() + 1], -1)
-        return order[torch.searchsorted(codes, ((flat - digits.min()) * places).sum(-1))]
+        leading = found.shape[: found.dim() - elements.dim() + 1]
+        found_codes = ((found.reshape(*leading, -1) - least) * values).sum(-1)
+        return order[torch.searchsorted(codes, found_codes)]
 
     return number
 
@@ -241,16 +269,13 @@ def _lookup(elements: Tensor):
 @cached_constants()
 def _tables(group: Group) -> Tables:
     if group.order > LARGEST_TABLE:
-        raise GeodlError(
-            f"the product table of {group}",
-            f"{group.order} elements",
-            f"use a group of at most {LARGEST_TABLE} elements",
-        )
+        do = f"use a group of at most {LARGEST_TABLE} elements"
+        raise GeodlError(f"the product table of {group}", f"{group.order} elements", do)
     e = group.elements
-    products = (
-        e[:, None] @ e[None, :]
-        if e.dim() == 3
-        else e[torch.arange(len(e))[:, None, None], e[None, :]]
-    )
+    if e.dim() == 3:
+        products = e[:, None] @ e[None, :]
+    else:
+        products = e[torch.arange(len(e))[:, None, None], e[None, :]]
     product = _lookup(e)(products)
-    return Tables(e, product, (product == 0).int().argmax(1), group.generators)
+    inverse = (product == 0).int().argmax(1)
+    return Tables(e, product, inverse, group.generators)

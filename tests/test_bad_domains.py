@@ -181,7 +181,7 @@ DOMAINS = {
         lambda: g.GSet([[0, 0, 1]]),
         "GSet(generators)",
         "no permutation",
-        "each of 0..N-1 once",
+        "each of 0..2 once",
     ),
     "empty batch": (lambda: g.Batch([]), "Batch([])", "no members", "at least one"),
     "group on a chain": (

@@ -1,14 +1,21 @@
 """Domains: where signals live. DOMAINS lists every kind; a new one is a file and an entry here."""
 
-from geodl.domain.action import rotate_nodes, shift_nodes
-from geodl.domain.base import Complete, Domain, Links, TensorDomain, coordinates, ravel
+import torch
+
+from geodl.domain.base import Domain, Links, TensorDomain, memo, same_nodes
 from geodl.domain.batch import Batch
 from geodl.domain.chain import Chain
+from geodl.domain.complete import Complete
 from geodl.domain.graph import Graph
 from geodl.domain.grid import Grid, GroupGrid
 from geodl.domain.gset import GSet
+from geodl.domain.lattice import coordinates, ravel, rotate_nodes, shift_nodes
+from geodl.group import Group
 
 DOMAINS: tuple[type[Domain], ...] = (Grid, Chain, Complete, Graph, GroupGrid, GSet, Batch)
+
+# Files of signals are read under torch.load's default, which builds no class it was not told of.
+torch.serialization.add_safe_globals([*DOMAINS, Group])
 
 __all__ = [
     "DOMAINS",
@@ -23,7 +30,9 @@ __all__ = [
     "Links",
     "TensorDomain",
     "coordinates",
+    "memo",
     "ravel",
     "rotate_nodes",
+    "same_nodes",
     "shift_nodes",
 ]

@@ -1,11 +1,9 @@
-"""What every domain is, and the plainest one: `Complete`, on which every other domain's edges
-live.
-"""
+"""What every domain is, and what domains that own tensors keep."""
 
 import itertools
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from collections.abc import Callable, Hashable
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,10 +12,19 @@ from geodl.errors import GeodlError
 from geodl.group import Group
 
 SERIALS = itertools.count()
+MOST_KEPT = 256  # values that `memo` leaves in the cache of one domain
+
+Value = TypeVar("Value")
 
 
 class Links(NamedTuple):
-    """The raw edges of a domain, receivers first: node `dst[e]` may hear node `src[e]`."""
+    """The raw edges of a domain, receivers first: `src[e]` sends to `dst[e]`.
+
+    Attributes:
+        dst: `[E]` receivers.
+        src: `[E]` senders.
+        weight: `[E]`, None for all ones.
+    """
 
     dst: Tensor
     src: Tensor
@@ -38,10 +45,12 @@ class Domain(ABC):
         ordered: the nodes have a meaningful order, 0 first.
         members: the domains of a disjoint union, None for a domain that is no union.
         serial: the number of a domain that owns tensors, else None.
-        cache: where lowerings keep what they made for this domain; None when the domain is a plain
-            value.
+        cache: where lowerings and :func:`memo` keep what they made for this domain; None when the
+            domain is a plain value.
+        set_of: makes n nodes without an order, where edge states live; `complete.py` sets it.
     """
 
+    set_of: ClassVar[Any]
     lattice: tuple[int, ...] | None = None
     periodic: tuple[bool, ...] = ()
     fiber: Group | None = None
@@ -57,9 +66,23 @@ class Domain(ABC):
         """N, the number of nodes."""
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of nodes of each member; a domain that is no union is its own only member."""
+        return (self.num_nodes,)
+
+    @property
     def num_members(self) -> int:
-        """D, the number of disjoint members: 1 for all but a Batch."""
-        return 1
+        """D, the number of disjoint members."""
+        return len(self.sizes)
+
+    @property
+    def device(self) -> torch.device | None:
+        """Where the tensors of this domain are; None for a value domain."""
+        return None
+
+    def member_of(self) -> Tensor:
+        """The member that each node belongs to: `[N]`."""
+        return torch.repeat_interleave(torch.tensor(self.sizes, device=self.device))
 
     @abstractmethod
     def generators(self) -> Tensor:
@@ -82,24 +105,28 @@ class Domain(ABC):
         fiber: Group | None = None,
         periodic: tuple[bool, ...] | None = None,
     ) -> "Domain":
-        """The same kind of domain at other lengths and with another fiber (None: without one)."""
-        raise GeodlError(
-            f"{self} at lengths {lattice} and fiber {fiber}",
-            "a domain without a lattice",
-            "use a Grid or a Chain",
-        )
+        """The same kind of domain at other lengths and with another fiber (None: without one).
+
+        Raises:
+            GeodlError: a domain without a lattice.
+        """
+        asked = f"{self} at lengths {lattice} and fiber {fiber}"
+        raise GeodlError(asked, "a domain without a lattice", "use a Grid or a Chain")
 
     def edge_domain(self) -> "Domain":
-        """The domain whose N is this domain's number of links, in the order of :meth:`links`: where
-        edge states live.
+        """The domain of edge states: N is this domain's number of links, in the order of
+        :meth:`links`.
         """
-        return Complete(len(self.links().dst))
+        return self.set_of(len(self.links().dst))
 
     def relabel(self, permutation: Tensor) -> "Domain":
-        """The same domain with node i called `permutation[i]`."""
-        raise GeodlError(
-            f"relabelling {self}", "nodes that are places", "relabel a Graph or a Complete domain"
-        )
+        """The same domain with node i called `permutation[i]`.
+
+        Raises:
+            GeodlError: nodes that are places, which have no other names.
+        """
+        do = "relabel a Graph or a Complete domain"
+        raise GeodlError(f"relabelling {self}", "nodes that are places", do)
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors this domain owns (none for a value domain)."""
@@ -109,9 +136,12 @@ class Domain(ABC):
         """This domain over other copies of its tensors, as `to` and pytrees make them."""
         return self
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
         """This domain with its tensors on a device; plans are made anew there."""
-        return self.with_tensors(tuple(t.to(device) for t in self.tensors()))
+        # What is moved while validating under inference_mode serves training later.
+        with torch.inference_mode(False):
+            moved = tuple(t.to(device, non_blocking=non_blocking) for t in self.tensors())
+        return self.with_tensors(moved)
 
 
 class TensorDomain(Domain):
@@ -130,6 +160,11 @@ class TensorDomain(Domain):
         object.__setattr__(domain, "serial", next(SERIALS))
         return domain
 
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.tensors()[0].device
+
     @abstractmethod
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors this domain owns."""
@@ -144,82 +179,43 @@ class TensorDomain(Domain):
         return state
 
 
-@dataclass(frozen=True)
-class Complete(Domain):
-    """Nodes without order or place; every node is linked with every other.
-
-    Args:
-        size: the number of nodes.
-
-    >>> Complete(3).generators().tolist()
-    [[1, 0, 2], [1, 2, 0]]
+def replace_fields(domain: TensorDomain, **fields: Any) -> Any:
+    """A copy of a domain in which some fields, known to be valid, are others; its cache is
+    empty.
     """
-
-    size: int
-
-    def __post_init__(self):
-        positive(f"Complete({self.size!r})", self.size)
-
-    def __repr__(self) -> str:
-        return f"Complete({self.size})"
-
-    @property
-    def num_nodes(self) -> int:
-        """The size."""
-        return self.size
-
-    @property
-    def complete(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
-        """Every node hears every node."""
-        return True
-
-    def generators(self) -> Tensor:
-        """An exchange of two nodes and a cycle through all: they generate every permutation."""
-        n = self.size
-        exchange, cycle = torch.arange(n), torch.arange(1, n + 1) % n
-        exchange[:2] = exchange[:2].flip(0)
-        return torch.stack((exchange, cycle))
-
-    def links(self) -> Links:
-        """All ordered pairs of different nodes."""
-        node = torch.arange(self.size)
-        pairs = torch.cartesian_prod(node, node)
-        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-        return Links(pairs[:, 0], pairs[:, 1])
-
-    def relabel(self, permutation: Tensor) -> Domain:
-        """Itself: the nodes of a set have no names."""
-        return self
-
-    @classmethod
-    def small(cls) -> tuple[Domain, ...]:
-        return Complete(1), Complete(5)
-
-
-def replace_tensors(domain: TensorDomain, **tensors: Tensor) -> Any:
-    """A copy of a domain in which some tensors, known to be valid, are others."""
     twin = type(domain).__new__(type(domain))
-    for name, value in {**domain.__getstate__(), **tensors}.items():
+    for name, value in {**domain.__getstate__(), **fields}.items():
         object.__setattr__(twin, name, value)
     return twin
 
 
-def positive(asked: str, *numbers: int) -> None:
-    """Refuse sizes that are no positive integers."""
-    for n in numbers:
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise GeodlError(asked, f"the size {n!r}", "give positive integers")
+def memo(domain: Domain, key: Hashable, make: Callable[[], Value]) -> Value:
+    """What `make()` returns, made at the first call and kept in the cache of the domain.
+
+    The cache is bounded and the oldest entry leaves. A value domain has no cache: there the value
+    is made at every call.
+
+    Args:
+        domain: whose cache keeps the value.
+        key: names the value there.
+        make: a function of no arguments.
+    """
+    cache = domain.cache
+    if cache is None:
+        return make()
+    if key in cache:
+        return cache[key]
+    value = make()
+    if len(cache) >= MOST_KEPT:
+        del cache[next(iter(cache))]
+    cache[key] = value
+    return value
 
 
-def coordinates(lattice: tuple[int, ...]) -> Tensor:
-    """The points of a box, last axis fastest: `[N, d]`."""
-    axes = [torch.arange(n) for n in lattice]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, len(lattice))
+def same_nodes(a: Domain, b: Domain) -> bool:
+    """Whether node i of one domain is node i of the other.
 
-
-def ravel(points: Tensor, lattice: tuple[int, ...]) -> Tensor:
-    """Node numbers of points `[..., d]` of a box, -1 for points outside it."""
-    sizes = torch.tensor(lattice)
-    strides = torch.tensor([int(sizes[k + 1 :].prod()) for k in range(len(lattice))])
-    inside = ((points >= 0) & (points < sizes)).all(-1)
-    return torch.where(inside, (points * strides).sum(-1), -1)
+    Value domains are compared by value, tensor domains by identity, unions member by member: two
+    masked batches of equal lengths stand on the same nodes.
+    """
+    return a is b or (a.members or a) == (b.members or b)

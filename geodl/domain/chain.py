@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geodl.domain.base import Domain, Links, positive
-from geodl.errors import GeodlError
-from geodl.group import Group
+from geodl.domain.base import Domain, Links
+from geodl.errors import GeodlError, positive
+from geodl.group import Group, cached_constants
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Chain(Domain):
     length: int
 
     def __post_init__(self):
-        positive(f"Chain({self.length!r})", self.length)
+        length = positive(f"Chain({self.length!r})", self.length)
+        object.__setattr__(self, "length", length)
 
     def __repr__(self) -> str:
         return f"Chain({self.length})"
@@ -49,10 +50,12 @@ class Chain(Domain):
         """Node 0 is first."""
         return True
 
+    @cached_constants()
     def generators(self) -> Tensor:
         """None: an order has no symmetry."""
         return torch.zeros(0, self.length, dtype=torch.long)
 
+    @cached_constants()
     def links(self) -> Links:
         """Each node from the one before."""
         return Links(torch.arange(1, self.length), torch.arange(self.length - 1))
@@ -64,16 +67,14 @@ class Chain(Domain):
         periodic: tuple[bool, ...] | None = None,
     ) -> Domain:
         """A chain of another length."""
-        if (
-            fiber is not None
-            or (periodic is not None and any(periodic))
-            or (lattice is not None and len(lattice) != 1)
-        ):
-            raise GeodlError(
-                f"a chain with lattice={lattice}, fiber={fiber}, periodic={periodic}",
-                do="use a Grid",
-            )
-        return Chain(lattice[0] if lattice else self.length)
+        asked = f"a chain with lattice={lattice}, fiber={fiber}, periodic={periodic}"
+        is_ring = periodic is not None and any(periodic)
+        several_axes = lattice is not None and len(lattice) != 1
+        if fiber is not None or is_ring or several_axes:
+            raise GeodlError(asked, do="use a Grid")
+        if lattice is None:
+            return self
+        return Chain(lattice[0])
 
     @classmethod
     def small(cls) -> tuple[Domain, ...]:

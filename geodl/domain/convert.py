@@ -3,29 +3,78 @@
 Those libraries are imported only when asked for.
 """
 
-from typing import Any
+import numbers
+import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from geodl.errors import GeodlError
+from geodl.domain.check import EXACT
+from geodl.errors import GeodlError, nearest
 
 
-def from_networkx(graph: Any, weight: str | None) -> tuple[Tensor, int, Tensor | None]:
-    """Edge index `[2, E]`, number of nodes and weights; undirected edges become two."""
+class GraphParts(NamedTuple):
+    """The arguments of a Graph."""
+
+    edge_index: Any
+    num_nodes: int | None
+    edge_weight: Any = None
+    edge_attr: Tensor | None = None
+    edge_type: Tensor | None = None
+
+
+def from_networkx(graph: Any, weight: str | None) -> GraphParts:
+    """The edges of a networkx graph; undirected edges become two.
+
+    Args:
+        graph: a Graph, DiGraph, MultiGraph or MultiDiGraph; its nodes are numbered in its order.
+        weight: the edge attribute to read as weights, None for none. Edges without the attribute
+            weigh 1, as everywhere in networkx; weights that are all 1 give an unweighted graph.
+
+    Raises:
+        GeodlError: no networkx graph; an attribute that no edge has; a weight that is no number.
+    """
+    import networkx as nx
+
+    if not isinstance(graph, nx.Graph):
+        asked = f"Graph.from_networkx({_short(graph)})"
+        raise GeodlError(asked, f"a {type(graph).__name__}", "give a networkx graph")
     number = {node: k for k, node in enumerate(graph.nodes)}
-    edges = [
-        (number[u], number[v], 1.0 if weight is None else float(w))
-        for u, v, w in graph.edges(data=weight, default=1.0)
-    ]
+    edges = list(graph.edges(data=True))
+    pairs = [(number[u], number[v]) for u, v, _ in edges]
+    weights = [1.0] * len(edges)
+    if weight is not None:
+        weights = _edge_attribute(edges, weight)
     if not graph.is_directed():
-        edges += [(v, u, w) for u, v, w in edges if u != v]
-    index = torch.tensor([edge[:2] for edge in edges], dtype=torch.long).reshape(-1, 2).T
-    weights = (
-        None if weight is None else torch.tensor([edge[2] for edge in edges], dtype=torch.float64)
-    )
-    return index, len(number), weights
+        back = [k for k, (u, v) in enumerate(pairs) if u != v]
+        weights += [weights[k] for k in back]
+        pairs += [pairs[k][::-1] for k in back]
+    index = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return GraphParts(index, len(number), _unless_ones(np.array(weights, dtype=np.float64)))
+
+
+def _edge_attribute(edges: list[tuple[Any, Any, dict[Any, Any]]], name: str) -> list[float]:
+    """One number for each edge, 1 for those without the attribute."""
+    asked = f"Graph.from_networkx(graph, weight={name!r})"
+    known = {key for *_, attributes in edges for key in attributes}
+    if edges and name not in known:
+        do = "leave out weight="
+        if known:
+            do = nearest(name, map(str, known))
+        raise GeodlError(asked, f"no edge with the attribute {name!r}", do)
+    weights = []
+    for u, v, attributes in edges:
+        value = attributes.get(name, 1.0)
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            found = f"the {name} {value!r} of edge ({u!r}, {v!r})"
+            raise GeodlError(asked, found, "give each edge a real number, or no such attribute")
+        if isinstance(value, numbers.Integral) and abs(int(value)) > EXACT:
+            found = f"the {name} {value!r} of edge ({u!r}, {v!r}), which float64 rounds"
+            raise GeodlError(asked, found, "use smaller numbers")
+        weights.append(float(value))
+    return weights
 
 
 def to_networkx(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None) -> Any:
@@ -37,24 +86,35 @@ def to_networkx(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None) 
     pairs = edge_index.T.tolist()
     if edge_weight is None:
         graph.add_edges_from(pairs)
-    else:
-        graph.add_weighted_edges_from(
-            (u, v, w) for (u, v), w in zip(pairs, edge_weight.tolist(), strict=True)
-        )
+        return graph
+    weighted = zip(pairs, edge_weight.tolist(), strict=True)
+    graph.add_weighted_edges_from((u, v, w) for (u, v), w in weighted)
     return graph
 
 
-def from_scipy(matrix: Any) -> tuple[Tensor, int, Tensor]:
-    """Edge index, number of nodes and weights of a sparse matrix with receivers in rows."""
+def from_scipy(matrix: Any) -> GraphParts:
+    """The entries of a sparse matrix with receivers in rows: `A[i, j]` is the weight of j -> i.
+
+    Entries that are all 1, or booleans, give an unweighted graph.
+
+    Raises:
+        GeodlError: no sparse matrix, or one that is not square.
+    """
+    import scipy.sparse as sp
+
+    if not sp.issparse(matrix):
+        asked = f"Graph.from_scipy({_short(matrix)})"
+        do = "give a sparse matrix: scipy.sparse.csr_array(A)"
+        raise GeodlError(asked, f"a {type(matrix).__name__}", do)
+    asked = "Graph.from_scipy(A)"
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise GeodlError(
-            "Graph.from_scipy(A)",
-            f"a matrix of shape {matrix.shape}",
-            "an adjacency matrix is square",
-        )
+        found = f"a matrix of shape {matrix.shape}"
+        raise GeodlError(asked, found, "an adjacency matrix is square")
     coo = matrix.tocoo()
-    index = torch.from_numpy(np.stack((coo.col, coo.row)).astype(np.int64))
-    return index, matrix.shape[0], torch.from_numpy(np.array(coo.data))
+    index, data = np.stack((coo.col, coo.row)).astype(np.int64), np.array(coo.data)
+    if data.dtype == bool:
+        return GraphParts(index[:, data], matrix.shape[0])
+    return GraphParts(index, matrix.shape[0], _unless_ones(data))
 
 
 def to_scipy(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None) -> Any:
@@ -62,22 +122,80 @@ def to_scipy(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None) -> 
     import scipy.sparse as sp
 
     src, dst = edge_index.cpu().numpy()
-    data = np.ones(len(src)) if edge_weight is None else edge_weight.cpu().numpy()
+    data = np.ones(len(src))
+    if edge_weight is not None:
+        # scipy knows no bfloat16 and no float16; both widen without loss.
+        wide = torch.promote_types(edge_weight.dtype, torch.float32)
+        data = edge_weight.to(wide).cpu().numpy()
     return sp.csr_matrix((data, (dst, src)), shape=(num_nodes, num_nodes))
 
 
-def to_pyg(
-    edge_index: Tensor,
-    num_nodes: int,
-    weight: Tensor | None,
-    attr: Tensor | None,
-    kind: Tensor | None,
-) -> Any:
+def from_pyg(data: Any) -> GraphParts:
+    """The edges of a PyG `Data`: `edge_index`, or else the transposed adjacency `adj_t` in CSR;
+    `edge_weight`, `edge_attr` and `edge_type` where it has them.
+
+    Without anything that tells the number of nodes, it is the largest node number plus one.
+
+    Raises:
+        GeodlError: another class, heterogeneous data, data without edges.
+    """
+    from torch_geometric.data import Data, HeteroData
+
+    asked = f"Graph.from_pyg({_short(data)})"
+    if isinstance(data, HeteroData):
+        do = "use data.to_homogeneous(), which keeps the relations as edge_type"
+        raise GeodlError(asked, "several kinds of nodes, a HeteroData", do)
+    if not isinstance(data, Data):
+        raise GeodlError(asked, f"a {type(data).__name__}", "give a torch_geometric.data.Data")
+    weight, index = data.get("edge_weight"), data.get("edge_index")
+    if index is None:
+        index, values = _transposed_csr(asked, data.get("adj_t"))
+        if weight is None:
+            weight = values
+    with warnings.catch_warnings():
+        # PyG warns where only the edges tell how many nodes there are; so does our docstring.
+        warnings.simplefilter("ignore")
+        num_nodes = data.num_nodes
+    return GraphParts(index, num_nodes, weight, data.get("edge_attr"), data.get("edge_type"))
+
+
+def _transposed_csr(asked: str, adj_t: Any) -> tuple[Tensor, Tensor | None]:
+    """Edges and weights of a sparse matrix with receivers in rows, in the order of its entries,
+    which is the order of all other edge attributes of the data.
+    """
+    if adj_t is None:
+        do = "build them, as T.KNNGraph() does, or use Complete(n) for a set of points"
+        raise GeodlError(asked, "neither edge_index nor adj_t: no edges", do)
+    if not isinstance(adj_t, Tensor) or adj_t.layout != torch.sparse_csr or adj_t.dim() != 2:
+        found = f"adj_t, a {type(adj_t).__name__}, in place of edge_index"
+        do = "use T.ToSparseTensor(remove_edge_index=False), or a CSR tensor [N, N]"
+        raise GeodlError(asked, found, do)
+    dst = torch.repeat_interleave(adj_t.crow_indices().diff())
+    return torch.stack((adj_t.col_indices(), dst)), _unless_ones(adj_t.values())
+
+
+def to_pyg(parts: GraphParts) -> Any:
     """A PyG `Data` that holds the same tensors."""
     from torch_geometric.data import Data
 
-    data = Data(edge_index=edge_index, num_nodes=num_nodes)
-    for name, value in (("edge_weight", weight), ("edge_attr", attr), ("edge_type", kind)):
+    data = Data(edge_index=parts.edge_index, num_nodes=parts.num_nodes)
+    for name in ("edge_weight", "edge_attr", "edge_type"):
+        value = getattr(parts, name)
         if value is not None:
             data[name] = value
     return data
+
+
+def _unless_ones(weight: Any) -> Any:
+    """Weights, None where all are 1: such a matrix says who is linked and nothing more."""
+    if bool((weight == 1).all()):
+        return None
+    return weight
+
+
+def _short(value: Any) -> str:
+    """A value in few words: its repr where that is short, else its class."""
+    words = repr(value)
+    if len(words) <= 60 and "\n" not in words:
+        return words
+    return f"a {type(value).__name__}"

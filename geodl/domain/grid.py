@@ -2,15 +2,17 @@
 feature maps do.
 """
 
+import math
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from torch import Tensor
 
-from geodl.domain.action import rotate_nodes, shift_nodes
-from geodl.domain.base import Domain, Links, coordinates, positive, ravel
-from geodl.errors import GeodlError
-from geodl.group import C, Group, O
+from geodl.domain.base import Domain, Links
+from geodl.domain.lattice import coordinates, ravel, rotate_nodes, shift_nodes
+from geodl.errors import GeodlError, positive
+from geodl.group import C, Group, O, cached_constants
 
 
 @dataclass(frozen=True, init=False)
@@ -20,6 +22,10 @@ class Grid(Domain):
     Args:
         lengths: the number of nodes along each axis.
         periodic: whether the axes wrap around; one bool for all axes or one for each.
+
+    Raises:
+        GeodlError: no or more than three axes, a length that is no positive integer, another
+            number of bools.
 
     >>> Grid(28, 28).num_nodes
     784
@@ -33,58 +39,52 @@ class Grid(Domain):
     def __init__(self, *lengths: int, periodic: bool | tuple[bool, ...] = False):
         asked = f"Grid{lengths}"
         if not 1 <= len(lengths) <= 3:
-            raise GeodlError(
-                asked, f"{len(lengths)} axes", "give one to three lengths, as in Grid(28, 28)"
-            )
-        positive(asked, *lengths)
-        wraps = (
-            tuple(periodic) if isinstance(periodic, (tuple, list)) else (periodic,) * len(lengths)
-        )
-        if len(wraps) != len(lengths) or not all(isinstance(w, bool) for w in wraps):
+            do = "give one to three lengths, as in Grid(28, 28)"
+            raise GeodlError(asked, f"{len(lengths)} axes", do)
+        lattice = tuple(positive(asked, length) for length in lengths)
+        wraps = (periodic,) * len(lattice)
+        if isinstance(periodic, (tuple, list)):
+            wraps = tuple(periodic)
+        if len(wraps) != len(lattice) or not all(isinstance(wrap, bool) for wrap in wraps):
             raise GeodlError(asked, f"periodic={periodic!r}", "give one bool, or one for each axis")
-        object.__setattr__(self, "lattice", tuple(lengths))
+        object.__setattr__(self, "lattice", lattice)
         object.__setattr__(self, "periodic", wraps)
 
     def __repr__(self) -> str:
-        wraps = (
-            ", periodic=True"
-            if all(self.periodic)
-            else (f", periodic={self.periodic}" if any(self.periodic) else "")
-        )
-        return f"Grid({', '.join(map(str, self.lattice))}{wraps})"
+        lengths = ", ".join(map(str, self.lattice))
+        if all(self.periodic):
+            return f"Grid({lengths}, periodic=True)"
+        if any(self.periodic):
+            return f"Grid({lengths}, periodic={self.periodic})"
+        return f"Grid({lengths})"
 
     @property
     def num_nodes(self) -> int:
         """The product of the lengths."""
-        count = 1
-        for n in self.lattice:
-            count *= n
-        return count
+        return math.prod(self.lattice)
 
+    @cached_constants()
     def generators(self) -> Tensor:
         """Reflections of each axis, exchanges of equal axes, and unit shifts of periodic ones."""
-        points, d = coordinates(self.lattice), len(self.lattice)
+        points, axes = coordinates(self.lattice), range(len(self.lattice))
         moves = []
-        for axis, n in enumerate(self.lattice):
-            flipped = points.clone()
-            flipped[:, axis] = n - 1 - flipped[:, axis]
-            moves.append(ravel(flipped, self.lattice))
+        for axis in axes:
+            mirrored = points.clone()
+            mirrored[:, axis] = self.lattice[axis] - 1 - points[:, axis]
+            moves.append(ravel(mirrored, self.lattice))
             if self.periodic[axis]:
                 moves.append(shift_nodes(self, axis, 1))
-        for a in range(d):
-            for b in range(a + 1, d):
-                if (self.lattice[a], self.periodic[a]) == (self.lattice[b], self.periodic[b]):
-                    order = list(range(d))
-                    order[a], order[b] = b, a
-                    moves.append(ravel(points[:, order], self.lattice))
+        for a, b in combinations(axes, 2):
+            if (self.lattice[a], self.periodic[a]) == (self.lattice[b], self.periodic[b]):
+                exchanged = points.clone()
+                exchanged[:, [a, b]] = points[:, [b, a]]
+                moves.append(ravel(exchanged, self.lattice))
         return torch.stack(moves)
 
+    @cached_constants()
     def links(self) -> Links:
         """Nearest neighbours along each axis, in both directions."""
-        moves = [
-            (shift_nodes(self, axis, step)) for axis in range(len(self.lattice)) for step in (-1, 1)
-        ]
-        return neighbours(moves)
+        return neighbours(unit_shifts(self))
 
     def replace(
         self,
@@ -93,10 +93,12 @@ class Grid(Domain):
         periodic: tuple[bool, ...] | None = None,
     ) -> Domain:
         """A grid of other lengths, with a fiber when one is given."""
-        grid = Grid(
-            *(lattice or self.lattice), periodic=self.periodic if periodic is None else periodic
-        )
-        return grid if fiber is None else GroupGrid(grid, fiber)
+        lengths = lattice or self.lattice
+        wraps = self.periodic if periodic is None else periodic
+        grid = Grid(*lengths, periodic=wraps)
+        if fiber is None:
+            return grid
+        return GroupGrid(grid, fiber)
 
     @classmethod
     def small(cls) -> tuple[Domain, ...]:
@@ -120,6 +122,9 @@ class GroupGrid(Domain):
         grid: the lattice.
         group: a group that acts on it.
 
+    Raises:
+        GeodlError: no lattice, no group, or a group that acts on another number of axes.
+
     >>> GroupGrid(Grid(28, 28), C(4)).num_nodes
     3136
     """
@@ -128,14 +133,15 @@ class GroupGrid(Domain):
     group: Group
 
     def __post_init__(self):
+        asked = f"{self.group} over {self.grid}"
+        if not isinstance(self.grid, Domain) or not isinstance(self.group, Group):
+            kinds = f"a {type(self.grid).__name__} and a {type(self.group).__name__}"
+            raise GeodlError(asked, kinds, "give both, as in GroupGrid(Grid(8, 8), C(4))")
         axes = len(self.grid.lattice or ())
         if self.group.axes != axes or axes == 0:
             found = f"a group on {self.group.axes} axes and a lattice of {axes}"
-            raise GeodlError(
-                f"{self.group} over {self.grid}",
-                found,
-                "use C(n) or D(n) on two axes, O() or Oh() on three",
-            )
+            do = "use C(n) or D(n) on two axes, O() or Oh() on three"
+            raise GeodlError(asked, found, do)
 
     def __repr__(self) -> str:
         return f"GroupGrid({self.grid}, {self.group})"
@@ -160,28 +166,31 @@ class GroupGrid(Domain):
         """The group over each point."""
         return self.group
 
+    @cached_constants()
     def generators(self) -> Tensor:
         """The group's generators that map the grid to itself, and unit shifts of periodic axes."""
-        moves = [rotate_nodes(self, self.group, k) for k in self.group.generators]
-        moves = [m for m in moves if (m >= 0).all()]
-        moves += [shift_nodes(self, axis, 1) for axis, wraps in enumerate(self.periodic) if wraps]
-        return torch.stack(moves) if moves else torch.zeros(0, self.num_nodes, dtype=torch.long)
+        turns = [rotate_nodes(self, self.group, element) for element in self.group.generators]
+        moves = [move for move in turns if (move >= 0).all()]
+        for axis, wraps in enumerate(self.periodic):
+            if wraps:
+                moves.append(shift_nodes(self, axis, 1))
+        if not moves:
+            return torch.zeros(0, self.num_nodes, dtype=torch.long)
+        return torch.stack(moves)
 
+    @cached_constants()
     def links(self) -> Links:
         """Nearest neighbours on each sheet, and along the fiber by the group's generators (a Cayley
         graph).
         """
-        moves = [
-            shift_nodes(self, axis, step) for axis in range(len(self.lattice)) for step in (-1, 1)
-        ]
-        tables, node = self.group.tables, torch.arange(self.num_nodes)
-        point, sheet = node // self.group.order, node % self.group.order
-        for k in self.group.generators:
-            for step in (
-                k,
-                int(tables.inverse[k]),
-            ):  # from the right, so that the action from the left preserves it
-                moves.append(point * self.group.order + tables.product[sheet, step])
+        moves = unit_shifts(self)
+        tables, order = self.group.tables, self.group.order
+        node = torch.arange(self.num_nodes)
+        point, sheet = node // order, node % order
+        for element in self.group.generators:
+            # h -> h g multiplies from the right, so that the action from the left preserves it.
+            for step in (element, int(tables.inverse[element])):
+                moves.append(point * order + tables.product[sheet, step])
         return neighbours(moves)
 
     def replace(
@@ -201,6 +210,12 @@ class GroupGrid(Domain):
             GroupGrid(Grid(2, 2), C(2)),
             GroupGrid(Grid(2, 2, 2), O()),
         )
+
+
+def unit_shifts(domain: Domain) -> list[Tensor]:
+    """The moves of a lattice by one node, back and forth along each axis."""
+    axes = range(len(domain.lattice or ()))
+    return [shift_nodes(domain, axis, step) for axis in axes for step in (-1, 1)]
 
 
 def neighbours(moves: list[Tensor]) -> Links:

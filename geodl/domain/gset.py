@@ -6,8 +6,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from geodl.domain.base import Domain, Links, TensorDomain, replace_tensors
-from geodl.errors import GeodlError
+from geodl.domain.base import Domain, Links, TensorDomain, replace_fields
+from geodl.domain.check import check_permutations, default_device
+from geodl.group import cached_constants
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -22,7 +23,7 @@ class GSet(TensorDomain):
         permutations: `[G, N]` integers, row k sends node i to `[k, i]`.
 
     Raises:
-        GeodlError: a row that is no permutation.
+        GeodlError: another shape or dtype, a row that is no permutation.
 
     >>> GSet([[1, 2, 3, 0]])
     GSet(4 nodes, 1 generator)
@@ -32,47 +33,35 @@ class GSet(TensorDomain):
     cache: dict[Any, Any]
 
     def __init__(self, permutations: Any):
-        moves = permutations if isinstance(permutations, Tensor) else torch.as_tensor(permutations)
-        if moves.dim() != 2 or moves.shape[1] == 0 or moves.is_floating_point():
-            found = f"{moves.dtype} of shape {list(moves.shape)}"
-            raise GeodlError(
-                "GSet(generators)",
-                found,
-                "give integers [G, N], one permutation of the nodes in each row",
-            )
-        if not torch.equal(
-            moves.sort(dim=1).values.cpu(), torch.arange(moves.shape[1]).expand(len(moves), -1)
-        ):
-            raise GeodlError(
-                "GSet(generators)",
-                "a row that is no permutation",
-                "each row holds each of 0..N-1 once",
-            )
-        object.__setattr__(self, "permutations", moves.detach().long().clone())
+        device = default_device()
+        with cached_constants():
+            moves = check_permutations("GSet(generators)", permutations, device)
+        object.__setattr__(self, "permutations", moves)
         object.__setattr__(self, "cache", {})
 
     def __repr__(self) -> str:
         count = len(self.permutations)
-        return f"GSet({self.num_nodes} nodes, {count} generator{'s' if count != 1 else ''})"
+        plural = "" if count == 1 else "s"
+        return f"GSet({self.num_nodes} nodes, {count} generator{plural})"
 
     @property
     def num_nodes(self) -> int:
         """N."""
         return self.permutations.shape[1]
 
+    @cached_constants()
     def generators(self) -> Tensor:
         """The permutations as given."""
         return self.permutations.cpu()
 
+    @cached_constants()
     def links(self) -> Links:
         """Each node from its images under the generators and their inverses."""
-        node = torch.arange(self.num_nodes).expand(len(self.permutations), -1).reshape(-1)
-        image = self.generators().reshape(-1)
-        keep = node != image
-        pairs = torch.stack(
-            (torch.cat((node[keep], image[keep])), torch.cat((image[keep], node[keep])))
-        )
-        pairs = torch.unique(pairs, dim=1)
+        image = self.generators()
+        node = torch.arange(self.num_nodes).expand_as(image)
+        forward = torch.stack((node.reshape(-1), image.reshape(-1)))
+        both = torch.cat((forward, forward.flip(0)), dim=1)
+        pairs = torch.unique(both[:, both[0] != both[1]], dim=1)
         return Links(pairs[0], pairs[1])
 
     def tensors(self) -> tuple[Tensor, ...]:
@@ -81,11 +70,10 @@ class GSet(TensorDomain):
 
     def with_tensors(self, tensors: tuple[Tensor, ...]) -> Self:
         """This set over another copy of its permutations; itself when it is the very same."""
-        return (
-            self
-            if tensors[0] is self.permutations
-            else replace_tensors(self, permutations=tensors[0])
-        )
+        (permutations,) = tensors
+        if permutations is self.permutations:
+            return self
+        return replace_fields(self, permutations=permutations)
 
     @classmethod
     def small(cls) -> tuple[Domain, ...]:

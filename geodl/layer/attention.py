@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from geodl import reference
 from geodl.domain import Complete, Domain
-from geodl.domain.base import positive
-from geodl.errors import GeodlError, nearest
+from geodl.errors import GeodlError, nearest, positive
 from geodl.layer.base import MessagePassing
 from geodl.layer.check import check_pair, check_signal, check_state, count_types
 from geodl.layer.folding import MergedMembers
@@ -72,7 +71,9 @@ class Attention(MessagePassing):
         rotary: bool = False,
         on: Domain | None = None,
     ):
-        positive(f"Attention({channels!r}, heads={heads!r})", channels, heads)
+        asked = f"Attention({channels!r}, heads={heads!r})"
+        channels = positive(asked, channels)
+        heads = positive(asked, heads)
         if head_dim is None and channels % heads:
             raise GeodlError(
                 f"Attention({channels}, heads={heads})",
@@ -82,7 +83,7 @@ class Attention(MessagePassing):
         if score not in SCORES:
             raise GeodlError(f"Attention(score={score!r})", do=nearest(score, SCORES))
         if head_dim is not None:
-            positive(f"Attention({channels}, head_dim={head_dim!r})", head_dim)
+            head_dim = positive(f"Attention({channels}, head_dim={head_dim!r})", head_dim)
         if not 0 <= dropout < 1:
             raise GeodlError(f"Attention(dropout={dropout})", do="give a probability in [0, 1)")
         if score == "linear" and dropout:

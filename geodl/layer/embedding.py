@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geodl.domain.base import positive
-from geodl.errors import GeodlError
+from geodl.errors import GeodlError, positive
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender
 from geodl.signal import Signal
@@ -40,7 +39,9 @@ class Embedding(Layer):
 
     def __init__(self, num: int, channels: int):
         super().__init__()
-        positive(f"Embedding({num!r}, {channels!r})", num, channels)
+        asked = f"Embedding({num!r}, {channels!r})"
+        num = positive(asked, num)
+        channels = positive(asked, channels)
         self.channels_in, self.num, self.channels = 1, num, channels
         self.weight = nn.Parameter(torch.empty(num, channels))
         nn.init.normal_(self.weight)

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geodl.domain import Domain
-from geodl.domain.base import positive
-from geodl.errors import GeodlError
+from geodl.errors import GeodlError, positive
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
 from geodl.lowering import kept
@@ -44,7 +43,9 @@ class LaplacianPositions(Layer):
 
     def __init__(self, count: int, channels: int):
         super().__init__()
-        positive(f"LaplacianPositions({count!r}, {channels!r})", count, channels)
+        asked = f"LaplacianPositions({count!r}, {channels!r})"
+        count = positive(asked, count)
+        channels = positive(asked, channels)
         self.count, self.channels_in = count, channels
         self.weight = nn.Parameter(torch.empty(channels, count))
         nn.init.uniform_(self.weight, -(count**-0.5), count**-0.5)
@@ -88,7 +89,7 @@ def laplacian_eigenvectors(domain: Domain, count: int) -> Tensor:
     >>> laplacian_eigenvectors(Chain(2), 1).abs().flatten()
     tensor([0.7071, 0.7071], dtype=torch.float64)
     """
-    positive(f"{count!r} eigenvectors of {domain}", count)
+    count = positive(f"{count!r} eigenvectors of {domain}", count)
     if domain.members is not None:
         return torch.cat([laplacian_eigenvectors(member, count) for member in domain.members])
     return kept(domain, ("laplacian", count), lambda: _eigenvectors(domain, count))

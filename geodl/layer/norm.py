@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.domain import Domain
-from geodl.domain.base import positive
-from geodl.errors import GeodlError
+from geodl.errors import GeodlError, positive
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
 from geodl.signal import Signal
@@ -48,7 +47,7 @@ class BatchNorm(Layer):
         self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, on: Domain | None = None
     ):
         super().__init__()
-        positive(f"BatchNorm({channels!r})", channels)
+        channels = positive(f"BatchNorm({channels!r})", channels)
         self.channels_in, self.eps, self.momentum, self.on = channels, eps, momentum, on
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))

@@ -62,6 +62,9 @@ INSTEAD = {  # by the beginning of the name of a class of torch.nn
     "AdaptiveAvgPool": 'use g.Readout() for one node, or g.Pool(window(...), "mean")',
     "ConvTranspose": "use g.Conv over window(...).reverse(), or g.interop.from_torch(module)",
     "Conv": "use g.Conv over window(...), or g.interop.from_torch(module)",
+    "RNNCell": "use g.Recurrent, and its step for one node at a time",
+    "LSTMCell": "use g.Recurrent, and its step for one node at a time",
+    "GRUCell": "use g.Recurrent, and its step for one node at a time",
     "RNN": "use g.Recurrent, or g.interop.from_torch(module)",
     "LSTM": "use g.Recurrent, or g.interop.from_torch(module)",
     "GRU": "use g.Recurrent, or g.interop.from_torch(module)",
@@ -153,6 +156,19 @@ def is_pointwise(module: nn.Module) -> bool:
     return known and not _on_another_axis(module)
 
 
+def instead_of(module: nn.Module) -> str:
+    """What to use in place of a module of torch.nn; "" where nothing is known.
+
+    >>> instead_of(nn.BatchNorm2d(8))
+    'use g.BatchNorm(channels)'
+    """
+    name = type(module).__name__.removeprefix("Parametrized")
+    kinds = [kind for kind in INSTEAD if name.startswith(kind)]
+    if not kinds:
+        return ""
+    return INSTEAD[max(kinds, key=len)]
+
+
 def run_pointwise(module: nn.Module, signal: Any) -> Signal:
     """A module on the list on the values of a signal; an event where someone listens.
 
@@ -234,14 +250,10 @@ def _refusal(module: nn.Module) -> GeodlError:
             "a module of which nobody has said that it acts on the last axis",
             f"if it treats each node alone, promise it: g.Pointwise({name}(...))",
         )
-    kinds = [kind for kind in INSTEAD if name.removeprefix("Parametrized").startswith(kind)]
-    advice = "use geodl's own layers, or g.interop.from_torch(module)"
-    if kinds:
-        advice = INSTEAD[max(kinds, key=len)]
     return GeodlError(
         f"nn.{name} inside a container of layers",
         "a module that acts on another axis than the last",
-        advice,
+        instead_of(module) or "use geodl's own layers, or g.interop.from_torch(module)",
     )
 
 

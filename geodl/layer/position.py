@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geodl.domain import Domain
-from geodl.domain.base import coordinates, positive
-from geodl.errors import GeodlError
+from geodl.domain import Domain, coordinates
+from geodl.errors import GeodlError, positive
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
 from geodl.layer.trace import traced_step
@@ -154,7 +153,7 @@ class SinusoidalPositions(Positions):
 
     def __init__(self, channels: int):
         super().__init__()
-        positive(f"SinusoidalPositions({channels!r})", channels)
+        channels = positive(f"SinusoidalPositions({channels!r})", channels)
         _paired(channels, 1)
         self.channels_in = channels
 
@@ -186,8 +185,10 @@ class LearnedPositions(Positions):
 
     def __init__(self, length: int | tuple[int, ...], channels: int):
         super().__init__()
-        lengths = length if isinstance(length, tuple) else (length,)
-        positive(f"LearnedPositions({length!r}, {channels!r})", *lengths, channels)
+        asked = f"LearnedPositions({length!r}, {channels!r})"
+        axes = length if isinstance(length, tuple) else (length,)
+        lengths = tuple(positive(asked, axis) for axis in axes)
+        channels = positive(asked, channels)
         self.length, self.channels_in = math.prod(lengths), channels
         self.lattice = lengths if isinstance(length, tuple) else None
         self.weight = nn.Parameter(torch.empty(self.length, channels))

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.domain import Domain
-from geodl.domain.base import positive
-from geodl.errors import GeodlError, nearest
+from geodl.errors import GeodlError, nearest, positive
 from geodl.layer.base import MessagePassing
 from geodl.layer.check import check_no_sender, check_signal, check_state
 from geodl.layer.folding import MergedMembers, members_to_batch
@@ -56,7 +55,9 @@ class Recurrent(MessagePassing):
         *,
         on: Domain | None = None,
     ):
-        positive(f"Recurrent({channels_in!r}, {hidden!r})", channels_in, hidden)
+        asked = f"Recurrent({channels_in!r}, {hidden!r})"
+        channels_in = positive(asked, channels_in)
+        hidden = positive(asked, hidden)
         if cell not in CELLS:
             raise GeodlError(f"Recurrent(cell={cell!r})", do=nearest(cell, CELLS))
         super().__init__(previous() if rule is None else rule, on, RecurOptions(cell))

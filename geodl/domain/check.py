@@ -1,0 +1,182 @@
+"""What domains that own tensors take: node numbers, values of edges, permutations.
+
+A domain keeps a copy of its own that never changes. What the copy would lose (imaginary parts,
+gradients, digits of large integers) is refused.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch._subclasses import FakeTensor
+
+from geodl.errors import GeodlError
+
+REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+INTEGER = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+EXACT = 2**53  # up to here float64 holds every integer
+
+
+def default_device() -> torch.device:
+    """Where lists become tensors: the default device of torch, but never meta, where there are no
+    numbers.
+    """
+    device = torch.get_default_device()
+    if device.type == "meta":
+        return torch.device("cpu")
+    return device
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Whether a tensor holds numbers, which those on meta and fake ones do not."""
+    return not (tensor.is_meta or isinstance(tensor, FakeTensor))
+
+
+def as_tensor(asked: str, name: str, value: Any, device: torch.device) -> Tensor:
+    """A tensor as it is; lists and numpy arrays as a tensor on a device.
+
+    Args:
+        asked: what the caller asked for, the beginning of the error.
+        name: what the caller calls the value.
+        value: a tensor, an array, or nested lists of numbers.
+        device: where lists and arrays go.
+
+    Raises:
+        GeodlError: rows of different lengths, strings, objects; sparse tensors.
+    """
+    if isinstance(value, Tensor):
+        if value.layout != torch.strided:
+            raise GeodlError(asked, f"{name} of layout {value.layout}", "give a dense tensor")
+        return value
+    parts = list(value) if isinstance(value, list | tuple) else []
+    try:
+        if parts and all(isinstance(part, Tensor) for part in parts):
+            return torch.stack(parts).to(device)
+        if isinstance(value, np.ndarray) or any(isinstance(part, np.ndarray) for part in parts):
+            # torch takes no negative strides, such as those of edges[::-1], and no foreign bytes.
+            array = np.ascontiguousarray(value)
+            array = array.astype(array.dtype.newbyteorder("="), copy=False)
+            return torch.from_numpy(array).to(device)
+        return torch.as_tensor(value, device=device)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        found = f"{name} that is no tensor ({error})"
+        raise GeodlError(asked, found, "give numbers, in rows of equal lengths") from error
+
+
+def check_edge_index(value: Any, device: torch.device) -> Tensor:
+    """Edges `[2, E]` as a copy of torch.long.
+
+    Raises:
+        GeodlError: another shape, numbers that are no integers, a tensor without values.
+    """
+    asked = "Graph(edge_index)"
+    index = as_tensor(asked, "edge_index", value, device)
+    if index.numel() == 0 and index.shape[-1] == 0:
+        index = index.reshape(2, 0).long()
+    if index.dim() != 2 or index.shape[0] != 2:
+        do = "give [2, E]: row 0 sends, row 1 receives"
+        raise GeodlError(asked, f"shape {list(index.shape)}", do)
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        do = "node numbers are integers: use edge_index.long()"
+        raise GeodlError(asked, f"dtype {index.dtype}", do)
+    if not has_values(index):
+        raise GeodlError(asked, "a tensor without values", "build the graph where its edges are")
+    return index.detach().long().clone()
+
+
+def check_node_numbers(asked: str, index: Tensor, num_nodes: int) -> None:
+    """Refuse edges of nodes that do not exist."""
+    if index.numel() == 0:
+        return
+    least, largest = int(index.min()), int(index.max())
+    if least < 0 or largest >= num_nodes:
+        found = f"node numbers from {least} to {largest}"
+        raise GeodlError(asked, found, f"node numbers lie in 0..{num_nodes - 1}")
+
+
+def check_edge_values(asked: str, name: str, value: Any, index: Tensor) -> Tensor:
+    """One value for each edge, as a copy.
+
+    Args:
+        asked: what the caller asked for, the beginning of the error.
+        name: "edge_weight", "edge_attr" or "edge_type".
+        value: `[E]`, attributes `[E, ...]`.
+        index: the edges `[2, E]`.
+
+    Raises:
+        GeodlError: another shape or device, a gradient that the copy would lose, weights that are
+            no finite real numbers, types that are no numbers from 0.
+    """
+    values = as_tensor(asked, name, value, index.device)
+    count, is_attr = index.shape[1], name == "edge_attr"
+    if values.shape[:1] != (count,) or not (is_attr or values.dim() == 1):
+        shape = f"[{count}, ...]" if is_attr else f"[{count}]"
+        found = f"{name} of shape {list(values.shape)}"
+        raise GeodlError(asked, found, f"give {name} of shape {shape}")
+    if values.device != index.device:
+        found = f"{name} on {values.device} and edge_index on {index.device}"
+        raise GeodlError(asked, found, "move them to one device")
+    if not has_values(values):
+        raise GeodlError(asked, f"{name} without values", "build the graph where its edges are")
+    if values.requires_grad:
+        found = f"{name} that asks for a gradient, which a graph's frozen copy would lose"
+        do = "learn it as a Signal on edge_domain() with Message, or give it detached"
+        raise GeodlError(asked, found, do)
+    if name == "edge_weight":
+        values = _real(asked, values)
+    if name == "edge_type":
+        values = _relation_numbers(asked, values)
+    return values.detach().clone()
+
+
+def _real(asked: str, weight: Tensor) -> Tensor:
+    """Weights as floating point numbers, none of them changed."""
+    found = f"edge weights of dtype {weight.dtype}"
+    if weight.is_complex():
+        raise GeodlError(asked, found, "give real numbers, as weight.abs() or weight.real")
+    if weight.dtype == torch.bool:
+        raise GeodlError(asked, found, "keep the edges that are there: edge_index[:, weight]")
+    if weight.dtype not in REAL + INTEGER:
+        raise GeodlError(asked, found, "use weight.float() or weight.double()")
+    if weight.dtype in INTEGER:
+        if weight.numel() and max(int(weight.max()), -int(weight.min())) > EXACT:
+            found = "integer edge weights beyond 2^53, which float64 does not hold exactly"
+            raise GeodlError(asked, found, "use smaller numbers, or weight.double()")
+        return weight.double()
+    if not torch.isfinite(weight).all():
+        do = "clean the weights, or leave the edges out"
+        raise GeodlError(asked, "NaN or infinite edge weights", do)
+    return weight
+
+
+def _relation_numbers(asked: str, kind: Tensor) -> Tensor:
+    found = f"edge_type with dtype {kind.dtype} or negative numbers"
+    refusal = GeodlError(asked, found, "give relation numbers from 0")
+    if kind.is_floating_point() or kind.is_complex() or kind.dtype == torch.bool:
+        raise refusal
+    kind = kind.long()
+    if kind.numel() and int(kind.min()) < 0:
+        raise refusal
+    return kind
+
+
+def check_permutations(asked: str, value: Any, device: torch.device) -> Tensor:
+    """Permutations of N points `[G, N]`, each of 0..N-1 once in every row, as a copy of torch.long.
+
+    Raises:
+        GeodlError: another shape, numbers that are no integers, a row that is no permutation.
+    """
+    moves = as_tensor(asked, "permutations", value, device)
+    is_integer = not (moves.is_floating_point() or moves.is_complex() or moves.dtype == torch.bool)
+    if moves.dim() != 2 or moves.shape[1] == 0 or not is_integer:
+        do = "give integers [G, N], one permutation of the nodes in each row"
+        raise GeodlError(asked, f"{moves.dtype} of shape {list(moves.shape)}", do)
+    if not has_values(moves):
+        raise GeodlError(asked, "a tensor without values", "give the permutations themselves")
+    moves = moves.detach().long().clone()
+    every = torch.arange(moves.shape[1], device=moves.device)
+    if not torch.equal(moves.sort(dim=1).values, every.expand_as(moves)):
+        found = "a row that is no permutation"
+        raise GeodlError(asked, found, f"each row holds each of 0..{len(every) - 1} once")
+    return moves

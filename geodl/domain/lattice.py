@@ -1,0 +1,126 @@
+"""The arithmetic of lattices: points and node numbers, shifts and rotations of the nodes.
+
+A move is a tensor `[N]`: node i goes to node `move[i]`, -1 where it leaves the map.
+"""
+
+import torch
+from torch import Tensor
+
+from geodl.domain.base import Domain
+from geodl.errors import GeodlError
+from geodl.group import Group
+
+
+def coordinates(lattice: tuple[int, ...]) -> Tensor:
+    """The points of a box, last axis fastest: `[N, d]`.
+
+    >>> coordinates((2, 2)).tolist()
+    [[0, 0], [0, 1], [1, 0], [1, 1]]
+    """
+    axes = [torch.arange(n) for n in lattice]
+    points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    return points.reshape(-1, len(lattice))
+
+
+def ravel(points: Tensor, lattice: tuple[int, ...]) -> Tensor:
+    """Node numbers of points `[..., d]` of a box, -1 for points outside it.
+
+    >>> ravel(torch.tensor([[1, 0], [2, 0]]), (2, 2)).tolist()
+    [2, -1]
+    """
+    number = torch.zeros_like(points[..., 0])
+    inside = torch.ones_like(number, dtype=torch.bool)
+    for axis, length in enumerate(lattice):
+        place = points[..., axis]
+        inside &= (place >= 0) & (place < length)
+        number = number * length + place
+    return torch.where(inside, number, -1)
+
+
+def shift_nodes(domain: Domain, axis: int, steps: int) -> Tensor:
+    """Move every node of a lattice by `steps` along an axis: `[N]`, -1 where a bounded axis ends.
+
+    >>> from geodl.domain import Chain
+    >>> shift_nodes(Chain(4), 0, 1).tolist()
+    [1, 2, 3, -1]
+    """
+    points = coordinates(_lattice(domain))
+    points[:, axis] += steps
+    sheets = torch.arange(_order(domain))
+    return _on_sheets(ravel(_wrap(points, domain), _lattice(domain)), sheets)
+
+
+def rotate_nodes(domain: Domain, group: Group, element: int) -> Tensor:
+    """Let a point group element act on the nodes: `(x, h) -> (g x, g h)`, `[N]`, -1 where a node
+    leaves the map.
+
+    Bounded lattices turn about their centre, periodic ones about node 0.
+
+    Args:
+        domain: a lattice, with or without a fiber.
+        group: a group that acts on as many axes.
+        element: the number of g in `group.elements`.
+
+    Raises:
+        GeodlError: no lattice, another number of axes, an element that the fiber does not have.
+
+    >>> from geodl.domain import Grid
+    >>> from geodl.group import C
+    >>> rotate_nodes(Grid(2, 2), C(4), 1).tolist()
+    [2, 0, 3, 1]
+    """
+    lattice = _lattice(domain)
+    if group.axes != len(lattice):
+        found = f"a group on {group.axes} axes and a lattice of {len(lattice)}"
+        do = "use a group that acts on the lattice"
+        raise GeodlError(f"{group} acting on {domain}", found, do)
+    # The centre of an axis of n nodes is (n - 1) / 2, between two nodes where n is even: positions
+    # are doubled, so that everything stays an integer.
+    twice_centre = torch.tensor(lattice) - 1
+    twice_centre[torch.tensor(domain.periodic)] = 0
+    twice = 2 * coordinates(lattice) - twice_centre
+    turned = twice @ group.elements[element].T + twice_centre
+    points = _wrap(torch.div(turned, 2, rounding_mode="floor"), domain)
+    points[(turned % 2 != 0).any(-1)] = -1  # fell between the nodes
+    sheets = torch.arange(1)
+    if domain.fiber is not None:
+        sheets = domain.fiber.tables.product[_number_in_fiber(group, element, domain.fiber)]
+    return _on_sheets(ravel(points, lattice), sheets)
+
+
+def _lattice(domain: Domain) -> tuple[int, ...]:
+    if domain.lattice is None:
+        asked = f"shifts and rotations of {domain}"
+        raise GeodlError(asked, "a domain without a lattice", "use a Grid, Chain or GroupGrid")
+    return domain.lattice
+
+
+def _order(domain: Domain) -> int:
+    if domain.fiber is None:
+        return 1
+    return domain.fiber.order
+
+
+def _wrap(points: Tensor, domain: Domain) -> Tensor:
+    """Points with their coordinates along periodic axes brought back into the box."""
+    return torch.where(torch.tensor(domain.periodic), points % torch.tensor(domain.lattice), points)
+
+
+def _on_sheets(point: Tensor, sheet: Tensor) -> Tensor:
+    """Where lattice point x goes (`[X]`, -1: nowhere) and where sheet h goes (`[H]`) as a move of
+    the nodes `x * H + h`: `[X H]`.
+    """
+    node = point[:, None] * len(sheet) + sheet
+    return torch.where(point[:, None] < 0, -1, node).reshape(-1)
+
+
+def _number_in_fiber(group: Group, element: int, fiber: Group) -> int:
+    """The number that an element of a group has in the fiber's group."""
+    asked = f"{group} acting on a fiber of {fiber}"
+    missing = GeodlError(asked, f"element {element} not in {fiber}", f"ask for a part of {fiber}")
+    if fiber.axes != group.axes:
+        raise missing
+    same = (fiber.elements == group.elements[element]).flatten(1).all(1)
+    if not same.any():
+        raise missing
+    return int(same.int().argmax())
