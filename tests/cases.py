@@ -22,6 +22,7 @@ from tests.strategies import (
     graphs,
     lattices,
     plain_graphs,
+    two_way,
     typed_pairs,
     unequal,
     windows,
@@ -45,8 +46,9 @@ def lattice_convolve(draw: st.DrawFn) -> Case:
 
 @st.composite
 def spmm_convolve(draw: st.DrawFn) -> Case:
-    kind = draw(st.sampled_from(("graph", "graph", "relations", "members", "links", "around")))
-    loops, norm = draw(st.booleans()), draw(st.sampled_from((None, "sym", "row", "laplacian")))
+    kinds = ("graph", "graph", "laplacian", "relations", "members", "links", "around")
+    kind = draw(st.sampled_from(kinds))
+    loops, norm = draw(st.booleans()), draw(st.sampled_from((None, "sym", "row")))
     if kind == "relations":
         rule = g.adjacency(draw(st.sampled_from((None, "sym", "row"))), loops, types=3)
         members = draw(st.lists(graphs(types=True), min_size=1, max_size=2))
@@ -60,6 +62,10 @@ def spmm_convolve(draw: st.DrawFn) -> Case:
             g.predecessors(),
             draw(st.sampled_from((*g.Grid.small(), *g.Chain.small(), *g.GroupGrid.small()[:3]))),
         )
+    elif kind == "laplacian":
+        rule = g.laplacian(draw(st.sampled_from((None, "sym", "rw"))))
+        rule = rule.reverse() if draw(st.booleans()) else rule
+        domain = two_way(draw(graphs(types=False)))
     else:
         rule = g.adjacency(norm, self_loops=loops)
         rule = rule.reverse() if draw(st.booleans()) else rule

@@ -139,6 +139,14 @@ def graphs(draw: st.DrawFn, *, weighted: bool | None = None, types: bool | None 
     )
 
 
+def two_way(graph: g.Graph) -> g.Graph:
+    """The graph with every edge in both directions, of one weight."""
+    index, weight = graph.edge_index, graph.edge_weight
+    both = torch.cat((index, index.flip(0)), 1)
+    twice = None if weight is None else torch.cat((weight, weight))
+    return g.Graph(both, graph.num_nodes, edge_weight=twice)
+
+
 @st.composite
 def plain_graphs(draw: st.DrawFn) -> Domain:
     """Unweighted graphs, alone or several side by side."""

@@ -121,7 +121,7 @@ def _convolve() -> list[Row]:
         Row(_conv(g.previous()), CHAIN, "spmm"),
         Row(_conv(g.adjacency("sym", self_loops=True)), GRAPH, "spmm"),
         Row(_conv(g.adjacency("sym", self_loops=True)), GRID, "spmm"),
-        Row(_conv(g.adjacency("laplacian", self_loops=True)), HEAVY, "spmm"),
+        Row(_conv(g.laplacian()), HEAVY, "spmm"),
         Row(_conv(g.adjacency("row", self_loops=True, types=2)), KNOWN, "spmm"),
         Row(_conv(g.adjacency().reverse()), TWO, "spmm"),
     ]

@@ -165,7 +165,7 @@ RULES = {
         lambda: attention(g.adjacency("sym", self_loops=True))(on(RING)),
         "",
         "weighted edges",
-        "use adjacency() on",
+        "use adjacency(weights=False)",
     ),
     "onto": (
         lambda: conv(g.window(3, stride=2).reverse(onto=g.Grid(9, 9)))(on(GRID)),

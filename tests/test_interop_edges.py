@@ -68,7 +68,7 @@ def test_attention_takes_no_weighted_edges(norm):
     weighted = g.Graph([[0, 1], [1, 0]], edge_weight=[0.5, 2.0])
     with pytest.raises(
         g.GeodlError,
-        match=r"weighted edges; use adjacency\(\) on a graph without edge_weight",
+        match=r"weighted edges; use adjacency\(weights=False\), without a norm",
     ):
         (layer if norm is None else layer.over(g.adjacency(norm, self_loops=True)))(
             g.Signal(torch.zeros(1, 2, 4), weighted)

@@ -14,6 +14,7 @@ from geodl.lowering import Store, lattice, linear, plans, rnn, scores
 from geodl.lowering.cells import GRU
 from geodl.neighborhood import graph, order
 from geodl.neighborhood.edges import untyped
+from geodl.neighborhood.laplacian import Laplacian
 
 WANTED = ("01", "02", "04", "05", "06", "07", "08", "09", "10", "11")
 PAIRS = importlib.import_module("geodl.neighborhood.all_pairs")
@@ -170,13 +171,14 @@ def detached_bias(patch):
 
 
 def half_degrees(patch):
-    made = graph._laplacian
+    made = Laplacian._edges
 
-    def laplacian(dst, src, weight, n):
-        *pairs, w = made(dst, src, weight, n)
-        return *pairs, torch.where(w > 0, w / 2, w)
+    def halved(self, domain, target):
+        edges = made(self, domain, target)
+        assert edges.weight is not None
+        return edges._replace(weight=torch.where(edges.weight > 0, edges.weight / 2, edges.weight))
 
-    patch.setattr(graph, "_laplacian", laplacian)
+    patch.setattr(Laplacian, "_edges", halved)
 
 
 def relabelled_backwards(patch):

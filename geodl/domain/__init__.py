@@ -2,7 +2,7 @@
 
 import torch
 
-from geodl.domain.base import Domain, Links, TensorDomain, memo, same_nodes
+from geodl.domain.base import Domain, Links, TensorDomain, memo, same_place
 from geodl.domain.batch import Batch
 from geodl.domain.chain import Chain
 from geodl.domain.complete import Complete
@@ -33,6 +33,6 @@ __all__ = [
     "memo",
     "ravel",
     "rotate_nodes",
-    "same_nodes",
+    "same_place",
     "shift_nodes",
 ]

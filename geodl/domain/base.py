@@ -192,30 +192,32 @@ def replace_fields(domain: TensorDomain, **fields: Any) -> Any:
 def memo(domain: Domain, key: Hashable, make: Callable[[], Value]) -> Value:
     """What `make()` returns, made at the first call and kept in the cache of the domain.
 
-    The cache is bounded and the oldest entry leaves. A value domain has no cache: there the value
-    is made at every call.
+    At most MOST_KEPT values are kept and the oldest leaves. A value domain has no cache: there the
+    value is made at every call.
 
     Args:
         domain: whose cache keeps the value.
         key: names the value there.
         make: a function of no arguments.
     """
-    cache = domain.cache
-    if cache is None:
+    if domain.cache is None:
         return make()
-    if key in cache:
-        return cache[key]
+    kept = domain.cache.get("memo")
+    if kept is None:
+        kept = domain.cache.setdefault("memo", {})
+    if key in kept:
+        return kept[key]
     value = make()
-    if len(cache) >= MOST_KEPT:
-        del cache[next(iter(cache))]
-    cache[key] = value
+    if len(kept) >= MOST_KEPT:
+        kept.pop(next(iter(kept)), None)  # another thread may have been faster
+    kept[key] = value
     return value
 
 
-def same_nodes(a: Domain, b: Domain) -> bool:
+def same_place(one: Domain, other: Domain) -> bool:
     """Whether node i of one domain is node i of the other.
 
     Value domains are compared by value, tensor domains by identity, unions member by member: two
     masked batches of equal lengths stand on the same nodes.
     """
-    return a is b or (a.members or a) == (b.members or b)
+    return one is other or (one.members or one) == (other.members or other)

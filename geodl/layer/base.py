@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self, final
 import torch
 from torch import Tensor, nn
 
-from geodl.domain import Domain
+from geodl.domain import Domain, memo
 from geodl.errors import GeodlError, nearest
 from geodl.layer.check import (
     check_domain,
@@ -345,11 +345,12 @@ class MessagePassing(Layer):
 
     def _target_of(self, domain: Domain, rule: Neighborhood) -> Domain:
         """The target of a merged union, found once."""
-        assert domain.cache is not None
-        key = ("target", rule)
-        if key not in domain.cache:
-            domain.cache[key] = rule.target(domain)
-        return domain.cache[key]
+
+        def elsewhere() -> Domain | None:
+            target = rule.target(domain)
+            return None if target is domain else target  # a domain does not keep itself alive
+
+        return memo(domain, ("target", rule), elsewhere) or domain
 
     def _twin(self) -> Self:
         """This layer once more, with the very same parameters.

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
+from geodl.group import cached_constants
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
 
@@ -198,7 +199,8 @@ def count_types(rule: Neighborhood, on: Domain | None) -> int:
     """
     check_rule("a layer", rule)
     if on is not None:
-        return rule.num_types(on)
+        with cached_constants():  # the layer may be built on another default device, as meta
+            return rule.num_types(on)
     if rule.num_edge_types is None:
         raise GeodlError(
             f"a typed layer over {rule}",

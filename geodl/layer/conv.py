@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.domain import Domain
-from geodl.domain.base import positive
+from geodl.errors import positive
 from geodl.layer.base import MessagePassing
 from geodl.layer.check import count_types
 from geodl.layer.folding import MergedMembers
@@ -51,7 +51,9 @@ class Conv(MessagePassing):
         bias: bool = True,
         on: Domain | None = None,
     ):
-        positive(f"Conv({channels_in!r}, {channels_out!r})", channels_in, channels_out)
+        asked = f"Conv({channels_in!r}, {channels_out!r})"
+        channels_in = positive(asked, channels_in)
+        channels_out = positive(asked, channels_out)
         types = count_types(rule, on)
         super().__init__(rule, on, ConvolveOptions(types, channels_in, channels_out))
         self.channels_in, self.channels_out = channels_in, channels_out

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from geodl.domain import Domain
+from geodl.domain import Domain, memo
 
 
 class MergedMembers(NamedTuple):
@@ -54,9 +54,8 @@ def _equal_member(domain: Domain) -> Domain | None:
     """The member that all members of a domain are equal to, itself for a domain that is no union;
     None where they differ.
     """
-    if domain.members is None or domain.cache is None:
+    members = domain.members
+    if members is None:
         return domain
-    if "equal" not in domain.cache:
-        first = domain.members[0]
-        domain.cache["equal"] = all(m == first for m in domain.members)
-    return domain.members[0] if domain.cache["equal"] else None
+    equal = memo(domain, "equal", lambda: all(member == members[0] for member in members))
+    return members[0] if equal else None

@@ -61,7 +61,8 @@ def unweighted(call: Call) -> Edges:
     edges = written_out(call)
     if edges.weight is not None:
         asked = f"{call.rule} on {call.source} for a layer that weighs its neighbors itself"
-        raise GeodlError(asked, "weighted edges", "use adjacency() on a graph without edge_weight")
+        do = "use adjacency(weights=False), without a norm: it reads the links alone"
+        raise GeodlError(asked, "weighted edges", do)
     return edges
 
 

@@ -10,8 +10,7 @@ from typing import ParamSpec
 
 from torch import nn
 
-from geodl.domain.base import positive
-from geodl.errors import GeodlError, nearest
+from geodl.errors import GeodlError, nearest, positive
 from geodl.layer import Attention, Cross, Dropout, Residual, Sequential
 from geodl.neighborhood import Neighborhood, all_pairs, past
 

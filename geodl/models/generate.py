@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geodl.domain import Domain
-from geodl.domain.base import positive
-from geodl.errors import GeodlError
+from geodl.errors import GeodlError, positive
 from geodl.layer import Layer, evaluated
 from geodl.signal import Signal
 
@@ -188,7 +187,8 @@ def _check_numbers(count: Any, temperature: Any, top_k: Any, until: Any, context
         raise GeodlError(f"generate(until={until!r})", do="give the id that ends a row")
     asked = f"generate(count={count!r}, top_k={top_k!r}, context={context!r})"
     given = [number for number in (top_k, context) if number is not None]
-    positive(asked, count, *given)
+    for number in (count, *given):
+        positive(asked, number)
 
 
 def _check_until(until: int, symbols: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from geodl.domain.base import positive
+from geodl.errors import positive
 from geodl.layer import (
     Attention,
     BatchNorm,
@@ -81,7 +81,7 @@ def tcn(
     >>> tcn(65)(g.Signal.tokens(torch.zeros(2, 10, dtype=torch.long))).x.shape
     torch.Size([2, 10, 65])
     """
-    positive(f"tcn(depth={depth!r})", depth)
+    depth = positive(f"tcn(depth={depth!r})", depth)
     blocks: list[nn.Module] = []
     for k in range(depth):
         rule = window(size, axes=1, dilation=2**k, padding="causal")
@@ -120,7 +120,7 @@ def tagger(
     >>> tagger(65, 2)(g.Signal.tokens(torch.zeros(2, 10, dtype=torch.long))).x.shape
     torch.Size([2, 10, 2])
     """
-    positive("a tagger", classes)
+    classes = positive("a tagger", classes)
     layers = _bidirectional_layers(channels, hidden, depth, cell, dropout)
     embedding, head = Embedding(symbols, channels), nn.Linear(2 * hidden, classes)
     return Sequential(embedding, *layers, Dropout(dropout), head)
@@ -155,7 +155,7 @@ def sequence_classifier(
     >>> sequence_classifier(65, 2)(tokens).x.shape
     torch.Size([1, 2, 2])
     """
-    positive("a classifier of sequences", classes)
+    classes = positive("a classifier of sequences", classes)
     directions = _directions(channels, hidden, cell)
     final_states = Concat(*[FinalState(layer) for layer in directions])
     head = nn.Linear(_state_channels(directions), classes)
@@ -299,7 +299,7 @@ def _forward_layers(
     channels: int, hidden: int, depth: int, cell: str, dropout: float
 ) -> list[nn.Module]:
     """Recurrent layers along the chain, each after a dropout."""
-    positive(f"a recurrent network of depth {depth!r}", depth)
+    depth = positive(f"a recurrent network of depth {depth!r}", depth)
     layers: list[nn.Module] = []
     width = channels
     for _ in range(depth):
@@ -312,7 +312,7 @@ def _bidirectional_layers(
     channels: int, hidden: int, depth: int, cell: str, dropout: float
 ) -> list[nn.Module]:
     """Recurrent layers in both directions, their outputs concatenated, each after a dropout."""
-    positive(f"a recurrent network of depth {depth!r}", depth)
+    depth = positive(f"a recurrent network of depth {depth!r}", depth)
     layers: list[nn.Module] = []
     width = channels
     for _ in range(depth):

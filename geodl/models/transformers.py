@@ -4,8 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from geodl.domain.base import positive
-from geodl.errors import GeodlError
+from geodl.errors import GeodlError, positive
 from geodl.layer import (
     Conv,
     Dropout,
@@ -202,7 +201,8 @@ def vit(
     torch.Size([2, 1, 10])
     """
     asked = f"vit(size={size!r}, patch={patch!r})"
-    positive(asked, size, patch)
+    size = positive(asked, size)
+    patch = positive(asked, patch)
     if size % patch:
         raise GeodlError(
             asked, "patches that do not tile the image", "choose a divisor of the size"

@@ -5,6 +5,7 @@ from geodl.neighborhood.base import Neighborhood, Symmetry
 from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.either import full_or_adjacency
 from geodl.neighborhood.graph import adjacency, predecessors
+from geodl.neighborhood.laplacian import laplacian
 from geodl.neighborhood.order import past, previous
 from geodl.neighborhood.pointwise import itself
 from geodl.neighborhood.pooling import fiber, whole
@@ -26,6 +27,7 @@ __all__ = [
     "full_or_adjacency",
     "isotropic",
     "itself",
+    "laplacian",
     "lift",
     "past",
     "predecessors",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from geodl.domain import Domain
+from geodl.domain import Domain, same_place
 from geodl.errors import GeodlError
 from geodl.group import Group
 from geodl.neighborhood.edges import Edges, side_by_side
@@ -168,11 +168,6 @@ def paired_members(
             "give as many members to each side",
         )
     return senders, receivers
-
-
-def same_place(one: Domain, other: Domain) -> bool:
-    """Whether two domains are equal, or unions of equal members."""
-    return (one.members or one) == (other.members or other)
 
 
 def permutations(name: str, moves: Tensor) -> list[Symmetry]:

@@ -5,28 +5,33 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geodl.domain import Domain
-from geodl.errors import GeodlError, nearest
+from geodl.domain import Domain, same_place
+from geodl.errors import GeodlError, as_integer, nearest
 from geodl.neighborhood.base import Neighborhood, Symmetry, permutations
-from geodl.neighborhood.edges import Edges, untyped
+from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.reversed import Reversed
 
-NORMS = (None, "sym", "row", "laplacian")
+NORMS = (None, "sym", "row")
 
 
 @dataclass(frozen=True, repr=False)
 class Adjacency(Neighborhood):
-    """Each node hears its links, made by :func:`adjacency`."""
+    """Each node receives over its links, made by :func:`adjacency` and :func:`predecessors`."""
 
     norm: str | None
     self_loops: bool
     types: int | None
+    weights: bool
 
     def __repr__(self) -> str:
-        types = "" if self.types is None else f", types={self.types}"
-        loops = ", self_loops=True" if self.self_loops else ""
-        norm = "" if self.norm is None else repr(self.norm)
-        return f"adjacency({f'{norm}{loops}{types}'.removeprefix(', ')})"
+        words = [] if self.norm is None else [repr(self.norm)]
+        if self.self_loops:
+            words.append("self_loops=True")
+        if self.types is not None:
+            words.append(f"types={self.types}")
+        if not self.weights:
+            words.append("weights=False")
+        return f"adjacency({', '.join(words)})"
 
     @property
     def num_edge_types(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
@@ -46,115 +51,90 @@ class Adjacency(Neighborhood):
         return domain
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
-        if target is not domain and target != domain:
-            raise GeodlError(
-                f"{self} from {domain} to {target}",
-                "two domains",
-                "links join the nodes of one domain",
-            )
+        check_one_domain(self, domain, target)
         dst, src, weight = domain.links()
-        kind = self._types_of(domain, dst)
-        if self.norm == "laplacian":
-            return untyped(*_laplacian(dst, src, weight, domain.num_nodes))
+        if not self.weights:
+            weight = None
+        edges = Edges(dst, src, self._types_of(domain, dst), weight)
         if self.self_loops:
-            alone = torch.ones(domain.num_nodes, dtype=torch.bool, device=dst.device)
-            alone[dst[dst == src]] = False
-            extra = alone.nonzero()[:, 0]
-            dst, src = torch.cat((dst, extra)), torch.cat((src, extra))
-            kind = torch.cat((kind, torch.full_like(extra, self.num_edge_types - 1)))
-            weight = (
-                None
-                if weight is None
-                else torch.cat((weight.double(), torch.ones_like(extra, dtype=torch.float64)))
-            )
+            edges = self._with_self_loops(edges, domain.num_nodes)
         if self.norm is not None:
-            weight = self._normalised(dst, src, kind, weight, domain.num_nodes)
-        return Edges(dst, src, kind, weight)
+            edges = edges._replace(weight=self._normalised(edges, domain.num_nodes))
+        return edges
 
     def _types_of(self, domain: Domain, dst: Tensor) -> Tensor:
+        """The relation of each link, 0 for all where types are not asked for."""
         if self.types is None:
             return torch.zeros_like(dst)
-        kind = getattr(domain, "edge_type", None)
+        asked, kind = f"{self} on {domain}", getattr(domain, "edge_type", None)
         if kind is None:
-            raise GeodlError(
-                f"{self} on {domain}", "no edge types", "build the graph with edge_type="
-            )
+            raise GeodlError(asked, "no edge types", "build the graph with edge_type=")
         if kind.numel() and int(kind.max()) >= self.types:
-            raise GeodlError(
-                f"{self} on {domain}",
-                f"edge type {int(kind.max())}",
-                f"types run from 0 to {self.types - 1}",
-            )
-        return kind.long()
+            do = f"types run from 0 to {self.types - 1}"
+            raise GeodlError(asked, f"edge type {int(kind.max())}", do)
+        return kind
 
-    def _normalised(
-        self, dst: Tensor, src: Tensor, kind: Tensor, weight: Tensor | None, n: int
-    ) -> Tensor:
-        w = (
-            torch.ones(len(dst), dtype=torch.float64, device=dst.device)
-            if weight is None
-            else weight.double()
+    def _with_self_loops(self, edges: Edges, num_nodes: int) -> Edges:
+        """One loop at each node that has none, after all other edges; without types, one loop alone
+        at those that have several.
+        """
+        if self.types is None:
+            edges = _without_repeated_loops(edges, num_nodes)
+        dst, src, kind, weight = edges
+        has_none = torch.ones(num_nodes, dtype=torch.bool, device=dst.device)
+        has_none[dst[dst == src]] = False
+        added = has_none.nonzero()[:, 0]
+        added_kind = torch.full_like(added, self.num_edge_types - 1)
+        if weight is not None:
+            ones = torch.ones_like(added, dtype=torch.float64)
+            weight = torch.cat((weight.double(), ones))
+        return Edges(
+            torch.cat((dst, added)), torch.cat((src, added)), torch.cat((kind, added_kind)), weight
         )
-        group = dst * self.num_edge_types + kind if self.norm == "row" else dst
-        degree = w.new_zeros(n * (self.num_edge_types if self.norm == "row" else 1)).index_add_(
-            0, group, w
-        )
-        if (degree < 0).any():
-            raise GeodlError(
-                f'{self} with norm="{self.norm}"',
-                "a negative degree",
-                "use non-negative weights, or norm=None",
-            )
+
+    def _normalised(self, edges: Edges, num_nodes: int) -> Tensor:
+        """The entries of `D^-1/2 A D^-1/2` or `D^-1 A`, `[E]`; 0 stands for 1/0."""
+        dst, src, kind, weight = edges
+        w = torch.ones_like(dst, dtype=torch.float64) if weight is None else weight.double()
+        # "row" counts the degrees of each type for itself, as R-GCN does; "sym" all together.
+        group, num_groups = dst, num_nodes
         if self.norm == "row":
-            return w * torch.where(degree > 0, 1 / degree, 0.0)[group]
-        root = torch.where(degree > 0, degree.rsqrt(), 0.0)
+            group, num_groups = dst * self.num_edge_types + kind, num_nodes * self.num_edge_types
+        degree = w.new_zeros(num_groups).index_add_(0, group, w)
+        check_degrees(self, degree)
+        if self.norm == "row":
+            return w * inverse_or_zero(degree)[group]
+        root = inverse_or_zero(degree.sqrt())
         return root[dst] * w * root[src]
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         return permutations("generator", domain.generators())
 
 
-@dataclass(frozen=True, repr=False)
-class Predecessors(Neighborhood):
-    """Each node hears its links as they are, made by :func:`predecessors`."""
-
-    def __repr__(self) -> str:
-        return "predecessors()"
-
-    def reverse(self, onto: Domain | None = None) -> Neighborhood:
-        return Reversed(self, onto)
-
-    def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
-        # Links are those of the whole union already: it is written out at once.
-        return self._edges(domain, domain if target is None else target)
-
-    def _target(self, domain: Domain) -> Domain:
-        return domain
-
-    def _edges(self, domain: Domain, target: Domain) -> Edges:
-        dst, src, _ = domain.links()
-        return untyped(dst, src)
-
-    def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
-        return permutations("generator", domain.generators())
-
-
 def adjacency(
-    norm: str | None = None, self_loops: bool = False, types: int | None = None
+    norm: str | None = None,
+    self_loops: bool = False,
+    types: int | None = None,
+    *,
+    weights: bool = True,
 ) -> Adjacency:
-    """The rule of graph convolutions: each node hears the nodes linked to it, and itself.
+    """The rule of graph convolutions: each node receives from the nodes linked to it.
 
     The shift operator S is, with A the adjacency (receivers in rows) and D its in-degrees:
-    None: `A`; "sym": `D^-1/2 A D^-1/2`; "row": `D^-1 A`; "laplacian": `D - A` (whose diagonal is
-    its self-loops).
+    None: `A`; "sym": `D^-1/2 A D^-1/2`; "row": `D^-1 A`; 0 stands for 1/0. The operator `D - A` is
+    a rule of its own, :func:`laplacian`.
 
     Args:
-        norm: None, "sym" (Kipf and Welling, "Semi-Supervised Classification with GCNs", 2017),
-            "row" or "laplacian".
-        self_loops: give each node without a self-loop one of weight 1, before degrees are counted.
+        norm: None, "sym" (Kipf and Welling, "Semi-Supervised Classification with GCNs", 2017) or
+            "row".
+        self_loops: leave one self-loop at each node before degrees are counted: the last one given,
+            else one of weight 1 (PyG's `add_remaining_self_loops`). With types, the loops of the
+            relations all stay.
         types: R when the graph carries `edge_type` 0..R-1, one weight for each and one more for the
             added self-loops (R-GCN: Schlichtkrull et al. 2018); "row" then normalises each type for
             itself.
+        weights: read the weights of the links; False reads who is linked, and nothing more.
+            Attention and Pool, which weigh their neighbors themselves, need it on a weighted graph.
 
     Raises:
         GeodlError: an unknown norm; negative degrees under "sym" or "row"; types that the graph
@@ -164,37 +144,59 @@ def adjacency(
     >>> adjacency("row", self_loops=True).edges(Graph([[0], [1]])).weight.tolist()
     [0.5, 1.0, 0.5]
     """
+    asked = f"adjacency(norm={norm!r}, types={types!r})"
+    if norm == "laplacian":
+        raise GeodlError(asked, "a rule of its own", 'use laplacian(), laplacian("sym") or ("rw")')
     if norm not in NORMS:
-        raise GeodlError(
-            f"adjacency(norm={norm!r})", do=nearest(norm, ["None", *filter(None, NORMS)])
-        )
-    if types is not None and (norm == "laplacian" or type(types) is not int or types < 1):
-        raise GeodlError(
-            f"adjacency(norm={norm!r}, types={types!r})",
-            do="give a positive number of types, and no laplacian",
-        )
-    return Adjacency(norm, self_loops, types)
+        names = ["None", *filter(None, NORMS)]
+        raise GeodlError(f"adjacency(norm={norm!r})", do=nearest(str(norm), names))
+    for name, flag in (("self_loops", self_loops), ("weights", weights)):
+        if not isinstance(flag, bool):
+            raise GeodlError(f"adjacency({name}={flag!r})", do="give True or False")
+    number = None if types is None else as_integer(types)
+    if types is not None and (number is None or number < 1):
+        raise GeodlError(asked, do="give a positive number of types")
+    return Adjacency(norm, self_loops, number, weights)
 
 
-def predecessors() -> Predecessors:
-    """The rule of recurrence on trees and DAGs: each node hears the nodes with a link to it,
-    without weights.
+def predecessors() -> Adjacency:
+    """The rule of recurrence on trees and DAGs: each node receives from the nodes with a link to
+    it, without weights. It is `adjacency(weights=False)`.
 
     >>> from geodl.domain import Chain
     >>> predecessors().edges(Chain(3)).src.tolist()
     [0, 1]
     """
-    return Predecessors()
+    return adjacency(weights=False)
 
 
-def _laplacian(
-    dst: Tensor, src: Tensor, weight: Tensor | None, n: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    w = (
-        torch.ones(len(dst), dtype=torch.float64, device=dst.device)
-        if weight is None
-        else weight.double()
-    )
-    node = torch.arange(n, device=dst.device)
-    degree = w.new_zeros(n).index_add_(0, dst, w)
-    return torch.cat((dst, node)), torch.cat((src, node)), torch.cat((-w, degree))
+def check_one_domain(rule: Neighborhood, source: Domain, target: Domain) -> None:
+    """Refuse to join two domains by the links of one."""
+    if not same_place(source, target):
+        asked = f"{rule} from {source} to {target}"
+        raise GeodlError(asked, "two domains", "links join the nodes of one domain")
+
+
+def check_degrees(rule: Neighborhood, degree: Tensor) -> None:
+    """Refuse to divide by a negative degree, which has no root."""
+    if (degree < 0).any():
+        node = int(degree.argmin())
+        found = f"a negative degree, {float(degree[node]):g}"
+        raise GeodlError(str(rule), found, "use non-negative weights, or norm=None")
+
+
+def inverse_or_zero(numbers: Tensor) -> Tensor:
+    """`1 / numbers`, and 0 for 1/0: a node without edges neither sends nor receives."""
+    return torch.where(numbers > 0, 1 / numbers, 0.0)
+
+
+def _without_repeated_loops(edges: Edges, num_nodes: int) -> Edges:
+    """The edges without the self-loops of a node that come before its last one."""
+    dst, src = edges.dst, edges.src
+    is_loop = dst == src
+    place = torch.arange(len(dst), device=dst.device)
+    last = place.new_full((num_nodes,), -1)
+    last = last.scatter_reduce(0, dst[is_loop], place[is_loop], "amax")
+    keep = ~is_loop | (last[dst] == place)
+    weight = None if edges.weight is None else edges.weight[keep]
+    return Edges(dst[keep], src[keep], edges.type[keep], weight)

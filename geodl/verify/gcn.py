@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from geodl import Conv, Graph, Neighborhood, Signal, adjacency
+from geodl import Conv, Graph, Neighborhood, Signal, adjacency, laplacian
 from geodl.verify.base import (
     Row,
     above,
@@ -22,7 +22,7 @@ from geodl.verify.base import (
     row,
     signal,
 )
-from geodl.verify.operators import dense, dense_layer, multigraph, ring
+from geodl.verify.operators import dense, dense_laplacian, dense_layer, multigraph, ring
 
 
 def formula() -> Iterator[Row]:
@@ -60,9 +60,9 @@ def chebyshev() -> Iterator[Row]:
     `L^ = 2 L / lambda_max - I`.
     """
     graph, order = ring(12, ((0, 5), (3, 9))), 10
-    laplacian = dense(graph, "laplacian", False, None)[0]
-    frequencies, modes = torch.linalg.eigh(laplacian)
-    hop = shift_operator(adjacency("laplacian"))
+    operator = dense_laplacian(graph)
+    frequencies, modes = torch.linalg.eigh(operator)
+    hop = shift_operator(laplacian())
     highest = frequencies[-1]
 
     def scaled_laplacian(x: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ def chebyshev() -> Iterator[Row]:
     n = graph.num_nodes
     impulses = torch.eye(n, dtype=torch.float64)[:, :, None]  # the impulse at node j in row j
     for hops in (1, 2, 3):
-        far = torch.linalg.matrix_power(torch.eye(n) + (laplacian != 0), hops) == 0
+        far = torch.linalg.matrix_power(torch.eye(n) + (operator != 0), hops) == 0
         last = chebyshev_terms(scaled_laplacian, impulses, hops)[hops]
         beyond = last[:, :, 0].T[far].detach().abs()
         claim = f"04 the recursion's entries beyond K={hops} hops are exactly 0"

@@ -35,15 +35,13 @@ def dense(graph: Graph, norm: str | None, loops: bool, types: int | None) -> Ten
 
     Args:
         graph: with weights and types or without.
-        norm: None for A, "row" for D^-1 A, "sym" for D^-1/2 A D^-1/2, "laplacian" for D - A.
+        norm: None for A, "row" for D^-1 A, "sym" for D^-1/2 A D^-1/2.
         loops: whether nodes without a self-loop get one of weight 1, of a type of its own.
         types: number of edge types of the graph, None for one operator.
     """
     operators = _adjacencies(graph, types)
     if loops:
         operators = _with_loops(operators, graph, own_type=types is not None)
-    if norm == "laplacian":
-        return torch.diag(operators[0].sum(1))[None] - operators
     if norm == "row":
         degrees = operators.sum(2, keepdim=True)
         return operators / degrees.masked_fill(degrees == 0, 1.0)
@@ -76,6 +74,19 @@ def _with_loops(operators: Tensor, graph: Graph, own_type: bool) -> Tensor:
         if [i, i] not in links:
             operators[-1, i, i] = 1.0
     return operators
+
+
+def dense_laplacian(graph: Graph) -> Tensor:
+    """`D - A` `[N, N]` of the undirected links of a graph, entry by entry: a link in one direction
+    counts in both, links in both directions are one.
+    """
+    n = graph.num_nodes
+    a = dense(graph, None, False, None)[0]
+    for i in range(n):
+        a[i, i] = 0.0
+        for j in range(i):
+            a[i, j] = a[j, i] = max(a[i, j], a[j, i])
+    return torch.diag(a.sum(1)) - a
 
 
 def dense_layer(layer: Conv, operators: Tensor) -> Callable[[Tensor], Tensor]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from geodl import (
     Attention,
     BatchNorm,
+    Chain,
     Complete,
     Conv,
     Domain,
@@ -20,6 +21,7 @@ from geodl import (
     Signal,
     adjacency,
     all_pairs,
+    laplacian,
     predecessors,
 )
 from geodl.verify.base import (
@@ -39,8 +41,8 @@ from geodl.verify.operators import ring
 
 def dirichlet() -> Iterator[Row]:
     """The Laplacian's quadratic form, edge by edge."""
-    for domain in (ring(9, ((0, 4), (2, 7))), Grid(4, 5), Complete(6)):
-        layer = randomised(Conv(3, 3, adjacency("laplacian"), bias=False), normal(1))
+    for domain in (ring(9, ((0, 4), (2, 7))), Grid(4, 5), Complete(6), Chain(7)):
+        layer = randomised(Conv(3, 3, laplacian(), bias=False), normal(1))
 
         def form(layer: nn.Module, s: Signal) -> Tensor:
             return (s.x * layer(s).x).sum()
@@ -52,10 +54,7 @@ def dirichlet() -> Iterator[Row]:
 
 def _edge_by_edge(layer: Conv, domain: Domain) -> Callable[[Tensor], Tensor]:
     """`sum over undirected edges, each once, of w (x_i - x_j)' W (x_i - x_j)`."""
-    dst, src, weight = domain.links()
-    weights = [1.0] * len(dst) if weight is None else weight.tolist()
-    links = zip(dst.tolist(), src.tolist(), weights, strict=True)
-    once = [(i, j, w) for i, j, w in links if i < j]
+    once = _undirected(domain)
 
     def total(x: Tensor) -> Tensor:
         terms = []
@@ -65,6 +64,15 @@ def _edge_by_edge(layer: Conv, domain: Domain) -> Callable[[Tensor], Tensor]:
         return torch.stack(terms).sum()
 
     return total
+
+
+def _undirected(domain: Domain) -> list[tuple[int, int, float]]:
+    """Each linked pair once, with its weight, whichever directions it is given in."""
+    dst, src, weight = domain.links()
+    weights = [1.0] * len(dst) if weight is None else weight.tolist()
+    ends = zip(dst.tolist(), src.tolist(), weights, strict=True)
+    pairs = {(min(i, j), max(i, j)): w for i, j, w in ends if i != j}
+    return [(i, j, w) for (i, j), w in pairs.items()]
 
 
 def relabelling() -> Iterator[Row]:
