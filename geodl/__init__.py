@@ -53,7 +53,7 @@ from geodl.neighborhood import (
     whole,
     window,
 )
-from geodl.signal import Signal
+from geodl.signal import Signal, collate
 from geodl.symmetry import Certificate, certify, equivariance_error, orbits
 
 __version__ = "0.1.0"
@@ -112,6 +112,7 @@ __all__ = [
     "adjacency",
     "all_pairs",
     "certify",
+    "collate",
     "equivariance_error",
     "explain",
     "fiber",

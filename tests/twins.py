@@ -62,7 +62,10 @@ def assert_same_state(twin, back):
 
 
 def as_image(periodic=False):
-    return lambda layer, x: layer(g.Signal.image(x, periodic=periodic)).to_image()
+    def call(layer, x):
+        return layer(g.Signal.image(x, axes=x.dim() - 2, periodic=periodic)).to_image()
+
+    return call
 
 
 def as_sequence(layer, x):

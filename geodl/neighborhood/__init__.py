@@ -1,16 +1,35 @@
 """Neighborhoods: rules for who receives from whom, independent of size."""
 
-from geodl.neighborhood.all_pairs import all_pairs
+import torch
+
+from geodl.neighborhood.all_pairs import AllPairs, all_pairs
 from geodl.neighborhood.base import Neighborhood, Symmetry
 from geodl.neighborhood.edges import Edges
-from geodl.neighborhood.either import full_or_adjacency
-from geodl.neighborhood.graph import adjacency, predecessors
-from geodl.neighborhood.laplacian import laplacian
-from geodl.neighborhood.order import past, previous
-from geodl.neighborhood.pointwise import itself
-from geodl.neighborhood.pooling import fiber, whole
+from geodl.neighborhood.either import FullOrAdjacency, full_or_adjacency
+from geodl.neighborhood.graph import Adjacency, adjacency, predecessors
+from geodl.neighborhood.laplacian import Laplacian, laplacian
+from geodl.neighborhood.order import Past, Previous, past, previous
+from geodl.neighborhood.pointwise import Itself, itself
+from geodl.neighborhood.pooling import Fiber, Whole, fiber, whole
+from geodl.neighborhood.reversed import Reversed
 from geodl.neighborhood.structure import Blocks, Everyone, Shift, Stencil, Structure
-from geodl.neighborhood.window import isotropic, lift, window
+from geodl.neighborhood.window import Window, isotropic, lift, window
+
+RULES: tuple[type[Neighborhood], ...] = (
+    Adjacency,
+    AllPairs,
+    Fiber,
+    FullOrAdjacency,
+    Itself,
+    Laplacian,
+    Past,
+    Previous,
+    Reversed,
+    Whole,
+    Window,
+)
+# torch.load's safe default builds no class that it was not told of.
+torch.serialization.add_safe_globals([*RULES])
 
 __all__ = [
     "Blocks",

@@ -119,7 +119,7 @@ def images() -> Iterator[Row]:
     """There and back without the loss of a bit."""
     for axes in ((9,), (4, 5), (3, 4, 2)):
         x = normal(4)(2, 3, *axes).requires_grad_()
-        s = Signal.image(x)
+        s = Signal.image(x, axes=len(axes))
         where = Setting(str(s.domain), s.domain.num_nodes, 0, 0)
         claim = "01 image to signal to image, every bit"
         yield row(claim, where, [difference(s.to_image(), x, [x])], 0.0)

@@ -1,0 +1,272 @@
+"""Signals: values on the nodes of a domain."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from geodl.domain import Batch, Chain, Domain, Grid
+from geodl.errors import GeodlError, positive
+from geodl.signal.check import check_addends, check_values, describe, row_lengths
+from geodl.signal.refusals import refuse_attribute, refuse_function, refuse_operators
+
+
+@refuse_operators
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """Values on the nodes of a domain.
+
+    A Signal is no tensor: layers take it, torch's functions take its `x`. It moves by :meth:`to`,
+    adds to another one on its domain, and is a pytree of its tensors. Two signals are equal only
+    when they are the same object. (`torch.utils.checkpoint` finds the gradient of a Signal only
+    with `use_reentrant=False`.)
+
+    Args:
+        x: `[B, N, C]`, batch by nodes by channels; or sparse CSR `[N, C]`, read by `Conv` on a
+            graph as B = 1; or tokens, one channel `[B, N, 1]` of torch.long, read by `Embedding`.
+        domain: where the N nodes live; `x` and the domain's tensors are on one device.
+
+    Raises:
+        GeodlError: another number of dimensions, nodes that do not match the domain, other
+            integers, complex values, mixed devices.
+
+    >>> s = Signal(torch.zeros(2, 25, 3), Grid(5, 5))
+    >>> s.to_image().shape
+    torch.Size([2, 3, 5, 5])
+    >>> s.map(torch.cos).shape
+    torch.Size([2, 25, 3])
+    """
+
+    x: Tensor
+    domain: Domain
+
+    def __post_init__(self):
+        check_values(self.x, self.domain)
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of `x`: `[B, N, C]`."""
+        return self.x.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of `x`."""
+        return self.x.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """The device of `x`, and of the domain where it owns tensors."""
+        return self.x.device
+
+    def with_x(self, x: Tensor) -> "Signal":
+        """Other values on the same nodes, of any batch, channels and dtype."""
+        return Signal(x, self.domain)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Signal":
+        """The signal with `function` applied to `x` at once.
+
+        Args:
+            function: takes `[B, N, C]` and gives `[B, N, C_out]`.
+
+        Raises:
+            GeodlError: no tensor, another batch or another number of nodes.
+
+        >>> Signal(torch.ones(1, 3, 2), Chain(3)).map(lambda x: x.sum(-1, keepdim=True)).shape
+        torch.Size([1, 3, 1])
+        """
+        y = function(self.x)
+        wanted = f"give [{', '.join(map(str, self.shape[:-1]))}, C]"
+        asked = f"signal.map(function) on {self.domain}"
+        if not isinstance(y, Tensor):
+            raise GeodlError(asked, f"a {type(y).__name__}", wanted)
+        if y.dim() != self.x.dim() or y.shape[:-1] != self.shape[:-1]:
+            raise GeodlError(asked, f"values of shape {list(y.shape)}", wanted)
+        return self.with_x(y)
+
+    def __add__(self, other: "Signal") -> "Signal":
+        """The sum of two signals on one domain, of one shape, dtype and device.
+
+        >>> s = Signal(torch.ones(1, 3, 2), Chain(3))
+        >>> (s + s).x.sum()
+        tensor(12.)
+        """
+        check_addends(self, other)
+        return self.with_x(self.x + other.x)
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        refuse_function(func)
+
+    def __getattr__(self, name: str) -> Any:
+        refuse_attribute(name)
+
+    @staticmethod
+    def image(x: Tensor, *, axes: int | None = None, periodic: bool = False) -> "Signal":
+        """Images `[B, C, H, W]` or volumes `[B, C, D, H, W]` as a signal on a Grid; copies once
+        unless x is channels-last.
+
+        Args:
+            x: `[B, C, *axes]`.
+            axes: how many axes; needed for rows `[B, C, W]` alone (`axes=1`), which look like one
+                image without its batch axis.
+            periodic: whether the axes wrap around.
+
+        Raises:
+            GeodlError: another number of dimensions.
+
+        >>> Signal.image(torch.zeros(2, 3, 28, 28)).domain
+        Grid(28, 28)
+        """
+        asked = "Signal.image(x)"
+        if not isinstance(x, Tensor):
+            raise GeodlError(asked, describe(x), "give a tensor [B, C, H, W]")
+        if axes is None and x.dim() == 3:
+            do = "add a batch axis: x[None], or name the axes of rows [B, C, W]: axes=1"
+            raise GeodlError(asked, describe(x), do)
+        count = x.dim() - 2 if axes is None else positive(f"{asked} with axes={axes!r}", axes)
+        if not 1 <= count <= 3 or x.dim() != count + 2:
+            raise GeodlError(asked, describe(x), "give [B, C, *axes] with one to three axes")
+        domain = Grid(*x.shape[2:], periodic=periodic)
+        nodes = x.movedim(1, -1).reshape(x.shape[0], domain.num_nodes, x.shape[1])
+        return Signal(nodes.contiguous(), domain)
+
+    @staticmethod
+    def sequence(x: Tensor, mask: Tensor | None = None) -> "Signal":
+        """Sequences `[B, T, C]` as a signal on a Chain, without a copy; with a mask, padding is
+        missing nodes.
+
+        Args:
+            x: `[B, T, C]`.
+            mask: booleans `[B, T]`, True where a token exists: first all tokens of a row, then its
+                padding. Rows of different lengths n_b become `[1, sum n_b, C]` on a Batch of
+                chains, rows of one length n `[B, n, C]` on a Chain. A recurrent layer's `step`
+                then ends at each row's last token.
+
+        Raises:
+            GeodlError: another shape, a mask of another shape, dtype or device, a row without a
+                token or with a gap.
+
+        >>> Signal.sequence(torch.zeros(2, 7, 3)).domain
+        Chain(7)
+        >>> Signal.sequence(torch.zeros(2, 7, 3), torch.arange(7) < torch.tensor([[7], [2]])).domain
+        Batch(2 members: Chain(7), Chain(2))
+        """
+        if not isinstance(x, Tensor) or x.dim() != 3:
+            raise GeodlError("Signal.sequence(x)", describe(x), "give [B, T, C]")
+        if x.shape[1] == 0:
+            found = f"x of shape {list(x.shape)}, without a token"
+            raise GeodlError("Signal.sequence(x)", found, "give one token at least")
+        if mask is None:
+            return Signal(x, Chain(x.shape[1]))
+        lengths = row_lengths(x, mask)
+        longest = max(lengths, default=x.shape[1])
+        if min(lengths, default=longest) == longest:
+            return Signal(x[:, :longest], Chain(longest))
+        return Signal(x[mask][None], Batch([Chain(n) for n in lengths]).to(x.device))
+
+    @staticmethod
+    def tokens(ids: Tensor, mask: Tensor | None = None) -> "Signal":
+        """Token numbers `[B, T]` (torch.long) as a signal `[B, T, 1]` on a Chain, for `Embedding`;
+        masked as :meth:`sequence`.
+
+        >>> Signal.tokens(torch.tensor([[3, 1, 2]])).x.shape
+        torch.Size([1, 3, 1])
+        """
+        if not isinstance(ids, Tensor) or ids.dim() != 2 or ids.dtype != torch.long:
+            do = "give [B, T] of torch.long: ids.long()"
+            raise GeodlError("Signal.tokens(ids)", describe(ids), do)
+        return Signal.sequence(ids[..., None], mask)
+
+    def to_image(self) -> Tensor:
+        """`[B, C, *axes]` as a view; a fiber becomes channels, `[B, |G| C, *axes]`, channel c of
+        element h at h * C + c.
+
+        Raises:
+            GeodlError: a domain without a lattice, sparse values.
+        """
+        lattice, fiber = self.domain.lattice, self.domain.fiber
+        if lattice is None or self.x.layout != torch.strided:
+            found = "a domain without a lattice" if lattice is None else "sparse values"
+            asked = f"an image of a signal on {self.domain}"
+            raise GeodlError(asked, found, "use a dense signal on a Grid")
+        sheets = 1 if fiber is None else fiber.order
+        planes = self.x.reshape(self.x.shape[0], *lattice, sheets * self.x.shape[2])
+        return planes.movedim(-1, 1)
+
+    def to_sequence(self, fill: float = 0.0, *, length: int | None = None) -> Tensor:
+        """`[B, T, C]`, the values as they are, for a domain with an order.
+
+        D members of a Batch give `[B D, T, C]`, padded behind: the inverse of :meth:`sequence` when
+        `length` is the length of the padded rows that it was given.
+
+        Args:
+            fill: the value of the padding.
+            length: T; by default that of the longest row, as in torch's `pad_packed_sequence`,
+                where this argument is called `total_length`.
+
+        Raises:
+            GeodlError: a domain without one order, sparse values, a row longer than `length`, a
+                value that the dtype does not hold.
+
+        >>> mask = torch.arange(5) < torch.tensor([[4], [2]])
+        >>> s = Signal.sequence(torch.zeros(2, 5, 8), mask)
+        >>> s.to_sequence().shape, s.to_sequence(length=5).shape
+        (torch.Size([2, 4, 8]), torch.Size([2, 5, 8]))
+        """
+        domain, x = self.domain, self.x
+        asked = f"a sequence of a signal on {domain}"
+        if not domain.ordered or x.layout != torch.strided:
+            found = "sparse values" if domain.ordered else "a domain without one order"
+            raise GeodlError(asked, found, "use a dense signal on a Chain")
+        if not x.is_floating_point() and not float(fill).is_integer():
+            raise GeodlError(asked, f"fill={fill!r} for {x.dtype}", "fill tokens with an integer")
+        longest = max(domain.sizes)
+        if length is not None:
+            length = positive(asked, length)
+        if length is not None and length < longest:
+            raise GeodlError(asked, f"a row of {longest}", f"give length={longest} at least")
+        total = length or longest
+        if domain.members is None and total == longest:
+            return x
+        if domain.members is None:
+            return F.pad(x, (0, 0, 0, total - longest), value=fill)
+        lengths = torch.tensor(domain.sizes, device=x.device)
+        exists = torch.arange(total, device=x.device) < lengths[:, None]
+        y = x.new_full((x.shape[0], *exists.shape, x.shape[2]), fill)
+        y[:, exists] = x
+        return y.flatten(0, 1)
+
+    def to(
+        self,
+        device: torch.device | str | torch.dtype | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        non_blocking: bool = False,
+    ) -> "Signal":
+        """This signal, values and domain, on a device; its values in a dtype; itself when nothing
+        changes.
+
+        Args:
+            device: where to; a dtype may stand here alone, as in `Tensor.to`.
+            dtype: of `x`; the domain keeps its own.
+            non_blocking: copy from pinned memory while the program goes on.
+
+        >>> Signal(torch.zeros(1, 3, 2), Chain(3)).to(torch.float64).dtype
+        torch.float64
+        """
+        if isinstance(device, torch.dtype):
+            device, dtype = None, device
+        x = self.x.to(device=device, dtype=dtype, non_blocking=non_blocking)
+        domain = self.domain.to(x.device, non_blocking=non_blocking)
+        if x is self.x and domain is self.domain:
+            return self
+        return Signal(x, domain)
+
+    def pin_memory(self) -> "Signal":
+        """This signal with its values in pinned memory, as a DataLoader asks; the domain stays, and
+        so do its plans.
+        """
+        return self.with_x(self.x.pin_memory())

@@ -1,0 +1,94 @@
+"""What signals refuse, in words: values, sums, masks that do not fit."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geodl.domain import Domain, same_place
+from geodl.errors import GeodlError
+
+
+def check_values(x: Any, domain: Any) -> None:
+    """Refuse values that are no values on the nodes of the domain.
+
+    Every layer makes a signal: words are put together only where something is wrong.
+    """
+    if not isinstance(x, Tensor) or not isinstance(domain, Domain):
+        found = f"a {type(x).__name__} on a {type(domain).__name__}"
+        do = "give a tensor [B, N, C] and a domain, as Grid(28, 28)"
+        raise GeodlError("a Signal", found, do)
+    if x.layout not in (torch.strided, torch.sparse_csr):
+        do = "use x.to_dense() or x.to_sparse_csr()"
+        raise GeodlError(f"a Signal on {domain}", f"x of layout {x.layout}", do)
+    num_axes = 2 if x.layout == torch.sparse_csr else 3
+    if x.dim() != num_axes:
+        do = "give [B, N, C]; x[None] adds a batch axis"
+        raise GeodlError(f"a Signal on {domain}", f"x of shape {list(x.shape)}", do)
+    if x.shape[-2] != domain.num_nodes:
+        found = f"x of shape {list(x.shape)}, {x.shape[-2]} nodes"
+        raise GeodlError(f"a Signal on {domain}", found, f"give [B, {domain.num_nodes}, C]")
+    if not x.is_floating_point():
+        _check_tokens(x, domain)
+    if domain.cache is not None and domain.device != x.device:
+        found = f"x on {x.device} and the domain on {domain.device}"
+        do = f"move one: domain.to({str(x.device)!r})"
+        raise GeodlError(f"a Signal on {domain}", found, do)
+
+
+def _check_tokens(x: Tensor, domain: Domain) -> None:
+    """Refuse what is neither floating point nor one channel of token numbers."""
+    if x.dtype == torch.long and x.shape[2:] == (1,):
+        return
+    do = "use x.float(), or one channel of torch.long for tokens"
+    if x.is_complex():
+        do = "give real and imaginary parts as channels: torch.view_as_real(x).flatten(-2)"
+    raise GeodlError(f"a Signal on {domain}", f"x of dtype {x.dtype}", do)
+
+
+def check_addends(one: Any, other: Any) -> None:
+    """Refuse a sum that would broadcast, cast or mix domains."""
+    if not isinstance(other, type(one)):
+        do = "add two Signals, or use signal.map(lambda x: x + ...)"
+        raise GeodlError("the sum of a Signal and something else", describe(other), do)
+    found, do = "", ""
+    if not same_place(one.domain, other.domain):
+        found, do = "two domains", "bring both to one domain first"
+    elif one.shape != other.shape:
+        found = f"shapes {list(one.shape)} and {list(other.shape)}"
+        do = "give equal shapes: nothing is broadcast"
+    elif one.device != other.device:
+        found, do = f"{one.device} and {other.device}", "move both to one device"
+    elif not (one.x.is_floating_point() and other.x.is_floating_point()):
+        found, do = "tokens, which are names and no amounts", "begin with an Embedding"
+    elif one.dtype != other.dtype and not torch.is_autocast_enabled(one.device.type):
+        found, do = f"{one.dtype} and {other.dtype}", "convert one with .to(dtype)"
+    if found:
+        raise GeodlError(f"the sum of signals on {one.domain} and {other.domain}", found, do)
+
+
+def row_lengths(x: Tensor, mask: Any) -> list[int]:
+    """How many tokens each row has, once the mask is known to be one."""
+    asked, shape = f"Signal.sequence(x, mask) with x of shape {list(x.shape)}", x.shape[:2]
+    do = f"give booleans {list(shape)} on {x.device}, True where a token exists"
+    if not isinstance(mask, Tensor):
+        raise GeodlError(asked, f"a mask that is a {type(mask).__name__}", do)
+    if (mask.dtype, mask.shape, mask.device) != (torch.bool, shape, x.device):
+        found = f"a mask that is {list(mask.shape)}, {mask.dtype}, {mask.device}"
+        raise GeodlError(asked, found, do)
+    lengths = mask.sum(1)
+    without_gap = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
+    wrong = (lengths == 0) | (mask != without_gap).any(1)
+    if wrong.any():
+        row = int(wrong.nonzero()[0, 0])
+        fault = "with padding before a token" if lengths[row] else "without a token"
+        do = "put the padding last, and leave empty rows out"
+        raise GeodlError(asked, f"row {row} {fault}", do)
+    return lengths.tolist()
+
+
+def describe(x: Any) -> str:
+    """A value in few words."""
+    if isinstance(x, Tensor):
+        return f"{x.dtype} of shape {list(x.shape)}"
+    return f"a {type(x).__name__}"

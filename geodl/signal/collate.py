@@ -1,0 +1,56 @@
+"""Several signals as one: what a DataLoader makes of a batch of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.utils.data._utils.collate import default_collate_fn_map
+
+from geodl.domain import Batch, same_place
+from geodl.errors import GeodlError
+from geodl.signal.base import Signal
+
+
+def collate(signals: Sequence[Signal]) -> Signal:
+    """Several signals as one; `torch.utils.data.DataLoader` calls it by itself.
+
+    Signals on one domain become entries of its batch axis, `[sum B, N, C]`; signals of batch 1 on
+    different domains stand side by side on a Batch, `[1, sum N, C]`.
+
+    Args:
+        signals: dense signals of one dtype, device and number of channels.
+
+    Raises:
+        GeodlError: no signals, signals of different channels or dtypes, sparse ones, different
+            domains with more than one entry on the batch axis.
+
+    >>> from geodl.domain import Chain
+    >>> rows = [Signal(torch.zeros(1, 3, 2), Chain(3)), Signal(torch.zeros(1, 5, 2), Chain(5))]
+    >>> collate(rows).domain
+    Batch(2 members: Chain(3), Chain(5))
+    """
+    asked = f"collate of {len(signals)} signals"
+    if not signals:
+        raise GeodlError(asked, "no signals", "give one at least")
+    if any(s.x.layout != torch.strided for s in signals):
+        raise GeodlError(asked, "sparse values", "give dense ones: x.to_dense()[None]")
+    kinds = {(s.shape[2], str(s.dtype), str(s.device)) for s in signals}
+    if len(kinds) > 1:
+        found = f"channels, dtypes and devices {sorted(kinds)}"
+        raise GeodlError(asked, found, "give signals that agree in all three")
+    first = signals[0].domain
+    if all(same_place(first, s.domain) for s in signals):
+        return Signal(torch.cat([s.x for s in signals]), first)
+    batches = sorted({s.shape[0] for s in signals})
+    if batches != [1]:
+        found = f"different domains, and batches of {batches}"
+        raise GeodlError(asked, found, "give signals on one domain, or of batch 1 each")
+    members = [member for s in signals for member in s.domain.members or (s.domain,)]
+    return Signal(torch.cat([s.x for s in signals], dim=1), Batch(members).to(signals[0].device))
+
+
+def _collate(batch: Sequence[Signal], *, collate_fn_map: Any = None) -> Signal:
+    return collate(batch)
+
+
+default_collate_fn_map[Signal] = _collate

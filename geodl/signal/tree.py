@@ -1,0 +1,74 @@
+"""Signals as pytrees: what torch.func, torch.export and DataLoaders take apart and put together."""
+
+from dataclasses import fields
+from typing import Any
+
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from geodl.domain import DOMAINS, Domain
+from geodl.errors import GeodlError
+from geodl.group import Group
+from geodl.signal.base import Signal
+
+VALUES: dict[str, Any] = {kind.__name__: kind for kind in (*DOMAINS, Group)}
+
+
+def _flatten(signal: Signal) -> tuple[list[Any], Domain]:
+    """The tensors of a signal, and its domain, which is compared by value where it is one."""
+    return [signal.x, *signal.domain.tensors()], signal.domain
+
+
+def _flatten_with_keys(signal: Signal) -> tuple[list[tuple[Any, Any]], Domain]:
+    leaves, domain = _flatten(signal)
+    names = ["x", *(f"domain_{k}" for k in range(len(leaves) - 1))]
+    keys = [pytree.GetAttrKey(name) for name in names]
+    return list(zip(keys, leaves, strict=True)), domain
+
+
+def _unflatten(leaves: Any, domain: Domain) -> Signal:
+    x, *tensors = leaves
+    if tensors and all(isinstance(t, Tensor) for t in tensors):
+        domain = domain.with_tensors(tuple(tensors))
+    signal = object.__new__(Signal)  # leaves may be anything while a pytree is being mapped
+    object.__setattr__(signal, "x", x)
+    object.__setattr__(signal, "domain", domain)
+    return signal
+
+
+def _to_json(value: Any) -> Any:
+    """A value domain as JSON, for programs that torch.export saves."""
+    if isinstance(value, Domain) and value.tensors():
+        do = "build the layer with on=domain, and export it on tensors"
+        raise GeodlError(f"saving a program of signals on {value}", "a domain with tensors", do)
+    name = type(value).__name__
+    if name in VALUES:
+        parts = {part.name: _to_json(getattr(value, part.name)) for part in fields(VALUES[name])}
+        return {"kind": name, **parts}
+    if isinstance(value, tuple):
+        return [_to_json(part) for part in value]
+    return value
+
+
+def _from_json(value: Any) -> Any:
+    """What `_to_json` wrote."""
+    if isinstance(value, list):
+        return tuple(_from_json(part) for part in value)
+    if not isinstance(value, dict):
+        return value
+    kind = VALUES[value["kind"]]
+    made = object.__new__(kind)
+    for part in fields(kind):
+        object.__setattr__(made, part.name, _from_json(value[part.name]))
+    return made
+
+
+pytree.register_pytree_node(
+    Signal,
+    _flatten,
+    _unflatten,
+    serialized_type_name="geodl.Signal",
+    to_dumpable_context=_to_json,
+    from_dumpable_context=_from_json,
+    flatten_with_keys_fn=_flatten_with_keys,
+)
