@@ -55,9 +55,9 @@ def as_tensor(asked: str, name: str, value: Any, device: torch.device) -> Tensor
             return torch.stack(parts).to(device)
         if isinstance(value, np.ndarray) or any(isinstance(part, np.ndarray) for part in parts):
             # torch takes no negative strides, such as those of edges[::-1], and no foreign bytes.
-            array = np.ascontiguousarray(value)
-            array = array.astype(array.dtype.newbyteorder("="), copy=False)
-            return torch.from_numpy(array).to(device)
+            array = np.array(value, order="C")
+            native = array.astype(array.dtype.newbyteorder("="), copy=False)
+            return torch.from_numpy(native).to(device)
         return torch.as_tensor(value, device=device)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         found = f"{name} that is no tensor ({error})"

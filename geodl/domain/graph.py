@@ -97,6 +97,7 @@ class Graph(TensorDomain):
         """None: the automorphisms of a given graph are not searched for."""
         return torch.zeros(0, self.num_nodes, dtype=torch.long)
 
+    @cached_constants()
     def links(self) -> Links:
         """The edges as given.
 

@@ -1,0 +1,119 @@
+"""Domains that are made under somebody else's mode: real tensors, fit for every later call; tensors
+without values are refused in words.
+"""
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+import geodl as g
+from geodl.domain import DOMAINS
+from tests.table import product
+
+MODES = {
+    "inference": torch.inference_mode,
+    "no grad": torch.no_grad,
+    "meta": lambda: torch.device("meta"),
+    "fake": FakeTensorMode,
+}
+MAKE = {
+    "graph": lambda: g.Graph([[0, 1, 2], [1, 2, 0]], 4, edge_weight=[1.0, 2.0, 3.0]),
+    "relations": lambda: g.Graph([[0, 1, 2], [1, 2, 0]], edge_type=[0, 1, 0]),
+    "set": lambda: g.GSet([[1, 2, 0]]),
+    "chains": lambda: g.Batch([g.Chain(2), g.Chain(3)]),
+    "union": lambda: g.Batch([g.Graph([[0], [1]]), g.Grid(2, 2)]),
+    "relabelled": lambda: g.Graph([[0, 1], [1, 2]]).relabel([2, 1, 0]),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", MAKE)
+def test_a_domain_made_under_a_mode_trains(name, mode):
+    with MODES[mode]():
+        domain = MAKE[name]()
+    assert all(type(t) is torch.Tensor and t.device.type == "cpu" for t in domain.tensors())
+    assert not any(t.is_inference() for t in domain.tensors())
+    plain = MAKE[name]()
+    assert all(a.equal(b) for a, b in zip(domain.tensors(), plain.tensors(), strict=True))
+    rule = g.adjacency("row", weights=False)
+    for layer in (
+        g.Conv(2, 2, rule),
+        g.Message(product, rule, "max"),
+        g.Attention(2, g.adjacency(weights=False), 1, "additive"),
+        g.Pool(g.adjacency(weights=False), "mean"),
+    ):
+        x = torch.randn(1, domain.num_nodes, 2, requires_grad=True)
+        layer(g.Signal(x, domain)).x.square().sum().backward()
+        assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("domain", [d for kind in DOMAINS for d in kind.small()], ids=str)
+def test_links_and_generators_under_a_mode(domain, mode):
+    links, generators = domain.links(), domain.generators()
+    cold = domain.with_tensors(tuple(t.clone() for t in domain.tensors()))
+    with MODES[mode]():
+        found, moves = cold.links(), cold.generators()
+    assert found.dst.equal(links.dst) and found.src.equal(links.src)
+    assert moves.equal(generators) and not found.dst.is_inference()
+
+
+def test_lists_go_to_the_default_device_but_never_to_meta():
+    assert g.Graph([[0], [1]]).device == torch.device("cpu")
+    with torch.device("meta"):
+        assert g.Graph([[0], [1]], edge_weight=[2.0]).edge_weight.tolist() == [2.0]
+        assert g.Signal.sequence(torch.zeros(1, 3, 1, device="cpu")).domain == g.Chain(3)
+
+
+def test_moved_under_inference_mode():
+    """As a validation loop moves its batches; what it moved may be kept and trained on."""
+    graph = g.Graph([[0], [1]], edge_weight=torch.tensor([2.0], dtype=torch.float64))
+    with torch.inference_mode():
+        moved = graph.with_tensors(tuple(t.clone() for t in graph.tensors())).to("meta")
+    assert not any(t.is_inference() for t in moved.tensors())
+
+
+@pytest.mark.parametrize("name", ["graph", "union"])
+def test_links_without_values(name):
+    domain = MAKE[name]().to("meta")
+    x = torch.zeros(1, domain.num_nodes, 2, device="meta")
+    with pytest.raises(g.GeodlError, match="edges without values, on meta .* device that holds"):
+        g.Conv(2, 2, g.adjacency()).to("meta")(g.Signal(x, domain))
+    assert domain.edge_domain().num_nodes == 3 if name == "graph" else True
+
+
+@pytest.mark.parametrize(
+    ("rule", "domain"),
+    [
+        (g.all_pairs("orbit"), g.GSet([[1, 2, 0]])),
+        (g.all_pairs("orbit"), g.Grid(3, periodic=True)),
+        (g.all_pairs("orbit"), g.GroupGrid(g.Grid(2, 2), g.C(4))),
+        (g.all_pairs("offset"), g.Chain(4)),
+    ],
+    ids=str,
+)
+def test_layers_on_a_domain_are_built_on_meta(rule, domain):
+    """Deferred initialisation: shapes first, numbers later."""
+    with torch.device("meta"):
+        layer = g.Conv(2, 3, rule, on=domain)
+    assert layer.weight.is_meta
+    made = layer.to_empty(device="cpu")
+    made.reset_parameters()
+    wanted = g.Conv(2, 3, rule, on=domain)
+    assert made.weight.shape == wanted.weight.shape
+    x = torch.randn(2, domain.num_nodes, 2)
+    wanted.load_state_dict(made.state_dict())
+    assert made(x).equal(wanted(x))
+
+
+def test_a_plan_made_inside_a_transform_outlives_it():
+    layer, graph = g.Conv(2, 2, g.adjacency("sym")), g.Graph([[0, 1], [1, 2]], 3)
+    x = torch.randn(1, 3, 2)
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        return layer(g.Signal(x, graph)).x.square().sum()
+
+    cold = torch.func.grad(loss)(x)
+    x.requires_grad_()
+    (warm,) = torch.autograd.grad(loss(x), x)
+    assert warm.equal(cold)
