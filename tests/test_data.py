@@ -252,7 +252,7 @@ def test_a_write_that_fails_leaves_nothing(small, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(GeodlError, match="No space left on device; make room, or set GEODL_DATA"):
         data.rotated_mnist()
     assert list((data.root() / "rotated_mnist").iterdir()) == []
 

@@ -5,6 +5,7 @@ import json
 import pickle
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -287,9 +288,53 @@ def test_sorting_follows_the_symbols_and_lengths_may_be_fixed():
         ({"lengths": (0, 3)}, "from 1 on"),
         ({"lengths": (4, 3)}, "from 1 on"),
         ({"seed": -1}, "seed"),
+        ({"seed": "one"}, "seed='one': found a str"),
+        ({"lengths": 5}, "give .shortest, longest."),
+        ({"lengths": (3,)}, "give .shortest, longest."),
+        ({"lengths": ("a", "b")}, "found a str"),
+        ({"symbols": ["a", "b"]}, "found a list; give one string"),
         ({"lengths": (1, 1), "symbols": "ab"}, "ask for fewer"),
     ],
 )
 def test_sequences_that_cannot_be(options, said):
     with pytest.raises(GeodlError, match=said):
         data.reversal(10, **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: data.spelled([3, 1]), "found a list; give integers"),
+        (lambda: data.spelled(torch.tensor([True])), "torch.bool"),
+        (lambda: data.spelled(torch.tensor([3, 10])), "labels from 3 to 10"),
+        (lambda: data.reversal("many"), "found a str; give an integer"),
+        (lambda: data.truecase(["Tom"]), "found a list; give one string"),
+        (lambda: data.recase("tom", [True, False, False]), "found a list"),
+        (lambda: data.recase(5, torch.ones(1) > 0), "found a int"),
+        (lambda: data.normalized(None), "found a NoneType"),
+        (lambda: data.words(["a"]), "found a list"),
+        (lambda: data.join("a b"), "found one string; give a list"),
+        (lambda: data.join(["a", 5]), "found a int at place 1"),
+        (lambda: data.join(5), "found a int"),
+        (lambda: data.part(5), "found a int"),
+        (lambda: data.crossing("ab", ["b"]), "found one string; give a list"),
+        (lambda: data.disjoint(["a"], 5), "found a int"),
+        (lambda: data.rotate([[1.0]], 90), "found a list"),
+        (lambda: data.rotate(torch.zeros(1, 1, 2, 2), "90"), "give a finite number"),
+        (lambda: data.Vocabulary.of_words(["a"], at_least="b"), "found a str"),
+        (lambda: data.Vocabulary.of_characters([["a"]]), "found a list at place 0"),
+        (lambda: data.Vocabulary(("a",)).encode([["a"]]), "found a list at position 0"),
+        (lambda: data.Vocabulary(("a",)).decode([["a"]]), "of other things"),
+    ],
+)
+def test_lists_and_other_things_in_place_of_tensors_and_texts_are_told(call, said):
+    with pytest.raises(GeodlError, match=said):
+        call()
+
+
+def test_integers_of_numpy_are_the_integers_they_are():
+    ids = torch.arange(9)
+    length, count = np.int64(2), np.int32(3)
+    assert data.windows(ids, length)[0].shape == (4, 2)
+    assert data.blocks(ids, length, batch=count)[0].shape == (3, 2)
+    assert len(data.reversal(count, seed=np.int64(0)).sources) == 3

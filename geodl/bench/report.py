@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geodl.bench.harness import BenchRow
-from geodl.report import aligned, write
+from geodl.columns import align
+from geodl.files import write_json
 
 HEAD = (
     "row",
@@ -38,7 +39,7 @@ def table(rows: Sequence[BenchRow]) -> str:
     devices = sorted({row.device for row in rows} - {"cpu"})
     if devices:
         count = f"{count}; timed on {', '.join(devices)}, where there are no targets"
-    lines = aligned([HEAD, *(_cells(row) for row in rows)], NUMBERS)
+    lines = align([HEAD, *(_cells(row) for row in rows)], NUMBERS)
     return f"{lines}\n{count}"
 
 
@@ -49,7 +50,7 @@ def save(rows: Sequence[BenchRow], path: str | Path) -> None:
     Raises:
         GeodlError: a folder that is missing or cannot be written.
     """
-    write(Path(path), json.dumps([row._asdict() for row in rows], indent=1, allow_nan=False) + "\n")
+    write_json(Path(path), [row._asdict() for row in rows], indent=1)
 
 
 def load(path: str | Path) -> list[BenchRow]:

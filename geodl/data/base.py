@@ -1,8 +1,13 @@
-"""What the loaders return: records of tensors, nothing else."""
+"""What the loaders return: records of tensors, nothing else.
 
-from dataclasses import dataclass, field
+Records and what stands in them have `to(device)`: Lightning moves a batch by that method, and
+refuses to copy a frozen dataclass without it.
+"""
+
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, final
 
+import torch
 from torch import Tensor
 
 from geodl.signal import Signal
@@ -29,12 +34,32 @@ class NodeData:
     test: Tensor = field(repr=False)
     num_classes: int
 
+    def to(self, device: torch.device | str) -> "NodeData":
+        """This data set with all its tensors on a device.
+
+        >>> import geodl as g
+        >>> g.data.karate().to("cpu").labels.device
+        device(type='cpu')
+        """
+        return replace(
+            self,
+            signal=self.signal.to(device),
+            labels=self.labels.to(device),
+            train=self.train.to(device),
+            val=self.val.to(device),
+            test=self.test.to(device),
+        )
+
 
 class Split(NamedTuple):
     """Images `[M, 1, H, W]`, float32 in [0, 1], and their labels `[M]`, int64."""
 
     images: Tensor
     labels: Tensor
+
+    def to(self, device: torch.device | str) -> "Split":
+        """These images and labels on a device."""
+        return Split(self.images.to(device), self.labels.to(device))
 
 
 @final
@@ -54,3 +79,8 @@ class ImageData:
     val: Split = field(repr=False)
     test: Split = field(repr=False)
     num_classes: int
+
+    def to(self, device: torch.device | str) -> "ImageData":
+        """This data set with all its tensors on a device."""
+        train, val, test = (part.to(device) for part in (self.train, self.val, self.test))
+        return replace(self, train=train, val=val, test=test)

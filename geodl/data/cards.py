@@ -11,6 +11,7 @@ from typing import final
 from geodl.errors import GeodlError, nearest
 
 PACKAGE = Path(__file__).resolve().parents[1]
+ROOM = "make room, or set GEODL_DATA to a folder that you can write"
 
 
 @final
@@ -79,7 +80,8 @@ def card(name: str) -> Card:
         raise GeodlError(f"the data set {name!r}", "no card of that name", nearest(name, names()))
     fields = tomllib.loads((_folder() / name / "card.toml").read_text(encoding="utf-8"))
     files = tuple(File(**file) for file in fields.pop("files", ()))
-    return Card(name, **{key: text.strip() for key, text in fields.items()}, files=files)
+    texts = {key: text.strip() for key, text in fields.items()}
+    return Card(name, **texts, files=files)
 
 
 def root() -> Path:
@@ -91,7 +93,8 @@ def root() -> Path:
         GeodlError: only the user's cache folder is left, and pooch, which knows where it is, is not
             installed.
     """
-    if chosen := os.environ.get("GEODL_DATA"):
+    chosen = os.environ.get("GEODL_DATA")
+    if chosen:
         return Path(chosen).expanduser()
     if _folder() != PACKAGE / "datasets":
         return _folder()
@@ -112,4 +115,6 @@ def pooch():
 def _folder() -> Path:
     """A wheel carries the cards inside the package; a checkout has them beside it."""
     packaged = PACKAGE / "datasets"
-    return packaged if packaged.is_dir() else PACKAGE.parent / "datasets"
+    if packaged.is_dir():
+        return packaged
+    return PACKAGE.parent / "datasets"

@@ -2,21 +2,24 @@
 half-written.
 """
 
+import errno
 import hashlib
 import os
 import shutil
 import tempfile
-import uuid
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from geodl.data.cards import Card, File, card, pooch, root
+from geodl.data.cards import ROOM, Card, File, card, pooch, root
 from geodl.errors import GeodlError
+from geodl.files import in_words, new_file
+
+# What a full or read-only disk of ours says; all else is said of the place that a file comes from.
+OUR_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def get(name: str) -> tuple[Path, ...]:
@@ -52,29 +55,14 @@ def check(name: str) -> list[tuple[Path, str]]:
     Nothing is downloaded. Raises `GeodlError` for an unknown name.
     """
     owner = _owner(name)
-    paths = [(root() / owner.name / file.name, file) for file in owner.files]
-    return [
-        (path, (_fault(path, file) or "ok") if path.exists() else "missing") for path, file in paths
-    ]
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, which becomes `path` if the block ends well and disappears if
-    it does not.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise GeodlError(
-            f"the folder {path.parent}", str(error), "set GEODL_DATA to a folder that you can write"
-        ) from error
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    found = []
+    for file in owner.files:
+        path = root() / owner.name / file.name
+        state = "missing"
+        if path.exists():
+            state = _fault(path, file) or "ok"
+        found.append((path, state))
+    return found
 
 
 def _owner(name: str) -> Card:
@@ -87,14 +75,18 @@ def _fetch(name: str, file: File) -> Path:
     if path.exists():
         _verify(path, file, path, f"delete it and run `geodl data get {name}`")
         return path
+    with in_words(f"the folder {path.parent}", ROOM):
+        path.parent.mkdir(parents=True, exist_ok=True)
     failures = []
     for place, copy in _places(file):
         try:
-            with new_file(path) as temporary:
-                copy(place, temporary)
-                _verify(temporary, file, place, "use another mirror; nothing was kept")
+            with new_file(path) as unfinished:
+                copy(place, unfinished)
+                _verify(unfinished, file, place, "use another mirror; nothing was kept")
             return path
         except OSError as error:
+            if error.errno in OUR_DISK:
+                raise GeodlError(f"to write {path}", os.strerror(error.errno), ROOM) from error
             failures.append(f"{place}: {type(error).__name__}: {error}")
     advice = f"set GEODL_MIRROR to a folder or URL that has {file.path}, or put the file at {path}"
     raise GeodlError(f"{file.name} of {name}", "nothing at " + "; nor at ".join(failures), advice)
@@ -103,18 +95,17 @@ def _fetch(name: str, file: File) -> Path:
 def _places(file: File) -> list[tuple[str, Callable[[str, Path], object]]]:
     """Where to look, in order, each with the way to copy from there."""
     mirror = os.environ.get("GEODL_MIRROR", "")
-    network = (file.url, partial(_unpack, file) if file.member else _download)
+    network: tuple[str, Callable[[str, Path], object]] = (file.url, _download)
+    if file.member:
+        network = (file.url, partial(_unpack, file))
     if not mirror:
         return [network]
     if mirror.startswith(("https://", "http://")):
         return [(f"{mirror.rstrip('/')}/{file.path}", _download), network]
     folder = Path(mirror).expanduser()
     if not folder.is_dir():
-        raise GeodlError(
-            f"GEODL_MIRROR={mirror}",
-            "neither a folder nor an http(s) URL",
-            "correct it or unset it",
-        )
+        found = "neither a folder nor an http(s) URL"
+        raise GeodlError(f"GEODL_MIRROR={mirror}", found, "correct it or unset it")
     return [(str(folder / file.path), shutil.copyfile), network]
 
 
@@ -125,7 +116,8 @@ def _download(url: str, path: Path) -> None:
 
 def _unpack(file: File, url: str, path: Path) -> None:
     """One member of the archive at an address, or its first lines."""
-    with tempfile.TemporaryDirectory() as folder:
+    # Beside the target: the system's temporary folder may be on a smaller disk.
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         archive = Path(folder, "archive.zip")
         _download(url, archive)
         try:
@@ -140,18 +132,18 @@ def _unpack(file: File, url: str, path: Path) -> None:
 
 
 def _verify(path: Path, file: File, place: Path | str, advice: str) -> None:
-    if fault := _fault(path, file):
+    fault = _fault(path, file)
+    if fault:
         raise GeodlError(f"{file.name} with SHA-256 {file.sha256}", f"{fault} at {place}", advice)
 
 
 def _fault(path: Path, file: File) -> str:
-    with path.open("rb") as opened:
+    """What is wrong with a file on disk; nothing, if its SHA-256 is that of the card."""
+    with in_words(f"to read {path}", "make it a file that you can read"), path.open("rb") as opened:
         found = hashlib.file_digest(opened, "sha256").hexdigest()
     if found == file.sha256:
         return ""
     size = path.stat().st_size
-    return (
-        f"truncated ({size} of {file.bytes} bytes, SHA-256 {found})"
-        if size < file.bytes
-        else f"wrong SHA-256 ({found})"
-    )
+    if size < file.bytes:
+        return f"truncated ({size} of {file.bytes} bytes, SHA-256 {found})"
+    return f"wrong SHA-256 ({found})"

@@ -75,9 +75,8 @@ def karate() -> NodeData:
 
 def _planetoid(name: str, normalize: bool, sparse: bool) -> NodeData:
     folder = get(name)[0].parent
-    with (
-        warnings.catch_warnings()
-    ):  # importing PyG warns of torch's deprecations; its reader adds a filter for good
+    # Importing PyG warns of torch's deprecations, and its reader adds a filter for good.
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         from torch_geometric.io import read_planetoid_data
 
@@ -85,9 +84,16 @@ def _planetoid(name: str, normalize: bool, sparse: bool) -> NodeData:
     x, edge_index, y = parsed["x"], parsed["edge_index"], parsed["y"]
     if normalize:
         x = torch.nn.functional.normalize(x, p=1.0, dim=1)
-    signal = Signal(_csr(x) if sparse else x.unsqueeze(0), Graph(edge_index, len(x)))
-    train, val, test = (parsed[f"{part}_mask"] for part in ("train", "val", "test"))
-    return NodeData(name, signal, y, train, val, test, num_classes=int(y.max()) + 1)
+    values = _csr(x) if sparse else x.unsqueeze(0)
+    return NodeData(
+        name,
+        Signal(values, Graph(edge_index, len(x))),
+        labels=y,
+        train=parsed["train_mask"],
+        val=parsed["val_mask"],
+        test=parsed["test_mask"],
+        num_classes=int(y.max()) + 1,
+    )
 
 
 def _csr(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from geodl.data.arguments import check_seed, describe
 from geodl.data.base import ImageData, Split
 from geodl.data.fetch import get
 from geodl.errors import GeodlError
@@ -50,7 +51,7 @@ def digits(*, seed: int = 0) -> ImageData:
     >>> data.train.images.shape, data.test.labels.shape
     (torch.Size([997, 1, 8, 8]), torch.Size([500]))
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     try:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
@@ -85,19 +86,18 @@ def rotate(images: Tensor, degrees: float) -> Tensor:
     tensor([[[[2., 4.],
               [1., 3.]]]])
     """
-    if images.ndim != 4 or images.shape[2] != images.shape[3] or not images.is_floating_point():
-        found = f"shape {list(images.shape)} of {images.dtype}"
-        raise GeodlError(
-            "rotated images", found, "give floating point images of shape [M, C, H, H]"
-        )
-    if not math.isfinite(degrees):
-        raise GeodlError(f"images rotated by {degrees} degrees", do="give a finite angle")
+    is_square = isinstance(images, Tensor) and images.ndim == 4
+    is_square = is_square and images.shape[2] == images.shape[3]
+    if not is_square or not images.is_floating_point():
+        do = "give floating point images of shape [M, C, H, H]"
+        raise GeodlError("rotated images", describe(images), do)
+    if not isinstance(degrees, int | float) or not math.isfinite(degrees):
+        raise GeodlError(f"images rotated by {degrees!r} degrees", do="give a finite number")
     turns, rest = divmod(degrees, 90)
     if rest == 0:
         return torch.rot90(images, int(turns) % 4, (2, 3))
-    return turn(
-        images, torch.full((len(images),), float(degrees), dtype=images.dtype, device=images.device)
-    )
+    angles = torch.full((len(images),), float(degrees), dtype=images.dtype, device=images.device)
+    return turn(images, angles)
 
 
 def turn(images: Tensor, degrees: Tensor) -> Tensor:
@@ -136,9 +136,3 @@ def cut(name: str, images: Tensor, labels: np.ndarray, sizes: tuple[int, int, in
     classes = torch.from_numpy(labels).long()
     train, val, test = map(Split, images.split(sizes), classes.split(sizes))
     return ImageData(name, train, val, test, num_classes=10)
-
-
-def check_seed(seed: int) -> None:
-    """Refuse what is no seed of numpy's."""
-    if not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise GeodlError(f"seed={seed!r}", do="give an integer from 0 to 2**32 - 1")

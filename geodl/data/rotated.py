@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from geodl.data.arguments import check_seed
 from geodl.data.base import ImageData
-from geodl.data.cards import root
-from geodl.data.fetch import new_file
-from geodl.data.images import check_seed, cut, mnist_bytes, pixels, turn
+from geodl.data.cards import ROOM, root
+from geodl.data.images import cut, mnist_bytes, pixels, turn
 from geodl.errors import GeodlError
+from geodl.files import in_words, new_file
 
 SIZES = (10_000, 2_000, 50_000)
 OFFICIAL = (
@@ -47,7 +48,7 @@ def rotated_mnist(*, seed: int = 0) -> ImageData:
     >>> g.data.rotated_mnist().name  # doctest: +SKIP
     'rotated-mnist (made from MNIST)'
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     folder = root() / "rotated_mnist"
     present = [name for name in OFFICIAL if (folder / name).exists()]
     if not present:
@@ -57,16 +58,12 @@ def rotated_mnist(*, seed: int = 0) -> ImageData:
         )
     if len(present) == 1:
         missing = next(name for name in OFFICIAL if name not in present)
-        raise GeodlError(
-            "the official rotated MNIST",
-            f"{present[0]} without {missing}",
-            f"put both or none in {folder}",
-        )
+        found = f"{present[0]} without {missing}"
+        raise GeodlError("the official rotated MNIST", found, f"put both or none in {folder}")
     if seed != 0:
+        found = "the official files, which have no seed"
         do = f"leave the seed out, or move the official files out of {folder}"
-        raise GeodlError(
-            f"rotated_mnist(seed={seed})", "the official files, which have no seed", do
-        )
+        raise GeodlError(f"rotated_mnist(seed={seed})", found, do)
     return official(folder, SIZES)
 
 
@@ -92,9 +89,8 @@ def make(
         # In float64, then rounded to bytes: the last bits, in which processors differ, do not reach
         # the result.
         upright = torch.from_numpy(images[source[part]]).double().unsqueeze(1)
-        turned[part] = (
-            turn(upright, torch.from_numpy(degrees[part])).round().squeeze(1).byte().numpy()
-        )
+        exact = turn(upright, torch.from_numpy(degrees[part])).squeeze(1)
+        turned[part] = exact.round().byte().numpy()
     return {
         "images": turned,
         "labels": labels[source],
@@ -122,8 +118,10 @@ def made(path: Path, seed: int) -> dict[str, np.ndarray]:
             warnings.warn(f"{path} is damaged ({error}); it is made again from MNIST", stacklevel=3)
     arrays = make(*mnist_bytes(), seed, SIZES)
     kept: dict[str, Any] = {"sha256": digest(arrays), **arrays}
-    with new_file(path) as temporary, temporary.open("wb") as opened:
-        np.savez(opened, **kept)
+    with in_words(f"to keep {path}", ROOM):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with new_file(path) as unfinished, unfinished.open("wb") as opened:
+            np.savez(opened, **kept)
     return arrays
 
 
@@ -149,16 +147,14 @@ def official(folder: Path, sizes: tuple[int, int, int]) -> ImageData:
 
 
 def _rows(path: Path, count: int) -> np.ndarray:
-    asked, advice = (
-        f"{count} rows of 784 pixels and a label in {path}",
-        "unpack the official archive again",
-    )
+    asked = f"{count} rows of 784 pixels and a label in {path}"
+    do = "unpack the official archive again"
     try:
         rows = np.loadtxt(path, dtype=np.float32, ndmin=2)
-    except ValueError as error:
-        raise GeodlError(asked, str(error), advice) from error
+    except (OSError, ValueError) as error:
+        raise GeodlError(asked, str(error), do) from error
     if rows.shape != (count, 785):
-        raise GeodlError(asked, f"{rows.shape[0]} rows of {rows.shape[1]} numbers", advice)
+        raise GeodlError(asked, f"{rows.shape[0]} rows of {rows.shape[1]} numbers", do)
     if not np.isfinite(rows).all() or not np.isin(rows[:, -1], np.arange(10)).all():
-        raise GeodlError(asked, "a pixel that is not finite, or a label that is no digit", advice)
+        raise GeodlError(asked, "a pixel that is not finite, or a label that is no digit", do)
     return rows

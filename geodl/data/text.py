@@ -3,19 +3,20 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, final
 
 import torch
 from torch import Tensor
 
+from geodl.data.arguments import check_text, check_texts
 from geodl.data.fetch import get
 from geodl.data.text_vocabulary import Vocabulary
 from geodl.data.text_words import normalized
 from geodl.errors import GeodlError
 
-Part = Literal["train", "val", "test"]
-PARTS: tuple[Part, ...] = ("train", "val", "test")
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 @final
@@ -33,6 +34,10 @@ class TextData:
     train: str = field(repr=False)
     val: str = field(repr=False)
     vocabulary: Vocabulary
+
+    def to(self, device: torch.device | str) -> "TextData":
+        """Itself: it holds no tensor. Lightning moves a batch by this method."""
+        return self
 
 
 @final
@@ -54,6 +59,10 @@ class Translations:
             (english, french) for english, several in self.references.items() for french in several
         ]
 
+    def to(self, device: torch.device | str) -> "Translations":
+        """Itself: it holds no tensor. Lightning moves a batch by this method."""
+        return self
+
     def __len__(self) -> int:
         return len(self.references)
 
@@ -71,12 +80,20 @@ class PairData:
     val: Translations
     test: Translations
 
+    def to(self, device: torch.device | str) -> "PairData":
+        """Itself: it holds no tensor. Lightning moves a batch by this method."""
+        return self
+
 
 class Sentences(NamedTuple):
     """Sentences and their labels `[M]`, int64."""
 
     texts: tuple[str, ...]
     labels: Tensor
+
+    def to(self, device: torch.device | str) -> "Sentences":
+        """These sentences, their labels on a device."""
+        return Sentences(self.texts, self.labels.to(device))
 
 
 @final
@@ -91,6 +108,11 @@ class SentenceData:
     val: Sentences = field(repr=False)
     test: Sentences = field(repr=False)
     classes: tuple[str, ...]
+
+    def to(self, device: torch.device | str) -> "SentenceData":
+        """This data set with its labels on a device."""
+        train, val, test = (part.to(device) for part in (self.train, self.val, self.test))
+        return replace(self, train=train, val=val, test=test)
 
 
 def tinyshakespeare() -> TextData:
@@ -157,7 +179,7 @@ def language_id() -> SentenceData:
     return tell_apart("language-id (made from tatoeba)", _tatoeba())
 
 
-def part(text: str) -> Part:
+def part(text: str) -> SplitName:
     """Where a text belongs, by its SHA-256 alone: `int(sha256) % 10` is 0 for test, 1 for val, else
     train.
 
@@ -165,8 +187,13 @@ def part(text: str) -> Part:
     >>> g.data.part("I love you.")
     'train'
     """
+    check_text("the part of a text", text)
     rest = _hash(text) % 10
-    return "test" if rest == 0 else "val" if rest == 1 else "train"
+    if rest == 0:
+        return "test"
+    if rest == 1:
+        return "val"
+    return "train"
 
 
 def crossing(*parts: Iterable[str]) -> list[str]:
@@ -177,7 +204,8 @@ def crossing(*parts: Iterable[str]) -> list[str]:
     >>> g.data.crossing(["a", "b", "b"], ["c", "a"], ["d"])
     ['a']
     """
-    counts = Counter(text for texts in parts for text in set(texts))
+    several = [check_texts("strings in several parts", texts) for texts in parts]
+    counts = Counter(text for texts in several for text in set(texts))
     return sorted(text for text, count in counts.items() if count > 1)
 
 
@@ -187,12 +215,10 @@ def disjoint(*parts: Iterable[str]) -> None:
     Raises:
         GeodlError: some do: one of them is named, and how many there are.
     """
-    if leaked := crossing(*parts):
-        raise GeodlError(
-            "parts that share nothing",
-            f"{len(leaked)} strings in several, as {leaked[0]!r}",
-            "split by the string",
-        )
+    leaked = crossing(*parts)
+    if leaked:
+        found = f"{len(leaked)} strings in several, as {leaked[0]!r}"
+        raise GeodlError("parts that share nothing", found, "split by the string")
 
 
 def read_pairs(text: str) -> list[tuple[str, str]]:
@@ -203,48 +229,49 @@ def read_pairs(text: str) -> list[tuple[str, str]]:
     for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         sides = [normalized(side) for side in line.split("\t")]
         if len(sides) != 2 or not all(sides):
-            raise GeodlError(
-                f"a pair of sentences in line {number}",
-                f"{line[:60]!r}",
-                "write English, a tab and French",
-            )
-        pairs.append((sides[0], sides[1]))
+            asked = f"a pair of sentences in line {number}"
+            raise GeodlError(asked, f"{line[:60]!r}", "write English, a tab and French")
+        english, french = sides
+        pairs.append((english, french))
     return pairs
 
 
 def split_pairs(name: str, pairs: Iterable[tuple[str, str]]) -> PairData:
     """Pairs grouped by their English sentence, each pair once, and each group in its part."""
-    groups: dict[str, dict[str, None]] = {}
+    groups: dict[str, dict[str, None]] = {}  # dicts as ordered sets
     for english, french in pairs:
         groups.setdefault(english, {})[french] = None
-    found: dict[Part, dict[str, tuple[str, ...]]] = {name: {} for name in PARTS}
+    references: dict[SplitName, dict[str, tuple[str, ...]]] = {split: {} for split in SPLITS}
     for english, several in groups.items():
-        found[part(english)][english] = tuple(several)
-    disjoint(*found.values())
-    return PairData(name, *(Translations(found[name]) for name in PARTS))
+        references[part(english)][english] = tuple(several)
+    disjoint(*references.values())
+    train, val, test = (Translations(references[split]) for split in SPLITS)
+    return PairData(name, train, val, test)
 
 
 def tell_apart(name: str, pairs: Iterable[tuple[str, str]]) -> SentenceData:
     """The sentences of both sides of (English, French) pairs, labelled 0 and 1, each once and in
     one part.
     """
-    home: dict[str, str] = {}
+    home: dict[str, str] = {}  # of a French sentence: the English one whose part it goes to
     labels: dict[str, set[int]] = {}
     for english, french in pairs:
         home[french] = min(english, home.get(french, english), key=_hash)
         labels.setdefault(english, set()).add(0)
         labels.setdefault(french, set()).add(1)
-    found: dict[Part, dict[str, int]] = {name: {} for name in PARTS}
+    found: dict[SplitName, dict[str, int]] = {split: {} for split in SPLITS}
     for text, several in labels.items():
-        if len(several) == 1:
-            (label,) = several
-            found[part(home[text] if label else text)][text] = label
+        if several == {0}:
+            found[part(text)][text] = 0
+        elif several == {1}:
+            found[part(home[text])][text] = 1
     disjoint(*found.values())
-    parts = (
-        Sentences(tuple(found[name]), torch.tensor(list(found[name].values()), dtype=torch.int64))
-        for name in PARTS
-    )
-    return SentenceData(name, *parts, classes=("English", "French"))
+    train, val, test = (_sentences(found[split]) for split in SPLITS)
+    return SentenceData(name, train, val, test, classes=("English", "French"))
+
+
+def _sentences(labels: Mapping[str, int]) -> Sentences:
+    return Sentences(tuple(labels), torch.tensor(list(labels.values()), dtype=torch.int64))
 
 
 def _tatoeba() -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
+from geodl.data.arguments import check_count, check_vector, describe, is_vector
 from geodl.errors import GeodlError
 
 
@@ -32,14 +33,14 @@ def blocks(
     >>> bool((targets == inputs + 1).all()), inputs.shape
     (True, torch.Size([2, 4]))
     """
-    _check_text(ids, length)
-    if batch < 1:
-        raise GeodlError(f"{batch} windows", do="ask for at least one")
-    device = generator.device if generator is not None else "cpu"
-    starts = torch.randint(len(ids) - length, (batch, 1), generator=generator, device=device).to(
-        ids.device
-    )
-    places = starts + torch.arange(length, device=ids.device)
+    length = _check_windows(ids, length)
+    batch = check_count(f"{batch} windows", batch)
+    device = torch.device("cpu")
+    if generator is not None:
+        device = generator.device
+    # N - T starts: the target of the last place of a window is the token after it.
+    starts = torch.randint(len(ids) - length, (batch, 1), generator=generator, device=device)
+    places = starts.to(ids.device) + torch.arange(length, device=ids.device)
     return ids[places], ids[places + 1]
 
 
@@ -66,7 +67,7 @@ def windows(ids: Tensor, length: int) -> tuple[Tensor, Tensor]:
             [3, 4, 5]]), tensor([[1, 2, 3],
             [4, 5, 6]]))
     """
-    _check_text(ids, length)
+    length = _check_windows(ids, length)
     count = (len(ids) - 1) // length
     inputs, targets = ids[: count * length], ids[1 : count * length + 1]
     return inputs.reshape(count, length), targets.reshape(count, length)
@@ -93,17 +94,18 @@ def padded(sequences: Sequence[Tensor], fill: int) -> tuple[Tensor, Tensor]:
             [8, 0, 0]]), tensor([[ True,  True,  True],
             [ True, False, False]]))
     """
+    asked = "sequences side by side"
+    if not isinstance(sequences, list | tuple):
+        raise GeodlError(asked, describe(sequences), "give a list of vectors of integers")
+    if isinstance(fill, bool) or not isinstance(fill, int):
+        raise GeodlError(f"{asked}, fill={fill!r}", describe(fill), "give an integer")
     if not sequences:
         return torch.zeros(0, 0, dtype=torch.int64), torch.zeros(0, 0, dtype=torch.bool)
     first = sequences[0]
     for place, ids in enumerate(sequences):
-        if not _is_vector(ids) or (ids.dtype, ids.device) != (first.dtype, first.device):
-            found = f"{_said(ids)} at place {place}"
-            raise GeodlError(
-                "sequences side by side",
-                found,
-                "give vectors of integers, all of one type and on one device",
-            )
+        if not is_vector(ids) or ids.dtype != first.dtype or ids.device != first.device:
+            do = "give vectors of integers, as torch.tensor([5, 6]), of one type and on one device"
+            raise GeodlError(asked, f"{describe(ids)} at place {place}", do)
     ids = torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True, padding_value=fill)
     lengths = torch.tensor([len(sequence) for sequence in sequences], device=first.device)
     return ids, torch.arange(ids.shape[1], device=first.device) < lengths.unsqueeze(1)
@@ -131,35 +133,29 @@ def bucketed(
     >>> sorted(map(sorted, g.data.bucketed([9, 2, 8, 1], 2, generator=generator)))
     [[0, 2], [1, 3]]
     """
-    if batch < 1:
-        raise GeodlError(f"batches of {batch}", do="ask for at least 1")
-    known = torch.as_tensor(lengths, device="cpu")
-    if len(known) == 0:
+    batch = check_count(f"batches of {batch}", batch)
+    asked, do = "batches by length", "give the lengths, integers [M]"
+    try:
+        known = torch.as_tensor(lengths, device="cpu")
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise GeodlError(asked, f"{describe(lengths)} of other things", do) from error
+    if known.shape == (0,):
         return []
-    if not _is_vector(known):
-        raise GeodlError("batches by length", f"lengths of {_said(known)}", "give integers [M]")
+    check_vector(asked, known, do)
     mixed = torch.randperm(len(known), generator=generator)
     order = mixed[known[mixed].argsort(stable=True)]
     groups = [group.tolist() for group in order.split(batch)]
     return [groups[i] for i in torch.randperm(len(groups), generator=generator).tolist()]
 
 
-def _check_text(ids: Tensor, length: int) -> None:
-    if not _is_vector(ids):
-        raise GeodlError("windows of a text", _said(ids), "give its numbers, integers [N]")
-    if not 1 <= length < len(ids):
-        do = f"give a length from 1 to {len(ids) - 1}" if len(ids) > 1 else "give a longer text"
-        raise GeodlError(f"windows of {length} and one target more", f"a text of {len(ids)}", do)
-
-
-def _is_vector(ids: Tensor) -> bool:
-    return (
-        ids.ndim == 1
-        and not ids.is_floating_point()
-        and not ids.is_complex()
-        and ids.dtype != torch.bool
-    )
-
-
-def _said(ids: Tensor) -> str:
-    return f"shape {list(ids.shape)} of {ids.dtype}"
+def _check_windows(ids: Tensor, length: int) -> int:
+    """The length of a window, if the text has one and a target more."""
+    asked = f"windows of {length} and one target more"
+    check_vector("windows of a text", ids, "give its numbers [N], as vocabulary.encode(text)")
+    length = check_count(asked, length, do="give a length from 1 on")
+    if len(ids) < 2:
+        raise GeodlError(asked, f"a text of {len(ids)}", "give a longer text")
+    if length >= len(ids):
+        do = f"give a length from 1 to {len(ids) - 1}"
+        raise GeodlError(asked, f"a text of {len(ids)}", do)
+    return length

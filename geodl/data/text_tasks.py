@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geodl.data.images import check_seed
-from geodl.data.text import PARTS, Part, part
+from geodl.data.arguments import check_count, check_seed, check_text, check_vector, describe
+from geodl.data.text import SPLITS, SplitName, part
 from geodl.data.text_batches import padded
 from geodl.data.text_vocabulary import BOS, EOS, PAD, Vocabulary
 from geodl.errors import GeodlError, nearest
@@ -59,17 +59,19 @@ def truecase(text: str) -> Truecase:
     >>> task.text, task.upper.int().tolist(), int(task.letters.sum())
     ('ça va, tom ?', [1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0], 7)
     """
-    cases = {character: (character.lower(), character.lower().upper()) for character in set(text)}
-    letters = {
-        c: pair
-        for c, pair in cases.items()
-        if c in pair and pair[0] != pair[1] and len(pair[0]) == len(pair[1]) == 1
-    }
-    upper = [c in letters and c != letters[c][0] for c in text]
-    lowered = "".join(letters[c][0] if c in letters else c for c in text)
-    mask = [c in letters for c in text]
+    check_text("a text in lower case", text)
+    lower: dict[str, str] = {}  # of each letter, small or capital
+    for character in set(text):
+        small = character.lower()
+        capital = small.upper()
+        is_letter = character in (small, capital) and small != capital
+        if is_letter and len(small) == len(capital) == 1:
+            lower[character] = small
+    lowered = "".join(lower.get(character, character) for character in text)
+    upper = [character != small for character, small in zip(text, lowered, strict=True)]
+    letters = [character in lower for character in text]
     return Truecase(
-        lowered, torch.tensor(upper, dtype=torch.bool), torch.tensor(mask, dtype=torch.bool)
+        lowered, torch.tensor(upper, dtype=torch.bool), torch.tensor(letters, dtype=torch.bool)
     )
 
 
@@ -83,17 +85,20 @@ def recase(text: str, upper: Tensor) -> str:
     >>> g.data.recase("tom", torch.tensor([True, False, False]))
     'Tom'
     """
-    if upper.dtype != torch.bool or list(upper.shape) != [len(text)]:
-        found = f"shape {list(upper.shape)} of {upper.dtype}"
-        raise GeodlError(
-            f"capitals in a text of {len(text)} characters", found, f"give bool [{len(text)}]"
-        )
-    return "".join(c.upper() if up else c for c, up in zip(text, upper.tolist(), strict=True))
+    check_text("capitals in a text", text)
+    is_bool = isinstance(upper, Tensor) and upper.dtype == torch.bool
+    if not is_bool or list(upper.shape) != [len(text)]:
+        asked = f"capitals in a text of {len(text)} characters"
+        raise GeodlError(asked, describe(upper), f"give a tensor of bool [{len(text)}]")
+    characters = list(text)
+    for place in upper.nonzero().flatten().tolist():
+        characters[place] = characters[place].upper()
+    return "".join(characters)
 
 
 def spelled(labels: Tensor) -> Spelled:
-    """The English names of digits, letter by letter: what an image of the digit is to be told in (1
-    to n).
+    """The English names of digits, letter by letter: what is to be written of an image of the digit
+    (1 to n).
 
     Args:
         labels: `[M]` integers from 0 to 9, as those of `mnist`.
@@ -110,16 +115,11 @@ def spelled(labels: Tensor) -> Spelled:
     >>> [names.vocabulary.decode(row) for row in names.ids], names.mask.sum(1)
     (['three', 'one'], tensor([7, 5]))
     """
-    if (
-        labels.ndim != 1
-        or labels.is_floating_point()
-        or (len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) <= 9)
-    ):
-        raise GeodlError(
-            "the names of digits",
-            f"shape {list(labels.shape)} of {labels.dtype}",
-            "give integers [M] from 0 to 9",
-        )
+    asked, do = "the names of digits", "give integers [M] from 0 to 9, as torch.tensor([3, 1])"
+    check_vector(asked, labels, do)
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) <= 9:
+        found = f"labels from {int(labels.min())} to {int(labels.max())}"
+        raise GeodlError(asked, found, do)
     vocabulary = Vocabulary.of_characters(DIGIT_NAMES, specials=(PAD, BOS, EOS))
     ids, mask = padded([vocabulary.framed(name) for name in DIGIT_NAMES], vocabulary.index(PAD))
     chosen = labels.long()
@@ -131,7 +131,7 @@ def reversal(
     *,
     lengths: tuple[int, int] = (5, 20),
     symbols: str = LETTERS,
-    part: Part = "train",
+    part: SplitName = "train",
     seed: int = 0,
 ) -> Sequences:
     """Random strings and the same strings backwards: what comes first is needed last.
@@ -165,7 +165,7 @@ def sorting(
     *,
     lengths: tuple[int, int] = (5, 20),
     symbols: str = LETTERS,
-    part: Part = "train",
+    part: SplitName = "train",
     seed: int = 0,
 ) -> Sequences:
     """Random strings and the same letters in the order of `symbols`. Arguments and errors as for
@@ -176,9 +176,11 @@ def sorting(
     >>> task.vocabulary.decode(task.sources[0]), task.vocabulary.decode(task.targets[0])
     ('cehgiibg', 'bcegghii')
     """
-    return _generated(
-        lambda text: "".join(sorted(text, key=symbols.index)), count, lengths, symbols, part, seed
-    )
+
+    def in_order(text: str) -> str:
+        return "".join(sorted(text, key=symbols.index))
+
+    return _generated(in_order, count, lengths, symbols, part, seed)
 
 
 def _generated(
@@ -186,46 +188,47 @@ def _generated(
     count: int,
     lengths: tuple[int, int],
     symbols: str,
-    wanted: Part,
+    split: SplitName,
     seed: int,
 ) -> Sequences:
-    check_seed(seed)
-    if wanted not in PARTS:
-        raise GeodlError(f"part={wanted!r}", "no part of that name", nearest(wanted, PARTS))
+    """Pairs of strings of a split and what `answer` makes of them."""
+    seed = check_seed(seed)
+    count = check_count(f"{count} strings", count, least=0)
+    shortest, longest = _check_lengths(lengths)
+    if split not in SPLITS:
+        raise GeodlError(f"part={split!r}", "no part of that name", nearest(split, SPLITS))
+    check_text("strings of symbols", symbols)
     if not symbols or len(set(symbols)) < len(symbols):
-        raise GeodlError(
-            f"strings of symbols={symbols!r}", "no letter, or one twice", "give each letter once"
-        )
-    shortest, longest = lengths
-    if not 1 <= shortest <= longest or count < 0:
-        raise GeodlError(
-            f"{count} strings of lengths={lengths}",
-            do="give (shortest, longest), from 1 on, and a count from 0 on",
-        )
+        asked = f"strings of symbols={symbols!r}"
+        raise GeodlError(asked, "no letter, or one twice", "give each letter once")
     random = np.random.RandomState(seed)  # the one generator whose stream numpy never changes
-    letters, drawn = np.array(list(symbols)), 0
-    found: dict[str, None] = {}
+    letters = np.array(list(symbols))
+    drawn = 0
+    found: dict[str, None] = {}  # an ordered set
     while len(found) < count:
         if drawn > 50 * count + 20_000:
+            asked = f"{count} strings of lengths={lengths} in {split}"
             few = f"{len(found)} different ones among {drawn} drawn"
-            raise GeodlError(
-                f"{count} strings of lengths={lengths} in {wanted}",
-                few,
-                "ask for fewer or for longer ones",
-            )
-        sizes, choices = (
-            random.randint(shortest, longest + 1, 1000),
-            random.randint(len(symbols), size=(1000, longest)),
-        )
+            raise GeodlError(asked, few, "ask for fewer or for longer ones")
+        sizes = random.randint(shortest, longest + 1, 1000)
+        choices = random.randint(len(symbols), size=(1000, longest))
         for size, places in zip(sizes, choices, strict=True):
             text = "".join(letters[places[:size]])
-            if part(text) == wanted:
+            if part(text) == split:
                 found[text] = None
         drawn += 1000
     vocabulary = Vocabulary.of_characters([symbols], specials=(PAD, BOS, EOS))
     chosen = list(found)[:count]
-    return Sequences(
-        [*map(vocabulary.encode, chosen)],
-        [vocabulary.encode(answer(text)) for text in chosen],
-        vocabulary,
-    )
+    sources = [vocabulary.encode(text) for text in chosen]
+    targets = [vocabulary.encode(answer(text)) for text in chosen]
+    return Sequences(sources, targets, vocabulary)
+
+
+def _check_lengths(lengths: tuple[int, int]) -> tuple[int, int]:
+    asked, do = f"strings of lengths={lengths!r}", "give (shortest, longest), from 1 on"
+    if not isinstance(lengths, tuple | list) or len(lengths) != 2:
+        raise GeodlError(asked, do=do)
+    shortest, longest = (check_count(asked, length, do=do) for length in lengths)
+    if shortest > longest:
+        raise GeodlError(asked, do=do)
+    return shortest, longest

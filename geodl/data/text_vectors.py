@@ -3,13 +3,16 @@
 from codecs import BOM_UTF8
 from os import PathLike
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from geodl.data.arguments import describe
 from geodl.data.text_vocabulary import Vocabulary
 from geodl.errors import GeodlError
+from geodl.files import in_words
 
 FORM = "write in each line a word and its numbers, between single spaces"
 
@@ -44,38 +47,45 @@ def load_vectors(path: str | PathLike[str]) -> tuple[Vocabulary, Tensor]:
     >>> vocabulary.symbols, vectors[vocabulary.index("queen")]
     (('king', 'queen'), tensor([ 1.5000,  2.0000, -0.3000]))
     """
-    rows: dict[str, np.ndarray] = {}
-    header: tuple[int, int] | None = None
-    try:
-        with Path(path).open(
-            "rb"
-        ) as file:  # by bytes: only a line feed ends a line, whatever else a word contains
-            for number, line in enumerate(file, 1):
-                line = line.removeprefix(BOM_UTF8) if number == 1 else line
-                fields = _fields(line, f"line {number} of {path}")
-                if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
-                    header = int(fields[0]), int(fields[1])
-                    continue
-                width = header[1] if header else len(next(iter(rows.values()), fields[1:]))
-                word, vector = _row(fields, width, f"line {number} of {path}")
-                if word in rows:
-                    raise GeodlError(
-                        f"line {number} of {path}",
-                        f"the word {word!r} again",
-                        "keep one of its lines",
-                    )
-                rows[word] = vector
-    except OSError as error:
-        raise GeodlError(f"word vectors in {path}", str(error), "give a text file") from error
-    if header and header[0] != len(rows):
-        raise GeodlError(
-            f"the {header[0]} words that line 1 of {path} announces",
-            f"{len(rows)}",
-            "get the whole file",
-        )
+    asked = f"word vectors in {path}"
+    if not isinstance(path, str | PathLike):
+        raise GeodlError(asked, describe(path), "give the path of a text file")
+    with in_words(asked, "give a text file that you can read"), Path(path).open("rb") as file:
+        header, rows = _read(file, str(path))
+    if header and header.count != len(rows):
+        announced = f"the {header.count} words that line 1 of {path} announces"
+        raise GeodlError(announced, f"{len(rows)}", "get the whole file")
     if not rows:
-        raise GeodlError(f"word vectors in {path}", "no line with a word", FORM)
+        raise GeodlError(asked, "no line with a word", FORM)
     return Vocabulary(tuple(rows), "word"), torch.from_numpy(np.stack(list(rows.values())))
+
+
+class _Header(NamedTuple):
+    """word2vec's first line."""
+
+    count: int
+    width: int
+
+
+def _read(file: BinaryIO, path: str) -> tuple[_Header | None, dict[str, np.ndarray]]:
+    """The first line, if it is word2vec's, and the vector of each word."""
+    header = None
+    rows: dict[str, np.ndarray] = {}
+    width = 0  # not known before the first vector
+    # By bytes: only a line feed ends a line, whatever else a word contains.
+    for number, line in enumerate(file, 1):
+        where = f"line {number} of {path}"
+        fields = _fields(line.removeprefix(BOM_UTF8) if number == 1 else line, where)
+        if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
+            header = _Header(int(fields[0]), int(fields[1]))
+            width = header.width
+            continue
+        word, vector = _row(fields, width or len(fields) - 1, where)
+        if word in rows:
+            raise GeodlError(where, f"the word {word!r} again", "keep one of its lines")
+        rows[word] = vector
+        width = len(vector)
+    return header, rows
 
 
 def _fields(line: bytes, where: str) -> list[str]:
@@ -86,17 +96,14 @@ def _fields(line: bytes, where: str) -> list[str]:
 
 
 def _row(fields: list[str], width: int, where: str) -> tuple[str, np.ndarray]:
-    word, numbers = fields[0], fields[1:]
+    word, *numbers = fields
     if not word or not numbers or len(numbers) != width:
-        raise GeodlError(
-            where,
-            f"{len(numbers)} numbers after {word!r}",
-            f"{FORM}, {width} of them" if width else FORM,
-        )
+        do = f"{FORM}, {width} of them" if width else FORM
+        raise GeodlError(where, f"{len(numbers)} numbers after {word!r}", do)
+    # 1_0 is a number in Python only.
+    strict = [number.replace("_", "?") for number in numbers]
     try:
-        vector = np.array(
-            [number.replace("_", "?") for number in numbers], dtype=np.float32
-        )  # 1_0 is a number in Python only
+        vector = np.array(strict, dtype=np.float32)
     except ValueError as error:
         raise GeodlError(where, str(error), FORM) from error
     if not np.isfinite(vector).all():

@@ -11,11 +11,13 @@ from typing import Any, Literal, final, get_args
 import torch
 from torch import Tensor
 
+from geodl.data.arguments import check_count, check_texts, describe, is_vector
 from geodl.data.text_words import join, words
 from geodl.errors import GeodlError, nearest
 
 SPECIALS = PAD, BOS, EOS, UNK, MASK = "<pad>", "<bos>", "<eos>", "<unk>", "<mask>"
 Unit = Literal["character", "word"]
+TEXTS = "a vocabulary of texts"
 
 
 @final
@@ -48,32 +50,25 @@ class Vocabulary:
     unit: Unit = "character"
 
     def __post_init__(self) -> None:
+        asked = "a vocabulary"
         if self.unit not in get_args(Unit):
             raise GeodlError(
-                f"a vocabulary of unit={self.unit!r}", do=nearest(self.unit, get_args(Unit))
+                f"{asked} of unit={self.unit!r}", do=nearest(self.unit, get_args(Unit))
             )
-        if not isinstance(self.symbols, tuple) or not all(
-            isinstance(symbol, str) and symbol for symbol in self.symbols
-        ):
-            raise GeodlError(
-                "a vocabulary",
-                f"symbols={_short(self.symbols)}",
-                "give a tuple of strings, none of them empty",
-            )
+        strings = isinstance(self.symbols, tuple)
+        strings = strings and all(isinstance(s, str) and s for s in self.symbols)
+        if not strings:
+            found = f"symbols={_short(self.symbols)}"
+            raise GeodlError(asked, found, "give a tuple of strings, none of them empty")
         if not self.symbols:
-            raise GeodlError("a vocabulary", "no symbol", "give at least one")
+            raise GeodlError(asked, "no symbol", "give at least one")
         if len(self._numbers) < len(self.symbols):
-            twice = Counter(self.symbols).most_common(1)[0][0]
-            raise GeodlError(
-                "a vocabulary", f"{twice!r} twice among its symbols", "give each symbol once"
-            )
+            ((twice, _),) = Counter(self.symbols).most_common(1)
+            raise GeodlError(asked, f"{twice!r} twice among its symbols", "give each symbol once")
         long = [s for s in self.symbols if len(s) > 1 and s not in SPECIALS]
         if self.unit == "character" and long:
-            raise GeodlError(
-                "a vocabulary of characters",
-                f"the symbol {long[0]!r}",
-                'give single characters, or unit="word"',
-            )
+            do = 'give single characters, or unit="word"'
+            raise GeodlError(f"{asked} of characters", f"the symbol {long[0]!r}", do)
 
     @classmethod
     def of_characters(cls, texts: Iterable[str], *, specials: Sequence[str] = ()) -> "Vocabulary":
@@ -84,7 +79,8 @@ class Vocabulary:
             GeodlError: one string in place of a list; a special symbol that does not exist; nothing
                 to number.
         """
-        return cls((*_specials(specials), *sorted(set().union(*_several(texts)))))
+        characters = set().union(*check_texts(TEXTS, texts))
+        return cls((*_specials(specials), *sorted(characters)))
 
     @classmethod
     def of_words(
@@ -109,17 +105,13 @@ class Vocabulary:
         >>> g.data.Vocabulary.of_words(["I see.", "I saw."], at_most=3, specials=["<unk>"]).symbols
         ('<unk>', '.', 'I', 'saw')
         """
-        if at_least < 1 or (at_most is not None and at_most < 1):
-            raise GeodlError(
-                f"words at_least={at_least} times, at_most={at_most} of them",
-                do="give bounds of at least 1",
-            )
-        counts = Counter(word for text in _several(texts) for word in words(text))
-        kept = sorted(
-            (word for word in counts if counts[word] >= at_least),
-            key=lambda word: (-counts[word], word),
-        )
-        return cls((*_specials(specials), *kept[:at_most]), "word")
+        asked = f"words at_least={at_least} times, at_most={at_most} of them"
+        least = check_count(asked, at_least)
+        most = None if at_most is None else check_count(asked, at_most)
+        counts = Counter(word for text in check_texts(TEXTS, texts) for word in words(text))
+        common = [word for word in counts if counts[word] >= least]
+        common.sort(key=lambda word: (-counts[word], word))
+        return cls((*_specials(specials), *common[:most]), "word")
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Vocabulary":
@@ -131,11 +123,8 @@ class Vocabulary:
         """
         known = isinstance(fields, Mapping) and set(fields) == {"unit", "symbols"}
         if not known or not isinstance(fields["symbols"], list | tuple):
-            raise GeodlError(
-                "a vocabulary from its fields",
-                _short(fields),
-                'give {"unit": "character", "symbols": [...]}',
-            )
+            do = 'give {"unit": "character", "symbols": [...]}'
+            raise GeodlError("a vocabulary from its fields", _short(fields), do)
         return cls(tuple(fields["symbols"]), fields["unit"])
 
     def to_dict(self) -> dict[str, Any]:
@@ -147,13 +136,16 @@ class Vocabulary:
         """SHA-256 of unit and symbols as JSON: the same on every machine, another one for another
         vocabulary.
         """
-        return hashlib.sha256(
-            json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":")).encode()
-        ).hexdigest()
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {symbol: number for number, symbol in enumerate(self.symbols)}
+
+    def to(self, device: torch.device | str) -> "Vocabulary":
+        """Itself: it holds no tensor. Lightning moves a batch by this method."""
+        return self
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -167,11 +159,9 @@ class Vocabulary:
     def index(self, symbol: str) -> int:
         """The number of a symbol; `GeodlError` if there is none."""
         if symbol not in self._numbers:
-            do = (
-                f"make it with specials=[{symbol!r}]"
-                if symbol in SPECIALS
-                else "make it of texts that have it"
-            )
+            do = "make it of texts that have it"
+            if symbol in SPECIALS:
+                do = f"make it with specials=[{symbol!r}]"
             raise GeodlError(f"the number of {symbol!r}", f"no such symbol in {self}", do)
         return self._numbers[symbol]
 
@@ -184,30 +174,26 @@ class Vocabulary:
         Raises:
             GeodlError: an unknown symbol and no `<unk>`: the symbol and its position are named.
         """
+        asked = "the numbers of a text"
+        do = f"give a text, or a list of {self.unit}s"
         if not isinstance(text, str | list | tuple):
-            raise GeodlError(
-                "the numbers of a text",
-                f"a {type(text).__name__}",
-                f"give a text, or a list of {self.unit}s",
-            )
-        symbols = words(text) if isinstance(text, str) and self.unit == "word" else text
-        numbers, unknown = self._numbers, self._numbers.get(UNK)
-        try:
-            found = (
-                [numbers[s] for s in symbols]
-                if unknown is None
-                else [numbers.get(s, unknown) for s in symbols]
-            )
-        except KeyError as error:
-            symbol = error.args[0]
-            where = f"the unknown {self.unit} {symbol!r} at position {list(symbols).index(symbol)}"
-            do = (
-                "make the vocabulary of texts that have it or "
-                f"with specials=[{UNK!r}], or leave it out"
-            )
-            raise GeodlError(
-                f"the numbers of {len(symbols)} {self.unit}s under {self}", where, do
-            ) from error
+            raise GeodlError(asked, describe(text), do)
+        symbols = text
+        if isinstance(text, str) and self.unit == "word":
+            symbols = words(text)
+        unknown = self._numbers.get(UNK)
+        found = []
+        for position, symbol in enumerate(symbols):
+            if not isinstance(symbol, str):
+                raise GeodlError(asked, f"{describe(symbol)} at position {position}", do)
+            number = self._numbers.get(symbol, unknown)
+            if number is None:
+                asked = f"the numbers of {len(symbols)} {self.unit}s under {self}"
+                where = f"the unknown {self.unit} {symbol!r} at position {position}"
+                do = "make the vocabulary of texts that have it or "
+                do += f"with specials=[{UNK!r}], or leave it out"
+                raise GeodlError(asked, where, do)
+            found.append(number)
         return torch.tensor(found, dtype=torch.int64)
 
     def framed(self, text: str | Sequence[str]) -> Tensor:
@@ -226,49 +212,36 @@ class Vocabulary:
         Raises:
             GeodlError: no vector of integers; a number that no symbol has, named with its position.
         """
+        asked, do = "the text of numbers", "give integers [T]"
         try:
             numbers = torch.as_tensor(ids)
-        except (TypeError, ValueError) as error:
-            raise GeodlError(
-                "the text of numbers",
-                f"a {type(ids).__name__} of other things",
-                "give integers [T]",
-            ) from error
-        if numbers.ndim != 1 or (
-            len(numbers) and (numbers.is_floating_point() or numbers.dtype == torch.bool)
-        ):
-            raise GeodlError(
-                "the text of numbers",
-                f"shape {list(numbers.shape)} of {numbers.dtype}",
-                "give integers [T]",
-            )
-        chosen = numbers.tolist()
-        for position, number in enumerate(chosen):
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise GeodlError(asked, f"{describe(ids)} of other things", do) from error
+        if numbers.shape != (0,) and not is_vector(numbers):
+            raise GeodlError(asked, describe(numbers), do)
+        symbols = []
+        for position, number in enumerate(numbers.tolist()):
             if not 0 <= number < len(self):
                 do = f"give numbers from 0 to {len(self) - 1}"
-                raise GeodlError("the text of numbers", f"{number} at position {position}", do)
-        symbols = [self.symbols[number] for number in chosen]
+                raise GeodlError(asked, f"{number} at position {position}", do)
+            symbols.append(self.symbols[number])
         if EOS in symbols:
             symbols = symbols[: symbols.index(EOS)]
         symbols = [symbol for symbol in symbols if symbol not in (PAD, BOS)]
-        return "".join(symbols) if self.unit == "character" else join(symbols)
+        if self.unit == "character":
+            return "".join(symbols)
+        return join(symbols)
 
 
 def _specials(asked: Sequence[str]) -> tuple[str, ...]:
     if isinstance(asked, str) or not set(asked) <= set(SPECIALS):
-        raise GeodlError(
-            "a vocabulary", f"specials={asked!r}", f"give a list out of {', '.join(SPECIALS)}"
-        )
+        do = f"give a list out of {', '.join(SPECIALS)}"
+        raise GeodlError("a vocabulary", f"specials={asked!r}", do)
     return tuple(asked)
 
 
-def _several(texts: Iterable[str]) -> list[str]:
-    several = [texts] if isinstance(texts, str) else list(texts)
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in several):
-        raise GeodlError("a vocabulary of texts", f"{_short(texts)}", "give a list of strings")
-    return several
-
-
 def _short(value: object) -> str:
-    said = repr(value)
-    return said if len(said) <= 60 else f"{said[:57]}..."
+    text = repr(value)
+    if len(text) <= 60:
+        return text
+    return f"{text[:57]}..."

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from geodl.data.arguments import check_text, check_texts
+
 # A word may begin with its hyphen ("-toi") and end with its apostrophe ("l'"); English endings
 # ("'s") stand alone.
 APOSTROPHES = "'", "\u2019"
@@ -30,6 +32,7 @@ def normalized(text: str) -> str:
     >>> g.data.normalized(" Ça\\u202fva\\xa0 ? ")
     'Ça va ?'
     """
+    check_text("a normalized text", text)
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
@@ -61,7 +64,7 @@ def join(words: Iterable[str]) -> str:
     "C'est Tom's chat !"
     """
     parts: list[str] = []
-    for word in words:
+    for word in check_texts("words to join", words):
         begins = word[:1].isalnum() or word[:1] == "_" or word in ("<unk>", "<mask>")
         if parts and begins and not _holds(parts[-1]):
             parts.append(" ")

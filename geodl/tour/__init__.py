@@ -6,11 +6,13 @@ from pathlib import Path
 
 import torch
 
+from geodl.files import in_words, new_folder, write_text
 from geodl.tour import stops
-from geodl.tour.folder import check_free, new_folder
+from geodl.tour.folder import check_free
 from geodl.tour.page import INDEX, Stop, html, text
 
 DEFAULT = Path("geodl-tour")
+DO = "choose a folder that can be written and has room"
 
 
 def run(
@@ -51,13 +53,14 @@ def run(
         ("Which pairs of nodes share a weight", stops.weight_tying),
     ]
     start, seen = time.perf_counter(), []
-    with new_folder(place) as building, torch.random.fork_rng(devices=[]):
+    with new_folder(place, do=DO) as building, torch.random.fork_rng(devices=[]):
         for k, (title, visit) in enumerate(route, start=1):
             say(f"[{k}/{len(route)}] {title}")
             stop, seconds = _visit(visit, building)
             say(f"{text(stop)}\n      {seconds:.1f} s\n")
             seen.append((title, stop, seconds))
-        (building / INDEX).write_text(html(seen), encoding="utf-8")
+        write_text(building / INDEX, html(seen), do=DO)
+        check_free(place)
     failed = [title for title, stop, _ in seen if not stop.holds]
     verdict = "everything that must be exact was"
     if failed:
@@ -73,7 +76,8 @@ def _visit(visit: Callable[[], Stop], building: Path) -> tuple[Stop, float]:
     torch.manual_seed(0)
     stop = visit()
     for picture in stop.pictures:
-        picture.figure.savefig(building / picture.file, dpi=120, bbox_inches="tight")
+        with in_words(f"to draw {picture.file}", DO):
+            picture.figure.savefig(building / picture.file, dpi=120, bbox_inches="tight")
     return stop, time.perf_counter() - start
 
 

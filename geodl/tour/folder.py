@@ -1,9 +1,5 @@
-"""A folder that appears whole or not at all, and replaces nothing that is not a tour's."""
+"""Which folder a tour may write: none that holds anything but an earlier tour."""
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from geodl.errors import GeodlError
@@ -43,37 +39,3 @@ def _written_by_tour(folder: Path, files: set[str]) -> set[str]:
     if MARK not in page:
         return set()
     return {name for name in files if name == INDEX or f'src="{name}"' in page}
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder` that takes its place when the block succeeds and vanishes
-    when it fails.
-    """
-    building = folder.with_name(f".{folder.name}-{os.getpid()}")
-    aside = building.with_name(f"{building.name}-old")
-    with _system_errors_in_words(folder):
-        building.mkdir()
-    try:
-        yield building
-        check_free(folder)
-        with _system_errors_in_words(folder):
-            if folder.exists():
-                folder.rename(aside)
-            building.rename(folder)
-    finally:
-        if aside.exists() and not folder.exists():
-            aside.rename(folder)
-        shutil.rmtree(building, ignore_errors=True)
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-@contextmanager
-def _system_errors_in_words(folder: Path) -> Iterator[None]:
-    """Turn an error of the operating system into a GeodlError."""
-    try:
-        yield
-    except OSError as error:
-        raise GeodlError(
-            f"a tour in {folder}", str(error), "choose a folder that can be written"
-        ) from error

@@ -3,6 +3,7 @@ sequence.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, final
 
 from torch import Tensor
@@ -20,18 +21,27 @@ class Classification(Task, ABC):
         """Scores `[M, K]` and classes `[M]` of all that counts in a batch."""
 
     def judge(self, part: str, batch: Any, scores: Tensor, classes: Tensor) -> None:
-        """The share of right ones."""
+        """Log the accuracy: the share of examples whose highest score is that of their class."""
         right = (scores.argmax(-1) == classes).double().mean()
         self.log(f"{part}/accuracy", right, batch_size=len(classes))
+
+    def complete(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The errors, 1 - accuracy, beside the accuracies."""
+        known = dict(metrics)
+        for name, value in metrics.items():
+            if "accuracy" in name:
+                known[name.replace("accuracy", "error")] = 1 - value
+        return known
 
 
 @final
 class NodeClassification(Classification):
-    """Classes of nodes of one graph."""
+    """Classes of nodes of one graph; a batch is `Nodes`."""
 
     def read(self, batch: Nodes) -> tuple[Tensor, Tensor]:
         """Scores and classes of the nodes meant."""
-        return self.model(batch.signal).x[0, batch.nodes], batch.labels
+        scores = self.model(batch.signal).x[0]
+        return scores[batch.nodes], batch.labels
 
 
 @final
@@ -42,8 +52,9 @@ class ImageClassification(Classification):
 
     def read(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Scores and classes of the images."""
-        images, labels = batch
-        return self.model(Signal.image(images)).x[:, 0], labels
+        images, classes = batch
+        scores = self.model(Signal.image(images)).x
+        return scores[:, 0], classes
 
 
 @final
@@ -55,7 +66,8 @@ class NextToken(Classification):
     def read(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Scores and tokens at all places."""
         inputs, targets = batch
-        return self.model(Signal.tokens(inputs)).x.flatten(0, 1), targets.flatten()
+        scores = self.model(Signal.tokens(inputs)).x
+        return scores.flatten(0, 1), targets.flatten()
 
 
 @final
@@ -67,7 +79,8 @@ class MaskedTokens(Classification):
     def read(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Scores and tokens where asked."""
         seen, truth, asked = batch
-        return self.model(Signal.tokens(seen)).x[asked], truth[asked]
+        scores = self.model(Signal.tokens(seen)).x
+        return scores[asked], truth[asked]
 
 
 @final
@@ -81,7 +94,8 @@ class Tagging(Classification):
         ids, mask, labels = batch
         classes = labels[mask]
         counted = classes != UNCOUNTED
-        return self.model(Signal.tokens(ids, mask)).x.flatten(0, 1)[counted], classes[counted]
+        scores = self.model(Signal.tokens(ids, mask)).x.flatten(0, 1)
+        return scores[counted], classes[counted]
 
 
 @final
@@ -92,5 +106,6 @@ class SequenceClassification(Classification):
 
     def read(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Scores and classes of the sequences."""
-        ids, mask, labels = batch
-        return self.model(Signal.tokens(ids, mask)).x.flatten(0, 1), labels
+        ids, mask, classes = batch
+        scores = self.model(Signal.tokens(ids, mask)).x
+        return scores.flatten(0, 1), classes

@@ -3,16 +3,19 @@ judged by what is written.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.text import CHRFScore
 
 from geodl.data import BOS, EOS, Vocabulary
 from geodl.models import generate
 from geodl.signal import Signal
 from geodl.train.examples import Pair
+from geodl.train.options import Optimizer
+from geodl.train.parts import NO_VOCABULARIES
 from geodl.train.task import Task
 
 LONGEST = 80  # tokens of a translation: the longest sentence of the data has 59
@@ -21,15 +24,8 @@ SHOWN = 12
 
 class Decoding(Task, ABC):
     """Next tokens given a second signal; on test examples the most likely token is taken, again and
-    again, until `<eos>`.
-
-    Attributes:
-        shown: the first example of each of the first test batches with what was written.
+    again, until `<eos>`. `shown` has the first example of each of the first test batches.
     """
-
-    def __init__(self, *args: Any, **options: Any):
-        super().__init__(*args, **options)
-        self.shown: list[str] = []
 
     @abstractmethod
     def sender(self, batch: Any) -> Signal:
@@ -44,28 +40,29 @@ class Decoding(Task, ABC):
         """Log how good the texts are that were written for a batch."""
 
     def read(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Scores and tokens after `<bos>`. What is padded comes last and is not counted: no token
-        before it hears it.
+        """Scores and tokens after `<bos>`. Padding comes last and is not counted: a causal model
+        does not see it from the tokens before it.
         """
         tokens, mask = self.truth(batch)
         counted = mask[:, 1:]
-        return self.model(Signal.tokens(tokens[:, :-1]), self.sender(batch)).x[counted], tokens[
-            :, 1:
-        ][counted]
+        scores = self.model(Signal.tokens(tokens[:, :-1]), self.sender(batch)).x
+        return scores[counted], tokens[:, 1:][counted]
 
     def judge(self, part: str, batch: Any, scores: Tensor, classes: Tensor) -> None:
-        """What is written for test examples, compared."""
-        if part == "test":
-            longest = max(LONGEST, self.truth(batch)[0].shape[1])
-            self.compare(
-                batch, greedy(self.model, self.sender(batch), self.vocabularies["target"], longest)
-            )
+        """Write an answer for each test example, and compare it."""
+        if part != "test":
+            return
+        tokens, _ = self.truth(batch)
+        longest = max(LONGEST, tokens.shape[1])
+        vocabulary = self.vocabularies["target"]
+        self.compare(batch, greedy(self.model, self.sender(batch), vocabulary, longest))
 
     def show(self, source: str, written: str, right: tuple[str, ...]) -> None:
         """Keep an example for the eye."""
-        if len(self.shown) < SHOWN:
-            sign = "right" if written in right else f"wrong: {' | '.join(right)}"
-            self.shown.append(f"{source} -> {written} ({sign})")
+        if len(self.shown) == SHOWN:
+            return
+        verdict = "right" if written in right else f"wrong: {' | '.join(right)}"
+        self.shown.append(f"{source} -> {written} ({verdict})")
 
 
 def greedy(model: Any, sender: Signal, vocabulary: Vocabulary, longest: int) -> list[str]:
@@ -84,7 +81,7 @@ def greedy(model: Any, sender: Signal, vocabulary: Vocabulary, longest: int) -> 
 
 @final
 class Captioning(Decoding):
-    """An image told in letters (1 to n); a batch is images `[B, C, H, W]` and tokens `[B, T]`,
+    """An image spelled in letters (1 to n); a batch is images `[B, C, H, W]` and tokens `[B, T]`,
     `<pad>` after their end.
     """
 
@@ -98,13 +95,11 @@ class Captioning(Decoding):
 
     def compare(self, batch: tuple[Tensor, Tensor], written: list[str]) -> None:
         """The share of images whose whole name is right."""
-        names = [self.vocabularies["target"].decode(row) for row in batch[1].cpu()]
+        vocabulary = self.vocabularies["target"]
+        names = [vocabulary.decode(row) for row in batch[1].cpu()]
         self.show("image", written[0], (names[0],))
-        self.log(
-            "test/exact",
-            _share(a == b for a, b in zip(names, written, strict=True)),
-            batch_size=len(names),
-        )
+        right = [text == name for text, name in zip(written, names, strict=True)]
+        self.log("test/exact", _share(right), batch_size=len(right))
 
 
 class SequenceToSequence(Decoding, ABC):
@@ -120,11 +115,10 @@ class SequenceToSequence(Decoding, ABC):
 
     def compare(self, batch: Pair, written: list[str]) -> None:
         """The share of sources with a right answer, and what else is measured."""
-        self.show(
-            self.vocabularies["source"].decode(batch.sources[0].cpu()), written[0], batch.answers[0]
-        )
-        exact = _share(text in right for text, right in zip(written, batch.answers, strict=True))
-        self.log("test/exact", exact, batch_size=len(written))
+        source = self.vocabularies["source"].decode(batch.sources[0].cpu())
+        self.show(source, written[0], batch.answers[0])
+        right = [text in answers for text, answers in zip(written, batch.answers, strict=True)]
+        self.log("test/exact", _share(right), batch_size=len(right))
         self.measure(batch, written)
 
     @abstractmethod
@@ -140,11 +134,11 @@ class Transduction(SequenceToSequence):
 
     def measure(self, batch: Pair, written: list[str]) -> None:
         """The accuracy."""
-        right = [
-            a == b
-            for text, (answer,) in zip(written, batch.answers, strict=True)
-            for a, b in _beside(answer, text)
-        ]
+        right: list[bool] = []
+        for text, (answer,) in zip(written, batch.answers, strict=True):
+            # What is too short is filled up with a symbol that no answer has.
+            filled = text.ljust(len(answer), "\0")
+            right += [symbol == filled[k] for k, symbol in enumerate(answer)]
         self.log("test/accuracy", _share(right), batch_size=len(right))
 
 
@@ -154,8 +148,16 @@ class Translation(SequenceToSequence):
     source against its best one.
     """
 
-    def __init__(self, *args: Any, **options: Any):
-        super().__init__(*args, **options)
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        vocabularies: Mapping[str, Vocabulary] = NO_VOCABULARIES,
+        seed: int = 0,
+        mark: Mapping[str, str] | None = None,
+    ):
+        super().__init__(model, optimizer, vocabularies=vocabularies, seed=seed, mark=mark)
         self.chrf = CHRFScore(n_word_order=0)
 
     def measure(self, batch: Pair, written: list[str]) -> None:
@@ -164,11 +166,5 @@ class Translation(SequenceToSequence):
         self.log("test/chrf", self.chrf, on_step=False, on_epoch=True, batch_size=len(written))
 
 
-def _share(right: Any) -> float:
-    found = list(right)
-    return sum(found) / len(found)
-
-
-def _beside(answer: str, text: str) -> zip:
-    """The symbols of an answer, and what was written in their places."""
-    return zip(answer, text.ljust(len(answer), "\0")[: len(answer)], strict=True)
+def _share(right: list[bool]) -> float:
+    return sum(right) / len(right)

@@ -3,11 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple, Self, final
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, distributed
 
 from geodl.data import blocks, bucketed, padded, windows
 from geodl.signal import Signal
@@ -48,7 +49,13 @@ class Nodes(Examples):
     labels: Tensor
 
     def to(self, device: torch.device) -> "Nodes":
-        """These nodes on a device."""
+        """These nodes on a device; themselves where they are there.
+
+        A copy of the graph would be another graph, for which everything is planned anew: Lightning
+        moves a batch at every step.
+        """
+        if self.labels.device == device:
+            return self
         return Nodes(self.signal.to(device), self.nodes.to(device), self.labels.to(device))
 
     def count(self, size: int | None) -> int:
@@ -83,13 +90,9 @@ class Rows(Examples):
 
     def draw(self, size: int | None, generator: Generator | None) -> Iterator[tuple[Tensor, ...]]:
         """Each row once."""
-        count = len(self.tensors[0])
-        order = (
-            torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
-        )
-        for places in order.split(
-            size or self.evaluated
-        ):  # one indexing of a tensor: nothing is collated
+        order = _order(len(self.tensors[0]), generator)
+        for places in order.split(size or self.evaluated):
+            # One indexing of each tensor: no example is touched alone, as a DataLoader would.
             yield tuple(tensor[places] for tensor in self.tensors)
 
 
@@ -179,12 +182,9 @@ class Labelled(Examples):
 
     def to(self, device: torch.device) -> "Labelled":
         """These sequences on a device."""
-        labels = (
-            self.labels.to(device)
-            if isinstance(self.labels, Tensor)
-            else _moved(self.labels, device)
-        )
-        return Labelled(_moved(self.ids, device), labels)
+        if isinstance(self.labels, Tensor):
+            return Labelled(_move(self.ids, device), self.labels.to(device))
+        return Labelled(_move(self.ids, device), _move(self.labels, device))
 
     def count(self, size: int | None) -> int:
         """The last batch in length may have fewer."""
@@ -197,9 +197,11 @@ class Labelled(Examples):
         chance = generator or torch.Generator().manual_seed(0)
         for places in bucketed([len(ids) for ids in self.ids], size or EVALUATED, generator=chance):
             ids, mask = padded([self.ids[place] for place in places], 0)
-            several = not isinstance(self.labels, Tensor)
-            labels = [self.labels[place] for place in places]
-            yield ids, mask, padded(labels, UNCOUNTED)[0] if several else torch.stack(labels)
+            if isinstance(self.labels, Tensor):
+                yield ids, mask, self.labels[places]
+            else:
+                labels, _ = padded([self.labels[place] for place in places], UNCOUNTED)
+                yield ids, mask, labels
 
 
 class Pair(NamedTuple):
@@ -230,15 +232,19 @@ class Pairs(Examples):
         targets: Sequence[Tensor],
         answers: Sequence[tuple[str, ...]],
     ):
-        self.sources, self.targets, self.answers = sources, targets, answers
-        lengths, self.lengths = (
-            torch.tensor([len(ids) for ids in several]) for several in (sources, targets)
-        )
-        self.groups = [(lengths == length).nonzero()[:, 0] for length in lengths.unique()]
+        self.sources = sources
+        self.targets = targets
+        self.answers = answers
+        self.target_lengths = torch.tensor([len(ids) for ids in targets])
+        source_lengths = torch.tensor([len(ids) for ids in sources])
+        self.groups: list[Tensor] = []
+        for length in source_lengths.unique():
+            (group,) = (source_lengths == length).nonzero(as_tuple=True)
+            self.groups.append(group)
 
     def to(self, device: torch.device) -> "Pairs":
         """These pairs on a device."""
-        return Pairs(_moved(self.sources, device), _moved(self.targets, device), self.answers)
+        return Pairs(_move(self.sources, device), _move(self.targets, device), self.answers)
 
     def count(self, size: int | None) -> int:
         """The last batch of every length may have fewer."""
@@ -246,19 +252,12 @@ class Pairs(Examples):
 
     def draw(self, size: int | None, generator: Generator | None) -> Iterator[Pair]:
         """Each pair once."""
-
-        def order(count: int) -> Tensor:
-            return (
-                torch.arange(count)
-                if generator is None
-                else torch.randperm(count, generator=generator)
-            )
-
-        mixed = [group[order(len(group))] for group in self.groups]
+        mixed = [group[_order(len(group), generator)] for group in self.groups]
         if generator is not None:
-            mixed = [group[self.lengths[group].argsort(stable=True)] for group in mixed]
+            # Pairs of one target length stay in their new random order: the sort is stable.
+            mixed = [group[self.target_lengths[group].argsort(stable=True)] for group in mixed]
         cut = [places for group in mixed for places in group.split(size or EVALUATED)]
-        for k in order(len(cut)).tolist():
+        for k in _order(len(cut), generator).tolist():
             places = cut[k].tolist()
             targets, mask = padded([self.targets[place] for place in places], 0)
             sources = torch.stack([self.sources[place] for place in places])
@@ -270,30 +269,57 @@ class Batches:
     """The batches of epoch after epoch, a function of the seed and the epoch alone: an interrupted
     run finds them again.
 
+    Where several processes train together, each takes its own: of every P batches in a row,
+    process k takes the k-th; those that are left at the end of an epoch are left out. All
+    processes evaluate all batches, so that each knows the exact number.
+
     Args:
         examples: on the device where the model is.
         size: examples a batch; None takes what the examples say.
         seed: None evaluates: the same batches every time.
-
-    Attributes:
-        epoch: the number of the epoch to be drawn, named by the task.
     """
 
     def __init__(self, examples: Examples, size: int | None = None, seed: int | None = None):
-        self.examples, self.size, self.seed, self.epoch = examples, size, seed, 0
+        self.examples = examples
+        self.size = size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Name the epoch to be drawn, as torch's DistributedSampler wants it."""
+        self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.examples.count(self.size)
+        count = self.examples.count(self.size)
+        return count if self.seed is None else count // process().count
 
     def __iter__(self) -> Iterator[Any]:
-        # Drawn when the first batch is asked for: a task names the epoch after Lightning calls
-        # `iter`.
-        seeded = (
-            None
-            if self.seed is None
-            else torch.Generator().manual_seed(mixed(self.seed, self.epoch))
-        )
-        yield from self.examples.draw(self.size, seeded)
+        # Drawn when the first batch is asked for: Lightning calls `iter` before the epoch is named.
+        if self.seed is None:
+            yield from self.examples.draw(self.size, None)
+            return
+        number, count = process()
+        generator = torch.Generator().manual_seed(mixed(self.seed, self.epoch))
+        batches = self.examples.draw(self.size, generator)
+        yield from islice(batches, number, len(self) * count, count)
+
+
+class Process(NamedTuple):
+    """The number of this process among those that train together, and how many they are."""
+
+    number: int
+    count: int
+
+
+def process() -> Process:
+    """This process; number 0 of 1 where nothing was distributed.
+
+    >>> process()
+    Process(number=0, count=1)
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        return Process(distributed.get_rank(), distributed.get_world_size())
+    return Process(0, 1)
 
 
 def text_windows(ids: Tensor, length: int) -> Rows:
@@ -301,15 +327,24 @@ def text_windows(ids: Tensor, length: int) -> Rows:
     return Rows(*windows(ids, length), evaluated=128)
 
 
-def mixed(seed: int, epoch: int) -> int:
-    """One seed for each epoch of each seed.
+def mixed(seed: int, epoch: int, number: int = 0) -> int:
+    """One seed for each epoch of each seed, and for each process that trains in it.
 
     >>> mixed(0, 1) == mixed(1, 0)
     False
     """
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+    entropy = [seed, epoch]
+    if number:
+        entropy.append(number)
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
-def _moved(sequences: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-    """Sequences on a device."""
+def _order(count: int, generator: Generator | None) -> Tensor:
+    """The places 0 to count - 1 in random order, or in their own without a generator."""
+    if generator is None:
+        return torch.arange(count)
+    return torch.randperm(count, generator=generator)
+
+
+def _move(sequences: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     return [sequence.to(device) for sequence in sequences]

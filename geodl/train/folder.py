@@ -1,7 +1,6 @@
 """Run folders: what a run was asked for, where it stands, and whose it is."""
 
 import json
-import pickle
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,11 +14,13 @@ from lightning.pytorch.core.saving import save_hparams_to_yaml
 from geodl import __version__
 from geodl.data import Vocabulary
 from geodl.errors import GeodlError
-from geodl.report import write
-from geodl.train.options import Optimizer, Options, TrainerOptions
+from geodl.files import in_words, new_file, write_json
+from geodl.train.options import Options
 from geodl.train.parts import NO_VOCABULARIES
 
 CONFIG, ABOUT, RESULT, VOCABULARIES = "config.yaml", "run.json", "result.json", "vocabulary.json"
+LAST = "last.ckpt"
+ELSEWHERE = "give another folder with --run"
 
 
 def start(
@@ -42,34 +43,32 @@ def start(
     """
     folder = folder or Path("runs") / recipe / f"{datetime.now():%Y%m%d-%H%M%S-%f}"
     asked = f"the run folder {folder} for {recipe}"
-    try:
+    with in_words(asked, "give a folder that you can write with --run"):
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise GeodlError(asked, *_taken(folder, recipe))
-    except OSError as error:
-        raise GeodlError(
-            asked, str(error), "give a folder that you can write with --run"
-        ) from error
-    versions = {
-        "geodl": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
+            found, do = _occupied(folder, recipe)
+            raise GeodlError(asked, found, do)
     resolved = {name: value for name, value in asdict(options).items() if value is not None}
     about = {
         "recipe": recipe,
         "seeds": seeds,
         "options": resolved,
-        "versions": versions | {"platform": platform.platform()},
+        "versions": {
+            "geodl": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+        },
     }
-    save_hparams_to_yaml(folder / CONFIG, resolved, use_omegaconf=False)
+    with in_words(f"to write {folder / CONFIG}"), new_file(folder / CONFIG) as unfinished:
+        save_hparams_to_yaml(unfinished, resolved, use_omegaconf=False)
     if vocabularies:
-        fields = {
-            name: found.to_dict() | {"fingerprint": found.fingerprint}
-            for name, found in vocabularies.items()
-        }
-        write(folder / VOCABULARIES, json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
-    write(folder / ABOUT, json.dumps(about, indent=2) + "\n")
+        fields = {}
+        for name, vocabulary in vocabularies.items():
+            fields[name] = vocabulary.to_dict() | {"fingerprint": vocabulary.fingerprint}
+        write_json(folder / VOCABULARIES, fields, indent=1)
+    # Last: a folder with this file is one whose run can be continued.
+    write_json(folder / ABOUT, about)
     return folder
 
 
@@ -83,22 +82,19 @@ def reopen(folder: Path, recipe: str) -> tuple[Options, int]:
     if not (folder / ABOUT).is_file():
         raise GeodlError(asked, f"no {ABOUT} there", "give the folder that the run was started in")
     about = _about(folder)
-    if about["recipe"] != recipe:
-        raise GeodlError(
-            asked,
-            f"a run of {about['recipe']}",
-            f"run `geodl train {about['recipe']} --resume {folder}`",
-        )
+    owner = about["recipe"]
+    if owner != recipe:
+        do = f"run `geodl train {owner} --resume {folder}`"
+        raise GeodlError(asked, f"a run of {owner}", do)
     try:
         kept = about["options"]
-        trainer, optimizer = TrainerOptions(**kept["trainer"]), Optimizer(**kept["optimizer"])
-        return Options(dict(kept["model"]), optimizer, trainer, kept.get("batch_size")), about[
-            "seeds"
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise GeodlError(
-            asked, f"options in {ABOUT} that cannot be used ({error})", "start the run anew"
-        ) from error
+        flat = {name: value for name, value in kept.items() if name == "batch_size"}
+        for part in ("model", "optimizer", "trainer"):
+            flat |= {f"{part}.{name}": value for name, value in kept[part].items()}
+        return Options.from_named(flat), about["seeds"]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        found = f"options in {ABOUT} that cannot be used ({error})"
+        raise GeodlError(asked, found, "start the run anew") from error
 
 
 def check_vocabularies(folder: Path, vocabularies: Mapping[str, Vocabulary]) -> None:
@@ -107,65 +103,70 @@ def check_vocabularies(folder: Path, vocabularies: Mapping[str, Vocabulary]) -> 
     """
     kept = read_vocabularies(folder) if vocabularies else {}
     for name in sorted(kept.keys() | vocabularies.keys()):
-        ours, theirs = (
-            found[name].fingerprint if name in found else "none" for found in (vocabularies, kept)
-        )
+        fingerprints = []
+        for known in (vocabularies, kept):
+            fingerprints.append(known[name].fingerprint if name in known else "none")
+        ours, theirs = fingerprints
         if ours != theirs:
             asked = f"to continue {folder} with the {name} vocabulary {ours}"
-            raise GeodlError(
-                asked,
-                f"a run with {theirs}",
-                "start the run anew, or get the data that it was started with",
-            )
+            do = "start the run anew, or get the data that it was started with"
+            raise GeodlError(asked, f"a run with {theirs}", do)
 
 
 def read_vocabularies(folder: Path) -> dict[str, Vocabulary]:
     """The vocabularies of a run.
 
     Raises:
-        GeodlError: none are there, or one has another fingerprint than it says: both are named.
+        GeodlError: none are there, the file holds something else, or one has another fingerprint
+            than it says: both are named.
     """
-    path, found = folder / VOCABULARIES, {}
-    for name, fields in read(path).items():
-        found[name] = Vocabulary.from_dict(
-            {key: value for key, value in fields.items() if key != "fingerprint"}
-        )
-        if found[name].fingerprint != fields.get("fingerprint"):
-            made = f"one with {found[name].fingerprint}"
-            raise GeodlError(
-                f"the {name} vocabulary {fields.get('fingerprint')} of {folder}",
-                made,
-                "restore the file",
-            )
-    return found
+    path = folder / VOCABULARIES
+    vocabularies = {}
+    for name, fields in read_fields(path).items():
+        if not isinstance(fields, dict) or "fingerprint" not in fields:
+            raise GeodlError(f"to read {path}", f"no vocabulary in {name!r}", "restore the file")
+        said = fields.pop("fingerprint")
+        vocabulary = Vocabulary.from_dict(fields)
+        if vocabulary.fingerprint != said:
+            asked = f"the {name} vocabulary {said} of {folder}"
+            raise GeodlError(asked, f"one with {vocabulary.fingerprint}", "restore the file")
+        vocabularies[name] = vocabulary
+    return vocabularies
 
 
-def read(path: Path) -> Any:
-    """The JSON in a file.
+def read_fields(path: Path, *names: str) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Args:
+        path: the file.
+        names: fields that it must have.
 
     Raises:
-        GeodlError: it holds none.
+        GeodlError: it holds none, or one without these fields.
     """
+    do = "delete it, and it will be made again"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise GeodlError(
-            f"to read {path}", str(error), "delete it, and it will be made again"
-        ) from error
+        raise GeodlError(f"to read {path}", str(error), do) from error
+    if not isinstance(fields, dict):
+        raise GeodlError(f"to read {path}", f"a {type(fields).__name__}, no JSON object", do)
+    missing = [name for name in names if name not in fields]
+    if missing:
+        raise GeodlError(f"to read {path}", f"no {missing[0]} in it", do)
+    return fields
 
 
-def read_checkpoint(path: Path, do: str) -> dict[str, Any]:
-    """What a checkpoint holds, on the CPU.
+def check_finished(part: Path, folder: Path) -> None:
+    """Refuse a run, or one seed of it, that has not given its result.
 
-    Raises:
-        GeodlError: none is there, or it cannot be read; `do` says what to do about it.
+    Args:
+        part: where the result is to be: the folder of the run, or of a seed in it.
+        folder: of the run.
     """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise GeodlError(
-            f"to continue from {path}", f"no checkpoint ({type(error).__name__})", do
-        ) from error
+    if not (part / RESULT).is_file():
+        do = f"run `geodl train {recipe_of(folder)} --resume {folder}`"
+        raise GeodlError(f"the result of {part}", "a run that is not finished", do)
 
 
 def recipe_of(folder: Path) -> str:
@@ -175,35 +176,26 @@ def recipe_of(folder: Path) -> str:
         GeodlError: no run is there.
     """
     if not (folder / ABOUT).is_file():
-        raise GeodlError(
-            f"the run {folder}",
-            f"no {ABOUT} there",
-            "give the folder of a run, as `geodl train` prints it",
-        )
+        do = "give the folder of a run, as `geodl train` prints it"
+        raise GeodlError(f"the run {folder}", f"no {ABOUT} there", do)
     return _about(folder)["recipe"]
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    about = read(folder / ABOUT)
-    if (
-        not isinstance(about, dict)
-        or not isinstance(about.get("recipe"), str)
-        or not isinstance(about.get("seeds"), int)
-    ):
-        raise GeodlError(
-            f"to read {folder / ABOUT}", "no recipe or no seeds in it", "start the run anew"
-        )
+    about = read_fields(folder / ABOUT)
+    if not isinstance(about.get("recipe"), str) or not isinstance(about.get("seeds"), int):
+        found = "no recipe or no seeds in it"
+        raise GeodlError(f"to read {folder / ABOUT}", found, "start the run anew")
     return about
 
 
-def _taken(folder: Path, recipe: str) -> tuple[str, str]:
+def _occupied(folder: Path, recipe: str) -> tuple[str, str]:
     """What stands in a folder, and what to do about it."""
-    elsewhere = "give another folder with --run"
     if not (folder / ABOUT).is_file():
-        return "files that are no run's", elsewhere
+        return "files that are no run's", ELSEWHERE
     owner = _about(folder)["recipe"]
     if owner != recipe:
-        return f"a run of {owner}", elsewhere
+        return f"a run of {owner}", ELSEWHERE
     if (folder / RESULT).exists():
-        return "a finished run", elsewhere
-    return "a run that was started", f"continue it with --resume {folder}, or {elsewhere}"
+        return "a finished run", ELSEWHERE
+    return "a run that was started", f"continue it with --resume {folder}, or {ELSEWHERE}"

@@ -1,17 +1,22 @@
 """What may be changed of a recipe: its optimiser, its trainer, the arguments of its model."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, final
 
 from geodl.errors import GeodlError
+
+METHODS = {"adam": "Adam", "adamw": "AdamW"}
+DECAYED = {"all": "all layers", "first": "the first layer", "matrices": "matrices"}
 
 
 @final
 @dataclass(frozen=True)
 class Optimizer:
-    """Adam (Kingma and Ba, 2015), or AdamW (Loshchilov and Hutter, 2019), whose decay is no part of
-    the gradient.
+    """Adam (Kingma and Ba, 2015) or AdamW (Loshchilov and Hutter, 2019).
+
+    AdamW's decay is no part of the gradient.
 
     Args:
         lr: learning rate, the highest one of a schedule; null has the recipe search for it.
@@ -37,7 +42,8 @@ class Optimizer:
     clip: float | None = None
 
     def __post_init__(self):
-        for name, value in (("lr", self.lr), ("clip", self.clip)):
+        for name in ("lr", "clip"):
+            value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise GeodlError(f"optimizer.{name}={value}", do="give a number above 0")
         for name in ("weight_decay", "min_lr", "warmup"):
@@ -45,33 +51,29 @@ class Optimizer:
             if not (math.isfinite(value) and value >= 0):
                 raise GeodlError(f"optimizer.{name}={value}", do="give a number of at least 0")
         if not 0 <= self.beta2 < 1:
-            raise GeodlError(
-                f"optimizer.beta2={self.beta2}", do="give a number from 0 to 1, without 1"
-            )
+            do = "give a number from 0 to 1, without 1"
+            raise GeodlError(f"optimizer.beta2={self.beta2}", do=do)
         if (self.warmup or self.min_lr) and self.schedule != "cosine":
+            asked = "optimizer.warmup and optimizer.min_lr"
             found = f"the schedule {self.schedule}"
-            raise GeodlError(
-                "optimizer.warmup and optimizer.min_lr", found, "leave both out, or take cosine"
-            )
+            raise GeodlError(asked, found, "leave both out, or take cosine")
 
     def __str__(self) -> str:
-        schedule = "" if self.schedule == "constant" else f" {self.schedule}"
-        rate = "None" if self.lr is None else f"{self.lr:g}"
-        rate += (
-            f" to {self.min_lr:g} after {self.warmup} steps of warm-up"
-            if self.schedule == "cosine"
-            else ""
-        )
-        where = {"all": "all layers", "first": "the first layer", "matrices": "matrices"}[
-            self.decayed
-        ]
-        decay = f", weight decay {self.weight_decay:g} on {where}" if self.weight_decay else ""
-        beta = "" if self.beta2 == 0.999 else f", betas 0.9 and {self.beta2:g}"
-        clip = "" if self.clip is None else f", gradient norm at most {self.clip:g}"
-        return (
-            f"{'Adam' if self.method == 'adam' else 'AdamW'}{schedule}, "
-            f"lr {rate}{decay}{beta}{clip}"
-        )
+        """The optimiser as a protocol prints it: what is at its default is left out."""
+        name = METHODS[self.method]
+        if self.schedule != "constant":
+            name = f"{name} {self.schedule}"
+        rate = "lr None" if self.lr is None else f"lr {self.lr:g}"
+        if self.schedule == "cosine":
+            rate += f" to {self.min_lr:g} after {self.warmup} steps of warm-up"
+        said = [name, rate]
+        if self.weight_decay:
+            said.append(f"weight decay {self.weight_decay:g} on {DECAYED[self.decayed]}")
+        if self.beta2 != 0.999:
+            said.append(f"betas 0.9 and {self.beta2:g}")
+        if self.clip is not None:
+            said.append(f"gradient norm at most {self.clip:g}")
+        return ", ".join(said)
 
 
 @final
@@ -85,17 +87,37 @@ class TrainerOptions:
         check_val_every_n_epoch: validate and keep a checkpoint every so many epochs.
         accelerator: auto takes a GPU where there is one.
         precision: bf16-mixed computes in bfloat16 where that is safe.
+        devices: how many devices, their numbers, or auto, as Lightning reads it; each takes its
+            own `batch_size` examples a step, and `--run` is needed.
+        strategy: how several devices work together, by Lightning's names, as ddp.
+        limit_batches: the most batches of an epoch and of an evaluation, to try a recipe out; null
+            takes all.
     """
 
     max_epochs: int = 20
     check_val_every_n_epoch: int = 1
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    devices: int | list[int] | str = 1
+    strategy: str = "auto"
+    limit_batches: int | None = None
 
     def __post_init__(self):
-        for name in ("max_epochs", "check_val_every_n_epoch"):
-            if getattr(self, name) < 1:
-                raise GeodlError(f"trainer.{name}={getattr(self, name)}", do="give at least 1")
+        for name in ("max_epochs", "check_val_every_n_epoch", "limit_batches"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise GeodlError(f"trainer.{name}={value}", do="give at least 1")
+
+    def __str__(self) -> str:
+        """The epochs as a protocol prints them, and what is not at its default."""
+        said = [f"{self.max_epochs} epoch{'s' * (self.max_epochs > 1)}"]
+        if self.precision != "32-true":
+            said.append(self.precision)
+        if self.devices != 1:
+            said.append(f"devices {self.devices}")
+        if self.limit_batches is not None:
+            said.append(f"a trial of at most {self.limit_batches} batches of each part")
+        return ", ".join(said)
 
 
 @final
@@ -118,3 +140,34 @@ class Options:
     def __post_init__(self):
         if self.batch_size is not None and self.batch_size < 1:
             raise GeodlError(f"batch_size={self.batch_size}", do="give at least 1")
+
+    def named(self) -> dict[str, Any]:
+        """Every option by the name it has on the command line, as `optimizer.lr`."""
+        parts = {
+            "model": self.model,
+            "optimizer": asdict(self.optimizer),
+            "trainer": asdict(self.trainer),
+        }
+        flat: dict[str, Any] = {}
+        for part, values in parts.items():
+            flat |= {f"{part}.{name}": value for name, value in values.items()}
+        if self.batch_size is not None:
+            flat["batch_size"] = self.batch_size
+        return flat
+
+    @staticmethod
+    def from_named(flat: Mapping[str, Any]) -> "Options":
+        """The options whose names `named` gave.
+
+        Raises:
+            GeodlError: a value that an option cannot have.
+            TypeError: an optimiser or a trainer does not have an option of that name.
+        """
+        parts: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}, "trainer": {}}
+        for name, value in flat.items():
+            part, _, inner = name.partition(".")
+            if inner:
+                parts[part][inner] = value
+        optimizer = Optimizer(**parts["optimizer"])
+        trainer = TrainerOptions(**parts["trainer"])
+        return Options(parts["model"], optimizer, trainer, flat.get("batch_size"))

@@ -38,7 +38,9 @@ def node_parts(data: NodeData) -> Parts:
         nodes = mask.nonzero().squeeze(1)
         return Nodes(data.signal, nodes, data.labels[nodes])
 
-    val = part(data.val) if data.val.any() else None
+    val = None
+    if data.val.any():
+        val = part(data.val)
     return Parts(data.name, part(data.train), val, {"": part(data.test)})
 
 
@@ -50,7 +52,10 @@ def image_parts(data: ImageData, *, merge: bool = False, turned: bool = False) -
         merge: learn from the validation images too, and validate on none.
         turned: test a second time, on the test images turned by 90, 180 and 270 degrees.
     """
-    train = Split(*map(torch.cat, zip(data.train, data.val, strict=True))) if merge else data.train
+    train = data.train
+    if merge:
+        images = torch.cat([data.train.images, data.val.images])
+        train = Split(images, torch.cat([data.train.labels, data.val.labels]))
     deviation, mean = torch.std_mean(train.images)
 
     def normal(part: Split) -> Rows:
@@ -61,5 +66,6 @@ def image_parts(data: ImageData, *, merge: bool = False, turned: bool = False) -
         angles = (90, 180, 270)
         images = torch.cat([rotate(data.test.images, angle) for angle in angles])
         tests["-rotated"] = Split(images, data.test.labels.repeat(len(angles)))
-    cut = {name: normal(part) for name, part in tests.items()}
-    return Parts(data.name, normal(train), None if merge else normal(data.val), cut)
+    val = None if merge else normal(data.val)
+    reported = {suffix: normal(part) for suffix, part in tests.items()}
+    return Parts(data.name, normal(train), val, reported)

@@ -1,4 +1,4 @@
-"""Lightning in a command: its expected warnings unheard, Ctrl-C as Python has it, and a line that
+"""Lightning in a command: expected warnings are filtered, Ctrl-C works as Python has it, and a line
 tells how far it is.
 """
 
@@ -33,7 +33,9 @@ class Steps(Callback):
     """
 
     def __init__(self, progress: Progress, label: str):
-        self.progress, self.label, self.steps = progress, label, 0
+        self.progress = progress
+        self.label = label
+        self.steps = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Count the steps of all epochs."""
@@ -51,6 +53,19 @@ class Steps(Callback):
         line = f"{self.label}: epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
         self.progress(line, trainer.global_step, self.steps)
 
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Tell of a validation batch."""
+        count = int(trainer.num_val_batches[0])
+        self.progress(f"{self.label}: validation", batch_idx + 1, count)
+
     def on_test_batch_end(
         self,
         trainer: L.Trainer,
@@ -61,7 +76,8 @@ class Steps(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Tell of a test batch."""
-        self.progress(f"{self.label}: test", batch_idx + 1, int(trainer.num_test_batches[0]))
+        count = int(trainer.num_test_batches[0])
+        self.progress(f"{self.label}: test", batch_idx + 1, count)
 
 
 @contextmanager

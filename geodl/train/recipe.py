@@ -1,9 +1,9 @@
 """What a recipe is."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, final
+from typing import Any, Literal, final
 
 from torch import nn
 
@@ -12,7 +12,7 @@ from geodl.signal import Signal
 from geodl.train.options import Optimizer, Options, TrainerOptions
 from geodl.train.parts import Parts
 
-Kind = Literal[
+TaskName = Literal[
     "nodes",
     "images",
     "next token",
@@ -23,36 +23,45 @@ Kind = Literal[
     "transduction",
     "translation",
 ]
+NO_PAPER = "no published number under this protocol"
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A number that can be cooked again.
+    """How a number was made, so that it can be made again.
 
     Args:
         name: what `geodl train` calls it.
-        summary: what it is, in a line.
-        kind: what is learnt; `geodl.train.tasks.TASKS` has a task for each.
-        parts: the examples to learn from, to validate on and to report on.
+        summary: what is trained on what, a phrase.
+        task: what is learnt; `geodl.train.tasks.TASKS` has a class for each.
+        parts: makes the examples to learn from, to validate on and to report on.
         protocol: which examples serve what, and how the reported weights are chosen.
         paper: the published number and where it stands.
+        reached: the number that this recipe gives, as the README prints it.
+        minutes: how long one seed takes on two CPU cores, about.
         model: makes the network from keyword arguments.
-        sample: the signals that the network takes.
+        sizes: the arguments of `model` that follow from the data; no options.
+        settings: the arguments of `model` whose defaults are others here than in its signature.
+        sample: makes the signals that the network takes.
         optimizer: the optimiser.
         trainer: how long and on what to train.
         batch_size: examples a step; None for a graph.
         search: learning rates, the best of which is taken where `optimizer.lr` is None.
-        search_parts: the examples of the search: `val` chooses, the test examples are not touched.
+        search_parts: makes the examples of the search: `val` chooses, no test example is touched.
     """
 
     name: str
     summary: str
-    kind: Kind
+    task: TaskName
     parts: Callable[[], Parts] = field(repr=False)
     protocol: str
-    paper: str
+    paper: str = NO_PAPER
+    reached: str = ""
+    minutes: float = 0.0
     model: Callable[..., nn.Module] = field(repr=False)
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     sample: Callable[[], tuple[Signal, ...]] = field(repr=False)
     optimizer: Optimizer
     trainer: TrainerOptions
@@ -61,10 +70,18 @@ class Recipe:
     search_parts: Callable[[], Parts] | None = field(default=None, repr=False)
 
     @property
+    def model_options(self) -> dict[str, Any]:
+        """The arguments of the model that may be changed, with this recipe's values."""
+        defaults = {}
+        for name, parameter in inspect.signature(self.model).parameters.items():
+            if name not in self.sizes:
+                defaults[name] = self.settings.get(name, parameter.default)
+        return defaults
+
+    @property
     def options(self) -> Options:
         """The options as the recipe has them."""
-        defaults = {name: p.default for name, p in inspect.signature(self.model).parameters.items()}
-        return Options(defaults, self.optimizer, self.trainer, self.batch_size)
+        return Options(self.model_options, self.optimizer, self.trainer, self.batch_size)
 
     def build(self, options: Options) -> nn.Module:
         """The network of the options, its parameters drawn from torch's generator.
@@ -72,8 +89,8 @@ class Recipe:
         Raises:
             GeodlError: an argument that the model does not take.
         """
-        known = self.options.model
+        known = self.model_options
         for name in options.model:
             if name not in known:
                 raise GeodlError(f"model.{name} of {self.name}", do=nearest(name, known))
-        return self.model(**options.model)
+        return self.model(**self.sizes, **options.model)

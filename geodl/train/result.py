@@ -1,12 +1,11 @@
 """What a recipe gave: numbers with their protocol, and the paper's number beside them."""
 
-import json
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from geodl.report import write
+from geodl.files import write_json
 
 
 @final
@@ -44,57 +43,57 @@ class Result:
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Mean, sample standard deviation (n - 1; 0 for one seed) and values of each metric."""
-        return {
-            name: {
-                "mean": statistics.fmean(v),
-                "std": statistics.stdev(v) if len(v) > 1 else 0.0,
-                "values": v,
-            }
-            for name, v in self.values.items()
-        }
+        metrics = {}
+        for name, values in self.values.items():
+            std = statistics.stdev(values) if len(values) > 1 else 0.0
+            metrics[name] = {"mean": statistics.fmean(values), "std": std, "values": values}
+        return metrics
 
     def save(self, path: Path) -> None:
-        """Write the result as JSON, whole or not at all."""
-        kept = {
-            name: getattr(self, name)
-            for name in ("recipe", "data", "protocol", "paper", "seeds", "metrics")
+        """Write the result as JSON, whole or not at all.
+
+        Raises:
+            GeodlError: the file cannot be written.
+        """
+        fields = {
+            "recipe": self.recipe,
+            "data": self.data,
+            "protocol": self.protocol,
+            "paper": self.paper,
+            "seeds": self.seeds,
+            "metrics": self.metrics,
+            "seconds": self.seconds,
+            "parameters": self.parameters,
         }
-        kept |= {"seconds": self.seconds, "parameters": self.parameters}
-        kept |= {
-            name: getattr(self, name) for name in ("search", "examples") if getattr(self, name)
-        }
-        write(path, json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
+        if self.search:
+            fields["search"] = self.search
+        if self.examples:
+            fields["examples"] = self.examples
+        write_json(path, fields)
 
     def __str__(self) -> str:
         count = f"{len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}"
-        lines = [
-            (
-                f"{self.recipe} on {self.data}: {count}, {self.parameters:,} "
-                f"parameters, {self.seconds:.1f} s"
-            )
-        ]
-        lines.append(f"protocol: {self.protocol}")
+        size = f"{self.parameters:,} parameters, {self.seconds:.1f} s"
+        lines = [f"{self.recipe} on {self.data}: {count}, {size}", f"protocol: {self.protocol}"]
         if self.search:
-            tried = ", ".join(
-                f"{lr}: {100 * error:.2f} %" for lr, error in self.search["val/error"].items()
-            )
-            lines.append(
-                f"learning rate {self.search['lr']:g}, the best on the "
-                f"validation examples with seed 0 ({tried} error)"
-            )
+            lines.append(self._searched())
         lines += [_line(name, metric) for name, metric in self.metrics.items()]
         lines += [f"  {example}" for example in self.examples]
         return "\n".join([*lines, f"paper: {self.paper}", f"kept in {self.folder}"])
 
+    def _searched(self) -> str:
+        errors = self.search["val/error"].items()
+        tried = ", ".join(f"{lr}: {100 * error:.2f} %" for lr, error in errors)
+        best = f"learning rate {self.search['lr']:g}"
+        return f"{best}, the best on the validation examples with seed 0 ({tried} error)"
+
 
 def _line(name: str, metric: dict[str, Any]) -> str:
-    percent = "loss" not in name
-    scale, unit, digits = (100, " %", 2) if percent else (1, "", 4)
-    mean, std = scale * metric["mean"], scale * metric["std"]
+    """One metric for a terminal: losses in nats, all else in percent."""
+    scale, unit, digits = (1, "", 4) if "loss" in name else (100, " %", 2)
+    mean = f"{scale * metric['mean']:.{digits}f}"
     if len(metric["values"]) == 1:
-        return f"  {name:24} {mean:.{digits}f}{unit}"
+        return f"  {name:24} {mean}{unit}"
     each = " ".join(f"{scale * value:.{digits}f}" for value in metric["values"])
-    return (
-        f"  {name:24} {mean:.{digits}f} +- {std:.{digits}f}{unit} "
-        f" (sample standard deviation; {each})"
-    )
+    std = f"{scale * metric['std']:.{digits}f}"
+    return f"  {name:24} {mean} +- {std}{unit}  (sample standard deviation; {each})"

@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 from geodl.data import Vocabulary
 from geodl.errors import GeodlError
-from geodl.train.examples import Batches, mixed
+from geodl.train.checkpoint import check_finite, check_mark, check_shapes, check_weights
+from geodl.train.examples import mixed, process
 from geodl.train.options import Optimizer
 from geodl.train.parts import NO_VOCABULARIES
 
@@ -25,9 +27,8 @@ def seed_everything(seed: int) -> None:
     """Seed every generator that a model may draw from."""
     random.seed(seed)
     np.random.seed(seed)
-    torch.default_generator.manual_seed(
-        seed
-    )  # torch.manual_seed walks the stack: 2 ms, as long as an epoch on Cora
+    # torch.manual_seed walks the stack: 2 ms, as long as an epoch on Cora.
+    torch.default_generator.manual_seed(seed)
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(seed)
 
@@ -42,6 +43,10 @@ class Task(L.LightningModule, ABC):
         seed: all randomness of an epoch follows from it and from the epoch's number.
         mark: kept in every checkpoint with the vocabularies' fingerprints; a checkpoint with other
             ones is refused.
+
+    Attributes:
+        begun: whether training has begun: what fails before is the checkpoint that was restored.
+        shown: some of the test examples with what was answered, for the eye.
     """
 
     def __init__(
@@ -54,15 +59,15 @@ class Task(L.LightningModule, ABC):
         mark: Mapping[str, str] | None = None,
     ):
         super().__init__()
-        self.model, self.optimizer, self.vocabularies, self.seed = (
-            model,
-            optimizer,
-            vocabularies,
-            seed,
-        )
-        self.mark = dict(mark or {}) | {
-            f"vocabulary {name}": found.fingerprint for name, found in vocabularies.items()
-        }
+        self.model = model
+        self.optimizer = optimizer
+        self.vocabularies = vocabularies
+        self.seed = seed
+        self.mark = dict(mark or {})
+        for name, vocabulary in vocabularies.items():
+            self.mark[f"vocabulary {name}"] = vocabulary.fingerprint
+        self.begun = False
+        self.shown: list[str] = []
 
     @abstractmethod
     def read(self, batch: Any) -> tuple[Tensor, Tensor]:
@@ -72,20 +77,41 @@ class Task(L.LightningModule, ABC):
     def judge(self, part: str, batch: Any, scores: Tensor, classes: Tensor) -> None:
         """Log what else is measured of a batch of "val" or "test"."""
 
+    def complete(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """All metrics of a run, with what follows from those that were logged."""
+        return dict(metrics)
+
+    def on_train_start(self) -> None:
+        """Note that everything was restored."""
+        self.begun = True
+
     def on_train_epoch_start(self) -> None:
         """Seed the epoch and name it, so that it is the same in a run that was interrupted before
         it.
         """
-        seed_everything(mixed(self.seed, self.current_epoch))
+        seed_everything(mixed(self.seed, self.current_epoch, process().number))
         batches = self.trainer.train_dataloader
-        assert isinstance(batches, Batches)
-        batches.epoch = self.current_epoch
+        if hasattr(batches, "set_epoch"):
+            batches.set_epoch(self.current_epoch)
 
     def training_step(self, batch: Any, index: int) -> Tensor:
-        """The loss of a batch."""
+        """The loss of a batch.
+
+        Raises:
+            GeodlError: it is NaN or infinite; the epoch and the step are named.
+        """
         scores, classes = self.read(batch)
         loss = cross_entropy(scores, classes)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(classes))
+        when = f"{self._run()}, epoch {self.current_epoch + 1}, step {self.global_step + 1}"
+        check_finite(loss.detach(), when)
+        self.log(
+            "train/loss",
+            loss,
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
+            batch_size=len(classes),
+        )
         return loss
 
     def validation_step(self, batch: Any, index: int) -> None:
@@ -98,63 +124,62 @@ class Task(L.LightningModule, ABC):
 
     def _evaluate(self, part: str, batch: Any) -> None:
         scores, classes = self.read(batch)
-        self.log(f"{part}/loss", cross_entropy(scores, classes), batch_size=len(classes))
+        loss = cross_entropy(scores, classes)
+        check_finite(loss, f"{self._run()}, the {part} examples after {self._steps()}")
+        self.log(f"{part}/loss", loss, batch_size=len(classes))
         self.judge(part, batch, scores, classes)
+
+    def _run(self) -> str:
+        return self.mark.get("run", "training")
+
+    def _steps(self) -> str:
+        return f"{self.global_step} steps"
 
     def configure_optimizers(self) -> Any:
         """The optimiser, with the penalty on the parameters that it is meant for, and its
         schedule.
         """
-        asked, lr = self.optimizer, self.optimizer.lr
-        if lr is None:
+        asked = self.optimizer
+        if asked.lr is None:
             raise GeodlError("to learn without a learning rate", do="give optimizer.lr")
-        known = {id(parameter) for parameter in self._decayed()}
-        decayed, others = (
-            [p for p in self.model.parameters() if (id(p) in known) == kind]
-            for kind in (True, False)
-        )
         groups = [
-            {"params": decayed, "weight_decay": asked.weight_decay},
-            {"params": others, "weight_decay": 0.0},
+            {"params": chosen, "weight_decay": decay}
+            for chosen, decay in zip(self._decayed(), (asked.weight_decay, 0.0), strict=True)
+            if chosen
         ]
         method = torch.optim.Adam if asked.method == "adam" else torch.optim.AdamW
-        adam = method(
-            [group for group in groups if group["params"]], lr=lr, betas=(0.9, asked.beta2)
-        )
+        adam = method(groups, lr=asked.lr, betas=(0.9, asked.beta2))
         if asked.schedule == "constant":
             return adam
         steps = int(self.trainer.estimated_stepping_batches)
         if asked.schedule == "one-cycle":
-            schedule = torch.optim.lr_scheduler.OneCycleLR(adam, max_lr=lr, total_steps=steps)
+            schedule = OneCycleLR(adam, max_lr=asked.lr, total_steps=steps)
         else:
-            schedule = torch.optim.lr_scheduler.LambdaLR(
-                adam, lambda step: cosine(step, steps, asked) / lr
-            )
+            highest = asked.lr
+            schedule = LambdaLR(adam, lambda step: cosine(step, steps, asked) / highest)
         return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _decayed(self) -> list[nn.Parameter]:
-        """The parameters that the penalty is meant for."""
+    def _decayed(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """The parameters that the penalty is meant for, and the others."""
         everything = list(self.model.parameters())
-        if self.optimizer.decayed == "first":
-            return next(
-                found
-                for layer in self.model.modules()
-                if (found := list(layer.parameters(recurse=False)))
-            )
-        return (
-            [p for p in everything if p.dim() > 1]
-            if self.optimizer.decayed == "matrices"
-            else everything
-        )
-
-    def transfer_batch_to_device(
-        self, batch: Any, device: torch.device, dataloader_idx: int
-    ) -> Any:
-        """The batch as it is: the examples are where the model is."""
-        return batch
+        if self.optimizer.decayed == "all":
+            return everything, []
+        if self.optimizer.decayed == "matrices":
+            chosen = {id(p) for p in everything if p.dim() > 1}
+        else:
+            own = (list(layer.parameters(recurse=False)) for layer in self.model.modules())
+            chosen = {id(p) for p in next(filter(None, own))}
+        decayed = [p for p in everything if id(p) in chosen]
+        others = [p for p in everything if id(p) not in chosen]
+        return decayed, others
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say whose checkpoint it is."""
+        """Say whose checkpoint it is.
+
+        Raises:
+            GeodlError: weights that are NaN or infinite.
+        """
+        check_weights(self.state_dict(), f"{self._run()}, {self._steps()}")
         checkpoint["geodl"] = self.mark
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -176,47 +201,3 @@ def cosine(step: int, steps: int, asked: Optimizer) -> float:
         return highest * (step + 1) / (asked.warmup + 1)
     share = min(1.0, (step - asked.warmup) / max(1, steps - asked.warmup))
     return asked.min_lr + (highest - asked.min_lr) * 0.5 * (1 + math.cos(math.pi * share))
-
-
-def check_mark(checkpoint: Mapping[str, Any], mark: Mapping[str, str]) -> None:
-    """Refuse a checkpoint that bears another mark: what differs is named.
-
-    >>> mark = {"recipe": "a", "vocabulary target": "34cd"}
-    >>> check_mark({"geodl": {"recipe": "a", "vocabulary target": "12ab"}}, mark)
-    Traceback (most recent call last):
-    geodl.errors.GeodlError: the weights of a with the vocabulary target 34cd: found a checkpoint
-    with 12ab; ...
-    """
-    found = checkpoint.get("geodl")
-    theirs = found if isinstance(found, dict) else {}
-    for name in sorted(mark.keys() | theirs.keys()):
-        if (
-            name.startswith("vocabulary")
-            and theirs.get("recipe") == mark.get("recipe")
-            and theirs.get(name) != mark.get(name)
-        ):
-            asked = f"the weights of {mark.get('recipe')} with the {name} {mark.get(name, 'none')}"
-            raise GeodlError(
-                asked,
-                f"a checkpoint with {theirs.get(name, 'none')}",
-                "use the vocabulary that it was trained with",
-            )
-    if theirs != dict(mark):
-        whose = f"a checkpoint of {found or 'something else'}"
-        raise GeodlError(
-            f"to continue {dict(mark)}", whose, "resume from the folder of this very run"
-        )
-
-
-def check_shapes(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor], asked: str) -> None:
-    """Refuse weights that are not those of a model, by the name of the first that differs."""
-    found, wanted = (
-        {name: tuple(value.shape) for name, value in state.items()} for state in (theirs, ours)
-    )
-    for name in sorted(found.keys() | wanted.keys()):
-        if found.get(name) != wanted.get(name):
-            shapes = (
-                f"{name} of shape {found.get(name, 'none')} where "
-                f"the model has {wanted.get(name, 'none')}"
-            )
-            raise GeodlError(asked, shapes, "resume with the options the run was started with")

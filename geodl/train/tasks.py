@@ -1,4 +1,4 @@
-"""The task of each kind of recipe."""
+"""The class of each task that a recipe can name."""
 
 from geodl.train.classification import (
     ImageClassification,
@@ -9,10 +9,10 @@ from geodl.train.classification import (
     Tagging,
 )
 from geodl.train.decoding import Captioning, Transduction, Translation
-from geodl.train.recipe import Kind
+from geodl.train.recipe import TaskName
 from geodl.train.task import Task
 
-TASKS: dict[Kind, type[Task]] = {
+TASKS: dict[TaskName, type[Task]] = {
     "nodes": NodeClassification,
     "images": ImageClassification,
     "next token": NextToken,

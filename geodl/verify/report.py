@@ -1,12 +1,12 @@
 """Rows as a table to read and as a file for programs."""
 
-import json
 import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from geodl.report import aligned, write
+from geodl.columns import align
+from geodl.files import write_json
 from geodl.verify.base import Row
 
 HEAD = (
@@ -32,7 +32,7 @@ def table(rows: Sequence[Row]) -> str:
     1 of 1 claims hold
     """
     count = f"{sum(row.passed for row in rows)} of {len(rows)} claims hold"
-    return aligned([HEAD, *(_cells(row) for row in rows)], NUMBERS) + "\n" + count
+    return align([HEAD, *(_cells(row) for row in rows)], NUMBERS) + "\n" + count
 
 
 def save(rows: Sequence[Row], path: str | Path) -> None:
@@ -44,7 +44,7 @@ def save(rows: Sequence[Row], path: str | Path) -> None:
     Raises:
         GeodlError: a folder that is missing or cannot be written.
     """
-    write(Path(path), json.dumps([_finite(row) for row in rows], indent=1, allow_nan=False) + "\n")
+    write_json(Path(path), [_finite(row) for row in rows], indent=1)
 
 
 def _cells(row: Row) -> tuple[str, ...]:

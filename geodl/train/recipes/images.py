@@ -1,9 +1,9 @@
 """Recipes on images."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
-from torch import nn
 
 from geodl import models
 from geodl.data import digits, mnist, rotated_mnist
@@ -14,63 +14,14 @@ from geodl.train.recipe import Recipe
 from geodl.train.text_parts import caption_parts
 
 
-def p4cnn(*, channels: int = 10) -> nn.Module:
-    """The p4 network of Cohen and Welling.
-
-    Args:
-        channels: channels of each layer, over each of the four rotations.
-    """
-    return models.p4cnn(channels=channels)
-
-
-def z2cnn(*, channels: int = 20, dropout: float = 0.3) -> nn.Module:
-    """The planar network of Cohen and Welling.
-
-    Args:
-        channels: channels of each layer.
-        dropout: after the layers but the second, where the pooling is, and the last.
-    """
-    return models.z2cnn(channels=channels, dropout=dropout)
-
-
-def digits_p4cnn(*, channels: int = 10) -> nn.Module:
-    """The p4 network scaled down to 8x8 images.
-
-    Args:
-        channels: channels of each layer, over each of the four rotations.
-    """
-    return models.digits_p4cnn(channels=channels)
-
-
-def vit(
-    *, channels: int = 64, heads: int = 4, depth: int = 4, patch: int = 7, dropout: float = 0.0
-) -> nn.Module:
-    """A vision Transformer: patches are a strided window, and each of them hears all.
-
-    Args:
-        channels: channels of each patch.
-        heads: heads of each attention.
-        depth: blocks.
-        patch: pixels on the side of a patch, a divisor of 28.
-        dropout: after attention and inside the feed-forward layers.
-    """
-    return models.vit(
-        10, size=28, patch=patch, channels=channels, heads=heads, depth=depth, dropout=dropout
-    )
-
-
-def captioner(*, channels: int = 16, hidden: int = 64) -> nn.Module:
-    """Convolutions see the image, a GRU that begins with what they saw spells its name.
-
-    Args:
-        channels: channels of the convolutions.
-        hidden: channels of the GRU.
-    """
-    return models.captioner(18, channels=channels, hidden=hidden)
-
-
 def _blank(size: int) -> Callable[[], tuple[Signal, ...]]:
+    """Makes one empty image of a size."""
     return lambda: (Signal.image(torch.zeros(1, 1, size, size)),)
+
+
+def _caption_of_a_blank() -> tuple[Signal, Signal]:
+    letters = torch.zeros(1, 6, dtype=torch.long)
+    return Signal.tokens(letters), Signal.image(torch.zeros(1, 1, 28, 28))
 
 
 ROTATED = (
@@ -82,74 +33,84 @@ MNIST = (
     "weights of the last epoch, nothing selected on the test images"
 )
 
+P4CNN = Recipe(
+    name="rotated-mnist-p4cnn",
+    summary="the P4CNN of Cohen and Welling on rotated MNIST",
+    task="images",
+    parts=lambda: image_parts(rotated_mnist(), merge=True),
+    protocol=ROTATED,
+    paper="2.28 % error on the official rotated MNIST (Cohen and Welling 2016, table 1)",
+    reached="2.15 ± 0.04 % error",
+    minutes=6,
+    model=models.p4cnn,
+    sizes={"classes": 10},
+    sample=_blank(28),
+    optimizer=Optimizer(lr=1e-2, schedule="one-cycle"),
+    trainer=TrainerOptions(20),
+    batch_size=128,
+)
+
 IMAGES = (
-    Recipe(
-        "rotated-mnist-p4cnn",
-        "the P4CNN of Cohen and Welling on rotated MNIST",
-        "images",
-        lambda: image_parts(rotated_mnist(), merge=True),
-        ROTATED,
-        "2.28 % error on the official rotated MNIST (Cohen and Welling 2016, table 1)",
-        p4cnn,
-        _blank(28),
-        Optimizer(lr=1e-2, schedule="one-cycle"),
-        TrainerOptions(20),
-        batch_size=128,
-    ),
-    Recipe(
-        "rotated-mnist-z2cnn",
-        "the planar baseline of Cohen and Welling on rotated MNIST",
-        "images",
-        lambda: image_parts(rotated_mnist(), merge=True),
-        ROTATED,
-        "5.03 % error on the official rotated MNIST (Cohen and Welling 2016, table 1)",
-        z2cnn,
-        _blank(28),
-        Optimizer(lr=None, schedule="one-cycle"),
-        TrainerOptions(50),
-        batch_size=128,
+    P4CNN,
+    replace(
+        P4CNN,
+        name="rotated-mnist-z2cnn",
+        summary="the planar baseline of Cohen and Welling on rotated MNIST",
+        paper="5.03 % error on the official rotated MNIST (Cohen and Welling 2016, table 1)",
+        reached="5.63 ± 0.03 % error",
+        minutes=20,
+        model=models.z2cnn,
+        optimizer=Optimizer(lr=None, schedule="one-cycle"),
+        trainer=TrainerOptions(50),
         search=(1e-3, 3e-3, 1e-2),
         search_parts=lambda: image_parts(rotated_mnist()),
     ),
     Recipe(
-        "digits-p4cnn",
-        "a small P4CNN on the embedded 8x8 digits, learnt upright, tested turned",
-        "images",
-        lambda: image_parts(digits(), turned=True),
-        "997 upright images to learn from, 300 to validate, 500 to test "
-        "upright and turned by 90, 180 and 270 degrees; "
-        "weights of the last epoch, nothing selected on the test images",
-        "no published number under this protocol",
-        digits_p4cnn,
-        _blank(8),
-        Optimizer(lr=1e-2, schedule="one-cycle"),
-        TrainerOptions(20),
+        name="digits-p4cnn",
+        summary="a small P4CNN on the embedded 8x8 digits, learnt upright, tested turned",
+        task="images",
+        parts=lambda: image_parts(digits(), turned=True),
+        protocol="997 upright images to learn from, 300 to validate, 500 to test upright and "
+        "turned by 90, 180 and 270 degrees; weights of the last epoch, nothing selected on the "
+        "test images",
+        reached="",
+        minutes=0.1,
+        model=models.digits_p4cnn,
+        sizes={"classes": 10},
+        sample=_blank(8),
+        optimizer=Optimizer(lr=1e-2, schedule="one-cycle"),
+        trainer=TrainerOptions(20),
         batch_size=64,
     ),
     Recipe(
-        "mnist-vit",
-        "a small vision Transformer on MNIST",
-        "images",
-        lambda: image_parts(mnist()),
-        MNIST,
-        "no published number under this protocol",
-        vit,
-        _blank(28),
-        Optimizer(lr=2e-3, schedule="one-cycle"),
-        TrainerOptions(10),
+        name="mnist-vit",
+        summary="a small vision Transformer on MNIST",
+        task="images",
+        parts=lambda: image_parts(mnist()),
+        protocol=MNIST,
+        reached="98.24 % accuracy",
+        minutes=20,
+        model=models.vit,
+        sizes={"classes": 10, "size": 28, "in_channels": 1},
+        sample=_blank(28),
+        optimizer=Optimizer(lr=2e-3, schedule="one-cycle"),
+        trainer=TrainerOptions(10),
         batch_size=128,
     ),
     Recipe(
-        "digit-name",
-        "an MNIST digit spelled out in letters (1 to n)",
-        "captions",
-        lambda: caption_parts(mnist()),
-        f"{MNIST}; exact: the whole name is right, the most likely letter taken each time",
-        "no published number under this protocol",
-        captioner,
-        lambda: (Signal.tokens(torch.zeros(1, 6, dtype=torch.long)), *_blank(28)()),
-        Optimizer(lr=3e-3, schedule="one-cycle"),
-        TrainerOptions(3),
+        name="digit-name",
+        summary="a GRU that spells the names of MNIST digits, letter by letter (1 to n)",
+        task="captions",
+        parts=lambda: caption_parts(mnist()),
+        protocol=f"{MNIST}; exact: the whole name is right, the most likely letter taken each time",
+        reached="97.83 ± 0.22 % of the names",
+        minutes=3,
+        model=models.captioner,
+        sizes={"symbols": 18, "in_channels": 1},
+        settings={"channels": 16, "hidden": 64},
+        sample=_caption_of_a_blank,
+        optimizer=Optimizer(lr=3e-3, schedule="one-cycle"),
+        trainer=TrainerOptions(3),
         batch_size=128,
     ),
 )
