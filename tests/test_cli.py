@@ -105,7 +105,7 @@ def test_a_kept_configuration_runs_again(here, capsys):
             "--trainer.max_epochs many: found a value that it cannot",
         ),
         (["train", "karate-gcn", "--batch_size", "3"], "--batch_size"),
-        (["train", "karate-gcn", "extra"], "'extra'"),
+        (["train", "karate-gcn", "extra"], "unrecognized arguments: extra"),
         (["train", "karate-gcn", "--config", "none.yaml"], "none.yaml"),
         (["train", "karate-gcn", "--optimizer.lr=-1"], "above 0"),
         (["train", "karate-gcn", "--seeds", "0"], "0 seeds"),
@@ -239,6 +239,8 @@ def test_tour_ends_as_the_tour_does(here, capsys, monkeypatch):
 
 def test_without_jsonargparse_the_advice_is_to_install_it(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "jsonargparse", None)
+    for name in ("parser", "tree"):
+        monkeypatch.delitem(sys.modules, f"geodl.cli.{name}", raising=False)
     status, _, err = says(capsys, "tour")
     assert status == 2
     assert 'pip install "geodl[all]"' in err

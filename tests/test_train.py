@@ -49,9 +49,7 @@ def test_digits_learnt_upright_are_known_turned(digits):
 
 
 def test_a_plain_cnn_does_not_know_them_turned(tmp_path):
-    plain = replace(
-        RECIPES["digits-p4cnn"], model=lambda *, channels=10: g.models.digits_cnn(channels=channels)
-    )
+    plain = replace(RECIPES["digits-p4cnn"], model=g.models.digits_cnn, settings={"channels": 10})
     values = run(plain, short("digits-p4cnn", 3), folder=tmp_path).metrics
     assert values["test/accuracy"]["mean"] > 0.9
     assert values["test/accuracy-rotated"]["mean"] < 0.6
@@ -199,7 +197,7 @@ def test_recipes_are_whole(name):
     assert found.name == name
     assert isinstance(found.options, Options)
     assert (found.optimizer.lr is None) == bool(found.search)
-    assert (found.batch_size is None) == (found.kind == "nodes")
+    assert (found.batch_size is None) == (found.task == "nodes")
     assert found.protocol
     assert found.paper
 

@@ -25,22 +25,22 @@ def translations():
     return PairData("toy", Translations(pairs), Translations(pairs), Translations(pairs))
 
 
-def recipe(kind, made, model, epochs=2, size=4, name="toy"):
+def recipe(task, made, model, epochs=2, size=4, name="toy"):
     """A recipe on toy data; its model is made for the sizes of its vocabularies."""
     sizes = {name: len(vocabulary) for name, vocabulary in made().vocabularies.items()}
     trainer = TrainerOptions(epochs, accelerator="cpu")
     return Recipe(
-        name,
-        "toy",
-        kind,
-        made,
-        "toy",
-        "none",
-        lambda: model(**sizes),
-        lambda: (),
-        ADAM,
-        trainer,
-        size,
+        name=name,
+        summary="toy",
+        task=task,
+        parts=made,
+        protocol="toy",
+        paper="none",
+        model=lambda: model(**sizes),
+        sample=lambda: (),
+        optimizer=ADAM,
+        trainer=trainer,
+        batch_size=size,
     )
 
 

@@ -2,18 +2,20 @@
 bench`.
 """
 
-import re
+import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from geodl.cli import commands, sequences
-from geodl.cli.parser import parser
-from geodl.errors import GeodlError, nearest
+from geodl.cli.asked import Asked
+from geodl.errors import GeodlError
+from geodl.files import in_words
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT, INTERRUPTED, NOBODY_READS = 2, 130, 141
+FILES = ("json", "attention", "to")  # options that name a file to be written
 COMMANDS = commands.COMMANDS | sequences.COMMANDS
 
 
@@ -24,10 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: its words; None takes those of the process.
 
     Returns:
-        0 when all went well, 1 when something that was checked does not hold, 130 after Ctrl-C.
+        0 when all went well, 1 when something that was checked does not hold, 130 after Ctrl-C,
+        141 when nobody reads what is printed, as in a pipe to `head`.
 
     Raises:
-        SystemExit: with 0 after `--help`, with 2 for bad input, said in one line on stderr.
+        SystemExit: with 0 after `--help`; with 2 for bad input and for what the system refuses,
+            said in one line on stderr.
 
     >>> main(["data", "get", "karate"])
     karate: nothing to download
@@ -35,93 +39,80 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        asked = _parsed(words)
-        command = asked[asked.command]
-        _check_file(command)
-        return COMMANDS[asked.command](command)
+        return _run(words)
     except GeodlError as error:
         print(f"geodl: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from error
+    except BrokenPipeError:
+        return NOBODY_READS
     except KeyboardInterrupt as error:
         print(f"\ninterrupted{_continuation(words, error)}", file=sys.stderr)
         return INTERRUPTED
 
 
-def _parsed(words: list[str]) -> Any:
-    from argparse import ArgumentError
-
-    root, leaves = parser()
+def _run(words: list[str]) -> int:
+    """The exit status of a command, once all that it prints is printed."""
+    asked = _parse(words)
+    _check_files(asked)
     try:
-        return root.parse_args(words)
-    except ArgumentError as error:
-        raise GeodlError(*_complaint(str(error), words, leaves)) from error
+        status = COMMANDS[asked.command](asked)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        raise
+    except OSError as error:
+        _drop_output()
+        with in_words(" ".join(["geodl", *words]), "make room or rights there"):
+            raise error
+    return status
 
 
-def _check_file(asked: Any) -> None:
+def _drop_output() -> None:
+    """Leave what could not be printed: Python would try again when it ends, and complain."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parse(words: list[str]) -> Asked:
+    """What was asked for.
+
+    Raises:
+        GeodlError: a word that is no command, an option or a value that there is not.
+    """
+    from geodl.cli.tree import tree
+
+    parser = tree()
+    values = parser.parse_args(words)
+    given = parser.parse_args(words, defaults=False)
+    path = []
+    while parser.commands:
+        name = values.get(parser.kind)
+        if name is None:
+            asked = " ".join(["geodl", *words])
+            raise GeodlError(asked, f"no {parser.kind}", f"`{asked} --help` lists them")
+        path.append(name)
+        values, given = values[name], given[name]
+        parser = parser.commands[name]
+    command, *rest = path
+    return Asked(command, "".join(rest), values, given)
+
+
+def _check_files(asked: Asked) -> None:
     """Refuse a file that cannot be written before the work that fills it."""
-    for given in (
-        asked,
-        asked.get(asked.get("recipe", "")) or {},
-        asked.get(asked.get("picture", "")) or {},
-    ):
-        for option in ("json", "attention", "to"):
-            path: Path | None = given.get(option)
-            if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
-                found = "a folder of that name" if path.is_dir() else "no folder to put it in"
-                raise GeodlError(f"--{option} {path}", found, "give a file in a folder that exists")
-
-
-def _complaint(message: str, words: list[str], leaves: dict[str, Any]) -> tuple[str, str, str]:
-    """What argparse says, with the nearest name that exists."""
-    if choice := re.search(r"(\w+): invalid choice: '(.*?)' \(choose from (.*)\)", message):
-        kind, given, known = choice.groups()
-        return (
-            f"the {kind} {given!r}",
-            f"no {kind} of that name",
-            nearest(given, re.findall(r"[\w-]+", known)),
-        )
-    if unknown := re.search(r"unrecognized arguments: (.*)", message):
-        path = max(
-            (leaf for leaf in leaves if words[: len(leaf.split())] == leaf.split()),
-            key=len,
-            default="",
-        )
-        options = re.findall(r"--[\w.-]+", leaves[path].format_help()) if path else ["--help"]
-        first = unknown[1].split()[0]
-        advice = (
-            nearest(first.split("=")[0], set(options))
-            if first.startswith("-")
-            else f"see `geodl {path} --help`"
-        )
-        return (
-            " ".join(["geodl", *words]),
-            f"{first!r}, which {f'geodl {path}'.strip()} does not take",
-            advice,
-        )
-    if value := re.search(
-        r'Parser key "(.+?)":.*(?:Given|Got) value: ([^\n]*)', message, re.DOTALL
-    ):
-        choices = re.search(r"Literal\[(.*?)\]", message)
-        advice = (
-            nearest(value[2], re.findall(r"'(.+?)'", choices[1]))
-            if choices
-            else "--help says what it takes"
-        )
-        return f"--{value[1]} {value[2]}", "a value that it cannot have", advice
-    if missing := re.search(r'expected "(?:\w+\.)?(\w+)" to be one of', message):
-        return (
-            " ".join(["geodl", *words]),
-            f"no {missing[1]}",
-            f"`{' '.join(['geodl', *words])} --help` lists them",
-        )
-    return " ".join(["geodl", *words]), message, "add --help to see what there is"
+    for option in FILES:
+        path: Path | None = asked.values.get(option)
+        if path is None:
+            continue
+        do = "give a file in a folder that exists"
+        if path.is_dir():
+            raise GeodlError(f"--{option} {path}", "a folder of that name", do)
+        if not path.resolve().parent.is_dir():
+            raise GeodlError(f"--{option} {path}", "no folder to put it in", do)
 
 
 def _continuation(words: list[str], error: KeyboardInterrupt) -> str:
     """The command that continues an interrupted run."""
     folder = getattr(error, "folder", None)
-    return (
-        f"; to continue: geodl train {words[1]} --resume {shlex.quote(str(folder))}"
-        if folder
-        else ""
-    )
+    if folder is None:
+        return ""
+    return f"; to continue: geodl train {words[1]} --resume {shlex.quote(str(folder))}"

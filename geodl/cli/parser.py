@@ -1,185 +1,180 @@
-"""What can be typed."""
+"""How the command line is parsed: jsonargparse's parser with refusals of ours."""
 
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any, final
+from argparse import SUPPRESS
+from collections.abc import Mapping
+from typing import Any, NoReturn, final
 
-from geodl import __version__
-from geodl.errors import GeodlError
+from geodl.cli.values import Value
+from geodl.errors import GeodlError, nearest
 
-
-def parser() -> tuple[Any, dict[str, Any]]:
-    """The parser, and the parsers of the commands by what is typed to reach them."""
-    try:
-        tree = _Tree()
-    except ImportError as error:
-        raise GeodlError(
-            "the command line", "jsonargparse is not installed", 'pip install "geodl[all]"'
-        ) from error
-    _trains(tree)
-    _writes(tree)
-    _proves(tree)
-    return tree.root, tree.leaves
+try:
+    from jsonargparse import ArgumentParser
+except ImportError as missing:
+    raise GeodlError(
+        "the command line", "jsonargparse is not installed", 'pip install "geodl[all]"'
+    ) from missing
 
 
 @final
-class _Tree:
-    """The parsers of all commands, by what is typed to reach them."""
+class Parser(ArgumentParser):
+    """A parser whose refusals are GeodlErrors that name what was typed.
 
-    def __init__(self):
-        from jsonargparse import ArgumentParser
+    Args:
+        typed: the words that lead to it, as "geodl train cora-gcn".
+        text: what the command does, a sentence.
+        version: what `--version` prints; without one there is no such option.
 
-        about = "One message-passing layer on grids, chains, complete graphs, graphs and groups."
-        self.make = ArgumentParser
-        self.root = self.make(
-            prog="geodl",
-            description=about,
-            exit_on_error=False,
-            allow_abbrev=False,
-            version=__version__,
+    Attributes:
+        options: what it takes, as "--seeds".
+        commands: the parsers of its next word; none where options follow.
+        kind: what its next word is called, as "recipe".
+    """
+
+    def __init__(self, typed: str, text: str, *, version: str | None = None):
+        super().__init__(
+            prog=typed, description=text, exit_on_error=False, allow_abbrev=False, version=version
         )
-        self.groups = {"": self.root.add_subcommands(dest="command", required=True)}
-        self.leaves: dict[str, Any] = {}
+        self.typed = typed
+        self.options = {"--help"}
+        self.commands: dict[str, Parser] = {}
+        self.kind = ""
+        self._branches: Any = None
 
-    def leaf(self, path: str, text: str) -> Any:
-        """A parser for the words that lead to it."""
-        group, _, name = path.rpartition(" ")
-        self.leaves[path] = self.make(description=text, allow_abbrev=False)
-        self.groups[group].add_subcommand(name, self.leaves[path], help=text)
-        return self.leaves[path]
+    def takes_command(self, kind: str) -> None:
+        """The next word is a command of its own, added by :meth:`command`.
 
-    def branch(self, path: str, text: str, dest: str) -> None:
-        """Room for leaves behind a word."""
-        self.groups[path] = self.leaf(path, text).add_subcommands(dest=dest, required=True)
+        Args:
+            kind: what it is called in help and errors, and the field of the answer.
+        """
+        self.kind = kind
+        # Not required for jsonargparse, which would print so beside the list; `main` asks for it.
+        self._branches = self.add_subcommands(required=False, dest=kind, metavar=kind.upper())
+
+    def command(self, name: str, text: str, summary: str = "") -> "Parser":
+        """The parser of a next word.
+
+        Args:
+            name: the word.
+            text: what it does, a sentence.
+            summary: the same in the list of words, if it is said otherwise there.
+        """
+        child = Parser(f"{self.typed} {name}", text)
+        self._branches.add_subcommand(name, child, help=summary or text)
+        child.prog = child.typed
+        self.commands[name] = child
+        return child
+
+    def takes(
+        self,
+        name: str,
+        annotation: Any,
+        text: str,
+        *,
+        default: Any = SUPPRESS,
+        nargs: str | None = None,
+        required: bool = False,
+    ) -> None:
+        """Add an option `--name`, or without dashes a positional argument.
+
+        Args:
+            name: with its dashes.
+            annotation: its type, as :class:`Value` takes it.
+            text: what it is; type and default are added to it.
+            default: what it is if it is not given; without one it is then not there.
+            nargs: "+" or "*" for several, "?" for at most one.
+            required: whether an option has to be given.
+        """
+        self._add(self, name, annotation, text, default, nargs=nargs, required=required)
+
+    def takes_part(
+        self,
+        part: str,
+        text: str,
+        annotations: Mapping[str, Any],
+        texts: Mapping[str, str],
+        defaults: Mapping[str, Any],
+    ) -> None:
+        """Add an option `--part.name` for each name of `defaults`, as a group of its own.
+
+        Args:
+            part: what the options belong to, as "optimizer".
+            text: what that is, a sentence.
+            annotations: the type of each.
+            texts: what each is, as far as it is known.
+            defaults: what each is if it is not given.
+        """
+        group = self.add_argument_group(part, text)
+        for name, default in defaults.items():
+            self._add(group, f"--{part}.{name}", annotations[name], texts.get(name, ""), default)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Refuse; argparse and jsonargparse call this with their words.
+
+        Raises:
+            GeodlError: always.
+        """
+        cause = _cause(ex)
+        if isinstance(cause, GeodlError):
+            raise cause
+        if cause is not None:
+            message = str(cause)
+        parser, given = self, list(self.args)
+        while given and given[0] in parser.commands:
+            word = given.pop(0)
+            parser = parser.commands[word]
+            # jsonargparse names an argument by the words that lead to it, as draw.lengths.to.
+            message = message.replace(f"{word}.", "")
+        raise parser.refusal(given, message)
+
+    def refusal(self, given: list[str], message: str) -> GeodlError:
+        """What is wrong with the words after this parser's own: the first that is unknown, else
+        what argparse says.
+        """
+        asked = " ".join([self.typed, *given])
+        for word in given:
+            name, _, _ = word.partition("=")
+            if name.startswith("--") and name not in self.options:
+                found = f"{name!r}, which {self.typed} does not take"
+                return GeodlError(asked, found, nearest(name, self.options))
+            if self.commands:
+                found = f"no {self.kind} of that name"
+                return GeodlError(f"the {self.kind} {word!r}", found, nearest(word, self.commands))
+        return GeodlError(asked, message, f"see `{self.typed} --help`")
+
+    def _add(
+        self,
+        group: Any,
+        name: str,
+        annotation: Any,
+        text: str,
+        default: Any,
+        *,
+        nargs: str | None = None,
+        required: bool = False,
+    ) -> None:
+        value = Value(name.lstrip("-"), annotation)
+        settings: dict[str, Any] = {"type": value, "help": text}
+        if value.words:
+            settings["metavar"] = "{" + ",".join(value.words) + "}"
+        if nargs is not None:
+            settings["nargs"] = nargs
+        if name.startswith("--"):
+            self.options.add(name)
+            settings["required"] = required
+        if (name.startswith("--") and not required) or nargs in ("*", "?"):
+            settings["default"] = default
+        group.add_argument(name, **settings)
 
 
-def _trains(tree: _Tree) -> None:
-    from geodl.train import RECIPES
+def _cause(error: Exception | None) -> BaseException | None:
+    """What an error was raised for: a GeodlError where there is one, else the first of all.
 
-    tree.branch(
-        "train",
-        "Run a recipe: data, model, protocol, and the paper's number beside ours.",
-        "recipe",
-    )
-    for recipe in RECIPES.values():
-        _add_options(tree.leaf(f"train {recipe.name}", f"Train {recipe.summary}."), recipe)
-    explain = tree.leaf(
-        "explain", "Tell what runs where and why in a recipe's model, and prove its symmetry."
-    )
-    explain.add_argument("recipe", choices=list(RECIPES), help="which recipe")
-
-
-def _writes(tree: _Tree) -> None:
-    generate = tree.leaf(
-        "generate", "Text from a model that was trained on text, character after character."
-    )
-    generate.add_argument("run", type=Path, help="the folder of a run, as of shakespeare-gpt")
-    generate.add_argument(
-        "--prompt",
-        type=str,
-        default="\n",
-        help="what the text begins with; a line break if not given",
-    )
-    generate.add_argument("--count", type=int, default=300, help="how many characters to add")
-    generate.add_argument(
-        "--temperature",
-        type=float,
-        default=0.8,
-        help="divides the scores; 0 takes the likeliest character",
-    )
-    generate.add_argument(
-        "--top_k", type=int | None, default=None, help="draw among the k likeliest only"
-    )
-    generate.add_argument("--seed", type=int, default=0, help="of the draws")
-    translate = tree.leaf(
-        "translate", "What a model that was trained to rewrite sequences makes of texts."
-    )
-    translate.add_argument(
-        "run", type=Path, help="the folder of a run, as of translate-transformer"
-    )
-    translate.add_argument("texts", nargs="+", help="sentences, each in quotes")
-    translate.add_argument(
-        "--attention",
-        type=Path | None,
-        default=None,
-        help="draw who hears whom in the first to this file",
-    )
-    tree.branch("draw", "Pictures of what runs gave.", "picture")
-    lengths = tree.leaf(
-        "draw lengths",
-        "Accuracy against length: one line for each run, the spread of its seeds around it.",
-    )
-    lengths.add_argument("runs", nargs="+", type=Path, help="folders of runs, as of reverse-rnn")
-    lengths.add_argument("--to", type=Path, required=True, help="the file of the picture")
-
-
-def _proves(tree: _Tree) -> None:
-    tour = tree.leaf(
-        "tour", "Everything on embedded data, in about two minutes, with a report and pictures."
-    )
-    tour.add_argument(
-        "folder",
-        type=Path,
-        nargs="?",
-        default=Path("geodl-tour"),
-        help="for the report; geodl-tour if not given",
-    )
-    verify = tree.leaf(
-        "verify", "Prove the claims: errors of values and gradients beside their bounds."
-    )
-    verify.add_argument("rows", nargs="*", help="numbers of claims, as 05; all if none is given")
-    verify.add_argument(
-        "--json", type=Path | None, default=None, help="write the rows to this file"
-    )
-    tree.branch("data", "The data sets: list them, get them, check what is on disk.", "action")
-    tree.leaf("data list", "The data sets that have a card.")
-    for action, text in (
-        ("get", "Download data sets, each file verified."),
-        ("check", "Say what is on disk, verified."),
-    ):
-        tree.leaf(f"data {action}", text).add_argument(
-            "names", nargs="*", help="data sets; all if none is given"
-        )
-    bench = tree.leaf(
-        "bench", "Time our kernels beside their peers; exits with 1 if a row is out of reach."
-    )
-    bench.add_argument("rows", nargs="*", help="rows of the table; all if none is given")
-    bench.add_argument("--json", type=Path | None, default=None, help="write the rows to this file")
-    bench.add_argument("--device", default="cpu", help="where rows run: cpu, cuda or cuda:1")
-
-
-def _add_options(parser: Any, recipe: Any) -> None:
-    """The options of `geodl train RECIPE`, with the recipe's own values as defaults."""
-    parser.add_argument(
-        "--config", action="config", help="a file of options, as config.yaml in a run folder"
-    )
-    parser.add_argument(
-        "--seeds",
-        type=int | None,
-        default=None,
-        help="repeat with seeds 0 to N - 1 (one if not given)",
-    )
-    parser.add_argument(
-        "--run",
-        type=Path | None,
-        default=None,
-        help="the run folder (a new one under runs/ if not given)",
-    )
-    parser.add_argument(
-        "--resume",
-        type=Path | None,
-        default=None,
-        help="the folder of an interrupted run, to continue it",
-    )
-    parser.add_argument(
-        "--json", type=Path | None, default=None, help="write the result to this file"
-    )
-    if recipe.batch_size is not None:
-        parser.add_argument(
-            "--batch_size", type=int, default=recipe.batch_size, help="examples a step"
-        )
-    parser.add_class_arguments(
-        type(recipe.optimizer), "optimizer", default=asdict(recipe.optimizer)
-    )
-    parser.add_class_arguments(type(recipe.trainer), "trainer", default=asdict(recipe.trainer))
-    parser.add_function_arguments(recipe.model, "model")
+    Where a value is refused, argparse and jsonargparse raise errors of their own of ours.
+    """
+    first: BaseException | None = error
+    while first is not None and not isinstance(first, GeodlError):
+        before = first.__cause__ or first.__context__
+        if before is None:
+            break
+        first = before
+    return first

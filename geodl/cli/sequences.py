@@ -1,4 +1,4 @@
-"""The commands that write with trained models, and draw what they heard.
+"""The commands that write with trained models, and draw what they did.
 
 Each returns the exit status.
 """
@@ -7,155 +7,165 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from geodl.cli.asked import Asked
 from geodl.errors import GeodlError
+from geodl.files import in_words, new_file
 
 OK = 0
 
 
-def _generate(asked: Any) -> int:
+def _generate(asked: Asked) -> int:
     import torch
 
-    from geodl.layer import LearnedPositions
     from geodl.models import generate
     from geodl.train.trained import trained
 
-    if not asked.prompt:
-        raise GeodlError(
-            "--prompt ''", "nothing to begin with", "leave it out, or give a character at least"
-        )
-    if asked.count < 1:
-        raise GeodlError(f"--count {asked.count}", do="give a number of characters from 1 on")
-    if not 0 <= asked.seed < 2**64:
-        raise GeodlError(f"--seed {asked.seed}", do="give a number from 0 to 2**64 - 1")
-    run = trained(asked.run, ("next token",))
+    values = asked.values
+    prompt = values.get("prompt", "\n")
+    if not prompt:
+        do = "leave it out, or give a character at least"
+        raise GeodlError("--prompt ''", "nothing to begin with", do)
+    if values.count < 1:
+        raise GeodlError(f"--count {values.count}", do="give a number of characters from 1 on")
+    if not 0 <= values.seed < 2**64:
+        raise GeodlError(f"--seed {values.seed}", do="give a number from 0 to 2**64 - 1")
+    run = trained(values.run, ("next token",))
     vocabulary = run.vocabularies["target"]
-    tables = [m.length for m in run.model.modules() if isinstance(m, LearnedPositions)]
-    found = generate(
+    ids = generate(
         run.model,
-        vocabulary.encode(asked.prompt)[None],
-        asked.count,
-        temperature=asked.temperature,
-        top_k=asked.top_k,
-        generator=torch.Generator().manual_seed(asked.seed),
-        context=min(tables, default=None),
+        vocabulary.encode(prompt)[None],
+        values.count,
+        temperature=values.temperature,
+        top_k=values.get("top_k"),
+        generator=torch.Generator().manual_seed(values.seed),
+        context=_longest(run.model),
     )
-    print(vocabulary.decode(found[0]))
+    print(vocabulary.decode(ids[0]))
     return OK
 
 
-def _translate(asked: Any) -> int:
-    from geodl.data import UNK, normalized
+def _longest(model: Any) -> int | None:
+    """How many tokens a model takes at once; None if any number."""
+    from geodl.layer import LearnedPositions
+
+    tables = [layer for layer in model.modules() if isinstance(layer, LearnedPositions)]
+    return min((table.length for table in tables), default=None)
+
+
+def _translate(asked: Asked) -> int:
+    from geodl.data import normalized
     from geodl.signal import Signal
     from geodl.train.decoding import LONGEST, greedy
     from geodl.train.trained import trained
 
-    run = trained(asked.run, ("translation", "transduction"))
+    run = trained(asked.values.run, ("translation", "transduction"))
     source, target = run.vocabularies["source"], run.vocabularies["target"]
-    texts = [normalized(text) for text in asked.texts]
-    for text in texts:
-        ids = source.encode(text)
-        unknown = [
-            k
-            for k, symbol in enumerate(ids.tolist())
-            if UNK in source and symbol == source.index(UNK)
-        ]
-        if unknown or not len(ids):
-            found = (
-                f"the unknown {text[unknown[0]]!r} at position {unknown[0]}"
-                if unknown
-                else "nothing"
-            )
-            raise GeodlError(
-                f"a translation of {text!r}",
-                found,
-                "use the characters of the sentences that were learnt from",
-            )
-    sources = [Signal.tokens(source.encode(text)[None]) for text in texts]
-    written = [
-        greedy(run.model, sender, target, max(LONGEST, 2 * sender.x.shape[1]))[0]
-        for sender in sources
-    ]
-    print("\n".join(written))
-    if asked.attention:
-        _draw_attention(run.model, sources[0], target, texts[0], written[0], asked.attention)
+    texts = [normalized(text) for text in asked.values.texts]
+    senders = [Signal.tokens(_encode(source, text)[None]) for text in texts]
+    answers = []
+    for sender in senders:
+        longest = max(LONGEST, 2 * sender.x.shape[1])
+        (answer,) = greedy(run.model, sender, target, longest)
+        print(answer, flush=True)
+        answers.append(answer)
+    if "attention" in asked.values:
+        path = asked.values.attention
+        _draw_attention(run.model, senders[0], target, texts[0], answers[0], path)
     return OK
+
+
+def _encode(vocabulary: Any, text: str) -> Any:
+    """The numbers of a text, all of whose characters are known."""
+    from geodl.data import UNK
+
+    asked = f"a translation of {text!r}"
+    do = "use the characters of the sentences that were learnt from"
+    ids = vocabulary.encode(text)
+    if not len(ids):
+        raise GeodlError(asked, "nothing", do)
+    unknown = []
+    if UNK in vocabulary:
+        unknown = (ids == vocabulary.index(UNK)).nonzero().flatten().tolist()
+    if unknown:
+        place = unknown[0]
+        raise GeodlError(asked, f"the unknown {text[place]!r} at position {place}", do)
+    return ids
 
 
 def _draw_attention(
     model: Any, source: Any, vocabulary: Any, text: str, written: str, path: Path
 ) -> None:
-    """The picture of what each written character heard."""
+    """The picture of where each written character attends in the source."""
     from geodl import viz
     from geodl.data import EOS
     from geodl.signal import Signal
 
     tokens = vocabulary.framed(written)[None, :-1]
     weights = viz.cross_attention(model, Signal.tokens(tokens), source)
-    _save(
-        viz.attention(
-            weights.mean((0, 1)), list(text), [*written, EOS], title=f"{text} → {written}"
-        ),
-        path,
+    figure = viz.attention(
+        weights.mean((0, 1)), list(text), [*written, EOS], title=f"{text} → {written}"
     )
+    _save(figure, path)
 
 
-def _draw(asked: Any) -> int:
-    return PICTURES[asked.picture](asked[asked.picture])
+def _draw(asked: Asked) -> int:
+    return PICTURES[asked.name](asked)
 
 
-def _draw_lengths(asked: Any) -> int:
+def _draw_lengths(asked: Asked) -> int:
     from geodl import viz
-    from geodl.train import folder as folders
 
     curves: dict[str, dict[int, list[float]]] = {}
-    for run in asked.runs:
-        name = folders.recipe_of(run)
-        if not (run / folders.RESULT).is_file():
-            raise GeodlError(
-                f"the result of {run}",
-                "a run that is not finished",
-                f"run `geodl train {name} --resume {run}`",
-            )
-        result = folders.read(run / folders.RESULT)
-        known = {
-            key.rpartition("-")[2]: metric["values"]
-            for key, metric in result["metrics"].items()
-            if _by_length(key)
-        }
-        if not known:
-            raise GeodlError(
-                f"accuracy against length of {run}",
-                f"a run of {name}",
-                "give runs of reverse-* or sort-*",
-            )
-        count = len(result["seeds"])
-        label = f"{name}, {result['parameters']:,} parameters, {count} seed{'s' * (count > 1)}"
+    for run in asked.values.runs:
+        name, label, curve = _curve(run)
         if label in curves:
-            raise GeodlError(
-                f"a picture with {run}", f"another run of {name}", "give each system once"
-            )
-        curves[label] = {int(length): values for length, values in known.items()}
-    _save(viz.lengths(curves), asked.to)
-    print(asked.to)
+            asked_for = f"a picture with {run}"
+            raise GeodlError(asked_for, f"another run of {name}", "give each system once")
+        curves[label] = curve
+    path = asked.values.to
+    _save(viz.lengths(curves), path)
+    print(path)
     return OK
 
 
-def _by_length(metric: str) -> bool:
-    name, _, length = metric.rpartition("-")
-    return name == "test/accuracy" and length.isdigit()
+def _curve(run: Path) -> tuple[str, str, dict[int, list[float]]]:
+    """The recipe of a run, the label of its curve, and its accuracies by length, one a seed."""
+    from geodl.train import folder as folders
+
+    name = folders.recipe_of(run)
+    folders.check_finished(run, run)
+    path = run / folders.RESULT
+    result = folders.read_fields(path, "metrics", "seeds", "parameters")
+    curve = {}
+    try:
+        for metric, numbers in result["metrics"].items():
+            kind, _, length = metric.rpartition("-")
+            if kind == "test/accuracy" and length.isdigit():
+                curve[int(length)] = list(numbers["values"])
+        count = len(result["seeds"])
+        label = f"{name}, {result['parameters']:,} parameters, {count} seed{'s' * (count > 1)}"
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise GeodlError(f"to read {path}", "no result of a run", "run the recipe anew") from error
+    if not curve:
+        asked = f"accuracy against length of {run}"
+        raise GeodlError(asked, f"a run of {name}", "give runs of reverse-* or sort-*")
+    return name, label, curve
 
 
 def _save(figure: Any, path: Path) -> None:
+    """Write a picture, whole or not at all, in the format that its name ends in."""
+    asked, do = f"to draw {path}", "give a file that you can write, as picture.png"
     try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise GeodlError(
-            f"to draw {path}", str(error), "give a file that you can write, as picture.png"
-        ) from error
+        with in_words(asked, do), new_file(path) as unfinished:
+            figure.savefig(unfinished, dpi=150, format=path.suffix.removeprefix(".") or "png")
+    except ValueError as error:
+        if isinstance(error, GeodlError):
+            raise
+        raise GeodlError(asked, str(error), do) from error
 
 
-PICTURES = {"lengths": _draw_lengths}
-COMMANDS: dict[str, Callable[[Any], int]] = {
+PICTURES: dict[str, Callable[[Asked], int]] = {"lengths": _draw_lengths}
+COMMANDS: dict[str, Callable[[Asked], int]] = {
     "generate": _generate,
     "translate": _translate,
     "draw": _draw,

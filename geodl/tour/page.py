@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 import geodl
-from geodl.report import aligned
+from geodl.columns import align
 
 INDEX = "index.html"
 MARK = '<meta name="generator" content="geodl tour">'
@@ -65,7 +65,7 @@ class Stop(NamedTuple):
 
 def text(stop: Stop) -> str:
     """A stop for a terminal, indented."""
-    lines = aligned(stop.table, numbers=()).splitlines()
+    lines = align(stop.table).splitlines()
     if stop.proof:
         lines += ["", *stop.proof.splitlines()]
     return "\n".join(f"      {line}".rstrip() for line in lines)

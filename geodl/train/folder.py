@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.core.saving import save_hparams_to_yaml
+import yaml
 
 from geodl import __version__
 from geodl.data import Vocabulary
 from geodl.errors import GeodlError
-from geodl.files import in_words, new_file, write_json
+from geodl.files import in_words, write_json, write_text
 from geodl.train.options import Options
 from geodl.train.parts import NO_VOCABULARIES
 
@@ -60,8 +60,7 @@ def start(
             "platform": platform.platform(),
         },
     }
-    with in_words(f"to write {folder / CONFIG}"), new_file(folder / CONFIG) as unfinished:
-        save_hparams_to_yaml(unfinished, resolved, use_omegaconf=False)
+    write_text(folder / CONFIG, yaml.safe_dump(resolved))
     if vocabularies:
         fields = {}
         for name, vocabulary in vocabularies.items():

@@ -24,7 +24,7 @@ class Optimizer:
         decayed: the parameters that it falls on; matrices are those of two axes or more.
         schedule: how the learning rate moves: one-cycle is that of Smith (2018), over all steps;
             cosine rises over `warmup` steps and falls along half a cosine to `min_lr`.
-        method: adam or adamw.
+        method: which of the two.
         beta2: the decay of the mean of squares; that of the mean is 0.9.
         warmup: steps in which cosine rises from zero.
         min_lr: where cosine ends.
@@ -87,8 +87,8 @@ class TrainerOptions:
         check_val_every_n_epoch: validate and keep a checkpoint every so many epochs.
         accelerator: auto takes a GPU where there is one.
         precision: bf16-mixed computes in bfloat16 where that is safe.
-        devices: how many devices, their numbers, or auto, as Lightning reads it; each takes its
-            own `batch_size` examples a step, and `--run` is needed.
+        devices: how many, their numbers, or auto, as Lightning reads it; of several, each takes
+            its own `batch_size` examples a step, and `--run` is needed.
         strategy: how several devices work together, by Lightning's names, as ddp.
         limit_batches: the most batches of an epoch and of an evaluation, to try a recipe out; null
             takes all.

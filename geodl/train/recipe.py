@@ -70,6 +70,15 @@ class Recipe:
     search_parts: Callable[[], Parts] | None = field(default=None, repr=False)
 
     @property
+    def duration(self) -> str:
+        """How long one seed takes, about, in words."""
+        if not self.minutes:
+            return ""
+        if self.minutes < 1:
+            return "under a minute"
+        return f"about {self.minutes:.0f} minute{'s' * (self.minutes >= 1.5)}"
+
+    @property
     def model_options(self) -> dict[str, Any]:
         """The arguments of the model that may be changed, with this recipe's values."""
         defaults = {}

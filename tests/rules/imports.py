@@ -43,7 +43,7 @@ DELAYED = {
 }
 DECLARED = ALWAYS | {
     *("torch_geometric", "networkx", "scipy"),
-    *("lightning", "jsonargparse", "rich", "torchmetrics"),
+    *("lightning", "jsonargparse", "rich", "torchmetrics", "yaml"),
     *("pooch", "sklearn", "PIL", "matplotlib"),
     "escnn",  # the peer: never required, see README
 }

@@ -1,0 +1,168 @@
+"""What can be typed: the commands of geodl and their options."""
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from geodl import __version__
+from geodl.cli.parser import Parser
+from geodl.train import RECIPES, Recipe
+
+ABOUT = "One message-passing layer on grids, chains, complete graphs, graphs and groups."
+
+
+def tree() -> Parser:
+    """The parser of the whole command line."""
+    root = Parser("geodl", ABOUT, version=__version__)
+    root.options.add("--version")
+    root.takes_command("command")
+    _add_train(root)
+    _add_explain(root)
+    _add_generate(root)
+    _add_translate(root)
+    _add_draw(root)
+    _add_tour(root)
+    _add_verify(root)
+    _add_data(root)
+    _add_bench(root)
+    return root
+
+
+def _add_train(root: Parser) -> None:
+    train = root.command(
+        "train", "Run a recipe: data, model, protocol, and the paper's number beside ours."
+    )
+    train.takes_command("recipe")
+    train.command("list", "List the recipes with their numbers and the minutes they take.")
+    for recipe in RECIPES.values():
+        text = f"Train {recipe.summary}. {recipe.protocol[0].upper()}{recipe.protocol[1:]}."
+        summary = "; ".join(filter(None, [recipe.summary, recipe.reached, recipe.duration]))
+        _add_options(train.command(recipe.name, text, summary), recipe)
+
+
+def _add_options(parser: Parser, recipe: Recipe) -> None:
+    """The options of `geodl train RECIPE`, with the recipe's own values as defaults."""
+    parser.add_argument(
+        "--config", action="config", help="a file of options, as config.yaml in a run folder"
+    )
+    parser.options |= {"--config", "--print_config"}
+    parser.takes("--seeds", int, "repeat with seeds 0 to N - 1; one if not given")
+    parser.takes("--run", Path, "the run folder; a new one under runs/ if not given")
+    parser.takes("--resume", Path, "the folder of an interrupted run, to continue it")
+    parser.takes("--json", Path, "write the result to this file")
+    if recipe.batch_size is not None:
+        parser.takes("--batch_size", int, "examples a step", default=recipe.batch_size)
+    _add_part(parser, "model", recipe.model, recipe.model_options)
+    _add_part(parser, "optimizer", type(recipe.optimizer), asdict(recipe.optimizer))
+    _add_part(parser, "trainer", type(recipe.trainer), asdict(recipe.trainer))
+
+
+def _add_part(
+    parser: Parser, part: str, made: Callable[..., Any], defaults: dict[str, Any]
+) -> None:
+    """The arguments of a function or a class as options, with the words of its docstring."""
+    documentation = inspect.getdoc(made) or ""
+    first = " ".join(documentation.split("\n\n")[0].split())
+    annotations = get_type_hints(made.__init__ if inspect.isclass(made) else made)
+    parser.takes_part(part, first, annotations, argument_texts(documentation), defaults)
+
+
+def argument_texts(documentation: str) -> dict[str, str]:
+    """What a docstring says of each argument, under "Args:".
+
+    >>> argument_texts("Adds.\\n\\nArgs:\\n    a: the first,\\n        a number.\\n    b: another.")
+    {'a': 'the first, a number', 'b': 'another'}
+    """
+    _, _, after = documentation.partition("Args:\n")
+    section, _, _ = after.partition("\n\n")
+    texts: dict[str, str] = {}
+    name = ""
+    for line in textwrap.dedent(section).splitlines():
+        if not line.startswith(" "):
+            name, _, line = line.partition(":")
+            texts[name] = ""
+        texts[name] = f"{texts[name]} {line.strip()}".strip()
+    return {name: text.removesuffix(".") for name, text in texts.items()}
+
+
+def _add_explain(root: Parser) -> None:
+    explain = root.command(
+        "explain", "Tell what runs where and why in a recipe's model, and prove its symmetry."
+    )
+    explain.takes_command("recipe")
+    for recipe in RECIPES.values():
+        explain.command(recipe.name, f"Explain {recipe.summary}.", recipe.summary)
+
+
+def _add_generate(root: Parser) -> None:
+    generate = root.command(
+        "generate", "Write a text with a model that was trained on text, character by character."
+    )
+    generate.takes("run", Path, "the folder of a run, as of shakespeare-gpt")
+    text = "what the text begins with; a line break if not given"
+    generate.takes("--prompt", str, text)
+    generate.takes("--count", int, "how many characters to add", default=300)
+    text = "divides the scores; 0 takes the likeliest character"
+    generate.takes("--temperature", float, text, default=0.8)
+    generate.takes("--top_k", int, "draw among the k likeliest only")
+    generate.takes("--seed", int, "of the draws", default=0)
+
+
+def _add_translate(root: Parser) -> None:
+    translate = root.command(
+        "translate", "Rewrite texts with a model that was trained to translate, reverse or sort."
+    )
+    translate.takes("run", Path, "the folder of a run, as of translate-transformer")
+    translate.takes("texts", str, "sentences, each in quotes", nargs="+")
+    text = "draw to this file where each character of the first answer attends"
+    translate.takes("--attention", Path, text)
+
+
+def _add_draw(root: Parser) -> None:
+    draw = root.command("draw", "Draw what runs gave.")
+    draw.takes_command("picture")
+    lengths = draw.command(
+        "lengths",
+        "Draw accuracy against length: one line for each run, the spread of its seeds around it.",
+    )
+    lengths.takes("runs", Path, "folders of runs, as of reverse-rnn", nargs="+")
+    lengths.takes("--to", Path, "the file of the picture", required=True)
+
+
+def _add_tour(root: Parser) -> None:
+    tour = root.command(
+        "tour", "See everything run on embedded data, in about two minutes, with a report."
+    )
+    tour.takes("folder", Path, "for the report", nargs="?", default="geodl-tour")
+
+
+def _add_verify(root: Parser) -> None:
+    verify = root.command(
+        "verify", "Prove the claims: errors of values and gradients beside their bounds."
+    )
+    verify.takes("rows", str, "numbers of claims, as 05; all if none is given", nargs="*")
+    verify.takes("--json", Path, "write the rows to this file")
+
+
+def _add_data(root: Parser) -> None:
+    data = root.command("data", "List data sets, get them, check what is on disk.")
+    data.takes_command("action")
+    data.command("list", "List the data sets that have a card.")
+    for action, text in (
+        ("get", "Download data sets, each file verified."),
+        ("check", "Say what is on disk, verified."),
+    ):
+        parser = data.command(action, text)
+        parser.takes("names", str, "data sets; all if none is given", nargs="*")
+
+
+def _add_bench(root: Parser) -> None:
+    bench = root.command(
+        "bench", "Time our kernels beside their peers; exits with 1 if a row is out of reach."
+    )
+    bench.takes("rows", str, "rows of the table; all if none is given", nargs="*")
+    bench.takes("--json", Path, "write the rows to this file")
+    bench.takes("--device", str, "where rows run: cpu, cuda or cuda:1", default="cpu")
