@@ -267,6 +267,24 @@ def test_a_process_ends_without_a_traceback(tmp_path):
     )
 
 
+def test_a_full_disk_and_a_closed_pipe_end_without_a_traceback(tmp_path):
+    command, place = geodl("data", "list", cwd=tmp_path)
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                command, **place, stdout=full, stderr=subprocess.PIPE, check=False
+            )
+        assert done.returncode == 2
+        assert done.stderr.decode() == (
+            "geodl: geodl data list: found No space left on device; make room or rights there\n"
+        )
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, **place, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 PRESSES_CONTROL_C = """
 import os, signal, sys
 from geodl.cli import main

@@ -1,12 +1,16 @@
-"""The README runs: its Python blocks in order, printing what it says they print, and its commands
-exist.
+"""The README runs: its Python blocks in order, printing what it says they print; its table for
+those who come from elsewhere; its commands, as they are printed.
+
+Commands that take seconds run as they are. A training that later commands need runs with two
+batches to an epoch (`--trainer.limit_batches`); of the others the words are parsed, and the network
+is built. `tour`, `verify` and `bench` are parsed and called; that they do their work is held by
+their own tests.
 """
 
 import contextlib
 import io
 import re
 import shlex
-import sys
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
@@ -69,32 +73,18 @@ def commands(page: str) -> list[list[str]]:
     """
     fenced = [block.text for block in blocks(page) if block.language in ("bash", "sh")]
     prose = re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
-    inline = re.findall(r"`((?:geodl|python|pip|pytest) [^`\n]+)`", prose)
+    inline = re.findall(r"`((?:geodl|python|pip|pytest)(?: [^`\n]+)?)`", prose)
     return [words for text in fenced + inline for words in words_of(text)]
 
 
-def unknown(page: str, known: dict[str, set[str]], extras: set[str]) -> list[str]:
-    """Shell commands that do not exist.
-
-    Args:
-        known: the subcommands of geodl, each with what its first argument may be (anything, if
-            empty).
-        extras: the optional dependencies that may be installed.
-    """
-    wrong = []
-    for words in commands(page):
-        subject, argument = ([word for word in words[1:] if not word.startswith("-")] + ["", ""])[
-            :2
-        ]
-        fine = words[0] in OTHERS
-        if words[0] == "python":
-            fine = subject.startswith("examples/") and (ROOT / subject).is_file()
-        elif words[0] == "geodl":
-            fine = subject in known and (not known[subject] or argument in known[subject])
-        elif words[0] == "pip":
-            fine = set(re.findall(r"\.\[(\w+)\]", " ".join(words))) <= extras
-        wrong += [] if fine else [shlex.join(words)]
-    return wrong
+def exists(words: list[str], extras: set[str]) -> bool:
+    """Whether a shell command that is not geodl's exists; `extras` may be installed by pip."""
+    subject = next((word for word in words[1:] if not word.startswith("-")), "")
+    if words[0] == "python":
+        return subject.startswith("examples/") and (ROOT / subject).is_file()
+    if words[0] == "pip":
+        return set(re.findall(r"\.\[(\w+)\]", " ".join(words))) <= extras
+    return words[0] in OTHERS
 
 
 def broken(page: str) -> list[str]:
@@ -138,28 +128,151 @@ def test_a_block_that_fails_names_its_line():
     assert (Path(error.traceback[-1].path).name, error.traceback[-1].lineno) == ("README.md", 4)
 
 
-def answers(subcommand: str, monkeypatch) -> bool:
-    """Whether geodl explains a subcommand when asked for help."""
-    from geodl import cli
+LIMITS = ("--trainer.limit_batches", "1", "--trainer.max_epochs", "1", "--seeds", "1")
 
-    monkeypatch.setattr(sys, "argv", ["geodl", subcommand, "--help"])
+
+@pytest.fixture
+def quick(tmp_path, monkeypatch):
+    """An empty folder to work in; what takes minutes is only called."""
+    from geodl import bench, tour, verify
+    from geodl.data import reversal
+    from geodl.train import experiment, recipes
+    from geodl.train.text_parts import rewriting_parts
+
+    whole = experiment.run
+
+    def run(recipe, options, *, folder, **rest):
+        if folder is not None:
+            return whole(recipe, options, folder=folder, **rest)
+        recipe.build(options)
+        return "parsed"
+
+    def few(name, make, count, lengths):
+        return rewriting_parts(name, reversal, 100, lengths)
+
+    called = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(experiment, "run", run)
+    monkeypatch.setattr(recipes.generated, "rewriting_parts", few)
+    monkeypatch.setattr(tour, "run", lambda folder: called.append("tour") or 0)
+    monkeypatch.setattr(verify, "run", lambda **asked: called.append("verify") or [])
+    monkeypatch.setattr(bench, "run", lambda rows, **asked: called.append("bench") or [])
+    return called
+
+
+def test_commands_run_as_printed(page, data_root, quick, capsys):
+    from geodl.cli import main
+
+    seen = []
+    for command in commands(page):
+        if command[0] != "geodl" or command in seen:
+            continue
+        seen.append(command)
+        words = command[1:]
+        if "--run" in words:
+            words += LIMITS
+        assert main(words) == 0, shlex.join(command)
+    assert sorted(quick) == ["bench", "tour", "verify"]
+    assert {command[1] for command in seen} == {
+        *("tour", "verify", "train", "generate", "translate", "draw", "data", "bench")
+    }
+    assert Path("lengths.png").exists()
+    assert Path("swim.png").exists()
+    assert "parsed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("geodl trian cora-gcn", "did you mean 'train'"),
+        ("geodl train cora-gnc --seeds 20", "did you mean 'cora-gcn'"),
+        ("geodl draw lengths RUN RUN RUN", "required: to"),
+        ("geodl translate", "required: run, texts"),
+        ("geodl", "found no command"),
+    ],
+)
+def test_a_command_that_fails_as_printed_is_found(command, told, capsys):
+    from geodl.cli import main
+
+    (words,) = commands(f"```bash\n{command}\n```\n")
     with pytest.raises(SystemExit) as ending:
-        cli.main()
-    return not ending.value.code
+        main(words[1:])
+    assert ending.value.code == 2
+    assert told in capsys.readouterr().err
 
 
-def test_commands_exist(page, extras, monkeypatch):
+def test_other_commands_exist(page, extras):
+    others = [words for words in commands(page) if words[0] != "geodl"]
+    assert others
+    assert [shlex.join(words) for words in others if not exists(words, extras)] == []
+
+
+class Row(NamedTuple):
+    """A row of the table for those who come from elsewhere: the code of its last two cells, and
+    whether the cells are nothing but code.
+    """
+
+    theirs: list[str]
+    ours: list[str]
+    plain: bool
+
+
+def rows_from_elsewhere(page: str) -> list[Row]:
+    """The rows of the table below "Coming from"."""
+    section = re.search(r"^## Coming from.*?(?=^## )", page, re.MULTILINE | re.DOTALL)
+    assert section is not None
+    found = []
+    for line in section[0].splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and "`" in cells[-1]:
+            theirs, ours = (re.findall(r"`([^`]+)`", cell) for cell in cells[-2:])
+            words = re.sub(r"`[^`]+`|,", "", "".join(cells[-2:])).strip()
+            found.append(Row(theirs, ours, plain=not words))
+    return found
+
+
+def test_what_one_writes_here_runs_and_is_as_large_as_what_one_writes_there(page):
+    import torch
+    import torch_geometric.data
+    import torch_geometric.nn as pyg
+
+    import geodl as g
+
+    namespace = {"torch": torch, "nn": torch.nn, "g": g}
+    namespace |= {name: getattr(pyg, name) for name in ("GCNConv", "TransformerConv", "GATConv")}
+    namespace |= {"Data": torch_geometric.data.Data}
+    section = page[page.index("## Coming from") :]
+    (setting, *_) = blocks(section)
+    exec(setting.text, namespace)
+    rows = rows_from_elsewhere(page)
+    assert len(rows) > 20
+    compared = 0
+    for row in rows:
+        made = [eval(code, namespace) for code in row.ours if not code.startswith(".")]
+        assert made
+        known = [code for code in row.theirs if code.split("(")[0].split(".")[0] in namespace]
+        if row.plain and len(known) == len(made) == len(row.theirs):
+            for code, ours in zip(known, made, strict=True):
+                assert parameters(eval(code, namespace)) == parameters(ours), code
+                compared += 1
+    assert compared > 10
+
+
+def parameters(made: object) -> int:
+    """How many numbers a module learns; none for what is no module."""
+    found = getattr(made, "parameters", None)
+    return sum(parameter.numel() for parameter in found()) if found else 0
+
+
+def test_numbers_of_the_recipes_are_those_of_the_page(page):
     from geodl.train import RECIPES
 
-    used = {words[1] for words in commands(page) if words[0] == "geodl" and len(words) > 1}
-    known = {
-        name: set(RECIPES) if name in ("train", "explain") else set()
-        for name in used
-        if answers(name, monkeypatch)
-    }
-    assert "tour" in known
-    assert not answers("no-such-subcommand", monkeypatch)
-    assert unknown(page, known, extras) == []
+    for recipe in RECIPES.values():
+        command = f"geodl train {recipe.name}"
+        if re.search(rf"`{command}[ `]", page):
+            number = re.match(r"[\d.]+( ± [\d.]+)?", recipe.reached)
+            assert number is not None, recipe.name
+            assert number[0] in page, recipe.name
 
 
 def test_links_lead_somewhere(page):
@@ -179,9 +292,6 @@ def test_both_set_up_commands_are_on_the_page(page):
 @pytest.mark.parametrize(
     "command",
     [
-        "geodl trian cora-gcn",
-        "geodl train cora-gnc --seeds 20",
-        "cd geodl && geodl",
         "python examples/no_such_file.py",
         "python setup.py install",
         'pip install -e ".[everything]"',
@@ -189,13 +299,18 @@ def test_both_set_up_commands_are_on_the_page(page):
     ],
 )
 def test_a_command_that_does_not_exist_is_found(command):
-    known = {"tour": set(), "train": {"cora-gcn"}}
-    assert len(unknown(f"```bash\n{command}\n```\n", known, {"all"})) == 1
-    assert len(unknown("Run `geodl trian cora-gcn` or `geodl tour`.", known, {"all"})) == 1
+    (words, *_) = commands(f"```bash\n{command}\n```\n")
+    assert not exists(words, {"all"})
 
 
-def test_commands_that_exist_are_none():
+def test_commands_are_read_as_a_shell_reads_them():
     first = 'pip install \\\n  -e ".[all]" && geodl tour  # two minutes'
     second = "GEODL_DATA=data geodl train cora-gcn --seeds 20; geodl tour here"
-    page = f"```bash\n{first}\n{second}\n```\n```yaml\nnot: a command\n```\n"
-    assert unknown(page, {"tour": set(), "train": {"cora-gcn"}}, {"all"}) == []
+    page = f"```bash\n{first}\n{second}\n```\n```yaml\nnot: a command\n```\nand `geodl verify`"
+    assert commands(page) == [
+        ["pip", "install", "-e", ".[all]"],
+        ["geodl", "tour"],
+        ["geodl", "train", "cora-gcn", "--seeds", "20"],
+        ["geodl", "tour", "here"],
+        ["geodl", "verify"],
+    ]
