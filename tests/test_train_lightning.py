@@ -159,8 +159,8 @@ def test_processes_share_the_batches_of_an_epoch(monkeypatch):
     order = Batches(Rows(torch.arange(11)), 2, seed=3)
     alone = [rows.tolist() for (rows,) in order]
     shared = []
-    for number in range(2):
-        process = examples.Process(number, 2)
+    for rank in range(2):
+        process = examples.Process(rank, 2)
         monkeypatch.setattr(examples, "process", lambda process=process: process)
         assert len(order) == 3
         shared.append([rows.tolist() for (rows,) in order])

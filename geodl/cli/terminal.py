@@ -11,27 +11,41 @@ Show = Callable[..., None]
 
 @contextmanager
 def progress() -> Iterator[Show]:
-    """A bar on a terminal; elsewhere a line now and then."""
+    """A function that tells how far long work is: `show(line, done, total)`.
+
+    It moves a bar on a terminal, and prints a line every ten seconds elsewhere.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console, told = Console(), time.monotonic()
-    if console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True, refresh_per_second=4) as bar:
-            task = bar.add_task("", total=None)
-            yield lambda line, done=0, total=None: bar.update(
-                task, description=line, completed=done, total=total
-            )
+    console = Console()
+    if not console.is_terminal:
+        yield _lines(every=10)
         return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, refresh_per_second=4) as bar:
+        task = bar.add_task("", total=None)
+
+        def move(line: str, done: int = 0, total: int | None = None) -> None:
+            bar.update(task, description=line, completed=done, total=total or None)
+
+        yield move
+
+
+def _lines(every: float) -> Show:
+    """Prints a line, unless it printed one less than so many seconds ago."""
+    printed = time.monotonic()
 
     def tell(line: str, done: int = 0, total: int | None = None) -> None:
-        nonlocal told
-        if time.monotonic() - told > 10:
-            told = time.monotonic()
-            print(f"{line}, step {done} of {total}" if total else line, flush=True)
+        nonlocal printed
+        if time.monotonic() - printed <= every:
+            return
+        printed = time.monotonic()
+        if total:
+            line = f"{line}, step {done} of {total}"
+        print(line, flush=True)
 
-    yield tell
+    return tell
 
 
 def keep_freed_memory() -> None:
@@ -41,7 +55,9 @@ def keep_freed_memory() -> None:
     system, and every page of it has to be faulted in anew: up to half the time of a step. Done in
     this command only: a library has no say in it.
     """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if libc is not None and hasattr(libc, "mallopt"):
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
         for option in (-3, -1):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
             libc.mallopt(option, 1 << 30)

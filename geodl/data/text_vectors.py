@@ -52,8 +52,8 @@ def load_vectors(path: str | PathLike[str]) -> tuple[Vocabulary, Tensor]:
         raise GeodlError(asked, describe(path), "give the path of a text file")
     with in_words(asked, "give a text file that you can read"), Path(path).open("rb") as file:
         header, rows = _read(file, str(path))
-    if header and header.count != len(rows):
-        announced = f"the {header.count} words that line 1 of {path} announces"
+    if header and header.words != len(rows):
+        announced = f"the {header.words} words that line 1 of {path} announces"
         raise GeodlError(announced, f"{len(rows)}", "get the whole file")
     if not rows:
         raise GeodlError(asked, "no line with a word", FORM)
@@ -63,7 +63,7 @@ def load_vectors(path: str | PathLike[str]) -> tuple[Vocabulary, Tensor]:
 class _Header(NamedTuple):
     """word2vec's first line."""
 
-    count: int
+    words: int
     width: int
 
 

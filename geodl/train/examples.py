@@ -291,31 +291,31 @@ class Batches:
 
     def __len__(self) -> int:
         count = self.examples.count(self.size)
-        return count if self.seed is None else count // process().count
+        return count if self.seed is None else count // process().size
 
     def __iter__(self) -> Iterator[Any]:
         # Drawn when the first batch is asked for: Lightning calls `iter` before the epoch is named.
         if self.seed is None:
             yield from self.examples.draw(self.size, None)
             return
-        number, count = process()
+        rank, size = process()
         generator = torch.Generator().manual_seed(mixed(self.seed, self.epoch))
         batches = self.examples.draw(self.size, generator)
-        yield from islice(batches, number, len(self) * count, count)
+        yield from islice(batches, rank, len(self) * size, size)
 
 
 class Process(NamedTuple):
     """The number of this process among those that train together, and how many they are."""
 
-    number: int
-    count: int
+    rank: int
+    size: int
 
 
 def process() -> Process:
     """This process; number 0 of 1 where nothing was distributed.
 
     >>> process()
-    Process(number=0, count=1)
+    Process(rank=0, size=1)
     """
     if distributed.is_available() and distributed.is_initialized():
         return Process(distributed.get_rank(), distributed.get_world_size())
@@ -327,15 +327,15 @@ def text_windows(ids: Tensor, length: int) -> Rows:
     return Rows(*windows(ids, length), evaluated=128)
 
 
-def mixed(seed: int, epoch: int, number: int = 0) -> int:
+def mixed(seed: int, epoch: int, rank: int = 0) -> int:
     """One seed for each epoch of each seed, and for each process that trains in it.
 
     >>> mixed(0, 1) == mixed(1, 0)
     False
     """
     entropy = [seed, epoch]
-    if number:
-        entropy.append(number)
+    if rank:
+        entropy.append(rank)
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 

@@ -79,7 +79,7 @@ def run(
 
 def is_first_process() -> bool:
     """Whether this process is the one that writes and prints, of those that train together."""
-    return rank_zero_only.rank == 0
+    return getattr(rank_zero_only, "rank", 0) == 0  # Lightning sets it as it is imported
 
 
 class _Job(NamedTuple):

@@ -1,6 +1,6 @@
 """One seed trained by Lightning, and its weights of the last epoch evaluated."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import lightning as L
@@ -85,14 +85,14 @@ def fit(
     val = None
     if parts.val is not None:
         val = Batches(parts.val.to(device))
-    metrics: dict[str, float] = {}
+    metrics: Mapping[str, float] = {}
     with interrupts(trainer):
         _train(trainer, task, train, val, home / LAST)
         if val is not None:
             (metrics,) = trainer.validate(task, val, verbose=False)
         for suffix, part in parts.tests.items():
             (found,) = trainer.test(task, Batches(part.to(device)), verbose=False)
-            metrics = metrics | {f"{name}{suffix}": value for name, value in found.items()}
+            metrics = dict(metrics) | {f"{name}{suffix}": value for name, value in found.items()}
     metrics = task.complete(metrics)
     return {name: float(metrics[name]) for name in sorted(metrics)}
 

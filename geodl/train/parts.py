@@ -1,6 +1,6 @@
 """What one run sees of a data set: graphs and images cut for a recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -56,16 +56,22 @@ def image_parts(data: ImageData, *, merge: bool = False, turned: bool = False) -
     if merge:
         images = torch.cat([data.train.images, data.val.images])
         train = Split(images, torch.cat([data.train.labels, data.val.labels]))
-    deviation, mean = torch.std_mean(train.images)
+    normal = normalizer(train.images)
 
-    def normal(part: Split) -> Rows:
-        return Rows((part.images - mean) / deviation, part.labels)
+    def part(split: Split) -> Rows:
+        return Rows(normal(split.images), split.labels)
 
     tests = {"": data.test}
     if turned:
         angles = (90, 180, 270)
         images = torch.cat([rotate(data.test.images, angle) for angle in angles])
         tests["-rotated"] = Split(images, data.test.labels.repeat(len(angles)))
-    val = None if merge else normal(data.val)
-    reported = {suffix: normal(part) for suffix, part in tests.items()}
-    return Parts(data.name, normal(train), val, reported)
+    val = None if merge else part(data.val)
+    reported = {suffix: part(split) for suffix, split in tests.items()}
+    return Parts(data.name, part(train), val, reported)
+
+
+def normalizer(images: Tensor) -> Callable[[Tensor], Tensor]:
+    """The function that takes a mean of 0 and a deviation of 1 from these images to others."""
+    deviation, mean = torch.std_mean(images)
+    return lambda others: (others - mean) / deviation

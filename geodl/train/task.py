@@ -89,10 +89,11 @@ class Task(L.LightningModule, ABC):
         """Seed the epoch and name it, so that it is the same in a run that was interrupted before
         it.
         """
-        seed_everything(mixed(self.seed, self.current_epoch, process().number))
-        batches = self.trainer.train_dataloader
-        if hasattr(batches, "set_epoch"):
-            batches.set_epoch(self.current_epoch)
+        seed_everything(mixed(self.seed, self.current_epoch, process().rank))
+        # Batches have it, as torch's DistributedSampler; a loader of the user's own may not.
+        set_epoch = getattr(self.trainer.train_dataloader, "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(self.current_epoch)
 
     def training_step(self, batch: Any, index: int) -> Tensor:
         """The loss of a batch.

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
 
 from geodl.data import (
     BOS,
@@ -24,7 +23,7 @@ from geodl.data import (
     truecase,
 )
 from geodl.train.examples import UNCOUNTED, Blocks, Labelled, Masked, Pairs, Rows, text_windows
-from geodl.train.parts import Parts, image_parts
+from geodl.train.parts import Parts, normalizer
 
 FRAME = (PAD, BOS, EOS)
 LENGTHS = range(5, 61, 5)
@@ -34,13 +33,14 @@ def text_parts(data: TextData, length: int, steps: int) -> Parts:
     """Random windows to learn from, `steps` batches to an epoch; the whole validation text in
     windows side by side.
     """
-    train, val = data.vocabulary.encode(data.train), data.vocabulary.encode(data.val)
+    train = data.vocabulary.encode(data.train)
+    val = data.vocabulary.encode(data.val)
     return Parts(
         data.name,
-        Blocks(train, length, steps),
-        text_windows(val, length),
-        {},
-        {"target": data.vocabulary},
+        train=Blocks(train, length, steps),
+        val=text_windows(val, length),
+        tests={},
+        vocabularies={"target": data.vocabulary},
     )
 
 
@@ -48,9 +48,15 @@ def masked_parts(data: TextData, length: int, steps: int) -> Parts:
     """The same windows with characters hidden; the vocabulary has `<mask>` after its characters."""
     vocabulary = Vocabulary((*data.vocabulary.symbols, MASK))
     mask = vocabulary.index(MASK)
-    train, val = vocabulary.encode(data.train), vocabulary.encode(data.val)
-    shown = Masked(Blocks(train, length, steps), mask), Masked(text_windows(val, length), mask)
-    return Parts(data.name, *shown, {}, {"source": vocabulary, "target": vocabulary})
+    train = vocabulary.encode(data.train)
+    val = vocabulary.encode(data.val)
+    return Parts(
+        data.name,
+        train=Masked(Blocks(train, length, steps), mask),
+        val=Masked(text_windows(val, length), mask),
+        tests={},
+        vocabularies={"source": vocabulary, "target": vocabulary},
+    )
 
 
 def case_parts(data: TextData) -> Parts:
@@ -60,7 +66,8 @@ def case_parts(data: TextData) -> Parts:
     """
     lines = [line for line in data.train.split("\n") if line]
     cut = len(lines) * 7 // 8
-    known = {"", *lines[:cut]}
+    learnt = lines[:cut]
+    known = {"", *learnt}
     vocabulary = Vocabulary.of_characters([truecase(data.train).text], specials=(PAD, UNK))
 
     def part(texts: Iterable[str]) -> Labelled:
@@ -68,11 +75,13 @@ def case_parts(data: TextData) -> Parts:
         labels = [torch.where(task.letters, task.upper.long(), UNCOUNTED) for task in tasks]
         return Labelled([vocabulary.encode(task.text) for task in tasks], labels)
 
-    val, test = (
-        part(line for line in several if line not in known)
-        for several in (lines[cut:], data.val.split("\n"))
+    return Parts(
+        data.name,
+        train=part(learnt),
+        val=part(line for line in lines[cut:] if line not in known),
+        tests={"": part(line for line in data.val.split("\n") if line not in known)},
+        vocabularies={"source": vocabulary},
     )
-    return Parts(data.name, part(lines[:cut]), val, {"": test}, {"source": vocabulary})
 
 
 def sentence_parts(data: SentenceData) -> Parts:
@@ -83,50 +92,63 @@ def sentence_parts(data: SentenceData) -> Parts:
         return Labelled([vocabulary.encode(text) for text in several.texts], several.labels)
 
     return Parts(
-        data.name, part(data.train), part(data.val), {"": part(data.test)}, {"source": vocabulary}
+        data.name,
+        train=part(data.train),
+        val=part(data.val),
+        tests={"": part(data.test)},
+        vocabularies={"source": vocabulary},
     )
 
 
 def caption_parts(data: ImageData) -> Parts:
-    """Images and the names of their classes, letter by letter."""
-    cut = image_parts(data)
+    """Images, normalised as by `image_parts`, and the names of their classes, letter by letter."""
+    normal = normalizer(data.train.images)
 
-    def part(rows: Rows, split: Split) -> Rows:
-        return Rows(rows.tensors[0], spelled(split.labels).ids)
+    def part(split: Split) -> Rows:
+        return Rows(normal(split.images), spelled(split.labels).ids)
 
-    train, val, tests = cut.train, cut.val, cut.tests
-    assert isinstance(train, Rows) and isinstance(val, Rows) and isinstance(tests[""], Rows)
-    named = part(train, data.train), part(val, data.val), {"": part(tests[""], data.test)}
-    return Parts(data.name, *named, {"target": spelled(data.test.labels[:0]).vocabulary})
+    letters = spelled(torch.arange(10)).vocabulary
+    return Parts(
+        data.name,
+        train=part(data.train),
+        val=part(data.val),
+        tests={"": part(data.test)},
+        vocabularies={"target": letters},
+    )
 
 
 def translation_parts(data: PairData) -> Parts:
     """Pairs of sentences, character by character, to learn from; to report on, each sentence once
     with all that is right.
     """
+    learnt = [french for _, french in data.train.pairs]
     source = Vocabulary.of_characters(data.train.references, specials=(PAD, UNK))
-    target = Vocabulary.of_characters(
-        [french for _, french in data.train.pairs], specials=(*FRAME, UNK)
-    )
+    target = Vocabulary.of_characters(learnt, specials=(*FRAME, UNK))
 
     def pairs(part: Translations) -> Pairs:
-        english, french = zip(*part.pairs, strict=True)
-        answers = [part.references[text] for text in english]
-        return Pairs(
-            [source.encode(text) for text in english],
-            [target.framed(text) for text in french],
-            answers,
-        )
+        """Every translation once."""
+        english, french, answers = [], [], []
+        for text, translation in part.pairs:
+            english.append(source.encode(text))
+            french.append(target.framed(translation))
+            answers.append(part.references[text])
+        return Pairs(english, french, answers)
 
     def judged(part: Translations) -> Pairs:
-        first = [target.framed(answers[0]) for answers in part.references.values()]
-        return Pairs(
-            [source.encode(text) for text in part.references], first, list(part.references.values())
-        )
+        """Every sentence once, with its first translation to compute a loss on."""
+        english, french, answers = [], [], []
+        for text, translations in part.references.items():
+            english.append(source.encode(text))
+            french.append(target.framed(translations[0]))
+            answers.append(translations)
+        return Pairs(english, french, answers)
 
-    vocabularies = {"source": source, "target": target}
     return Parts(
-        data.name, pairs(data.train), pairs(data.val), {"": judged(data.test)}, vocabularies
+        data.name,
+        train=pairs(data.train),
+        val=pairs(data.val),
+        tests={"": judged(data.test)},
+        vocabularies={"source": source, "target": target},
     )
 
 
@@ -142,32 +164,26 @@ def rewriting_parts(
         count: strings to learn from.
         lengths: the shortest and the longest.
     """
-    tests = {
-        f"-{length:02}": make(100, lengths=(length, length), part="test")
-        for length in LENGTHS
-        if length <= lengths[1]
-    }
-    train, val, mixed = (
-        make(count, lengths=lengths),
-        make(500, lengths=lengths, part="val"),
-        make(500, lengths=lengths, part="test"),
-    )
-    vocabulary = train.vocabulary
-    cut = {suffix: _rewritten(several) for suffix, several in {"": mixed, **tests}.items()}
+    tests = {"": make(500, lengths=lengths, part="test")}
+    for length in LENGTHS:
+        if length <= lengths[1]:
+            tests[f"-{length:02}"] = make(100, lengths=(length, length), part="test")
+    train = make(count, lengths=lengths)
+    val = make(500, lengths=lengths, part="val")
     return Parts(
-        name, _rewritten(train), _rewritten(val), cut, {"source": vocabulary, "target": vocabulary}
+        name,
+        train=_pairs(train),
+        val=_pairs(val),
+        tests={suffix: _pairs(several) for suffix, several in tests.items()},
+        vocabularies={"source": train.vocabulary, "target": train.vocabulary},
     )
 
 
-def _rewritten(several: Sequences) -> Pairs:
+def _pairs(several: Sequences) -> Pairs:
+    """Sources, targets from `<bos>` to `<eos>`, and the one right answer to each."""
     vocabulary = several.vocabulary
-    begin, end = torch.tensor([vocabulary.index(BOS)]), torch.tensor([vocabulary.index(EOS)])
-
-    def framed(ids: Tensor) -> Tensor:
-        return torch.cat([begin, ids, end])
-
-    return Pairs(
-        several.sources,
-        [framed(ids) for ids in several.targets],
-        [(vocabulary.decode(ids),) for ids in several.targets],
-    )
+    begin = torch.tensor([vocabulary.index(BOS)])
+    end = torch.tensor([vocabulary.index(EOS)])
+    targets = [torch.cat([begin, ids, end]) for ids in several.targets]
+    answers = [(vocabulary.decode(ids),) for ids in several.targets]
+    return Pairs(several.sources, targets, answers)
