@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations
+from torch.utils.checkpoint import checkpoint
 
 import geodl as g
 from geodl.layer import POINTWISE
@@ -342,6 +343,40 @@ def test_a_layer_on_one_graph_is_copied_and_pickled_with_it():
     x = torch.randn(1, 3, 2)
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         assert torch.equal(twin(x), layer(x))
+
+
+def test_a_copy_of_a_layer_knows_the_domains_of_its_rule():
+    graph = g.Graph([[0, 1], [1, 2]])
+    layer = g.Conv(2, 3, g.adjacency().reverse(onto=graph))
+    s = g.Signal(torch.randn(1, 3, 2), graph)
+    assert torch.equal(copy.deepcopy(layer)(s).x, layer(s).x)
+    together, same = pickle.loads(pickle.dumps((layer, s)))
+    assert torch.equal(together(same).x, layer(s).x)
+    with pytest.raises(g.GeodlError, match=r"not to another Graph\(3 nodes.*by identity"):
+        pickle.loads(pickle.dumps(layer))(s)
+
+
+def test_domains_that_look_alike_are_told_apart():
+    one, two = (g.Graph([[0, 1], [1, 2]]) for _ in range(2))
+    s = g.Signal(torch.randn(1, 3, 2), one)
+    away, onto = g.Conv(2, 2, g.whole()), g.Conv(2, 2, g.whole().reverse(onto=two))
+    with pytest.raises(g.GeodlError, match=r"on another Graph\(3 nodes.*by identity"):
+        g.Residual(away, onto)(s)
+    with pytest.raises(g.GeodlError, match=r"and on another Graph\(3 nodes.*by identity"):
+        g.Concat(nn.Identity(), g.Sequential(away, onto))(s)
+    with pytest.raises(g.GeodlError, match=r"receivers on another Graph\(3 nodes.*in place of"):
+        g.Conv(2, 2, g.adjacency())(g.Signal(s.x, two), s)
+    with pytest.raises(g.GeodlError, match=r"on=another Graph.*certify it there"):
+        g.certify(g.Conv(2, 2, g.adjacency(), on=one), two)
+
+
+def test_checkpoints_keep_every_gradient():
+    layer, x = g.Conv(2, 3, g.window(3)), torch.randn(1, 16, 2, requires_grad=True)
+    up = torch.randn(1, 16, 3)
+    y = checkpoint(layer, g.Signal(x, GRID), use_reentrant=False).x
+    wanted = torch.autograd.grad(layer(g.Signal(x, GRID)).x, [x, layer.weight], up)
+    found = torch.autograd.grad(y, [x, layer.weight], up)
+    assert max(map(error, found, wanted)) < 1e-6
 
 
 JUDGED = {

@@ -190,6 +190,27 @@ def test_relabels(domain):
         assert_relabels(g.Readout(), noise(domain))
 
 
+def test_relabels_that_check_nothing():
+    layer = conv(g.adjacency())
+    for s, options in (
+        (noise(g.Graph([[0], [1]])), {"permutations": 0}),
+        (noise(g.Complete(1)), {}),
+        (g.Signal(torch.zeros(0, 2, 2, dtype=torch.float64), g.Graph([[0], [1]])), {}),
+    ):
+        with pytest.raises(AssertionError, match="nothing to check"):
+            assert_relabels(layer, s, **options)
+    pair = noise(g.Graph([[0], [1]]))
+    with pytest.raises(AssertionError, match="relabelling changes the answer"):
+        assert_relabels(Numbered(), pair, permutations=1)
+
+
+def test_parity_that_compares_nothing():
+    message = g.Message(lambda x_i, x_j, e_ij: x_j, g.previous())
+    with pytest.raises(AssertionError, match="nothing to compare: Message.* runs on edges alone"):
+        assert_parity(message, noise(g.Chain(4)))
+    assert message.lowering == "auto"
+
+
 def test_lowered_to():
     assert_lowered_to("lattice", conv(), noise(GRID))
     assert_lowered_to("spmm", conv(g.adjacency("sym", self_loops=True)), noise(g.Graph([[0], [1]])))
@@ -197,6 +218,8 @@ def test_lowered_to():
         assert_lowered_to("spmm", conv(), noise(GRID))
     with pytest.raises(AssertionError, match="ran on lattice, not on mean"):
         assert_lowered_to("mean", conv(), noise(GRID))
+    with pytest.raises(AssertionError, match="ran on nothing, not on mean"):
+        assert_lowered_to("mean", g.BatchNorm(2).double(), noise(GRID))
 
 
 def test_lowered_to_sees_what_ran_not_what_explain_says():

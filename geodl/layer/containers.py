@@ -12,6 +12,7 @@ from geodl.layer.base import Layer, MessagePassing
 from geodl.layer.check import check_sender_taken
 from geodl.layer.pointwise import POINTWISE, check_part, is_pointwise, run_pointwise
 from geodl.layer.trace import made, traced_step
+from geodl.neighborhood.base import told_apart
 from geodl.signal import Signal
 
 
@@ -111,9 +112,8 @@ class Residual(Layer):
     def _added(self, receiver: Signal, y: Signal) -> Signal:
         if y.domain != receiver.domain or y.x.shape != receiver.x.shape:
             asked = f"Residual from {list(receiver.x.shape)} on {receiver.domain}"
-            raise GeodlError(
-                asked, f"{list(y.x.shape)} on {y.domain}", "keep domain and channels inside"
-            )
+            found = f"{list(y.x.shape)} on {told_apart(y.domain, receiver.domain)}"
+            raise GeodlError(asked, found, "keep domain and channels inside")
         return made(self, Signal(receiver.x + y.x, receiver.domain), receiver.x, y.x)
 
 
@@ -165,8 +165,9 @@ class Concat(Layer):
     def _joined(self, parts: list[Signal]) -> Signal:
         """Channels one after another."""
         domain = parts[0].domain
-        if any(part.domain != domain for part in parts):
-            found = f"parts on {[str(part.domain) for part in parts]}"
+        others = [part.domain for part in parts if part.domain != domain]
+        if others:
+            found = f"parts on {domain} and on {told_apart(others[0], domain)}"
             raise GeodlError("Concat", found, "end all parts on one domain")
         values = [part.x for part in parts]
         return made(self, Signal(torch.cat(values, dim=-1), domain), *values)

@@ -3,7 +3,7 @@ edges share a weight.
 """
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -39,6 +39,10 @@ class Neighborhood(ABC):
 
     num_edge_types: int | None = 1
     group: Group | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Neighborhood":
+        """Itself, as any value: a copied layer hears on the very domains that its rule names."""
+        return self
 
     @abstractmethod
     def reverse(self, onto: Domain | None = None) -> "Neighborhood":
@@ -90,7 +94,7 @@ class Neighborhood(ABC):
         made = self.target(source)
         if same_place(made, target):
             return ""
-        return f"receivers on {target} in place of {made}"
+        return f"receivers on {told_apart(target, made)} in place of {made}"
 
     def num_types(self, domain: Domain) -> int:
         """T on a domain."""
@@ -168,6 +172,18 @@ def paired_members(
             "give as many members to each side",
         )
     return senders, receivers
+
+
+def told_apart(domain: Domain, other: Domain) -> str:
+    """A domain in words that tell it from another one which may look alike.
+
+    >>> from geodl.domain import Graph
+    >>> told_apart(Graph([[0], [1]]), Graph([[1], [0]]))
+    'another Graph(2 nodes, 1 edges) (domains with tensors are compared by identity)'
+    """
+    if str(domain) != str(other) or domain.cache is None:
+        return str(domain)
+    return f"another {domain} (domains with tensors are compared by identity)"
 
 
 def permutations(name: str, moves: Tensor) -> list[Symmetry]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from geodl.domain import Domain
 from geodl.group import Group
-from geodl.neighborhood.base import Neighborhood, Symmetry, same_place
+from geodl.neighborhood.base import Neighborhood, Symmetry, same_place, told_apart
 from geodl.neighborhood.edges import Edges, turned_around
 from geodl.neighborhood.structure import Structure
 
@@ -59,7 +59,7 @@ class Reversed(Neighborhood):
         made = self.rule.target(target)
         if same_place(made, source):
             return ""
-        return f"{self.rule} maps {target} to {made}, not to {source}: name another onto="
+        return f"{self.rule} maps {target} to {made}, not to {told_apart(source, made)}: name onto="
 
     def num_types(self, domain: Domain) -> int:
         return self.rule.num_types(self.target(domain))

@@ -13,6 +13,7 @@ from geodl.layer.check import channels_read, check_domain
 from geodl.layer.pointwise import is_pointwise, run_pointwise
 from geodl.layer.trace import code_between, stamps
 from geodl.neighborhood import Neighborhood
+from geodl.neighborhood.base import told_apart
 from geodl.signal import Signal
 from geodl.symmetry.proof import Certificate, Part, examine, keeps
 
@@ -275,24 +276,25 @@ def _blank(model: nn.Module, places: list[Domain | Signal]) -> list[Any]:
         if [_domain_of(place) for place in places] != [placed]:
             raise GeodlError(
                 f"certify({type(model).__name__}, {_domain_of(places[0])})",
-                f"layers built with on={placed}",
+                f"layers built with on={told_apart(placed, _domain_of(places[0]))}",
                 "certify it there",
             )
         return [_zeros(model, placed).x]
     readers = [model]
     if len(places) > 1:
         readers = [getattr(model, "decoder", model), getattr(model, "encoder", model)]
-    return [
-        place if isinstance(place, Signal) else _zeros(reader, place)
-        for place, reader in zip(places, readers, strict=True)
-    ]
+    batch = next((place.x.shape[0] for place in places if isinstance(place, Signal)), 1)
+    signals = []
+    for place, reader in zip(places, readers, strict=True):
+        signals.append(place if isinstance(place, Signal) else _zeros(reader, place, batch))
+    return signals
 
 
-def _zeros(model: nn.Module, domain: Domain) -> Signal:
+def _zeros(model: nn.Module, domain: Domain, batch: int = 1) -> Signal:
     """Zeros of the channels, dtype and device that a model's first layer reads."""
     like = next(model.parameters(), torch.zeros(0))
     reader = next((m for m in model.modules() if channels_read(m) is not None), None)
     channels = None if reader is None else channels_read(reader)
     dtype = torch.long if isinstance(reader, Embedding) else like.dtype
-    x = torch.zeros(1, domain.num_nodes, channels or 1, dtype=dtype, device=like.device)
+    x = torch.zeros(batch, domain.num_nodes, channels or 1, dtype=dtype, device=like.device)
     return Signal(x, domain)

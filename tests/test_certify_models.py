@@ -1,0 +1,185 @@
+"""Certificates of models of two signals, of oblong images, and of what is no model or no domain."""
+
+import pytest
+import torch
+from torch import nn
+
+import geodl as g
+from geodl import models
+from geodl.testing import assert_equivariant
+
+P4, GRID = g.C(4), g.Grid(5, 5)
+SQUARE, OBLONG = g.Signal.image(torch.randn(1, 1, 5, 5)), g.Signal.image(torch.randn(1, 1, 4, 6))
+
+
+def crossed(relative: bool = False) -> g.Sequential:
+    """Queries that read from a second signal."""
+    attention = g.Attention(8, g.all_pairs("self"), 2, relative=True)
+    own = [g.Residual(attention)] if relative else []
+    return g.Sequential(
+        *own, g.Residual(nn.LayerNorm(8), g.Cross(g.Attention(8, g.all_pairs(), 2)))
+    )
+
+
+def encoder(rule: g.Neighborhood) -> g.Sequential:
+    pooled = [] if rule.group is None else [g.Pool(g.fiber())]
+    return g.Sequential(g.Conv(3, 8, rule), *pooled, nn.ReLU())
+
+
+def test_two_signals_under_a_group():
+    queries = g.Complete(3)
+    turning = g.layer.EncoderDecoder(encoder(g.lift(3, group=P4)), crossed())
+    certificate = g.certify(turning, (queries, GRID))
+    assert certificate.exact and certificate.group == P4, str(certificate)
+    assert str(certificate).startswith(
+        "EncoderDecoder on Complete(3) <- Grid(5, 5): exact under C4"
+    )
+    planar = g.layer.EncoderDecoder(encoder(g.window(3)), crossed())
+    certificate = g.certify(planar, (queries, GRID), P4)
+    assert not certificate.exact
+    assert [violation.split(":")[0] for violation in certificate.violations] == ["encoder.0"]
+
+
+def test_two_signals_under_their_rules_own_claims():
+    for domains in ((g.Complete(3), g.Complete(5)), (g.Complete(4), g.Complete(4))):
+        for model in (crossed(), crossed(relative=True)):
+            certificate = g.certify(model, domains)
+            assert certificate.exact, str(certificate)
+            assert certificate.proved == ("exchange or cycle 1", "exchange or cycle 2")
+    for order in ((0, 1, 2), (2, 0, 1)):
+        x, memory = torch.randn(1, 3, 8), g.Signal(torch.randn(1, 5, 8), g.Complete(5))
+        model = crossed(relative=True)
+        y = model(g.Signal(x, g.Complete(3)), memory).x
+        moved = model(g.Signal(x[:, list(order)], g.Complete(3)), memory).x
+        assert (moved - y[:, list(order)]).abs().max() < 1e-5, "what was proved is seen"
+
+
+def test_code_between_two_signals_is_found():
+    class Numbered(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.decoder = crossed()
+
+        def forward(self, target, source):
+            numbers = torch.arange(source.domain.num_nodes)[:, None]
+            return self.decoder(target, g.Signal(source.x * numbers, source.domain))
+
+    domains = (g.Complete(3), g.Complete(5))
+    certificate = g.certify(Numbered(), domains)
+    assert not certificate.exact and "code of its own" in certificate.violations[0]
+
+
+@pytest.mark.parametrize(
+    "make", [models.seq2seq, models.seq2seq_attention, models.transformer], ids=lambda m: m.__name__
+)
+def test_encoders_and_decoders_are_no_code_of_their_own(make):
+    sizes = {"heads": 2, "depth": 1} if make is models.transformer else {"hidden": 8}
+    certificate = g.certify(make(7, 7, channels=8, **sizes), (g.Chain(4), g.Chain(5)))
+    assert not certificate.exact and not certificate.proved
+    assert all("by where they stand" in violation for violation in certificate.violations)
+
+
+def test_signals_in_place_of_domains():
+    model = nn.Sequential(g.Conv(1, 2, g.isotropic(3, group=P4)))
+    assert g.certify(model, SQUARE).exact and g.certify(model[0], SQUARE).exact
+    target, source = (g.Signal(torch.randn(2, n, 8), g.Complete(n)) for n in (3, 5))
+    assert g.certify(crossed(), (target, source)).exact
+    assert g.certify(crossed(), (target, g.Complete(5))).exact
+    assert g.certify(g.all_pairs(), (g.Complete(3), g.Complete(5))).exact
+
+
+def test_one_domain_for_a_model_of_two_signals_is_refused():
+    with pytest.raises(g.GeodlError, match=r"a model of two signals.*\(receivers, senders\)"):
+        g.certify(crossed(), g.Complete(3))
+
+
+@pytest.mark.parametrize(
+    ("rule", "group", "kept"),
+    [
+        (g.lift(3, group=P4, exact=False), P4, ("C4 element 2",)),
+        (
+            g.isotropic(3, group=g.D(4), exact=False),
+            g.D(4),
+            ("D4 element 2", "D4 element 4", "D4 element 6"),
+        ),
+    ],
+    ids=["C4", "D4"],
+)
+@pytest.mark.parametrize("periodic", [False, True])
+def test_a_quarter_turn_of_an_oblong_image_is_not_decided(rule, group, kept, periodic):
+    domain = g.Grid(4, 6, periodic=periodic)
+    for subject in (rule, g.Conv(1, 2, rule), g.Sequential(g.Conv(1, 2, rule), nn.ReLU())):
+        certificate = g.certify(subject, domain)
+        assert certificate.group == group and not certificate.violations
+        assert set(kept) <= set(certificate.proved)
+        assert [element.split(",")[0] for element in certificate.undecided] == [
+            f"{group} element 1"
+        ]
+        assert not certificate.exact, "the quarter turn was not proved"
+        assert "undecided under" in str(certificate) and "not exact" not in str(certificate)
+        assert "not decided: " in str(certificate)
+
+
+def test_what_an_oblong_image_breaks_is_still_found():
+    certificate = g.certify(g.Conv(1, 2, g.window(3)), g.Grid(4, 6), P4)
+    assert not certificate.exact and "C4 element 2" in certificate.violations[0]
+    assert certificate.undecided and "not exact under C4" in str(certificate)
+
+
+def test_the_quarter_turn_of_an_oblong_image_is_exact_as_a_pair():
+    """What the certificate leaves open: 4 x 6 turned is 6 x 4, with the same numbers."""
+    layer = g.Conv(1, 2, g.isotropic(3, group=P4, exact=False))
+    x = torch.randn(1, 1, 4, 6)
+    y, turned = layer(g.Signal.image(x)), layer(g.Signal.image(x.rot90(1, (2, 3))))
+    assert (turned.to_image() - y.to_image().rot90(1, (2, 3))).abs().max() < 1e-6
+
+
+def test_errors_on_an_oblong_image_are_refused_not_wrong():
+    layer = g.Conv(1, 2, g.isotropic(3, group=P4, exact=False))
+    for check in (g.equivariance_error, assert_equivariant):
+        with pytest.raises(g.GeodlError, match="element 1, which carries the domain to another"):
+            check(layer, OBLONG, P4)
+    assert max(g.equivariance_error(layer, OBLONG, g.C(2)).values()) < 1e-6
+
+
+def test_the_models_own_group_is_measured_and_named():
+    net = models.digits_p4cnn().double().eval()
+    s = g.Signal.image(torch.randn(1, 1, 8, 8, dtype=torch.float64))
+    assert list(g.equivariance_error(net, s)) == ["C4 element 1"]
+    assert max(g.equivariance_error(net, s).values()) < 1e-12
+    assert_equivariant(net, s)
+    mirrored = g.Sequential(g.Conv(1, 2, g.isotropic(3, group=g.D(4))), g.Readout())
+    assert list(g.equivariance_error(mirrored, SQUARE)) == ["D4 element 1", "D4 element 4"]
+    planar = models.digits_cnn()
+    with pytest.raises(AssertionError, match="off by"):
+        assert_equivariant(planar, g.Signal.image(torch.randn(1, 1, 8, 8)), P4)
+
+
+TURNING = g.Conv(1, 2, g.lift(3, group=P4))
+REFUSED = {
+    "a shape": (lambda: g.certify(TURNING, (5, 5)), "a int; give a domain"),
+    "a name": (lambda: g.certify(TURNING, "grid"), "a str; give a domain"),
+    "a tensor": (lambda: g.certify(TURNING, torch.zeros(1)), "a Tensor; give a domain"),
+    "three domains": (lambda: g.certify(TURNING, (GRID,) * 3), "3 domains; give one"),
+    "a group's name": (lambda: g.certify(TURNING, GRID, "C4"), "a str; give a group"),
+    "a group's order": (lambda: g.certify(g.lift(3, group=P4), GRID, 4), "a int; give a group"),
+    "values": (lambda: g.equivariance_error(TURNING, SQUARE.x), "a Tensor; give a Signal"),
+    "a domain": (lambda: g.equivariance_error(TURNING, GRID), "a Grid; give a Signal"),
+    "a group by name": (lambda: g.equivariance_error(TURNING, SQUARE, "C4"), "a str; give a group"),
+    "orbits of a shape": (lambda: g.orbits((5, 5)), "a tuple; give a domain"),
+    "orbits of values": (lambda: g.orbits(SQUARE), "a Signal; give a domain"),
+    "tying of a shape": (lambda: g.viz.tying(g.window(3), (5, 5)), "a tuple; give a domain"),
+    "tying of a layer": (lambda: g.viz.tying(TURNING, GRID), "a Conv; give a rule"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_in_words(name):
+    call, words = REFUSED[name]
+    with pytest.raises(g.GeodlError, match=words):
+        call()
+
+
+def test_a_model_without_layers_is_code_of_its_own():
+    certificate = g.certify(nn.Conv2d(1, 1, 3), GRID)
+    assert not certificate.exact and "code of its own" in certificate.violations[0]
