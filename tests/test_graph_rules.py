@@ -224,3 +224,30 @@ def test_what_is_no_rule_over_links():
         with pytest.raises(g.GeodlError, match=words):
             make()
     assert g.adjacency(types=torch.tensor(2)) == g.adjacency(types=2)
+
+
+@pytest.mark.parametrize(
+    ("rule", "coarse", "fine"),
+    [
+        (g.whole(), g.Complete(1), g.Graph([[0, 1], [1, 2]], 5)),
+        (g.whole(), g.Complete(2), g.Batch([g.Chain(2), g.Chain(3)])),
+        (g.fiber(), g.Grid(3, 3), g.GroupGrid(g.Grid(3, 3), g.C(4))),
+        (g.window(2, stride=2), g.Grid(3, 3), g.Grid(7, 7)),
+    ],
+    ids=str,
+)
+def test_a_reversed_rule_spreads_over_the_receiver_it_is_given(rule, coarse, fine):
+    """It asks whether the rule maps the receivers to the senders, and guesses no size."""
+    hub = g.Signal(torch.randn(2, coarse.num_nodes, 2), coarse)
+    nodes = g.Signal(torch.zeros(2, fine.num_nodes, 2), fine)
+    layer = g.Conv(2, 3, rule.reverse(), bias=False)
+    y = layer(nodes, hub)
+    assert y.domain == fine
+    edges = rule.edges(fine)
+    wanted = torch.zeros(2, fine.num_nodes, 3)
+    for i, j, t in zip(edges.dst.tolist(), edges.src.tolist(), edges.type.tolist(), strict=True):
+        wanted[:, j] += hub.x[:, i] @ layer.weight[t]
+    torch.testing.assert_close(y.x, wanted)
+    other = g.Signal(torch.zeros(2, 4, 2), g.Chain(4))
+    with pytest.raises(g.GeodlError):
+        g.Conv(2, 3, g.fiber().reverse())(other, hub)

@@ -62,6 +62,8 @@ class Reversed(Neighborhood):
         return f"{self.rule} maps {target} to {made}, not to {told_apart(source, made)}: name onto="
 
     def num_types(self, domain: Domain) -> int:
+        if self.num_edge_types is not None:
+            return self.num_edge_types
         return self.rule.num_types(self.target(domain))
 
     def fan_in(self, domain: Domain | None = None) -> int | None:

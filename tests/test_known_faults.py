@@ -1,0 +1,49 @@
+"""Faults that are known and not mended yet: each test says what is right, its reason says which
+work mends it. One that begins to pass fails here, so that nobody forgets to take the mark off.
+"""
+
+import pytest
+import torch
+from torch_geometric.data import Batch as PygBatch
+from torch_geometric.data import Data
+
+import geodl as g
+
+
+def due(work: str, raises: type[Exception]) -> pytest.MarkDecorator:
+    """A strict mark: expected to fail so until this work lands."""
+    return pytest.mark.xfail(strict=True, reason=work, raises=raises)
+
+
+@due("groups by value: a group is what its generators make, not its name", AssertionError)
+def test_a_name_makes_no_group():
+    """Q8, of eight elements, has one element of order 2; "Q8" as a name is made into a D4."""
+    product = g.Group("Q8", 8, 0).tables.product
+    assert (product.diagonal() == 0).sum() == 2
+
+
+@due("a flat Batch: what PyG merged stays merged, and goes back", AssertionError)
+def test_a_batch_of_pyg_is_not_taken_apart(monkeypatch):
+    parts = [Data(edge_index=torch.tensor([[0], [1]]), num_nodes=2) for _ in range(3)]
+    merged = PygBatch.from_data_list(parts)
+    taken_apart = []
+    monkeypatch.setattr(PygBatch, "to_data_list", lambda self: taken_apart.append(1) or parts)
+    batch = g.Batch(merged)
+    assert batch.num_nodes == 6
+    assert not taken_apart
+    assert batch.to_pyg().edge_index.equal(merged.edge_index)
+
+
+@due(
+    "edge state on the signal: a Message inside a container reads it, self-loops or not", TypeError
+)
+@pytest.mark.parametrize("loops", [False, True])
+def test_edge_values_pass_a_container(loops):
+    def weigh(x_i, x_j, e_ij):
+        return x_j * e_ij
+
+    graph = g.Graph([[0, 1], [1, 2]], 3, edge_attr=torch.tensor([[2.0], [3.0]]))
+    edges = graph.edge_attr[None]
+    s = g.Signal(torch.ones(1, 3, 1), graph, edges=edges)
+    y = g.Sequential(g.Message(weigh, g.adjacency(self_loops=loops)))(s)
+    assert y.x.flatten().tolist() == [0.0, 2.0, 3.0]
