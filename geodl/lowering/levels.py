@@ -39,8 +39,8 @@ class LevelsPlan(NamedTuple):
         nodes: `[N]` the nodes, level after level.
         places: `[N]` where each node stands among them.
         receivers: `[N_0 + E]` the place of each edge's receiver, level after level.
-        members: `[N_0]` the member of each node that hears no one.
-        last: places of the nodes that nobody hears, in the order of their numbers.
+        members: `[N_0]` the member of each node that receives from no one.
+        last: places of the nodes that no one receives from, in the order of their numbers.
         sizes: how many nodes each level has.
         levels: the levels.
     """
@@ -55,74 +55,93 @@ class LevelsPlan(NamedTuple):
 
 
 def _plan(call: Call) -> LevelsPlan:
-    dst, src = (end.cpu() for end in unweighted(call)[:2])
-    level = _levels(dst, src, call.source.num_nodes)
-    depth, at = int(level.max()) + 1, call.spec.device
+    edges = unweighted(call)
+    dst, src = edges.dst.cpu(), edges.src.cpu()
+    num_nodes, device = call.source.num_nodes, call.spec.device
+    level = levels_of(dst, src, num_nodes)
+    sizes = level.bincount()
     nodes = level.argsort(stable=True)
-    places, sizes = nodes.argsort(), level.bincount()
+    places = nodes.argsort()
+    # Nodes of level 0 receive the initial state, as if along one edge each.
+    roots = torch.arange(int(sizes[0]))
+    into = _edges_into_levels(dst, src, level)
     within = places - (sizes.cumsum(0) - sizes)[level]
-    first = torch.arange(int(sizes[0]))
-    # Edges into a level stand by the level they come from, edges out of one by the level they go
-    # to: pieces fit as they are.
-    into, ways = (
-        (level[dst] * depth + level[src]).argsort(stable=True),
-        level[src] * depth + level[dst],
-    )
-    out = ways.argsort(stable=True)
-    ends, begins = level[dst].bincount(minlength=depth), level[src].bincount(minlength=depth)
-    ends[0] = len(first)
-    way, count = ways[out].unique_consecutive(return_counts=True)
-    pieces = (way // depth).bincount(minlength=depth).tolist()
-    columns = zip(
-        torch.cat((first, within[dst[into]])).to(at).split(ends.tolist()),
-        within[src[out]].to(at).split(begins.tolist()),
-        (way % depth).split(pieces),
-        count.split(pieces),
-        strict=True,
-    )
-    levels = tuple(
-        Level(receivers, src_in_level, tuple(to.tolist()), tuple(n.tolist()))
-        for receivers, src_in_level, to, n in columns
-    )
-    receivers = torch.cat((first, places[dst[into]])).to(at)
-    member = torch.repeat_interleave(
-        torch.tensor([m.num_nodes for m in call.source.members or (call.source,)])
-    )
-    last = places[src.bincount(minlength=len(nodes)) == 0].to(at)
+    member = torch.repeat_interleave(torch.tensor(call.source.sizes))
+    unread = src.bincount(minlength=num_nodes) == 0
     return LevelsPlan(
-        nodes.to(at),
-        places.to(at),
-        receivers,
-        member[nodes[first]].to(at),
-        last,
-        tuple(sizes.tolist()),
-        levels,
+        nodes=nodes.to(device),
+        places=places.to(device),
+        receivers=torch.cat((roots, places[dst[into]])).to(device),
+        members=member[nodes[roots]].to(device),
+        last=places[unread].to(device),
+        sizes=tuple(sizes.tolist()),
+        levels=_levels(dst, src, level, within, device),
     )
 
 
-def _levels(dst: Tensor, src: Tensor, n: int) -> Tensor:
-    """How many edges the longest way to each node has: `[N]`; each edge is looked at once, when its
-    sender is done.
+def _edges_into_levels(dst: Tensor, src: Tensor, level: Tensor) -> Tensor:
+    """The edges by the level they go to, and within it by the level they come from."""
+    depth = int(level.max()) + 1
+    return (level[dst] * depth + level[src]).argsort(stable=True)
+
+
+def _levels(
+    dst: Tensor, src: Tensor, level: Tensor, within: Tensor, device: torch.device
+) -> tuple[Level, ...]:
+    """The levels. A level's states are copied once along all edges out of it, cut by the levels
+    that these go to; since edges into a level stand by the level they come from, the pieces that
+    arrive at it are already in its own order.
     """
-    waiting, edges_per_dst_level = (
-        np.bincount(end, minlength=n) for end in (dst.numpy(), src.numpy())
+    depth = int(level.max()) + 1
+    into = _edges_into_levels(dst, src, level)
+    into_each = level[dst].bincount(minlength=depth)
+    into_each[0] = int((level == 0).sum())
+    roots = torch.arange(int(into_each[0]))
+    receivers = torch.cat((roots, within[dst[into]])).to(device).split(into_each.tolist())
+    # One number for each pair of levels (from, to), so that equal ones are runs once they are
+    # sorted.
+    pair = level[src] * depth + level[dst]
+    out = pair.argsort(stable=True)
+    out_of_each = level[src].bincount(minlength=depth)
+    senders = within[src[out]].to(device).split(out_of_each.tolist())
+    pairs, edges_of_pair = pair[out].unique_consecutive(return_counts=True)
+    pairs_from_each = (pairs // depth).bincount(minlength=depth).tolist()
+    dst_levels = (pairs % depth).split(pairs_from_each)
+    counts = edges_of_pair.split(pairs_from_each)
+    return tuple(
+        Level(receivers[k], senders[k], tuple(dst_levels[k].tolist()), tuple(counts[k].tolist()))
+        for k in range(depth)
     )
-    starts, dst_levels = (
-        edges_per_dst_level.cumsum() - edges_per_dst_level,
-        dst[src.argsort()].numpy(),
-    )
-    level, depth, front = np.zeros(n, dtype=np.int64), 0, np.flatnonzero(waiting == 0)
+
+
+def levels_of(dst: Tensor, src: Tensor, num_nodes: int) -> Tensor:
+    """How many edges the longest way to each node has: `[N]`.
+
+    Kahn's algorithm, one front of nodes at a time: a node is in the front once all its senders are
+    done. Each edge is looked at once, when its sender is done.
+
+    Raises:
+        GeodlError: a cycle, named by its nodes.
+    """
+    waiting = np.bincount(dst.numpy(), minlength=num_nodes)
+    num_out = np.bincount(src.numpy(), minlength=num_nodes)
+    # The receivers of node j stand at first_out[j] to first_out[j] + num_out[j] - 1.
+    receivers = dst[src.argsort()].numpy()
+    first_out = num_out.cumsum() - num_out
+    level = np.zeros(num_nodes, dtype=np.int64)
+    depth, front = 0, np.flatnonzero(waiting == 0)
     while len(front):
         level[front] = depth
-        count = edges_per_dst_level[front]
-        src_in_level = dst_levels[
-            np.repeat(starts[front] - count.cumsum() + count, count) + np.arange(count.sum())
-        ]
-        np.subtract.at(waiting, src_in_level, 1)
-        front, depth = np.unique(src_in_level[waiting[src_in_level] == 0]), depth + 1
+        count = num_out[front]
+        begins = np.repeat(first_out[front] - (count.cumsum() - count), count)
+        reached = receivers[begins + np.arange(count.sum())]
+        np.subtract.at(waiting, reached, 1)
+        front = np.unique(reached[waiting[reached] == 0])
+        depth += 1
     if waiting.any():
-        heard_by = src[dst.argsort(stable=True)].split(dst.bincount(minlength=n).tolist())
-        reference.topological_order([senders.tolist() for senders in heard_by])  # names the cycle
+        senders = src[dst.argsort(stable=True)].split(dst.bincount(minlength=num_nodes).tolist())
+        # The reference finds a cycle in its own way, and names it.
+        reference.topological_order([part.tolist() for part in senders])
     return torch.from_numpy(level)
 
 
@@ -130,30 +149,32 @@ def _run(
     plan: LevelsPlan, x: Tensor, cell: Any, state: tuple[Tensor, ...]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     at_edges, at_nodes = cell.read(x.transpose(0, 1).index_select(0, plan.nodes))
-    edges = at_edges.index_select(0, plan.receivers).split(
-        [len(level.receivers) for level in plan.levels]
-    )
-    heard: list[list[tuple[Tensor, ...]]] = [[] for _ in plan.levels]
-    heard[0].append(tuple(s.index_select(0, plan.members) for s in state))
-    made = []
-    for level, edge, node, parts in zip(
-        plan.levels, edges, at_nodes.split(plan.sizes), heard, strict=True
-    ):
-        taken = cell.edge(edge, tuple(map(torch.cat, zip(*parts, strict=True))))
-        parts.clear()
-        sums = tuple(
-            t.new_zeros(len(node), *t.shape[1:]).index_add(0, level.receivers, t) for t in taken
-        )
-        made.append(cell.node(node, sums))
-        src_in_level = (
-            s.index_select(0, level.src_in_level).split(level.edges_per_dst_level) for s in made[-1]
-        )
-        for hearer, *piece in zip(level.dst_levels, *src_in_level, strict=True):
-            heard[hearer].append(tuple(piece))
+    num_edges = [len(level.receivers) for level in plan.levels]
+    edge_inputs = at_edges.index_select(0, plan.receivers).split(num_edges)
+    node_inputs = at_nodes.split(plan.sizes)
+    # arrived[l] holds the states that come to level l along its edges, piece by piece.
+    arrived: list[list[tuple[Tensor, ...]]] = [[] for _ in plan.levels]
+    arrived[0].append(tuple(s.index_select(0, plan.members) for s in state))
+    made: list[tuple[Tensor, ...]] = []
+    for k, level in enumerate(plan.levels):
+        senders = tuple(map(torch.cat, zip(*arrived[k], strict=True)))
+        arrived[k].clear()
+        taken = cell.edge(edge_inputs[k], senders)
+        sums = tuple(_sum_by_receiver(part, level.receivers, plan.sizes[k]) for part in taken)
+        made.append(cell.node(node_inputs[k], sums))
+        copies = [s.index_select(0, level.src_in_level) for s in made[k]]
+        pieces = [copy.split(level.edges_per_dst_level) for copy in copies]
+        for to, *piece in zip(level.dst_levels, *pieces, strict=True):
+            arrived[to].append(tuple(piece))
     states = tuple(map(torch.cat, zip(*made, strict=True)))
-    return states[0].transpose(0, 1).index_select(1, plan.places), tuple(
-        s.index_select(0, plan.last) for s in states
-    )
+    y = states[0].transpose(0, 1).index_select(1, plan.places)
+    return y, tuple(s.index_select(0, plan.last) for s in states)
+
+
+def _sum_by_receiver(taken: Tensor, receivers: Tensor, num_nodes: int) -> Tensor:
+    """What the edges of a level carry, added up at the nodes they end in."""
+    zeros = taken.new_zeros(num_nodes, *taken.shape[1:])
+    return zeros.index_add(0, receivers, taken)
 
 
 recur = Lowering("levels", never, _plan, _run)

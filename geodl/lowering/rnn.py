@@ -2,6 +2,7 @@
 where lengths differ.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -31,8 +32,14 @@ class Packed(NamedTuple):
 
 
 class RnnPlan(NamedTuple):
-    """The kernel, whether it takes two states, the direction, whether it runs in the weights' own
-    precision, the packing.
+    """What the kernels need to know.
+
+    Attributes:
+        kernel: torch's function.
+        two_states: whether it takes (h, c), as an LSTM's, or h alone.
+        backwards: whether it runs from the last node to the first.
+        full: whether it runs in the weights' own precision under autocast.
+        packed: the order of nodes, where chains have different lengths.
     """
 
     kernel: Any
@@ -55,27 +62,39 @@ def _plan(call: Call) -> RnnPlan:
     shift = call.structure(Shift)
     assert shift is not None
     backwards = shift.by == -1
-    full = call.spec.device.type == "cpu"  # most CPUs have no such kernel in bf16
-    packed = _packed(call, backwards) if call.source.members else None
+    # Most CPUs have no such kernel in bf16.
+    full = call.spec.device.type == "cpu"
+    packed = None
+    if call.source.members is not None:
+        packed = _packed(call, backwards)
     kind = CELLS[call.options.cell]
     return RnnPlan(kind.kernel, kind.states == 2, backwards, full, packed)
 
 
 def _packed(call: Call, backwards: bool) -> Packed:
-    lengths = torch.tensor([m.num_nodes for m in call.source.members or ()])
+    """The order in which torch's kernels take sequences of different lengths.
+
+    Step t of all members that have one stands before step t + 1, the longest member first, so that
+    the members that are still alive are always the first ones.
+    """
+    lengths = torch.tensor(call.source.sizes)
     members = lengths.argsort(descending=True, stable=True)
     longest = lengths[members]
     exists = torch.arange(int(longest[0]))[:, None] < longest
     step, rank = exists.nonzero().unbind(1)
+    # Backwards, each member's first step is its own last node.
+    place = step
+    if backwards:
+        place = longest[rank] - 1 - step
     starts = (lengths.cumsum(0) - lengths)[members]
-    nodes = starts[rank] + (longest[rank] - 1 - step if backwards else step)
-    at = call.spec.device
+    nodes = starts[rank] + place
+    device = call.spec.device
     return Packed(
-        nodes.to(at),
-        nodes.argsort().to(at),
-        members.to(at),
-        members.argsort().to(at),
-        exists.sum(1),
+        nodes=nodes.to(device),
+        places=nodes.argsort().to(device),
+        members=members.to(device),
+        ranks=members.argsort().to(device),
+        alive=exists.sum(1),
     )
 
 
@@ -83,31 +102,44 @@ def _run(
     plan: RnnPlan, x: Tensor, cell: Any, state: tuple[Tensor, ...]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     if plan.full and torch.is_autocast_enabled("cpu"):
+        dtype = cell.w.dtype
         with torch.autocast("cpu", enabled=False):
-            return _run(plan, x.to(cell.w.dtype), cell, tuple(s.to(cell.w.dtype) for s in state))
+            return _run(plan, x.to(dtype), cell, tuple(s.to(dtype) for s in state))
+    weights = list(cell[:4])
     if plan.packed is not None:
-        return _run_packed(plan, plan.packed, x, list(cell[:4]), state)
-    kept = (
-        torch.is_grad_enabled()
-    )  # on a GPU the kernels keep what backward needs only when told that they train
-    before = list(state) if plan.two_states else state[0]
-    along = x.flip(1) if plan.backwards else x
-    y, *after = plan.kernel(along, before, list(cell[:4]), True, 1, 0.0, kept, False, True)
-    return y.flip(1) if plan.backwards else y, tuple(after)
+        return _run_packed(plan, plan.packed, x, weights, state)
+    if plan.backwards:
+        x = x.flip(1)
+    before = _as_kernels_take(plan, state)
+    # On a GPU the kernels keep what backward needs only when told that they train.
+    train = torch.is_grad_enabled()
+    y, *after = plan.kernel(x, before, weights, True, 1, 0.0, train, False, True)
+    if plan.backwards:
+        y = y.flip(1)
+    return y, tuple(after)
 
 
 def _run_packed(
-    plan: RnnPlan, packed: Packed, x: Tensor, weights: Any, state: tuple[Tensor, ...]
-) -> Any:
-    (b, n, c), (d, _, hidden) = x.shape, state[0].shape
-    data = x.transpose(0, 1).index_select(0, packed.nodes).reshape(n * b, c)
-    before = [s.index_select(0, packed.members).reshape(1, d * b, hidden) for s in state]
-    hx = before if plan.two_states else before[0]
-    y, *after = plan.kernel(
-        data, packed.alive * b, hx, weights, True, 1, 0.0, torch.is_grad_enabled(), False
-    )
-    y = y.view(n, b, hidden).transpose(0, 1).index_select(1, packed.places)
-    return y, tuple(s.view(d, b, hidden).index_select(0, packed.ranks) for s in after)
+    plan: RnnPlan, packed: Packed, x: Tensor, weights: list[Tensor], state: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    batch, nodes, channels = x.shape
+    members, _, hidden = state[0].shape
+    # The B batch entries of a node stand beside each other: each step has B rows for every member.
+    rows = x.transpose(0, 1).index_select(0, packed.nodes).reshape(nodes * batch, channels)
+    ordered = [s.index_select(0, packed.members) for s in state]
+    before = _as_kernels_take(plan, [s.reshape(1, members * batch, hidden) for s in ordered])
+    alive, train = packed.alive * batch, torch.is_grad_enabled()
+    y, *after = plan.kernel(rows, alive, before, weights, True, 1, 0.0, train, False)
+    y = y.view(nodes, batch, hidden).transpose(0, 1).index_select(1, packed.places)
+    last = [s.view(members, batch, hidden).index_select(0, packed.ranks) for s in after]
+    return y, tuple(last)
+
+
+def _as_kernels_take(plan: RnnPlan, state: Sequence[Tensor]) -> Any:
+    """A list of two states, or the one state alone."""
+    if plan.two_states:
+        return list(state)
+    return state[0]
 
 
 recur = Lowering("rnn", _refuses, _plan, _run)
