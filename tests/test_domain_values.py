@@ -32,7 +32,9 @@ def test_sizes_are_the_integers_they_are(number):
     assert g.Complete(number) == g.Complete(3)
     assert g.Grid(number, 4) == g.Grid(3, 4) and str(g.Grid(number, 4)) == "Grid(3, 4)"
     assert g.Graph(ONE, number).num_nodes == 3
-    assert g.S(number) == g.S(3)
+    assert g.S(number) == g.S(3) and g.adjacency(types=number) == g.adjacency(types=3)
+    assert g.window(number, axes=number, stride=number) == g.window(3, axes=3, stride=3)
+    assert g.window(3, padding=(number, 1)) == g.window(3, padding=(3, 1))
     layers = (
         lambda n: g.Conv(n, n, g.itself()),
         lambda n: g.Attention(n, g.all_pairs(), n, head_dim=n),
@@ -52,6 +54,15 @@ def test_sizes_are_the_integers_they_are(number):
 @pytest.mark.filterwarnings("ignore:In future, it will be an error")
 def test_what_is_no_size(number):
     assert as_integer(number) is None
+    for make in (
+        lambda n: g.window([n, n]),
+        lambda n: g.window(3, axes=n),
+        lambda n: g.window(3, stride=[n, n]),
+        lambda n: g.window(3, padding=[n, n]),
+    ):
+        if not isinstance(number, list):
+            with pytest.raises(g.GeodlError, match="window"):
+                make(number)
     for make in (g.Chain, g.Complete, g.Grid, g.BatchNorm, lambda n: g.Conv(n, 2, g.itself())):
         with pytest.raises(g.GeodlError, match="the size .*; give positive integers"):
             make(number)

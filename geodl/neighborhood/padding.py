@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from geodl.errors import GeodlError
+from geodl.errors import GeodlError, as_integer
 
 Padding = str | int | tuple[int | tuple[int, int], ...] | None
 Pairs = tuple[tuple[int, int], ...]
@@ -13,10 +13,12 @@ def per_axis(asked: str, value: int | tuple[int, ...], axes: int) -> tuple[int, 
     values: tuple[Any, ...] = (value,) * axes
     if isinstance(value, (tuple, list)):
         values = tuple(value)
-    if len(values) != axes or not all(type(v) is int and v >= 1 for v in values):
+    numbers = [as_integer(v) for v in values]
+    known = tuple(n for n in numbers if n is not None and n >= 1)
+    if len(values) != axes or len(known) != axes:
         do = "give a positive integer, or one for each axis"
         raise GeodlError(asked, f"{value!r} for {axes} axes", do)
-    return values
+    return known
 
 
 def same_padding(size: tuple[int, ...], dilation: tuple[int, ...]) -> Pairs:
@@ -74,19 +76,22 @@ def _numbers(asked: str, padding: int | tuple[int | tuple[int, int], ...], axes:
         if axes == 1 and len(padding) == 2:
             each = (each,)
     pairs = [_pair(one) for one in each]
-    numbers = [n for pair in pairs for n in pair]
-    fits = len(pairs) == axes and all(len(pair) == 2 for pair in pairs)
-    if not fits or not all(type(n) is int and n >= 0 for n in numbers):
+    known = tuple(pair for pair in pairs if pair is not None)
+    if len(pairs) != axes or len(known) != axes:
         do = "give non-negative numbers, one or a pair for each axis"
         raise GeodlError(asked, f"padding={padding!r}", do)
-    return tuple((pair[0], pair[1]) for pair in pairs)
+    return known
 
 
-def _pair(one: Any) -> tuple[Any, ...]:
-    """A pair as it is, a number as the padding of both sides."""
-    if isinstance(one, (tuple, list)):
-        return tuple(one)
-    return one, one
+def _pair(one: Any) -> tuple[int, int] | None:
+    """A pair of numbers, or one number as the padding of both sides; None where they are none."""
+    ends = tuple(one) if isinstance(one, (tuple, list)) else (one, one)
+    if len(ends) != 2:
+        return None
+    before, after = map(as_integer, ends)
+    if before is None or after is None or min(before, after) < 0:
+        return None
+    return before, after
 
 
 def compact(values: tuple) -> str:

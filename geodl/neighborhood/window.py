@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from geodl.domain import Domain, coordinates, ravel, rotate_nodes, shift_nodes
-from geodl.errors import GeodlError
+from geodl.errors import GeodlError, as_integer
 from geodl.group import Group
 from geodl.neighborhood.base import Neighborhood, Symmetry
 from geodl.neighborhood.box import type_table
@@ -335,6 +335,7 @@ def _window(
     elif group is not None:
         axes = group.axes
     asked = f"a window of size {size}"
+    axes = as_integer(axes) or 0
     if axes not in (1, 2, 3) or (group is not None and group.axes != axes):
         found = f"{axes} axes with group {group}"
         raise GeodlError(asked, found, "use one to three axes, and a group that acts on as many")
