@@ -15,6 +15,9 @@ TREE = imports.sources(Path(__file__).resolve().parent.parent / "geodl")
 CLEAN = {
     "",
     "bench",
+    "errors",
+    "files",
+    "models",
     "tour",
     "verify",
     "viz",

@@ -74,7 +74,21 @@ EYE = torch.eye(2)
 RING = g.Graph([[0, 1, 2], [1, 2, 0]])
 ZEROS = torch.zeros(3, dtype=torch.long)
 NET, IMAGE = g.models.digits_p4cnn(), torch.rand(1, 8, 8)
+SEQUENCE = g.Signal.sequence(torch.zeros(1, 3, 8))
+CROSS = g.Cross(g.Attention(8, g.all_pairs(), 2))
 REFUSALS = {
+    "a function as model": (
+        lambda: viz.cross_attention(len, SEQUENCE, SEQUENCE),
+        "a builtin_function_or_method; give a model",
+    ),
+    "a tensor as source": (
+        lambda: viz.cross_attention(CROSS, SEQUENCE, SEQUENCE.x),
+        "a source that is a Tensor",
+    ),
+    "several targets": (
+        lambda: viz.cross_attention(CROSS, g.Signal.sequence(torch.zeros(2, 3, 8)), SEQUENCE),
+        "a batch of 2 as target",
+    ),
     "no model": (lambda: viz.feature_strip(len, IMAGE), "a model that is a builtin_function"),
     "no tensor": (lambda: viz.feature_strip(NET, [[[1.0]]]), "an image that is a list"),
     "an image of integers": (

@@ -169,7 +169,7 @@ def as_leaves(signals: Sequence[Signal]) -> list[Signal]:
 
 
 def count_edges(module: nn.Module, *signals: Signal) -> Setting:
-    """The senders' domain, and the edges of every layer as one call hears them."""
+    """The signals' domains, and the edges of all layers in one call."""
     with trace(module) as events, torch.no_grad():
         module(*signals)
     edges = 0

@@ -18,52 +18,53 @@ FAINTEST = 0.02  # the smallest weight whose edge is drawn
 
 
 def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
-    """The weights with which the nodes of one signal hear those of another, `[layers, H, M, N]`, in
-    evaluation mode.
+    """The weights with which the nodes of one signal attend to those of another,
+    `[layers, H, M, N]`, in evaluation mode.
 
     Args:
         model: `model(target, source)` with `Cross(Attention(...))` in it.
-        target: one signal `[1, M, C]`, of those who hear.
-        source: one signal `[1, N, C]`, of those who are heard.
+        target: one signal `[1, M, C]`, the receivers.
+        source: one signal `[1, N, C]`, the senders.
 
     Raises:
-        GeodlError: a model without such attention, or with other numbers of heads in its layers;
-            more than one signal.
+        GeodlError: what is no model or no signal, more than one row in a signal, a model without
+            such attention, or whose layers differ in their number of heads.
 
     >>> import torch, geodl as g
-    >>> target, source = (g.Signal.tokens(torch.zeros(1, n, dtype=torch.long)) for n in (3, 5))
+    >>> target = g.Signal.tokens(torch.zeros(1, 3, dtype=torch.long))
+    >>> source = g.Signal.tokens(torch.zeros(1, 5, dtype=torch.long))
     >>> cross_attention(g.models.seq2seq_attention(10, 10), target, source).shape
     torch.Size([1, 1, 3, 5])
     """
-    for signal in (target, source):
-        if signal.x.shape[0] != 1:
-            raise GeodlError(
-                "who hears whom",
-                f"a batch of {signal.x.shape[0]}",
-                "give one target and one source",
-            )
-    heard: list[Tensor] = []
+    _check_call(model, target, source)
+    asked = f"the attention of {type(model).__name__}"
+    matrices: list[Tensor] = []
     with evaluated(model):
         with trace(model) as events:
             model(target, source)
         for event in events:
             if isinstance(event.layer, Attention) and len(event.signals) > 1:
-                heard.append(_weight_matrix(event.layer, *event.signals))
-    if not heard:
-        asked = f"the attention of {type(model).__name__}"
-        raise GeodlError(
-            asked,
-            "no layer that attends to a second signal",
-            "give a model with Cross(Attention(...)) in it",
-        )
-    if len({matrix.shape for matrix in heard}) > 1:
-        found = f"layers of {', '.join(str(matrix.shape[0]) for matrix in heard)} heads"
-        raise GeodlError(
-            f"the attention of {type(model).__name__}",
-            found,
-            "give a part of the model whose layers have as many",
-        )
-    return torch.stack(heard)
+                matrices.append(_weight_matrix(event.layer, *event.signals))
+    if not matrices:
+        found = "no layer that attends to a second signal"
+        raise GeodlError(asked, found, "give a model with Cross(Attention(...)) in it")
+    heads = [matrix.shape[0] for matrix in matrices]
+    if len({matrix.shape for matrix in matrices}) > 1:
+        found = f"layers of {', '.join(map(str, heads))} heads"
+        raise GeodlError(asked, found, "give a part of the model whose layers have as many")
+    return torch.stack(matrices)
+
+
+def _check_call(model: Any, target: Any, source: Any) -> None:
+    """Refuse what is no model, and what is not one target and one source."""
+    if not isinstance(model, nn.Module):
+        raise GeodlError("attention between signals", f"a {type(model).__name__}", "give a model")
+    asked, do = f"the attention of {type(model).__name__}", "give one target and one source"
+    for name, signal in (("target", target), ("source", source)):
+        if not isinstance(signal, Signal):
+            raise GeodlError(asked, f"a {name} that is a {type(signal).__name__}", do)
+        if signal.x.shape[0] != 1:
+            raise GeodlError(asked, f"a batch of {signal.x.shape[0]} as {name}", do)
 
 
 def _weight_matrix(layer: Attention, receiver: Signal, sender: Signal) -> Tensor:

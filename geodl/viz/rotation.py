@@ -87,29 +87,27 @@ def _check_arguments(model: Any, image: Any, channel: Any) -> None:
 
 
 def _run(model: nn.Module, image: Tensor, channel: int) -> tuple[Tensor, Tensor]:
-    """Feature maps `[4, |G|, H', W']` and probabilities `[4, classes]` for the four turns."""
+    """Feature maps `[4, |G|, H', W']` of the first layer with a fiber and probabilities
+    `[4, classes]`, for the four turns.
+    """
     asked = f"the rotation strip of {type(model).__name__}"
     if image.dim() != 3 or image.shape[1] != image.shape[2]:
-        raise GeodlError(
-            asked, f"an image of shape {list(image.shape)}", "give one square image [C, H, H]"
-        )
+        found = f"an image of shape {list(image.shape)}"
+        raise GeodlError(asked, found, "give one square image [C, H, H]")
     turned = torch.stack([torch.rot90(image, turn, (1, 2)) for turn in TURNS])
     with trace(model) as events, evaluated(model):
         end = model(Signal.image(turned))
-    fibered = [
-        event.output
-        for event in events
-        if event.rule is not None and event.target.fiber is not None
-    ]
-    if not fibered or end.domain.num_nodes != 1:
-        found = "no layer that makes a fiber" if not fibered else f"an answer on {end.domain}"
-        raise GeodlError(
-            asked, found, "give a model that begins with Conv(..., lift(...)) and ends on one node"
-        )
-    channels = fibered[0].x.shape[2]
+    with_fiber = [e.output for e in events if e.rule is not None and e.target.fiber is not None]
+    do = "give a model that begins with Conv(..., lift(...)) and ends on one node"
+    if not with_fiber:
+        raise GeodlError(asked, "no layer that makes a fiber", do)
+    if end.domain.num_nodes != 1:
+        raise GeodlError(asked, f"an answer on {end.domain}", do)
+    first = with_fiber[0]
+    channels = first.x.shape[2]
     if not 0 <= channel < channels:
         raise GeodlError(asked, f"{channels} channels and channel={channel}", "choose one of them")
-    maps = fibered[0].to_image().unflatten(1, (-1, channels))[:, :, channel]
+    maps = first.to_image().unflatten(1, (-1, channels))[:, :, channel]
     return maps, end.x[:, 0].softmax(-1)
 
 

@@ -20,37 +20,35 @@ LARGEST = 1024  # nodes on a side: cells would be finer than the pixels
 NUMBERED = 27  # nodes on a side up to which each cell has room for its number
 
 
-def tying(neighborhood: Neighborhood, domain: Domain) -> Figure:
-    """The matrix of a layer: receivers in rows, senders in columns, one colour for each weight,
-    white where no edge is.
+def tying(rule: Neighborhood, domain: Domain) -> Figure:
+    """The matrix `[M, N]` of a linear layer on a rule: receivers in rows, senders in columns, one
+    colour for each shared weight, white where there is no edge.
 
-    Beyond twelve types four successive ones are shades of one hue: for a window with `C(4)`, one
-    hue for each offset.
+    With more than twelve edge types, four successive ones are shades of one hue: for a window with
+    `C(4)`, one hue for each offset.
 
     Args:
-        neighborhood: who hears whom, and which edges share a weight.
-        domain: where the senders live.
+        rule: which edges there are, and which of them share a weight.
+        domain: the senders' domain.
 
     Raises:
         GeodlError: no rule or no domain; more than 1024 nodes on a side, no edges, or two edges
             between the same pair of nodes (a window that wraps around a small periodic grid).
 
-    Source: sharing by orbits of node pairs is Ravanbakhsh, Schneider, Poczos (2017).
+    Source: Ravanbakhsh, Schneider, Poczos, "Equivariance Through Parameter-Sharing" (2017).
 
     >>> import geodl as g
     >>> figure = g.viz.tying(g.all_pairs("self"), g.Complete(6))
     >>> figure.axes[0].get_ylabel()
     'receiver'
     """
-    types = tied(neighborhood, domain)
+    types = tied(rule, domain)
     weights = len(types[types >= 0].unique())
-    figure = blank(7.0, 6.4, f"{neighborhood} on {domain}")
+    figure = blank(7.0, 6.4, f"{rule} on {domain}")
     axes = figure.add_subplot()
-    axes.set_title(
-        f"{int((types >= 0).sum())} edges share {weights} weight{'s' * (weights > 1)}",
-        fontsize=11,
-        color=INK,
-    )
+    plural = "s" if weights > 1 else ""
+    counted = f"{int((types >= 0).sum())} edges share {weights} weight{plural}"
+    axes.set_title(counted, fontsize=11, color=INK)
     shades = colors(int(types.max()) + 1)
     palette = ListedColormap([(1.0, 1.0, 1.0), *shades])
     steps = BoundaryNorm([k - 1.5 for k in range(palette.N + 1)], palette.N)
@@ -59,39 +57,46 @@ def tying(neighborhood: Neighborhood, domain: Domain) -> Figure:
     axes.set_ylabel("receiver", color=INK)
     for k in _rows(domain):
         axes.axvline(k - 0.5, color=FAINT, linewidth=0.6)
-    for k in _rows(neighborhood.target(domain)):
+    for k in _rows(rule.target(domain)):
         axes.axhline(k - 0.5, color=FAINT, linewidth=0.6)
     if max(types.shape) <= NUMBERED:
-        for i, j in (types >= 0).nonzero().tolist():
-            kind, size = int(types[i, j]), min(10.0, 180 / max(types.shape))
-            axes.text(
-                j, i, str(kind), ha="center", va="center", fontsize=size, color=ink_on(shades[kind])
-            )
+        _write_numbers(axes, types, shades)
     _key(figure, axes, picture, shades, bool((types < 0).any()))
     return figure
 
 
-def tied(neighborhood: Neighborhood, domain: Domain) -> Tensor:
-    """Edge types `[M, N]`, receivers first, -1 where no edge is. Errors as for `tying`."""
-    check_rule("the weight tying", neighborhood)
-    check_domain(f"the weight tying of {neighborhood}", domain)
-    target = neighborhood.target(domain)
-    shape = target.num_nodes, domain.num_nodes
-    asked = f"the weight tying of {neighborhood} on {domain}"
-    if max(shape) > LARGEST:
-        raise GeodlError(
-            asked,
-            f"a matrix of {shape[0]} x {shape[1]}",
-            f"use a domain of at most {LARGEST} nodes",
-        )
-    edges = neighborhood.edges(domain, target)
-    pairs = edges.dst * shape[1] + edges.src
-    if not len(pairs) or len(pairs.unique()) < len(pairs):
-        found = "two edges between the same pair of nodes" if len(pairs) else "no edges"
+def tied(rule: Neighborhood, domain: Domain) -> Tensor:
+    """Edge types `[M, N]` on the CPU, receivers first, -1 where there is no edge. Errors as for
+    `tying`.
+    """
+    check_rule("the weight tying", rule)
+    check_domain(f"the weight tying of {rule}", domain)
+    target = rule.target(domain)
+    receivers, senders = target.num_nodes, domain.num_nodes
+    asked = f"the weight tying of {rule} on {domain}"
+    if max(receivers, senders) > LARGEST:
+        found = f"a matrix of {receivers} x {senders}"
+        raise GeodlError(asked, found, f"use a domain of at most {LARGEST} nodes")
+    edges = rule.edges(domain, target)
+    dst, src, kind = edges.dst.cpu(), edges.src.cpu(), edges.type.cpu()
+    pairs = dst * senders + src
+    if not len(pairs):
+        raise GeodlError(asked, "no edges", "use another domain")
+    if len(pairs.unique()) < len(pairs):
+        found = "two edges between the same pair of nodes"
         raise GeodlError(asked, found, "use another domain")
-    types = torch.full(shape, -1)
-    types[edges.dst, edges.src] = edges.type
+    types = torch.full((receivers, senders), -1)
+    types[dst, src] = kind
     return types
+
+
+def _write_numbers(axes: Axes, types: Tensor, shades: list[Color]) -> None:
+    """The number of its type in each cell that has an edge."""
+    size = min(10.0, 180 / max(types.shape))
+    for i, j in (types >= 0).nonzero().tolist():
+        kind = int(types[i, j])
+        look = {"ha": "center", "va": "center", "fontsize": size, "color": ink_on(shades[kind])}
+        axes.text(j, i, str(kind), **look)
 
 
 def _rows(domain: Domain) -> range:
