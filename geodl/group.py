@@ -201,6 +201,7 @@ def _elements(name: str) -> tuple[Tensor, tuple[int, ...]]:
     if name in ("O", "Oh"):
         return _cube(rotations_only=name == "O")
     letter, n = name[0], int(name[1:])
+    # Rotations first, then each of them after the mirror: element k + n is rotation k times mirror.
     if letter == "S":
         return _permutations(n)
     quarter = torch.tensor([[0, -1], [1, 0]])
@@ -225,20 +226,20 @@ def _permutations(n: int) -> tuple[Tensor, tuple[int, ...]]:
 
 def _cube(rotations_only: bool) -> tuple[Tensor, tuple[int, ...]]:
     """The signed permutations of three axes, those of determinant 1 or all."""
-    signed = [
-        torch.diag(torch.tensor(signs))[list(order)]
-        for order in itertools.permutations(range(3))
-        for signs in itertools.product((1, -1), repeat=3)
-    ]
+    signed = []
+    for order in itertools.permutations(range(3)):
+        for signs in itertools.product((1, -1), repeat=3):
+            # Row i of the matrix is a sign times the unit vector of axis order[i].
+            signed.append(torch.diag(torch.tensor(signs))[list(order)])
     matrices = torch.stack(signed)
-    generators = [
-        [[0, -1, 0], [1, 0, 0], [0, 0, 1]],
-        [[1, 0, 0], [0, 0, -1], [0, 1, 0]],
-    ]
+    about_z = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    about_x = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
+    generators = [about_z, about_x]
     if rotations_only:
         matrices = matrices[torch.linalg.det(matrices.double()) > 0]
     else:
-        generators.append([[-1, 0, 0], [0, -1, 0], [0, 0, -1]])
+        inversion = [[-1, 0, 0], [0, -1, 0], [0, 0, -1]]
+        generators.append(inversion)
     return matrices, _find(matrices, torch.tensor(generators))
 
 

@@ -14,6 +14,8 @@ from geodl.group import Group
 SERIALS = itertools.count()
 MOST_KEPT = 256  # values that `memo` leaves in the cache of one domain
 
+Lengths = tuple[int, ...] | None
+Wraps = tuple[bool, ...] | None
 Value = TypeVar("Value")
 
 
@@ -100,10 +102,7 @@ class Domain(ABC):
         """A few small examples, for tests that iterate over the registry."""
 
     def replace(
-        self,
-        lattice: tuple[int, ...] | None = None,
-        fiber: Group | None = None,
-        periodic: tuple[bool, ...] | None = None,
+        self, lattice: Lengths = None, fiber: Group | None = None, periodic: Wraps = None
     ) -> "Domain":
         """The same kind of domain at other lengths and with another fiber (None: without one).
 
@@ -174,6 +173,7 @@ class TensorDomain(Domain):
         """This domain over other copies of its tensors."""
 
     def __getstate__(self) -> dict[str, Any]:
+        # A copy has a number of its own, and plans are made anew: they may be on another device.
         state = {**self.__dict__, "cache": {}}
         del state["serial"]
         return state
@@ -184,6 +184,7 @@ def replace_fields(domain: TensorDomain, **fields: Any) -> Any:
     empty.
     """
     twin = type(domain).__new__(type(domain))
+    # Not by the constructor: the fields are known to be valid, and compilers follow no checks.
     for name, value in {**domain.__getstate__(), **fields}.items():
         object.__setattr__(twin, name, value)
     return twin

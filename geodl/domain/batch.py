@@ -99,6 +99,8 @@ class Batch(TensorDomain):
     @cached_constants()
     def generators(self) -> Tensor:
         """Each member's generators, the others at rest."""
+        # Equal members could be exchanged, too; they are not, so that all members are vouched for
+        # alike.
         moves, start = [], 0
         for member in self.members:
             for move in member.generators():
@@ -118,6 +120,7 @@ class Batch(TensorDomain):
     def _merge_links(self) -> Links:
         parts = [member.links() for member in self.members]
         device = self.starts.device
+        # Node i of a member is node start + i of the union, in the links of that member.
         counts = torch.tensor([len(part.dst) for part in parts], device=device)
         offset = torch.repeat_interleave(self.starts[:-1], counts)
         dst = torch.cat([part.dst.to(device) for part in parts]) + offset
@@ -143,6 +146,7 @@ class Batch(TensorDomain):
         """
         if all(new is old for new, old in zip(tensors, self.tensors(), strict=True)):
             return self
+        # The tensors stand member after member, as `tensors` lays them out, and the starts last.
         members, begin = [], 0
         for member in self.members:
             end = begin + len(member.tensors())
@@ -152,12 +156,9 @@ class Batch(TensorDomain):
 
     @classmethod
     def small(cls) -> tuple[Domain, ...]:
-        graphs = Graph.small()
-        return (
-            cls([graphs[1], graphs[2]]),
-            cls([Chain(4), Chain(4), Chain(4)]),
-            cls([Grid(3, 3), Chain(2), Complete(3)]),
-        )
+        _, ring, weighted, _ = Graph.small()
+        mixed = cls([Grid(3, 3), Chain(2), Complete(3)])
+        return cls([ring, weighted]), cls([Chain(4)] * 3), mixed
 
 
 def _members(members: Any) -> tuple[Domain, ...]:
@@ -178,6 +179,7 @@ def _members(members: Any) -> tuple[Domain, ...]:
 
 
 def _weights(links: Links) -> Tensor:
+    # float64 holds the weights of every member as they are.
     if links.weight is None:
         return torch.ones(len(links.dst), dtype=torch.float64)
     return links.weight.double()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geodl.domain.base import Domain, Links
+from geodl.domain.base import Domain, Lengths, Links, Wraps
 from geodl.errors import GeodlError, positive
 from geodl.group import Group, cached_constants
 
@@ -61,13 +61,11 @@ class Chain(Domain):
         return Links(torch.arange(1, self.length), torch.arange(self.length - 1))
 
     def replace(
-        self,
-        lattice: tuple[int, ...] | None = None,
-        fiber: Group | None = None,
-        periodic: tuple[bool, ...] | None = None,
+        self, lattice: Lengths = None, fiber: Group | None = None, periodic: Wraps = None
     ) -> Domain:
         """A chain of another length."""
         asked = f"a chain with lattice={lattice}, fiber={fiber}, periodic={periodic}"
+        # What a chain cannot be is a grid, whose nodes have no order.
         is_ring = periodic is not None and any(periodic)
         several_axes = lattice is not None and len(lattice) != 1
         if fiber is not None or is_ring or several_axes:

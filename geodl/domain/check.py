@@ -49,7 +49,9 @@ def as_tensor(asked: str, name: str, value: Any, device: torch.device) -> Tensor
         if value.layout != torch.strided:
             raise GeodlError(asked, f"{name} of layout {value.layout}", "give a dense tensor")
         return value
-    parts = list(value) if isinstance(value, list | tuple) else []
+    parts: list[Any] = []
+    if isinstance(value, list | tuple):
+        parts = list(value)
     try:
         if parts and all(isinstance(part, Tensor) for part in parts):
             return torch.stack(parts).to(device)
@@ -72,6 +74,7 @@ def check_edge_index(value: Any, device: torch.device) -> Tensor:
     """
     asked = "Graph(edge_index)"
     index = as_tensor(asked, "edge_index", value, device)
+    # No edges come in many shapes and dtypes: [], [[], []], torch.zeros(2, 0).
     if index.numel() == 0 and index.shape[-1] == 0:
         index = index.reshape(2, 0).long()
     if index.dim() != 2 or index.shape[0] != 2:
@@ -82,6 +85,7 @@ def check_edge_index(value: Any, device: torch.device) -> Tensor:
         raise GeodlError(asked, f"dtype {index.dtype}", do)
     if not has_values(index):
         raise GeodlError(asked, "a tensor without values", "build the graph where its edges are")
+    # Wide unsigned integers turn negative here, and are refused as node numbers afterwards.
     return index.detach().long().clone()
 
 
@@ -111,7 +115,7 @@ def check_edge_values(asked: str, name: str, value: Any, index: Tensor) -> Tenso
     values = as_tensor(asked, name, value, index.device)
     count, is_attr = index.shape[1], name == "edge_attr"
     if values.shape[:1] != (count,) or not (is_attr or values.dim() == 1):
-        shape = f"[{count}, ...]" if is_attr else f"[{count}]"
+        shape = f"[{count}{', ...' * is_attr}]"
         found = f"{name} of shape {list(values.shape)}"
         raise GeodlError(asked, found, f"give {name} of shape {shape}")
     if values.device != index.device:
@@ -140,6 +144,7 @@ def _real(asked: str, weight: Tensor) -> Tensor:
     if weight.dtype not in REAL + INTEGER:
         raise GeodlError(asked, found, "use weight.float() or weight.double()")
     if weight.dtype in INTEGER:
+        # Python compares integers exactly, where a tensor of int64 would wrap at -2^63.
         if weight.numel() and max(int(weight.max()), -int(weight.min())) > EXACT:
             found = "integer edge weights beyond 2^53, which float64 does not hold exactly"
             raise GeodlError(asked, found, "use smaller numbers, or weight.double()")

@@ -48,6 +48,7 @@ def from_networkx(graph: Any, weight: str | None) -> GraphParts:
     if weight is not None:
         weights = _edge_attribute(edges, weight)
     if not graph.is_directed():
+        # An undirected self-loop has one direction only.
         back = [k for k, (u, v) in enumerate(pairs) if u != v]
         weights += [weights[k] for k in back]
         pairs += [pairs[k][::-1] for k in back]
@@ -110,9 +111,11 @@ def from_scipy(matrix: Any) -> GraphParts:
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         found = f"a matrix of shape {matrix.shape}"
         raise GeodlError(asked, found, "an adjacency matrix is square")
+    # Duplicate entries stay parallel edges, and stored zeros edges of weight 0.
     coo = matrix.tocoo()
     index, data = np.stack((coo.col, coo.row)).astype(np.int64), np.array(coo.data)
     if data.dtype == bool:
+        # A stored False says that there is no link.
         return GraphParts(index[:, data], matrix.shape[0])
     return GraphParts(index, matrix.shape[0], _unless_ones(data))
 

@@ -66,6 +66,7 @@ class Graph(TensorDomain):
         edge_attr: Any = None,
         edge_type: Any = None,
     ):
+        # Asked before the modes of the caller are left: the default device is one of them.
         device = default_device()
         with cached_constants():
             index = check_edge_index(edge_index, device)
@@ -134,6 +135,7 @@ class Graph(TensorDomain):
 
     def with_tensors(self, tensors: tuple[Tensor, ...]) -> Self:
         """This graph over other copies of its tensors; itself when they are the very same."""
+        # A pytree that was only taken apart and put together keeps the domain, and so its plans.
         if all(new is old for new, old in zip(tensors, self.tensors(), strict=True)):
             return self
         names = ["edge_index"]
@@ -210,16 +212,15 @@ class Graph(TensorDomain):
 
     @classmethod
     def small(cls) -> tuple[Domain, ...]:
+        # A loop alone; a ring in both directions beside two isolated nodes; parallel edges, a loop
+        # and an isolated node with weights; relations.
         ring = torch.arange(5)
-        after = (ring + 1) % 5
-        both = torch.stack((torch.cat((ring, after)), torch.cat((after, ring))))
-        parallel = [[0, 0, 1, 2, 3, 3], [1, 1, 2, 2, 0, 4]]
-        return (
-            cls([[0], [0]], 1),
-            cls(both, 7),
-            cls(parallel, 6, edge_weight=[0.5, 2.0, 1.0, 3.0, 0.25, 1.5]),
-            cls([[0, 1, 2, 3, 1], [1, 2, 3, 0, 3]], 4, edge_type=[0, 1, 0, 1, 1]),
-        )
+        one_way = torch.stack((ring, (ring + 1) % 5))
+        both_ways = torch.cat((one_way, one_way.flip(0)), dim=1)
+        weights = [0.5, 2.0, 1.0, 3.0, 0.25, 1.5]
+        weighted = cls([[0, 0, 1, 2, 3, 3], [1, 1, 2, 2, 0, 4]], 6, edge_weight=weights)
+        typed = cls([[0, 1, 2, 3, 1], [1, 2, 3, 0, 3]], 4, edge_type=[0, 1, 0, 1, 1])
+        return cls([[0], [0]], 1), cls(both_ways, 7), weighted, typed
 
 
 def _count_nodes(index: Tensor, num_nodes: int | None) -> int:

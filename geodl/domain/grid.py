@@ -9,7 +9,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from geodl.domain.base import Domain, Links
+from geodl.domain.base import Domain, Lengths, Links, Wraps
 from geodl.domain.lattice import coordinates, ravel, rotate_nodes, shift_nodes
 from geodl.errors import GeodlError, positive
 from geodl.group import C, Group, O, cached_constants
@@ -67,6 +67,8 @@ class Grid(Domain):
     def generators(self) -> Tensor:
         """Reflections of each axis, exchanges of equal axes, and unit shifts of periodic ones."""
         points, axes = coordinates(self.lattice), range(len(self.lattice))
+        # Reflections and exchanges generate the symmetries of the box, unit shifts those of a
+        # torus; a shift of a bounded axis would push nodes out.
         moves = []
         for axis in axes:
             mirrored = points.clone()
@@ -87,10 +89,7 @@ class Grid(Domain):
         return neighbours(unit_shifts(self))
 
     def replace(
-        self,
-        lattice: tuple[int, ...] | None = None,
-        fiber: Group | None = None,
-        periodic: tuple[bool, ...] | None = None,
+        self, lattice: Lengths = None, fiber: Group | None = None, periodic: Wraps = None
     ) -> Domain:
         """A grid of other lengths, with a fiber when one is given."""
         lengths = lattice or self.lattice
@@ -102,13 +101,8 @@ class Grid(Domain):
 
     @classmethod
     def small(cls) -> tuple[Domain, ...]:
-        return (
-            Grid(5),
-            Grid(4, 4),
-            Grid(5, 5, periodic=True),
-            Grid(3, 4, periodic=(True, False)),
-            Grid(3, 3, 3),
-        )
+        torus, cylinder = Grid(5, 5, periodic=True), Grid(3, 4, periodic=(True, False))
+        return Grid(5), Grid(4, 4), torus, cylinder, Grid(3, 3, 3)
 
 
 @dataclass(frozen=True)
@@ -169,6 +163,7 @@ class GroupGrid(Domain):
     @cached_constants()
     def generators(self) -> Tensor:
         """The group's generators that map the grid to itself, and unit shifts of periodic axes."""
+        # On unequal axes a quarter turn leaves the map: the domain vouches for the half turn alone.
         turns = [rotate_nodes(self, self.group, element) for element in self.group.generators]
         moves = [move for move in turns if (move >= 0).all()]
         for axis, wraps in enumerate(self.periodic):
@@ -194,22 +189,16 @@ class GroupGrid(Domain):
         return neighbours(moves)
 
     def replace(
-        self,
-        lattice: tuple[int, ...] | None = None,
-        fiber: Group | None = None,
-        periodic: tuple[bool, ...] | None = None,
+        self, lattice: Lengths = None, fiber: Group | None = None, periodic: Wraps = None
     ) -> Domain:
         """A grid of other lengths, with a fiber when one is given."""
         return self.grid.replace(lattice, fiber, periodic)
 
     @classmethod
     def small(cls) -> tuple[Domain, ...]:
-        return (
-            GroupGrid(Grid(3, 3), C(4)),
-            GroupGrid(Grid(4, 4, periodic=True), C(4)),
-            GroupGrid(Grid(2, 2), C(2)),
-            GroupGrid(Grid(2, 2, 2), O()),
-        )
+        torus = GroupGrid(Grid(4, 4, periodic=True), C(4))
+        planes = GroupGrid(Grid(3, 3), C(4)), torus, GroupGrid(Grid(2, 2), C(2))
+        return (*planes, GroupGrid(Grid(2, 2, 2), O()))
 
 
 def unit_shifts(domain: Domain) -> list[Tensor]:
@@ -222,6 +211,8 @@ def neighbours(moves: list[Tensor]) -> Links:
     """The links i <- moves[k][i], each pair of nodes once, no node with itself."""
     dst = torch.arange(len(moves[0])).repeat(len(moves))
     src = torch.cat(moves)
+    # A move that leaves the map gives no link, and on an axis of one node it stays where it is; on
+    # a ring of two nodes both directions give the same link.
     keep = (src >= 0) & (src != dst)
     pairs = torch.unique(torch.stack((dst[keep], src[keep])), dim=1)
     return Links(pairs[0], pairs[1])

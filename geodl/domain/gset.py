@@ -60,6 +60,7 @@ class GSet(TensorDomain):
         image = self.generators()
         node = torch.arange(self.num_nodes).expand_as(image)
         forward = torch.stack((node.reshape(-1), image.reshape(-1)))
+        # The inverses go the same ways back; nodes at rest have no link with themselves.
         both = torch.cat((forward, forward.flip(0)), dim=1)
         pairs = torch.unique(both[:, both[0] != both[1]], dim=1)
         return Links(pairs[0], pairs[1])
@@ -77,4 +78,5 @@ class GSet(TensorDomain):
 
     @classmethod
     def small(cls) -> tuple[Domain, ...]:
-        return cls([[1, 2, 3, 4, 0]]), cls([[1, 0, 2, 3], [0, 1, 3, 2]])
+        cycle = cls([[1, 2, 3, 4, 0]])
+        return cycle, cls([[1, 0, 2, 3], [0, 1, 3, 2]])

@@ -15,7 +15,7 @@ from geodl.neighborhood.reversed import Reversed
 from geodl.neighborhood.structure import Blocks, Everyone, Shift, Stencil, Structure
 from geodl.neighborhood.window import Window, isotropic, lift, window
 
-RULES: tuple[type[Neighborhood], ...] = (
+RULES = (
     Adjacency,
     AllPairs,
     Fiber,

@@ -24,7 +24,9 @@ class Adjacency(Neighborhood):
     weights: bool
 
     def __repr__(self) -> str:
-        words = [] if self.norm is None else [repr(self.norm)]
+        words = []
+        if self.norm is not None:
+            words.append(repr(self.norm))
         if self.self_loops:
             words.append("self_loops=True")
         if self.types is not None:
@@ -45,7 +47,7 @@ class Adjacency(Neighborhood):
 
     def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
         # Links are those of the whole union already: it is written out at once.
-        return self._edges(domain, domain if target is None else target)
+        return self._edges(domain, target or domain)
 
     def _target(self, domain: Domain) -> Domain:
         return domain
@@ -95,7 +97,10 @@ class Adjacency(Neighborhood):
     def _normalised(self, edges: Edges, num_nodes: int) -> Tensor:
         """The entries of `D^-1/2 A D^-1/2` or `D^-1 A`, `[E]`; 0 stands for 1/0."""
         dst, src, kind, weight = edges
-        w = torch.ones_like(dst, dtype=torch.float64) if weight is None else weight.double()
+        w = torch.ones_like(dst, dtype=torch.float64)
+        if weight is not None:
+            w = weight.double()
+        # S has a row for each receiver: degrees are sums over the edges that come in.
         # "row" counts the degrees of each type for itself, as R-GCN does; "sym" all together.
         group, num_groups = dst, num_nodes
         if self.norm == "row":
@@ -194,9 +199,12 @@ def _without_repeated_loops(edges: Edges, num_nodes: int) -> Edges:
     """The edges without the self-loops of a node that come before its last one."""
     dst, src = edges.dst, edges.src
     is_loop = dst == src
+    # The last loop of a node is the one of the largest place among its loops.
     place = torch.arange(len(dst), device=dst.device)
     last = place.new_full((num_nodes,), -1)
     last = last.scatter_reduce(0, dst[is_loop], place[is_loop], "amax")
     keep = ~is_loop | (last[dst] == place)
-    weight = None if edges.weight is None else edges.weight[keep]
-    return Edges(dst[keep], src[keep], edges.type[keep], weight)
+    kept = Edges(dst[keep], src[keep], edges.type[keep])
+    if edges.weight is None:
+        return kept
+    return kept._replace(weight=edges.weight[keep])

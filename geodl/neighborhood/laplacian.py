@@ -34,7 +34,7 @@ class Laplacian(Neighborhood):
 
     def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
         # Links are those of the whole union already: it is written out at once.
-        return self._edges(domain, domain if target is None else target)
+        return self._edges(domain, target or domain)
 
     def _target(self, domain: Domain) -> Domain:
         return domain

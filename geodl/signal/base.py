@@ -126,10 +126,13 @@ class Signal:
         if axes is None and x.dim() == 3:
             do = "add a batch axis: x[None], or name the axes of rows [B, C, W]: axes=1"
             raise GeodlError(asked, describe(x), do)
-        count = x.dim() - 2 if axes is None else positive(f"{asked} with axes={axes!r}", axes)
+        count = x.dim() - 2
+        if axes is not None:
+            count = positive(f"{asked} with axes={axes!r}", axes)
         if not 1 <= count <= 3 or x.dim() != count + 2:
             raise GeodlError(asked, describe(x), "give [B, C, *axes] with one to three axes")
         domain = Grid(*x.shape[2:], periodic=periodic)
+        # Channels-last images have this layout already: then nothing is copied.
         nodes = x.movedim(1, -1).reshape(x.shape[0], domain.num_nodes, x.shape[1])
         return Signal(nodes.contiguous(), domain)
 
@@ -188,10 +191,12 @@ class Signal:
             GeodlError: a domain without a lattice, sparse values.
         """
         lattice, fiber = self.domain.lattice, self.domain.fiber
-        if lattice is None or self.x.layout != torch.strided:
-            found = "a domain without a lattice" if lattice is None else "sparse values"
-            asked = f"an image of a signal on {self.domain}"
-            raise GeodlError(asked, found, "use a dense signal on a Grid")
+        asked, do = "an image of a signal", "use a dense signal on a Grid"
+        if lattice is None:
+            raise GeodlError(f"{asked} on {self.domain}", "a domain without a lattice", do)
+        if self.x.layout != torch.strided:
+            raise GeodlError(f"{asked} on {self.domain}", "sparse values", do)
+        # The group element is the last, fastest index of a node: it stands next to the channels.
         sheets = 1 if fiber is None else fiber.order
         planes = self.x.reshape(self.x.shape[0], *lattice, sheets * self.x.shape[2])
         return planes.movedim(-1, 1)
@@ -217,10 +222,11 @@ class Signal:
         (torch.Size([2, 4, 8]), torch.Size([2, 5, 8]))
         """
         domain, x = self.domain, self.x
-        asked = f"a sequence of a signal on {domain}"
-        if not domain.ordered or x.layout != torch.strided:
-            found = "sparse values" if domain.ordered else "a domain without one order"
-            raise GeodlError(asked, found, "use a dense signal on a Chain")
+        asked, do = f"a sequence of a signal on {domain}", "use a dense signal on a Chain"
+        if not domain.ordered:
+            raise GeodlError(asked, "a domain without one order", do)
+        if x.layout != torch.strided:
+            raise GeodlError(asked, "sparse values", do)
         if not x.is_floating_point() and not float(fill).is_integer():
             raise GeodlError(asked, f"fill={fill!r} for {x.dtype}", "fill tokens with an integer")
         longest = max(domain.sizes)
@@ -233,6 +239,8 @@ class Signal:
             return x
         if domain.members is None:
             return F.pad(x, (0, 0, 0, total - longest), value=fill)
+        # Row d of the mask holds the tokens of member d: its True entries, read row by row, are the
+        # nodes of the union in their order.
         lengths = torch.tensor(domain.sizes, device=x.device)
         exists = torch.arange(total, device=x.device) < lengths[:, None]
         y = x.new_full((x.shape[0], *exists.shape, x.shape[2]), fill)
@@ -260,6 +268,7 @@ class Signal:
         if isinstance(device, torch.dtype):
             device, dtype = None, device
         x = self.x.to(device=device, dtype=dtype, non_blocking=non_blocking)
+        # Edge weights keep their dtype: a graph may serve signals of several.
         domain = self.domain.to(x.device, non_blocking=non_blocking)
         if x is self.x and domain is self.domain:
             return self

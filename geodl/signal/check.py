@@ -21,7 +21,9 @@ def check_values(x: Any, domain: Any) -> None:
     if x.layout not in (torch.strided, torch.sparse_csr):
         do = "use x.to_dense() or x.to_sparse_csr()"
         raise GeodlError(f"a Signal on {domain}", f"x of layout {x.layout}", do)
-    num_axes = 2 if x.layout == torch.sparse_csr else 3
+    num_axes = 3
+    if x.layout == torch.sparse_csr:
+        num_axes = 2  # torch's CSR products know no batch
     if x.dim() != num_axes:
         do = "give [B, N, C]; x[None] adds a batch axis"
         raise GeodlError(f"a Signal on {domain}", f"x of shape {list(x.shape)}", do)
@@ -77,11 +79,14 @@ def row_lengths(x: Tensor, mask: Any) -> list[int]:
         found = f"a mask that is {list(mask.shape)}, {mask.dtype}, {mask.device}"
         raise GeodlError(asked, found, do)
     lengths = mask.sum(1)
+    # A row without a gap has all its tokens before its padding, so that its length tells the mask.
     without_gap = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
     wrong = (lengths == 0) | (mask != without_gap).any(1)
     if wrong.any():
         row = int(wrong.nonzero()[0, 0])
-        fault = "with padding before a token" if lengths[row] else "without a token"
+        fault = "with padding before a token"
+        if lengths[row] == 0:
+            fault = "without a token"
         do = "put the padding last, and leave empty rows out"
         raise GeodlError(asked, f"row {row} {fault}", do)
     return lengths.tolist()

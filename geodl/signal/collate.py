@@ -39,6 +39,7 @@ def collate(signals: Sequence[Signal]) -> Signal:
         found = f"channels, dtypes and devices {sorted(kinds)}"
         raise GeodlError(asked, found, "give signals that agree in all three")
     first = signals[0].domain
+    # One domain keeps its plans, and its entries stand on the batch axis as in any training step.
     if all(same_place(first, s.domain) for s in signals):
         return Signal(torch.cat([s.x for s in signals]), first)
     batches = sorted({s.shape[0] for s in signals})

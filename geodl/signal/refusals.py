@@ -48,6 +48,7 @@ def refuse_function(function: Any) -> NoReturn:
 
 def refuse_attribute(name: str) -> NoReturn:
     """Say what to do in place of a method or attribute that only tensors have."""
+    # Names with an underscore are asked for by copy, pickle and torch itself, with hasattr.
     if not name.startswith("_") and hasattr(Tensor, name):
         raise MissingAttribute(
             f"signal.{name}", FOUND, f"use signal.x.{name}, or signal.map(function)"

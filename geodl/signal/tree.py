@@ -15,7 +15,9 @@ VALUES: dict[str, Any] = {kind.__name__: kind for kind in (*DOMAINS, Group)}
 
 
 def _flatten(signal: Signal) -> tuple[list[Any], Domain]:
-    """The tensors of a signal, and its domain, which is compared by value where it is one."""
+    """The tensors of a signal, and its domain as the context."""
+    # torch compares contexts: value domains by value, tensor domains by identity, because an
+    # exported program holds the plans of one graph and must not run on another.
     return [signal.x, *signal.domain.tensors()], signal.domain
 
 
