@@ -28,7 +28,7 @@ class Cell(Protocol):
         """What the receiver takes from one sender's state."""
         ...
 
-    def node(self, x: Tensor, heard: State) -> State:
+    def node(self, x: Tensor, total: State) -> State:
         """The receiver's new state from the sum of what it took."""
         ...
 
@@ -63,7 +63,7 @@ def attend(
     dropout: float,
     num_receivers: int,
 ) -> Tensor:
-    """`y_i = sum over edges (j -> i) of a_ij v_j`; a receiver that hears no one gets zeros.
+    """`y_i = sum over edges (j -> i) of a_ij v_j`; a receiver without senders gets zeros.
 
     Shapes: query `[B, M, H, D]`, key and value `[B, N, H, D]`, bias `[T, H]`, result `[B, M, H,
     D]`.
@@ -148,56 +148,60 @@ def reduce(messages: Tensor, edges: Edges, reduction: str, num_receivers: int) -
 
 
 def recur(x: Tensor, edges: Edges, cell: Cell, initial: State, num_nodes: int) -> State:
-    """`h_i = cell(x_i, {h_j : j -> i})` in topological order; nodes that hear no one hear
+    """`h_i = cell(x_i, {h_j : j -> i})` in topological order; nodes without senders take
     `initial`.
 
-    Shapes: x `[B, N, C]`, each tensor of `initial` `[B, N, hidden]` (read at the nodes that hear no
-    one), result: the states of all nodes, each `[B, N, hidden]`.
+    Shapes: x `[B, N, C]`, each tensor of `initial` `[B, N, hidden]` (read at nodes without
+    senders),
+    result: the states of all nodes, each `[B, N, hidden]`.
 
     Raises:
         GeodlError: a cycle, named by its nodes.
     """
-    heard_by: list[list[int]] = [[] for _ in range(num_nodes)]
+    senders: list[list[int]] = [[] for _ in range(num_nodes)]
     for i, j in zip(edges.dst.tolist(), edges.src.tolist(), strict=True):
-        heard_by[i].append(j)
+        senders[i].append(j)
     states: dict[int, State] = {}
-    order = topological_order(heard_by)
+    order = topological_order(senders)
     at_edges, at_nodes = cell.read(x)
     for i in order:
-        before = [states[j] for j in heard_by[i]] or [tuple(s[:, i] for s in initial)]
+        before = [states[j] for j in senders[i]] or [tuple(s[:, i] for s in initial)]
         taken = [cell.edge(at_edges[:, i], state) for state in before]
-        heard = tuple(torch.stack(parts).sum(0) for parts in zip(*taken, strict=True))
-        states[i] = cell.node(at_nodes[:, i], heard)
+        total = tuple(torch.stack(parts).sum(0) for parts in zip(*taken, strict=True))
+        states[i] = cell.node(at_nodes[:, i], total)
     return tuple(
         torch.stack([states[i][k] for i in range(num_nodes)], dim=1) for k in range(len(initial))
     )
 
 
-def topological_order(heard_by: Sequence[Sequence[int]]) -> list[int]:
-    """Nodes in an order in which everyone comes after those they hear."""
-    waiting = [len(js) for js in heard_by]
-    hearers: list[list[int]] = [[] for _ in heard_by]
-    for i, js in enumerate(heard_by):
+def topological_order(senders: Sequence[Sequence[int]]) -> list[int]:
+    """Nodes in an order in which each comes after its senders."""
+    # A node is done with once none of its senders is waited for (Kahn, 1962).
+    waiting = [len(js) for js in senders]
+    receivers: list[list[int]] = [[] for _ in senders]
+    for i, js in enumerate(senders):
         for j in js:
-            hearers[j].append(i)
+            receivers[j].append(i)
     order = [i for i, n in enumerate(waiting) if n == 0]
     for j in order:
-        for i in hearers[j]:
+        for i in receivers[j]:
             waiting[i] -= 1
             if waiting[i] == 0:
                 order.append(i)
-    if len(order) < len(heard_by):
+    if len(order) < len(senders):
         raise GeodlError(
             "recur",
-            f"the cycle {_cycle(heard_by, set(order))}",
+            f"the cycle {_cycle(senders, set(order))}",
             "recurrence needs a tree, a chain or a DAG",
         )
     return order
 
 
-def _cycle(heard_by: Sequence[Sequence[int]], settled: set[int]) -> str:
-    node, path = next(i for i in range(len(heard_by)) if i not in settled), []
+def _cycle(senders: Sequence[Sequence[int]], settled: set[int]) -> str:
+    node, path = next(i for i in range(len(senders)) if i not in settled), []
+    # Every node that is left waits for another one: going from each to such a sender closes a
+    # circle.
     while node not in path:
         path.append(node)
-        node = next(j for j in heard_by[node] if j not in settled)
+        node = next(j for j in senders[node] if j not in settled)
     return " <- ".join(map(str, [*path[path.index(node) :], node]))

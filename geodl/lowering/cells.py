@@ -37,8 +37,8 @@ class LSTM(NamedTuple):
         h, c = state
         return h, torch.sigmoid(x + F.linear(h, self.u.chunk(4)[1], self.d.chunk(4)[1])) * c
 
-    def node(self, x: Tensor, heard: State) -> State:
-        h, kept = heard
+    def node(self, x: Tensor, total: State) -> State:
+        h, kept = total
         i, _, g, o = (x + F.linear(h, self.u, self.d)).chunk(4, dim=-1)
         c = torch.sigmoid(i) * torch.tanh(g) + kept
         return torch.sigmoid(o) * torch.tanh(c), c
@@ -60,8 +60,8 @@ class GRU(NamedTuple):
     def edge(self, x: Tensor, state: State) -> State:
         return state
 
-    def node(self, x: Tensor, heard: State) -> State:
-        (h,) = heard
+    def node(self, x: Tensor, total: State) -> State:
+        (h,) = total
         r_x, z_x, n_x = x.chunk(3, dim=-1)
         r_h, z_h, n_h = F.linear(h, self.u, self.d).chunk(3, dim=-1)
         z = torch.sigmoid(z_x + z_h)
@@ -83,8 +83,8 @@ class Elman(NamedTuple):
     def edge(self, x: Tensor, state: State) -> State:
         return state
 
-    def node(self, x: Tensor, heard: State) -> State:
-        return (self.activation(x + F.linear(heard[0], self.u, self.d)),)
+    def node(self, x: Tensor, total: State) -> State:
+        return (self.activation(x + F.linear(total[0], self.u, self.d)),)
 
 
 class Kind(NamedTuple):

@@ -43,11 +43,11 @@ class Sums:
         """The state of the sender, as it is."""
         return state
 
-    def node(self, x: Tensor, heard: State) -> State:
+    def node(self, x: Tensor, total: State) -> State:
         """One term more in both sums."""
         k, v = x.unflatten(-1, (2, HEADS, CHANNELS // HEADS)).unbind(1)
-        sums, total = heard
-        return sums + k[..., :, None] * v[..., None, :], total + k
+        products, keys = total
+        return products + k[..., :, None] * v[..., None, :], keys + k
 
 
 def linear_attention() -> Iterator[Row]:
