@@ -361,3 +361,21 @@ def test_a_serial_number_is_never_used_twice():
     del domains, twins, moved
     serials += [g.Batch([g.Chain(2)]).serial for _ in range(3)]
     assert len(set(serials)) == len(serials)
+
+
+def test_a_rule_that_names_a_graph_keeps_its_plans_there():
+    """Among the plans of values its key would keep the graph alive, and no compiler hashes it."""
+    graph, kept = g.Graph([[0, 1], [1, 2]]), len(plan_store.VALUES.values)
+    layer = g.Conv(2, 3, g.whole().reverse(onto=graph))
+    s, receivers = (
+        g.Signal(torch.randn(1, 1, 2), g.Complete(1)),
+        g.Signal(torch.zeros(1, 3, 2), graph),
+    )
+    for first, second in (((s,), (receivers, s)), ((receivers, s), (s,))):
+        graph.cache.clear()
+        assert layer(*first).domain is graph and layer(*second).domain is graph
+    assert len(plan_store.VALUES.values) == kept
+    gone = weakref.ref(graph)
+    del graph, layer, s, receivers, first, second
+    gc.collect()
+    assert gone() is None

@@ -2,7 +2,7 @@
 
 import torch
 
-from geodl.domain.base import Domain, Links, TensorDomain, memo, same_place
+from geodl.domain.base import Domain, Links, TensorDomain, memo, same_place, told_apart
 from geodl.domain.batch import Batch
 from geodl.domain.chain import Chain
 from geodl.domain.complete import Complete
@@ -35,4 +35,5 @@ __all__ = [
     "rotate_nodes",
     "same_place",
     "shift_nodes",
+    "told_apart",
 ]

@@ -222,3 +222,15 @@ def same_place(one: Domain, other: Domain) -> bool:
     masked batches of equal lengths stand on the same nodes.
     """
     return one is other or (one.members or one) == (other.members or other)
+
+
+def told_apart(domain: Domain, other: Domain) -> str:
+    """A domain in words that tell it from another one which may look alike.
+
+    >>> from geodl.domain import Graph
+    >>> told_apart(Graph([[0], [1]]), Graph([[1], [0]]))
+    'another Graph(2 nodes, 1 edges) (domains with tensors are compared by identity)'
+    """
+    if str(domain) != str(other) or domain.cache is None:
+        return str(domain)
+    return f"another {domain} (domains with tensors are compared by identity)"

@@ -75,38 +75,32 @@ class Attention(MessagePassing):
         channels = positive(asked, channels)
         heads = positive(asked, heads)
         if head_dim is None and channels % heads:
-            raise GeodlError(
-                f"Attention({channels}, heads={heads})",
-                "heads that do not divide the channels",
-                "give head_dim",
-            )
-        if score not in SCORES:
-            raise GeodlError(f"Attention(score={score!r})", do=nearest(score, SCORES))
+            raise GeodlError(asked, "heads that do not divide the channels", "give head_dim")
         if head_dim is not None:
             head_dim = positive(f"Attention({channels}, head_dim={head_dim!r})", head_dim)
-        if not 0 <= dropout < 1:
-            raise GeodlError(f"Attention(dropout={dropout})", do="give a probability in [0, 1)")
-        if score == "linear" and dropout:
-            found = "sums over senders, in which no single weight stands"
-            raise GeodlError(
-                f"Attention(score='linear', dropout={dropout})",
-                found,
-                "leave it 0, drop out what comes after",
-            )
+        _check_score(score, dropout)
         types = count_types(rule, on) if relative else None
         super().__init__(rule, on, AttendOptions(score, types))
-        self.channels_in, self.heads, self.dropout, self.rotary = channels, heads, dropout, rotary
-        self.breaks_symmetry = rotary
+        self.channels_in, self.heads = channels, heads
         self.head_dim = channels // heads if head_dim is None else head_dim
-        inner, (_, vectors, projections) = heads * self.head_dim, SCORES[score]
-        self.in_proj_weight = nn.Parameter(torch.empty(projections * inner, channels))
-        self.in_proj_bias = nn.Parameter(torch.empty(projections * inner)) if bias else None
-        self.out_proj = nn.Linear(inner, channels, bias=bias)
-        self.relative_bias = None if types is None else nn.Parameter(torch.zeros(types, heads))
-        self.score_vectors = (
-            nn.Parameter(torch.empty(vectors, heads, self.head_dim)) if vectors else None
-        )
+        self.dropout = dropout
+        self.rotary = self.breaks_symmetry = rotary
+        self._make_parameters(bias)
         self.reset_parameters()
+
+    def _make_parameters(self, bias: bool) -> None:
+        _, vectors, projections = SCORES[self.options.score]
+        inner, types = self.heads * self.head_dim, self.options.edge_types
+        self.in_proj_weight = nn.Parameter(torch.empty(projections * inner, self.channels_in))
+        self.in_proj_bias = None
+        if bias:
+            self.in_proj_bias = nn.Parameter(torch.empty(projections * inner))
+        self.out_proj = nn.Linear(inner, self.channels_in, bias=bias)
+        self.relative_bias = self.score_vectors = None
+        if types is not None:
+            self.relative_bias = nn.Parameter(torch.zeros(types, self.heads))
+        if vectors:
+            self.score_vectors = nn.Parameter(torch.empty(vectors, self.heads, self.head_dim))
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew, as `nn.MultiheadAttention` does (scores' vectors alike);
@@ -128,17 +122,17 @@ class Attention(MessagePassing):
         >>> Attention(8, past(), heads=2).weights(Signal(torch.zeros(1, 3, 8), Chain(3))).x.shape
         torch.Size([1, 6, 2])
         """
-        source = (
-            check_signal(self, receiver) if sender is None else check_pair(self, receiver, sender)
-        )
-        target = None if sender is None else receiver.domain
+        if sender is None:
+            source, target = check_signal(self, receiver), None
+        else:
+            source, target = check_pair(self, receiver, sender), receiver.domain
         call = describe_call(self.rule, source.domain, target, source.x, self.options)
-        edges, score = unweighted(call), SCORES[self.options.score].reading(self.score_vectors)
+        edges = unweighted(call)
+        score = SCORES[self.options.score].reading(self.score_vectors)
         query, key, _ = self._project(receiver.x, source.x)
-        query, key = self._turned(query, key, call.target, call.source)
-        a = reference.attention_weights(
-            query, key, edges, score, self.relative_bias, call.target.num_nodes
-        )
+        query, key = self._rotated(query, key, call.target, call.source)
+        count = call.target.num_nodes
+        a = reference.attention_weights(query, key, edges, score, self.relative_bias, count)
         return Signal(a, Complete(a.shape[1]))
 
     @traced_step
@@ -155,7 +149,8 @@ class Attention(MessagePassing):
         if sender is not None and self.rotary:
             asked = f"a step of {self.label} over a second signal"
             raise GeodlError(asked, "rotary positions", "cross without them")
-        everyone = self._everyone(domain if sender is None else sender.domain, domain)
+        source = domain if sender is None else sender.domain
+        everyone = self._everyone(source, domain)
         if sender is not None:
             unions = domain.members is not None or sender.domain.members is not None
             same = everyone is not None and not everyone.causal and not unions
@@ -166,11 +161,13 @@ class Attention(MessagePassing):
         if everyone is None or not everyone.causal or not one_order:
             return super().step(signal, state, sender)
         query, key, value = self._project(signal.x, signal.x)
-        self._hold(state, key)
+        self._check_kept(state, key)
         seen = 0 if state is None else state[0].shape[1]
-        query, key = self._turned(query, key, domain, domain, seen)
+        # Kept keys were rotated when they were new: only the new nodes' places count from `seen`.
+        query, key = self._rotated(query, key, domain, domain, seen)
         if state is not None:
-            key, value = torch.cat((state[0], key), 1), torch.cat((state[1], value), 1)
+            key = torch.cat((state[0], key), 1)
+            value = torch.cat((state[1], value), 1)
         source = domain.replace((key.shape[1],))
         plan, _ = self._plan(self.rule, source, domain, key, keep=False)
         return Signal(self._attend(plan, query, key, value), domain), (key, value)
@@ -179,19 +176,24 @@ class Attention(MessagePassing):
         self, signal: Signal, sender: Signal, state: tuple[Tensor, Tensor] | None
     ) -> tuple[Signal, Any]:
         """Attention to a sender whose keys and values are made once."""
-        query, key, value = self._project(signal.x, sender.x if state is None else sender.x[:, :0])
-        self._hold(state, key)
-        key, value = (key, value) if state is None else state
+        # Later calls project no sender at all; an empty one gives the state's dtype to check.
+        x = sender.x if state is None else sender.x[:, :0]
+        query, key, value = self._project(signal.x, x)
+        self._check_kept(state, key)
+        if state is not None:
+            key, value = state
         plan, _ = self._plan(self.rule, sender.domain, signal.domain, key)
         return Signal(self._attend(plan, query, key, value), signal.domain), (key, value)
 
-    def _hold(self, state: tuple[Tensor, Tensor] | None, key: Tensor) -> None:
+    def _check_kept(self, state: tuple[Tensor, Tensor] | None, key: Tensor) -> None:
+        """Refuse kept keys and values that are not `[B, nodes, H, D]` like new ones."""
         if state is not None:
-            check_state(self, state, key, *((key.shape[0], None, self.heads, self.head_dim),) * 2)
+            shape = (key.shape[0], None, self.heads, self.head_dim)
+            check_state(self, state, key, shape, shape)
 
     def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
         query, key, value = self._project(receiver, sender)
-        query, key = self._turned(query, key, parts.target or parts.source, parts.source)
+        query, key = self._rotated(query, key, parts.target or parts.source, parts.source)
         return self._attend(plan, query, key, value)
 
     def _attend(self, plan: Plan, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -199,45 +201,60 @@ class Attention(MessagePassing):
         y = plan.run(query, key, value, self.score_vectors, self.relative_bias, dropout)
         return self.out_proj(y.reshape(*y.shape[:2], self.heads * self.head_dim))
 
-    def _turned(
-        self, query: Tensor, key: Tensor, at: Domain, by: Domain, seen: int = 0
+    def _rotated(
+        self, query: Tensor, key: Tensor, target: Domain, source: Domain, seen: int = 0
     ) -> tuple[Tensor, Tensor]:
         """Queries and keys rotated by their places, which begin at `seen`, where the layer is
-        rotary.
+        rotary; as they are elsewhere.
         """
-        return (
-            (rotate(query, places(at) + seen), rotate(key, places(by) + seen))
-            if self.rotary
-            else (query, key)
-        )
+        if not self.rotary:
+            return query, key
+        return rotate(query, places(target) + seen), rotate(key, places(source) + seen)
 
     def _project(self, receiver: Tensor, sender: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries of the receivers, keys and values of the senders, each `[B, nodes, H, D]`."""
         if receiver.shape[-1] != self.channels_in:
-            raise GeodlError(
-                self.label,
-                f"receivers of {receiver.shape[-1]} channels",
-                f"give {self.channels_in} channels",
-            )
-        inner, weight, bias = self.heads * self.head_dim, self.in_proj_weight, self.in_proj_bias
+            found = f"receivers of {receiver.shape[-1]} channels"
+            raise GeodlError(self.label, found, f"give {self.channels_in} channels")
+        inner = self.heads * self.head_dim
+        weight, bias = self.in_proj_weight, self.in_proj_bias
         if receiver is sender:
-            query, *rest = self._headed(sender, weight, bias)
+            projected = self._by_head(sender, weight, bias)
         else:
-            first, others = (None, None) if bias is None else (bias[:inner], bias[-2 * inner :])
-            (query,) = self._headed(receiver, weight[:inner], first)
-            rest = self._headed(sender, weight[-2 * inner :], others)
-        return query, rest[0] if rest else query, rest[-1] if rest else query
+            # Rows of the weight stand as torch has them: queries, then keys and values. A score
+            # with one projection has the same rows for all three.
+            of_queries = None if bias is None else bias[:inner]
+            of_senders = None if bias is None else bias[-2 * inner :]
+            projected = (
+                *self._by_head(receiver, weight[:inner], of_queries),
+                *self._by_head(sender, weight[-2 * inner :], of_senders),
+            )
+        return projected[0], projected[min(1, len(projected) - 1)], projected[-1]
 
-    def _headed(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, ...]:
+    def _by_head(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, ...]:
         """Projections of x, as many as the weight holds, each `[B, N, H, D]`."""
         parts = weight.shape[0] // (self.heads * self.head_dim)
-        return (
-            F.linear(x, weight, bias).view(*x.shape[:2], parts, self.heads, self.head_dim).unbind(2)
-        )
+        y = F.linear(x, weight, bias)
+        return y.view(*x.shape[:2], parts, self.heads, self.head_dim).unbind(2)
 
     def extra_repr(self) -> str:
-        relative = (
-            f"{', relative=True' * (self.relative_bias is not None)}{', rotary=True' * self.rotary}"
-        )
-        score = "" if self.options.score == "dot" else f", score={self.options.score!r}"
-        return f"{self.channels_in}, {self.rule}, heads={self.heads}{score}{relative}"
+        parts = [f"{self.channels_in}, {self.rule}, heads={self.heads}"]
+        if self.options.score != "dot":
+            parts.append(f"score={self.options.score!r}")
+        if self.relative_bias is not None:
+            parts.append("relative=True")
+        if self.rotary:
+            parts.append("rotary=True")
+        return ", ".join(parts)
+
+
+def _check_score(score: str, dropout: float) -> None:
+    """Refuse an unknown score, and a dropout that is none or that the score cannot apply."""
+    if score not in SCORES:
+        raise GeodlError(f"Attention(score={score!r})", do=nearest(score, SCORES))
+    if not 0 <= dropout < 1:
+        raise GeodlError(f"Attention(dropout={dropout})", do="give a probability in [0, 1)")
+    if score == "linear" and dropout:
+        asked = f"Attention(score='linear', dropout={dropout})"
+        found = "sums over senders, in which no single weight stands"
+        raise GeodlError(asked, found, "leave it 0, drop out what comes after")

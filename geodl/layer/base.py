@@ -89,8 +89,11 @@ class Layer(nn.Module, ABC):
         Raises:
             GeodlError: signals or a rule that the layer cannot take.
         """
-        signal = receiver if self.on is None else self._as_signal(receiver)
-        used = self.rule if rule is None else check_other_rule(self, rule)
+        signal, used = receiver, self.rule
+        if self.on is not None:
+            signal = self._as_signal(receiver)
+        if rule is not None:
+            used = check_other_rule(self, rule)
         listener = current_listener()
         if listener is None:
             answer = self.compute(signal, sender, used)
@@ -98,7 +101,9 @@ class Layer(nn.Module, ABC):
             answer = listener.record(
                 self, (signal, sender), lambda: self.compute(signal, sender, used)
             )
-        return answer if self.on is None else answer.x
+        if self.on is None:
+            return answer
+        return answer.x
 
     @abstractmethod
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
@@ -202,14 +207,14 @@ class MessagePassing(Layer):
             source, given = check_pair(self, receiver, sender), receiver.domain
         plan, parts = self._plan(rule, source.domain, given, source.x)
         x = members_to_batch(source.x, parts.num_members)
-        at = x if sender is None else members_to_batch(receiver.x, parts.num_members)
+        # The same tensor twice, not two views of it: attention projects it once.
+        at = x
+        if sender is not None:
+            at = members_to_batch(receiver.x, parts.num_members)
         y = self._run(plan, at, x, parts)
-        if given is not None:
-            domain = given
-        elif parts.source is not source.domain:
-            domain = self._target_of(source.domain, rule)
-        else:
-            domain = source.domain if plan.target is None else plan.target
+        domain = given
+        if domain is None:
+            domain = self._made_domain(plan, parts, source.domain, rule)
         if parts.num_members > 1:
             y = y.reshape(-1, domain.num_nodes, y.shape[2])
         return Signal(y, domain)
@@ -267,25 +272,26 @@ class MessagePassing(Layer):
         'lattice'
         """
         asked = f"{self.label} explained"
+        given = target.domain if isinstance(target, Signal) else target
+        if given is not None:
+            check_domain(asked, given)
         if isinstance(sender, Signal):
             source, x = sender.domain, check_signal(self, sender).x
         else:
             source, x = check_domain(asked, sender), next(self.parameters(), torch.zeros(0))
-        given = target.domain if isinstance(target, Signal) else target
-        if given is not None:
-            check_domain(asked, given)
+        # The plan is made as the call makes it: what cannot be planned is refused here as there.
         plan, parts = self._plan(self.rule, source, given, x)
         kernel = self._kernel(self.rule, source, plan, parts, x)
         end = self.rule.target(source) if given is None else given
         return Choice(
-            "",
-            self.label,
-            self.verb,
-            str(self.rule),
-            source,
-            end,
-            kernel.lowering,
-            kernel.refused,
+            path="",
+            layer=self.label,
+            verb=self.verb,
+            neighborhood=str(self.rule),
+            source=source,
+            target=end,
+            lowering=kernel.lowering,
+            refused=kernel.refused,
         )
 
     def over(self, rule: Neighborhood) -> Self:
@@ -343,14 +349,14 @@ class MessagePassing(Layer):
         _, refused = select(LOWERINGS[self.verb], call, self._lowering)
         return Kernel(rule, source, plan.lowering.name, refused, call)
 
-    def _target_of(self, domain: Domain, rule: Neighborhood) -> Domain:
-        """The target of a merged union, found once."""
-
-        def elsewhere() -> Domain | None:
-            target = rule.target(domain)
-            return None if target is domain else target  # a domain does not keep itself alive
-
-        return memo(domain, ("target", rule), elsewhere) or domain
+    def _made_domain(
+        self, plan: Plan, parts: MergedMembers, source: Domain, rule: Neighborhood
+    ) -> Domain:
+        """The receivers' domain where none was given."""
+        if parts.source is source:
+            return source if plan.target is None else plan.target
+        # The plan knows one member only: the union of its targets is found once and kept.
+        return memo(source, ("target", rule), lambda: _elsewhere(source, rule)) or source
 
     def _twin(self) -> Self:
         """This layer once more, with the very same parameters.
@@ -358,9 +364,18 @@ class MessagePassing(Layer):
         Made by hand: torch refuses to copy modules whose parameters are parametrized.
         """
         twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self))
         for name, held in vars(self).items():
-            vars(twin)[name] = held.copy() if isinstance(held, dict) else held
+            # Parameters are shared; the tables that hold them, and hooks, are each layer's own.
+            if isinstance(held, dict):
+                vars(twin)[name] = held.copy()
         return twin
+
+
+def _elsewhere(domain: Domain, rule: Neighborhood) -> Domain | None:
+    """The target of a rule; None for the domain itself, which must not keep itself alive."""
+    target = rule.target(domain)
+    return None if target is domain else target
 
 
 def _replaces_code(cls: type) -> bool:

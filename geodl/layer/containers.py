@@ -6,13 +6,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from geodl.domain import Domain
+from geodl.domain import Domain, told_apart
 from geodl.errors import GeodlError
 from geodl.layer.base import Layer, MessagePassing
 from geodl.layer.check import check_sender_taken
 from geodl.layer.pointwise import POINTWISE, check_part, is_pointwise, run_pointwise
 from geodl.layer.trace import made, traced_step
-from geodl.neighborhood.base import told_apart
 from geodl.signal import Signal
 
 

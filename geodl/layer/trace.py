@@ -111,8 +111,9 @@ class Listener:
     """
 
     def __init__(self, model: nn.Module | None):
-        modules = () if model is None else model.named_modules()
-        self.paths = {module: path for path, module in modules}
+        self.paths: dict[nn.Module, str] = {}
+        if model is not None:
+            self.paths = {module: path for path, module in model.named_modules()}
         self.events: list[Event] = []
         self.frames: list[Frame] = []
 
@@ -131,8 +132,10 @@ class Listener:
             state: the state that a step begins with.
         """
         if self.frames and self.frames[-1].layer is layer:
-            return run()  # a layer's step that calls the layer itself is one event
+            # A step that calls the layer itself is one event, the step's.
+            return run()
         given = tuple(s for s in signals if isinstance(s, Signal))
+        # Read before the call: what is changed in place during it has another version after.
         read = stamps(*(s.x for s in given), *_tensors(state))
         frame = Frame(layer)
         self.frames.append(frame)
@@ -141,7 +144,9 @@ class Listener:
             answer = run()
         finally:
             self.frames.pop()
-        output, after = answer if isinstance(answer, tuple) else (answer, None)
+        output, after = answer, None
+        if isinstance(answer, tuple) and len(answer) == 2:
+            output, after = answer
         alone = len(self.events) == before or frame.kernel is not None
         if alone and isinstance(output, Signal):
             written = stamps(output.x, *_tensors(after))
@@ -163,11 +168,12 @@ class Listener:
         written: tuple[Stamp, ...],
     ) -> None:
         """Append an event, its fields in the words of :class:`Event`."""
+        source = signals[-1].domain if signals else output.domain
         event = Event(
             path=self.paths.get(layer, ""),
             layer=layer,
             rule=None,
-            source=signals[-1].domain if signals else output.domain,
+            source=source,
             target=output.domain,
             lowering=None,
             refused=(),
@@ -177,7 +183,9 @@ class Listener:
             read=read,
             written=written,
         )
-        self.events.append(event if kernel is None else event._replace(**kernel._asdict()))
+        if kernel is not None:
+            event = event._replace(**kernel._asdict())
+        self.events.append(event)
 
 
 LISTENER: ContextVar[Listener | None] = ContextVar("geodl_listener", default=None)
@@ -273,6 +281,9 @@ def code_between(
         (path of the module that read such values, what was found); the last path is "" where the
         model's answer is not what its last layer made.
     """
+    # A tensor is known by what it is and how often it was changed: another object with the same
+    # numbers was made by somebody, and a change in place by somebody, too. Events keep the tensors
+    # alive, so that no address is given out again.
     known = {id(stamp.tensor): stamp.version for stamp in given}
     last = next(iter(given), None)
     found = []
@@ -299,7 +310,9 @@ def version(x: Tensor) -> int:
     >>> version(x)
     1
     """
-    return 0 if x.is_inference() else x._version
+    if x.is_inference():
+        return 0
+    return x._version
 
 
 def _tensors(state: Any) -> list[Tensor]:

@@ -36,8 +36,12 @@ def plan_for(
         GeodlError: a rule that does not fit the domains, weights for another number of edge types,
             a forced lowering that refuses, or no plan yet inside a compiled region.
     """
-    store, place = store_of(source, target)
-    key = (verb, wanted, rule, place, x.dtype, x.device, x.layout, options)
+    # A rule that names a domain with tensors for its receivers keeps its plans there: in the store
+    # of all values its key would keep that domain alive, and compilers, which look at every key of
+    # a store, hash none that holds tensors.
+    given = target is not None
+    store, place = store_of(source, target if given else rule.onto)
+    key = (verb, wanted, rule, place, given, x.dtype, x.device, x.layout, options)
     plan = store.values.get(key)
     if torch.compiler.is_compiling():
         if plan is None:

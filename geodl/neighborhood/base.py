@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from geodl.domain import Domain, same_place
+from geodl.domain import Domain, same_place, told_apart
 from geodl.errors import GeodlError
 from geodl.group import Group
 from geodl.neighborhood.edges import Edges, side_by_side
@@ -34,10 +34,12 @@ class Neighborhood(ABC):
 
     Attributes:
         num_edge_types: T where the rule knows it without a domain, else None.
+        onto: the domain that it names for its receivers, or None.
         group: the group whose elements its edge types respect, or None.
     """
 
     num_edge_types: int | None = 1
+    onto: Domain | None = None
     group: Group | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Neighborhood":
@@ -172,18 +174,6 @@ def paired_members(
             "give as many members to each side",
         )
     return senders, receivers
-
-
-def told_apart(domain: Domain, other: Domain) -> str:
-    """A domain in words that tell it from another one which may look alike.
-
-    >>> from geodl.domain import Graph
-    >>> told_apart(Graph([[0], [1]]), Graph([[1], [0]]))
-    'another Graph(2 nodes, 1 edges) (domains with tensors are compared by identity)'
-    """
-    if str(domain) != str(other) or domain.cache is None:
-        return str(domain)
-    return f"another {domain} (domains with tensors are compared by identity)"
 
 
 def permutations(name: str, moves: Tensor) -> list[Symmetry]:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from geodl.domain import Domain
+from geodl.domain import Domain, same_place, told_apart
 from geodl.group import Group
-from geodl.neighborhood.base import Neighborhood, Symmetry, same_place, told_apart
+from geodl.neighborhood.base import Neighborhood, Symmetry
 from geodl.neighborhood.edges import Edges, turned_around
 from geodl.neighborhood.structure import Structure
 

@@ -8,13 +8,12 @@ from torch import nn
 from geodl.domain import Domain, rotate_nodes
 from geodl.errors import GeodlError
 from geodl.group import Group
-from geodl.layer import Embedding, Event, Layer, MessagePassing, evaluated, trace
-from geodl.layer.check import channels_read, check_domain
+from geodl.layer import Event, Layer, MessagePassing, evaluated, trace
 from geodl.layer.pointwise import is_pointwise, run_pointwise
 from geodl.layer.trace import code_between, stamps
 from geodl.neighborhood import Neighborhood
-from geodl.neighborhood.base import told_apart
 from geodl.signal import Signal
+from geodl.symmetry.inputs import Place, domain_of, inputs_of, read_places, with_receivers
 from geodl.symmetry.proof import Certificate, Part, examine, keeps
 
 OWN_CODE = "has code of its own, which edges cannot prove"
@@ -58,15 +57,12 @@ def certify(
         )
     subject = getattr(subject, "_orig_mod", subject)  # what a compiled model was made of
     name = type(subject).__name__ if isinstance(subject, nn.Module) else str(subject)
-    places = _places(f"certify({name}, domain)", domain)
+    places = read_places(f"certify({name}, domain)", domain)
     check_group(f"certify({name}, domain, group)", group)
-    if isinstance(subject, Neighborhood):
-        parts, violations = [_rule_part(subject, places)], []
-    else:
-        parts, violations = _parts_of(subject, places)
+    parts, violations = _parts_of(subject, places)
     if group is None:
         group = next((part.rule.group for part in parts if part.rule.group is not None), None)
-    domains = [_domain_of(place) for place in places]
+    domains = [domain_of(place) for place in places]
     elements, undecided = _elements(group, domains)
     subject_line = f"{name} on {' <- '.join(map(str, domains))}"
     return _certificate(subject_line, group, elements, undecided, parts, violations)
@@ -99,15 +95,14 @@ def _certificate(
     if found:
         everywhere = frozenset.intersection(*(one.whole for one in found))
         somewhere = frozenset.intersection(*(one.whole | one.inside for one in found))
-    exact = bool(everywhere) and not broken and not undecided
     return Certificate(
-        subject,
-        group,
-        exact,
-        tuple(sorted(everywhere)),
-        tuple(sorted(somewhere - everywhere)),
-        tuple(broken),
-        tuple(undecided),
+        subject=subject,
+        group=group,
+        exact=bool(everywhere) and not broken and not undecided,
+        proved=tuple(sorted(everywhere)),
+        interior=tuple(sorted(somewhere - everywhere)),
+        violations=tuple(broken),
+        undecided=tuple(undecided),
     )
 
 
@@ -134,42 +129,30 @@ def _elements(group: Group | None, domains: list[Domain]) -> tuple[list[int], li
     return kept, undecided
 
 
-def _places(asked: str, domain: Any) -> list[Domain | Signal]:
-    """Where signals live, receivers first: one domain or signal, or a pair of them."""
-    places = list(domain) if isinstance(domain, tuple | list) else [domain]
-    if len(places) > 2:
-        raise GeodlError(asked, f"{len(places)} domains", "give one, or (receivers, senders)")
-    for place in places:
-        if not isinstance(place, Signal):
-            check_domain(asked, place)
-    return places
-
-
-def _domain_of(place: Domain | Signal) -> Domain:
-    return place.domain if isinstance(place, Signal) else place
-
-
-def _rule_part(rule: Neighborhood, places: list[Domain | Signal]) -> Part:
-    source = _domain_of(places[-1])
-    target = _domain_of(places[0]) if len(places) > 1 else rule.target(source)
+def _rule_part(rule: Neighborhood, places: list[Place]) -> Part:
+    source = domain_of(places[-1])
+    target = domain_of(places[0]) if len(places) > 1 else rule.target(source)
     return Part("", rule, not rule.refuses(source), source, target)
 
 
-def _parts_of(model: nn.Module, places: list[Domain | Signal]) -> tuple[list[Part], list[str]]:
+def _parts_of(model: Any, places: list[Place]) -> tuple[list[Part], list[str]]:
     """The rules that a run of a model came through, and what in it no edges can prove."""
+    if isinstance(model, Neighborhood):
+        return [_rule_part(model, places)], []
     name = type(model).__name__
     if not is_pointwise(model) and not any(isinstance(m, Layer) for m in model.modules()):
         return [], [f"{name} {OWN_CODE}"]
     if isinstance(model, MessagePassing):
-        if not model.transparent:  # a function of its own may need other values than zeros
+        if not model.transparent:
+            # A function of its own may need other values than zeros: it is not run.
             return [_rule_part(model.rule, places)], [f"{name} {OWN_CODE}"]
-        places = _with_receivers(model, places)
-    signals = _blank(model, places)
+        places = with_receivers(model, places)
+    signals = inputs_of(model, places)
     with evaluated(model), torch.inference_mode(False), trace(model) as events:
         given = stamps(*map(_values, signals))
-        answer = _answer(model, signals, events, _domain_of(places[0]))
+        answer = _answer(model, signals, events, domain_of(places[0]))
     parts = [_part(event) for event in events if event.rule is not None]
-    violations = _untold(events)
+    violations = _unproved(events)
     for path, found in code_between(events, given, _values(answer)):
         violations.append(f"{path or name} {found}: it has code of its own between layers")
     return parts, violations
@@ -183,7 +166,7 @@ def _part(event: Event) -> Part:
     return Part(path, event.call.rule, typed, event.source, event.target)
 
 
-def _untold(events: list[Event]) -> list[str]:
+def _unproved(events: list[Event]) -> list[str]:
     """Layers that see where a node stands, and modules that compute more than their rules say."""
     found = dict.fromkeys((event.path, event.layer) for event in events)
     violations = []
@@ -191,12 +174,12 @@ def _untold(events: list[Event]) -> list[str]:
         where = f"{path or type(layer).__name__}: {type(layer).__name__}"
         if getattr(layer, "breaks_symmetry", False):
             violations.append(f"{where} tells nodes apart by where they stand")
-        if not _told(layer):
+        if not _is_known(layer):
             violations.append(f"{where} {OWN_CODE}")
     return violations
 
 
-def _told(module: nn.Module) -> bool:
+def _is_known(module: nn.Module) -> bool:
     """Whether a module computes what its class says: a layer of the library, or a module on the
     list of pointwise ones; and nobody has put other code into it.
     """
@@ -244,57 +227,3 @@ def _answer(model: Any, signals: list[Any], events: list[Event], domain: Domain)
 
 def _values(answer: Any) -> Any:
     return answer.x if isinstance(answer, Signal) else answer
-
-
-def _with_receivers(layer: MessagePassing, places: list[Domain | Signal]) -> list[Domain | Signal]:
-    """The receivers' domain beside the senders', where a layer reads receivers and its rule puts
-    them elsewhere.
-    """
-    source = _domain_of(places[-1])
-    if len(places) > 1 or layer.on is not None or not layer.options.reads_receivers:
-        return places
-    target = layer.rule.target(source)
-    if (target.members or target) == (source.members or source):
-        return places
-    return [target, *places]
-
-
-def _blank(model: nn.Module, places: list[Domain | Signal]) -> list[Any]:
-    """What a model is run on: the given signals; zeros on the given domains, or a tensor of them
-    where its layers were built with `on=`.
-    """
-    if len(places) == 1 and getattr(model, "takes_context", False):
-        raise GeodlError(
-            f"certify({type(model).__name__}, domain)",
-            "a model of two signals",
-            "give both domains: certify(model, (receivers, senders))",
-        )
-    placed = next(
-        (m.on for m in model.modules() if isinstance(m, Layer) and m.on is not None), None
-    )
-    if placed is not None:
-        if [_domain_of(place) for place in places] != [placed]:
-            raise GeodlError(
-                f"certify({type(model).__name__}, {_domain_of(places[0])})",
-                f"layers built with on={told_apart(placed, _domain_of(places[0]))}",
-                "certify it there",
-            )
-        return [_zeros(model, placed).x]
-    readers = [model]
-    if len(places) > 1:
-        readers = [getattr(model, "decoder", model), getattr(model, "encoder", model)]
-    batch = next((place.x.shape[0] for place in places if isinstance(place, Signal)), 1)
-    signals = []
-    for place, reader in zip(places, readers, strict=True):
-        signals.append(place if isinstance(place, Signal) else _zeros(reader, place, batch))
-    return signals
-
-
-def _zeros(model: nn.Module, domain: Domain, batch: int = 1) -> Signal:
-    """Zeros of the channels, dtype and device that a model's first layer reads."""
-    like = next(model.parameters(), torch.zeros(0))
-    reader = next((m for m in model.modules() if channels_read(m) is not None), None)
-    channels = None if reader is None else channels_read(reader)
-    dtype = torch.long if isinstance(reader, Embedding) else like.dtype
-    x = torch.zeros(batch, domain.num_nodes, channels or 1, dtype=dtype, device=like.device)
-    return Signal(x, domain)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from geodl.domain import Domain, rotate_nodes
+from geodl.domain import Domain, rotate_nodes, same_place
 from geodl.group import Group
 from geodl.neighborhood import Edges, Neighborhood, Symmetry
 
@@ -111,8 +111,7 @@ def own_claims(part: Part) -> list[Symmetry]:
     claimed of both at once; a side without that claim stays.
     """
     claims = part.rule.symmetries(part.source, part.typed)
-    made = part.rule.target(part.source)
-    if (made.members or made) == (part.target.members or part.target):
+    if same_place(part.rule.target(part.source), part.target):
         return claims
     senders = {claim.name: claim.senders for claim in claims}
     others = part.rule.symmetries(part.target, part.typed)
