@@ -58,18 +58,23 @@ class Conv(MessagePassing):
         super().__init__(rule, on, ConvolveOptions(types, channels_in, channels_out))
         self.channels_in, self.channels_out = channels_in, channels_out
         self.weight = nn.Parameter(torch.empty(types, channels_in, channels_out))
-        self.bias = nn.Parameter(torch.empty(channels_out)) if bias else None
+        self.bias = None
+        if bias:
+            self.bias = nn.Parameter(torch.empty(channels_out))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew."""
         fan_in = self.rule.weight_fan_in(self.channels_in, self.channels_out, self.on)
         if fan_in is None:
+            # How many senders a node has depends on the graph: drawn by the channels alone
+            # (Glorot and Bengio, 2010), as PyG's GCNConv is.
             bound = math.sqrt(6 / (self.channels_in + self.channels_out))
             nn.init.uniform_(self.weight, -bound, bound)
             if self.bias is not None:
                 nn.init.zeros_(self.bias)
             return
+        # torch's `kaiming_uniform_(a=sqrt(5))`: a deviation of 1 / sqrt(3 fan_in), biases alike.
         bound = 1 / math.sqrt(fan_in)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
@@ -78,6 +83,7 @@ class Conv(MessagePassing):
         return plan.run(sender, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"{self.channels_in}, {self.channels_out}, {self.rule}" + (
-            "" if self.bias is not None else ", bias=False"
-        )
+        parts = [f"{self.channels_in}, {self.channels_out}, {self.rule}"]
+        if self.bias is None:
+            parts.append("bias=False")
+        return ", ".join(parts)

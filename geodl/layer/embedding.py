@@ -56,13 +56,11 @@ class Embedding(Layer):
         [[[0.0, 0.0, 1.0]]]
         """
         if not isinstance(weight, Tensor) or weight.dim() != 2 or not weight.is_floating_point():
-            found = (
-                f"{getattr(weight, 'dtype', type(weight))} of shape "
-                f"{list(getattr(weight, 'shape', ()))}"
-            )
-            raise GeodlError(
-                "Embedding.from_weight(weight)", found, "give floating-point vectors [num, C]"
-            )
+            found = f"a {type(weight).__name__}"
+            if isinstance(weight, Tensor):
+                found = f"{weight.dtype} of shape {list(weight.shape)}"
+            asked = "Embedding.from_weight(weight)"
+            raise GeodlError(asked, found, "give floating-point vectors [num, C]")
         made = cls(*weight.shape)
         made.weight = nn.Parameter(weight.detach().clone())
         return made
@@ -76,31 +74,24 @@ class Embedding(Layer):
 
     def _ids(self, signal: Any) -> Tensor:
         if not isinstance(signal, Signal):
-            raise GeodlError(
-                f"{self.label} called",
-                f"a {type(signal).__name__}",
-                "give a Signal, as Signal.tokens(ids)",
-            )
-        x, asked = signal.x, f"{self.label} on {signal.domain}"
+            found = f"a {type(signal).__name__}"
+            raise GeodlError(f"{self.label} called", found, "give a Signal, as Signal.tokens(ids)")
+        x = signal.x
+        found = do = ""
         if x.dtype != torch.long:
             found = f"{x.shape[-1]} channels of {x.dtype}"
-            raise GeodlError(
-                asked, found, "give tokens, one channel of torch.long: Signal.tokens(ids)"
-            )
-        if x.device != self.weight.device:
-            raise GeodlError(
-                asked,
-                f"tokens on {x.device} and vectors on {self.weight.device}",
-                "move both to one device",
-            )
-        if x.numel() and not x.is_meta and not torch.compiler.is_compiling():
+            do = "give tokens, one channel of torch.long: Signal.tokens(ids)"
+        elif x.device != self.weight.device:
+            found = f"tokens on {x.device} and vectors on {self.weight.device}"
+            do = "move both to one device"
+        elif x.numel() and not x.is_meta and not torch.compiler.is_compiling():
+            # The kernel's own check does not name the ids; on a GPU it ends the process.
             low, high = map(int, x.aminmax())
             if low < 0 or high >= self.num:
-                raise GeodlError(
-                    asked,
-                    f"ids from {low} to {high}",
-                    f"ids lie in 0..{self.num - 1}: one row for each token",
-                )
+                found = f"ids from {low} to {high}"
+                do = f"ids lie in 0..{self.num - 1}: one row for each token"
+        if found:
+            raise GeodlError(f"{self.label} on {signal.domain}", found, do)
         return x[..., 0]
 
     def extra_repr(self) -> str:

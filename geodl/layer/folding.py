@@ -34,11 +34,13 @@ def merge_equal_members(
         target: the receivers' domain where it is given, else None.
         layout: of the senders' values; sparse ones have no batch axis to become entries of.
     """
+    # Kernels take a batch of one shape at once, and no plan has to know of the union.
     one = _equal_member(source)
     if one is None or layout != torch.strided:
         return MergedMembers(source, target, 1)
     if target is None:
         return MergedMembers(one, None, source.num_members)
+    # Members pair one by one: there have to be as many on either side.
     other = _equal_member(target)
     if other is None or target.num_members != source.num_members:
         return MergedMembers(source, target, 1)
@@ -47,7 +49,9 @@ def merge_equal_members(
 
 def members_to_batch(x: Tensor, count: int) -> Tensor:
     """`[B, D N, C]` as `[B D, N, C]`, a view."""
-    return x if count == 1 else x.reshape(x.shape[0] * count, x.shape[1] // count, x.shape[2])
+    if count == 1:
+        return x
+    return x.reshape(x.shape[0] * count, x.shape[1] // count, x.shape[2])
 
 
 def _equal_member(domain: Domain) -> Domain | None:
@@ -57,5 +61,6 @@ def _equal_member(domain: Domain) -> Domain | None:
     members = domain.members
     if members is None:
         return domain
+    # Found once for each union: comparing the members costs time in proportion to their number.
     equal = memo(domain, "equal", lambda: all(member == members[0] for member in members))
     return members[0] if equal else None

@@ -61,10 +61,9 @@ class LaplacianPositions(Layer):
             lambda: laplacian_eigenvectors(domain, self.count).to(*like),
         )
         if self.training:
+            # The sign of an eigenvector is arbitrary, of each member's own: none is to be learnt.
             signs = torch.randint(2, (domain.num_members, self.count), device=x.device) * 2 - 1
-            sizes = torch.tensor(
-                [member.num_nodes for member in domain.members or (domain,)], device=x.device
-            )
+            sizes = torch.tensor(domain.sizes, device=x.device)
             vectors = vectors * signs.repeat_interleave(sizes, 0, output_size=domain.num_nodes)
         return Signal(x + F.linear(vectors, self.weight).to(x.dtype), domain)
 
@@ -96,75 +95,95 @@ def laplacian_eigenvectors(domain: Domain, count: int) -> Tensor:
 
 
 def _eigenvectors(domain: Domain, count: int) -> Tensor:
-    from scipy.sparse import coo_array, csgraph, csr_array
+    from scipy.sparse import csgraph, csr_array
 
-    dst, src, weight = (None if part is None else part.numpy(force=True) for part in domain.links())
-    values, n = np.where(dst == src, 0.0, 1.0 if weight is None else weight), domain.num_nodes
-    if (values < 0).any():
-        raise GeodlError(
-            f"Laplacian eigenvectors of {domain}", "negative weights", "use non-negative weights"
-        )
-    joined, vectors = (
-        coo_array((values, (dst, src)), shape=(n, n), dtype=float).tocsr(),
-        np.zeros((n, count)),
-    )
-    joined = joined + joined.T
-    joined.eliminate_zeros()
-    heard = joined.sum(0).nonzero()[0]
-    if len(heard):
-        joined = joined[heard][:, heard]
-        laplacian, root = csgraph.laplacian(joined, normed=True, return_diag=True)
-        parts, part = csgraph.connected_components(joined, directed=False)
-        trivial = csr_array(
-            (root / np.sqrt(np.bincount(part, root**2))[part], (np.arange(len(heard)), part))
-        )
-        found = _lowest(laplacian.tocsr(), trivial, min(count, len(heard) - parts))
-        vectors[heard, : found.shape[1]] = found
+    links = _undirected(domain)
+    vectors = np.zeros((domain.num_nodes, count))
+    # A node without a link has no degree to divide by: it gets zeros.
+    linked = links.sum(0).nonzero()[0]
+    if len(linked):
+        inner = links[linked][:, linked]
+        laplacian, root = csgraph.laplacian(inner, normed=True, return_diag=True)
+        parts, part = csgraph.connected_components(inner, directed=False)
+        # The eigenvectors of eigenvalue 0: D^1/2 1 on each connected part, of length 1.
+        lengths = np.sqrt(np.bincount(part, root**2))
+        trivial = csr_array((root / lengths[part], (np.arange(len(linked)), part)))
+        found = _lowest(laplacian.tocsr(), trivial, min(count, len(linked) - parts))
+        vectors[linked, : found.shape[1]] = found
     return torch.from_numpy(vectors)
+
+
+def _undirected(domain: Domain) -> Any:
+    """`A + A^T` without self-loops, as a sparse array."""
+    from scipy.sparse import coo_array
+
+    links = domain.links()
+    dst, src = (end.numpy(force=True) for end in links[:2])
+    weight = np.ones(len(dst))
+    if links.weight is not None:
+        weight = links.weight.numpy(force=True)
+    values, n = np.where(dst == src, 0.0, weight), domain.num_nodes
+    if (values < 0).any():
+        asked = f"Laplacian eigenvectors of {domain}"
+        raise GeodlError(asked, "negative weights", "use non-negative weights")
+    directed = coo_array((values, (dst, src)), shape=(n, n), dtype=float).tocsr()
+    both = directed + directed.T
+    both.eliminate_zeros()
+    return both
 
 
 def _lowest(laplacian: Any, trivial: Any, count: int) -> Any:
     """Eigenvectors of the smallest eigenvalues, but for those of eigenvalue 0, which are known."""
-    from scipy.sparse import eye_array, hstack, linalg
+    from scipy.sparse import hstack
 
     n = laplacian.shape[0]
     if n <= DENSE or 4 * count > n:
-        return np.linalg.eigh((laplacian + 3 * trivial @ trivial.T).toarray())[1][
-            :, :count
-        ]  # no eigenvalue is above 2
-
-    def largest(apply: Callable[[Any], Any], k: int, known: Any, **options: Any) -> Any:
-        def rest(x: Any) -> Any:
-            return x - known @ (known.T @ x)
-
-        operator = linalg.LinearOperator((n, n), lambda x: rest(apply(rest(x))))
-        return linalg.eigsh(
-            operator,
-            k,
-            which="LA",
-            v0=np.random.default_rng(0).standard_normal(n),
-            ncv=2 * k + 20,
-            **options,
-        )[1]
-
-    apply = (2 * eye_array(n) - laplacian).dot
-    try:
-        found = largest(apply, count, trivial, maxiter=100)
-    except linalg.ArpackNoConvergence:
-        smooth = largest(apply, 1, trivial, tol=0.1)
-        if (
-            smooth * (laplacian @ smooth)
-        ).sum() < 0.05:  # few edges join large parts, as in meshes: factors are sparse
-            shifted = (laplacian + 1e-6 * eye_array(n)).tocsc()
-            apply = linalg.splu(
-                shifted, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}
-            ).solve
-        found = largest(apply, count, trivial)
-    # one start may see one vector of a multiple eigenvalue: look beside those found until nothing
-    # smaller is left
+        # No eigenvalue is above 2: those of the known vectors, moved to 3, come last.
+        dense = (laplacian + 3 * trivial @ trivial.T).toarray()
+        return np.linalg.eigh(dense)[1][:, :count]
+    apply, found = _first_search(laplacian, trivial, count)
+    # One start may see one vector of a multiple eigenvalue: look beside those found until nothing
+    # smaller is left.
     while True:
-        both = np.hstack((found, largest(apply, 1, hstack((trivial, found)).tocsr())))
+        known = hstack((trivial, found)).tocsr()
+        both = np.hstack((found, _largest(apply, n, 1, known)))
         size = (both * (laplacian @ both)).sum(0)
         found = both[:, np.argsort(size)[:count]]
         if size[-1] > (1 - 1e-6) * size[:-1].max():
             return found
+
+
+def _first_search(laplacian: Any, trivial: Any, count: int) -> tuple[Callable[[Any], Any], Any]:
+    """An operator whose largest eigenvalues belong to the smallest of the Laplacian, and the
+    eigenvectors that one search finds.
+    """
+    from scipy.sparse import eye_array, linalg
+
+    n = laplacian.shape[0]
+    apply = (2 * eye_array(n) - laplacian).dot
+    try:
+        return apply, _largest(apply, n, count, trivial, maxiter=100)
+    except linalg.ArpackNoConvergence:
+        smooth = _largest(apply, n, 1, trivial, tol=0.1)
+    # Eigenvalues too close together for products alone. Where few edges join large parts, as in
+    # meshes, the factors of the Laplacian are sparse, and its inverse pulls them apart.
+    if (smooth * (laplacian @ smooth)).sum() < 0.05:
+        shifted = (laplacian + 1e-6 * eye_array(n)).tocsc()
+        options = {"SymmetricMode": True}
+        apply = linalg.splu(shifted, permc_spec="MMD_AT_PLUS_A", options=options).solve
+    return apply, _largest(apply, n, count, trivial)
+
+
+def _largest(apply: Callable[[Any], Any], n: int, k: int, known: Any, **options: Any) -> Any:
+    """Eigenvectors of the k largest eigenvalues of an operator on what is orthogonal to the known
+    vectors.
+    """
+    from scipy.sparse import linalg
+
+    def rest(x: Any) -> Any:
+        return x - known @ (known.T @ x)
+
+    operator = linalg.LinearOperator((n, n), lambda x: rest(apply(rest(x))))
+    # The start is fixed: the same graph has the same positions in every run.
+    start = np.random.default_rng(0).standard_normal(n)
+    return linalg.eigsh(operator, k, which="LA", v0=start, ncv=2 * k + 20, **options)[1]

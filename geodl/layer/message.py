@@ -68,6 +68,8 @@ class Message(MessagePassing):
         """As every layer; `edge` is a signal with one node for each edge, in the order of
         `rule.edges`.
         """
+        # Edge values are no part of a layer: a twin with the same parameters holds them for this
+        # one call, so that threads which share the layer do not see each other's.
         layer = self
         if edge is not None:
             layer = self._twin()
@@ -86,8 +88,9 @@ class Message(MessagePassing):
         plan, _ = self._plan(rule, source.domain, given, source.x, merge=False)
         edge = self._edge_values(self._edge, len(plan.data.edges.dst), source.x.shape[0])
         y = self._pass(plan, receiver.x, source.x, edge)
-        domain = source.domain if plan.target is None else plan.target
-        return Signal(y, domain if given is None else given)
+        if given is None:
+            given = plan.target or source.domain
+        return Signal(y, given)
 
     def _edge_values(self, edge: Any, count: int, batch: int) -> Tensor:
         """The values of an edge signal `[B, E, C_e]`, once it is known to fit the edges."""
@@ -110,7 +113,9 @@ class Message(MessagePassing):
 
     def _pass(self, plan: Plan, receiver: Tensor, sender: Tensor, edge: Tensor | None) -> Tensor:
         y = plan.run(receiver, sender, edge, self.message)
-        return y if self.update is None else self.update(receiver, y)
+        if self.update is None:
+            return y
+        return self.update(receiver, y)
 
     def extra_repr(self) -> str:
         parts = [str(self.rule), f"reduce={self.options.reduction!r}"]

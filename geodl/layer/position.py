@@ -42,9 +42,11 @@ def places(domain: Domain) -> Tensor:
             "nodes without places",
             "use a Chain or a Grid, or LaplacianPositions on a graph",
         )
-    return coordinates(domain.lattice).repeat_interleave(
-        domain.fiber.order if domain.fiber else 1, 0
-    )
+    points = coordinates(domain.lattice)
+    if domain.fiber is None:
+        return points
+    # The elements of a group stand over one point of the lattice.
+    return points.repeat_interleave(domain.fiber.order, 0)
 
 
 def sinusoidal(places: Tensor, channels: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -83,12 +85,14 @@ def rotate(x: Tensor, places: Tensor) -> Tensor:
     if x.dim() != 4 or x.shape[1] != len(places):
         found = f"values of shape {list(x.shape)} for {len(places)} places"
         raise GeodlError("rotary positions", found, f"give [B, {len(places)}, H, D]")
-    angles = _angles(places.to(x.device), x.shape[3], torch.promote_types(x.dtype, torch.float32))[
-        :, None
-    ]
+    # In half precision a place above 2,048 would not be told from its neighbor.
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    angles = _angles(places.to(x.device), x.shape[3], dtype)[:, None]
     cos, sin = angles.cos(), angles.sin()
+    # Channels (2i, 2i + 1) are one complex number, multiplied by exp(i angle).
     even, odd = x[..., ::2], x[..., 1::2]
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(3).to(x.dtype)
+    turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1)
+    return turned.flatten(3).to(x.dtype)
 
 
 class Positions(Layer):
@@ -117,18 +121,12 @@ class Positions(Layer):
         sizes = {member.num_nodes for member in domain.members or (domain,)}
         if not domain.ordered or len(sizes) > 1:
             found = "members of different lengths" if domain.ordered else "no order to go on in"
-            raise GeodlError(
-                f"a step of {self.label} on {domain}",
-                found,
-                "step along a Chain, or a Batch of equal ones",
-            )
+            asked = f"a step of {self.label} on {domain}"
+            raise GeodlError(asked, found, "step along a Chain, or a Batch of equal ones")
         seen = 0 if state is None else state
         if type(seen) is not int or seen < 0:
-            raise GeodlError(
-                f"a step of {self.label}",
-                f"the state {state!r}",
-                "give the number of nodes seen, or None",
-            )
+            do = "give the number of nodes seen, or None"
+            raise GeodlError(f"a step of {self.label}", f"the state {state!r}", do)
         return self._added(signal, seen), seen + sizes.pop()
 
     def _added(self, signal: Signal, seen: int) -> Signal:
@@ -195,23 +193,18 @@ class LearnedPositions(Positions):
         nn.init.normal_(self.weight, std=0.02)
 
     def _at(self, domain: Domain, seen: int, x: Tensor) -> Tensor:
-        ends = [seen + len(places(member)) for member in domain.members or (domain,)]
-        if max(ends) > self.length:
-            do = (
-                f"build it with length={max(ends)} or more, cut "
-                "the sequence, or use SinusoidalPositions"
-            )
-            raise GeodlError(
-                f"{self.label} on {domain}", f"node {max(ends)} of a table of {self.length}", do
-            )
-        if self.lattice is not None and any(
-            member.lattice != self.lattice for member in domain.members or (domain,)
-        ):
-            raise GeodlError(
-                f"{self.label} on {domain}",
-                "another lattice",
-                f"give one of {self.lattice}, or build it anew",
-            )
+        members = domain.members or (domain,)
+        ends = [seen + len(places(member)) for member in members]
+        longest = max(ends)
+        if longest > self.length:
+            do = f"build it with length={longest} or more, cut it, or use SinusoidalPositions"
+            found = f"node {longest} of a table of {self.length}"
+            raise GeodlError(f"{self.label} on {domain}", found, do)
+        # The same number of nodes on another lattice would stand on other rows of the table.
+        if self.lattice is not None and any(member.lattice != self.lattice for member in members):
+            do = f"give one of {self.lattice}, or build it anew"
+            raise GeodlError(f"{self.label} on {domain}", "another lattice", do)
+        # Each member begins at the table's first row.
         return torch.cat([self.weight[seen:end] for end in ends])
 
     def extra_repr(self) -> str:
@@ -230,10 +223,12 @@ def _angles(places: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
     """`place * 10000^(-2i/C)` for each pair of channels: `[N, C / 2]`; C is what one axis has of
     them.
     """
-    points = places.to(dtype).reshape(len(places), 1 if places.dim() == 1 else places.shape[1], 1)
+    points = places.to(dtype)[..., None]
+    if places.dim() == 1:
+        points = points[:, None]
     axes = points.shape[1]
     _paired(channels, axes)
-    rates = 10000 ** (
-        -torch.arange(0, channels // axes, 2, device=places.device, dtype=dtype) * axes / channels
-    )
+    # Wave lengths run geometrically from 2 pi to 10,000 times 2 pi over the channels of an axis.
+    even = torch.arange(0, channels // axes, 2, device=places.device, dtype=dtype)
+    rates = 10000 ** (-even * axes / channels)
     return (points * rates).flatten(1)

@@ -60,7 +60,7 @@ class Recurrent(MessagePassing):
         hidden = positive(asked, hidden)
         if cell not in CELLS:
             raise GeodlError(f"Recurrent(cell={cell!r})", do=nearest(cell, CELLS))
-        super().__init__(previous() if rule is None else rule, on, RecurOptions(cell))
+        super().__init__(rule or previous(), on, RecurOptions(cell))
         self.channels_in, self.hidden = channels_in, hidden
         rows = CELLS[cell].gates * hidden
         self.weight_ih_l0 = nn.Parameter(torch.empty(rows, channels_in))
@@ -103,12 +103,15 @@ class Recurrent(MessagePassing):
         check_no_sender(self, sender)
         x = check_signal(self, signal).x
         plan, parts = self._plan(self.rule, signal.domain, None, x)
-        before = self._zeros(x, parts) if state is None else self._given(state, signal, parts)
+        before = self._zeros(x, parts)
+        if state is not None:
+            before = self._given(state, signal, parts)
         y, after = plan.run(members_to_batch(x, parts.num_members), self._cell(), before)
         y = y.reshape(*x.shape[:2], self.hidden)
         return Signal(y, signal.domain), tuple(_by_member(s, parts.num_members) for s in after)
 
     def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
+        # The values come with their members in the batch already.
         zeros = self._zeros(sender, MergedMembers(parts.source, parts.target, 1))
         return plan.run(sender, self._cell(), zeros)[0]
 
@@ -128,9 +131,12 @@ class Recurrent(MessagePassing):
         return tuple(before)
 
     def _cell(self) -> Any:
-        # A module looks for parameters last; only parametrized ones need that slow look-up.
+        # `getattr` looks for parameters last and slowly; only parametrized ones, which are
+        # properties, are not among a module's own.
         own = self._parameters
-        weights = [own[name] if name in own else getattr(self, name) for name in PARAMETERS]
+        weights = [own.get(name) for name in PARAMETERS]
+        if any(weight is None for weight in weights):
+            weights = [getattr(self, name) for name in PARAMETERS]
         return CELLS[self.options.cell].cell(*weights)
 
     def extra_repr(self) -> str:
