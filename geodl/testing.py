@@ -31,7 +31,9 @@ def error(a: Tensor, b: Tensor) -> float:
     if not b.numel():
         return 0.0
     apart = float((a - b).detach().abs().max())
-    return apart / max(1.0, float(b.detach().abs().max())) if math.isfinite(apart) else math.inf
+    if not math.isfinite(apart):
+        return math.inf
+    return apart / max(1.0, float(b.detach().abs().max()))
 
 
 def outcome(layer: nn.Module, *signals: Signal, upstream: Tensor | None = None) -> Outcome:
@@ -68,6 +70,11 @@ def _called(layer: nn.Module, receiver: Signal, *others: Signal) -> Tensor:
     return layer(receiver.x, *others)
 
 
+def _bound(bound: float | None, signal: Signal) -> float:
+    """The bound that was given, or that of a dtype."""
+    return BOUNDS[signal.x.dtype] if bound is None else bound
+
+
 def assert_parity(
     layer: MessagePassing, *signals: Signal, bound: float | None = None
 ) -> dict[str, float]:
@@ -90,7 +97,7 @@ def assert_parity(
     >>> sorted(assert_parity(Conv(3, 2, window(3)).double(), s))
     ['lattice', 'spmm']
     """
-    bound = BOUNDS[signals[0].x.dtype] if bound is None else bound
+    bound = _bound(bound, signals[0])
     where, wanted, errors = f"{layer.label} on {signals[-1].domain}", layer.lowering, {}
     try:
         layer.lowering = "edges"
@@ -140,7 +147,7 @@ def assert_equivariant(
         group: a point group; None takes the layer's own claims or the domain's symmetry.
         bound: largest error, by default 1e-10 in float64 and 1e-5 in float32.
     """
-    bound = BOUNDS[signal.x.dtype] if bound is None else bound
+    bound = _bound(bound, signal)
     errors = equivariance_error(module, signal, group)
     if not errors:
         raise AssertionError(f"nothing to check: no symmetry is claimed on {signal.domain}")
@@ -164,7 +171,7 @@ def assert_relabels(
         permutations: how many random ones to try.
         bound: largest error, by default 1e-10 in float64 and 1e-5 in float32.
     """
-    bound = BOUNDS[signal.x.dtype] if bound is None else bound
+    bound = _bound(bound, signal)
     generator, nodes = torch.Generator().manual_seed(0), signal.domain.num_nodes
     if permutations < 1 or nodes < 2 or not signal.x.numel():
         raise AssertionError(
@@ -175,14 +182,16 @@ def assert_relabels(
         straight = module(signal).x
         for _ in range(permutations):
             named = torch.randperm(nodes, generator=generator)
+            # A permutation that moves no node would check nothing.
             if torch.equal(named, torch.arange(nodes)):
                 named = named.roll(1)
             x = torch.empty_like(signal.x)
             x[:, named] = signal.x
             renamed = module(Signal(x, signal.domain.relabel(named))).x
-            found = error(
-                renamed[:, named] if straight.shape[1] == len(named) else renamed, straight
-            )
+            # An answer on the same nodes goes by their new names; one on each member does not.
+            if straight.shape[1] == nodes:
+                renamed = renamed[:, named]
+            found = error(renamed, straight)
             if not found <= bound:
                 raise AssertionError(
                     f"{type(module).__name__} on {signal.domain}: "

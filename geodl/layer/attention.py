@@ -152,6 +152,8 @@ class Attention(MessagePassing):
         source = domain if sender is None else sender.domain
         everyone = self._everyone(source, domain)
         if sender is not None:
+            # Keys and values of the sender may be kept where every node receives all of them, in
+            # no order, without types, and from no member of its own.
             unions = domain.members is not None or sender.domain.members is not None
             same = everyone is not None and not everyone.causal and not unions
             if same and self.options.edge_types is None:
@@ -198,6 +200,7 @@ class Attention(MessagePassing):
 
     def _attend(self, plan: Plan, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         dropout = self.dropout if self.training else 0.0
+        # Dropped in here are weights of edges, not values: the kernel has to do it.
         y = plan.run(query, key, value, self.score_vectors, self.relative_bias, dropout)
         return self.out_proj(y.reshape(*y.shape[:2], self.heads * self.head_dim))
 

@@ -59,6 +59,7 @@ class Layer(nn.Module, ABC):
 
     def __init_subclass__(cls, **named: Any):
         super().__init_subclass__(**named)
+        # Said when the class is made, not at its first call; a mixin may bring a forward, too.
         if cls.forward is not Layer.forward:
             raise GeodlError(
                 f"class {cls.__name__}(Layer)",
@@ -345,6 +346,7 @@ class MessagePassing(Layer):
         self, rule: Neighborhood, source: Domain, plan: Plan, parts: MergedMembers, x: Tensor
     ) -> Kernel:
         """What is told of a plan: the lowering it belongs to, and why those before it refused."""
+        # Asked a second time, because a plan that was kept does not know who refused before it.
         call = describe_call(rule, parts.source, parts.target, x, self.options)
         _, refused = select(LOWERINGS[self.verb], call, self._lowering)
         return Kernel(rule, source, plan.lowering.name, refused, call)

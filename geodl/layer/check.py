@@ -53,6 +53,7 @@ def check_signal(layer: Any, signal: Any) -> Signal:
 
 def _check_parameters(layer: Any, x: Tensor) -> None:
     """Refuse values on another device, or of another dtype, than a layer's first parameter."""
+    # The first one stands for all: `parameters()` walks through every part at every call.
     weight = next(iter(layer._parameters.values()), None)
     if weight is None:
         return
@@ -70,6 +71,7 @@ def channels_read(module: Any) -> int | None:
     >>> channels_read(torch.nn.Linear(3, 8)), channels_read(torch.nn.ReLU())
     (3, None)
     """
+    # Instance attributes only: for what it lacks, a module goes through three tables first.
     held = vars(module)
     channels = held.get("channels_in") or held.get("in_features")
     if channels is None and "normalized_shape" in held:
@@ -132,6 +134,7 @@ def check_state(layer: Any, state: Any, x: Tensor, *shapes: Shape) -> None:
 
 
 def _fit(parts: Sequence[Any], x: Tensor, shapes: tuple[Shape, ...]) -> bool:
+    # Under autocast a state comes out of a kernel in its own precision.
     mixed = torch.is_autocast_enabled(x.device.type)
     lengths = set[int]()
     for part, shape in zip(parts, shapes, strict=True):
@@ -154,8 +157,7 @@ def _said_of(part: Any) -> Any:
 
 
 def _shape_in_words(shape: Shape) -> str:
-    lengths = ", ".join("any" if n is None else str(n) for n in shape)
-    return f"[{lengths}]"
+    return str(list(shape)).replace("None", "any")
 
 
 def check_rule(name: str, rule: Any) -> Neighborhood:

@@ -38,6 +38,7 @@ class Sequential(Layer):
 
     def __init__(self, *layers: nn.Module):
         super().__init__()
+        # Numbered as in `nn.Sequential`, so that state dicts fit.
         for k, layer in enumerate(layers):
             self.add_module(str(k), check_part(layer))
 
@@ -65,6 +66,7 @@ class Sequential(Layer):
     @property
     def takes_context(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """Whether one of the layers does."""
+        # Asked anew each time: a part may be exchanged, as `interop.over` does.
         return any(map(takes_context, self._modules.values()))
 
     def __len__(self) -> int:
@@ -113,6 +115,7 @@ class Residual(Layer):
             asked = f"Residual from {list(receiver.x.shape)} on {receiver.domain}"
             found = f"{list(y.x.shape)} on {told_apart(y.domain, receiver.domain)}"
             raise GeodlError(asked, found, "keep domain and channels inside")
+        # The sum is the container's own: whoever reads the record is told what it was made of.
         return made(self, Signal(receiver.x + y.x, receiver.domain), receiver.x, y.x)
 
 
@@ -263,7 +266,8 @@ def _runs_backwards(layer: MessagePassing, domain: Domain) -> bool:
     if not layer.options.ordered or layer.rule.lookback(domain) is not None:
         return False
     first, *_ = domain.members or (domain,)
-    edges = layer.rule.edges(first.replace((2,)))  # a piece of one node has no edges to tell by
+    # A piece of one node has no edges to tell by.
+    edges = layer.rule.edges(first.replace((2,)))
     return bool((edges.src >= edges.dst).any())
 
 

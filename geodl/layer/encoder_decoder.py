@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from geodl.domain import Batch, Complete
 from geodl.errors import GeodlError
@@ -69,6 +69,7 @@ class EncoderDecoder(Layer):
         y = self.decoder(target, self.encoder(source))
         if target is receiver:
             return y
+        # Rows that became members are rows again, on the very domain that was given.
         rows = y.x.reshape(*receiver.x.shape[:2], y.x.shape[2])
         return made(self, Signal(rows, receiver.domain), y.x)
 
@@ -83,7 +84,9 @@ class EncoderDecoder(Layer):
         length by length.
         """
         memory, before = states_of(self, state, 2)
-        memory = self.encoder(_given(sender)) if memory is None else memory
+        # The source is read once, at the first step.
+        if memory is None:
+            memory = self.encoder(_given(sender))
         y, after = self.decoder.step(signal, before, memory)
         return y, (memory, after)
 
@@ -95,6 +98,7 @@ class EncoderDecoder(Layer):
             raise GeodlError(
                 "a model that answers a second signal", found, "give one source for each target"
             )
+        # A Batch of one member repeated is compared, planned and folded as that member alone.
         domain = Batch([signal.domain] * rows).to(signal.x.device)
         return made(self, Signal(signal.x.flatten(0, 1)[None], domain), signal.x)
 
@@ -159,6 +163,7 @@ class FromState(Layer):
         super().__init__()
         self.layers, self.reader = Sequential(*layers), reader
         self.widths = state_widths(*layers)
+        self.channels = sum(map(sum, self.widths))
 
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """The layers on the signal, from the state that `sender` gives."""
@@ -173,26 +178,30 @@ class FromState(Layer):
         """
         _given(signal)
         if state is None:
-            heard = _given(sender) if self.reader is None else self.reader(_given(sender))
-            wanted = (signal.x.shape[0], signal.domain.num_members, sum(map(sum, self.widths)))
-            if heard.x.shape != wanted:
-                found = f"values {list(heard.x.shape)} on {heard.domain}"
-                raise GeodlError(
-                    f"{self.label} on {signal.domain} begins in a state",
-                    found,
-                    f"give {list(wanted)}",
-                )
-            state = self._states(heard.x)
-            made(self, heard, heard.x, state=state)
+            state = self._first_state(signal, _given(sender))
         return self.layers.step(signal, state)
 
-    def _states(self, x: Tensor) -> tuple[State | None, ...]:
-        """The state of each layer, cut from `[B, D, S]`."""
-        parts = iter(x.split([width for of_one in self.widths for width in of_one], -1))
-        return tuple(tuple(next(parts) for _ in of_one) or None for of_one in self.widths)
+    def _first_state(self, signal: Signal, sender: Signal) -> tuple[State | None, ...]:
+        """The state of each layer, read from the second signal and cut from `[B, D, S]`."""
+        given = sender
+        if self.reader is not None:
+            given = self.reader(sender)
+        wanted = (signal.x.shape[0], signal.domain.num_members, self.channels)
+        if given.x.shape != wanted:
+            asked = f"{self.label} on {signal.domain} begins in a state"
+            found = f"values {list(given.x.shape)} on {given.domain}"
+            raise GeodlError(asked, found, f"give {list(wanted)}")
+        parts = iter(given.x.split([width for widths in self.widths for width in widths], -1))
+        states = []
+        for widths in self.widths:
+            # What treats each node alone has no state.
+            state = tuple(next(parts) for _ in widths)
+            states.append(state or None)
+        made(self, given, given.x, state=states)
+        return tuple(states)
 
     def extra_repr(self) -> str:
-        return f"a state of {sum(map(sum, self.widths))} channels"
+        return f"a state of {self.channels} channels"
 
 
 def state_widths(*layers: nn.Module) -> list[list[int]]:

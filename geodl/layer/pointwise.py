@@ -152,6 +152,8 @@ def is_pointwise(module: nn.Module) -> bool:
         return all(is_pointwise(leaf) for leaf in leaves)
     if type(module) is nn.SyncBatchNorm:
         return not module.training
+    # The type itself and no subclass, which may compute anything; a parametrized module has a type
+    # of its own, made by torch.
     known = parametrize.type_before_parametrizations(module) in POINTWISE
     return known and not _on_another_axis(module)
 
@@ -175,6 +177,7 @@ def run_pointwise(module: nn.Module, signal: Any) -> Signal:
     Raises:
         GeodlError: a module that is not on the list: put in after the container was built.
     """
+    # By its very type, which is the usual case and a look into a set.
     if type(module) not in POINTWISE:
         _check_listed(module)
     listener = current_listener()
@@ -198,6 +201,7 @@ def _on_values(module: nn.Module, signal: Any) -> Signal:
 
 def _applied(module: nn.Module, x: Tensor) -> Any:
     if type(module) is nn.SyncBatchNorm:
+        # It takes channels on axis 1: all nodes of all rows are its batch.
         return module(x.flatten(0, 1)).view(x.shape)
     return module(x)
 

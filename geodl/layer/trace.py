@@ -217,6 +217,7 @@ def trace(model: nn.Module | None = None) -> Iterator[list[Event]]:
     """
     if model is not None and not isinstance(model, nn.Module):
         raise GeodlError("trace(model)", f"a {type(model).__name__}", "give a layer or a model")
+    # torch wraps the model that it compiles: names are those of the model inside.
     listener = Listener(getattr(model, "_orig_mod", model))
     with _uncompiled():
         token = LISTENER.set(listener)

@@ -58,8 +58,9 @@ def inputs_of(model: nn.Module, places: list[Place]) -> list[Any]:
     batch = max([place.x.shape[0] for place in places if isinstance(place, Signal)], default=1)
     signals = []
     for place, reader in zip(places, _readers(model, len(places)), strict=True):
-        given = isinstance(place, Signal)
-        signal = place if given else _zeros(reader, place, batch)
+        signal = place
+        if not isinstance(signal, Signal):
+            signal = _zeros(reader, signal, batch)
         signals.append(signal)
     return signals
 

@@ -56,7 +56,9 @@ def certify(
             "give a neighborhood, a layer or a model",
         )
     subject = getattr(subject, "_orig_mod", subject)  # what a compiled model was made of
-    name = type(subject).__name__ if isinstance(subject, nn.Module) else str(subject)
+    name = str(subject)
+    if isinstance(subject, nn.Module):
+        name = type(subject).__name__
     places = read_places(f"certify({name}, domain)", domain)
     check_group(f"certify({name}, domain, group)", group)
     parts, violations = _parts_of(subject, places)
@@ -131,7 +133,9 @@ def _elements(group: Group | None, domains: list[Domain]) -> tuple[list[int], li
 
 def _rule_part(rule: Neighborhood, places: list[Place]) -> Part:
     source = domain_of(places[-1])
-    target = domain_of(places[0]) if len(places) > 1 else rule.target(source)
+    target = rule.target(source)
+    if len(places) > 1:
+        target = domain_of(places[0])
     return Part("", rule, not rule.refuses(source), source, target)
 
 

@@ -170,7 +170,9 @@ def _fault(edges: Edges, claim: Symmetry, part: Part) -> str:
     after, after_weight = _sorted(carried[stays], weight[stays])
     # Every carried edge has to be among the edges; parallel ones have one number.
     at = torch.searchsorted(before, after).clamp(max=max(0, len(before) - 1))
-    missing = before[at] != after if len(after) else torch.zeros(0, dtype=torch.bool)
+    missing = torch.zeros(0, dtype=torch.bool)
+    if len(before):
+        missing = before[at] != after
     if missing.any():
         code = int(after[missing][0])
         pair, t = divmod(code, types)
