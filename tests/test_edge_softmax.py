@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import geodl as g
-from geodl.lowering import edge_softmax, linear, plan_for
+from geodl.lowering import linear, plan_for, sparse
 from geodl.testing import assert_lowered_to, assert_parity, error, outcome
 
 
@@ -140,9 +140,9 @@ def test_more_edges_than_pairs_of_nodes():
 
 
 def test_a_transpose_in_another_order_is_seen(monkeypatch):
-    turned = edge_softmax._transpose
+    turned = sparse.transpose
     monkeypatch.setattr(
-        edge_softmax, "_transpose", lambda *parts: turned(*parts)._replace(cols=parts[1])
+        sparse, "transpose", lambda pattern: turned(pattern)._replace(cols=pattern.cols)
     )
     with pytest.raises(AssertionError, match="edge_softmax"):
         assert_parity(g.Attention(4, g.adjacency(), 2), noise(graph(9, 30), 4))

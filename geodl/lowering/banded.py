@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
-from geodl.lowering.sdpa import Tiles, run, tiled
+from geodl.lowering.sdpa import BlockMask, block_mask, run
 from geodl.neighborhood.structure import Stencil
 
-ABOUT = 64  # receivers of a tile, unless the window is larger: measured
+TILE = 64  # receivers of a tile, unless the window is larger: measured
 
 
 class Axis(NamedTuple):
@@ -38,13 +38,13 @@ def _refuses(call: Call) -> str:
     )
 
 
-def _plan(call: Call) -> Tiles:
+def _plan(call: Call) -> BlockMask:
     s = call.structure(Stencil)
     assert s is not None
     size, pairs = s.edge_type.shape[2:], s.edge_type.shape[0] * s.edge_type.shape[1]
     made = call.target.num_nodes // math.prod(s.out_shape)
     heard = call.source.num_nodes // math.prod(s.in_shape)
-    about = max(1, round((ABOUT / made) ** (1 / len(size))))
+    about = max(1, round((TILE / made) ** (1 / len(size))))
     axes = [_axis(s, axis, about) for axis in range(len(size))]
     sheets = torch.arange(made * heard).view(made, heard)
     if s.edge_type.shape[:2] != sheets.shape:  # each sheet for itself
@@ -54,7 +54,7 @@ def _plan(call: Call) -> Tiles:
     types = s.edge_type.movedim((0, 1), (-2, -1)).flatten()[kernel].where(kernel >= 0, -1)
     receivers = _joint([axis.receivers for axis in axes], [*s.out_shape, made])
     senders = _joint([axis.senders for axis in axes], [*s.in_shape, heard])
-    return tiled(call, receivers, senders, types)
+    return block_mask(call, receivers, senders, types)
 
 
 def _axis(s: Stencil, axis: int, about: int) -> Axis:

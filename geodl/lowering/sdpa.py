@@ -5,16 +5,16 @@ padded to the longest.
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from geodl.domain import Domain
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.edges import written_out
+from geodl.lowering.fused_attention import attention
 from geodl.neighborhood.structure import Everyone
 
 
-class Tiles(NamedTuple):
+class BlockMask(NamedTuple):
     """Receivers in T `tiles` of R, each with the S senders that it may hear: attention in each
     tile, with a mask.
 
@@ -41,7 +41,7 @@ class Tiles(NamedTuple):
     silent: Tensor | None = None
 
 
-def tiled(call: Call, receivers: Tensor, senders: Tensor, types: Tensor) -> Tiles:
+def block_mask(call: Call, receivers: Tensor, senders: Tensor, types: Tensor) -> BlockMask:
     """A plan from nodes `[T, R]` and `[T, S]` (-1: no node) and the types `[R, S]` in every tile
     (-1: no edge).
     """
@@ -56,19 +56,19 @@ def tiled(call: Call, receivers: Tensor, senders: Tensor, types: Tensor) -> Tile
     there = (receivers >= 0).flatten().nonzero()[:, 0]
     place = torch.empty_like(there).index_put((receivers.flatten()[there],), there)
     silent = alone.flatten()[place]
-    return Tiles(
+    return BlockMask(
         len(receivers),
-        _gathered(receivers, call.target.num_nodes),
-        _gathered(senders, call.source.num_nodes),
+        _index_or_none(receivers, call.target.num_nodes),
+        _index_or_none(senders, call.source.num_nodes),
         None if heard.all() else heard[:, None],
         None if call.options.edge_types is None else types.clamp(min=0).flatten(),
-        place=_gathered(place, receivers.numel()),
+        place=_index_or_none(place, receivers.numel()),
         silent=silent[:, None, None] if silent.any() else None,
     )
 
 
 def run(
-    plan: Tiles,
+    plan: BlockMask,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -77,8 +77,8 @@ def run(
     dropout: float,
 ) -> Tensor:
     """Attention in each tile; the run signature of `attend`."""
-    q = _cut(query, plan.receivers, plan.tiles)
-    k, v = _cut(key, plan.senders, plan.tiles), _cut(value, plan.senders, plan.tiles)
+    q = _to_tiles(query, plan.receivers, plan.tiles)
+    k, v = _to_tiles(key, plan.senders, plan.tiles), _to_tiles(value, plan.senders, plan.tiles)
     mask = plan.heard
     if bias is not None and plan.types is not None:
         mask = (
@@ -90,20 +90,20 @@ def run(
         mask = mask if plan.heard is None else torch.where(plan.heard, mask, -torch.inf)
     if mask is not None and mask.shape[0] > 1:
         mask = mask.repeat(query.shape[0], 1, 1, 1)
-    y = F.scaled_dot_product_attention(q, k, v, mask, dropout, plan.causal).transpose(1, 2)
+    y = attention(q, k, v, mask, dropout, plan.causal).transpose(1, 2)
     y = y if plan.tiles == 1 else y.reshape(query.shape[0], plan.tiles * y.shape[1], *y.shape[2:])
     y = y if plan.place is None else y.index_select(1, plan.place)
     return y if plan.silent is None else y.masked_fill(plan.silent, 0.0)
 
 
-def _cut(x: Tensor, nodes: Tensor | None, tiles: int) -> Tensor:
+def _to_tiles(x: Tensor, nodes: Tensor | None, tiles: int) -> Tensor:
     """`[B, N, H, D]` as `[B T, H, nodes of a tile, D]`."""
     x = x if nodes is None else x.index_select(1, nodes)
     x = x if tiles == 1 else x.reshape(x.shape[0] * tiles, x.shape[1] // tiles, *x.shape[2:])
     return x.transpose(1, 2)
 
 
-def _gathered(index: Tensor, size: int) -> Tensor | None:
+def _index_or_none(index: Tensor, size: int) -> Tensor | None:
     """An index to gather by (-1: anything); None when it is the identity on `size` entries."""
     index = index.flatten().clamp(min=0)
     return None if torch.equal(index, torch.arange(size, device=index.device)) else index
@@ -120,14 +120,14 @@ def _refuses(call: Call) -> str:
     return ""
 
 
-def _plan(call: Call) -> Tiles:
+def _plan(call: Call) -> BlockMask:
     everyone = call.structure(Everyone)
     assert everyone is not None
     if call.source.members is not None or call.target.members is not None:
         receivers = _members(call.target, everyone.causal)
         senders = _members(call.source, everyone.causal)
-        types = _present(everyone, receivers.shape[1], senders.shape[1])
-        return tiled(call, receivers, senders, types)
+        types = _causal_or_full(everyone, receivers.shape[1], senders.shape[1])
+        return block_mask(call, receivers, senders, types)
     m, n = call.target.num_nodes, call.source.num_nodes
     if call.options.edge_types is not None:
         edges = written_out(call)
@@ -136,13 +136,13 @@ def _plan(call: Call) -> Tiles:
     elif not everyone.causal or m in (1, n):
         # The newest node alone receives from all; as many receivers as senders are the kernel's own
         # causal mask.
-        return Tiles(causal=everyone.causal and m == n)
+        return BlockMask(causal=everyone.causal and m == n)
     else:
-        types = _present(everyone, m, n)
-    return tiled(call, torch.arange(m)[None], torch.arange(n)[None], types)
+        types = _causal_or_full(everyone, m, n)
+    return block_mask(call, torch.arange(m)[None], torch.arange(n)[None], types)
 
 
-def _present(everyone: Everyone, m: int, n: int) -> Tensor:
+def _causal_or_full(everyone: Everyone, m: int, n: int) -> Tensor:
     """0 where receiver i receives from sender j, else -1: `[M, N]`, causal order aligned at the
     end.
     """

@@ -1,0 +1,122 @@
+"""Softmax attention by torch's fused kernel, with all its derivatives.
+
+`y = p v`, `p = softmax(s)`, `s = scale q k^T + mask`. The fused kernels never write out the weights
+p `[.., M, N]`, and torch has neither their second derivative nor their forward mode. Where these
+are asked for, the formulas below write p out.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from geodl.errors import GeodlError
+from geodl.lowering.differentiable import graph_wanted, transforms_active, watch_backward
+
+FUSED = "ScaledDotProduct"  # how torch names the backward of every fused kernel, on any device
+
+
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float, causal: bool
+) -> Tensor:
+    """Softmax attention, differentiable any number of times and under `torch.func`.
+
+    Args:
+        q: queries `[B, H, M, D]`.
+        k: keys `[B, H, N, D]`.
+        v: values `[B, H, N, V]`.
+        mask: who hears whom (bool), or what is added to the scores: `[B or 1, H or 1, M, N]`.
+        dropout: the probability of dropping a weight. Second derivatives on a GPU need 0.
+        causal: receiver i hears senders j <= i alone.
+    """
+    if transforms_active():
+        p = F.dropout(_weights(q, k, mask, causal, q.shape[-1] ** -0.5), dropout)
+        return (p.to(v.dtype) @ v).to(v.dtype)
+    y = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
+    if y.requires_grad and not torch.compiler.is_compiling():
+        watch_backward(y, HOOKS)
+    return y
+
+
+def _before_backward(g: Tensor) -> None:
+    """Where the backward will be differentiated, put the formula behind the kernel's own.
+
+    On a GPU, heads of an odd width are padded and the answer is cut, so the kernel is one node
+    further. Where torch has used plain operations, it can differentiate them itself.
+    """
+    if not graph_wanted():
+        return
+    node = torch._C._current_autograd_node()
+    if node.name() == "SliceBackward0":
+        node = node.next_functions[0][0]
+    if node.name().startswith(FUSED) and FUSED not in node.metadata:
+        node.metadata[FUSED] = "watched"
+        node.register_hook(_take_over)
+
+
+def _take_over(
+    grad_inputs: tuple[Tensor | None, ...], grad_outputs: tuple[Tensor, ...]
+) -> tuple[Tensor | None, ...] | None:
+    """In place of the kernel's gradients those of the formula, unless the former will do.
+
+    The inputs are read off at the kernel's own node, so that nothing is held twice, and nothing
+    longer than the kernel holds it.
+    """
+    if not graph_wanted():
+        return None
+    node = torch._C._current_autograd_node()
+    if node._saved_dropout_p > 0:
+        raise GeodlError(
+            "a second derivative of attention with dropout",
+            "a kernel that does not say which weights it dropped",
+            "set dropout=0, call eval(), or use lowering='edges'",
+        )
+    mask = getattr(node, "_saved_attn_mask", getattr(node, "_saved_attn_bias", None))
+    q, k, v = node._saved_query, node._saved_key, node._saved_value
+    scale = q.shape[-1] ** -0.5 if node._saved_scale is None else node._saved_scale
+    gradients = _gradients(grad_outputs[0], q, k, v, mask, node._saved_is_causal, scale)
+    return tuple(
+        None if theirs is None else ours
+        for theirs, ours in zip(grad_inputs, gradients, strict=False)
+    )
+
+
+def _weights(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:
+    """`p = softmax(scale q k^T + mask)`: `[B, H, M, N]`."""
+    s = (q * scale) @ k.mT
+    if causal:
+        order = torch.ones(s.shape[-2:], dtype=torch.bool, device=s.device).tril()
+        s = s.masked_fill(~order, -torch.inf)
+    if mask is not None and mask.dtype == torch.bool:
+        s = s.masked_fill(~mask, -torch.inf)
+    elif mask is not None:
+        s = s + mask
+    return s.softmax(-1)
+
+
+def _gradients(
+    g: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float
+) -> tuple[Tensor | None, ...]:
+    """The gradients of q, k, v and the mask for the upstream gradient g of y, in operations that
+    can be differentiated.
+
+    From `y = p v`: `dv = p^T g` and `dp = g v^T`. The softmax of a row has the Jacobian
+    `dp_j / ds_l = p_j (1[j = l] - p_l)`, so `ds = p * (dp - sum_j p_j dp_j)`. From
+    `s = scale q k^T + mask`: `dq = scale ds k`, `dk = scale ds^T q`, and `dmask` is ds, summed over
+    the axes along which the mask was repeated.
+    """
+    dtype, wide = q.dtype, torch.promote_types(q.dtype, torch.float32)
+    with torch.autocast(q.device.type, enabled=False):
+        g, q, k, v = g.to(wide), q.to(wide), k.to(wide), v.to(wide)
+        p = _weights(q, k, mask, causal, scale)
+        dp = g @ v.mT
+        ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+        dq = (scale * ds @ k).to(dtype)
+        dk = (scale * ds.mT @ q).to(dtype)
+        dv = (p.mT @ g).to(dtype)
+    dmask = None
+    if mask is not None and mask.requires_grad:
+        dmask = ds.sum_to_size(mask.shape).to(mask.dtype)
+    return dq, dk, dv, dmask
+
+
+HOOKS = {0: _before_backward}
