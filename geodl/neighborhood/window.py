@@ -4,6 +4,7 @@ convolution.
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -43,6 +44,9 @@ class Window(Neighborhood):
         hears_fiber: whether senders have elements of the group.
         makes_fiber: whether receivers have.
         exact: whether sizes are refused at which the group's symmetry would be approximate.
+        boundary: what the padding stands for. None follows the domain: periodic axes wrap, at a
+            border the edge is missing. "zeros" and "circular" are the padding modes of a
+            convolution that was converted: such a window refuses a domain that pads otherwise.
     """
 
     size: tuple[int, ...]
@@ -53,6 +57,7 @@ class Window(Neighborhood):
     hears_fiber: bool = False
     makes_fiber: bool = False
     exact: bool = True
+    boundary: Literal["zeros", "circular"] | None = None
 
     def __repr__(self) -> str:
         name = "isotropic"
@@ -69,6 +74,8 @@ class Window(Neighborhood):
             parts.append(f"padding={compact(self.padding)}")
         if self.group is not None:
             parts.append(f"group={self.group}")
+        if self.boundary is not None:
+            parts.append(f"boundary={self.boundary!r}")
         return f"{name}({', '.join(parts)})"
 
     @property
@@ -104,15 +111,13 @@ class Window(Neighborhood):
         axes = len(self.size)
         if domain.lattice is None or len(domain.lattice) != axes:
             return f"a window of {axes} axes needs a lattice of {axes} axes"
-        if self.group is None:
-            if typed and domain.fiber is not None:
-                return "typed edges on a fibered domain must name its group: window(..., group=...)"
-            return ""
+        if self.group is None and typed and domain.fiber is not None:
+            return "typed edges on a fibered domain must name its group: window(..., group=...)"
         wanted = self.group if self.hears_fiber else None
-        if domain.fiber != wanted:
+        if self.group is not None and domain.fiber != wanted:
             named = "no fiber" if wanted is None else f"a fiber of {wanted}"
             return f"{self} takes a domain with {named}"
-        return ""
+        return self._refuses_boundary(domain)
 
     def fan_in(self, domain: Domain | None = None) -> int | None:
         places = math.prod(self.size)
@@ -161,6 +166,22 @@ class Window(Neighborhood):
             moves = rotate_nodes(domain, group, k), rotate_nodes(target, group, k)
             claims.append(Symmetry(f"{group} element {k}", *moves))
         return claims
+
+    def _refuses_boundary(self, domain: Domain) -> str:
+        """Why the padding would mean something else on a domain than `boundary` says ("" if not).
+
+        An axis without padding reaches over no border, so that either kind of axis will do.
+        """
+        axes = zip(domain.periodic, self.padding, strict=True)
+        wraps = [periodic for periodic, pair in axes if any(pair)]
+        if self.boundary == "circular" and not all(wraps):
+            return (
+                "circular padding on an axis that does not wrap: "
+                "make it periodic, as Signal.image(x, periodic=True) does"
+            )
+        if self.boundary == "zeros" and any(wraps):
+            return "zero padding on an axis that wraps: make it bounded, as Signal.image(x) does"
+        return ""
 
     def _usual_padding(self) -> tuple[tuple[int, int], ...]:
         """What `padding=None` would be, for odd sizes; for even ones none."""
