@@ -9,7 +9,8 @@ from torch import nn
 from torch_geometric.nn import GCNConv
 
 import geodl as g
-from geodl.interop import from_torch, to_torch
+from geodl.interop import from_pyg, from_torch, to_pyg, to_torch
+from geodl.interop.pointwise import POINTWISE
 from geodl.interop.registry import FROM_TORCH, TO_TORCH
 from geodl.interop.transformer import TRANSFORMERS
 from geodl.layer.pointwise import ELEMENTWISE

@@ -14,7 +14,7 @@ from torch import nn
 
 import geodl as g
 from geodl.interop import from_torch, over, to_torch
-from geodl.interop.transformer import FUNCTIONS
+from geodl.interop.activation import FUNCTIONS
 from geodl.neighborhood import full_or_adjacency
 from geodl.testing import error
 from tests.transformers import (

@@ -1,6 +1,5 @@
 """A mask of a whole model: the same weights, other edges."""
 
-import copy
 from typing import Any, TypeVar
 
 from torch import nn
@@ -13,19 +12,18 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def over(model: Model, rule: Neighborhood) -> Model:
-    """The same parameters (shared, not copied), every self-attention of the first signal on another
-    neighborhood.
+    """The same parameters (shared, not copied), with every self-attention on another neighborhood.
 
     `over(model, past())` is what a causal mask makes of a Transformer: `tgt_mask` of a decoder,
-    `mask` of an encoder. What hears the second signal stays: attention inside `Cross`, and the
-    encoder of an encoder and decoder.
+    `mask` of an encoder. What reads the second signal stays as it is: attention inside `Cross`, and
+    the encoder of an encoder and decoder.
 
     Args:
         model: an Attention, or a layer with some in it.
         rule: the neighborhood.
 
     Raises:
-        GeodlError: nothing to exchange; a relative bias of another number of edge types.
+        GeodlError: no attention to change; a relative bias of another number of edge types.
 
     >>> from geodl import past
     >>> from geodl.interop import from_torch
@@ -33,34 +31,43 @@ def over(model: Model, rule: Neighborhood) -> Model:
     >>> over(block, past())[0].inner[0].rule
     past()
     """
+    name = type(model).__name__
     if not isinstance(model, nn.Module):
-        raise GeodlError(
-            f"over(..., {rule})",
-            f"a {type(model).__name__}",
-            "give a model with attention in it",
-        )
-    found = _over(model, rule)
-    if found is model:
-        name = type(model).__name__
+        raise GeodlError(f"over(..., {rule})", f"a {name}", "give a model with attention in it")
+    changed = _over(model, rule)
+    if changed is model:
         raise GeodlError(
             f"over({name}, {rule})",
             "no self-attention in it",
             "give a model with some outside of Cross",
         )
-    return found
+    return changed
 
 
 def _over(model: Any, rule: Neighborhood) -> Any:
+    """The model itself where nothing changes, else a shallow copy with changed parts."""
     if isinstance(model, Attention):
         return model.over(rule)
-    parts = {} if model is None or isinstance(model, Cross) else dict(model._modules)
-    heard = parts.keys() - ({"encoder"} if "decoder" in parts else set())
-    changed = {name: _over(parts[name], rule) for name in heard}
-    if all(changed[name] is parts[name] for name in heard):
+    if model is None or isinstance(model, Cross):
         return model
-    twin: Any = copy.copy(model)
-    twin.__dict__ |= {
-        name: held.copy() for name, held in vars(model).items() if isinstance(held, dict)
-    }
+    parts = dict(model._modules)
+    if "decoder" in parts:
+        # The encoder reads the other signal, which a mask of the first one does not touch.
+        parts.pop("encoder", None)
+    changed = {name: _over(part, rule) for name, part in parts.items()}
+    if all(changed[name] is part for name, part in parts.items()):
+        return model
+    twin = _shallow_copy(model)
     twin._modules.update(changed)
+    return twin
+
+
+def _shallow_copy(module: Any) -> Any:
+    """A module with tables of its own that hold the same parameters and parts.
+
+    Not by copy.copy, which modules with parametrizations refuse.
+    """
+    twin = module.__new__(type(module))
+    for name, value in vars(module).items():
+        twin.__dict__[name] = value.copy() if isinstance(value, dict) else value
     return twin

@@ -6,44 +6,53 @@ from torch import nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.interop.base import conversion, with_parameters
+from geodl.interop.conversion import conversion, with_parameters
 from geodl.layer import Conv, Layer
 from geodl.neighborhood import Neighborhood, adjacency
 
-OPTIONS = {  # normalize, add_self_loops
-    (True, True): adjacency("sym", self_loops=True),
-    (True, False): adjacency("sym"),
-    (False, False): adjacency(),
-}
+# (normalize, add_self_loops) of GCNConv and the rule that says the same.
+OPTIONS: tuple[tuple[bool, bool, Neighborhood], ...] = (
+    (True, True, adjacency("sym", self_loops=True)),
+    (True, False, adjacency("sym")),
+    (False, False, adjacency()),
+)
 
 
 def from_pyg(module: nn.Module, *, on: Domain | None = None) -> Conv:
-    """PyG's `GCNConv` as a `Conv` over `adjacency(..., self_loops=True)`, with copies of its
-    parameters.
+    """PyG's `GCNConv` as a `Conv` over `adjacency(...)`, with copies of its parameters.
 
-    `normalize` and `add_self_loops` become the rule's `norm` and `self_loops`. `cached` does not
-    matter here: plans stay with each graph. PyG counts several self-loops of one node as one, we
-    count each.
+    `normalize` and `add_self_loops` become the rule's `norm` and `self_loops`. What changes no
+    number is not kept: `cached` (plans stay with each graph), `decomposed_layers`, and `improved`
+    without added self-loops.
 
     Args:
-        module: a `torch_geometric.nn.GCNConv`.
+        module: a `torch_geometric.nn.GCNConv`, not of a subclass.
         on: a graph; the layer then takes and returns tensors `[B, N, C]` on it.
 
     Raises:
-        GeodlError: another type, `improved`, another `flow` or `aggr`; parametrizations, hooks.
+        GeodlError: another type, `improved`, another `flow`, `aggr` or `node_dim`;
+            parametrizations, hooks.
 
     >>> from torch_geometric.nn import GCNConv
     >>> from_pyg(GCNConv(3, 8, add_self_loops=False))
     Conv(3, 8, adjacency('sym'))
     """
+    asked = f"from_pyg({type(module).__name__})"
+    with conversion(asked, module, on):
+        _check_options(asked, module)
+        twin: Any = module
+        rules = {(norm, loops): rule for norm, loops, rule in OPTIONS}
+        rule = rules[twin.normalize, twin.add_self_loops]
+        layer = Conv(twin.in_channels, twin.out_channels, rule, twin.bias is not None, on)
+        return with_parameters(layer, twin, weight=twin.lin.weight.T[None], bias=twin.bias)
+
+
+def _check_options(asked: str, twin: Any) -> None:
+    """Refuse what a `Conv` over an adjacency does not compute."""
     from torch_geometric.nn import GCNConv
 
-    twin: Any = module
-    if type(module) is not GCNConv:
-        raise GeodlError(
-            f"from_pyg({type(module).__name__})", "a type with no converter", "GCNConv has one"
-        )
-    asked = f"from_pyg({module})"
+    if type(twin) is not GCNConv:
+        raise GeodlError(asked, "a type with no converter", "GCNConv has one")
     if twin.improved and twin.add_self_loops:
         raise GeodlError(
             asked,
@@ -58,10 +67,11 @@ def from_pyg(module: nn.Module, *, on: Domain | None = None) -> Conv:
         raise GeodlError(
             asked, f"aggr={twin.aggr!r}", "a Conv adds; write other reductions as a Message"
         )
-    with conversion(module):
-        rule = OPTIONS[twin.normalize, twin.add_self_loops]
-        layer = Conv(twin.in_channels, twin.out_channels, rule, twin.bias is not None, on)
-        return with_parameters(layer, module, weight=twin.lin.weight.T[None], bias=twin.bias)
+    # Of x [N, C] both name the axis of the nodes.
+    if twin.node_dim not in (-2, 0):
+        raise GeodlError(
+            asked, f"node_dim={twin.node_dim}", "signals are [B, N, C]: convert with node_dim=-2"
+        )
 
 
 def to_pyg(layer: Layer) -> nn.Module:
@@ -76,19 +86,17 @@ def to_pyg(layer: Layer) -> nn.Module:
     """
     from torch_geometric.nn import GCNConv
 
-    known: dict[Neighborhood, tuple[bool, bool]] = {
-        rule: options for options, rule in OPTIONS.items()
-    }
-    if not isinstance(layer, Conv) or layer.rule not in known:
-        found = f"{layer.rule}" if isinstance(layer, Conv) else "another verb"
-        rules = ", ".join(map(str, known))
-        raise GeodlError(
-            f"to_pyg({layer.label})",
-            f"{found}, which GCNConv does not compute",
-            f"it computes a Conv over {rules}",
-        )
-    with conversion(layer):
-        normalize, loops = known[layer.rule]
+    asked = f"to_pyg({getattr(layer, 'label', type(layer).__name__)})"
+    with conversion(asked, layer):
+        options = {rule: (norm, loops) for norm, loops, rule in OPTIONS}
+        computed = f"it computes a Conv over {', '.join(map(str, options))}"
+        if not isinstance(layer, Conv):
+            raise GeodlError(
+                asked, "no graph convolution, which is all that GCNConv computes", computed
+            )
+        if layer.rule not in options:
+            raise GeodlError(asked, f"{layer.rule}, which GCNConv does not compute", computed)
+        normalize, loops = options[layer.rule]
         twin = GCNConv(
             layer.channels_in,
             layer.channels_out,

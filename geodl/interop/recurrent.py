@@ -1,4 +1,4 @@
-"""Recurrent networks, with their layers and directions."""
+"""Recurrent networks: one `Recurrent` for each layer and direction."""
 
 from typing import Any
 
@@ -6,125 +6,130 @@ from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.interop.base import with_parameters
+from geodl.interop.conversion import with_parameters
 from geodl.layer import Concat, Dropout, Layer, Recurrent, Sequential
 from geodl.neighborhood import previous
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-FORWARD, BOTH = [previous()], [previous(), previous().reverse()]
-CANON = (
+KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN, "rnn_relu": nn.RNN}
+FORWARD = [previous()]
+BOTH = [previous(), previous().reverse()]
+FORM = (
     "a Sequential of Recurrent layers, or of Concat(forward, reversed), "
     "alike and with equal Dropout between all or none"
 )
 
 
 def from_recurrent(module: Any, on: Domain | None) -> Layer:
-    """`nn.RNN`, `nn.GRU` or `nn.LSTM`: a Recurrent for each layer and direction."""
+    """`nn.RNN`, `nn.GRU` or `nn.LSTM` as a `Recurrent`; with more layers or directions as a
+    `Sequential` of them or of `Concat(forward, reversed)`, with `Dropout` between.
+    """
+    asked = f"from_torch({module})"
     if module.proj_size:
-        found = f"proj_size={module.proj_size}"
         raise GeodlError(
-            f"from_torch({module})",
-            found,
+            asked,
+            f"proj_size={module.proj_size}",
             "a state has one width here: use proj_size=0 and a Linear after",
         )
     if on is not None and (module.num_layers > 1 or module.bidirectional):
         raise GeodlError(
-            f"from_torch({module}, on={on})",
-            "several layers, which take Signals",
-            "convert without on=",
+            f"{asked} with on={on}", "several layers, which take Signals", "convert without on="
         )
+    rules = BOTH if module.bidirectional else FORWARD
     stages: list[nn.Module] = []
-    for k in range(module.num_layers):
-        ways = [
-            _one(module, k, backwards, on)
-            for backwards in ((False, True) if module.bidirectional else (False,))
-        ]
-        stages += [Dropout(module.dropout)] if k and module.dropout else []
-        stages += [Concat(*ways) if module.bidirectional else ways[0]]
-    layer = stages[0] if len(stages) == 1 else Sequential(*stages)
-    assert isinstance(layer, Layer)
+    for depth in range(module.num_layers):
+        ways = [_one(module, depth, way, on) for way in range(len(rules))]
+        if depth > 0 and module.dropout > 0:
+            stages.append(Dropout(module.dropout))
+        stages.append(Concat(*ways) if module.bidirectional else ways[0])
+    layer: Any = stages[0] if len(stages) == 1 else Sequential(*stages)
     return layer.train(module.training)
 
 
-def _one(module: Any, k: int, backwards: bool, on: Domain | None) -> Recurrent:
-    width = module.input_size if k == 0 else module.hidden_size * (2 if module.bidirectional else 1)
-    layer = Recurrent(width, module.hidden_size, module.mode.lower(), BOTH[backwards], on=on)
-    given = dict(
-        zip(
-            PARAMETERS,
-            module.all_weights[2 * k + backwards if module.bidirectional else k],
-            strict=False,
-        )
-    )
-    for name in () if module.bias else PARAMETERS[2:]:
-        given[name] = given["weight_ih"].new_zeros(
-            len(given["weight_ih"])
-        )  # frozen: the twin has no bias to train
-    return with_parameters(layer, module, **{f"{name}_l0": value for name, value in given.items()})
+def _one(module: Any, depth: int, way: int, on: Domain | None) -> Recurrent:
+    """One layer (by its depth) in one direction (0 forward, 1 backward)."""
+    directions = 2 if module.bidirectional else 1
+    width = module.input_size if depth == 0 else module.hidden_size * directions
+    layer = Recurrent(width, module.hidden_size, module.mode.lower(), BOTH[way], on=on)
+    given = module.all_weights[directions * depth + way]
+    values = dict(zip(PARAMETERS, given, strict=False))
+    if not module.bias:
+        # Frozen: the twin has no biases to train.
+        zeros = values["weight_ih"].detach().new_zeros(len(values["weight_ih"]))
+        values |= {"bias_ih": zeros, "bias_hh": zeros}
+    named = {f"{name}_l0": value for name, value in values.items()}
+    return with_parameters(layer, module, **named)
 
 
 def to_recurrent(layer: Layer, on: Domain | None) -> nn.Module:
-    """The stack of Recurrent layers as one `nn.RNN`, `nn.GRU` or `nn.LSTM`, batch first."""
-    stages, dropout = _stages(layer)
-    first, rest = stages[0][0], [one for ways in stages for one in ways]
-    if (
-        any((one.options, one.hidden) != (first.options, first.hidden) for one in rest)
-        or len({len(w) for w in stages}) > 1
-    ):
-        raise GeodlError(
-            f"to_torch({layer.label})",
-            "layers of different cells, widths or directions",
-            f"give {CANON}",
-        )
-    kinds = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN, "rnn_relu": nn.RNN}
-    cell, biased = first.options.cell, not all(_biasless(one) for one in rest)
-    only = {"nonlinearity": cell.removeprefix("rnn_")} if kinds[cell] is nn.RNN else {}
-    twin: Any = kinds[cell](
-        first.channels_in,
-        first.hidden,
-        len(stages),
+    """The inverse of :func:`from_recurrent`, batch first."""
+    asked = f"to_torch({layer.label})"
+    parts = list(layer.children()) if isinstance(layer, Sequential) else [layer]
+    stages, dropout = _split(asked, parts)
+    every = [one for ways in stages for one in ways]
+    first = every[0]
+    alike = {(one.options, one.hidden, len(ways)) for ways in stages for one in ways}
+    if len(alike) > 1:
+        raise GeodlError(asked, "layers of different cells, widths or directions", f"give {FORM}")
+    biased = not all(_is_biasless(asked, one) for one in every)
+    twin = _empty_twin(first, len(stages), len(stages[0]), biased, dropout)
+    values: dict[str, Tensor] = {}
+    for depth, ways in enumerate(stages):
+        for one, suffix in zip(ways, ("", "_reverse"), strict=False):
+            for name in PARAMETERS if biased else PARAMETERS[:2]:
+                values[f"{name}_l{depth}{suffix}"] = getattr(one, f"{name}_l0")
+    # The mode of the twin is that of its dropout, which alone reads it.
+    return with_parameters(twin, layer if dropout is None else dropout, **values)
+
+
+def _empty_twin(
+    one: Recurrent, depth: int, directions: int, biased: bool, dropout: Any
+) -> nn.RNNBase:
+    cell = one.options.cell
+    kind: Any = KINDS[cell]
+    only = {"nonlinearity": cell.removeprefix("rnn_")} if kind is nn.RNN else {}
+    return kind(
+        one.channels_in,
+        one.hidden,
+        depth,
         bias=biased,
         batch_first=True,
-        dropout=dropout,
-        bidirectional=len(stages[0]) == 2,
+        dropout=0.0 if dropout is None else dropout.p,
+        bidirectional=directions == 2,
         **only,
     )
-    values: dict[str, Tensor] = {}
-    for k, ways in enumerate(stages):
-        for one, end in zip(ways, ("", "_reverse"), strict=False):
-            values |= {
-                f"{name}_l{k}{end}": getattr(one, f"{name}_l0")
-                for name in PARAMETERS[: 4 if biased else 2]
-            }
-    return with_parameters(twin, layer, **values)
 
 
-def _stages(layer: Layer) -> tuple[list[list[Recurrent]], float]:
-    """The directions of each layer, and the dropout between them."""
-    parts = list(layer.children()) if isinstance(layer, Sequential) else [layer]
-    drops = (
-        {part.p if isinstance(part, Dropout) else None for part in parts[1::2]}
-        if len(parts) > 1
-        else set()
-    )
-    dropped = len(drops) == 1 and None not in drops and len(parts) % 2 == 1
-    stages = [_ways(part) for part in (parts[::2] if dropped else parts)]
-    if not all([one.rule for one in ways] in (FORWARD, BOTH) for ways in stages):
+def _split(asked: str, parts: list[Any]) -> tuple[list[list[Recurrent]], Any]:
+    """The directions of each layer, and one of the equal dropouts between them, None without."""
+    dropouts = [part for part in parts if isinstance(part, Dropout | nn.Dropout)]
+    layers = [part for part in parts if part not in dropouts]
+    stages = [_directions(part) for part in layers]
+    between = not dropouts or (parts[1::2] == dropouts and len(layers) == len(dropouts) + 1)
+    equal = len({(part.p, part.training) for part in dropouts}) < 2
+    known = all([one.rule for one in ways] in (FORWARD, BOTH) for ways in stages)
+    if not (stages and between and equal and known):
         found = "a form that nn.RNN, nn.GRU and nn.LSTM do not have"
-        raise GeodlError(f"to_torch({layer.label})", found, f"give {CANON}")
-    return stages, drops.pop() or 0.0 if dropped else 0.0
+        raise GeodlError(asked, found, f"give {FORM}")
+    return stages, dropouts[0] if dropouts else None
 
 
-def _ways(part: nn.Module) -> list[Recurrent]:
-    """One direction or two; nothing for what is no recurrent layer."""
+def _directions(part: Any) -> list[Recurrent]:
+    """One recurrent layer, or the two of a `Concat`; nothing for other layers."""
     ways = list(part.children()) if isinstance(part, Concat) else [part]
-    return (
-        [one for one in ways if isinstance(one, Recurrent)]
-        if all(isinstance(one, Recurrent) for one in ways)
-        else []
-    )
+    recurrent = [one for one in ways if isinstance(one, Recurrent)]
+    return recurrent if len(recurrent) == len(ways) else []
 
 
-def _biasless(layer: Recurrent) -> bool:
-    """Frozen zero biases, as `from_torch` makes of a twin without any."""
-    return not any(b.requires_grad or bool(b.any()) for b in (layer.bias_ih_l0, layer.bias_hh_l0))
+def _is_biasless(asked: str, layer: Recurrent) -> bool:
+    """Frozen zero biases, as `from_recurrent` makes of a twin without any."""
+    biases = (layer.bias_ih_l0, layer.bias_hh_l0)
+    if any(bias.requires_grad for bias in biases):
+        return False
+    if any(bias.is_meta for bias in biases):
+        raise GeodlError(
+            asked,
+            "frozen biases without values, on the meta device",
+            "move it to a device with .to_empty(device=...) and load its values first",
+        )
+    return not any(bool(bias.any()) for bias in biases)

@@ -1,0 +1,143 @@
+"""What every conversion shares: the check at the door, and copies of parameters."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+@contextmanager
+def conversion(asked: str, module: Any, on: Any = None) -> Iterator[None]:
+    """The context of a conversion: check that a module can be converted, and leave the caller's
+    modes and random numbers out of it.
+
+    A converted module is built anew, which draws parameters, and then takes copies of the old ones.
+    Inside this context the draws are undone, happen on the CPU, and the copies are fit for training
+    whatever modes the caller is in.
+
+    Args:
+        asked: the call in words, for the error.
+        module: what is to be converted.
+        on: the domain that was named, or None.
+
+    Raises:
+        GeodlError: no module, no domain; parametrizations, hooks, a `forward` of its own on an
+            instance, parameters that are lazy, complex or in two places.
+    """
+    if not isinstance(module, nn.Module):
+        found = f"a {type(module).__name__}"
+        raise GeodlError(asked, found, "give a module of torch.nn, or a layer")
+    if on is not None and not isinstance(on, Domain):
+        raise GeodlError(f"{asked} with on={on!r}", f"a {type(on).__name__}", "give a domain")
+    for part in module.modules():
+        _check_part(asked, part)
+    _check_shared(asked, module)
+    with ExitStack() as modes:
+        modes.enter_context(torch.random.fork_rng(devices=[]))
+        modes.enter_context(torch.device("cpu"))
+        modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.enable_grad())
+        # An expanded filter or a solved basis would lose half its digits under autocast.
+        for kind in ("cpu", "cuda"):
+            modes.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+def with_parameters(module: Module, other: nn.Module, **parameters: Tensor | None) -> Module:
+    """A module with copies of the given tensors as its parameters, in the mode of another module.
+
+    Each copy keeps dtype, device and `requires_grad` of its original; None takes a parameter away.
+
+    Args:
+        module: the new module, whose parameters only say which shapes belong there.
+        other: the module it is converted from.
+        parameters: by their names in the new module.
+
+    Raises:
+        GeodlError: a tensor of another shape than the options of its module say.
+    """
+    for name, value in parameters.items():
+        if value is None:
+            setattr(module, name, None)
+            continue
+        placeholder = getattr(module, name)
+        if placeholder is not None and placeholder.shape != value.shape:
+            found = f"shape {list(value.shape)} where the options say {list(placeholder.shape)}"
+            raise GeodlError(
+                f"the {name} of a {type(other).__name__}",
+                found,
+                "build it with the options that its parameters have",
+            )
+        copy = value.detach().clone(memory_format=torch.contiguous_format)
+        setattr(module, name, nn.Parameter(copy, requires_grad=value.requires_grad))
+    return module.train(other.training)
+
+
+def _check_part(asked: str, part: nn.Module) -> None:
+    """Refuse a module whose numbers are not those of its class and its parameters alone."""
+    name = type(part).__name__
+    # Before hooks: a lazy module finds its shapes by one.
+    for parameter in part.parameters(recurse=False):
+        _check_parameter(asked, name, parameter)
+    if parametrize.is_parametrized(part):
+        names: Any = part.parametrizations
+        raise GeodlError(
+            asked,
+            f"parametrizations of {', '.join(names)}",
+            "make them plain first: torch.nn.utils.parametrize.remove_parametrizations",
+        )
+    if "forward" in vars(part):
+        raise GeodlError(
+            asked, f"a {name} whose forward was replaced", "give the module as its class made it"
+        )
+    if any(_is_hook_table(key) and value for key, value in vars(part).items()):
+        raise GeodlError(
+            asked,
+            f"hooks on its {name}, which would be lost",
+            "remove them first (of weight_norm and the like: torch.nn.utils.remove_...)",
+        )
+
+
+def _check_parameter(asked: str, name: str, parameter: nn.Parameter) -> None:
+    if nn.parameter.is_lazy(parameter):
+        raise GeodlError(asked, "parameters without a shape", "call the module once first")
+    if parameter.is_complex():
+        raise GeodlError(
+            asked,
+            f"complex parameters of its {name}",
+            "signals are real: convert the real and the imaginary part one by one",
+        )
+    if parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None):
+        raise GeodlError(
+            asked, f"hooks on a parameter of its {name}, which would be lost", "remove them first"
+        )
+
+
+def _is_hook_table(key: str) -> bool:
+    """Whether an attribute holds hooks around forward or backward.
+
+    torch's are called `_forward_pre_hooks`, `_backward_hooks`, ...; PyG's
+    `_message_forward_hooks`, ...; hooks of `state_dict` change no number.
+    """
+    return key.endswith("hooks") and ("forward" in key or "backward" in key)
+
+
+def _check_shared(asked: str, module: nn.Module) -> None:
+    """Refuse a parameter that stands in two places: two copies would train apart."""
+    names: dict[Tensor, str] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        first = names.setdefault(parameter, name)
+        if first != name:
+            raise GeodlError(
+                asked,
+                f"one parameter called {first} and {name}, which would become two",
+                "convert the parts one by one, and tie them again",
+            )

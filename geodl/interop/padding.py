@@ -1,0 +1,81 @@
+"""The padding of torch's convolutions and of windows: how much, and what stands there."""
+
+from dataclasses import replace
+from typing import Any, Literal, get_args
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError
+from geodl.neighborhood import Neighborhood
+from geodl.neighborhood.window import Window
+
+Pairs = tuple[tuple[int, int], ...]
+Mode = Literal["zeros", "circular"]
+
+
+def check_mode(asked: str, mode: str) -> None:
+    """Refuse padding modes that invent values where no node is."""
+    if mode not in get_args(Mode):
+        raise GeodlError(
+            asked,
+            f"padding_mode={mode!r}, which invents values where no node is",
+            "use zeros, or circular on a periodic domain",
+        )
+
+
+def padding_of(module: Any) -> Pairs:
+    """The padding of a convolution of torch.nn, before and after each axis."""
+    if module.padding == "same":
+        return centred(module.kernel_size, module.dilation)
+    if module.padding == "valid":
+        return ((0, 0),) * len(module.kernel_size)
+    return tuple((p, p) for p in module.padding)
+
+
+def centred(size: tuple[int, ...], dilation: tuple[int, ...]) -> Pairs:
+    """torch's "same": of an odd reach the longer half comes after."""
+    reaches = [d * (k - 1) for k, d in zip(size, dilation, strict=True)]
+    return tuple((reach // 2, reach - reach // 2) for reach in reaches)
+
+
+def with_mode(rule: Window, mode: Mode) -> Window:
+    """A window that remembers the padding mode of its twin.
+
+    Zeros around a window without padding are no promise: it reads the same on every domain.
+    """
+    padded = any(map(any, rule.padding))
+    if mode == "zeros" and not padded:
+        return rule
+    return replace(rule, boundary=mode)
+
+
+def mode_of(asked: str, rule: Any, on: Domain | None) -> Mode:
+    """The padding mode of a twin: what the window remembers, else how its domain pads.
+
+    Args:
+        asked: the call in words, for the error.
+        rule: a window.
+        on: the domain of the layer's signals; without one, zeros.
+
+    Raises:
+        GeodlError: a domain that the window refuses; one that wraps on some of the padded axes
+            only, for which torch has no mode.
+    """
+    check_domain(asked, rule, on)
+    if rule.boundary is not None:
+        return rule.boundary
+    members = () if on is None else on.members or (on,)
+    wraps = set()
+    for member in members:
+        axes = zip(member.periodic, rule.padding, strict=True)
+        wraps |= {periodic for periodic, pair in axes if any(pair)}
+    if len(wraps) > 1:
+        raise GeodlError(asked, f"{on}, periodic on some axes only", "a twin pads all axes alike")
+    return "circular" if wraps == {True} else "zeros"
+
+
+def check_domain(asked: str, rule: Neighborhood, on: Domain | None) -> None:
+    """Refuse a domain on which the rule, and so its twin's meaning, has no place."""
+    members = () if on is None else on.members or (on,)
+    for member in members:
+        if reason := rule.refuses(member):
+            raise GeodlError(f"{asked} with on={on}", reason, "name a domain that fits the window")

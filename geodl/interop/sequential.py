@@ -1,0 +1,101 @@
+"""`nn.Sequential`: layers and pointwise modules in a row, that agree on which axis channels are."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError
+from geodl.interop.conv import CONVS
+from geodl.interop.transformer import TRANSFORMERS
+from geodl.interop.transposed import TRANSPOSED
+from geodl.layer import Sequential
+
+PLANES = (*CONVS, *TRANSPOSED)
+# Pointwise for us, whose channels are last; beside torch's convolutions they act along the width.
+LAST_AXIS = (nn.Linear, nn.LayerNorm, nn.RMSNorm, nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.GLU)
+SEVERAL_TENSORS = (nn.RNNBase, nn.MultiheadAttention, *TRANSFORMERS)
+
+
+def from_sequential(
+    module: nn.Sequential, on: Domain | None, convert: Callable[[nn.Module], nn.Module]
+) -> Sequential:
+    """`nn.Sequential` as a `Sequential` under the same names.
+
+    Args:
+        module: convolutions, linear layers and pointwise modules.
+        on: None; a container takes Signals.
+        convert: the conversion of one part, a layer or a pointwise module.
+    """
+    asked = f"from_torch({type(module).__name__})"
+    if on is not None:
+        raise GeodlError(
+            f"{asked} with on={on}", "a container, which takes Signals", "convert without on="
+        )
+    _check_layout(asked, module)
+    layer = Sequential()
+    # Not named_children(), which leaves out a module that stands in the row twice.
+    for name, part in module._modules.items():
+        assert part is not None
+        layer.add_module(name, convert(part))
+    layer.training = module.training
+    return layer
+
+
+def to_sequential(
+    layer: Sequential,
+    on: Domain | None,
+    convert: Callable[[nn.Module, Domain | None], nn.Module],
+) -> nn.Sequential:
+    """The inverse of :func:`from_sequential`; `on` is followed from layer to layer."""
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    for name, part in layer._modules.items():
+        assert part is not None
+        parts[name] = convert(part, on)
+        on = _target(part, on)
+    twin = nn.Sequential(parts)
+    _check_layout(f"to_torch({type(layer).__name__})", twin)
+    twin.training = layer.training
+    return twin
+
+
+def _target(part: Any, domain: Domain | None) -> Domain | None:
+    """The domain on which a part ends."""
+    if domain is None:
+        return None
+    if isinstance(part, Sequential):
+        for inner in part:
+            domain = _target(inner, domain)
+        return domain
+    rule = getattr(part, "rule", None)
+    return domain if rule is None else rule.target(domain)
+
+
+def _check_layout(asked: str, module: nn.Sequential) -> None:
+    """Refuse a row in which the parts disagree about axes.
+
+    torch's convolutions have channels on axis 1, its linear layers on the last: a row of both mixes
+    two meanings.
+    """
+    several = _first(module, SEVERAL_TENSORS)
+    if several:
+        raise GeodlError(
+            asked,
+            f"{several}, which may take or return more than one tensor",
+            "convert it alone, and put the layers into a g.Sequential",
+        )
+    planes, last = _first(module, PLANES), _first(module, LAST_AXIS)
+    if planes and last:
+        raise GeodlError(
+            asked,
+            f"{planes}, with channels on axis 1, and {last}, on the last",
+            "convert the parts one by one, and put them into a g.Sequential as they are meant",
+        )
+
+
+def _first(module: nn.Module, kinds: tuple[type, ...]) -> str:
+    """The name of the first part of one of these types, "" without one."""
+    names = (type(part).__name__ for part in module.modules() if isinstance(part, kinds))
+    return next(names, "")

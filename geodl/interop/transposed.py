@@ -1,0 +1,104 @@
+"""Transposed convolutions: the edges of a convolution, reversed."""
+
+from typing import Any
+
+from torch import nn
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError
+from geodl.interop.conv import check_groups, even_padding
+from geodl.interop.conversion import with_parameters
+from geodl.interop.padding import check_domain, check_mode, with_mode
+from geodl.layer import Conv
+from geodl.neighborhood import Neighborhood, window
+from geodl.neighborhood.window import Window
+
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def from_transposed(module: Any, on: Domain | None) -> Conv:
+    """`nn.ConvTranspose1d/2d/3d`, weight `[C_in, C_out, *kernel]`, as a `Conv` over a reversed
+    window, weight `[K, C_in, C_out]`.
+
+    Receivers and senders change places: the window maps what the transposed convolution makes to
+    what it reads.
+    """
+    asked = f"from_torch({module})"
+    check_groups(asked, module)
+    check_mode(asked, module.padding_mode)
+    if on is not None and any(on.periodic):
+        raise GeodlError(asked, f"on={on}", "torch transposes convolutions on bounded domains only")
+    forward = window(
+        module.kernel_size, stride=module.stride, dilation=module.dilation, padding=module.padding
+    )
+    rule = _reversed(asked, with_mode(forward, module.padding_mode), module.output_padding, on)
+    check_domain(asked, rule, on)
+    layer = Conv(module.in_channels, module.out_channels, rule, module.bias is not None, on)
+    weight = module.weight.flatten(2).permute(2, 0, 1)
+    return with_parameters(layer, module, weight=weight, bias=module.bias)
+
+
+def _reversed(
+    asked: str, forward: Window, output_padding: tuple[int, ...], on: Domain | None
+) -> Neighborhood:
+    """The reversed window; `output_padding` names one of the sizes that the window maps to the
+    input's.
+
+    A window of stride s maps s lengths to one. torch takes the least of them, and adds.
+    """
+    if not any(output_padding):
+        return forward.reverse()
+    if on is None:
+        raise GeodlError(
+            asked, f"output_padding={output_padding}", "name its input's domain with on=domain"
+        )
+    least = forward.restores(on)
+    assert least.lattice is not None
+    lengths = tuple(n + extra for n, extra in zip(least.lattice, output_padding, strict=True))
+    onto = least.replace(lengths)
+    if forward.target(onto) != on:
+        found = f"output_padding={output_padding}, nodes of {onto} that no edge reaches"
+        raise GeodlError(asked, found, "use less than the stride")
+    return forward.reverse(onto=onto)
+
+
+def to_transposed(layer: Conv, on: Domain | None) -> nn.Module:
+    """The inverse of :func:`from_transposed`."""
+    asked = f"to_torch({layer.label})"
+    rule: Any = layer.rule
+    forward, onto = rule.rule, rule.onto
+    padding = even_padding(forward)
+    if padding is None:
+        raise GeodlError(
+            asked,
+            f"padding {forward.padding}, unlike on both sides",
+            "torch pads transposed windows alike",
+        )
+    bounded = not any(domain is not None and any(domain.periodic) for domain in (on, onto))
+    if forward.boundary == "circular" or not bounded:
+        raise GeodlError(
+            asked, "a periodic domain", "torch transposes convolutions on bounded domains only"
+        )
+    check_domain(asked, rule, on)
+    kind: Any = TRANSPOSED[len(forward.size) - 1]
+    twin = kind(
+        layer.channels_in,
+        layer.channels_out,
+        forward.size,
+        stride=forward.stride,
+        padding=padding,
+        output_padding=_output_padding(forward, onto),
+        bias=layer.bias is not None,
+        dilation=forward.dilation,
+    )
+    weight = layer.weight.permute(1, 2, 0).unflatten(2, forward.size)
+    return with_parameters(twin, layer, weight=weight, bias=layer.bias)
+
+
+def _output_padding(forward: Any, onto: Domain | None) -> tuple[int, ...]:
+    """How much longer than the least length the named domain is."""
+    if onto is None:
+        return (0,) * len(forward.size)
+    least = forward.restores(forward.target(onto))
+    assert onto.lattice is not None
+    return tuple(n - m for n, m in zip(onto.lattice, least.lattice, strict=True))
