@@ -166,31 +166,6 @@ def test_transposed_convolutions(drawn_case):
         assert_same_state(twin, to_torch(layer))
 
 
-def test_windows_know_where_padding_wraps():
-    torus, sheet = g.Grid(6, 6, periodic=True), g.Grid(6, 6)
-    circular, zeros = (
-        nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular"),
-        nn.Conv2d(2, 3, 3, padding=1),
-    )
-    assert to_torch(from_torch(circular, on=torus)).padding_mode == "circular"
-    assert to_torch(from_torch(circular)).padding_mode == "zeros"
-    assert to_torch(from_torch(circular), on=torus).padding_mode == "circular"
-    for twin, domain in ((circular, sheet), (zeros, torus)):
-        with pytest.raises(
-            g.GeodlError, match="zeros pads a bounded domain, circular a periodic one"
-        ):
-            from_torch(twin, on=domain)
-    with pytest.raises(
-        g.GeodlError, match="periodic on some axes only.*a twin pads all axes alike"
-    ):
-        to_torch(from_torch(zeros), on=g.Grid(6, 6, periodic=(True, False)))
-    assert from_torch(nn.Conv2d(2, 3, 3), on=torus).on == torus
-    assert (
-        from_torch(nn.Conv2d(2, 3, 3, padding="valid", padding_mode="circular"), on=sheet).on
-        == sheet
-    )
-
-
 @st.composite
 def recurrent(draw):
     kind = draw(st.sampled_from([nn.RNN, nn.GRU, nn.LSTM]))
@@ -236,14 +211,3 @@ def test_the_form_of_a_recurrent_network():
     with recorded() as ran:
         layer(g.Signal.sequence(torch.zeros(1, 5, 3)))
     assert ran == ["rnn"] * 4
-
-
-def test_a_network_without_biases_trains_none():
-    layer = from_torch(nn.LSTM(3, 4, bias=False))
-    assert [name for name, p in layer.named_parameters() if not p.requires_grad] == [
-        "bias_ih_l0",
-        "bias_hh_l0",
-    ]
-    assert not to_torch(layer).bias
-    layer.bias_ih_l0.requires_grad_()
-    assert to_torch(layer).bias

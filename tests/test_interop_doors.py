@@ -1,7 +1,4 @@
-"""What a conversion keeps and copies, one entry of the registry after another."""
-
-import copy
-from typing import Any
+"""What a conversion refuses, in words, one entry of the registry after another."""
 
 import pytest
 import torch
@@ -10,138 +7,309 @@ from torch_geometric.nn import GCNConv
 
 import geodl as g
 from geodl.interop import from_pyg, from_torch, to_pyg, to_torch
-from geodl.interop.pointwise import POINTWISE
-from geodl.interop.registry import FROM_TORCH, TO_TORCH
-from geodl.interop.transformer import TRANSFORMERS
-from geodl.layer.pointwise import ELEMENTWISE
-from geodl.testing import error
-from tests.twins import (
-    CONVS,
-    TRANSPOSED,
-    as_image,
-    as_sequence,
-    assert_same_state,
-    assert_twins,
-    drawn,
-    plainly,
-)
-
-TWINS = (
-    *CONVS.values(),
-    *TRANSPOSED.values(),
-    nn.RNNBase,
-    nn.MultiheadAttention,
-    *TRANSFORMERS,
-    GCNConv,
-)
 
 
-def test_sequential_of_convolutions():
-    twin = drawn(
-        nn.Sequential(
-            nn.Conv2d(2, 4, 3, padding=1),
-            nn.ReLU(),
-            nn.Dropout(0.5),
-            nn.Sequential(nn.Conv2d(4, 3, 2, stride=2)),
-        )
-    )
-    twin.eval()
-    layer: Any = from_torch(twin)
-    assert [type(part).__name__ for part in layer] == ["Conv", "ReLU", "Dropout", "Sequential"]
-    assert_twins(twin, layer, torch.randn(2, 2, 6, 6, dtype=torch.float64), plainly, as_image())
-    assert_same_state(twin, to_torch(layer))
-    assert twin[1] is not layer[1]
+class MyLinear(nn.Linear):
+    pass
 
 
-def test_sequential_of_linear_layers():
-    twin = drawn(nn.Sequential(nn.Linear(3, 8), nn.GELU(), nn.LayerNorm(8), nn.Linear(8, 2)))
-    layer = from_torch(twin)
-    assert_twins(twin, layer, torch.randn(2, 5, 3, dtype=torch.float64), plainly, as_sequence)
-    assert_same_state(twin, to_torch(layer))
+def hooked():
+    module = nn.Linear(2, 2)
+    module.register_forward_hook(lambda *_: None)
+    return nn.Sequential(module)
 
 
-def test_sequential_back_follows_the_domain():
-    net = g.Sequential(
-        g.Conv(1, 2, g.window(3)),
-        g.Dropout(0.25),
-        g.Conv(2, 2, g.window(2, stride=2)),
-        g.Conv(2, 1, g.window(3)),
-    )
-    twin: Any = to_torch(net.eval().double(), on=g.Grid(6, 6, periodic=True))
-    assert [getattr(part, "padding_mode", None) for part in twin] == [
-        "circular",
-        None,
-        "zeros",
-        "circular",
-    ]
-    x = torch.randn(1, 1, 6, 6, dtype=torch.float64)
-    assert error(twin(x), as_image(periodic=True)(net, x)) <= 1e-10
-    assert (twin[1].p, twin.training) == (0.25, False)
+def complex_linear():
+    return nn.Linear(2, 2, dtype=torch.complex64)
 
 
-@pytest.mark.parametrize("kind", sorted(ELEMENTWISE, key=lambda kind: kind.__name__))
-def test_elementwise_modules_act_on_each_number(kind):
-    options = {nn.Threshold: (0.1, 2.0)}.get(kind, ())
-    module, x = kind(*options).double().eval(), torch.randn(2, 3, 5, dtype=torch.float64)
-    assert error(module(x.transpose(1, 2)), module(x).transpose(1, 2)) <= 1e-12
+def replaced():
+    module = nn.Linear(2, 2)
+    module.forward = lambda x: 2 * x
+    return module
 
 
-EXAMPLES = [
-    nn.Linear(3, 4),
-    nn.Conv1d(3, 4, 3),
-    nn.Conv2d(3, 4, 3),
-    nn.Conv3d(3, 4, 3),
-    nn.ConvTranspose1d(3, 4, 3),
-    nn.ConvTranspose2d(3, 4, 3),
-    nn.ConvTranspose3d(3, 4, 3),
-    nn.RNN(3, 4),
-    nn.GRU(3, 4, 2, dropout=0.5),
-    nn.LSTM(3, 4, bidirectional=True),
-    nn.MultiheadAttention(4, 2),
-    nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Dropout()),
-    nn.TransformerEncoderLayer(4, 2, 6),
-    nn.TransformerDecoderLayer(4, 2, 6),
-    nn.Transformer(4, 2, 1, 1, 6, batch_first=True),
-    nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 6), 1, enable_nested_tensor=False),
-    nn.TransformerDecoder(nn.TransformerDecoderLayer(4, 2, 6), 1),
+def watched():
+    module = nn.Linear(2, 2)
+    module.weight.register_hook(lambda grad: 2 * grad)
+    return module
+
+
+def pruned():
+    module = nn.Linear(2, 2, bias=False)
+    module.weight = nn.Parameter(torch.zeros(1, 2))
+    return module
+
+
+REFUSED = [
+    (
+        lambda: nn.Conv2d(4, 4, 3, groups=2),
+        "groups=2; a Conv mixes all channels: convert one Conv for each group",
+    ),
+    (lambda: nn.ConvTranspose1d(4, 4, 3, groups=4), "groups=4"),
+    (
+        lambda: nn.Conv2d(1, 1, 3, padding_mode="reflect"),
+        "padding_mode='reflect', which invents values where no node is; use zeros",
+    ),
+    (lambda: nn.Conv1d(1, 1, 3, padding_mode="replicate"), "padding_mode='replicate'"),
+    (
+        lambda: nn.ConvTranspose2d(1, 1, 3, stride=2, output_padding=1),
+        "output_padding=.1, 1.; name its input's domain with on=",
+    ),
+    (lambda: nn.LSTM(3, 4, proj_size=2), "proj_size=2; a state has one width here"),
+    (
+        lambda: nn.MultiheadAttention(4, 2, kdim=3),
+        "kdim=3, vdim=4; receivers and senders have one width here",
+    ),
+    (lambda: nn.MultiheadAttention(4, 2, vdim=3), "kdim=4, vdim=3"),
+    (
+        lambda: nn.MultiheadAttention(4, 2, add_bias_kv=True),
+        "add_bias_kv=True, a sender that is no node",
+    ),
+    (
+        lambda: nn.MultiheadAttention(4, 2, add_zero_attn=True),
+        "add_zero_attn=True, a sender that is no node",
+    ),
+    (lambda: nn.MultiheadAttention(4, 2, dropout=1.0), "dropout=1.0.; give a probability in"),
+    (
+        lambda: nn.Bilinear(2, 2, 2),
+        r"from_torch\(Bilinear\): found a type with no converter; did you mean 'Linear'",
+    ),
+    (lambda: nn.BatchNorm2d(2), r"a type with no converter; use g.BatchNorm\(channels\)"),
+    (lambda: nn.PixelShuffle(2), "a type with no converter; choose from .*Conv2d"),
+    (
+        lambda: MyLinear(2, 2),
+        "a subclass of Linear may compute something else: copy its weights into a plain one",
+    ),
+    (lambda: nn.LazyLinear(2), "parameters without a shape; call the module once first"),
+    (
+        lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)),
+        "parametrizations of weight; make them plain first",
+    ),
+    (
+        lambda: nn.Sequential(nn.utils.parametrizations.orthogonal(nn.Linear(2, 2))),
+        "parametrizations of weight",
+    ),
+    (hooked, "hooks on its Linear, which would be lost; remove them first"),
+    (
+        lambda: nn.Sequential(*[nn.Linear(2, 2)] * 2),
+        "one parameter called 0.weight and 1.weight, which would become two",
+    ),
+    (complex_linear, "complex parameters of its Linear; signals are real"),
+    (replaced, "a Linear whose forward was replaced; give the module as its class made"),
+    (watched, "hooks on a parameter of its Linear, which would be lost"),
+    (
+        pruned,
+        r"the weight of a Linear: found shape .1, 2, 1. where the options say .1, 2, 2.; build it",
+    ),
+    (lambda: nn.Embedding(3, 2), r"use g.Embedding\(count, channels\)"),
+    (lambda: nn.MaxPool2d(2), r"use g.Pool\(g.window\(size, stride=stride"),
+    (lambda: nn.AvgPool1d(2), '"mean"., which counts no padding'),
+    (lambda: nn.AdaptiveAvgPool2d(1), r"use g.Readout\(.mean"),
+    (lambda: nn.Flatten(), r"end in g.Readout\(\)"),
+    (lambda: nn.LSTMCell(2, 2), r"use g.Recurrent\(channels, hidden\), and its step"),
+    (lambda: nn.Dropout2d(), r"use g.Dropout\(p\)"),
+    (lambda: nn.ReLU(), "a pointwise module needs no conversion: put it into a g.Sequential"),
 ]
 
 
-def test_every_entry_has_an_example():
-    assert {type(twin) for twin in EXAMPLES} == set(FROM_TORCH)
-    assert {type(part) for twin in EXAMPLES for part in from_torch(twin).modules()} >= set(TO_TORCH)
-
-
-@pytest.mark.parametrize("twin", EXAMPLES, ids=lambda twin: type(twin).__name__)
-def test_conversions_copy(twin):
-    twin = copy.deepcopy(twin).to(torch.bfloat16).eval()
-    next(twin.parameters()).requires_grad_(False)
-    random = torch.random.get_rng_state()
-    with torch.no_grad():
-        layer = from_torch(twin)
-        back = to_torch(layer)
-    assert torch.equal(torch.random.get_rng_state(), random)
-    assert not any(isinstance(part, TWINS) for part in layer.modules())
-    owned = {p.data_ptr() for p in twin.parameters()}
-    assert not owned & {p.data_ptr() for p in [*layer.parameters(), *back.parameters()]}
-    assert {p.dtype for p in [*layer.parameters(), *back.parameters()]} == {torch.bfloat16}
-    assert not any(part.training for module in (layer, back) for part in module.modules())
-    assert [p.requires_grad for p in back.parameters()] == [
-        p.requires_grad for p in twin.parameters()
-    ]
-    assert [p.requires_grad for p in layer.parameters()].count(False) == 1
-    assert all(p.is_contiguous() and p.is_leaf for p in layer.parameters())
-    assert_same_state(twin, back)
+@pytest.mark.parametrize(("module", "why"), REFUSED)
+def test_from_torch_refuses(module, why):
+    with pytest.raises(g.GeodlError, match=why):
+        from_torch(module())
 
 
 @pytest.mark.parametrize(
-    "twin", EXAMPLES[:8] + EXAMPLES[10:11], ids=lambda twin: type(twin).__name__
+    ("module", "domain", "why"),
+    [
+        (
+            nn.Sequential(nn.Linear(2, 2)),
+            g.Chain(3),
+            "a container, which takes Signals; convert without on=",
+        ),
+        (
+            nn.LSTM(2, 2, num_layers=2),
+            g.Chain(3),
+            "several layers, which take Signals; convert without on=",
+        ),
+        (
+            nn.GRU(2, 2, bidirectional=True),
+            g.Chain(3),
+            "several layers, which take Signals; convert without on=",
+        ),
+        (
+            nn.ConvTranspose1d(1, 1, 3),
+            g.Grid(5, periodic=True),
+            "torch transposes convolutions on bounded domains only",
+        ),
+        (
+            nn.ConvTranspose1d(1, 1, 3, dilation=2, output_padding=1),
+            g.Grid(5),
+            "nodes of .* that no edge reaches; use less than",
+        ),
+        (
+            nn.ConvTranspose1d(1, 1, 3, stride=2, output_padding=1),
+            g.Complete(5),
+            "no lattice of as many axes",
+        ),
+    ],
 )
-def test_layers_on_a_domain_take_tensors(twin):
-    axes = next((k for k in (1, 2, 3) if type(twin) in (CONVS[k], TRANSPOSED[k])), 0)
-    domain = g.Grid(*[4] * axes) if axes else g.Chain(4)
-    layer = from_torch(twin, on=domain)
-    out = layer(
-        torch.zeros(2, domain.num_nodes, 4 if isinstance(twin, nn.MultiheadAttention) else 3)
-    )
-    assert (out.shape[0], out.shape[2]) == (2, 4)
+def test_from_torch_refuses_on_a_domain(module, domain, why):
+    with pytest.raises(g.GeodlError, match=why):
+        from_torch(module, on=domain)
+
+
+def lstm(hidden=4, rule=None, cell="lstm", channels=4):
+    return g.Recurrent(channels, hidden, cell, rule)
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [
+        (
+            g.Conv(2, 2, g.adjacency("sym", self_loops=True)),
+            r"adjacency.*which no torch.nn module computes; to_pyg knows graph convolutions",
+        ),
+        (
+            g.Conv(2, 2, g.all_pairs("self")),
+            r"itself\(\), window\(...\) and its reverse have twins",
+        ),
+        (g.Conv(2, 2, g.lift(3, group=g.C(4))), "lift.*which no torch.nn module computes"),
+        (g.Conv(2, 2, g.window(3, group=g.C(4))), "group=C4.*which no torch.nn module computes"),
+        (
+            g.Conv(2, 2, g.isotropic(3, group=g.D(4)).reverse()),
+            "isotropic.*which no torch.nn module computes",
+        ),
+        (
+            g.Conv(2, 2, g.window(3, axes=1, padding="causal")),
+            "unlike on both sides; use nn.ZeroPad and a valid window",
+        ),
+        (
+            g.Conv(2, 2, g.window(2, axes=1, padding=((0, 1),), stride=2)),
+            "unlike on both sides; use nn.ZeroPad",
+        ),
+        (
+            g.Conv(2, 2, g.window(3, axes=1, padding="causal").reverse()),
+            "unlike on both sides; torch pads transposed windows alike",
+        ),
+        (
+            g.Conv(2, 2, g.window(3, axes=1).reverse(onto=g.Grid(4, periodic=True))),
+            "a periodic domain; torch transposes",
+        ),
+        (
+            lstm(rule=g.previous().reverse()),
+            "a form that nn.RNN, nn.GRU and nn.LSTM do not have; give a Sequential of",
+        ),
+        (lstm(rule=g.predecessors()), "a form that nn.RNN"),
+        (g.Sequential(lstm(), lstm(3)), "layers of different cells, widths or directions"),
+        (g.Sequential(lstm(), lstm(cell="gru")), "layers of different cells, widths or directions"),
+        (
+            g.Sequential(lstm(), g.Concat(lstm(), lstm(rule=g.previous().reverse()))),
+            "different cells, widths or directions",
+        ),
+        (
+            g.Sequential(lstm(), g.Dropout(0.1), lstm(), g.Dropout(0.2), lstm()),
+            "a form that nn.RNN",
+        ),
+        (g.Sequential(lstm(), g.Dropout(0.1), lstm(), lstm()), "a form that nn.RNN"),
+        (g.Sequential(lstm(), g.Dropout(0.1)), "a form that nn.RNN"),
+        (g.Sequential(g.Conv(4, 4, g.itself()), lstm()), "a form that nn.RNN"),
+        (g.Concat(lstm(), lstm()), "a form that nn.RNN"),
+        (g.Concat(g.Conv(4, 4, g.itself())), "a form that nn.RNN"),
+        (
+            g.Attention(4, g.past(), heads=2),
+            (
+                r"past\(\); convert layer.over\(all_pairs\(\)\) "
+                r"and give the missing edges as attn_mask"
+            ),
+        ),
+        (
+            g.Attention(4, g.all_pairs(), heads=2, head_dim=3),
+            r"6 inner channels for 4; choose heads \* head_dim = channels",
+        ),
+        (
+            g.Attention(4, g.all_pairs(), heads=2, relative=True),
+            "a relative bias; nn.MultiheadAttention knows the plain dot product",
+        ),
+        (g.Pool(g.window(2, stride=2)), r"to_torch\(Pool\): found a type with no twin"),
+        (
+            g.models.seq2seq(5, 7),
+            "no attention in its encoder, where nn.Transformer has it; convert its recurrent",
+        ),
+        (nn.ReLU(), "a type with no twin; it is a module of torch.nn already"),
+    ],
+)
+def test_to_torch_refuses(layer, why):
+    with pytest.raises(g.GeodlError, match=why):
+        to_torch(layer)
+
+
+def listened():
+    module = GCNConv(2, 2)
+    module.register_message_forward_hook(lambda *_: None)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("module", "why"),
+    [
+        (
+            lambda: GATConv(2, 2),
+            r"from_pyg\(GATConv\): found a type with no converter; GCNConv has one",
+        ),
+        (
+            lambda: GCNConv(2, 2, improved=True),
+            "improved=True; give the graph self-loops of weight 2",
+        ),
+        (
+            lambda: GCNConv(2, 2, flow="target_to_source"),
+            "flow='target_to_source'; reverse the edges",
+        ),
+        (
+            lambda: GCNConv(2, 2, aggr="mean"),
+            "aggr='mean'; a Conv adds; write other reductions as a Message",
+        ),
+        (lambda: GCNConv(2, 2, node_dim=-1), r"node_dim=-1; signals are \[B, N, C\]"),
+        (listened, "hooks on its GCNConv, which would be lost"),
+        (lambda: GCNConv(-1, 2), "parameters without a shape; call the module once first"),
+    ],
+)
+def test_from_pyg_refuses(module, why):
+    with pytest.raises(g.GeodlError, match=why):
+        from_pyg(module())
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        g.adjacency("row", self_loops=True),
+        g.adjacency(self_loops=True),
+        g.adjacency("sym", self_loops=True, types=2),
+        g.itself(),
+    ],
+)
+def test_to_pyg_refuses(rule):
+    with pytest.raises(
+        g.GeodlError, match="which GCNConv does not compute; it computes a Conv over adjacency"
+    ):
+        to_pyg(g.Conv(2, 2, rule))
+
+
+def test_to_pyg_refuses_other_verbs():
+    for layer in (g.Pool(g.whole()), nn.Linear(2, 2), g.Sequential(g.Conv(2, 2, g.adjacency()))):
+        with pytest.raises(g.GeodlError, match="no graph convolution.*it computes a Conv over adj"):
+            to_pyg(layer)
+
+
+def test_what_is_no_module_or_no_domain_is_told():
+    layer = g.Conv(2, 2, g.window(3))
+    for convert in (from_torch, to_torch, from_pyg, to_pyg):
+        with pytest.raises(g.GeodlError, match="found a int; give a module of torch.nn"):
+            convert(5)
+    for convert, module in (
+        (from_torch, nn.Linear(2, 2)),
+        (to_torch, layer),
+        (from_pyg, GCNConv(2, 2)),
+    ):
+        with pytest.raises(g.GeodlError, match="with on=5: found a int; give a domain"):
+            convert(module, on=5)
