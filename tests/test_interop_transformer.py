@@ -70,9 +70,12 @@ def assert_options(back, twin):
 @given(
     kind=st.sampled_from([nn.TransformerEncoderLayer, nn.TransformerDecoderLayer]),
     options=st.fixed_dictionaries(OPTIONS),
+    data=st.data(),
 )
-def test_layers(kind, options):
+def test_layers(kind, options, data):
     twin = drawn(layer_of(kind, **options)).eval()
+    for p in list(twin.parameters())[1:]:
+        p.requires_grad_(data.draw(st.booleans()))
     assert_twins(twin, from_torch(twin), values(), of_torch(), of_geodl(twin))
     assert_twins(
         twin, causal_of(twin), values(), of_torch(causal=True), of_geodl(twin), convert=causal_of
@@ -80,6 +83,8 @@ def test_layers(kind, options):
     back = to_torch(from_torch(twin))
     assert_same_state(twin, back)
     assert_options(back, twin)
+    trained = {name: p.requires_grad for name, p in twin.named_parameters()}
+    assert {name: p.requires_grad for name, p in back.named_parameters()} == trained
 
 
 @pytest.mark.parametrize("causal", [False, True])
