@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import geodl as g
-from geodl.interop import transformer
+from geodl.interop import transformer_block
 from geodl.lowering import Store, plans, scores
 from geodl.neighborhood import order
 from geodl.neighborhood.edges import untyped
@@ -77,24 +77,24 @@ def padding_is_heard(patch):
 
 
 def norms_exchanged(patch):
-    branches = transformer._branches
+    branches = transformer_block._read
 
     def turned(block):
         norm_first, norms, layers = branches(block)
         return norm_first, norms[::-1], layers
 
-    patch.setattr(transformer, "_branches", turned)
+    patch.setattr(transformer_block, "_read", turned)
 
 
 def bias_lost(patch):
-    convert = transformer.from_attention
+    convert = transformer_block.from_attention
 
     def lossy(module, on):
         layer = convert(module, on)
         torch.nn.init.zeros_(layer.in_proj_bias)
         return layer
 
-    patch.setattr(transformer, "from_attention", lossy)
+    patch.setattr(transformer_block, "from_attention", lossy)
 
 
 @pytest.mark.usefixtures("_unplanned")

@@ -37,11 +37,11 @@ def _check_options(asked: str, module: nn.MultiheadAttention) -> None:
             f"kdim={module.kdim}, vdim={module.vdim}",
             "receivers and senders have one width here: project the senders with a Linear before",
         )
-    extra = "add_zero_attn=True" if module.add_zero_attn else ""
-    if module.bias_k is not None:
-        extra = "add_bias_kv=True"
-    if extra:
-        raise GeodlError(asked, f"{extra}, a sender that is no node", "use a module without it")
+    extras = {"add_bias_kv": module.bias_k is not None, "add_zero_attn": module.add_zero_attn}
+    for name, given in extras.items():
+        if given:
+            found = f"{name}=True, a sender that is no node"
+            raise GeodlError(asked, found, "use a module without it")
 
 
 def to_attention(layer: Attention, on: Domain | None) -> nn.MultiheadAttention:

@@ -68,8 +68,7 @@ def from_escnn(module: nn.Module, *, on: Domain | None = None) -> Conv:
         rule = with_mode(rule, twin.padding_mode)
         check_domain(asked, rule, on)
         filters, bias = twin.expand_parameters()
-        out_order = order if makes_group else [0]
-        in_order = order if reads_group else [0]
+        in_order, out_order = _orders(order, (reads_group, makes_group))
         bank = in_our_order(filters, out_order, in_order, fields_out, fields_in)
         weight = _weight_of(asked, rule, bank).requires_grad_(twin.weights.requires_grad)
         if bias is not None:
@@ -106,15 +105,18 @@ def to_escnn(layer: Layer, *, on: Domain | None = None) -> nn.Module:
         if sides is None or rule.group not in SPACES:
             raise GeodlError(asked, str(rule), TWINS)
         _check_square(asked, rule)
-        mode = mode_of(asked, rule, layer.on if on is None else on)
+        domain = layer.on if on is None else on
+        mode = mode_of(asked, rule, domain)
         twin = _empty_twin(asked, layer, sides, layer.channels_in, layer.channels_out, mode)
         one = _empty_twin(asked, layer, sides, 1, 1, mode)
         _, order = group_of(asked, one.space)
-        in_order, out_order = (order if regular else [0] for regular in sides)
+        in_order, out_order = _orders(order, sides)
         weights = coefficients(asked, layer, one, out_order, in_order)
         weights.requires_grad_(layer.weight.requires_grad)
-        # escnn scales a bias by the norm of its field.
-        bias = None if layer.bias is None else layer.bias / one.bias_expansion.max()
+        bias = layer.bias
+        if bias is not None:
+            # escnn scales a bias by the norm of its field.
+            bias = bias / one.bias_expansion.max()
         return with_parameters(twin, layer, weights=weights, bias=bias)
 
 
@@ -169,6 +171,12 @@ def _fields(asked: str, kind: Any) -> tuple[int, bool]:
     return count, True
 
 
+def _orders(order: list[int], sides: tuple[bool, bool]) -> list[list[int]]:
+    """The order of planes within a field, for both sides; a trivial field has one plane."""
+    planes = ([0], order)
+    return [planes[regular] for regular in sides]
+
+
 def _sides(rule: Any) -> tuple[bool, bool] | None:
     """Whether a group's window reads a fiber and makes one; None for every other rule."""
     if getattr(rule, "size", None) is None or rule.group is None:
@@ -210,11 +218,13 @@ def _empty_twin(
         )
     maker, arguments = SPACES[rule.group]
     space = getattr(gspaces, maker)(*arguments)
-    kinds = [space.regular_repr if regular else space.trivial_repr for regular in sides]
+    # By whether fields are regular.
+    kinds = (space.trivial_repr, space.regular_repr)
+    reads_group, makes_group = sides
     try:
         twin = layers.R2Conv(
-            layers.FieldType(space, fields_in * [kinds[0]]),
-            layers.FieldType(space, fields_out * [kinds[1]]),
+            layers.FieldType(space, fields_in * [kinds[reads_group]]),
+            layers.FieldType(space, fields_out * [kinds[makes_group]]),
             rule.size[0],
             stride=rule.stride[0],
             padding=rule.padding[0][0],

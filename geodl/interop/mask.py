@@ -68,6 +68,7 @@ def _shallow_copy(module: Any) -> Any:
     Not by copy.copy, which modules with parametrizations refuse.
     """
     twin = module.__new__(type(module))
-    for name, value in vars(module).items():
-        twin.__dict__[name] = value.copy() if isinstance(value, dict) else value
+    twin.__dict__.update(vars(module))
+    tables = {name: table.copy() for name, table in vars(module).items() if isinstance(table, dict)}
+    twin.__dict__.update(tables)
     return twin

@@ -63,9 +63,8 @@ def mode_of(asked: str, rule: Any, on: Domain | None) -> Mode:
     check_domain(asked, rule, on)
     if rule.boundary is not None:
         return rule.boundary
-    members = () if on is None else on.members or (on,)
     wraps = set()
-    for member in members:
+    for member in _members(on):
         axes = zip(member.periodic, rule.padding, strict=True)
         wraps |= {periodic for periodic, pair in axes if any(pair)}
     if len(wraps) > 1:
@@ -73,9 +72,15 @@ def mode_of(asked: str, rule: Any, on: Domain | None) -> Mode:
     return "circular" if wraps == {True} else "zeros"
 
 
+def _members(on: Domain | None) -> tuple[Domain, ...]:
+    """The members of a union, the domain itself where it is none."""
+    if on is None:
+        return ()
+    return on.members or (on,)
+
+
 def check_domain(asked: str, rule: Neighborhood, on: Domain | None) -> None:
     """Refuse a domain on which the rule, and so its twin's meaning, has no place."""
-    members = () if on is None else on.members or (on,)
-    for member in members:
+    for member in _members(on):
         if reason := rule.refuses(member):
             raise GeodlError(f"{asked} with on={on}", reason, "name a domain that fits the window")

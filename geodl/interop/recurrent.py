@@ -35,22 +35,24 @@ def from_recurrent(module: Any, on: Domain | None) -> Layer:
         raise GeodlError(
             f"{asked} with on={on}", "several layers, which take Signals", "convert without on="
         )
-    rules = BOTH if module.bidirectional else FORWARD
-    stages: list[nn.Module] = []
+    parts: list[nn.Module] = []
     for depth in range(module.num_layers):
-        ways = [_one(module, depth, way, on) for way in range(len(rules))]
         if depth > 0 and module.dropout > 0:
-            stages.append(Dropout(module.dropout))
-        stages.append(Concat(*ways) if module.bidirectional else ways[0])
-    layer: Any = stages[0] if len(stages) == 1 else Sequential(*stages)
+            parts.append(Dropout(module.dropout))
+        if module.bidirectional:
+            parts.append(Concat(_one(module, depth, 0, on), _one(module, depth, 1, on)))
+        else:
+            parts.append(_one(module, depth, 0, on))
+    layer: Any = parts[0] if len(parts) == 1 else Sequential(*parts)
     return layer.train(module.training)
 
 
 def _one(module: Any, depth: int, way: int, on: Domain | None) -> Recurrent:
     """One layer (by its depth) in one direction (0 forward, 1 backward)."""
-    directions = 2 if module.bidirectional else 1
+    directions = 1 + module.bidirectional
     width = module.input_size if depth == 0 else module.hidden_size * directions
     layer = Recurrent(width, module.hidden_size, module.mode.lower(), BOTH[way], on=on)
+    # torch lists the parameters of both directions of a layer one after the other.
     given = module.all_weights[directions * depth + way]
     values = dict(zip(PARAMETERS, given, strict=False))
     if not module.bias:
@@ -73,13 +75,14 @@ def to_recurrent(layer: Layer, on: Domain | None) -> nn.Module:
         raise GeodlError(asked, "layers of different cells, widths or directions", f"give {FORM}")
     biased = not all(_is_biasless(asked, one) for one in every)
     twin = _empty_twin(first, len(stages), len(stages[0]), biased, dropout)
+    names = PARAMETERS if biased else PARAMETERS[:2]
     values: dict[str, Tensor] = {}
     for depth, ways in enumerate(stages):
         for one, suffix in zip(ways, ("", "_reverse"), strict=False):
-            for name in PARAMETERS if biased else PARAMETERS[:2]:
+            for name in names:
                 values[f"{name}_l{depth}{suffix}"] = getattr(one, f"{name}_l0")
     # The mode of the twin is that of its dropout, which alone reads it.
-    return with_parameters(twin, layer if dropout is None else dropout, **values)
+    return with_parameters(twin, dropout or layer, **values)
 
 
 def _empty_twin(
@@ -87,17 +90,12 @@ def _empty_twin(
 ) -> nn.RNNBase:
     cell = one.options.cell
     kind: Any = KINDS[cell]
-    only = {"nonlinearity": cell.removeprefix("rnn_")} if kind is nn.RNN else {}
-    return kind(
-        one.channels_in,
-        one.hidden,
-        depth,
-        bias=biased,
-        batch_first=True,
-        dropout=0.0 if dropout is None else dropout.p,
-        bidirectional=directions == 2,
-        **only,
-    )
+    options: dict[str, Any] = {"bias": biased, "bidirectional": directions == 2}
+    if dropout is not None:
+        options["dropout"] = dropout.p
+    if kind is nn.RNN:
+        options["nonlinearity"] = cell.removeprefix("rnn_")
+    return kind(one.channels_in, one.hidden, depth, batch_first=True, **options)
 
 
 def _split(asked: str, parts: list[Any]) -> tuple[list[list[Recurrent]], Any]:
@@ -111,14 +109,16 @@ def _split(asked: str, parts: list[Any]) -> tuple[list[list[Recurrent]], Any]:
     if not (stages and between and equal and known):
         found = "a form that nn.RNN, nn.GRU and nn.LSTM do not have"
         raise GeodlError(asked, found, f"give {FORM}")
-    return stages, dropouts[0] if dropouts else None
+    return stages, next(iter(dropouts), None)
 
 
 def _directions(part: Any) -> list[Recurrent]:
     """One recurrent layer, or the two of a `Concat`; nothing for other layers."""
     ways = list(part.children()) if isinstance(part, Concat) else [part]
     recurrent = [one for one in ways if isinstance(one, Recurrent)]
-    return recurrent if len(recurrent) == len(ways) else []
+    if len(recurrent) < len(ways):
+        return []
+    return recurrent
 
 
 def _is_biasless(asked: str, layer: Recurrent) -> bool:

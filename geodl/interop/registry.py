@@ -18,6 +18,7 @@ from geodl.interop.conversion import conversion
 from geodl.interop.instead import advice_for
 from geodl.interop.linear import from_linear, to_linear
 from geodl.interop.pointwise import is_pointwise
+from geodl.interop.pyg import OPTIONS
 from geodl.interop.recurrent import from_recurrent, to_recurrent
 from geodl.interop.sequential import from_sequential, to_sequential
 from geodl.interop.transformer import TRANSFORMERS, to_encoder, to_transformer
@@ -136,7 +137,9 @@ def _to_part(layer: nn.Module, on: Domain | None) -> nn.Module:
 def _to(layer: nn.Module, on: Domain | None) -> nn.Module:
     kind = type(layer)
     if kind in TO_TORCH:
-        return TO_TORCH[kind](layer, getattr(layer, "on", None) if on is None else on)
+        if on is None:
+            on = getattr(layer, "on", None)
+        return TO_TORCH[kind](layer, on)
     do = nearest(kind.__name__, [known.__name__ for known in TO_TORCH])
     if is_pointwise(layer):
         do = "it is a module of torch.nn already"
@@ -153,7 +156,7 @@ def _to_conv(layer: Conv, on: Domain | None) -> nn.Module:
     if is_plain(getattr(rule, "rule", None)):
         return to_transposed(layer, on)
     do = "itself(), window(...) and its reverse have twins"
-    if rule.glorot:
+    if rule in [known for _, _, known in OPTIONS]:
         do = "to_pyg knows graph convolutions"
     raise GeodlError(f"to_torch({layer.label})", f"{rule}, which no torch.nn module computes", do)
 

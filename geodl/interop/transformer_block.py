@@ -55,7 +55,9 @@ def _from_branch(module: Any, name: str) -> list[nn.Module]:
         activation = from_activation(asked, module.activation, module.training)
         return [wide, activation, _from_dropout(module, "dropout"), narrow]
     attention = from_attention(part_of(module, name, nn.MultiheadAttention), None)
-    return [attention] if name == SELF else [Cross(attention.over(all_pairs()))]
+    if name == SELF:
+        return [attention]
+    return [Cross(attention.over(all_pairs()))]
 
 
 def _from_dropout(module: nn.Module, name: str) -> Dropout:
@@ -139,7 +141,8 @@ def _read(block: Any) -> tuple[bool, list[nn.Module], list[list[Any]]]:
 
 def _name(branch: list[Any]) -> str:
     """What torch calls the layers of a shortcut; nothing where it has none like them."""
-    kinds = [Dropout if type(part) is nn.Dropout else type(part) for part in branch]
+    same = {nn.Dropout: Dropout}
+    kinds = [same.get(type(part), type(part)) for part in branch]
     if kinds == [Attention, Dropout]:
         return SELF
     if kinds == [Cross, Dropout] and isinstance(branch[0].layer, Attention):
