@@ -40,7 +40,7 @@ def from_escnn(module: nn.Module, *, on: Domain | None = None) -> Conv:
 
     Raises:
         GeodlError: another type, group or kind of field, groups; a filter that our edge types do
-            not reconstruct to 1e-6 of its norm, with the residual; no escnn.
+            not reconstruct to 1e-5 of its norm, with the residual; no escnn.
 
     Example: `from_escnn(R2Conv(trivial, regular, 3, padding=1))` is a `Conv(1, 2, lift(3x3,
     group=C4))`.
