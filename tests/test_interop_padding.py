@@ -9,6 +9,7 @@ from torch import nn
 import geodl as g
 from geodl.interop import from_torch, to_torch
 from geodl.testing import error
+from tests.conformance import accepts, hold_rule
 from tests.twins import as_image, drawn
 
 CIRCULAR = replace(g.window(3), boundary="circular")
@@ -132,3 +133,15 @@ def test_a_domain_that_is_no_image_is_refused_at_once(domain):
         from_torch(twin, on=domain)
     with pytest.raises(g.GeodlError, match="to_torch.*with on=.*name a domain that fits"):
         to_torch(g.Conv(2, 3, g.window(3)), on=domain)
+
+
+@pytest.mark.parametrize("domain", [SHEET, TORUS, CYLINDER, g.Grid(4, 6)], ids=str)
+@pytest.mark.parametrize("rule", [ZEROS, CIRCULAR, ZEROS.reverse(), CIRCULAR.reverse()], ids=str)
+def test_windows_with_a_boundary_keep_what_rules_promise(rule, domain):
+    plain = g.window(3).reverse() if str(rule).endswith("reverse()") else g.window(3)
+    if rule.refuses(domain):
+        assert not accepts(rule, domain)
+        return
+    hold_rule(rule, domain)
+    found, wanted = rule.edges(domain), plain.edges(domain)
+    assert all(torch.equal(a, b) for a, b in zip(found[:3], wanted[:3], strict=True))

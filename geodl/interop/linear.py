@@ -1,4 +1,4 @@
-"""Linear layers: a convolution in which each node hears itself."""
+"""Linear layers: a convolution over the node itself."""
 
 from torch import nn
 
