@@ -17,7 +17,7 @@ from geodl.testing import error
 from tests.twins import as_image, as_sequence, assert_same_state, assert_twins, drawn, plainly
 
 CHANNELS = 4
-ELEMENTWISE = [
+ON_NUMBERS = [
     nn.ReLU,
     lambda: nn.LeakyReLU(0.3),
     lambda: nn.ELU(0.7),
@@ -28,7 +28,7 @@ ELEMENTWISE = [
     lambda: nn.Dropout(0.5, inplace=True),
     nn.Identity,
 ]
-OF_THE_LAST_AXIS = [
+ON_CHANNELS = [
     lambda: nn.LayerNorm(CHANNELS, eps=0.1),
     lambda: nn.LayerNorm(CHANNELS, elementwise_affine=False),
     lambda: nn.LayerNorm(CHANNELS, bias=False),
@@ -65,7 +65,7 @@ def rows(draw, layer, pointwise, deep=True):
 
 
 @settings(max_examples=25)
-@given(rows(convolution, ELEMENTWISE), st.sampled_from(["zeros", "circular"]), st.data())
+@given(rows(convolution, ON_NUMBERS), st.sampled_from(["zeros", "circular"]), st.data())
 def test_rows_of_convolutions(twin, mode, data):
     for part in twin.modules():
         if isinstance(part, nn.Conv2d):
@@ -78,7 +78,7 @@ def test_rows_of_convolutions(twin, mode, data):
 
 
 @settings(max_examples=25)
-@given(rows(linear, ELEMENTWISE + OF_THE_LAST_AXIS), st.data())
+@given(rows(linear, ON_NUMBERS + ON_CHANNELS), st.data())
 def test_rows_of_linear_layers(twin, data):
     twin = frozen_in_part(drawn(twin).eval(), data)
     layer = from_torch(twin)
