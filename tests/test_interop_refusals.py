@@ -1,8 +1,9 @@
-"""What a conversion refuses, one entry of the registry after another."""
+"""What a conversion refuses, in words, one entry of the registry after another."""
 
 import pytest
+import torch
 from torch import nn
-from torch_geometric.nn import GATConv, GCNConv
+from torch_geometric.nn import GCNConv
 
 import geodl as g
 from geodl.interop import from_pyg, from_torch, to_pyg, to_torch
@@ -16,6 +17,28 @@ def hooked():
     module = nn.Linear(2, 2)
     module.register_forward_hook(lambda *_: None)
     return nn.Sequential(module)
+
+
+def complex_linear():
+    return nn.Linear(2, 2, dtype=torch.complex64)
+
+
+def replaced():
+    module = nn.Linear(2, 2)
+    module.forward = lambda x: 2 * x
+    return module
+
+
+def watched():
+    module = nn.Linear(2, 2)
+    module.weight.register_hook(lambda grad: 2 * grad)
+    return module
+
+
+def pruned():
+    module = nn.Linear(2, 2, bias=False)
+    module.weight = nn.Parameter(torch.zeros(1, 2))
+    return module
 
 
 REFUSED = [
@@ -52,7 +75,8 @@ REFUSED = [
         lambda: nn.Bilinear(2, 2, 2),
         r"from_torch\(Bilinear\): found a type with no converter; did you mean 'Linear'",
     ),
-    (lambda: nn.BatchNorm2d(2), "a type with no converter; choose from .*Conv2d"),
+    (lambda: nn.BatchNorm2d(2), r"a type with no converter; use g.BatchNorm\(channels\)"),
+    (lambda: nn.PixelShuffle(2), "a type with no converter; choose from .*Conv2d"),
     (
         lambda: MyLinear(2, 2),
         "a subclass of Linear may compute something else: copy its weights into a plain one",
@@ -71,23 +95,21 @@ REFUSED = [
         lambda: nn.Sequential(*[nn.Linear(2, 2)] * 2),
         "one parameter called 0.weight and 1.weight, which would become two",
     ),
+    (complex_linear, "complex parameters of its Linear; signals are real"),
+    (replaced, "a Linear whose forward was replaced; give the module as its class made"),
+    (watched, "hooks on a parameter of its Linear, which would be lost"),
     (
-        lambda: nn.Sequential(nn.Conv1d(2, 2, 1), nn.Linear(2, 2)),
-        "Conv1d, with channels on axis 1, and Linear, on the last",
+        pruned,
+        r"the weight of a Linear: found shape .1, 2, 1. where the options say .1, 2, 2.; build it",
     ),
-    (
-        lambda: nn.Sequential(nn.Conv1d(2, 2, 1), nn.LayerNorm(2)),
-        "Conv1d, with channels on axis 1, and LayerNorm, on the last",
-    ),
-    (
-        lambda: nn.Sequential(nn.Linear(2, 2), nn.LSTM(2, 2)),
-        "LSTM, which may take or return more than one tensor",
-    ),
-    (
-        lambda: nn.Sequential(nn.Linear(2, 2), nn.LayerNorm((3, 2))),
-        "LayerNorm.*a type with no converter",
-    ),
-    (lambda: nn.Sequential(nn.Linear(2, 2), nn.Softmax(-1)), "Softmax.*a type with no converter"),
+    (lambda: nn.Embedding(3, 2), r"use g.Embedding\(count, channels\)"),
+    (lambda: nn.MaxPool2d(2), r"use g.Pool\(g.window\(size, stride=stride"),
+    (lambda: nn.AvgPool1d(2), '"mean"., which counts no padding'),
+    (lambda: nn.AdaptiveAvgPool2d(1), r"use g.Readout\(.mean"),
+    (lambda: nn.Flatten(), r"end in g.Readout\(\)"),
+    (lambda: nn.LSTMCell(2, 2), r"use g.Recurrent\(channels, hidden\), and its step"),
+    (lambda: nn.Dropout2d(), r"use g.Dropout\(p\)"),
+    (lambda: nn.ReLU(), "a pointwise module needs no conversion: put it into a g.Sequential"),
 ]
 
 
@@ -211,10 +233,10 @@ def lstm(hidden=4, rule=None, cell="lstm", channels=4):
         ),
         (g.Pool(g.window(2, stride=2)), r"to_torch\(Pool\): found a type with no twin"),
         (
-            g.Sequential(g.Conv(2, 2, g.window(1)), g.Conv(2, 2, g.itself())),
-            "Conv2d, with channels on axis 1, and Linear, on the last",
+            g.models.seq2seq(5, 7),
+            "no attention in its encoder, where nn.Transformer has it; convert its recurrent",
         ),
-        (g.Sequential(nn.Linear(2, 2)), r"to_torch\(Linear\): found a type with no twin"),
+        (nn.ReLU(), "a type with no twin; it is a module of torch.nn already"),
     ],
 )
 def test_to_torch_refuses(layer, why):
@@ -247,6 +269,7 @@ def listened():
             lambda: GCNConv(2, 2, aggr="mean"),
             "aggr='mean'; a Conv adds; write other reductions as a Message",
         ),
+        (lambda: GCNConv(2, 2, node_dim=-1), r"node_dim=-1; signals are \[B, N, C\]"),
         (listened, "hooks on its GCNConv, which would be lost"),
         (lambda: GCNConv(-1, 2), "parameters without a shape; call the module once first"),
     ],
@@ -273,5 +296,20 @@ def test_to_pyg_refuses(rule):
 
 
 def test_to_pyg_refuses_other_verbs():
-    with pytest.raises(g.GeodlError, match="another verb, which GCNConv does not compute"):
-        to_pyg(g.Pool(g.whole()))
+    for layer in (g.Pool(g.whole()), nn.Linear(2, 2), g.Sequential(g.Conv(2, 2, g.adjacency()))):
+        with pytest.raises(g.GeodlError, match="no graph convolution.*it computes a Conv over adj"):
+            to_pyg(layer)
+
+
+def test_what_is_no_module_or_no_domain_is_told():
+    layer = g.Conv(2, 2, g.window(3))
+    for convert in (from_torch, to_torch, from_pyg, to_pyg):
+        with pytest.raises(g.GeodlError, match="found a int; give a module of torch.nn"):
+            convert(5)
+    for convert, module in (
+        (from_torch, nn.Linear(2, 2)),
+        (to_torch, layer),
+        (from_pyg, GCNConv(2, 2)),
+    ):
+        with pytest.raises(g.GeodlError, match="with on=5: found a int; give a domain"):
+            convert(module, on=5)
