@@ -11,8 +11,7 @@ from torch import nn
 
 import geodl as g
 from geodl.interop import from_torch, to_torch
-from geodl.interop.pointwise import POINTWISE
-from geodl.interop.sequential import LAST_AXIS
+from geodl.layer.pointwise import ELEMENTWISE
 from geodl.testing import error
 from tests.twins import as_image, as_sequence, assert_same_state, assert_twins, drawn, plainly
 
@@ -26,12 +25,18 @@ ON_NUMBERS = [
     lambda: nn.Hardtanh(-0.4, 0.6),
     lambda: nn.Softplus(beta=2.0, threshold=5.0),
     lambda: nn.Dropout(0.5, inplace=True),
+    nn.PReLU,
+    nn.RReLU,
+    lambda: nn.Threshold(0.1, 2.0),
     nn.Identity,
 ]
 ON_CHANNELS = [
     lambda: nn.LayerNorm(CHANNELS, eps=0.1),
     lambda: nn.LayerNorm(CHANNELS, elementwise_affine=False),
     lambda: nn.LayerNorm(CHANNELS, bias=False),
+    lambda: nn.RMSNorm(CHANNELS, eps=0.1),
+    lambda: nn.Softmax(dim=-1),
+    lambda: nn.Sequential(nn.Tanh(), nn.LogSoftmax(dim=-1)),
 ]
 
 
@@ -177,9 +182,11 @@ def test_pointwise_modules_of_torch_stay_what_they_are():
     assert_twins(twin, net, torch.randn(2, 5, 3, dtype=torch.float64), plainly, as_sequence)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in POINTWISE if kind not in LAST_AXIS])
+@pytest.mark.parametrize("kind", sorted(ELEMENTWISE, key=lambda kind: kind.__name__))
 def test_what_stands_beside_convolutions_acts_on_each_number(kind):
-    module, x = kind().eval(), torch.randn(2, 3, 5, dtype=torch.float64)
+    options = {nn.Threshold: (0.1, 2.0)}.get(kind, ())
+    module = kind(*options).double().eval()
+    x = torch.randn(2, 3, 5, dtype=torch.float64)
     assert error(module(x.transpose(1, 2)), module(x).transpose(1, 2)) <= 1e-12
 
 
@@ -202,7 +209,12 @@ def test_what_stands_beside_convolutions_acts_on_each_number(kind):
             (nn.Linear(2, 2), nn.LSTM(2, 2)),
             "LSTM, which may take or return more than one tensor; convert it alone",
         ),
+        ((nn.Conv1d(2, 2, 1), nn.Softmax(-1)), "Conv1d, with channels on axis 1, and Softmax"),
+        ((nn.Conv1d(2, 2, 1), nn.RMSNorm(2)), "Conv1d, with channels on axis 1, and RMSNorm"),
+        ((nn.Conv1d(2, 2, 1), nn.GLU()), "Conv1d, with channels on axis 1, and GLU, on the last"),
+        ((nn.Conv1d(2, 2, 1), nn.PReLU(2)), r"PReLU.*a type with no converter; use nn.PReLU\(\)"),
         ((nn.Linear(2, 2), nn.LayerNorm((3, 2))), "LayerNorm.*a type with no converter"),
+        ((nn.Linear(2, 2), nn.Softmax(dim=1)), r"Softmax.*use nn.Softmax\(dim=-1\)"),
         ((nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)), r"BatchNorm2d.*use g.BatchNorm\(channels\)"),
         ((nn.Conv2d(2, 2, 1), nn.MaxPool2d(2)), r"MaxPool2d.*use g.Pool\("),
     ],
@@ -210,6 +222,14 @@ def test_what_stands_beside_convolutions_acts_on_each_number(kind):
 def test_rows_that_are_refused(parts, why):
     with pytest.raises(g.GeodlError, match=why):
         from_torch(nn.Sequential(*parts))
+
+
+def test_batch_norms_of_several_processes_know_other_axes():
+    norm = nn.SyncBatchNorm(2).eval()
+    with pytest.raises(g.GeodlError, match="SyncBatchNorm.*a type with no converter"):
+        from_torch(nn.Sequential(nn.Linear(2, 2), norm))
+    with pytest.raises(g.GeodlError, match="SyncBatchNorm.*a type with no twin"):
+        to_torch(g.Sequential(g.Conv(2, 2, g.itself()), norm))
 
 
 def test_rows_that_do_not_go_back():

@@ -52,7 +52,6 @@ def test_over_exchanges_what_hears_the_first_signal():
             over(nothing, g.past())
 
 
-@pytest.mark.xfail(reason="copy.copy refuses modules with parametrizations")
 def test_over_takes_parametrized_layers():
     norm: Any = nn.utils.parametrizations.weight_norm
     plain = g.Sequential(nn.Linear(8, 8), g.Residual(g.Attention(8, g.all_pairs(), 2)))

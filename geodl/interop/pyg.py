@@ -21,7 +21,8 @@ OPTIONS: tuple[tuple[bool, bool, Neighborhood], ...] = (
 def from_pyg(module: nn.Module, *, on: Domain | None = None) -> Conv:
     """PyG's `GCNConv` as a `Conv` over `adjacency(...)`, with copies of its parameters.
 
-    `normalize` and `add_self_loops` become the rule's `norm` and `self_loops`. What changes no
+    `normalize` and `add_self_loops` become the rule's `norm` and `self_loops`; of several
+    self-loops of a node both keep the last one then. What changes no
     number is not kept: `cached` (plans stay with each graph), `decomposed_layers`, and `improved`
     without added self-loops.
 

@@ -15,16 +15,23 @@ from geodl.errors import GeodlError, nearest
 from geodl.interop.attention import from_attention, to_attention
 from geodl.interop.conv import CONVS, from_conv, is_plain, to_conv
 from geodl.interop.conversion import conversion
-from geodl.interop.instead import advice_for
 from geodl.interop.linear import from_linear, to_linear
-from geodl.interop.pointwise import is_pointwise
 from geodl.interop.pyg import OPTIONS
 from geodl.interop.recurrent import from_recurrent, to_recurrent
-from geodl.interop.sequential import from_sequential, to_sequential
+from geodl.interop.sequential import from_sequential, is_kept, to_sequential
 from geodl.interop.transformer import TRANSFORMERS, to_encoder, to_transformer
 from geodl.interop.transposed import TRANSPOSED, from_transposed, to_transposed
-from geodl.layer import Attention, Concat, Conv, Dropout, Layer, Recurrent, Sequential
-from geodl.models.encoder_decoder import EncoderDecoder
+from geodl.layer import (
+    Attention,
+    Concat,
+    Conv,
+    Dropout,
+    EncoderDecoder,
+    Layer,
+    Recurrent,
+    Sequential,
+)
+from geodl.layer.pointwise import instead_of
 from geodl.neighborhood import itself
 
 
@@ -110,7 +117,9 @@ def _from(module: nn.Module, on: Domain | None) -> Layer:
     kind = type(module)
     if kind in FROM_TORCH:
         return FROM_TORCH[kind](module, on)
-    do = advice_for(module) or nearest(kind.__name__, [known.__name__ for known in FROM_TORCH])
+    do = instead_of(module) or nearest(kind.__name__, [known.__name__ for known in FROM_TORCH])
+    if is_kept(module):
+        do = "a pointwise module needs no conversion: put it into a g.Sequential as it is"
     for known in FROM_TORCH:
         if isinstance(module, known):
             do = (
@@ -122,14 +131,14 @@ def _from(module: nn.Module, on: Domain | None) -> Layer:
 
 def _from_part(module: nn.Module) -> nn.Module:
     """A part of a row: a layer where the module has a twin, else a copy of a pointwise module."""
-    if type(module) not in FROM_TORCH and is_pointwise(module):
+    if type(module) not in FROM_TORCH and is_kept(module):
         return copy.deepcopy(module)
     return _from(module, None)
 
 
 def _to_part(layer: nn.Module, on: Domain | None) -> nn.Module:
     """A part of a row: the twin of a layer, or a copy of a pointwise module."""
-    if is_pointwise(layer):
+    if is_kept(layer):
         return copy.deepcopy(layer)
     return _to(layer, on)
 
@@ -141,7 +150,7 @@ def _to(layer: nn.Module, on: Domain | None) -> nn.Module:
             on = getattr(layer, "on", None)
         return TO_TORCH[kind](layer, on)
     do = nearest(kind.__name__, [known.__name__ for known in TO_TORCH])
-    if is_pointwise(layer):
+    if is_kept(layer):
         do = "it is a module of torch.nn already"
     raise GeodlError(f"to_torch({kind.__name__})", "a type with no twin", do)
 

@@ -12,10 +12,11 @@ from geodl.interop.conv import CONVS
 from geodl.interop.transformer import TRANSFORMERS
 from geodl.interop.transposed import TRANSPOSED
 from geodl.layer import Sequential
+from geodl.layer.pointwise import ELEMENTWISE, POINTWISE, is_pointwise
 
 PLANES = (*CONVS, *TRANSPOSED)
 # Pointwise for us, whose channels are last; beside torch's convolutions they act along the width.
-LAST_AXIS = (nn.Linear, nn.LayerNorm, nn.RMSNorm, nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.GLU)
+LAST_AXIS = tuple(POINTWISE - ELEMENTWISE)
 SEVERAL_TENSORS = (nn.RNNBase, nn.MultiheadAttention, *TRANSFORMERS)
 
 
@@ -59,6 +60,15 @@ def to_sequential(
     _check_layout(f"to_torch({type(layer).__name__})", twin)
     twin.training = layer.training
     return twin
+
+
+def is_kept(module: nn.Module) -> bool:
+    """Whether a module stands in our rows and in torch's as it is.
+
+    Not `nn.SyncBatchNorm`: our rows run it along the channels, torch's along axis 1.
+    """
+    synced = any(isinstance(part, nn.SyncBatchNorm) for part in module.modules())
+    return is_pointwise(module) and not synced
 
 
 def _target(part: Any, domain: Domain | None) -> Domain | None:

@@ -16,14 +16,13 @@ from geodl.interop.transformer_block import (
     part_of,
     to_block,
 )
-from geodl.layer import Attention, Layer, Residual, Sequential
-from geodl.models.encoder_decoder import EncoderDecoder
+from geodl.layer import Attention, EncoderDecoder, Layer, Residual, Sequential
 
 STACKS: dict[type[nn.Module], type[nn.Module]] = {
     nn.TransformerEncoder: nn.TransformerEncoderLayer,
     nn.TransformerDecoder: nn.TransformerDecoderLayer,
 }
-ACTIVATIONS = ELEMENTWISE - {nn.AlphaDropout, nn.PReLU, nn.RReLU}  # functions of x alone
+
 NORMS = (nn.LayerNorm, nn.RMSNorm)
 
 
