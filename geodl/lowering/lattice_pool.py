@@ -5,6 +5,7 @@ itself.
 import math
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -26,6 +27,8 @@ class PoolPlan(NamedTuple):
         kernel: size of the window.
         stride: of the window.
         padding: on both sides of each axis.
+        counts: `[1, 1, *out]` how many senders each receiver has, where a mean over a padded window
+            needs them.
         dilation: of the window.
         reduction: "max", "min", "mean" or "sum".
     """
@@ -37,6 +40,7 @@ class PoolPlan(NamedTuple):
     stride: Axes
     padding: Axes
     dilation: Axes
+    counts: Tensor | None
     reduction: str
 
 
@@ -54,12 +58,7 @@ def _refuses(call: Call) -> str:
             return "the pooling kernels do not wrap"
         if before and s.kernel[axis] == 2 and s.in_shape[axis] < s.dilation[axis]:
             return "a window that steps over the whole axis receives from no one"
-    if call.options.reduction in ("max", "min"):
-        return ""
-    wide = any(k > n for k, n in zip(s.kernel, s.in_shape, strict=True))
-    if len(s.in_shape) == 3 and wide:
-        return "torch's averaging on three axes takes no window larger than an axis"
-    if set(s.dilation) == {1}:
+    if call.options.reduction in ("max", "min") or set(s.dilation) == {1}:
         return ""
     return "the averaging kernels do not dilate"
 
@@ -68,16 +67,32 @@ def _plan(call: Call) -> PoolPlan:
     stencil = call.structure(Stencil)
     assert stencil is not None
     s = on_two_axes(stencil)
+    padding = tuple(before for before, _ in s.padding)
+    counts = None
+    if call.options.reduction == "mean" and any(padding):
+        counts = _num_senders(s, padding).to(call.spec.device)
     return PoolPlan(
         space=s.in_shape,
         num_receivers=call.target.num_nodes,
         sheets=call.source.num_nodes // math.prod(s.in_shape),
         kernel=s.kernel,
         stride=s.stride,
-        padding=tuple(before for before, _ in s.padding),
+        padding=padding,
         dilation=s.dilation,
+        counts=counts,
         reduction=call.options.reduction,
     )
+
+
+def _num_senders(s: Stencil, padding: Axes) -> Tensor:
+    """How many senders each receiver has: `[1, 1, *out]`."""
+    ones = F.pad(torch.ones(1, 1, *s.in_shape, dtype=torch.float64), _both_sides(padding))
+    return (AVG_POOL[len(s.in_shape)](ones, s.kernel, s.stride) * math.prod(s.kernel)).round()
+
+
+def _both_sides(padding: Axes) -> Axes:
+    """The same padding before and after each axis, as `F.pad` takes it, last axis first."""
+    return tuple(number for number in reversed(padding) for _ in (0, 1))
 
 
 def _run(plan: PoolPlan, x: Tensor) -> Tensor:
@@ -88,10 +103,17 @@ def _run(plan: PoolPlan, x: Tensor) -> Tensor:
         y = MAX_POOL[axes](image, kernel, stride, padding, plan.dilation)
     elif plan.reduction == "min":
         y = -MAX_POOL[axes](-image, kernel, stride, padding, plan.dilation)
-    elif plan.reduction == "mean":
-        y = AVG_POOL[axes](image, kernel, stride, padding, count_include_pad=False)
     else:
-        y = AVG_POOL[axes](image, kernel, stride, padding, divisor_override=1)
+        # The averaging kernels never pad themselves: on CUDA their gradient is wrong for
+        # channels-last
+        # images that are padded on one axis only (seen with torch 2.11).
+        if any(padding):
+            image = F.pad(image, _both_sides(padding))
+        y = AVG_POOL[axes](image, kernel, stride)
+        if plan.reduction == "sum" or plan.counts is not None:
+            y = y * math.prod(kernel)
+        if plan.counts is not None:
+            y = y / plan.counts.to(y.dtype)
     return y.movedim(1, -1).reshape(batch, plan.num_receivers, channels).contiguous()
 
 

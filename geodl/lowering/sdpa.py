@@ -86,6 +86,7 @@ def run(
             .to(q.dtype)
             .view(1, q.shape[2], k.shape[2], q.shape[1])
             .movedim(-1, 1)
+            .contiguous()
         )
         mask = mask if plan.heard is None else torch.where(plan.heard, mask, -torch.inf)
     if mask is not None and mask.shape[0] > 1:

@@ -128,7 +128,9 @@ class Neighborhood(ABC):
         # The very same union, with its plans, where no member's receivers live elsewhere.
         if all(new is old for new, old in zip(targets, domain.members, strict=True)):
             return domain
-        return type(domain)(targets)  # type: ignore[call-arg] - a Batch is made from members
+        made = type(domain)(targets)  # type: ignore[call-arg] - a Batch is made from members
+        # Members that are values name no device: the union stays where its senders are.
+        return made.to(domain.tensors()[0].device)
 
     def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
         """The rule written out; each member of a union receives from its own member only.
