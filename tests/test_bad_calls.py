@@ -11,7 +11,7 @@ SECOND_SIGNALS = {
     "cross batch": (
         lambda: attention()(on(g.Chain(3), batch=3), on(g.Chain(2), batch=2)),
         "from Chain(2)",
-        "a batch of 2 heard by a batch of 3",
+        "a batch of 2 for a batch of 3",
         "equal batches",
     ),
     "conv batch": (
@@ -30,7 +30,7 @@ SECOND_SIGNALS = {
     "cross tensor": (
         lambda: conv(g.all_pairs())(torch.zeros(1, 3, 2), TWO),
         "",
-        "a Tensor that hears",
+        "a Tensor as the receiver",
         "two Signals",
     ),
     "cross window": (

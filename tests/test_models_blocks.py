@@ -309,7 +309,7 @@ REFUSALS = {
     "no row": (lambda: models.FromState(g.Attention(8, g.past())), "Recurrent layers"),
     "no answer": (
         lambda: models.EncoderDecoder(g.Recurrent(3, 4), g.Recurrent(3, 4)),
-        "hears no second signal",
+        "takes no second signal",
     ),
 }
 

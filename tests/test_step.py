@@ -18,12 +18,12 @@ def causal_window(size: int, dilation: int = 1) -> g.Neighborhood:
 
 
 def block(cross: bool = False) -> g.Sequential:
-    heard = (
+    crossed = (
         [g.Residual(nn.LayerNorm(4), g.Cross(g.Attention(4, g.all_pairs(), 2)))] if cross else []
     )
     return g.Sequential(
         g.Residual(nn.LayerNorm(4), g.Attention(4, g.past(), 2), g.Dropout(0.2)),
-        *heard,
+        *crossed,
         g.Residual(nn.Linear(4, 4), nn.GELU()),
     )
 
@@ -69,7 +69,7 @@ def test_pieces_are_the_whole(name, cuts, batch):
 
 
 @given(cuts=st.lists(st.integers(1, 5), max_size=5, unique=True).map(sorted))
-def test_a_decoder_recalls_what_it_hears(cuts):
+def test_a_decoder_continues_over_the_same_memory(cuts):
     decoder = g.Sequential(block(cross=True), block(cross=True)).double().eval()
     x, memory = (
         torch.randn(2, 6, 4, dtype=torch.float64),
@@ -100,7 +100,7 @@ def test_a_forgetful_layer_is_caught():
     ],
     ids=lambda layer: type(layer).__name__,
 )
-def test_layers_that_hear_the_future_are_refused(layer):
+def test_layers_that_receive_from_the_future_are_refused(layer):
     with pytest.raises(g.GeodlError, match="nodes to come|all nodes at once|backwards"):
         layer.step(g.Signal.sequence(torch.zeros(1, 4, 4)))
 
@@ -108,11 +108,11 @@ def test_layers_that_hear_the_future_are_refused(layer):
 def test_cross_needs_a_second_signal():
     with pytest.raises(g.GeodlError, match="no second signal"):
         block(cross=True)(g.Signal.sequence(torch.zeros(1, 4, 4)))
-    with pytest.raises(g.GeodlError, match="give a layer that hears two"):
+    with pytest.raises(g.GeodlError, match="give a layer that takes two"):
         g.Cross(nn.Linear(4, 4))  # pyright: ignore[reportArgumentType]
 
 
-def test_only_layers_that_cross_hear_the_second_signal():
+def test_only_layers_that_cross_receive_from_the_second_signal():
     net = g.Sequential(
         g.Residual(g.Attention(4, g.past(), 2)),
         g.Residual(g.Cross(g.Attention(4, g.all_pairs(), 2))),
@@ -155,7 +155,7 @@ def test_causal_attention_between_two_signals_is_aligned_at_the_end():
     ],
     ids=["rotary", "past", "window", "attention in a window", "typed pairs"],
 )
-def test_a_second_signal_is_recalled_only_where_places_do_not_count(layer, found):
+def test_keys_of_a_second_signal_are_kept_only_where_places_do_not_count(layer, found):
     s, other = (g.Signal.sequence(torch.zeros(1, n, 4)) for n in (4, 3))
     with pytest.raises(g.GeodlError, match=found):
         g.Cross(layer).step(s, None, other)
@@ -171,7 +171,7 @@ def test_one_layer_in_two_places_runs_in_both():
         assert error(pieces(net, x, [1, 4]), whole) < 1e-12
 
 
-def test_a_second_signal_that_no_layer_hears_is_refused():
+def test_a_second_signal_that_no_layer_takes_is_refused():
     s = g.Signal.sequence(torch.zeros(1, 4, 4))
     with pytest.raises(g.GeodlError, match="a second signal"):
         block().step(s, None, s)

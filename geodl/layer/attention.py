@@ -25,12 +25,12 @@ class Attention(MessagePassing):
     """Multi-head attention: `y_i = W_o [sum_j softmax_j(score(q_i, k_j) + b_type) v_j]_heads`.
 
     On `all_pairs()` it is the attention of a Transformer, on `past()` causal attention, on
-    `adjacency()` attention on a graph: a mask is a missing edge. A node that hears
-    no one gets zeros, and so the output bias alone; its gradients are zeros too, never NaN.
+    `adjacency()` attention on a graph: a mask is a missing edge. A node without
+    edges gets zeros, and so the output bias alone; its gradients are zeros too, never NaN.
 
     Args:
         channels: C, in and out.
-        rule: who hears whom.
+        rule: which nodes each node receives from.
         heads: H.
         score: "dot", `q . k / sqrt(D)` (Vaswani et al. 2017); "additive", `v . tanh(q + k)`
             (Bahdanau et al. 2015); "gat", `leaky_relu(a . q + b . k)` with one projection for

@@ -42,7 +42,7 @@ class Layer(nn.Module, ABC):
         transparent: whether its rule and the layers in it say all that it computes across nodes.
             Certificates rely on it; a subclass that replaces any of the code loses it, unless it
             says so itself.
-        rule: who hears whom; None of a layer without a rule.
+        rule: which nodes each node receives from; None of a layer without a rule.
         on: its own domain, on which it takes and returns tensors `[B, N, C]`; None for Signals.
 
     Raises:
@@ -133,7 +133,7 @@ class Layer(nn.Module, ABC):
             The signal on the new nodes, and the state for the next call.
 
         Raises:
-            GeodlError: a layer that hears nodes to come, or that looks at all nodes at once.
+            GeodlError: a layer that receives from nodes to come, or that reads all nodes at once.
         """
         if not self.nodewise:
             raise GeodlError(
@@ -165,7 +165,7 @@ class MessagePassing(Layer):
     """A layer with one verb and one rule, computed by the lowering that fits the domain.
 
     Args:
-        rule: who hears whom.
+        rule: which nodes each node receives from.
         on: a domain; the layer then takes and returns plain tensors `[B, N, C]` on it.
         options: the record that lowerings may look at.
 
@@ -225,7 +225,7 @@ class MessagePassing(Layer):
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
         """Continue on the next nodes of a chain; the state are the values of the last nodes that
-        the rule still hears.
+        the rule still receives from.
         """
         if sender is not None:
             everyone = self._everyone(sender.domain, signal.domain)
@@ -345,7 +345,7 @@ class MessagePassing(Layer):
     def _kernel(
         self, rule: Neighborhood, source: Domain, plan: Plan, parts: MergedMembers, x: Tensor
     ) -> Kernel:
-        """What is told of a plan: the lowering it belongs to, and why those before it refused."""
+        """The lowering that a plan belongs to, and why those before it refused."""
         # Asked a second time, because a plan that was kept does not know who refused before it.
         call = describe_call(rule, parts.source, parts.target, x, self.options)
         _, refused = select(LOWERINGS[self.verb], call, self._lowering)

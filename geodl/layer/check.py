@@ -80,7 +80,7 @@ def channels_read(module: Any) -> int | None:
 
 
 def check_pair(layer: Any, receiver: Any, sender: Any) -> Signal:
-    """The sender's signal, once it is known that the receiver can hear it.
+    """The sender's signal, once it is known to fit the receiver.
 
     Raises:
         GeodlError: as :func:`check_signal`; receivers of another batch, device or dtype.
@@ -89,14 +89,14 @@ def check_pair(layer: Any, receiver: Any, sender: Any) -> Signal:
     if not isinstance(receiver, Signal):
         raise GeodlError(
             f"{_name(layer)} called",
-            f"a {type(receiver).__name__} that hears a Signal",
+            f"a {type(receiver).__name__} as the receiver of a Signal",
             "give two Signals",
         )
     mixed = torch.is_autocast_enabled(source.x.device.type)
     found, do = "", ""
     senders, receivers = _batch_of(source.x), _batch_of(receiver.x)
     if senders != receivers:
-        found = f"a batch of {senders} heard by a batch of {receivers}"
+        found = f"a batch of {senders} for a batch of {receivers}"
         do = "give equal batches"
     elif receiver.x.device != source.x.device:
         found = f"senders on {source.x.device} and receivers on {receiver.x.device}"
@@ -213,12 +213,12 @@ def count_types(rule: Neighborhood, on: Domain | None) -> int:
 
 
 def check_no_sender(layer: Any, sender: Any) -> None:
-    """Refuse a sender where a layer hears only its own signal."""
+    """Refuse a sender where a layer receives from its own signal only."""
     if sender is not None:
         raise GeodlError(
             f"{_name(layer)} with a sender",
             "a second signal",
-            "it hears its own domain: give one signal",
+            "it receives from its own domain only: give one signal",
         )
 
 

@@ -201,7 +201,7 @@ class Cross(Layer):
             raise GeodlError(
                 "Cross",
                 f"a {type(layer).__name__}",
-                "give a layer that hears two signals, as Attention",
+                "give a layer that takes two signals, as Attention",
             )
         self.layer = layer
 
@@ -253,7 +253,7 @@ def step_part(
         raise GeodlError(
             f"a step of {part.label}",
             "a rule that receives from nodes to come",
-            "use layers that hear only what came before",
+            "use layers that receive only from nodes before",
         )
     # Who crosses is asked only where there is a second signal: it costs a walk through the layers.
     if sender is not None and part.takes_context:

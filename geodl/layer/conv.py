@@ -23,7 +23,7 @@ class Conv(MessagePassing):
     Args:
         channels_in: C_in.
         channels_out: C_out.
-        rule: who hears whom; T edge types.
+        rule: which nodes each node receives from; T edge types.
         bias: add one number for each output channel.
         on: a domain; the layer then takes and returns tensors `[B, N, C]`. Needed where the domain
             decides T.

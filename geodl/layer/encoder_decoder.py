@@ -52,7 +52,7 @@ class EncoderDecoder(Layer):
         if not takes_context(decoder):
             raise GeodlError(
                 "EncoderDecoder",
-                "a decoder that hears no second signal",
+                "a decoder that takes no second signal",
                 "give one with Cross(...) in it",
             )
         self.encoder, self.decoder = encoder, decoder

@@ -26,7 +26,7 @@ class Message(MessagePassing):
         message: a function or module of `(x_i, x_j, e_ij)`, tensors `[B, E, C]`, to `[B, E,
             C_out]`. `e_ij` is the edge signal of the call, else the edge weights `[B, E, 1]` of the
             rule, else None.
-        rule: who hears whom.
+        rule: which nodes each node receives from.
         reduce: "sum", "mean", "max" or "min"; receivers without edges get 0.
         update: a function or module of `(x_i, y_i)`; None keeps `y_i`.
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.

@@ -12,7 +12,7 @@ from geodl.neighborhood import Neighborhood, whole
 
 
 class Pool(MessagePassing):
-    """`y_i = reduce over edges (j -> i) of x_j`; receivers that hear no one get 0.
+    """`y_i = reduce over edges (j -> i) of x_j`; receivers without edges get 0.
 
     With `window(2, stride=2)` it is max pooling, with `fiber()` pooling over a group, with
     `whole()` a readout. Where several neighbors tie for the maximum, the window kernels give the
@@ -20,7 +20,7 @@ class Pool(MessagePassing):
     for itself.
 
     Args:
-        rule: who hears whom; its target is coarser.
+        rule: which nodes each node receives from; its target is coarser.
         reduce: "max", "mean", "sum" or "min". "mean" divides by the neighbors that exist, at
             borders too.
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.

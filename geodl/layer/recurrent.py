@@ -33,7 +33,7 @@ class Recurrent(MessagePassing):
         channels_in: C.
         hidden: channels of the state and of the output.
         cell: "lstm", "gru", "rnn_tanh" or "rnn_relu".
-        rule: whom each node hears, by default the one before.
+        rule: which nodes each node receives from, by default the one before.
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
     Parameters are called as in `nn.LSTM`: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0.
@@ -88,13 +88,13 @@ class Recurrent(MessagePassing):
 
         Args:
             signal: `[B, N, C]`.
-            state: what the first nodes hear, each tensor `[B, D, hidden]` for D members of a Batch
-                (D = 1 without one): `(h, c)` for "lstm", `(h,)` otherwise; None for zeros.
-            sender: None, as there is no second signal to hear.
+            state: what the first nodes begin with, each tensor `[B, D, hidden]` for D members of a
+                Batch (D = 1 without one): `(h, c)` for "lstm", `(h,)` otherwise; None for zeros.
+            sender: None, as there is no second signal to receive from.
 
         Returns:
-            The signal `[B, N, hidden]` and the states of the nodes that nobody hears (the last
-            ones), in the form of `state`.
+            The signal `[B, N, hidden]` and the states of the nodes that nobody receives from (the
+            last ones), in the form of `state`.
 
         Raises:
             GeodlError: a cycle, named by its nodes; states of another number, shape, dtype or

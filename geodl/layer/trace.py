@@ -64,7 +64,7 @@ class Event(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """What a layer told of the kernel that it reached, in the words of :class:`Event`."""
+    """The kernel that a layer reached, in the words of :class:`Event`."""
 
     rule: Neighborhood
     source: Domain
@@ -154,7 +154,7 @@ class Listener:
         return answer
 
     def reached(self, layer: nn.Module, kernel: Kernel) -> None:
-        """Hear from a layer which kernel its call runs on."""
+        """Note which kernel the call of a layer runs on."""
         if self.frames and self.frames[-1].layer is layer:
             self.frames[-1].kernel = kernel
 
@@ -195,9 +195,9 @@ LISTENER: ContextVar[Listener | None] = ContextVar("geodl_listener", default=Non
 def trace(model: nn.Module | None = None) -> Iterator[list[Event]]:
     """Record what every layer does inside a block.
 
-    A compiled model runs as it was before it was compiled, so that its layers are heard. Pointwise
-    modules are heard where a container calls them; what a model's own code computes between layers
-    is not, and shows as values that no event made.
+    A compiled model runs as it was before it was compiled, so that its layers are recorded.
+    Pointwise modules are recorded where a container calls them; what a model's own code computes
+    between layers is not, and shows as values that no event made.
 
     Args:
         model: the module whose names the events' paths are; without one, paths are empty.
@@ -238,7 +238,7 @@ def current_listener() -> Listener | None:
 
 
 def made(layer: nn.Module, output: Signal, *read: Tensor, state: Any = None) -> Signal:
-    """Tell who listens what a container makes itself, and give it back.
+    """Record what a container makes itself, and give it back.
 
     Args:
         layer: the container.
