@@ -165,6 +165,17 @@ def test_a_parametrized_layer_goes_over_another_rule(norm):
     assert twin(image()).domain == GRID
 
 
+def test_the_twin_of_a_compiled_layer_runs_its_own_rule():
+    torch.compiler.reset()
+    layer, s = g.Conv(2, 3, g.window(3)), image()
+    wanted = layer.over(g.window(3, dilation=2))(s).x
+    layer(s)
+    layer.compile(backend="eager")
+    assert error(layer.over(g.window(3, dilation=2))(s).x, wanted) < 1e-6
+    assert error(layer(s).x, wanted) > 1e-3
+    torch.compiler.reset()
+
+
 def test_a_layer_on_one_graph_is_copied_and_pickled_with_it():
     graph = g.Graph([[0, 1], [1, 2]])
     layer = g.Conv(2, 3, g.adjacency(), on=graph)

@@ -367,6 +367,8 @@ class MessagePassing(Layer):
         """
         twin = type(self).__new__(type(self))
         vars(twin).update(vars(self))
+        # What `layer.compile()` made is bound to this layer, and would run its rule.
+        vars(twin).pop("_compiled_call_impl", None)
         for name, held in vars(self).items():
             # Parameters are shared; the tables that hold them, and hooks, are each layer's own.
             if isinstance(held, dict):

@@ -263,7 +263,7 @@ def _refusal(module: nn.Module) -> GeodlError:
 
 def _is_torchs(module: nn.Module) -> bool:
     kind: type = parametrize.type_before_parametrizations(module)
-    return kind.__module__.startswith("torch.")
+    return kind.__module__.startswith("torch.nn.")
 
 
 def _shape_of(y: Any) -> str:
