@@ -3,6 +3,7 @@ nothing else in the state.
 """
 
 import copy
+import inspect
 import io
 import math
 
@@ -351,3 +352,85 @@ def test_a_reversed_window_is_initialised_as_its_twin():
 def test_a_graph_refuses_weights_that_ask_for_a_gradient():
     with pytest.raises(g.GeodlError, match="edge_weight that asks for a gradient.*Message"):
         g.Graph([[0], [1]], edge_weight=torch.ones(1, requires_grad=True))
+
+
+OWNERS = {
+    g.Conv: lambda: g.Conv(3, 5, g.window(3)),
+    g.Attention: lambda: g.Attention(4, g.window(3), 2, relative=True),
+    g.Recurrent: lambda: g.Recurrent(3, 5),
+    g.Embedding: lambda: g.Embedding(7, 4),
+    g.LearnedPositions: lambda: g.LearnedPositions((4, 4), 3),
+    g.LaplacianPositions: lambda: g.LaplacianPositions(2, 4),
+    g.BatchNorm: lambda: g.BatchNorm(3),
+}
+WITHOUT = {
+    "Concat",
+    "Cross",
+    "Dropout",
+    "EncoderDecoder",
+    "FinalState",
+    "FromState",
+    "Message",
+    "Pointwise",
+    "Pool",
+    "Residual",
+    "Sequential",
+    "SinusoidalPositions",
+}
+
+
+def kinds_below(base: type) -> set[type]:
+    below = {kind for kind in base.__subclasses__() if kind.__module__.startswith("geodl.layer")}
+    return below.union(*map(kinds_below, below))
+
+
+def test_every_kind_of_layer_has_parameters_of_its_own_or_none():
+    kinds = {kind for kind in kinds_below(g.Layer) if not inspect.isabstract(kind)}
+    assert {kind.__name__ for kind in kinds - set(OWNERS)} == WITHOUT
+    for kind in kinds:
+        assert hasattr(kind, "reset_parameters") is (kind in OWNERS), kind
+
+
+@pytest.mark.parametrize("kind", OWNERS, ids=lambda kind: kind.__name__)
+def test_parameters_are_drawn_anew(kind):
+    """Whatever was there before, as `to_empty` and sweeps over seeds rely on."""
+    fresh, used = OWNERS[kind](), OWNERS[kind]()
+    reaches = {name: float(value.abs().max()) for name, value in fresh.state_dict().items()}
+    with torch.no_grad():
+        for value in used.state_dict().values():
+            value.fill_(70)
+    for layer in (fresh, used):
+        torch.manual_seed(5)
+        layer.reset_parameters()
+    wanted = fresh.state_dict()
+    for name, value in used.state_dict().items():
+        assert torch.equal(value, wanted[name]), name
+        assert 0.5 * reaches[name] <= float(value.abs().max()) <= 2 * reaches[name], name
+
+
+@every_layer
+def test_layers_on_meta_tell_shapes_or_refuse(name):
+    """Numbers are missing there, shapes are not; what depends on a number says so."""
+    layer, domain, shape = LAYERS[name]()
+    layer = layer.to("meta")
+    with torch.device("meta"):
+        x = torch.randn(2, domain.num_nodes, getattr(layer, "channels_in", 3), requires_grad=True)
+    if isinstance(domain, g.Graph | g.Batch):
+        domain = domain.to("meta")
+    if name in ON_META_REFUSED:
+        with pytest.raises(g.GeodlError, match=ON_META_REFUSED[name]):
+            call(layer, x, domain)
+        return
+    y = call(layer, x, domain)
+    y.sum().backward()
+    assert y.is_meta
+    assert y.shape == (2, *shape)
+    assert x.grad.shape == x.shape
+
+
+ON_META_REFUSED = {
+    "gcn": "edges without values",
+    "message": "edges without values",
+    "tree": "edges without values",
+    "orbit": "the device meta",
+}

@@ -44,6 +44,10 @@ class Embedding(Layer):
         channels = positive(asked, channels)
         self.channels_in, self.num, self.channels = 1, num, channels
         self.weight = nn.Parameter(torch.empty(num, channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the vectors as `nn.Embedding` does: normal, of deviation 1."""
         nn.init.normal_(self.weight)
 
     @classmethod

@@ -48,7 +48,12 @@ class LaplacianPositions(Layer):
         channels = positive(asked, channels)
         self.count, self.channels_in = count, channels
         self.weight = nn.Parameter(torch.empty(channels, count))
-        nn.init.uniform_(self.weight, -(count**-0.5), count**-0.5)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weight as `nn.Linear` does: uniform, up to `1 / sqrt(count)`."""
+        bound = self.count**-0.5
+        nn.init.uniform_(self.weight, -bound, bound)
 
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """The signal with its positions added."""

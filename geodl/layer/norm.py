@@ -4,6 +4,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError, positive
@@ -11,10 +13,10 @@ from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
 from geodl.signal import Signal
 
-WIDEST = 512
+WIDEST = 512  # columns of a reduction; torch's kernels are slow on few of them
 
 
-class BatchNorm(Layer):
+class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodOverride] - Layer's forward, for Signals
     """Normalise each channel over batch and nodes: `y = (x - mean) / sqrt(var + eps) * weight +
     bias`.
 
@@ -22,16 +24,25 @@ class BatchNorm(Layer):
     is kept. A norm for each plane would be faster to write and would break it. (Ioffe and Szegedy,
     "Batch Normalization", 2015.)
 
+    It is a batch norm of torch, with the attributes, parameters, buffers and state of
+    `nn.BatchNorm1d` and the layer's `forward`, so torch's tools for batch norms find it:
+    `torch.optim.swa_utils.update_bn`, `torch.func.replace_all_batch_norm_modules_`, and
+    `nn.SyncBatchNorm.convert_sync_batchnorm`, whose result the containers of layers run. They alone
+    do: outside of them, as with `on=`, a converted norm takes the nodes for channels.
+
     Args:
         channels: C.
         eps: added to the variance.
-        momentum: how far running statistics move towards those of a batch.
+        momentum: how far running statistics move towards those of a batch; None for their average
+            over all batches.
+        affine: whether it has `weight` and `bias`; else they are 1 and 0.
+        track_running_stats: whether it keeps running statistics for evaluation; else a batch's own
+            serve there too.
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
-    Buffers and parameters are called as in `nn.BatchNorm1d`.
-
     Raises:
-        GeodlError: training on a single value for each channel.
+        GeodlError: training on a single value for each channel; running statistics that a transform
+            of `torch.func` may not change.
 
     >>> from geodl import Grid
     >>> BatchNorm(3)(Signal(torch.randn(2, 25, 3), Grid(5, 5))).x.shape
@@ -39,26 +50,29 @@ class BatchNorm(Layer):
     """
 
     transparent = True
-    running_mean: Tensor
-    running_var: Tensor
-    num_batches_tracked: Tensor
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
 
     def __init__(
-        self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, on: Domain | None = None
+        self,
+        channels: int,
+        *,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        on: Domain | None = None,
     ):
-        super().__init__()
         channels = positive(f"BatchNorm({channels!r})", channels)
-        self.channels_in, self.eps, self.momentum, self.on = channels, eps, momentum, on
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-        self.register_buffer("num_batches_tracked", torch.tensor(0))
+        super().__init__(channels, eps, momentum, affine, track_running_stats)
+        self.channels_in = channels
+        self.on = on
 
     @property
     def nodewise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """By running statistics, in evaluation, it treats each node alone."""
-        return not self.training
+        return not self.training and self.running_mean is not None
 
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """Normalise a signal, by its own statistics in training and by the running ones in
@@ -67,33 +81,65 @@ class BatchNorm(Layer):
         check_no_sender(self, sender)
         x = check_signal(self, receiver).x
         values = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-        if self.training:
-            if x.shape[0] * x.shape[1] == 1:
-                raise GeodlError(
-                    f"{self.label} in training",
-                    "one value for each channel",
-                    "use more nodes or a larger batch",
-                )
-            y, mean, var = _Normalise.apply(values, self.weight, self.bias, self.eps)
-            self._track(mean, var, x.shape[0] * x.shape[1])
-            y = y.view(x.shape)
+        if self.training or self.running_mean is None or self.running_var is None:
+            y = self._by_batch(values)
         else:
-            scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-            y = torch.addcmul(self.bias - self.running_mean * scale, values, scale)
+            weight, bias = self._weight_and_bias(values)
+            scale = weight * torch.rsqrt(self.running_var + self.eps)
+            y = torch.addcmul(bias - self.running_mean * scale, values, scale)
         return Signal(y.to(x.dtype), receiver.domain)
-
-    @torch.no_grad()
-    def _track(self, mean: Tensor, var: Tensor, count: int) -> None:
-        if count == 0:
-            return
-        self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-        self.running_var.lerp_(
-            (var * (count / (count - 1))).to(self.running_var.dtype), self.momentum
-        )
 
     def extra_repr(self) -> str:
         return f"{self.channels_in}"
+
+    def _by_batch(self, x: Tensor) -> Tensor:
+        """Normalise by the statistics of the values `[B, N, C]` themselves."""
+        count = x.shape[0] * x.shape[1]
+        if self.training and count == 1:
+            raise GeodlError(
+                f"{self.label} in training",
+                "one value for each channel",
+                "use more nodes or a larger batch",
+            )
+        weight, bias = self._weight_and_bias(x)
+        if x.is_meta or _transforms_active():
+            y, mean, var = _normalise(x, weight, bias, self.eps)
+        else:
+            y, mean, var = _Normalise.apply(x, weight, bias, self.eps)
+            y = y.view(x.shape)
+        if self.training and self.track_running_stats and count > 0:
+            self._track(mean, var * (count / (count - 1)))
+        return y
+
+    def _weight_and_bias(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.affine:
+            return self.weight, self.bias
+        return x.new_ones(self.num_features), x.new_zeros(self.num_features)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, var: Tensor) -> None:
+        """Move the running statistics towards a batch's, of which var is the unbiased variance."""
+        if self.running_mean is None or self.running_var is None:
+            return
+        if self.num_batches_tracked is None:
+            return
+        step: Any = self.momentum
+        if step is None:
+            # a lerp by 1 / k in batch k leaves the average of the first k
+            step = (self.num_batches_tracked + 1).to(self.running_mean.dtype).reciprocal()
+        try:
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), step)
+            self.running_var.lerp_(var.to(self.running_var.dtype), step)
+            self.num_batches_tracked.add_(1)
+        except RuntimeError as error:
+            if not _transforms_active():
+                raise
+            raise GeodlError(
+                f"{self.label} in training under a transform of torch.func",
+                "running statistics that the transform may not change",
+                "use torch.func.replace_all_batch_norm_modules_(model), or pass the buffers "
+                "through torch.func.functional_call",
+            ) from error
 
 
 class _Normalise(torch.autograd.Function):
@@ -109,64 +155,134 @@ class _Normalise(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        run, channels = _run_of(x.shape[1], x.shape[2]), x.shape[2]
-        planes = x.reshape(x.shape[0] * (x.shape[1] // run), run * channels)
+        """The planes of y, and mean and biased variance `[C]`."""
+        planes, run = _planes(x)
         if planes.shape[0] == 0:
             mean, var = torch.zeros_like(weight), torch.ones_like(weight)
         else:
-            means, variances = torch.batch_norm_update_stats(planes, None, None, 0.0)
-            means, variances = means.view(run, channels), variances.view(run, channels)
-            mean = means.mean(0)
-            var = (variances + (means - mean).square()).mean(0)
+            mean, var = _statistics(planes, run)
         inverse = torch.rsqrt(var + eps)
         scale = weight * inverse
-        y = torch.addcmul((bias - mean * scale).repeat(run), planes, scale.repeat(run))
-        ctx.save_for_backward(planes, weight, mean, inverse)
+        shift = bias - mean * scale
+        y = torch.addcmul(shift.repeat(run), planes, scale.repeat(run))
+        ctx.save_for_backward(x, weight, mean, inverse)
         ctx.mark_non_differentiable(mean, var)
-        ctx.run, ctx.shape = run, x.shape
+        ctx.eps = eps
         return y, mean, var
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - decorated
-        g = grad_outputs[0]
-        planes, weight, mean, inverse = ctx.saved_tensors
-        run, channels = ctx.run, len(weight)
-        tiled_mean, tiled_inverse = mean.repeat(run), inverse.repeat(run)
-        if planes.shape[0] == 0:
-            return g.new_zeros(ctx.shape), torch.zeros_like(weight), torch.zeros_like(weight), None
-        _, along, total = torch.ops.aten.native_batch_norm_backward(
-            g,
-            planes,
-            torch.ones_like(tiled_mean),
-            None,
-            None,
-            tiled_mean,
-            tiled_inverse,
-            True,
-            0.0,
-            [False, True, True],
-        )
-        along, total = (
-            along.view(run, channels).sum(0),
-            total.view(run, channels).sum(0),
-        )  # sums of g x^ and of g
-        count = planes.shape[0] * run
-        scale = weight * inverse
-        slope = -scale * inverse * along / count
-        shift = -scale * total / count - slope * mean
-        dx = torch.addcmul(shift.repeat(run), planes, slope.repeat(run)).addcmul_(
-            g, scale.repeat(run)
-        )
-        return dx.view(ctx.shape), along, total, None
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Gradients of x, weight and bias.
+
+        Autograd enables gradients in here exactly when a graph of the backward was asked for
+        (`create_graph=True`). While a compiler traces the mode says nothing, and torch itself
+        refuses to differentiate compiled backwards.
+        """
+        x, weight, mean, inverse = ctx.saved_tensors
+        upstream = grad_outputs[0]
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            gradients = _gradients(upstream.view(x.shape), x, weight, ctx.eps)
+        else:
+            gradients = _fast_gradients(upstream, x, weight, mean, inverse)
+        return *gradients, None
 
 
-def _run_of(nodes: int, channels: int) -> int:
-    """The longest run that divides the nodes and stays under WIDEST columns."""
-    for run in range(WIDEST // max(1, channels), 1, -1):
+def _normalise(
+    x: Tensor, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """y, mean and biased variance in operations that every transform of torch can follow."""
+    mean = x.mean((0, 1))
+    centered = x - mean
+    var = centered.square().mean((0, 1))
+    y = centered * (weight * torch.rsqrt(var + eps)) + bias
+    return y, mean, var
+
+
+# The backward. Let s = (var + eps)^(-1/2), u_j = (x_j - mean) s, y_j = w u_j + b over n values of a
+# channel, and g_j the gradient of y_j. With d mean / d x_i = 1 / n, d var / d x_i = 2 (x_i - mean)
+# / n (the mean's own share vanishes, as the deviations sum to 0) and so d s / d x_i = -s^2 u_i / n,
+#
+#     d u_j / d x_i = s ([i = j] - 1 / n - u_i u_j / n),
+#     d L / d x_i   = w s (g_i - total / n - u_i along / n),
+#     d L / d w     = along = sum_j g_j u_j,     d L / d b = total = sum_j g_j.
+
+
+def _gradients(g: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The backward as a function of g, x and weight that can be differentiated itself.
+
+    The statistics are found anew from x: they depend on it.
+    """
+    count = max(1, x.shape[0] * x.shape[1])
+    centered = x - x.sum((0, 1)) / count
+    inverse = torch.rsqrt(centered.square().sum((0, 1)) / count + eps)
+    u = centered * inverse
+    along = (g * u).sum((0, 1))
+    total = g.sum((0, 1))
+    dx = (weight * inverse) * (g - total / count - u * (along / count))
+    return dx, along, total
+
+
+def _fast_gradients(
+    g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, inverse: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same on planes, with g `[B N / run, run C]`: two sums by one kernel of torch's, and dx
+    written as `slope x + scale g + shift`.
+    """
+    planes, run = _planes(x)
+    if planes.shape[0] == 0:
+        return g.new_zeros(x.shape), torch.zeros_like(weight), torch.zeros_like(weight)
+    tiled_mean = mean.repeat(run)
+    _, along, total = torch.ops.aten.native_batch_norm_backward(
+        g,
+        planes,
+        torch.ones_like(tiled_mean),
+        None,
+        None,
+        tiled_mean,
+        inverse.repeat(run),
+        True,
+        0.0,
+        [False, True, True],
+    )
+    along = along.view(run, -1).sum(0)
+    total = total.view(run, -1).sum(0)
+    count = planes.shape[0] * run
+    scale = weight * inverse
+    slope = -scale * inverse * along / count
+    shift = -scale * total / count - slope * mean
+    dx = torch.addcmul(shift.repeat(run), planes, slope.repeat(run))
+    dx.addcmul_(g, scale.repeat(run))
+    return dx.view(x.shape), along, total
+
+
+def _statistics(planes: Tensor, run: int) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance `[C]` of channels, folded from those of the columns `[run C]`."""
+    means, variances = torch.batch_norm_update_stats(planes, None, None, 0.0)
+    means = means.view(run, -1)
+    variances = variances.view(run, -1)
+    mean = means.mean(0)
+    # the variance of a union of equal parts: the mean of theirs, and the variance of their means
+    var = (variances + (means - mean).square()).mean(0)
+    return mean, var
+
+
+def _planes(x: Tensor) -> tuple[Tensor, int]:
+    """Values `[B, N, C]` as `[B N / run, run C]`, with the longest run that divides N and stays
+    under WIDEST columns.
+    """
+    batch, nodes, channels = x.shape
+    for run in range(WIDEST // channels, 1, -1):
         if nodes % run == 0:
-            return run
-    return 1
+            return x.reshape(batch * (nodes // run), run * channels), run
+    return x.reshape(batch * nodes, channels), 1
+
+
+def _transforms_active() -> bool:
+    """Whether a transform of `torch.func` or torch's forward mode is running.
+
+    Torch has no public name for either question; its own `Function.apply` asks the first one so.
+    """
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 class Dropout(Layer):

@@ -142,7 +142,8 @@ def check_part(part: Any) -> nn.Module:
 def is_pointwise(module: nn.Module) -> bool:
     """Whether a module is on the list of those that act on the last axis, and set to do so.
 
-    `nn.SyncBatchNorm`, which containers run on `[B N, C]`, is in evaluation mode.
+    `nn.SyncBatchNorm`, which containers run on `[B N, C]`, is where it uses running statistics: in
+    evaluation, if it keeps them.
 
     >>> is_pointwise(nn.LayerNorm(8)), is_pointwise(nn.LayerNorm([5, 8]))
     (True, False)
@@ -151,7 +152,7 @@ def is_pointwise(module: nn.Module) -> bool:
     if leaves != [module]:
         return all(is_pointwise(leaf) for leaf in leaves)
     if type(module) is nn.SyncBatchNorm:
-        return not module.training
+        return not module.training and module.running_mean is not None
     # The type itself and no subclass, which may compute anything; a parametrized module has a type
     # of its own, made by torch.
     known = parametrize.type_before_parametrizations(module) in POINTWISE
@@ -202,7 +203,7 @@ def _on_values(module: nn.Module, signal: Any) -> Signal:
 def _applied(module: nn.Module, x: Tensor) -> Any:
     if type(module) is nn.SyncBatchNorm:
         # It takes channels on axis 1: all nodes of all rows are its batch.
-        return module(x.flatten(0, 1)).view(x.shape)
+        return module(x.flatten(0, 1)).reshape(x.shape)
     return module(x)
 
 

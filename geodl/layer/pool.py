@@ -15,9 +15,11 @@ class Pool(MessagePassing):
     """`y_i = reduce over edges (j -> i) of x_j`; receivers without edges get 0.
 
     With `window(2, stride=2)` it is max pooling, with `fiber()` pooling over a group, with
-    `whole()` a readout. Where several neighbors tie for the maximum, the window kernels give the
-    gradient to the first, the others share it. A plain window on a fibered domain pools each sheet
-    for itself.
+    `whole()` a readout. A plain window on a fibered domain pools each sheet for itself.
+
+    Where several senders attain a maximum or minimum, `lattice` follows torch's max pooling and
+    gives the whole gradient to one of them; every other lowering shares it equally, which alone
+    commutes with a relabelling of the nodes.
 
     Args:
         rule: which nodes each node receives from; its target is coarser.

@@ -190,6 +190,10 @@ class LearnedPositions(Positions):
         self.length, self.channels_in = math.prod(lengths), channels
         self.lattice = lengths if isinstance(length, tuple) else None
         self.weight = nn.Parameter(torch.empty(self.length, channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the vectors: normal, of deviation 0.02."""
         nn.init.normal_(self.weight, std=0.02)
 
     def _at(self, domain: Domain, seen: int, x: Tensor) -> Tensor:

@@ -67,6 +67,10 @@ def unweighted(call: Call) -> Edges:
 
 
 def _plan(call: Call) -> WrittenOut:
+    if call.spec.device.type == "meta":
+        # the reference gathers the edges of one type, and how many there are is a value
+        asked = f"a convolution on `edges` over {call.rule} on {call.source}"
+        raise GeodlError(asked, "the device meta", "use a device that holds values")
     return WrittenOut(written_out(call), call.target.num_nodes, None)
 
 

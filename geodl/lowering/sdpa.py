@@ -2,7 +2,7 @@
 padded to the longest.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,8 +45,10 @@ def block_mask(call: Call, receivers: Tensor, senders: Tensor, types: Tensor) ->
     """A plan from nodes `[T, R]` and `[T, S]` (-1: no node) and the types `[R, S]` in every tile
     (-1: no edge).
     """
-    device = call.spec.device
-    receivers, senders, types = receivers.to(device), senders.to(device), types.to(device)
+    # which masks and indices can be left out is a question of values: not to be asked on meta
+    receivers = receivers.cpu()
+    senders = senders.cpu()
+    types = types.cpu()
     heard = (types >= 0) & (senders >= 0)[:, None]
     alone = ~heard.any(-1, keepdim=True)
     heard = heard | alone
@@ -56,7 +58,7 @@ def block_mask(call: Call, receivers: Tensor, senders: Tensor, types: Tensor) ->
     there = (receivers >= 0).flatten().nonzero()[:, 0]
     place = torch.empty_like(there).index_put((receivers.flatten()[there],), there)
     silent = alone.flatten()[place]
-    return BlockMask(
+    mask = BlockMask(
         len(receivers),
         _index_or_none(receivers, call.target.num_nodes),
         _index_or_none(senders, call.source.num_nodes),
@@ -65,6 +67,7 @@ def block_mask(call: Call, receivers: Tensor, senders: Tensor, types: Tensor) ->
         place=_index_or_none(place, receivers.numel()),
         silent=silent[:, None, None] if silent.any() else None,
     )
+    return BlockMask(*(_moved(part, call.spec.device) for part in mask))
 
 
 def run(
@@ -102,6 +105,10 @@ def _to_tiles(x: Tensor, nodes: Tensor | None, tiles: int) -> Tensor:
     x = x if nodes is None else x.index_select(1, nodes)
     x = x if tiles == 1 else x.reshape(x.shape[0] * tiles, x.shape[1] // tiles, *x.shape[2:])
     return x.transpose(1, 2)
+
+
+def _moved(part: Any, device: torch.device) -> Any:
+    return part.to(device) if isinstance(part, Tensor) else part
 
 
 def _index_or_none(index: Tensor, size: int) -> Tensor | None:
