@@ -13,6 +13,7 @@ from geodl.neighborhood import Neighborhood
 
 FLAT = (g.C(1), g.C(2), g.C(4), g.D(1), g.D(2), g.D(4))
 SOLID = (g.O(), g.Oh())
+FEW_NODES = 200
 few = st.integers(1, 3)
 
 
@@ -53,10 +54,11 @@ def with_parameters(
 def called(draw: st.DrawFn, layer: MessagePassing, *domains: Domain) -> Case:
     """A layer with random parameters on random signals, on each of the domains one."""
     generator = torch.Generator().manual_seed(draw(st.integers(0, 10_000)))
-    batch, dtype = (
-        draw(st.sampled_from((0, 1, 3))),
-        draw(st.sampled_from((torch.float64, torch.float32))),
-    )
+    batch = draw(st.sampled_from((0, 1, 3)))
+    # Gradients of parameters are sums over all nodes: in single precision long ones lose as many
+    # digits as the processor's order of adding has it.
+    short = max(domain.num_nodes for domain in domains) <= FEW_NODES
+    dtype = draw(st.sampled_from((torch.float64, torch.float32))) if short else torch.float64
     memory = draw(st.sampled_from(("contiguous", "nodes first", "channels first", "every second")))
     channels = getattr(layer, "channels_in", 2)
     with torch.no_grad():
