@@ -1,5 +1,6 @@
 """`spmm`: graph convolution as products with one sparse matrix, whatever the number of edge types.
 
+`Y = sum_t S_t X W_t` for T edge types is one product with a wider matrix, in either of two orders.
 Transforming first, `Y = [S_1 ... S_T] [X W_1; ...; X W_T]`, moves nnz * C_out numbers; aggregating
 first, `Y = [S_1 X, ..., S_T X] [W_1; ...; W_T]`, moves nnz * C_in. The plan takes the cheaper one.
 """
@@ -14,12 +15,17 @@ from geodl.lowering.base import Call, Lowering
 from geodl.lowering.differentiable import refuse_transforms
 from geodl.lowering.edges import written_out
 from geodl.lowering.sparse import Csr, csr, csr_matmul, multiply
+from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.structure import Everyone
 
 
 class SpmmPlan(NamedTuple):
-    """The stacked shift operator and its transpose for the gradient, and the order of the two
-    products.
+    """The product and its place.
+
+    Attributes:
+        both: the wide matrix, and its transpose for the gradient.
+        num_receivers: M.
+        transform_first: whether the weights come before the sparse product.
     """
 
     both: tuple[Csr, Csr]
@@ -34,36 +40,44 @@ def _refuses(call: Call) -> str:
 
 
 def _plan(call: Call) -> SpmmPlan:
-    edges, o = written_out(call), call.options
-    m, n, types = call.target.num_nodes, call.source.num_nodes, o.edge_types
-    transform_first = o.channels_out <= o.channels_in or call.spec.layout == torch.sparse_csr
-    dst = edges.dst if transform_first else edges.dst * types + edges.type
-    src = edges.src * types + edges.type if transform_first else edges.src
-    dtype = call.spec.dtype if call.spec.dtype in (torch.float32, torch.float64) else torch.float32
-    values = (
-        torch.ones(len(dst), dtype=dtype, device=dst.device)
-        if edges.weight is None
-        else edges.weight.to(dtype)
-    )
-    rows, cols = (m, n * types) if transform_first else (m * types, n)
-    return SpmmPlan((csr(dst, src, values, rows), csr(src, dst, values, cols)), m, transform_first)
+    edges, options = written_out(call), call.options
+    m, n, types = call.target.num_nodes, call.source.num_nodes, options.edge_types
+    sparse = call.spec.layout == torch.sparse_csr
+    transform_first = sparse or options.channels_out <= options.channels_in
+    # The T rows (or columns) that stand for one node lie side by side, so that what comes before
+    # or after the product is a plain view of its values.
+    dst, src = edges.dst, edges.src
+    if transform_first:
+        src, n = src * types + edges.type, n * types
+    else:
+        dst, m = dst * types + edges.type, m * types
+    values = _entries(edges, call.spec.dtype)
+    both = csr(dst, src, values, m), csr(src, dst, values, n)
+    return SpmmPlan(both, call.target.num_nodes, transform_first)
+
+
+def _entries(edges: Edges, dtype: torch.dtype) -> Tensor:
+    """The entries of the matrix, in the type of the kernel, which knows no narrower one."""
+    wide = torch.promote_types(dtype, torch.float32)
+    if edges.weight is None:
+        return torch.ones(len(edges.dst), dtype=wide, device=edges.dst.device)
+    return edges.weight.to(wide)
 
 
 def _run(plan: SpmmPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     types, channels_in, channels_out = weight.shape
-    if plan.transform_first:
-        side_by_side = (
-            weight[0]
-            if types == 1
-            else weight.movedim(0, 1).reshape(channels_in, types * channels_out)
-        )
-        sent = _features(x, side_by_side) if x.layout == torch.sparse_csr else x @ side_by_side
-        sent = sent.reshape(sent.shape[0], sent.shape[1] * types, channels_out)
-        y = multiply(plan.both, sent)
-        return y if bias is None else y + bias
-    heard = multiply(plan.both, x)
-    heard = heard.reshape(x.shape[0], plan.num_receivers, types * channels_in)
-    return F.linear(heard, weight.reshape(types * channels_in, channels_out).T, bias)
+    if not plan.transform_first:
+        y = multiply(plan.both, x).reshape(x.shape[0], plan.num_receivers, types * channels_in)
+        return F.linear(y, weight.reshape(types * channels_in, channels_out).T, bias)
+    beside = weight[0]
+    if types > 1:
+        beside = weight.movedim(0, 1).reshape(channels_in, types * channels_out)
+    sent = _features(x, beside) if x.layout == torch.sparse_csr else x @ beside
+    batch, nodes = sent.shape[:2]
+    y = multiply(plan.both, sent.reshape(batch, nodes * types, channels_out))
+    if bias is not None:
+        y = y + bias
+    return y
 
 
 def _features(x: Tensor, weight: Tensor) -> Tensor:
