@@ -5,6 +5,8 @@ p `[.., M, N]`, and torch has neither their second derivative nor their forward 
 are asked for, the formulas below write p out.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -45,7 +47,7 @@ def _before_backward(g: Tensor) -> None:
     """
     if not graph_wanted():
         return
-    node = torch._C._current_autograd_node()
+    node: Any = torch._C._current_autograd_node()
     if node.name() == "SliceBackward0":
         node = node.next_functions[0][0]
     if node.name().startswith(FUSED) and FUSED not in node.metadata:
@@ -63,7 +65,7 @@ def _take_over(
     """
     if not graph_wanted():
         return None
-    node = torch._C._current_autograd_node()
+    node: Any = torch._C._current_autograd_node()
     if node._saved_dropout_p > 0:
         raise GeodlError(
             "a second derivative of attention with dropout",
