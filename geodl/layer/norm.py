@@ -4,13 +4,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError, positive
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
+from geodl.lowering.differentiable import graph_wanted, transforms_active
 from geodl.signal import Signal
 
 WIDEST = 512  # columns of a reduction; torch's kernels are slow on few of them
@@ -102,8 +102,8 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
                 "use more nodes or a larger batch",
             )
         weight, bias = self._weight_and_bias(x)
-        if x.is_meta or _transforms_active():
-            y, mean, var = _normalise(x, weight, bias, self.eps)
+        if x.is_meta or transforms_active():
+            y, mean, var = _by_formula(x, weight, bias, self.eps)
         else:
             y, mean, var = _Normalise.apply(x, weight, bias, self.eps)
             y = y.view(x.shape)
@@ -132,7 +132,7 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
             self.running_var.lerp_(var.to(self.running_var.dtype), step)
             self.num_batches_tracked.add_(1)
         except RuntimeError as error:
-            if not _transforms_active():
+            if not transforms_active():
                 raise
             raise GeodlError(
                 f"{self.label} in training under a transform of torch.func",
@@ -172,22 +172,17 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        """Gradients of x, weight and bias.
-
-        Autograd enables gradients in here exactly when a graph of the backward was asked for
-        (`create_graph=True`). While a compiler traces the mode says nothing, and torch itself
-        refuses to differentiate compiled backwards.
-        """
+        """Gradients of x, weight and bias: by a kernel, or as a formula that autograd can enter."""
         x, weight, mean, inverse = ctx.saved_tensors
         upstream = grad_outputs[0]
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            gradients = _gradients(upstream.view(x.shape), x, weight, ctx.eps)
+        if graph_wanted():
+            gradients = _gradients(upstream.reshape(x.shape), x, weight, ctx.eps)
         else:
             gradients = _fast_gradients(upstream, x, weight, mean, inverse)
         return *gradients, None
 
 
-def _normalise(
+def _by_formula(
     x: Tensor, weight: Tensor, bias: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """y, mean and biased variance in operations that every transform of torch can follow."""
@@ -275,14 +270,6 @@ def _planes(x: Tensor) -> tuple[Tensor, int]:
         if nodes % run == 0:
             return x.reshape(batch * (nodes // run), run * channels), run
     return x.reshape(batch * nodes, channels), 1
-
-
-def _transforms_active() -> bool:
-    """Whether a transform of `torch.func` or torch's forward mode is running.
-
-    Torch has no public name for either question; its own `Function.apply` asks the first one so.
-    """
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 class Dropout(Layer):
