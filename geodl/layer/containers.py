@@ -116,7 +116,7 @@ class Residual(Layer):
             found = f"{list(y.x.shape)} on {told_apart(y.domain, receiver.domain)}"
             raise GeodlError(asked, found, "keep domain and channels inside")
         # The sum is the container's own: whoever reads the record is told what it was made of.
-        return made(self, Signal(receiver.x + y.x, receiver.domain), receiver.x, y.x)
+        return made(self, Signal(receiver.x + y.x, receiver.domain), receiver, y)
 
 
 class Concat(Layer):
@@ -171,8 +171,8 @@ class Concat(Layer):
         if others:
             found = f"parts on {domain} and on {told_apart(others[0], domain)}"
             raise GeodlError("Concat", found, "end all parts on one domain")
-        values = [part.x for part in parts]
-        return made(self, Signal(torch.cat(values, dim=-1), domain), *values)
+        x = torch.cat([part.x for part in parts], dim=-1)
+        return made(self, Signal(x, domain), *parts)
 
 
 class Cross(Layer):

@@ -71,7 +71,7 @@ class EncoderDecoder(Layer):
             return y
         # Rows that became members are rows again, on the very domain that was given.
         rows = y.x.reshape(*receiver.x.shape[:2], y.x.shape[2])
-        return made(self, Signal(rows, receiver.domain), y.x)
+        return made(self, Signal(rows, receiver.domain), y)
 
     @traced_step
     def step(
@@ -100,7 +100,7 @@ class EncoderDecoder(Layer):
             )
         # A Batch of one member repeated is compared, planned and folded as that member alone.
         domain = Batch([signal.domain] * rows).to(signal.x.device)
-        return made(self, Signal(signal.x.flatten(0, 1)[None], domain), signal.x)
+        return made(self, Signal(signal.x.flatten(0, 1)[None], domain), signal)
 
 
 class FinalState(Layer):
@@ -197,7 +197,7 @@ class FromState(Layer):
             # What treats each node alone has no state.
             state = tuple(next(parts) for _ in widths)
             states.append(state or None)
-        made(self, given, given.x, state=states)
+        made(self, given, given, state=states)
         return tuple(states)
 
     def extra_repr(self) -> str:

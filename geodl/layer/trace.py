@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from geodl.domain import Domain
+from geodl.domain import Domain, same_place
 from geodl.errors import GeodlError
 from geodl.lowering import Call
 from geodl.neighborhood import Neighborhood
@@ -23,10 +23,25 @@ from geodl.signal import Signal
 
 
 class Stamp(NamedTuple):
-    """A tensor, and how often it had been changed in place when it was seen."""
+    """Values when they were seen.
+
+    Attributes:
+        tensor: the tensor itself.
+        version: how often it had been changed in place.
+        domain: where its nodes live; None of a tensor that is no signal's.
+    """
 
     tensor: Tensor
     version: int
+    domain: Domain | None
+
+    def is_still(self, other: "Stamp") -> bool:
+        """Whether another stamp is of the same tensor, unchanged, and on the same nodes."""
+        if self.tensor is not other.tensor or self.version != other.version:
+            return False
+        if self.domain is None or other.domain is None:
+            return True
+        return same_place(self.domain, other.domain)
 
 
 class Event(NamedTuple):
@@ -136,7 +151,7 @@ class Listener:
             return run()
         given = tuple(s for s in signals if isinstance(s, Signal))
         # Read before the call: what is changed in place during it has another version after.
-        read = stamps(*(s.x for s in given), *_tensors(state))
+        read = stamps(*given, *_tensors(state))
         frame = Frame(layer)
         self.frames.append(frame)
         before = len(self.events)
@@ -149,7 +164,7 @@ class Listener:
             output, after = answer
         alone = len(self.events) == before or frame.kernel is not None
         if alone and isinstance(output, Signal):
-            written = stamps(output.x, *_tensors(after))
+            written = stamps(output, *_tensors(after))
             self.append(layer, frame.kernel, given, output, read, written)
         return answer
 
@@ -237,7 +252,7 @@ def current_listener() -> Listener | None:
     return LISTENER.get()
 
 
-def made(layer: nn.Module, output: Signal, *read: Tensor, state: Any = None) -> Signal:
+def made(layer: nn.Module, output: Signal, *read: Signal | Tensor, state: Any = None) -> Signal:
     """Record what a container makes itself, and give it back.
 
     Args:
@@ -248,7 +263,7 @@ def made(layer: nn.Module, output: Signal, *read: Tensor, state: Any = None) -> 
     """
     listener = current_listener()
     if listener is not None:
-        written = stamps(output.x, *_tensors(state))
+        written = stamps(output, *_tensors(state))
         listener.append(layer, None, (), output, stamps(*read), written)
     return output
 
@@ -269,7 +284,7 @@ def traced_step(step: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def code_between(
-    events: Iterable[Event], given: Iterable[Stamp], answer: Tensor
+    events: Iterable[Event], given: Iterable[Stamp], answer: Signal | Tensor
 ) -> list[tuple[str, str]]:
     """Where a model computes something itself: values that no event made, or changed since.
 
@@ -282,29 +297,42 @@ def code_between(
         (path of the module that read such values, what was found); the last path is "" where the
         model's answer is not what its last layer made.
     """
-    # A tensor is known by what it is and how often it was changed: another object with the same
-    # numbers was made by somebody, and a change in place by somebody, too. Events keep the tensors
-    # alive, so that no address is given out again.
-    known = {id(stamp.tensor): stamp.version for stamp in given}
+    # A tensor is known by what it is, how often it was changed and where its nodes live: another
+    # object with the same numbers was made by somebody, a change in place by somebody, too, and
+    # nodes in another place are other nodes. Events keep the tensors alive, so that no address is
+    # given out again.
+    known = {id(stamp.tensor): stamp for stamp in given}
     last = next(iter(given), None)
     found = []
     for event in events:
-        if any(known.get(id(stamp.tensor)) != stamp.version for stamp in event.read):
-            found.append((event.path, "reads values that no layer made"))
-        known |= {id(stamp.tensor): stamp.version for stamp in event.written}
+        for stamp in event.read:
+            before = known.get(id(stamp.tensor))
+            if before is None or not before.is_still(stamp):
+                found.append((event.path, "reads values that no layer made"))
+                break
+        known |= {id(stamp.tensor): stamp for stamp in event.written}
         last = event.written[0]
-    if last is None or last.tensor is not answer or last.version != version(answer):
+    if not isinstance(answer, Signal | Tensor) or last is None:
+        found.append(("", "answers with other values than those of one signal"))
+    elif not last.is_still(*stamps(answer)):
         found.append(("", "answers with values that its last layer did not make"))
     return found
 
 
-def stamps(*tensors: Tensor) -> tuple[Stamp, ...]:
-    """Tensors as they are now."""
-    return tuple(Stamp(tensor, version(tensor)) for tensor in tensors)
+def stamps(*values: Signal | Tensor) -> tuple[Stamp, ...]:
+    """Signals and tensors as they are now."""
+    found = []
+    for value in values:
+        if isinstance(value, Signal):
+            found.append(Stamp(value.x, version(value.x), value.domain))
+        else:
+            found.append(Stamp(value, version(value), None))
+    return tuple(found)
 
 
 def version(x: Tensor) -> int:
     """How often a tensor was changed in place; 0 for those of inference mode, which do not count.
+    Changes through `x.data` or through numpy are not counted.
 
     >>> x = torch.zeros(2)
     >>> x += 1

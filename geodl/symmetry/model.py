@@ -153,11 +153,11 @@ def _parts_of(model: Any, places: list[Place]) -> tuple[list[Part], list[str]]:
         places = with_receivers(model, places)
     signals = inputs_of(model, places)
     with evaluated(model), torch.inference_mode(False), trace(model) as events:
-        given = stamps(*map(_values, signals))
+        given = stamps(*signals)
         answer = _answer(model, signals, events, domain_of(places[0]))
     parts = [_part(event) for event in events if event.rule is not None]
     violations = _unproved(events)
-    for path, found in code_between(events, given, _values(answer)):
+    for path, found in code_between(events, given, answer):
         violations.append(f"{path or name} {found}: it has code of its own between layers")
     return parts, violations
 
@@ -227,7 +227,3 @@ def _answer(model: Any, signals: list[Any], events: list[Event], domain: Domain)
     if x.dim() != 3 or x.shape[1] != place.num_nodes:
         return model(x)
     return run_pointwise(model, Signal(x, place)).x
-
-
-def _values(answer: Any) -> Any:
-    return answer.x if isinstance(answer, Signal) else answer
