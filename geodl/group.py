@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._C._functorch import peek_interpreter_stack
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+from torch._ops import _len_torch_dispatch_stack_pre_dispatch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from geodl.errors import GeodlError, as_integer
@@ -29,6 +31,9 @@ def cached_constants() -> Iterator[None]:
     unseen by fake modes, by `torch.jit.trace` (to which sizes are tensors) and by the transforms of
     `torch.func`, whose wrappers die with them.
     """
+    if _is_plain():  # as nearly always: entering all of these takes longer than a small graph
+        yield
+        return
     trace = torch._C._get_tracing_state()
     torch._C._set_tracing_state(None)  # pyright: ignore[reportAttributeAccessIssue]
     try:
@@ -41,6 +46,18 @@ def cached_constants() -> Iterator[None]:
             yield
     finally:
         torch._C._set_tracing_state(trace)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _is_plain() -> bool:
+    """Whether torch is in none of the modes that change what new tensors are."""
+    return not (
+        torch._C._len_torch_function_stack()
+        or torch.is_inference_mode_enabled()
+        or torch._C._len_torch_dispatch_stack()
+        or _len_torch_dispatch_stack_pre_dispatch()
+        or torch._C._get_tracing_state()
+        or peek_interpreter_stack()
+    )
 
 
 class Tables(NamedTuple):

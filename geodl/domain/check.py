@@ -18,6 +18,13 @@ INTEGER = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 EXACT = 2**53  # up to here float64 holds every integer
 
 
+def device_of(value: Any) -> torch.device:
+    """Where a value is, or where it becomes a tensor."""
+    if isinstance(value, Tensor):
+        return value.device
+    return default_device()
+
+
 def default_device() -> torch.device:
     """Where lists become tensors: the default device of torch, but never meta, where there are no
     numbers.
@@ -54,7 +61,7 @@ def as_tensor(asked: str, name: str, value: Any, device: torch.device) -> Tensor
         parts = list(value)
     try:
         if parts and all(isinstance(part, Tensor) for part in parts):
-            return torch.stack(parts).to(device)
+            return torch.stack(parts)
         if isinstance(value, np.ndarray) or any(isinstance(part, np.ndarray) for part in parts):
             # torch takes no negative strides, such as those of edges[::-1], and no foreign bytes.
             array = np.array(value, order="C")

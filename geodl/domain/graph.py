@@ -13,7 +13,7 @@ from geodl.domain.check import (
     check_edge_values,
     check_node_numbers,
     check_permutations,
-    default_device,
+    device_of,
     has_values,
 )
 from geodl.domain.convert import GraphParts
@@ -67,7 +67,7 @@ class Graph(TensorDomain):
         edge_type: Any = None,
     ):
         # Asked before the modes of the caller are left: the default device is one of them.
-        device = default_device()
+        device = device_of(edge_index)
         with cached_constants():
             index = check_edge_index(edge_index, device)
             count = _count_nodes(index, num_nodes)
@@ -92,6 +92,11 @@ class Graph(TensorDomain):
     def num_nodes(self) -> int:
         """N."""
         return self.count
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.edge_index.device
 
     @cached_constants()
     def generators(self) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from geodl.domain.base import Domain, Links, TensorDomain, replace_fields
-from geodl.domain.check import check_permutations, default_device
+from geodl.domain.check import check_permutations, device_of
 from geodl.group import cached_constants
 
 
@@ -33,7 +33,7 @@ class GSet(TensorDomain):
     cache: dict[Any, Any]
 
     def __init__(self, permutations: Any):
-        device = default_device()
+        device = device_of(permutations)
         with cached_constants():
             moves = check_permutations("GSet(generators)", permutations, device)
         object.__setattr__(self, "permutations", moves)
