@@ -77,9 +77,47 @@ def test_moved_under_inference_mode():
 def test_links_without_values(name):
     domain = MAKE[name]().to("meta")
     x = torch.zeros(1, domain.num_nodes, 2, device="meta")
-    with pytest.raises(g.GeodlError, match="edges without values, on meta .* device that holds"):
+    with pytest.raises(g.GeodlError, match="tensors without values, on meta .* that holds them"):
         g.Conv(2, 2, g.adjacency()).to("meta")(g.Signal(x, domain))
-    assert domain.edge_domain().num_nodes == 3 if name == "graph" else True
+    with pytest.raises(g.GeodlError, match="from meta to cpu: found tensors without values"):
+        domain.to("cpu")
+    assert domain.to("meta") is domain
+
+
+def test_edge_states_and_generators_without_values():
+    assert MAKE["graph"]().to("meta").edge_domain() == g.Complete(3)
+    with pytest.raises(g.GeodlError, match="the generators of .* without values"):
+        MAKE["set"]().to("meta").generators()
+
+
+ON_META = {
+    "lattice": (g.Conv(2, 3, g.window(3)), g.Grid(4, 4)),
+    "links of a grid": (g.Conv(2, 3, g.adjacency("sym", self_loops=True)), g.Grid(4, 4)),
+    "ragged chains": (g.Conv(2, 3, g.window(3, axes=1)), g.Batch([g.Chain(3), g.Chain(5)])),
+    "fiber": (g.Conv(2, 3, g.fiber()), g.GroupGrid(g.Grid(3, 3), g.C(4))),
+    "whole": (g.Conv(2, 3, g.whole()), g.Grid(3, 3)),
+    "everyone": (g.Attention(2, g.all_pairs(), 1), g.Batch([g.Chain(3), g.Chain(5)])),
+    "relative": (g.Attention(2, g.past(), 1, relative=True), g.Chain(7)),
+    "banded": (g.Attention(2, g.window(3), 1, relative=True), g.Grid(5, 5)),
+    "pooled": (g.Pool(g.window(3, padding=2), "mean"), g.Grid(4, 4, periodic=True)),
+}
+
+
+@pytest.mark.parametrize("name", ON_META)
+def test_shapes_flow_through_layers_on_meta(name):
+    layer, domain = ON_META[name]
+    s = g.Signal(torch.randn(2, domain.num_nodes, 2), domain)
+    wanted = layer(s)
+    found = layer.to("meta")(s.to("meta"))
+    assert found.x.is_meta and found.shape == wanted.shape and found.dtype == wanted.dtype
+
+
+def test_two_signals_on_meta():
+    layer = g.Attention(2, g.all_pairs(), 1).to("meta")
+    s, t = (g.Signal(torch.zeros(1, n, 2, device="meta"), g.Chain(n)) for n in (3, 4))
+    assert layer(s, t).shape == (1, 3, 2)
+    with pytest.raises(g.GeodlError, match="float32 and torch.float64; convert one"):
+        _ = s + s.to(torch.float64)
 
 
 @pytest.mark.parametrize(

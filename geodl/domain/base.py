@@ -137,6 +137,10 @@ class Domain(ABC):
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
         """This domain with its tensors on a device; plans are made anew there."""
+        place = torch.device(device)
+        if self.device is not None and self.device.type == "meta" and place.type != "meta":
+            do = "keep the domain that was moved there, or build it anew"
+            raise GeodlError(f"{self} from meta to {place}", "tensors without values", do)
         # What is moved while validating under inference_mode serves training later.
         with torch.inference_mode(False):
             moved = tuple(t.to(device, non_blocking=non_blocking) for t in self.tensors())

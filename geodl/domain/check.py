@@ -40,6 +40,13 @@ def has_values(tensor: Tensor) -> bool:
     return not (tensor.is_meta or isinstance(tensor, FakeTensor))
 
 
+def check_has_values(asked: str, tensor: Tensor) -> None:
+    """Refuse to plan with a tensor that holds no numbers."""
+    if not has_values(tensor):
+        found = "tensors without values, on meta or in a fake mode"
+        raise GeodlError(asked, found, "use a device that holds them")
+
+
 def as_tensor(asked: str, name: str, value: Any, device: torch.device) -> Tensor:
     """A tensor as it is; lists and numpy arrays as a tensor on a device.
 

@@ -11,10 +11,10 @@ from geodl.domain.base import Domain, Links, TensorDomain, replace_fields
 from geodl.domain.check import (
     check_edge_index,
     check_edge_values,
+    check_has_values,
     check_node_numbers,
     check_permutations,
     device_of,
-    has_values,
 )
 from geodl.domain.convert import GraphParts
 from geodl.errors import GeodlError, as_integer, positive
@@ -110,9 +110,7 @@ class Graph(TensorDomain):
         Raises:
             GeodlError: edges on meta or fake ones, which have no numbers to plan with.
         """
-        if not has_values(self.edge_index):
-            found = "edges without values, on meta or in a fake mode"
-            raise GeodlError(f"the links of {self}", found, "use a device that holds them")
+        check_has_values(f"the links of {self}", self.edge_index)
         return Links(self.edge_index[1], self.edge_index[0], self.edge_weight)
 
     def edge_domain(self) -> Domain:

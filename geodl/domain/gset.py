@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from geodl.domain.base import Domain, Links, TensorDomain, replace_fields
-from geodl.domain.check import check_permutations, device_of
+from geodl.domain.check import check_has_values, check_permutations, device_of
 from geodl.group import cached_constants
 
 
@@ -51,7 +51,12 @@ class GSet(TensorDomain):
 
     @cached_constants()
     def generators(self) -> Tensor:
-        """The permutations as given."""
+        """The permutations as given, on the CPU.
+
+        Raises:
+            GeodlError: permutations on meta or fake ones, which have no numbers to plan with.
+        """
+        check_has_values(f"the generators of {self}", self.permutations)
         return self.permutations.cpu()
 
     @cached_constants()

@@ -11,6 +11,7 @@ from geodl.errors import GeodlError
 from geodl.group import cached_constants
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
+from geodl.signal.check import mixes_dtypes
 
 Shape = tuple[int | None, ...]
 
@@ -60,7 +61,7 @@ def _check_parameters(layer: Any, x: Tensor) -> None:
     if weight.device != x.device:
         found = f"the signal on {x.device} and the layer on {weight.device}"
         raise GeodlError(_name(layer), found, "move both to one device with .to(device)")
-    if weight.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+    if weight.dtype != x.dtype and not mixes_dtypes(x.device):
         found = f"a signal of {x.dtype} and parameters of {weight.dtype}"
         raise GeodlError(_name(layer), found, "convert one of them with .to(dtype)")
 
@@ -92,7 +93,7 @@ def check_pair(layer: Any, receiver: Any, sender: Any) -> Signal:
             f"a {type(receiver).__name__} as the receiver of a Signal",
             "give two Signals",
         )
-    mixed = torch.is_autocast_enabled(source.x.device.type)
+    mixed = mixes_dtypes(source.device)
     found, do = "", ""
     senders, receivers = _batch_of(source.x), _batch_of(receiver.x)
     if senders != receivers:
@@ -135,7 +136,7 @@ def check_state(layer: Any, state: Any, x: Tensor, *shapes: Shape) -> None:
 
 def _fit(parts: Sequence[Any], x: Tensor, shapes: tuple[Shape, ...]) -> bool:
     # Under autocast a state comes out of a kernel in its own precision.
-    mixed = torch.is_autocast_enabled(x.device.type)
+    mixed = mixes_dtypes(x.device)
     lengths = set[int]()
     for part, shape in zip(parts, shapes, strict=True):
         if not isinstance(part, Tensor) or part.dim() != len(shape) or part.device != x.device:

@@ -1,7 +1,10 @@
 """From a call to the kernel that runs it: describe the call, select a lowering, keep its plan."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
@@ -71,11 +74,22 @@ def plan_once(
     with cached_constants():
         call = describe_call(rule, source, target, x, options)
         lowering, _ = select(LOWERINGS[verb], call, wanted)
-        data = lowering.plan(call)
+        data = plan_on_device(lowering, call)
     elsewhere = None
     if target is None and call.target is not source:
         elsewhere = call.target
     return Plan(lowering, data, elsewhere)
+
+
+def plan_on_device(lowering: Lowering, call: Call) -> Any:
+    """What a lowering plans for a call. On meta there are no numbers to plan with: a plan is made
+    on the CPU, and its shapes go there.
+    """
+    if call.spec.device.type != "meta":
+        return lowering.plan(call)
+    here = call.spec._replace(device=torch.device("cpu"))
+    data = lowering.plan(call._replace(spec=here))
+    return pytree.tree_map_only(Tensor, lambda tensor: tensor.to("meta"), data)
 
 
 def describe_call(

@@ -63,10 +63,16 @@ def check_addends(one: Any, other: Any) -> None:
         found, do = f"{one.device} and {other.device}", "move both to one device"
     elif not (one.x.is_floating_point() and other.x.is_floating_point()):
         found, do = "tokens, which are names and no amounts", "begin with an Embedding"
-    elif one.dtype != other.dtype and not torch.is_autocast_enabled(one.device.type):
+    elif one.dtype != other.dtype and not mixes_dtypes(one.device):
         found, do = f"{one.dtype} and {other.dtype}", "convert one with .to(dtype)"
     if found:
         raise GeodlError(f"the sum of signals on {one.domain} and {other.domain}", found, do)
+
+
+def mixes_dtypes(device: torch.device) -> bool:
+    """Whether autocast is on for a device, under which values of several dtypes may meet."""
+    kind = device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)  # not on meta
 
 
 def row_lengths(x: Tensor, mask: Any) -> list[int]:
