@@ -118,7 +118,7 @@ class Positions(Layer):
         """
         check_no_sender(self, sender)
         domain = check_signal(self, signal).domain
-        sizes = {member.num_nodes for member in domain.members or (domain,)}
+        sizes = set(domain.sizes)
         if not domain.ordered or len(sizes) > 1:
             found = "members of different lengths" if domain.ordered else "no order to go on in"
             asked = f"a step of {self.label} on {domain}"

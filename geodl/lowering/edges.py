@@ -115,9 +115,7 @@ def _plan_recur(call: Call) -> Recurrence:
     edges, n = unweighted(call), call.source.num_nodes
     unheard = torch.ones(n, dtype=torch.bool, device=edges.src.device)
     unheard[edges.src] = False
-    sizes = torch.tensor(
-        [m.num_nodes for m in call.source.members or (call.source,)], device=edges.src.device
-    )
+    sizes = torch.tensor(call.source.sizes, device=edges.src.device)
     return Recurrence(edges, n, torch.repeat_interleave(sizes), unheard.nonzero()[:, 0])
 
 

@@ -80,7 +80,7 @@ class Whole(Neighborhood):
 
     def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
         # Members of different sizes are runs of different lengths, which no one view shows.
-        sizes = {part.num_nodes for part in source.members or (source,)}
+        sizes = set(source.sizes)
         if len(sizes) == 1:
             return tuple(Blocks(size) for size in sizes)
         return ()
@@ -116,8 +116,8 @@ class Whole(Neighborhood):
         return Complete(1)
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
-        sizes = torch.tensor([member.num_nodes for member in domain.members or (domain,)])
-        return untyped(torch.repeat_interleave(sizes), torch.arange(domain.num_nodes))
+        member = torch.repeat_interleave(torch.tensor(domain.sizes))
+        return untyped(member, torch.arange(domain.num_nodes))
 
 
 def fiber() -> Fiber:

@@ -242,7 +242,5 @@ class Shift(Structure):
 
 def by_member(pairs, source: Domain, target: Domain) -> Edges:
     """Edges that `pairs(num_senders, num_receivers)` gives for each pair of members."""
-    senders = [member.num_nodes for member in source.members or (source,)]
-    receivers = [member.num_nodes for member in target.members or (target,)]
-    parts = [pairs(n, m) for n, m in zip(senders, receivers, strict=True)]
-    return side_by_side(parts, receivers, senders)
+    parts = [pairs(n, m) for n, m in zip(source.sizes, target.sizes, strict=True)]
+    return side_by_side(parts, target.sizes, source.sizes)
