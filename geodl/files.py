@@ -46,7 +46,7 @@ def new_file(path: Path) -> Iterator[Path]:
         yield temporary
         # Some file systems put a rename on disk before the data of the file, which a power failure
         # would then leave empty.
-        with temporary.open("rb") as written:
+        with temporary.open("r+b") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
     finally:

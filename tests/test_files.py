@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Who may call what writes a file, besides `files` itself: each inside a block of `new_file` or
 # `new_folder`, or into a file of the system.
 WRITERS = {
-    "write_text": {"geodl.bench.harness"},
+    "write_text": {"geodl.bench.meter"},
     "write_bytes": {"geodl.train.checkpoint"},
     "savefig": {"geodl.cli.sequences", "geodl.tour"},
     "savez": {"geodl.data.rotated"},

@@ -66,7 +66,7 @@ GRAPHS = (
         parts=lambda: node_parts(cora()),
         sample=lambda: (cora().signal,),
         reached="81.41 ± 0.60 % accuracy",
-        minutes=0.5,
+        minutes=0.3,
         model=pyg_gcn,
     ),
     replace(
@@ -77,7 +77,7 @@ GRAPHS = (
         sample=lambda: (citeseer(sparse=True).signal,),
         protocol=PUBLIC_SPLIT.format(120),
         paper="70.3 % accuracy (Kipf and Welling 2017, table 2)",
-        reached="",
+        reached="70.97 ± 0.47 % accuracy",
         minutes=0.1,
         sizes={"features": 3703, "classes": 6},
     ),
@@ -90,7 +90,7 @@ GRAPHS = (
         protocol="learnt from the instructor and the president, tested on the other 32; weights "
         "of the last epoch",
         paper="no published number under this protocol",
-        reached="",
+        reached="95.83 ± 1.80 % accuracy",
         minutes=0.1,
         sizes={"features": 34, "classes": 2},
     ),

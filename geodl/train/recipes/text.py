@@ -56,7 +56,7 @@ GPT = Recipe(
     ),
     paper="val/loss 1.88 (nanoGPT's README; over 20 batches of random windows)",
     reached="1.816 ± 0.003 nats a character",
-    minutes=3,
+    minutes=2,
     model=models.gpt,
     sizes={"symbols": CHARACTERS, "context": CONTEXT},
     sample=_tokens,
@@ -71,7 +71,7 @@ LSTM = replace(
     protocol=SHAKESPEARE,
     paper="no published number under this protocol",
     reached="1.577 ± 0.006 nats a character",
-    minutes=3,
+    minutes=2,
     model=models.char_rnn,
     sizes={"symbols": CHARACTERS},
     settings={"hidden": 384},
@@ -86,7 +86,7 @@ TEXTS = (
         name="shakespeare-tcn",
         summary="a temporal convolutional network on Tiny Shakespeare",
         reached="1.731 ± 0.016 nats a character",
-        minutes=3,
+        minutes=2,
         model=models.tcn,
         settings={},
         optimizer=PLAIN,
@@ -100,7 +100,7 @@ TEXTS = (
         protocol=f"{SHAKESPEARE}; 15 % of the characters are asked: 80 % of them hidden, 10 % "
         "replaced by random ones, 10 % left",
         reached="1.808 nats a hidden character",
-        minutes=5,
+        minutes=4,
         model=models.bert,
         sizes={"symbols": CHARACTERS + 1, "context": CONTEXT},  # <mask> is a symbol
         settings={"dropout": 0.0, "pre_norm": True},
@@ -118,7 +118,7 @@ TEXTS = (
         "letters are lower case; accuracy over letters; weights of the last epoch, nothing "
         "selected on the test lines",
         reached="98.19 ± 0.06 % of the letters",
-        minutes=5,
+        minutes=1,
         model=models.tagger,
         sizes={"symbols": 41, "classes": 2},
         settings={"channels": 32, "hidden": 64},
@@ -136,7 +136,7 @@ TEXTS = (
         "parts; 61 % of the test sentences are French; weights of the last epoch, nothing "
         "selected on the test sentences",
         reached="99.48 ± 0.17 % accuracy",
-        minutes=3,
+        minutes=0.5,
         model=models.sequence_classifier,
         sizes={"symbols": 95, "classes": 2},
         settings={"channels": 16, "hidden": 64},

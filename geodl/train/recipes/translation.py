@@ -29,7 +29,7 @@ TRANSLATE_RNN = Recipe(
     "one of the sentence's translations; chrF: against the best of them; weights of the last "
     "epoch, nothing selected on the test sentences",
     reached="26.0 % chrF",
-    minutes=10,
+    minutes=2,
     model=models.seq2seq,
     sizes={"source_symbols": 73, "target_symbols": 91},  # characters to learn from, and specials
     settings={"hidden": 256, "dropout": 0.2},
@@ -46,7 +46,7 @@ TRANSLATIONS = (
         name="translate-rnn-attention",
         summary="two GRUs with additive attention that translate English into French (n to m)",
         reached="43.9 % chrF",
-        minutes=20,
+        minutes=6,
         model=models.seq2seq_attention,
     ),
     replace(
@@ -54,7 +54,7 @@ TRANSLATIONS = (
         name="translate-transformer",
         summary="a Transformer that translates English into French (n to m)",
         reached="37.4 % chrF",
-        minutes=20,
+        minutes=8,
         model=models.transformer,
         settings={"depth": 2, "pre_norm": True},
         optimizer=Optimizer(lr=2e-3, schedule="one-cycle", clip=1.0),
