@@ -5,6 +5,7 @@ p `[.., M, N]`, and torch has neither their second derivative nor their forward 
 are asked for, the formulas below write p out.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -121,4 +122,4 @@ def _gradients(
     return dq, dk, dv, dmask
 
 
-HOOKS = {0: _before_backward}
+HOOKS: dict[int, Callable[[Any], Any]] = {0: _before_backward}
