@@ -11,7 +11,7 @@ from geodl.errors import GeodlError
 from geodl.layer.base import Layer, MessagePassing
 from geodl.layer.check import check_sender_taken
 from geodl.layer.pointwise import POINTWISE, check_part, is_pointwise, run_pointwise
-from geodl.layer.trace import made, traced_step
+from geodl.layer.trace import made
 from geodl.signal import Signal
 
 
@@ -50,7 +50,6 @@ class Sequential(Layer):
             signal = run_part(layer, signal, sender)
         return signal
 
-    @traced_step
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
@@ -97,7 +96,6 @@ class Residual(Layer):
         """The signal plus what the inner layers make of it."""
         return self._added(receiver, self.inner(receiver, sender))
 
-    @traced_step
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
@@ -145,7 +143,6 @@ class Concat(Layer):
         check_sender_taken(self, sender)
         return self._joined([run_part(m, receiver, sender) for m in self._modules.values()])
 
-    @traced_step
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
@@ -209,7 +206,6 @@ class Cross(Layer):
         """What the layer receives from `sender`."""
         return self.layer(receiver, self._given(sender))
 
-    @traced_step
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:

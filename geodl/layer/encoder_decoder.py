@@ -11,7 +11,7 @@ from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender
 from geodl.layer.containers import Sequential, run_part, states_of, takes_context
 from geodl.layer.recurrent import Recurrent
-from geodl.layer.trace import made, traced_step
+from geodl.layer.trace import made
 from geodl.lowering.cells import CELLS, State
 from geodl.signal import Signal
 
@@ -73,7 +73,6 @@ class EncoderDecoder(Layer):
         rows = y.x.reshape(*receiver.x.shape[:2], y.x.shape[2])
         return made(self, Signal(rows, receiver.domain), y)
 
-    @traced_step
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
@@ -169,7 +168,6 @@ class FromState(Layer):
         """The layers on the signal, from the state that `sender` gives."""
         return self.step(receiver, None, sender)[0]
 
-    @traced_step
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:

@@ -34,6 +34,8 @@ def merge_equal_members(
         target: the receivers' domain where it is given, else None.
         layout: of the senders' values; sparse ones have no batch axis to become entries of.
     """
+    if source.members is None and (target is None or target.members is None):
+        return MergedMembers(source, target, 1)
     # Kernels take a batch of one shape at once, and no plan has to know of the union.
     one = _equal_member(source)
     if one is None or layout != torch.strided:

@@ -103,22 +103,21 @@ class Recurrent(MessagePassing):
         check_no_sender(self, sender)
         x = check_signal(self, signal).x
         plan, parts = self._plan(self.rule, signal.domain, None, x)
-        before = self._zeros(x, parts)
+        merged = members_to_batch(x, parts.num_members)
+        before = self._zeros(merged, parts.source)
         if state is not None:
             before = self._given(state, signal, parts)
-        y, after = plan.run(members_to_batch(x, parts.num_members), self._cell(), before)
+        y, after = plan.run(merged, self._cell(), before)
         y = y.reshape(*x.shape[:2], self.hidden)
         return Signal(y, signal.domain), tuple(_by_member(s, parts.num_members) for s in after)
 
     def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
-        # The values come with their members in the batch already.
-        zeros = self._zeros(sender, MergedMembers(parts.source, parts.target, 1))
-        return plan.run(sender, self._cell(), zeros)[0]
+        return plan.run(sender, self._cell(), self._zeros(sender, parts.source))[0]
 
-    def _zeros(self, x: Tensor, parts: MergedMembers) -> State:
+    def _zeros(self, x: Tensor, domain: Domain) -> State:
         """The states before the first nodes as lowerings take them, `[D, B, hidden]`."""
-        shape = (parts.source.num_members, x.shape[0] * parts.num_members, self.hidden)
-        return (x.new_zeros(shape),) * CELLS[self.options.cell].states
+        zeros = x.new_zeros(domain.num_members, x.shape[0], self.hidden)
+        return (zeros,) * CELLS[self.options.cell].states
 
     def _given(self, state: Any, signal: Signal, parts: MergedMembers) -> State:
         """A state `[B, D, hidden]` as lowerings take it, once it is known to fit the signal."""
@@ -134,8 +133,9 @@ class Recurrent(MessagePassing):
         # `getattr` looks for parameters last and slowly; only parametrized ones, which are
         # properties, are not among a module's own.
         own = self._parameters
-        weights = [own.get(name) for name in PARAMETERS]
-        if any(weight is None for weight in weights):
+        try:
+            weights = [own[name] for name in PARAMETERS]
+        except KeyError:
             weights = [getattr(self, name) for name in PARAMETERS]
         return CELLS[self.options.cell].cell(*weights)
 

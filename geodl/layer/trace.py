@@ -269,7 +269,10 @@ def made(layer: nn.Module, output: Signal, *read: Signal | Tensor, state: Any = 
 
 
 def traced_step(step: Callable[..., Any]) -> Callable[..., Any]:
-    """A layer's `step` as an event where someone listens; else the step alone."""
+    """A layer's `step` as an event where someone listens; else the step alone.
+
+    Containers need none: the layers in them say what they did, and :func:`made` what was added.
+    """
 
     @wraps(step)
     def recorded(layer: Any, signal: Any, state: Any = None, sender: Any = None) -> Any:
