@@ -73,7 +73,7 @@ def commands(page: str) -> list[list[str]]:
     """
     fenced = [block.text for block in blocks(page) if block.language in ("bash", "sh")]
     prose = re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
-    inline = re.findall(r"`((?:geodl|python|pip|pytest)(?: [^`\n]+)?)`", prose)
+    inline = re.findall(r"`((?:geodl|python|pip|pytest) [^`\n]+)`", prose)
     return [words for text in fenced + inline for words in words_of(text)]
 
 
