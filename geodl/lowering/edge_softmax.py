@@ -1,9 +1,17 @@
 """`edge_softmax`: attention along the edges of any graph, with one number for each head and edge.
 
-Scores are products of two nodes' features read off at the edges, what a node hears is a sparse
-product, and each is the other's gradient: nothing of size `[E, H, D]` ever stands in memory. The
-largest score of each receiver is taken off before the exponential; a bound from norms would cost
-less and could underflow whole rows.
+    y_i = sum_j e_ij v_j / t_i,   e_ij = exp(s_ij - max_j s_ij),   t_i = sum_j e_ij.
+
+A score is a product of two nodes' features read off at the edge (SDDMM), y is a product with a
+sparse matrix whose entries are e (SpMM), divided at the nodes: nothing of size `[E, H, D]` ever
+stands in memory, backward neither. For an upstream gradient g
+
+    dv_j = sum_i e_ij g_i / t_i,   de_ij = (g_i . v_j - g_i . y_i) / t_i,   ds_ij = e_ij de_ij,
+
+again one product of each kind and one number for each node: since y is divided after the sum, and
+not each e before it, no second set of weights along the edges is kept. The largest score of
+each receiver is taken off before the exponential; a bound from norms would cost less and could
+underflow whole rows.
 """
 
 from collections.abc import Callable
@@ -21,8 +29,14 @@ from geodl.lowering.sparse import SDDMM, Pattern, SpMM, csr
 
 
 class EdgePlan(NamedTuple):
-    """The pattern, each edge's ends and type in its order (64-bit: torch adds up by others slowly),
-    and the score.
+    """The edges, sorted by their receivers.
+
+    Attributes:
+        pattern: where the matrix of the edges has entries, and where its transpose has them.
+        dst: `[E]` the receiver of each, 64-bit as all three: torch adds up by others slowly.
+        src: `[E]` its sender.
+        type: `[E]` its type.
+        score: what computes the scores `[B H, E]`.
     """
 
     pattern: Pattern
@@ -34,11 +48,11 @@ class EdgePlan(NamedTuple):
 
 def _refuses(call: Call) -> str:
     score = call.options.score
-    return (
-        ""
-        if score in SCORES
-        else f"the {score} score is no product of the nodes' numbers: it needs each edge's `[H, D]`"
-    )
+    if score not in SCORES:
+        return (
+            f"the {score} score is no product of the nodes' numbers: it needs each edge's `[H, D]`"
+        )
+    return ""
 
 
 def _plan(call: Call) -> EdgePlan:
@@ -60,16 +74,17 @@ def _run(
     bias: Tensor | None,
     dropout: float,
 ) -> Tensor:
-    b, m, h, d = *query.shape[:3], value.shape[3]
+    batch, receivers, heads, _ = query.shape
     s = plan.score(plan, query, key, vectors)
     if bias is not None:
-        s = (s.reshape(b, h, len(plan.type)) + bias.T.index_select(1, plan.type)).flatten(0, 1)
+        typed = bias.T.index_select(1, plan.type)
+        s = (s.unflatten(0, (batch, heads)) + typed).flatten(0, 1)
     largest = _Largest.apply(plan.pattern.rows, s.detach())
     e = (s - largest.index_select(1, plan.dst)).exp()
-    total = e.new_zeros(b * h, m).index_add(1, plan.dst, e)
-    total = total.clamp(min=1)  # less only where there is no edge: the largest score gives exp(0)
+    # The largest score adds exp(0) = 1: a sum is less only where there is no edge, and 0 / 1 is 0.
+    total = e.new_zeros(len(e), receivers).index_add(1, plan.dst, e).clamp(min=1)
     y = SpMM.apply(plan.pattern, F.dropout(e, dropout), _headed(value)) / total[:, :, None]
-    return y.reshape(b, h, m, d).transpose(1, 2).to(value.dtype)
+    return y.unflatten(0, (batch, heads)).transpose(1, 2).to(value.dtype)
 
 
 class _Largest(Operator):
@@ -113,12 +128,12 @@ def _linear(plan: EdgePlan, query: Tensor, key: Tensor, vectors: None) -> Tensor
 
 def _gat(plan: EdgePlan, query: Tensor, key: Tensor, vectors: Tensor) -> Tensor:
     wide = torch.promote_types(query.dtype, torch.float32)
+    of_receiver, of_sender = vectors.to(wide).unbind()
     with torch.autocast(query.device.type, enabled=False):
-        both = zip((query.to(wide), key.to(wide)), vectors.to(wide), strict=True)
-        at, by = (torch.einsum("bnhd,hd->bhn", *pair).flatten(0, 1) for pair in both)
-    return F.leaky_relu(
-        at.index_select(1, plan.dst) + by.index_select(1, plan.src), 0.2, inplace=True
-    )
+        at = torch.einsum("bnhd,hd->bhn", query.to(wide), of_receiver).flatten(0, 1)
+        by = torch.einsum("bnhd,hd->bhn", key.to(wide), of_sender).flatten(0, 1)
+    s = at.index_select(1, plan.dst) + by.index_select(1, plan.src)
+    return F.leaky_relu(s, 0.2, inplace=True)
 
 
 def _headed(x: Tensor) -> Tensor:

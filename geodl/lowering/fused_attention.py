@@ -5,8 +5,7 @@ p `[.., M, N]`, and torch has neither their second derivative nor their forward 
 are asked for, the formulas below write p out.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,42 +17,65 @@ from geodl.lowering.differentiable import graph_wanted, transforms_active, watch
 FUSED = "ScaledDotProduct"  # how torch names the backward of every fused kernel, on any device
 
 
+class Inputs(NamedTuple):
+    """What the scores are made of.
+
+    Attributes:
+        q: queries `[B, H, M, D]`.
+        k: keys `[B, H, N, D]`.
+        mask: who receives from whom (bool), or what is added to the scores, or None: `[B or 1, H or
+            1, M, N]`.
+        causal: whether receiver i gets what senders j <= i have, alone.
+        scale: the factor of `q . k`.
+    """
+
+    q: Tensor
+    k: Tensor
+    mask: Tensor | None
+    causal: bool
+    scale: float
+
+
 def attention(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float, causal: bool
 ) -> Tensor:
-    """Softmax attention, differentiable any number of times and under `torch.func`.
+    """Softmax attention `[B, H, M, V]`, differentiable any number of times and under `torch.func`.
 
     Args:
         q: queries `[B, H, M, D]`.
         k: keys `[B, H, N, D]`.
         v: values `[B, H, N, V]`.
-        mask: who hears whom (bool), or what is added to the scores: `[B or 1, H or 1, M, N]`.
+        mask: as in :class:`Inputs`.
         dropout: the probability of dropping a weight. Second derivatives on a GPU need 0.
-        causal: receiver i hears senders j <= i alone.
+        causal: as in :class:`Inputs`.
     """
     if transforms_active():
-        p = F.dropout(_weights(q, k, mask, causal, q.shape[-1] ** -0.5), dropout)
-        return (p.to(v.dtype) @ v).to(v.dtype)
+        p = _weights(Inputs(q, k, mask, causal, q.shape[-1] ** -0.5))
+        return (F.dropout(p, dropout).to(v.dtype) @ v).to(v.dtype)
     y = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
     if y.requires_grad and not torch.compiler.is_compiling():
         watch_backward(y, HOOKS)
     return y
 
 
-def _before_backward(g: Tensor) -> None:
+def _before_backward(g: Tensor) -> Tensor | None:
     """Where the backward will be differentiated, put the formula behind the kernel's own.
 
     On a GPU, heads of an odd width are padded and the answer is cut, so the kernel is one node
     further. Where torch has used plain operations, it can differentiate them itself.
     """
     if not graph_wanted():
-        return
+        return None
     node: Any = torch._C._current_autograd_node()
     if node.name() == "SliceBackward0":
         node = node.next_functions[0][0]
     if node.name().startswith(FUSED) and FUSED not in node.metadata:
         node.metadata[FUSED] = "watched"
         node.register_hook(_take_over)
+    return None
+
+
+HOOKS = {0: _before_backward}
 
 
 def _take_over(
@@ -73,18 +95,22 @@ def _take_over(
             "a kernel that does not say which weights it dropped",
             "set dropout=0, call eval(), or use lowering='edges'",
         )
-    mask = getattr(node, "_saved_attn_mask", getattr(node, "_saved_attn_bias", None))
     q, k, v = node._saved_query, node._saved_key, node._saved_value
-    scale = q.shape[-1] ** -0.5 if node._saved_scale is None else node._saved_scale
-    gradients = _gradients(grad_outputs[0], q, k, v, mask, node._saved_is_causal, scale)
-    return tuple(
-        None if theirs is None else ours
-        for theirs, ours in zip(grad_inputs, gradients, strict=False)
-    )
+    mask = getattr(node, "_saved_attn_mask", getattr(node, "_saved_attn_bias", None))
+    scale = node._saved_scale
+    if scale is None:
+        scale = q.shape[-1] ** -0.5
+    inputs = Inputs(q, k, mask, node._saved_is_causal, scale)
+    gradients = _gradients(grad_outputs[0], inputs, v)[: len(grad_inputs)]
+    for place, theirs in enumerate(grad_inputs):
+        if theirs is None:  # an input that needs no gradient, where torch takes none
+            gradients[place] = None
+    return tuple(gradients)
 
 
-def _weights(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:
+def _weights(inputs: Inputs) -> Tensor:
     """`p = softmax(scale q k^T + mask)`: `[B, H, M, N]`."""
+    q, k, mask, causal, scale = inputs
     s = (q * scale) @ k.mT
     if causal:
         order = torch.ones(s.shape[-2:], dtype=torch.bool, device=s.device).tril()
@@ -96,9 +122,7 @@ def _weights(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: flo
     return s.softmax(-1)
 
 
-def _gradients(
-    g: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float
-) -> tuple[Tensor | None, ...]:
+def _gradients(g: Tensor, inputs: Inputs, v: Tensor) -> list[Tensor | None]:
     """The gradients of q, k, v and the mask for the upstream gradient g of y, in operations that
     can be differentiated.
 
@@ -107,19 +131,17 @@ def _gradients(
     `s = scale q k^T + mask`: `dq = scale ds k`, `dk = scale ds^T q`, and `dmask` is ds, summed over
     the axes along which the mask was repeated.
     """
-    dtype, wide = q.dtype, torch.promote_types(q.dtype, torch.float32)
-    with torch.autocast(q.device.type, enabled=False):
-        g, q, k, v = g.to(wide), q.to(wide), k.to(wide), v.to(wide)
-        p = _weights(q, k, mask, causal, scale)
-        dp = g @ v.mT
+    dtype, mask, scale = v.dtype, inputs.mask, inputs.scale
+    wide = torch.promote_types(dtype, torch.float32)
+    q, k = inputs.q.to(wide), inputs.k.to(wide)
+    with torch.autocast(v.device.type, enabled=False):
+        p = _weights(inputs._replace(q=q, k=k))
+        dv = p.mT @ g.to(wide)
+        dp = g.to(wide) @ v.to(wide).mT
         ds = p * (dp - (p * dp).sum(-1, keepdim=True))
-        dq = (scale * ds @ k).to(dtype)
-        dk = (scale * ds.mT @ q).to(dtype)
-        dv = (p.mT @ g).to(dtype)
+        dq = scale * ds @ k
+        dk = scale * ds.mT @ q
     dmask = None
     if mask is not None and mask.requires_grad:
         dmask = ds.sum_to_size(mask.shape).to(mask.dtype)
-    return dq, dk, dv, dmask
-
-
-HOOKS: dict[int, Callable[[Any], Any]] = {0: _before_backward}
+    return [dq.to(dtype), dk.to(dtype), dv.to(dtype), dmask]

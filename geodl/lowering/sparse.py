@@ -55,8 +55,10 @@ def transpose(pattern: Pattern) -> Pattern:
 
 def csr(rows: Tensor, cols: Tensor, values: Tensor, num_rows: int) -> Csr:
     """Entries sorted by row, with 32-bit indices where they fit."""
-    small = max(num_rows, len(rows), int(cols.max()) + 1 if len(cols) else 0) < 2**31
-    index = torch.int32 if small else torch.int64
+    largest = max(num_rows, len(rows))
+    if len(cols):
+        largest = max(largest, int(cols.max()))
+    index = torch.int32 if largest < 2**31 else torch.int64
     order = torch.argsort(rows.to(index), stable=True)
     count = torch.bincount(rows, minlength=num_rows)
     start = torch.cat((count.new_zeros(1), count.cumsum(0)))
