@@ -128,8 +128,9 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
             # a lerp by 1 / k in batch k leaves the average of the first k
             step = (self.num_batches_tracked + 1).to(self.running_mean.dtype).reciprocal()
         try:
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), step)
-            self.running_var.lerp_(var.to(self.running_var.dtype), step)
+            # a lerp in two operations: lerp_ itself is a slow loop under torch.func.vmap
+            self.running_mean.add_(step * (mean.to(self.running_mean.dtype) - self.running_mean))
+            self.running_var.add_(step * (var.to(self.running_var.dtype) - self.running_var))
             self.num_batches_tracked.add_(1)
         except RuntimeError as error:
             if not transforms_active():

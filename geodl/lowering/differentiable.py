@@ -70,14 +70,18 @@ def graph_wanted() -> bool:
     return torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
-def refuse_transforms(asked: str, found: str, do: str) -> None:
-    """Refuse a call under a transform of `torch.func` that the kernel cannot follow.
+def refuse_sparse_values() -> None:
+    """Called by a kernel that reads sparse values, which torch wraps in no transform.
 
     Raises:
         GeodlError: a transform is running.
     """
     if transforms_active():
-        raise GeodlError(f"{asked} under a transform of torch.func", found, do)
+        raise GeodlError(
+            "a convolution of sparse values under a transform of torch.func",
+            "values that torch.func cannot follow",
+            "give dense ones: x.to_dense()[None]",
+        )
 
 
 def watch_backward(y: Tensor, hooks: dict[int, Callable[[Tensor], Tensor | None]]) -> None:

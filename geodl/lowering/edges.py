@@ -8,6 +8,7 @@ from torch import Tensor
 from geodl import reference
 from geodl.errors import GeodlError
 from geodl.lowering.base import Call, Lowering
+from geodl.lowering.differentiable import refuse_sparse_values
 from geodl.lowering.scores import SCORES
 from geodl.neighborhood.edges import Edges
 
@@ -76,6 +77,7 @@ def _plan(call: Call) -> WrittenOut:
 
 def _convolve(plan: WrittenOut, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if x.layout == torch.sparse_csr:
+        refuse_sparse_values()
         x = x.to_dense()[None]
     return reference.convolve(x, plan.edges, weight, bias, plan.num_receivers)
 

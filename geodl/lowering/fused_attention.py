@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import CheckpointError
 
 from geodl.errors import GeodlError
 from geodl.lowering.differentiable import graph_wanted, transforms_active, watch_backward
@@ -95,7 +96,14 @@ def _take_over(
             "a kernel that does not say which weights it dropped",
             "set dropout=0, call eval(), or use lowering='edges'",
         )
-    q, k, v = node._saved_query, node._saved_key, node._saved_value
+    try:
+        q, k, v = node._saved_query, node._saved_key, node._saved_value
+    except CheckpointError as error:  # what is computed anew is handed out once, to the kernel
+        raise GeodlError(
+            "a second derivative of attention under torch.utils.checkpoint",
+            "a kernel whose inputs were computed anew for it alone",
+            "leave this layer out of the checkpoint, or use lowering='edges'",
+        ) from error
     mask = getattr(node, "_saved_attn_mask", getattr(node, "_saved_attn_bias", None))
     scale = node._saved_scale
     if scale is None:

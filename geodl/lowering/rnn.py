@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from geodl.errors import GeodlError
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.cells import CELLS
+from geodl.lowering.differentiable import transforms_active
 from geodl.neighborhood.structure import Shift
 
 
@@ -101,10 +103,25 @@ def _packed(call: Call, backwards: bool) -> Packed:
 def _run(
     plan: RnnPlan, x: Tensor, cell: Any, state: tuple[Tensor, ...]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
+    if not transforms_active():
+        return _run_kernel(plan, x, cell, state)
+    try:
+        return _run_kernel(plan, x, cell, state)
+    except RuntimeError as error:
+        raise GeodlError(
+            "recurrence under a transform of torch.func",
+            "a kernel of torch without a rule for it",
+            "use lowering='levels'",
+        ) from error
+
+
+def _run_kernel(
+    plan: RnnPlan, x: Tensor, cell: Any, state: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     if plan.full and torch.is_autocast_enabled("cpu"):
         dtype = cell.w.dtype
         with torch.autocast("cpu", enabled=False):
-            return _run(plan, x.to(dtype), cell, tuple(s.to(dtype) for s in state))
+            return _run_kernel(plan, x.to(dtype), cell, tuple(s.to(dtype) for s in state))
     weights = list(cell[:4])
     if plan.packed is not None:
         return _run_packed(plan, plan.packed, x, weights, state)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
-from geodl.lowering.differentiable import refuse_transforms
+from geodl.lowering.differentiable import refuse_sparse_values
 from geodl.lowering.edges import written_out
 from geodl.lowering.sparse import Csr, csr, csr_matmul, multiply
 from geodl.neighborhood.edges import Edges
@@ -81,11 +81,7 @@ def _run(plan: SpmmPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
 
 
 def _features(x: Tensor, weight: Tensor) -> Tensor:
-    refuse_transforms(
-        "a convolution of sparse values",
-        "values that torch.func cannot follow",
-        "give dense ones: x.to_dense()[None]",
-    )
+    refuse_sparse_values()
     wide = torch.promote_types(x.dtype, torch.float32)  # the product knows no narrower type
     with torch.autocast(x.device.type, enabled=False):
         y = _Features.apply(x.crow_indices(), x.col_indices(), x.values().to(wide), weight.to(wide))
