@@ -37,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     karate: nothing to download
     0
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        argv = sys.argv[1:]
+    words = list(argv)
     try:
         return _run(words)
     except GeodlError as error:

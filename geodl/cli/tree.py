@@ -66,7 +66,10 @@ def _add_part(
     """The arguments of a function or a class as options, with the words of its docstring."""
     documentation = inspect.getdoc(made) or ""
     first = " ".join(documentation.split("\n\n")[0].split())
-    annotations = get_type_hints(made.__init__ if inspect.isclass(made) else made)
+    function = made
+    if inspect.isclass(made):
+        function = made.__init__
+    annotations = get_type_hints(function)
     parser.takes_part(part, first, annotations, argument_texts(documentation), defaults)
 
 

@@ -75,7 +75,9 @@ def _read(file: BinaryIO, path: str) -> tuple[_Header | None, dict[str, np.ndarr
     # By bytes: only a line feed ends a line, whatever else a word contains.
     for number, line in enumerate(file, 1):
         where = f"line {number} of {path}"
-        fields = _fields(line.removeprefix(BOM_UTF8) if number == 1 else line, where)
+        if number == 1:
+            line = line.removeprefix(BOM_UTF8)
+        fields = _fields(line, where)
         if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
             header = _Header(int(fields[0]), int(fields[1]))
             width = header.width

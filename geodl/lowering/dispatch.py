@@ -43,7 +43,10 @@ def plan_for(
     # of all values its key would keep that domain alive, and compilers, which look at every key of
     # a store, hash none that holds tensors.
     given = target is not None
-    store, place = store_of(source, target if given else rule.onto)
+    named = target
+    if target is None:
+        named = rule.onto
+    store, place = store_of(source, named)
     key = (verb, wanted, rule, place, given, x.dtype, x.device, x.layout, options)
     plan = store.values.get(key)
     if torch.compiler.is_compiling():

@@ -122,7 +122,10 @@ def check_shapes(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor], asked
     for name in sorted(theirs.keys() | ours.keys()):
         shapes = []
         for state in (theirs, ours):
-            shapes.append(tuple(state[name].shape) if name in state else "none")
+            shape = "none"
+            if name in state:
+                shape = tuple(state[name].shape)
+            shapes.append(shape)
         found, wanted = shapes
         if found != wanted:
             differs = f"{name} of shape {found} where the model has {wanted}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -105,6 +106,9 @@ def _trainer(
     checkpoints: WholeCheckpoints | None = None,
 ) -> L.Trainer:
     """Lightning's trainer, as the options say; without checkpoints to try the options out."""
+    plugins: list[Any] = []
+    if checkpoints is not None:
+        plugins.append(checkpoints)
     try:
         return L.Trainer(
             max_epochs=asked.max_epochs,
@@ -118,7 +122,7 @@ def _trainer(
             limit_test_batches=asked.limit_batches,
             gradient_clip_val=clip,
             callbacks=list(callbacks),
-            plugins=[] if checkpoints is None else [checkpoints],
+            plugins=plugins,
             enable_checkpointing=checkpoints is not None,
             logger=False,
             num_sanity_val_steps=0,

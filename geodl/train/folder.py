@@ -104,7 +104,10 @@ def check_vocabularies(folder: Path, vocabularies: Mapping[str, Vocabulary]) -> 
     for name in sorted(kept.keys() | vocabularies.keys()):
         fingerprints = []
         for known in (vocabularies, kept):
-            fingerprints.append(known[name].fingerprint if name in known else "none")
+            fingerprint = "none"
+            if name in known:
+                fingerprint = known[name].fingerprint
+            fingerprints.append(fingerprint)
         ours, theirs = fingerprints
         if ours != theirs:
             asked = f"to continue {folder} with the {name} vocabulary {ours}"
