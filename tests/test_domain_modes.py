@@ -99,6 +99,8 @@ ON_META = {
     "everyone": (g.Attention(2, g.all_pairs(), 1), g.Batch([g.Chain(3), g.Chain(5)])),
     "relative": (g.Attention(2, g.past(), 1, relative=True), g.Chain(7)),
     "banded": (g.Attention(2, g.window(3), 1, relative=True), g.Grid(5, 5)),
+    "sums": (g.Attention(2, g.past(), 1, "linear"), g.Chain(7)),
+    "along edges": (g.Attention(2, g.all_pairs(), 1, "gat"), g.Chain(7)),
     "pooled": (g.Pool(g.window(3, padding=2), "mean"), g.Grid(4, 4, periodic=True)),
 }
 

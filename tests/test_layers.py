@@ -309,8 +309,8 @@ def test_layers_on_meta_tell_shapes_or_refuse(name):
 
 
 ON_META_REFUSED = {
-    "gcn": "edges without values",
-    "message": "edges without values",
-    "tree": "edges without values",
+    "gcn": "tensors without values",
+    "message": "tensors without values",
+    "tree": "tensors without values",
     "orbit": "the device meta",
 }

@@ -24,6 +24,7 @@ from torch import Tensor
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.differentiable import Operator
 from geodl.lowering.edges import unweighted
+from geodl.lowering.precision import without_autocast
 from geodl.lowering.scores import feature
 from geodl.lowering.sparse import SDDMM, Pattern, SpMM, csr
 
@@ -129,7 +130,7 @@ def _linear(plan: EdgePlan, query: Tensor, key: Tensor, vectors: None) -> Tensor
 def _gat(plan: EdgePlan, query: Tensor, key: Tensor, vectors: Tensor) -> Tensor:
     wide = torch.promote_types(query.dtype, torch.float32)
     of_receiver, of_sender = vectors.to(wide).unbind()
-    with torch.autocast(query.device.type, enabled=False):
+    with without_autocast(query.device):
         at = torch.einsum("bnhd,hd->bhn", query.to(wide), of_receiver).flatten(0, 1)
         by = torch.einsum("bnhd,hd->bhn", key.to(wide), of_sender).flatten(0, 1)
     s = at.index_select(1, plan.dst) + by.index_select(1, plan.src)

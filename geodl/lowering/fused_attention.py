@@ -14,6 +14,7 @@ from torch.utils.checkpoint import CheckpointError
 
 from geodl.errors import GeodlError
 from geodl.lowering.differentiable import graph_wanted, transforms_active, watch_backward
+from geodl.lowering.precision import without_autocast
 
 FUSED = "ScaledDotProduct"  # how torch names the backward of every fused kernel, on any device
 
@@ -142,7 +143,7 @@ def _gradients(g: Tensor, inputs: Inputs, v: Tensor) -> list[Tensor | None]:
     dtype, mask, scale = v.dtype, inputs.mask, inputs.scale
     wide = torch.promote_types(dtype, torch.float32)
     q, k = inputs.q.to(wide), inputs.k.to(wide)
-    with torch.autocast(v.device.type, enabled=False):
+    with without_autocast(v.device):
         p = _weights(inputs._replace(q=q, k=k))
         dv = p.mT @ g.to(wide)
         dp = g.to(wide) @ v.to(wide).mT

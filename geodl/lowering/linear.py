@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
+from geodl.lowering.precision import without_autocast
 from geodl.lowering.scores import feature
 from geodl.neighborhood.structure import Everyone
 
@@ -59,7 +60,7 @@ def _run(
     q = feature(query.to(wide).transpose(1, 2))
     k = feature(key.to(wide).transpose(1, 2))
     v = F.pad(value.to(wide).transpose(1, 2), (0, 1), value=1.0)
-    with torch.autocast(value.device.type, enabled=False):
+    with without_autocast(value.device):
         y = q @ (k.mT @ v) if skip is None else _in_order(skip, q, k, v)
     return (y[..., :-1] / y[..., -1:]).transpose(1, 2).to(value.dtype)
 

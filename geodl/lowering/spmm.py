@@ -14,6 +14,7 @@ from torch import Tensor
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.differentiable import refuse_sparse_values
 from geodl.lowering.edges import written_out
+from geodl.lowering.precision import without_autocast
 from geodl.lowering.sparse import Csr, csr, csr_matmul, multiply
 from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.structure import Everyone
@@ -83,7 +84,7 @@ def _run(plan: SpmmPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
 def _features(x: Tensor, weight: Tensor) -> Tensor:
     refuse_sparse_values()
     wide = torch.promote_types(x.dtype, torch.float32)  # the product knows no narrower type
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x.device):
         y = _Features.apply(x.crow_indices(), x.col_indices(), x.values().to(wide), weight.to(wide))
     return y.to(x.dtype)[None]
 
