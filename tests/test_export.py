@@ -16,7 +16,7 @@ ON = {name: row for name, row in rows().items() if row.layer.on is not None}
 
 @pytest.mark.parametrize("name", ON)
 def test_layers_on_a_domain_are_exported(name):
-    exported(ON[name].layer, ON[name].domain)
+    assert_exported(ON[name].layer, ON[name].domain)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -33,10 +33,10 @@ def test_layers_on_a_domain_are_exported(name):
 )
 def test_lattice_and_complete_layers_are_exported(layer, training):
     made = layer().train(training)
-    exported(made, made.on)
+    assert_exported(made, made.on)
 
 
-def exported(layer: g.Layer, domain: g.Domain) -> None:
+def assert_exported(layer: g.Layer, domain: g.Domain) -> None:
     """Exported, run, saved, loaded and run again: the layer's numbers."""
     x = random_signal(domain, 4).x
     with torch.no_grad():
