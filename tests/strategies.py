@@ -101,7 +101,7 @@ def lattices(draw: st.DrawFn, rule: Neighborhood, periodic: bool = True) -> Doma
         )
     wraps = draw(st.tuples(*[st.booleans() if periodic else st.just(False)] * len(lengths)))
     grid = g.Grid(*lengths, periodic=wraps)
-    if rule.group is not None and rule.hears_fiber:
+    if rule.group is not None and rule.in_fiber:
         return g.GroupGrid(grid, rule.group)
     return (
         g.Chain(*lengths) if len(lengths) == 1 and not any(wraps) and draw(st.booleans()) else grid

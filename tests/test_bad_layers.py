@@ -64,7 +64,7 @@ LAYERS = {
     "refusing mean": (
         lambda: forced("mean", conv())(on(GRID)),
         "'mean'",
-        "not everyone hears everyone",
+        "not all receive from all",
         "'auto'",
     ),
     "unknown lowering": (

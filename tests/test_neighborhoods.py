@@ -131,13 +131,11 @@ def independent(rule, group: g.Group, size: int, sender: tuple, receiver: tuple)
     """
     e = group.elements.double()
     (o, r), s = sender, receiver
-    back = (
-        torch.linalg.inv(e[s]) if rule.makes_fiber else torch.eye(group.axes, dtype=torch.float64)
-    )
+    back = torch.linalg.inv(e[s]) if rule.out_fiber else torch.eye(group.axes, dtype=torch.float64)
     offset = tuple((back @ (torch.tensor(o, dtype=torch.float64) - (size - 1) / 2)).tolist())
-    if not rule.makes_fiber:  # isotropic: an offset is as good as any that the group carries it to
+    if not rule.out_fiber:  # isotropic: an offset is as good as any that the group carries it to
         return min(tuple((m @ torch.tensor(offset, dtype=torch.float64)).tolist()) for m in e), None
-    return offset, tuple((back @ e[r]).round().flatten().tolist()) if rule.hears_fiber else None
+    return offset, tuple((back @ e[r]).round().flatten().tolist()) if rule.in_fiber else None
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=str)
@@ -149,7 +147,7 @@ def test_group_types(kind, group, size):
     make = {"lift": g.lift, "window": g.window, "isotropic": g.isotropic}[kind]
     rule = make(size, group=group, padding="valid")
     table = rule.table()
-    sheets_in, sheets_out = (group.order if f else 1 for f in (rule.hears_fiber, rule.makes_fiber))
+    sheets_in, sheets_out = (group.order if f else 1 for f in (rule.in_fiber, rule.out_fiber))
     offsets = list(itertools.product(range(size), repeat=group.axes))
     assert table.shape == (sheets_out, sheets_in, len(offsets))
     known: dict[tuple, int] = {}

@@ -126,7 +126,7 @@ def test_threads_share_the_store():
                     x.mT, layer.weight.permute(2, 1, 0), layer.bias, padding=1
                 )
                 assert g.testing.error(y, wanted.mT) < 1e-5
-        except Exception as fault:
+        except Exception as fault:  # told in the main thread, where it fails the test
             faults.append(fault)
 
     with pytest.MonkeyPatch.context() as patch:

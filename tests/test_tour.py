@@ -101,7 +101,7 @@ def test_what_ran_is_said(toured):
         "spmm",
         "lattice",
     ]
-    assert "not on mean: not everyone hears everyone" in printed
+    assert "not on mean: not all receive from all" in printed
     assert re.search(r"p4 CNN +\d+ .* 500 of 500 ", printed)
     assert "exact under C4\n" in printed and "not exact under C4\n" in printed
     assert (

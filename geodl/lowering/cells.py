@@ -1,5 +1,5 @@
 """Recurrent cells: what edges and nodes read of the inputs, what a receiver takes from each state
-it hears, and what it makes of the sum.
+that comes to it, and what it makes of the sum.
 
 Each holds the four tensors of torch's cells: W `[G hidden, C]`, U `[G hidden, hidden]` and their
 biases, in the order in which torch's kernels take them.

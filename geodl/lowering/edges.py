@@ -115,10 +115,10 @@ def _message(
 
 def _plan_recur(call: Call) -> Recurrence:
     edges, n = unweighted(call), call.source.num_nodes
-    unheard = torch.ones(n, dtype=torch.bool, device=edges.src.device)
-    unheard[edges.src] = False
+    is_last = torch.ones(n, dtype=torch.bool, device=edges.src.device)
+    is_last[edges.src] = False
     sizes = torch.tensor(call.source.sizes, device=edges.src.device)
-    return Recurrence(edges, n, torch.repeat_interleave(sizes), unheard.nonzero()[:, 0])
+    return Recurrence(edges, n, torch.repeat_interleave(sizes), is_last.nonzero()[:, 0])
 
 
 def _recur(

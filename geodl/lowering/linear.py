@@ -30,7 +30,7 @@ CHUNK = 64  # c
 
 def _refuses(call: Call) -> str:
     if call.structure(Everyone) is None:
-        return "not everyone hears everyone"
+        return "not all receive from all"
     if call.options.score != "linear":
         return f"the {call.options.score} score is no product of features"
     if call.source.members is not None or call.target.members is not None:

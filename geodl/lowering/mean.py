@@ -1,5 +1,5 @@
-"""`mean`: on a complete graph everyone hears the same sum, so it is computed once: O(N) in place of
-O(N^2).
+"""`mean`: on a complete graph all nodes receive the same sum, so it is computed once: O(N) in place
+of O(N^2).
 """
 
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class MeanPlan(NamedTuple):
 def _refuses(call: Call) -> str:
     everyone = call.structure(Everyone)
     if everyone is None or everyone.causal:
-        return "not everyone hears everyone"
+        return "not all receive from all"
     if call.source.members is not None or call.target.members is not None:
         return "members of different kinds or sizes"
     if not everyone.typed:

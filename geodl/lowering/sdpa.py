@@ -14,7 +14,7 @@ from geodl.neighborhood.structure import Everyone
 
 def _refuses(call: Call) -> str:
     if call.structure(Everyone) is None:
-        return "not everyone hears everyone"
+        return "not all receive from all"
     if call.options.score != "dot":
         return f"the kernel knows the dot product, not the {call.options.score} score"
     unions = call.source.members is not None or call.target.members is not None

@@ -280,6 +280,6 @@ torch.library.register_fake(
 )
 
 with warnings.catch_warnings():
-    # torch says once in a process that CSR is in beta; let it be here, unheard
+    # torch says once in a process that CSR is in beta; let it be here, where nobody is warned
     warnings.simplefilter("ignore")
     _matrix(torch.zeros(2, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), torch.zeros(0), 1)

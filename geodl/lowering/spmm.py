@@ -36,7 +36,7 @@ class SpmmPlan(NamedTuple):
 
 def _refuses(call: Call) -> str:
     if call.structure(Everyone) is not None:
-        return "everyone hears everyone: the operator is dense"
+        return "all receive from all: the operator is dense"
     return ""
 
 

@@ -43,7 +43,7 @@ class Neighborhood(ABC):
     group: Group | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Neighborhood":
-        """Itself, as any value: a copied layer hears on the very domains that its rule names."""
+        """Itself, as any value: a copied layer stays on the very domains that its rule names."""
         return self
 
     @abstractmethod

@@ -13,7 +13,7 @@ from geodl.group import Group, cached_constants
 @lru_cache(maxsize=256)
 @cached_constants()
 def type_table(
-    size: tuple[int, ...], group: Group | None, makes_fiber: bool, hears_fiber: bool
+    size: tuple[int, ...], group: Group | None, out_fiber: bool, in_fiber: bool
 ) -> Tensor:
     """The edge type of every (receiver's group element s, sender's r, offset o): `[S, R, K]`.
 
@@ -24,8 +24,8 @@ def type_table(
     Args:
         size: of the box.
         group: the group, or None for one type an offset.
-        makes_fiber: whether receivers have group elements (S = |G|, else 1).
-        hears_fiber: whether senders have (R = |G|, else 1).
+        out_fiber: whether receivers have group elements (S = |G|, else 1).
+        in_fiber: whether senders have (R = |G|, else 1).
 
     Raises:
         GeodlError: a box that the group does not map to itself.
@@ -43,11 +43,11 @@ def type_table(
     # Everything is carried back by s^-1 to the receiver (0, identity), whose pairs number the
     # types.
     product, inverse = group.tables.product, group.tables.inverse
-    if makes_fiber and hears_fiber:
+    if out_fiber and in_fiber:
         offset = moved[inverse][:, None, :]
         sheet = product[inverse][:, :, None]
         return offset * group.order + sheet
-    if makes_fiber:
+    if out_fiber:
         return moved[inverse][:, None, :]
     first_of_orbit = moved.min(0).values
     return torch.unique(first_of_orbit, return_inverse=True)[1][None, None]

@@ -41,8 +41,8 @@ class Window(Neighborhood):
         dilation: distance between neighbors.
         padding: (before, after) for each axis.
         group: the group that its edge types respect, or None.
-        hears_fiber: whether senders have elements of the group.
-        makes_fiber: whether receivers have.
+        in_fiber: whether senders have elements of the group.
+        out_fiber: whether receivers have.
         exact: whether sizes are refused at which the group's symmetry would be approximate.
         boundary: what the padding stands for. None follows the domain: periodic axes wrap, at a
             border the edge is missing. "zeros" and "circular" are the padding modes of a
@@ -54,16 +54,16 @@ class Window(Neighborhood):
     dilation: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
     group: Group | None = None
-    hears_fiber: bool = False
-    makes_fiber: bool = False
+    in_fiber: bool = False
+    out_fiber: bool = False
     exact: bool = True
     boundary: Literal["zeros", "circular"] | None = None
 
     def __repr__(self) -> str:
         name = "isotropic"
-        if self.group is None or self.hears_fiber:
+        if self.group is None or self.in_fiber:
             name = "window"
-        elif self.makes_fiber:
+        elif self.out_fiber:
             name = "lift"
         parts = ["x".join(map(str, self.size))]
         if set(self.stride) != {1}:
@@ -85,7 +85,7 @@ class Window(Neighborhood):
 
     def table(self) -> Tensor:
         """Edge types `[S, R, K]` by the receiver's group element, the sender's, and the offset."""
-        return type_table(self.size, self.group, self.makes_fiber, self.hears_fiber)
+        return type_table(self.size, self.group, self.out_fiber, self.in_fiber)
 
     def reverse(self, onto: Domain | None = None) -> Neighborhood:
         return Reversed(self, onto)
@@ -113,7 +113,7 @@ class Window(Neighborhood):
             return f"a window of {axes} axes needs a lattice of {axes} axes"
         if self.group is None and typed and domain.fiber is not None:
             return "typed edges on a fibered domain must name its group: window(..., group=...)"
-        wanted = self.group if self.hears_fiber else None
+        wanted = self.group if self.in_fiber else None
         if self.group is not None and domain.fiber != wanted:
             named = "no fiber" if wanted is None else f"a fiber of {wanted}"
             return f"{self} takes a domain with {named}"
@@ -121,7 +121,7 @@ class Window(Neighborhood):
 
     def fan_in(self, domain: Domain | None = None) -> int | None:
         places = math.prod(self.size)
-        if self.group is not None and self.hears_fiber:
+        if self.group is not None and self.in_fiber:
             return places * self.group.order
         return places
 
@@ -145,7 +145,7 @@ class Window(Neighborhood):
             raise GeodlError(asked, found, "use a larger grid or less padding")
         fiber = domain.fiber
         if self.group is not None:
-            fiber = self.group if self.hears_fiber else None
+            fiber = self.group if self.in_fiber else None
         return domain.replace(tuple(lengths), fiber, (False,) * len(lengths))
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
@@ -193,7 +193,7 @@ class Window(Neighborhood):
         lengths, wraps = self._lengths(domain)
         fiber = domain.fiber
         if self.group is not None:
-            fiber = self.group if self.makes_fiber else None
+            fiber = self.group if self.out_fiber else None
         # The very same domain, with its plans, wherever nothing changes.
         unchanged = lengths == domain.lattice and wraps == domain.periodic
         if unchanged and domain.fiber is None and fiber is None:
@@ -268,7 +268,7 @@ def window(
     group: Group | None = None,
     exact: bool = True,
 ) -> Window:
-    """The window of a convolution: each receiver hears a box of senders, one weight for each
+    """The window of a convolution: each receiver takes a box of senders, one weight for each
     offset.
 
     With a group it maps a fibered domain to a fibered domain (the group convolution of Cohen and
@@ -298,7 +298,7 @@ def window(
     plain = _window(size, axes, stride, dilation, padding, group, exact)
     if group is None:
         return plain
-    return replace(plain, hears_fiber=True, makes_fiber=True)
+    return replace(plain, in_fiber=True, out_fiber=True)
 
 
 def lift(
@@ -319,7 +319,7 @@ def lift(
     GroupGrid(Grid(5, 5), C4)
     """
     return replace(
-        _window(size, group.axes, stride, dilation, padding, group, exact), makes_fiber=True
+        _window(size, group.axes, stride, dilation, padding, group, exact), out_fiber=True
     )
 
 
