@@ -26,6 +26,7 @@ from geodl.bench import (
     overhead,
     p4cnn_step,
     peers,
+    pool,
     spmm,
     tree,
 )
@@ -48,6 +49,7 @@ TINY = {
     "group-conv": functools.partial(group_conv.cases, group_conv.Sizes(2, 2, 6)),
     "p4cnn-step": functools.partial(p4cnn_step.cases, p4cnn_step.Sizes(2, 2)),
     "spmm": functools.partial(spmm.cases, spmm.Sizes(20, 60, 3)),
+    "pool": functools.partial(pool.cases, pool.Sizes(20, 60, 3)),
     "cora-epoch": functools.partial(cora_epoch.cases, cora_epoch.Sizes(4, small_cora)),
     "deepsets": functools.partial(deepsets.cases, deepsets.Sizes((3, 5), 2, 4)),
     "attention": functools.partial(attention.cases, attention.Sizes(2, 6, 8, 2, 5)),
@@ -64,12 +66,22 @@ CASES = {
     "group-conv": 2,
     "p4cnn-step": 3,
     "spmm": 2,
+    "pool": 4,
     "cora-epoch": 2,
     "deepsets": 2,
     "attention": 5,
     "banded": 3,
 }
-CASES["edge-softmax"] = 2
+CASES["edge-softmax"] = 3
+
+
+def absent_peers() -> list[str]:
+    """How to install the peers that are not here."""
+    reasons = {
+        harness.PEER_INSTALL: peers.escnn_missing(),
+        harness.DGL_INSTALL: peers.dgl_missing(),
+    }
+    return [hint for hint, reason in reasons.items() if reason]
 
 
 def test_every_row_has_a_tiny_twin():
@@ -79,14 +91,11 @@ def test_every_row_has_a_tiny_twin():
 @pytest.mark.parametrize("name", TINY)
 def test_a_row_runs(name):
     rows = list(measured(name, TINY[name](), ONCE))
-    untimed = {row.note for row in rows if row.ours_ms is None}
-    if untimed and peers.escnn_missing():
-        assert all(harness.PEER_INSTALL in note for note in untimed)
-        rows = [row for row in rows if row.ours_ms is not None]
-    else:
-        assert untimed == set()
-        assert len(rows) == CASES.get(name, len(rows))
+    assert len(rows) == CASES.get(name, len(rows))
     for row in rows:
+        if row.ours_ms is None:
+            assert any(hint in row.note for hint in absent_peers()), row.note
+            continue
         assert row.row == name
         assert row.case and row.peer
         assert row.ratio == pytest.approx(row.ours_ms / row.peer_ms)
@@ -134,7 +143,7 @@ def test_answers_that_cannot_agree_are_refused(theirs, reason):
 
 
 @pytest.mark.parametrize(
-    "name", ["conv2d", "group-conv", "spmm", "lstm", "tree", "attention", "deepsets", "gpt"]
+    "name", ["conv2d", "group-conv", "spmm", "pool", "lstm", "tree", "attention", "deepsets", "gpt"]
 )
 def test_a_planted_fault_is_not_timed(name, monkeypatch):
     straight, made = harness.step, itertools.count()
@@ -143,7 +152,7 @@ def test_a_planted_fault_is_not_timed(name, monkeypatch):
         call = straight(function, inputs, upstream)
         return (lambda: [1.01 * t + 0.01 for t in call()]) if next(made) % 2 else call
 
-    for module in (conv2d, group_conv, spmm, lstm, tree, attention, deepsets, gpt):
+    for module in (conv2d, group_conv, spmm, pool, lstm, tree, attention, deepsets, gpt):
         monkeypatch.setattr(module, "step", crooked)
     rows = list(measured(name, TINY[name](), ONCE))
     assert any("differ by" in row.note or "not installed" in row.note for row in rows)

@@ -24,6 +24,7 @@ from geodl.bench import (
     lstm,
     overhead,
     p4cnn_step,
+    pool,
     spmm,
     tree,
 )
@@ -37,6 +38,7 @@ ROWS: dict[str, Callable[..., Iterator[Case]]] = {
     "group-conv": group_conv.cases,
     "p4cnn-step": p4cnn_step.cases,
     "spmm": spmm.cases,
+    "pool": pool.cases,
     "cora-epoch": cora_epoch.cases,
     "deepsets": deepsets.cases,
     "attention": attention.cases,

@@ -1,13 +1,14 @@
-"""Attention on a large sparse graph against PyG's `GATConv` and `TransformerConv`: forward and
-every gradient, and the memory.
+"""Attention on a large sparse graph against PyG's `GATConv` and `TransformerConv` and DGL's
+`GATConv`: forward and every gradient, and the memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from geodl.bench import peers
 from geodl.bench.harness import Case, Side, leaf, step
 from geodl.bench.meter import CPU
 from geodl.domain import Graph
@@ -35,8 +36,13 @@ def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
     for score, peer in (("gat", "PyG GATConv"), ("dot", "PyG TransformerConv")):
         layer: Any = Attention(c, adjacency(), heads, score, bias=False, on=graph).to(device)
         layer.out_proj = nn.Identity()  # PyG's have none
-        sides = against_pyg(layer, device)
-        yield Case(f"Attention {score}, {shape}", peer, *sides, 0.25, memory_reach=1 / 3)
+        name = f"Attention {score}, {shape}"
+        yield Case(name, peer, *against_pyg(layer, device), 0.25, memory_reach=1 / 3)
+        if score == "gat" and peers.dgl_missing():
+            yield Case(name, "DGL GATConv", reach=0.35, missing=peers.dgl_missing())
+        elif score == "gat":
+            sides = _against_dgl(layer, device)
+            yield Case(name, "DGL GATConv", *sides, 0.35, memory_reach=1.0)
 
 
 def against_pyg(layer: Any, device: torch.device) -> tuple[Side, Side]:
@@ -46,24 +52,45 @@ def against_pyg(layer: Any, device: torch.device) -> tuple[Side, Side]:
     edges = layer.rule.edges(layer.on)
     index = torch.stack((edges.src, edges.dst)).to(device)
     twin = _twin(layer).to(device)
+    return _sides(layer, twin, lambda x: twin(x, index), device)
+
+
+def _against_dgl(layer: Any, device: torch.device) -> tuple[Side, Side]:
+    """The same beside DGL's `GATConv`, for a gat score without biases."""
+    options: Any = {"bias": False, "allow_zero_in_degree": True}
+    make: Any = peers.dgl().nn.pytorch.GATConv
+    twin: Any = make(layer.channels_in, layer.head_dim, layer.heads, **options)
+    receiver, sender = layer.score_vectors[:1], layer.score_vectors[1:]
+    weights = (twin.fc.weight, layer.in_proj_weight)
+    _copy([weights, (twin.attn_r, receiver), (twin.attn_l, sender)])
+    graph = peers.dgl_graph(layer.on.edge_index, layer.on.num_nodes)
+    return _sides(layer, twin.to(device), lambda x: twin(graph, x).flatten(1), device)
+
+
+def _sides(
+    layer: Any, twin: nn.Module, run: Callable[[Tensor], Tensor], device: torch.device
+) -> tuple[Side, Side]:
+    """A layer, and a twin that is run on the same values `[N, C]`."""
     x = leaf(1, layer.on.num_nodes, layer.channels_in, device=device)
     up, flat = torch.randn_like(x), x.detach()[0].requires_grad_()
-
-    def pyg() -> Tensor:
-        return layer.out_proj(twin(flat, index))
-
     ours = step(lambda: layer(x), [x, *layer.parameters()], up)
-    theirs = step(pyg, [flat, *twin.parameters(), *layer.out_proj.parameters()], up[0])
+    parameters = [*twin.parameters(), *layer.out_proj.parameters()]
+    theirs = step(lambda: layer.out_proj(run(flat)), [flat, *parameters], up[0])
     return Side(ours, lambda: ours()[:2]), Side(theirs, lambda: [t[None] for t in theirs()[:2]])
 
 
 def _twin(layer: Any) -> nn.Module:
     """PyG's layer with the parameters of ours."""
     twin, values = _gat(layer) if layer.options.score == "gat" else _dot(layer)
+    _copy(values)
+    return twin
+
+
+def _copy(values: list[tuple[Any, Tensor]]) -> None:
+    """Give each parameter the value beside it."""
     with torch.no_grad():
         for parameter, value in values:
             parameter.copy_(value)
-    return twin
 
 
 def _gat(layer: Any) -> tuple[nn.Module, list[tuple[Tensor, Tensor]]]:

@@ -14,6 +14,7 @@ from geodl.errors import GeodlError
 
 SAME = 1e-4
 WORTH_TIMING = 2e-3  # seconds: shorter calls are timed several at once
+DGL_INSTALL = "pip install --no-deps dgl==1.1.3"
 PEER_INSTALL = "pip install --no-deps escnn lie_learn joblib pymanopt autograd"
 
 

@@ -1,15 +1,49 @@
 """What several rows need of the libraries beside ours."""
 
 import functools
+import importlib
 import importlib.util
+import os
 import warnings
 from typing import Any
 
 from torch import Tensor
 
-from geodl.bench.harness import PEER_INSTALL
+from geodl.bench.harness import DGL_INSTALL, PEER_INSTALL
 
 SHEETS = 4  # elements of C4
+
+
+@functools.cache
+def dgl_missing() -> str:
+    """Why DGL cannot be a peer here ("" when it can)."""
+    if importlib.util.find_spec("dgl") is None:
+        return f"DGL is not installed: {DGL_INSTALL}"
+    try:
+        dgl()
+    except Exception as error:  # it was compiled for older releases of torch
+        return f"DGL does not load ({type(error).__name__}: {error}): {DGL_INSTALL}"
+    return ""
+
+
+def dgl() -> Any:
+    """DGL with its layers (`dgl().nn.pytorch`), without the warnings of its old calls to torch."""
+    # Where nobody says which library it shall use, DGL writes a file into the user's home.
+    os.environ.setdefault("DGLBACKEND", "pytorch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module("dgl.nn.pytorch")
+        return importlib.import_module("dgl")
+
+
+def dgl_graph(edge_index: Tensor, num_nodes: int) -> Any:
+    """DGL's graph of the same edges (row 0 sends, row 1 receives), with all that its kernels need
+    made before: 32-bit numbers, sorted by sender and by receiver.
+    """
+    graph = dgl().graph((edge_index[0], edge_index[1]), num_nodes=num_nodes)
+    graph = graph.int()
+    graph.create_formats_()
+    return graph
 
 
 @functools.cache

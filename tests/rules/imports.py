@@ -40,12 +40,13 @@ ALWAYS = STDLIB | {"geodl", "torch", "numpy"}
 DELAYED = {
     "geodl.domain.convert": {"networkx", "scipy", "torch_geometric"},
     "geodl.layer.laplacian": {"scipy"},
+    "geodl.lowering.kernels.compiler": {"numba"},
 }
 DECLARED = ALWAYS | {
     *("torch_geometric", "networkx", "scipy"),
     *("lightning", "jsonargparse", "rich", "torchmetrics", "yaml"),
-    *("pooch", "sklearn", "PIL", "matplotlib"),
-    "escnn",  # the peer: never required, see README
+    *("pooch", "sklearn", "PIL", "matplotlib", "numba"),
+    *("escnn", "dgl"),  # peers: never required, see README
 }
 
 
