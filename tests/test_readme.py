@@ -239,7 +239,8 @@ def test_what_one_writes_here_runs_and_is_as_large_as_what_one_writes_there(page
     import geodl as g
 
     namespace = {"torch": torch, "nn": torch.nn, "g": g}
-    namespace |= {name: getattr(pyg, name) for name in ("GCNConv", "TransformerConv", "GATConv")}
+    peers = ("GCNConv", "TransformerConv", "GATConv", "RGCNConv")
+    namespace |= {name: getattr(pyg, name) for name in peers}
     namespace |= {"Data": torch_geometric.data.Data}
     section = page[page.index("## Coming from") :]
     (setting, *_) = blocks(section)
@@ -273,6 +274,27 @@ def test_numbers_of_the_recipes_are_those_of_the_page(page):
             number = re.match(r"[\d.]+( ± [\d.]+)?", recipe.reached)
             assert number is not None, recipe.name
             assert number[0] in page, recipe.name
+
+
+def unknown(listed: str) -> list[str]:
+    """Names between backticks that are neither ours nor those of a model."""
+    import geodl as g
+
+    names = re.findall(r"`(?:g\.)?(\w+)(?:\([^`]*\))?`", listed)
+    known = {*dir(g), *g.models.__all__}
+    return [name for name in names if name not in known]
+
+
+def test_what_there_is_exists_and_every_model_is_listed(page):
+    import geodl as g
+
+    listed = page.split("## What there is")[1].split("\n## ")[0]
+    assert unknown(listed) == []
+    assert [name for name in g.models.__all__ if f"`{name}`" not in listed] == []
+
+
+def test_a_listed_name_that_is_gone_is_found():
+    assert unknown("`Grid`, `C(n)`, `g.models`, `vit` and `g.gone`, `lost(3)`") == ["gone", "lost"]
 
 
 def test_links_lead_somewhere(page):
