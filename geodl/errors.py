@@ -57,7 +57,7 @@ def positive(asked: str, size: Any) -> int:
         size: the number to check.
 
     Raises:
-        GeodlError: no integer, or less than 1.
+        GeodlError: if the size is not an integer, or less than 1.
 
     >>> import torch
     >>> positive("Chain(n)", torch.tensor(3))

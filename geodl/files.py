@@ -63,7 +63,7 @@ def new_folder(folder: Path, *, do: str = DO) -> Iterator[Path]:
     it comes back.
 
     Raises:
-        GeodlError: the folder cannot be made or replaced; `do` is the advice.
+        GeodlError: if the folder cannot be made or replaced; `do` is the advice.
     """
     building = _beside(folder)
     aside = _beside(folder)
@@ -111,7 +111,8 @@ def write_text(path: Path, text: str, *, do: str = DO) -> None:
     """Write a text in UTF-8, whole or not at all.
 
     Raises:
-        GeodlError: a folder that is missing or cannot be written, a full disk; `do` is its advice.
+        GeodlError: if the folder is missing or cannot be written, or if the disk is full; `do` is
+            the advice.
     """
     with in_words(f"to write {path}", do), new_file(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
@@ -121,7 +122,8 @@ def write_json(path: Path, value: Any, *, indent: int = 2, do: str = DO) -> None
     """Write a value as JSON, whole or not at all.
 
     Raises:
-        GeodlError: a number that JSON does not have (NaN, infinity); as for :func:`write_text`.
+        GeodlError: if there is a number that JSON does not have (NaN, infinity); as
+            :func:`write_text`.
     """
     try:
         text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)

@@ -79,10 +79,12 @@ class Tables(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """A finite group: a name, the number of its elements, and the axes of the lattice it acts on
-    (0: none).
+    """A finite group, made by :func:`C`, :func:`D`, :func:`O`, :func:`Oh` or :func:`S`.
 
-    Build one with :func:`C`, :func:`D`, :func:`O`, :func:`Oh` or :func:`S`.
+    Attributes:
+        name: as it is printed.
+        order: the number of its elements.
+        axes: of the lattice it acts on; 0 if it acts on none.
 
     >>> C(4)
     C4
@@ -112,7 +114,7 @@ class Group:
         """Elements, product, inverse and generators.
 
         Raises:
-            GeodlError: a group of more than 720 elements.
+            GeodlError: if the group has more than 720 elements.
         """
         return _tables(self)
 
@@ -120,7 +122,10 @@ class Group:
 def C(n: int) -> Group:
     """Cyclic group: rotations of the square lattice by multiples of 360/n degrees, n in 1, 2, 4.
 
-    Element k turns by k * 360/n in the sense of `torch.rot90`.
+    Element k turns by k * 360/n degrees in the sense of `torch.rot90`.
+
+    Raises:
+        GeodlError: if n is another number.
 
     >>> C(4).elements[1].tolist()
     [[0, -1], [1, 0]]
@@ -130,7 +135,11 @@ def C(n: int) -> Group:
 
 
 def D(n: int) -> Group:
-    """Dihedral group of 2n elements: the rotations of :func:`C` and n reflections, n in 1, 2, 4.
+    """Dihedral group of 2n elements on (row, column), n in 1, 2, 4: element k < n is that of
+    :func:`C`, element n + k the mirror `column -> -column` followed by it.
+
+    Raises:
+        GeodlError: if n is another number.
 
     >>> D(4).order
     8
@@ -156,6 +165,9 @@ def Oh() -> Group:
 def S(n: int) -> Group:
     """The symmetric group: all n! permutations of n points. It does not act on a lattice.
 
+    Raises:
+        GeodlError: if n is not from 1 to 8.
+
     >>> S(5).order, tuple(S(5).elements.shape)
     (120, (120, 5))
     """
@@ -167,7 +179,7 @@ def S(n: int) -> Group:
 
 
 @cached_constants()
-def orbits(generators: Tensor) -> Tensor:
+def pair_orbits(generators: Tensor) -> Tensor:
     """Number the orbits of ordered node pairs under permutations of the nodes.
 
     Two pairs of nodes get the same number when a product of the generators carries one to the
@@ -175,12 +187,12 @@ def orbits(generators: Tensor) -> Tensor:
     orbits (Ravanbakhsh, Schneider, Poczos, "Equivariance Through Parameter-Sharing", 2017).
 
     Args:
-        generators: `[G, N]`, row k sends node i to `generators[k, i]`.
+        generators: `[G, N]`, row k maps node i to `generators[k, i]`.
 
     Returns:
         `[N, N]` integers, receivers first, labels 0..n-1 in order of first appearance.
 
-    >>> orbits(torch.tensor([[1, 2, 0]])).tolist()
+    >>> pair_orbits(torch.tensor([[1, 2, 0]])).tolist()
     [[0, 1, 2], [2, 0, 1], [1, 2, 0]]
     """
     n = generators.shape[1]

@@ -18,18 +18,27 @@ State = tuple[Tensor, ...]
 
 
 class Cell(Protocol):
-    """What `recur` needs to know of a recurrent cell."""
+    """A recurrent cell: `h_i = node(b_i, sum over j of edge(a_i, h_j))`, `a_i, b_i = read(x_i)`.
+
+    A state is a tuple of tensors `[..., hidden]`: `(h, c)` for an LSTM, `(h,)` otherwise. An LSTM
+    needs `edge`, because each sender has a forget gate of its own; GRU and Elman cells return the
+    sender's state.
+    """
 
     def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What edges and what nodes read of the receivers' inputs `[..., C]`."""
+        """The input `[..., C]` of each receiver, transformed once: `a` for `edge`, `b` for
+        `node`.
+        """
         ...
 
-    def edge(self, x: Tensor, state: State) -> State:
-        """What the receiver takes from one sender's state."""
+    def edge(self, a: Tensor, state: State) -> State:
+        """What one edge adds to its receiver's sum, from `a` of the receiver and the sender's
+        state.
+        """
         ...
 
-    def node(self, x: Tensor, total: State) -> State:
-        """The receiver's new state from the sum of what it took."""
+    def node(self, b: Tensor, total: State) -> State:
+        """The receiver's new state, from its `b` and the sum of what its edges added."""
         ...
 
 
@@ -148,15 +157,13 @@ def reduce(messages: Tensor, edges: Edges, reduction: str, num_receivers: int) -
 
 
 def recur(x: Tensor, edges: Edges, cell: Cell, initial: State, num_nodes: int) -> State:
-    """`h_i = cell(x_i, {h_j : j -> i})` in topological order; nodes without senders take
-    `initial`.
+    """`h_i = node(b_i, sum over edges (j -> i) of edge(a_i, h_j))` with `a_i, b_i = read(x_i)`, in
+    topological order; a node without senders takes `initial` in place of a sender's state.
 
-    Shapes: x `[B, N, C]`, each tensor of `initial` `[B, N, hidden]` (read at nodes without
-    senders),
-    result: the states of all nodes, each `[B, N, hidden]`.
+    Shapes: x `[B, N, C]`, each tensor of `initial` and of the result `[B, N, hidden]`.
 
     Raises:
-        GeodlError: a cycle, named by its nodes.
+        GeodlError: if the edges have a cycle, which is named by its nodes.
     """
     senders: list[list[int]] = [[] for _ in range(num_nodes)]
     for i, j in zip(edges.dst.tolist(), edges.src.tolist(), strict=True):

@@ -46,7 +46,7 @@ def outcome(layer: nn.Module, *signals: Signal, upstream: Tensor | None = None) 
         upstream: the gradient of the output `[B, M, C]`; by default drawn from a fixed seed.
     """
     inputs = [Signal(s.x.detach().requires_grad_(), s.domain) for s in signals]
-    y = _called(layer, *inputs)
+    y = _call(layer, *inputs)
     if upstream is None:
         upstream = torch.randn(
             y.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64
@@ -63,8 +63,8 @@ def outcome(layer: nn.Module, *signals: Signal, upstream: Tensor | None = None) 
     return y.detach(), known
 
 
-def _called(layer: nn.Module, receiver: Signal, *others: Signal) -> Tensor:
-    """The values a layer answers with; one that was built with `on=` takes tensors."""
+def _call(layer: nn.Module, receiver: Signal, *others: Signal) -> Tensor:
+    """The values of a layer's output; a layer that was built with `on=` takes tensors."""
     if getattr(layer, "on", None) is None:
         return layer(receiver, *others).x
     return layer(receiver.x, *others)
@@ -78,19 +78,20 @@ def _bound(bound: float | None, signal: Signal) -> float:
 def assert_parity(
     layer: MessagePassing, *signals: Signal, bound: float | None = None
 ) -> dict[str, float]:
-    """Every lowering that accepts the call gives the reference's values and every one of its
-    gradients.
+    """Assert that every lowering that accepts the call gives the values and every gradient of the
+    reference.
 
     Args:
         layer: a layer with a verb.
         signals: what it is called with.
-        bound: largest error, by default 1e-10 in float64 and 1e-5 in float32.
+        bound: largest error; by default 1e-10, 1e-5, 1e-2 and 5e-2 in float64, float32, float16 and
+            bfloat16.
 
     Returns:
         The largest error of each lowering compared.
 
     Raises:
-        AssertionError: a lowering that is off; no lowering to compare.
+        AssertionError: if a lowering is off by more than `bound`, or none accepts the call.
 
     >>> from geodl import Conv, Grid, window
     >>> s = Signal(torch.randn(2, 20, 3, dtype=torch.float64), Grid(4, 5))
@@ -129,7 +130,7 @@ def _worst(ours: Outcome, theirs: Outcome) -> tuple[str, float]:
 def accepting(layer: MessagePassing, *signals: Signal) -> list[str]:
     """The lowerings, other than `edges`, that accept a call."""
     with trace(layer) as events, torch.no_grad():
-        _called(layer, *signals)
+        _call(layer, *signals)
     call = next(event.call for event in events if event.layer is layer)
     assert call is not None
     entries = [lowering for lowering in LOWERINGS[layer.verb] if lowering.name != "edges"]
@@ -139,13 +140,17 @@ def accepting(layer: MessagePassing, *signals: Signal) -> list[str]:
 def assert_equivariant(
     module: nn.Module, signal: Signal, group: Group | None = None, *, bound: float | None = None
 ) -> None:
-    """A module commutes with each claimed symmetry, on numbers; at least one claim is checked.
+    """Assert that a module commutes with each claimed symmetry, on numbers.
 
     Args:
         module: takes a Signal and returns one.
         signal: the input.
         group: a point group; None takes the layer's own claims or the domain's symmetry.
-        bound: largest error, by default 1e-10 in float64 and 1e-5 in float32.
+        bound: largest error; by default 1e-10, 1e-5, 1e-2 and 5e-2 in float64, float32, float16 and
+            bfloat16.
+
+    Raises:
+        AssertionError: if the error of a claim is above `bound`, or no symmetry is claimed.
     """
     bound = _bound(bound, signal)
     errors = equivariance_error(module, signal, group)
@@ -159,17 +164,23 @@ def assert_equivariant(
         )
 
 
-def assert_relabels(
+def assert_permutation_equivariant(
     module: nn.Module, signal: Signal, *, permutations: int = 3, bound: float | None = None
 ) -> None:
-    """Calling the nodes by other names calls the answer's nodes by the same names; there is
-    something to call by another name.
+    """Assert permutation equivariance: renumbering the nodes of the input renumbers those of the
+    output in the same way, and leaves an output of another number of nodes (a readout) unchanged.
 
     Args:
         module: takes a Signal and returns one on the same domain, or on one node for each member.
         signal: the input, on a domain that can be relabelled (Graph, Complete, Batch).
         permutations: how many random ones to try.
-        bound: largest error, by default 1e-10 in float64 and 1e-5 in float32.
+        bound: largest error; by default 1e-10, 1e-5, 1e-2 and 5e-2 in float64, float32, float16 and
+            bfloat16.
+
+    Raises:
+        AssertionError: if an output differs by more than `bound`; if there is nothing to check (one
+            node, no permutations, no values).
+        GeodlError: if the domain cannot be renumbered, as a Grid.
     """
     bound = _bound(bound, signal)
     generator, nodes = torch.Generator().manual_seed(0), signal.domain.num_nodes
@@ -200,17 +211,22 @@ def assert_relabels(
 
 
 def assert_lowered_to(name: str, layer: MessagePassing, *signals: Signal) -> None:
-    """The lowering that ran (not only the one that `explain` names) is the given one."""
-    with recorded() as ran:
-        _called(layer, *signals)
+    """Assert that a call runs on the given lowering: it is the one that ran, not only the one that
+    `explain` names.
+
+    Raises:
+        AssertionError: if another lowering ran, or none, or several.
+    """
+    with record_lowerings() as ran:
+        _call(layer, *signals)
     if ran != [name]:
         where = f"{layer.label} on {signals[-1].domain}"
         raise AssertionError(f"{where} ran on {', '.join(ran) or 'nothing'}, not on {name}")
 
 
 @contextmanager
-def recorded() -> Iterator[list[str]]:
-    """The names of the lowerings that run inside the block, in order; there when it ends."""
+def record_lowerings() -> Iterator[list[str]]:
+    """A list that, after the block, holds the names of the lowerings that ran in it, in order."""
     ran: list[str] = []
     with trace() as events:
         try:

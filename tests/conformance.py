@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import geodl as g
 from geodl.domain import Domain
 from geodl.neighborhood import Edges, Neighborhood, Structure
-from geodl.testing import accepting, assert_parity, recorded
+from geodl.testing import accepting, assert_parity, record_lowerings
 from tests.strategies import Case
 
 EXAMPLES = 50
@@ -48,7 +48,7 @@ def hold_lowering(verb: str, name: str, cases: st.SearchStrategy[Case]) -> None:
 
 def ran(layer: g.Layer, *signals: g.Signal) -> list[str]:
     """The lowerings on which one call really ran."""
-    with recorded() as names, torch.no_grad():
+    with record_lowerings() as names, torch.no_grad():
         layer(*signals) if layer.on is None else layer(signals[0].x)
     return names
 

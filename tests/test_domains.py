@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 
 import geodl as g
 from geodl.domain import DOMAINS
-from geodl.testing import recorded
+from geodl.testing import record_lowerings
 from tests.conformance import hold_domain
 
 SMALL = [domain for kind in DOMAINS for domain in kind.small()]
@@ -239,7 +239,7 @@ def test_equal_members_fold():
     layer = g.Conv(2, 3, g.window(3, axes=1))
     s = g.Signal(torch.randn(2, 12, 2), union)
     assert layer.explain(union).lowering == "lattice"
-    with recorded() as ran:
+    with record_lowerings() as ran:
         layer(s)
     assert ran == ["lattice"] and str(g.explain(layer, s)).endswith("runs on lattice")
     mixed = g.Batch([g.Chain(4), g.Chain(5)])

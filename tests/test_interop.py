@@ -12,7 +12,7 @@ from torch import nn
 
 import geodl as g
 from geodl.interop import from_torch, to_torch
-from geodl.testing import error, recorded
+from geodl.testing import error, record_lowerings
 from tests.twins import (
     CONVS,
     TRANSPOSED,
@@ -208,6 +208,6 @@ def test_the_form_of_a_recurrent_network():
     ]
     assert layer[1].p == 0.5
     assert isinstance(from_torch(nn.GRU(3, 4)), g.Recurrent)
-    with recorded() as ran:
+    with record_lowerings() as ran:
         layer(g.Signal.sequence(torch.zeros(1, 5, 3)))
     assert ran == ["rnn"] * 4

@@ -67,7 +67,7 @@ def test_explain_of_a_model_is_what_ran():
         g.Conv(2, 2, g.adjacency("sym", self_loops=True)),
     )
     told = g.explain(model, g.Signal(torch.zeros(1, 25, 1), GRID))
-    with g.testing.recorded() as ran:
+    with g.testing.record_lowerings() as ran:
         model(g.Signal(torch.zeros(1, 25, 1), GRID))
     assert [choice.lowering for choice in told.choices] == ran == ["lattice", "blocks", "spmm"]
     assert [choice.path for choice in told.choices] == ["0", "2", "3"]
@@ -165,7 +165,7 @@ def test_set_lowering_reaches_the_layers_that_know_it():
     )
     g.set_lowering(model, "lattice")
     assert [layer.lowering for layer in model] == ["lattice", "lattice", "auto"]
-    with g.testing.recorded() as ran:
+    with g.testing.record_lowerings() as ran:
         model(g.Signal(torch.zeros(1, 25, 4), GRID))
     assert ran == ["lattice", "lattice", "edges"]
     g.set_lowering(model, "auto")

@@ -243,7 +243,7 @@ def test_explain_hears_every_layer_once(name):
     model = TRANSLATORS[name]()
     target, source = (g.Signal.tokens(torch.zeros(2, n, dtype=torch.long)) for n in (5, 4))
     layers = {path for path, m in model.named_modules() if isinstance(m, MessagePassing)}
-    with g.testing.recorded() as ran:
+    with g.testing.record_lowerings() as ran:
         model(target, source)
     told = g.explain(model, target, source).choices
     assert sorted(choice.path for choice in told) == sorted(layers)

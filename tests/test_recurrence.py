@@ -85,7 +85,7 @@ def test_layers_directions_and_dropout_on_ragged_rows(cell):
     twin, x = twin_of(cell, num_layers=2, bidirectional=True, dropout=0.5), tokens()
     model = g.interop.from_torch(twin)
     s = g.Signal.sequence(x, MASK)
-    with g.testing.recorded() as ran:
+    with g.testing.record_lowerings() as ran:
         dropped = model(s).x
     assert ran == ["rnn"] * 4 and error(model(s).x, dropped) > 1e-3, "dropout between the layers"
     assert error(model.eval()(s).to_sequence(), packed(twin.eval(), x)[0]) < 1e-10

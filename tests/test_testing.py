@@ -14,10 +14,10 @@ from geodl.testing import (
     assert_equivariant,
     assert_lowered_to,
     assert_parity,
-    assert_relabels,
+    assert_permutation_equivariant,
     error,
     outcome,
-    recorded,
+    record_lowerings,
 )
 
 GRID = g.Grid(4, 5)
@@ -182,12 +182,12 @@ NAMELESS = [g.Graph([[0, 1, 2], [1, 2, 3]], 5), g.Complete(4), g.Batch([g.Chain(
 
 @pytest.mark.parametrize("domain", NAMELESS, ids=str)
 def test_relabels(domain):
-    assert_relabels(conv(g.adjacency("sym", self_loops=True)), noise(domain))
+    assert_permutation_equivariant(conv(g.adjacency("sym", self_loops=True)), noise(domain))
     for fault in (Numbered(), First()):
         with pytest.raises(AssertionError, match="relabelling changes the answer"):
-            assert_relabels(fault, noise(domain))
+            assert_permutation_equivariant(fault, noise(domain))
     if domain.members is None:
-        assert_relabels(g.Readout(), noise(domain))
+        assert_permutation_equivariant(g.Readout(), noise(domain))
 
 
 def test_relabels_that_check_nothing():
@@ -198,10 +198,10 @@ def test_relabels_that_check_nothing():
         (g.Signal(torch.zeros(0, 2, 2, dtype=torch.float64), g.Graph([[0], [1]])), {}),
     ):
         with pytest.raises(AssertionError, match="nothing to check"):
-            assert_relabels(layer, s, **options)
+            assert_permutation_equivariant(layer, s, **options)
     pair = noise(g.Graph([[0], [1]]))
     with pytest.raises(AssertionError, match="relabelling changes the answer"):
-        assert_relabels(Numbered(), pair, permutations=1)
+        assert_permutation_equivariant(Numbered(), pair, permutations=1)
 
 
 def test_parity_that_compares_nothing():
@@ -242,7 +242,7 @@ def test_recorded_sees_every_verb():
         g.Message(lambda x_i, x_j, e_ij: x_j, g.previous()),
         g.Readout(),
     ]
-    with recorded() as ran:
+    with record_lowerings() as ran:
         for layer in layers:
             layer(noise(chain))
     assert ran == ["lattice", "sdpa", "rnn", "edges", "blocks"]

@@ -266,8 +266,8 @@ def no_reflections(patch):
 
 
 def merged_orbits(patch):
-    orbits = PAIRS.orbits
-    patch.setattr(PAIRS, "orbits", lambda generators: (orbits(generators) - 1).clamp(min=0))
+    orbits = PAIRS.pair_orbits
+    patch.setattr(PAIRS, "pair_orbits", lambda generators: (orbits(generators) - 1).clamp(min=0))
 
 
 def sheets_in_another_order(patch):

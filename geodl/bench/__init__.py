@@ -82,7 +82,7 @@ def run(
             measured, and nothing is asked of them.
 
     Raises:
-        GeodlError: an unknown row, a device that is not there.
+        GeodlError: if a row is unknown, or the device is not there.
     """
     for name in names:
         if name not in ROWS:

@@ -139,7 +139,7 @@ def compare(case: Case, effort: Effort = USUAL, device: torch.device = CPU) -> B
     """Check that both sides answer alike, then call them in turn and take the medians.
 
     Raises:
-        GeodlError: sides that differ by more than 1e-4; nothing is timed then.
+        GeodlError: if the two sides differ by more than 1e-4; nothing is timed then.
     """
     if case.missing or case.ours is None or case.theirs is None:
         return _not_timed(case, case.missing)

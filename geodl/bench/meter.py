@@ -118,8 +118,8 @@ def check_device(device: Any) -> torch.device:
     """The device of that name, if rows can be timed on it.
 
     Raises:
-        GeodlError: what is no device, a kind that is neither "cpu" nor "cuda", a GPU that is not
-            there.
+        GeodlError: if it does not name a device, if the device is neither a CPU nor a CUDA GPU, or
+            if that GPU is not there.
 
     >>> check_device("cpu")
     device(type='cpu')

@@ -48,7 +48,7 @@ def save(rows: Sequence[BenchRow], path: str | Path) -> None:
     all.
 
     Raises:
-        GeodlError: a folder that is missing or cannot be written.
+        GeodlError: if the folder is missing or cannot be written.
     """
     write_json(Path(path), [row._asdict() for row in rows], indent=1)
 

@@ -79,7 +79,7 @@ def _parse(words: list[str]) -> Asked:
     """What was asked for.
 
     Raises:
-        GeodlError: a word that is no command, an option or a value that there is not.
+        GeodlError: if a word is not a command, or an option or a value does not exist.
     """
     from geodl.cli.tree import tree
 

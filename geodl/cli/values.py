@@ -46,7 +46,8 @@ class Value:
         """The value that was meant.
 
         Raises:
-            GeodlError: it is none of the types; the nearest word is named where it is to be one.
+            GeodlError: if the text is of none of the types; where a word is expected, the nearest
+                one is named.
         """
         for annotation in self.types:
             try:

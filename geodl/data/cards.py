@@ -70,7 +70,7 @@ def card(name: str) -> Card:
     """The card of a data set.
 
     Raises:
-        GeodlError: no card has this name; the nearest one is suggested.
+        GeodlError: if no card has this name; the nearest one is suggested.
 
     >>> import geodl as g
     >>> g.data.card("cora").title
@@ -90,8 +90,8 @@ def root() -> Path:
     `$GEODL_DATA`, else the `datasets/` folder of a source checkout, else the user's cache folder.
 
     Raises:
-        GeodlError: only the user's cache folder is left, and pooch, which knows where it is, is not
-            installed.
+        GeodlError: if only the user's cache folder is left, and pooch, which knows where it is, is
+            not installed.
     """
     chosen = os.environ.get("GEODL_DATA")
     if chosen:

@@ -37,8 +37,8 @@ def get(name: str) -> tuple[Path, ...]:
         The paths, in the order of the card; none for a data set that needs no download.
 
     Raises:
-        GeodlError: unknown name; a SHA-256 that differs, wherever the file was found; no place has
-            the file.
+        GeodlError: if the name is unknown; if a file has another SHA-256 than the card says,
+            wherever it was found; if no place has the file.
 
     >>> import geodl as g
     >>> g.data.get("karate")

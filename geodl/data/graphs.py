@@ -21,8 +21,8 @@ def cora(*, normalize: bool = True, sparse: bool = False) -> NodeData:
         sparse: give `signal.x` as sparse CSR `[N, C]` instead of dense `[1, N, C]`.
 
     Raises:
-        GeodlError: a file is missing everywhere, truncated, or has another SHA-256 than the card
-            says.
+        GeodlError: if a file is missing everywhere, is truncated, or has another SHA-256 than the
+            card says.
 
     Source: Yang, Cohen, Salakhutdinov, "Revisiting Semi-Supervised Learning with Graph Embeddings",
     2016; see its card.

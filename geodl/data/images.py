@@ -18,8 +18,8 @@ def mnist() -> ImageData:
     10000 test.
 
     Raises:
-        GeodlError: a file is missing everywhere, truncated, or has another SHA-256 than the card
-            says.
+        GeodlError: if a file is missing everywhere, is truncated, or has another SHA-256 than the
+            card says.
 
     Source: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document
     recognition", 1998.
@@ -42,7 +42,7 @@ def digits(*, seed: int = 0) -> ImageData:
         seed: which images go to which part.
 
     Raises:
-        GeodlError: scikit-learn is not installed.
+        GeodlError: if scikit-learn is not installed.
 
     Source: Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998.
 
@@ -78,8 +78,8 @@ def rotate(images: Tensor, degrees: float) -> Tensor:
         degrees: the angle.
 
     Raises:
-        GeodlError: images that are not square, not four axes or not floating point; an angle that
-            is not finite.
+        GeodlError: if the images are not square, do not have four axes or are not floating point;
+            if an angle is not finite.
 
     >>> import geodl as g, torch
     >>> g.data.rotate(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), 90)

@@ -38,8 +38,8 @@ def rotated_mnist(*, seed: int = 0) -> ImageData:
             goes with them.
 
     Raises:
-        GeodlError: only one official file, or one that does not hold what it should; a seed for the
-            official files; MNIST cannot be had.
+        GeodlError: if only one official file is there, or one does not hold what it should; if a
+            seed is given for the official files; if MNIST cannot be had.
 
     Source: Larochelle, Erhan, Courville, Bergstra, Bengio, "An Empirical Evaluation of Deep
     Architectures on Problems with Many Factors of Variation", 2007.

@@ -120,8 +120,8 @@ def tinyshakespeare() -> TextData:
     validation, as nanoGPT cuts it.
 
     Raises:
-        GeodlError: the file is missing everywhere, truncated, or has another SHA-256 than the card
-            says.
+        GeodlError: if the file is missing everywhere, is truncated, or has another SHA-256 than the
+            card says.
 
     Source: Karpathy, "The Unreasonable Effectiveness of Recurrent Neural Networks", 2015; the split
     is that of nanoGPT's `shakespeare_char`.
@@ -148,8 +148,8 @@ def tatoeba() -> PairData:
     sentence. They stay, because without them references would be missing.
 
     Raises:
-        GeodlError: the files are missing everywhere, truncated, or have another SHA-256 than the
-            card says.
+        GeodlError: if the files are missing everywhere, are truncated, or have another SHA-256 than
+            the card says.
 
     Source: the Tatoeba Project (tatoeba.org) by way of www.manythings.org/anki; see its card.
 
@@ -213,7 +213,7 @@ def disjoint(*parts: Iterable[str]) -> None:
     """Refuse parts that share a string.
 
     Raises:
-        GeodlError: some do: one of them is named, and how many there are.
+        GeodlError: if some do; one of them is named, and how many there are.
     """
     leaked = crossing(*parts)
     if leaked:

@@ -25,7 +25,8 @@ def blocks(
         Inputs and targets, both `[B, T]`, contiguous, where `ids` is.
 
     Raises:
-        GeodlError: `ids` is no vector of integers, or not longer than a window; a size below 1.
+        GeodlError: if `ids` is not a vector of integers, or not longer than a window; if a size is
+            below 1.
 
     >>> import geodl as g, torch
     >>> generator = torch.Generator().manual_seed(0)
@@ -59,7 +60,8 @@ def windows(ids: Tensor, length: int) -> tuple[Tensor, Tensor]:
         Inputs and targets, both `[M, T]` with M = (N - 1) // T.
 
     Raises:
-        GeodlError: `ids` is no vector of integers, or not longer than a window; a length below 1.
+        GeodlError: if `ids` is not a vector of integers, or not longer than a window; if a length
+            is below 1.
 
     >>> import geodl as g, torch
     >>> g.data.windows(torch.arange(8), 3)
@@ -85,8 +87,8 @@ def padded(sequences: Sequence[Tensor], fill: int) -> tuple[Tensor, Tensor]:
         The numbers `[B, T]`, and a mask `[B, T]`, True where `t < T_b`.
 
     Raises:
-        GeodlError: a member that is no vector of integers, or of another type or device than the
-            first: it is named.
+        GeodlError: if a member is not a vector of integers, or has another dtype or device than the
+            first; it is named.
 
     >>> import geodl as g, torch
     >>> g.data.padded([torch.tensor([5, 6, 7]), torch.tensor([8])], 0)
@@ -126,7 +128,7 @@ def bucketed(
         generator: where the order comes from; torch's own if there is none.
 
     Raises:
-        GeodlError: `batch` below 1; lengths that are no vector of integers.
+        GeodlError: if `batch` is below 1; if the lengths are not a vector of integers.
 
     >>> import geodl as g, torch
     >>> generator = torch.Generator().manual_seed(0)

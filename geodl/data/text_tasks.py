@@ -79,7 +79,7 @@ def recase(text: str, upper: Tensor) -> str:
     """The text with capitals where `upper` `[T]`, bool, says so.
 
     Raises:
-        GeodlError: `upper` is not bool or not of the text's length.
+        GeodlError: if `upper` is not bool or not of the text's length.
 
     >>> import geodl as g, torch
     >>> g.data.recase("tom", torch.tensor([True, False, False]))
@@ -108,7 +108,7 @@ def spelled(labels: Tensor) -> Spelled:
         vocabulary has 18 symbols.
 
     Raises:
-        GeodlError: labels that are no vector of digits.
+        GeodlError: if the labels are not a vector of digits.
 
     >>> import geodl as g, torch
     >>> names = g.data.spelled(torch.tensor([3, 1]))
@@ -148,8 +148,8 @@ def reversal(
         seed: the same gives the same pairs.
 
     Raises:
-        GeodlError: a part that there is not; a letter twice; lengths below 1 or in the wrong order;
-            fewer different strings in the part than asked for.
+        GeodlError: if the part does not exist; if a letter stands twice; if lengths are below 1 or
+            in the wrong order; if the part has fewer different strings than asked for.
 
     >>> import geodl as g
     >>> task = g.data.reversal(2, lengths=(3, 4), part="test")

@@ -31,9 +31,9 @@ def load_vectors(path: str | PathLike[str]) -> tuple[Vocabulary, Tensor]:
         weight of an embedding.
 
     Raises:
-        GeodlError: no such file; a line of another width than the first, with something that is no
-            finite number, with a word that an earlier line has, or not UTF-8 (its number is named);
-            another count than the header's; no words.
+        GeodlError: if the file does not exist or has no words; if a line has another width than the
+            first, a value that is not a finite number, the word of an earlier line, or is not UTF-8
+            (the line is named); if the header's count is another one.
 
     Source: Mikolov, Chen, Corrado, Dean, "Efficient Estimation of Word Representations in Vector
     Space", 2013; Pennington, Socher, Manning, "GloVe: Global Vectors for Word Representation",

@@ -37,8 +37,8 @@ class Vocabulary:
     of symbols given to `encode` may.
 
     Raises:
-        GeodlError: no symbol, a symbol twice, an empty one, one of several characters among
-            characters; another unit.
+        GeodlError: if there is no symbol, a symbol stands twice, is empty, or has several
+            characters where the unit is a character; if the unit is unknown.
 
     >>> import geodl as g
     >>> v = g.data.Vocabulary.of_characters(["hello"], specials=["<bos>", "<eos>"])
@@ -76,8 +76,8 @@ class Vocabulary:
         Unicode.
 
         Raises:
-            GeodlError: one string in place of a list; a special symbol that does not exist; nothing
-                to number.
+            GeodlError: if a string is given in place of a list; if a special symbol does not exist;
+                if there is nothing to number.
         """
         characters = set().union(*check_texts(TEXTS, texts))
         return cls((*_specials(specials), *sorted(characters)))
@@ -99,7 +99,7 @@ class Vocabulary:
             at_most: how many words to keep, special symbols not counted; None keeps all.
 
         Raises:
-            GeodlError: as for `of_characters`; a bound below 1.
+            GeodlError: as `of_characters`; if a bound is below 1.
 
         >>> import geodl as g
         >>> g.data.Vocabulary.of_words(["I see.", "I saw."], at_most=3, specials=["<unk>"]).symbols
@@ -118,8 +118,8 @@ class Vocabulary:
         """The vocabulary that `to_dict` was called on.
 
         Raises:
-            GeodlError: other fields than `unit` and `symbols`; symbols that are no list; what the
-                class refuses.
+            GeodlError: if there are other fields than `unit` and `symbols`; if the symbols are not
+                a list; as the class.
         """
         known = isinstance(fields, Mapping) and set(fields) == {"unit", "symbols"}
         if not known or not isinstance(fields["symbols"], list | tuple):
@@ -172,7 +172,8 @@ class Vocabulary:
         list, never in a text.
 
         Raises:
-            GeodlError: an unknown symbol and no `<unk>`: the symbol and its position are named.
+            GeodlError: if a symbol is unknown and there is no `<unk>`; the symbol and its position
+                are named.
         """
         asked = "the numbers of a text"
         do = f"give a text, or a list of {self.unit}s"
@@ -201,7 +202,7 @@ class Vocabulary:
         but the first come out.
 
         Raises:
-            GeodlError: as for `encode`; no `<bos>` or no `<eos>` in the vocabulary.
+            GeodlError: as `encode`; if the vocabulary lacks `<bos>` or `<eos>`.
         """
         begin, end = self.index(BOS), self.index(EOS)
         return torch.cat([torch.tensor([begin]), self.encode(text), torch.tensor([end])])
@@ -210,7 +211,8 @@ class Vocabulary:
         """The text of numbers `[T]`, up to the first `<eos>`, without `<pad>` and `<bos>`.
 
         Raises:
-            GeodlError: no vector of integers; a number that no symbol has, named with its position.
+            GeodlError: if `ids` is not a vector of integers; if no symbol has a number, which is
+                named with its position.
         """
         asked, do = "the text of numbers", "give integers [T]"
         try:

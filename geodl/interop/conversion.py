@@ -29,8 +29,8 @@ def conversion(asked: str, module: Any, on: Any = None) -> Iterator[None]:
         on: the domain that was named, or None.
 
     Raises:
-        GeodlError: no module, no domain; parametrizations, hooks, a `forward` of its own on an
-            instance, parameters that are lazy, complex or in two places.
+        GeodlError: if it is not a module, or `on` not a domain; if a part has parametrizations,
+            hooks or a replaced `forward`; if a parameter is lazy, complex or in two places.
     """
     if not isinstance(module, nn.Module):
         found = f"a {type(module).__name__}"
@@ -62,7 +62,7 @@ def with_parameters(module: Module, other: nn.Module, **parameters: Tensor | Non
         parameters: by their names in the new module.
 
     Raises:
-        GeodlError: a tensor of another shape than the options of its module say.
+        GeodlError: if a tensor has another shape than the options of its module say.
     """
     for name, value in parameters.items():
         if value is None:

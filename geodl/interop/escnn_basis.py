@@ -31,7 +31,7 @@ def group_of(asked: str, space: Any) -> tuple[Group, list[int]]:
     escnn's order.
 
     Raises:
-        GeodlError: a space whose group is none of ours.
+        GeodlError: if the space has a group that geodl does not have.
     """
     known = ", ".join(map(str, SPACES))
     if space.fibergroup.order() < 1:
@@ -98,7 +98,7 @@ def coefficients(
         in_order: the same for the fields that are read.
 
     Raises:
-        GeodlError: weights that the basis does not reach, with the residual.
+        GeodlError: if the basis does not reach the weights; the residual is named.
     """
     units = torch.eye(len(one.weights), dtype=one.weights.dtype, device=one.weights.device)
     elements = [

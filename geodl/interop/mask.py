@@ -23,7 +23,8 @@ def over(model: Model, rule: Neighborhood) -> Model:
         rule: the neighborhood.
 
     Raises:
-        GeodlError: no attention to change; a relative bias of another number of edge types.
+        GeodlError: if the model has no attention; if a relative bias has another number of edge
+            types.
 
     >>> from geodl import past
     >>> from geodl.interop import from_torch

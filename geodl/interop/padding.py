@@ -57,7 +57,7 @@ def mode_of(asked: str, rule: Any, on: Domain | None) -> Mode:
         on: the domain of the layer's signals; without one, zeros.
 
     Raises:
-        GeodlError: a domain that the window refuses; one that wraps on some of the padded axes
+        GeodlError: if the window refuses the domain; if the domain wraps on some of the padded axes
             only, for which torch has no mode.
     """
     check_domain(asked, rule, on)

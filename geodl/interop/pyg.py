@@ -31,8 +31,8 @@ def from_pyg(module: nn.Module, *, on: Domain | None = None) -> Conv:
         on: a graph; the layer then takes and returns tensors `[B, N, C]` on it.
 
     Raises:
-        GeodlError: another type, `improved`, another `flow`, `aggr` or `node_dim`;
-            parametrizations, hooks.
+        GeodlError: if the module has another type, is `improved`, or has another `flow`, `aggr` or
+            `node_dim`; if it has parametrizations or hooks.
 
     >>> from torch_geometric.nn import GCNConv
     >>> from_pyg(GCNConv(3, 8, add_self_loops=False))
@@ -79,7 +79,7 @@ def to_pyg(layer: Layer) -> nn.Module:
     """The inverse of :func:`from_pyg`: a `GCNConv` with copies of a layer's parameters.
 
     Raises:
-        GeodlError: another layer, or a rule that `GCNConv` does not have.
+        GeodlError: if the layer is another one, or if `GCNConv` does not have its rule.
 
     >>> from geodl import Conv, adjacency
     >>> to_pyg(Conv(3, 8, adjacency("sym", self_loops=True)))

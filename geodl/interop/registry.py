@@ -104,7 +104,7 @@ def to_torch(layer: Layer, *, on: Domain | None = None) -> nn.Module:
             makes `padding_mode="circular"`, where the window does not remember the mode of a twin.
 
     Raises:
-        GeodlError: a layer that no module of torch.nn computes, with what to do.
+        GeodlError: if no module of torch.nn computes the layer; the error says what to do.
 
     >>> to_torch(from_torch(nn.LSTM(3, 8, num_layers=2, bidirectional=True)))
     LSTM(3, 8, num_layers=2, batch_first=True, bidirectional=True)

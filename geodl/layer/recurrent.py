@@ -23,8 +23,8 @@ PARAMETERS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 class Recurrent(MessagePassing):
     """`h_i = cell(x_i, {h_j : j -> i})` in the order of the domain: one layer, one direction.
 
-    Several layers are a `Sequential`; both directions are `Concat(Recurrent(...), Recurrent(...,
-    previous().reverse()))`. On `predecessors()` it runs along a tree or DAG, all nodes of a
+    Several layers are a `Sequential`; both directions are `Concat(Recurrent(C, H), Recurrent(C, H,
+    rule=previous().reverse()))`. On `predecessors()` it runs along a tree or DAG, all nodes of a
     topological level at once. The members of a Batch, chains of different lengths among them, each
     run alone: with `Signal.sequence(x, mask)` no step is spent on padding, and `step` ends at
     each row's last token.
@@ -37,6 +37,14 @@ class Recurrent(MessagePassing):
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
     Parameters are called as in `nn.LSTM`: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0.
+
+    The cells are those of Hochreiter and Schmidhuber (1997), Cho et al. (2014) and Elman (1990); on
+    trees an LSTM is the child-sum Tree-LSTM (Tai et al. 2015). Their formulas stand in
+    `geodl/lowering/cells.py`.
+
+    Raises:
+        GeodlError: if the cell is unknown or a size is below 1; at a call, if the edges have a
+            cycle.
 
     >>> layer = Recurrent(3, 8, cell="gru")
     >>> layer(Signal.sequence(torch.zeros(2, 5, 3))).x.shape
@@ -97,8 +105,8 @@ class Recurrent(MessagePassing):
             last ones), in the form of `state`.
 
         Raises:
-            GeodlError: a cycle, named by its nodes; states of another number, shape, dtype or
-                device.
+            GeodlError: if the edges have a cycle, which is named by its nodes; if there are more or
+                fewer states, or one differs in shape, dtype or device.
         """
         check_no_sender(self, sender)
         x = check_signal(self, signal).x

@@ -1,5 +1,6 @@
-"""Recurrent cells: what edges and nodes read of the inputs, what a receiver takes from each state
-that comes to it, and what it makes of the sum.
+"""Recurrent cells in the three steps of :class:`geodl.reference.Cell`: `read` transforms the inputs
+once, `edge` says what each sender's state adds to a receiver's sum, `node` makes the new state of
+the sum.
 
 Each holds the four tensors of torch's cells: W `[G hidden, C]`, U `[G hidden, hidden]` and their
 biases, in the order in which torch's kernels take them.
@@ -33,13 +34,13 @@ class LSTM(NamedTuple):
         gates = F.linear(x, self.w, self.b)
         return gates.chunk(4, dim=-1)[1], gates
 
-    def edge(self, x: Tensor, state: State) -> State:
+    def edge(self, a: Tensor, state: State) -> State:
         h, c = state
-        return h, torch.sigmoid(x + F.linear(h, self.u.chunk(4)[1], self.d.chunk(4)[1])) * c
+        return h, torch.sigmoid(a + F.linear(h, self.u.chunk(4)[1], self.d.chunk(4)[1])) * c
 
-    def node(self, x: Tensor, total: State) -> State:
+    def node(self, b: Tensor, total: State) -> State:
         h, kept = total
-        i, _, g, o = (x + F.linear(h, self.u, self.d)).chunk(4, dim=-1)
+        i, _, g, o = (b + F.linear(h, self.u, self.d)).chunk(4, dim=-1)
         c = torch.sigmoid(i) * torch.tanh(g) + kept
         return torch.sigmoid(o) * torch.tanh(c), c
 
@@ -57,12 +58,12 @@ class GRU(NamedTuple):
     def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return x[..., :0], F.linear(x, self.w, self.b)
 
-    def edge(self, x: Tensor, state: State) -> State:
+    def edge(self, a: Tensor, state: State) -> State:
         return state
 
-    def node(self, x: Tensor, total: State) -> State:
+    def node(self, b: Tensor, total: State) -> State:
         (h,) = total
-        r_x, z_x, n_x = x.chunk(3, dim=-1)
+        r_x, z_x, n_x = b.chunk(3, dim=-1)
         r_h, z_h, n_h = F.linear(h, self.u, self.d).chunk(3, dim=-1)
         z = torch.sigmoid(z_x + z_h)
         return ((1 - z) * torch.tanh(n_x + torch.sigmoid(r_x + r_h) * n_h) + z * h,)
@@ -80,11 +81,11 @@ class Elman(NamedTuple):
     def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return x[..., :0], F.linear(x, self.w, self.b)
 
-    def edge(self, x: Tensor, state: State) -> State:
+    def edge(self, a: Tensor, state: State) -> State:
         return state
 
-    def node(self, x: Tensor, total: State) -> State:
-        return (self.activation(x + F.linear(total[0], self.u, self.d)),)
+    def node(self, b: Tensor, total: State) -> State:
+        return (self.activation(b + F.linear(total[0], self.u, self.d)),)
 
 
 class Kind(NamedTuple):

@@ -40,7 +40,8 @@ class TransformerConfig:
         eps: added to the variance in the norms.
 
     Raises:
-        GeodlError: a depth or a hidden size that is not a positive integer, an unknown activation.
+        GeodlError: if a depth or a hidden size is not a positive integer, or the activation is
+            unknown.
 
     >>> TransformerConfig(16, heads=4).feed_forward_channels
     64
@@ -117,7 +118,8 @@ def transformer_encoder(config: TransformerConfig) -> Sequential:
     Args: the fields of :class:`TransformerConfig`.
 
     Raises:
-        GeodlError: heads that do not divide the channels, sizes below 1, an unknown activation.
+        GeodlError: if the heads do not divide the channels, a size is below 1, or the activation is
+            unknown.
 
     >>> import torch, geodl as g
     >>> model = transformer_encoder(16, heads=4, depth=2)
@@ -141,7 +143,8 @@ def transformer_decoder(config: TransformerConfig) -> Sequential:
     Args: the fields of :class:`TransformerConfig`.
 
     Raises:
-        GeodlError: heads that do not divide the channels, sizes below 1, an unknown activation.
+        GeodlError: if the heads do not divide the channels, a size is below 1, or the activation is
+            unknown.
 
     >>> import torch, geodl as g
     >>> target = g.Signal.sequence(torch.zeros(3, 5, 16))

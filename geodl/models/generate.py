@@ -23,7 +23,7 @@ class Sampler(NamedTuple):
         """One token for each row of logits `[B, V]`: `[B, 1]`.
 
         Raises:
-            GeodlError: a row of logits whose largest is not finite.
+            GeodlError: if the largest logit of a row is not finite.
         """
         highest = logits.amax(-1, keepdim=True)
         if not highest.isfinite().all():
@@ -78,8 +78,8 @@ def generate(
         `[B, T + count]`, the beginnings and what follows them.
 
     Raises:
-        GeodlError: an empty beginning, numbers out of range, a model that is not causal, a sequence
-            that is too long for the model.
+        GeodlError: if the beginning is empty, a number is out of range, the model is not causal, or
+            the sequence is too long for the model.
 
     >>> from geodl.models import char_rnn
     >>> generate(char_rnn(65), torch.zeros(2, 1, dtype=torch.long), 5).shape

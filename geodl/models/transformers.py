@@ -194,7 +194,7 @@ def vit(
         dropout: probability of dropout in the blocks, and on the sum of patch and position.
 
     Raises:
-        GeodlError: a patch whose size does not divide that of the image.
+        GeodlError: if the size of a patch does not divide that of the image.
 
     >>> import torch, geodl as g
     >>> vit()(g.Signal.image(torch.zeros(2, 1, 28, 28))).x.shape

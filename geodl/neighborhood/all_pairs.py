@@ -7,7 +7,7 @@ from torch import Tensor
 
 from geodl.domain import Complete, Domain, coordinates, shift_nodes
 from geodl.errors import GeodlError, nearest
-from geodl.group import orbits
+from geodl.group import pair_orbits
 from geodl.neighborhood.base import Neighborhood, Symmetry, permutations, same_place
 from geodl.neighborhood.edges import Edges, untyped
 from geodl.neighborhood.reversed import Reversed
@@ -109,7 +109,7 @@ class AllPairs(Neighborhood):
         if self.by == "self":
             return 1 - torch.eye(domain.num_nodes, dtype=torch.long)
         if self.by == "orbit":
-            return orbits(domain.generators())
+            return pair_orbits(domain.generators())
         return _offsets(domain)
 
 

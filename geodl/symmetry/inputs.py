@@ -11,71 +11,72 @@ from geodl.layer import Cross, Embedding, Layer, MessagePassing
 from geodl.layer.check import channels_read, check_domain
 from geodl.signal import Signal
 
-Place = Domain | Signal
+DomainOrSignal = Domain | Signal
 
 
-def read_places(asked: str, domain: Any) -> list[Place]:
-    """Where signals live, receivers first: one domain or signal, or a pair of them.
+def read_ends(asked: str, domain: Any) -> list[DomainOrSignal]:
+    """The ends of a model's edges, receivers first: one domain or signal, or a pair of them.
 
     Raises:
-        GeodlError: anything else.
+        GeodlError: if it is anything else.
     """
-    places = [domain]
+    ends = [domain]
     if isinstance(domain, tuple | list):
-        places = list(domain)
-    if len(places) > 2:
-        raise GeodlError(asked, f"{len(places)} domains", "give one, or (receivers, senders)")
-    for place in places:
-        if not isinstance(place, Signal):
-            check_domain(asked, place)
-    return places
+        ends = list(domain)
+    if len(ends) > 2:
+        raise GeodlError(asked, f"{len(ends)} domains", "give one, or (receivers, senders)")
+    for end in ends:
+        if not isinstance(end, Signal):
+            check_domain(asked, end)
+    return ends
 
 
-def domain_of(place: Place) -> Domain:
+def domain_of(end: DomainOrSignal) -> Domain:
     """The domain itself, or that of a signal."""
-    return place.domain if isinstance(place, Signal) else place
+    return end.domain if isinstance(end, Signal) else end
 
 
-def inputs_of(model: nn.Module, places: list[Place]) -> list[Any]:
+def inputs_of(model: nn.Module, ends: list[DomainOrSignal]) -> list[Any]:
     """What a model is called with: signals; a tensor where its layers were built with `on=`.
 
     Raises:
-        GeodlError: one domain for a model of two signals; another domain than the layers' own.
+        GeodlError: if one domain is given for a model of two signals; if the domain is not the
+            layers' own.
     """
     name = f"certify({type(model).__name__}, domain)"
-    if len(places) == 1 and getattr(model, "takes_context", False):
+    if len(ends) == 1 and getattr(model, "takes_context", False):
         do = "give both domains: certify(model, (receivers, senders))"
         raise GeodlError(name, "a model of two signals", do)
     layers = [m for m in model.modules() if isinstance(m, Layer)]
     own = next((layer.on for layer in layers if layer.on is not None), None)
     if own is not None:
-        domain = domain_of(places[0])
-        if len(places) > 1 or domain != own:
+        domain = domain_of(ends[0])
+        if len(ends) > 1 or domain != own:
             found = f"layers built with on={told_apart(own, domain)}"
             raise GeodlError(f"{name} on {domain}", found, "certify it there")
         return [_zeros(model, own).x]
     # Zeros have as many rows as the signal beside them.
-    batch = max([place.x.shape[0] for place in places if isinstance(place, Signal)], default=1)
+    batch = max([end.x.shape[0] for end in ends if isinstance(end, Signal)], default=1)
     signals = []
-    for place, reader in zip(places, _readers(model, len(places)), strict=True):
-        signal = place
+    for end, reader in zip(ends, _readers(model, len(ends)), strict=True):
+        signal = end
         if not isinstance(signal, Signal):
             signal = _zeros(reader, signal, batch)
         signals.append(signal)
     return signals
 
 
-def with_receivers(layer: MessagePassing, places: list[Place]) -> list[Place]:
+def with_receivers(layer: MessagePassing, ends: list[DomainOrSignal]) -> list[DomainOrSignal]:
     """The receivers' domain beside the senders', where a layer reads receivers and its rule puts
     them elsewhere.
     """
-    source = domain_of(places[-1])
-    if len(places) > 1 or layer.on is not None or not layer.options.reads_receivers:
-        return places
+    source = domain_of(ends[-1])
+    if len(ends) > 1 or layer.on is not None or not layer.options.reads_receivers:
+        return ends
     target = layer.rule.target(source)
     if same_place(target, source):
-        return places
-    return [target, *places]
+        return ends
+    return [target, *ends]
 
 
 def _readers(model: nn.Module, count: int) -> list[nn.Module]:

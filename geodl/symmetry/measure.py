@@ -32,8 +32,8 @@ def equivariance_error(
         The error of each claim by its name, which names the group: `{"C4 element 1": 1e-16}`.
 
     Raises:
-        GeodlError: no Signal, no group; a group that carries the domain to another one; two domains
-            and no group.
+        GeodlError: if the input is not a Signal or `group` not a Group; if the group carries the
+            domain to another one; if the output is on another domain and no group is given.
 
     >>> from geodl import C, Conv, Grid, lift
     >>> s = Signal(torch.randn(1, 25, 2, dtype=torch.float64), Grid(5, 5))

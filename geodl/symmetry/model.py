@@ -13,7 +13,7 @@ from geodl.layer.pointwise import is_pointwise, run_pointwise
 from geodl.layer.trace import code_between, stamps
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
-from geodl.symmetry.inputs import Place, domain_of, inputs_of, read_places, with_receivers
+from geodl.symmetry.inputs import DomainOrSignal, domain_of, inputs_of, read_ends, with_receivers
 from geodl.symmetry.proof import Certificate, Part, examine, keeps
 
 OWN_CODE = "has code of its own, which edges cannot prove"
@@ -25,15 +25,15 @@ def certify(
     """Prove the symmetries of a rule, a layer or a model at the user's own size, edge by edge.
 
     A model is run once, in evaluation mode, on zeros; what its layers did is read from the record
-    of that run (`g.trace`). Values that no layer made, or that were changed between layers, are
-    code of its own: then nothing is proved.
+    of that run (`g.trace`). A model that computes between its layers (`x + 1` in its forward)
+    cannot be proved: the certificate then names the layer that reads such values as a violation.
 
     Args:
         subject: a neighborhood, a layer, or a model composed of layers.
-        domain: where its senders live. Of a model of two signals a pair, (receivers, senders). In
-            place of a domain a Signal may stand, which the model is then run on.
-        group: a point group that must hold; None takes the subject's own group (that of its first
-            rule with one), or else what its rules claim.
+        domain: the domain of the input; for a model of two signals a pair, (receivers, senders). A
+            Signal may be given instead of a domain: the model is then run on it, else on zeros.
+        group: the point group to prove; None takes the group that the first rule names, else every
+            symmetry that the rules claim (shifts, permutations).
 
     Returns:
         A certificate; `exact` needs at least one claim proved on all nodes: nothing checked is not
@@ -41,7 +41,8 @@ def certify(
         is neither proved nor broken but `undecided`.
 
     Raises:
-        GeodlError: no neighborhood or module, no domain, no group; whatever the call refuses.
+        GeodlError: if `subject` is not a neighborhood or a module, `domain` not a domain or a
+            Signal, or `group` not a Group; as the call of the model.
 
     >>> from geodl import C, Conv, Grid, lift, window
     >>> certify(Conv(1, 8, lift(3, group=C(4))), Grid(5, 5)).exact
@@ -59,12 +60,12 @@ def certify(
     name = str(subject)
     if isinstance(subject, nn.Module):
         name = type(subject).__name__
-    places = read_places(f"certify({name}, domain)", domain)
+    ends = read_ends(f"certify({name}, domain)", domain)
     check_group(f"certify({name}, domain, group)", group)
-    parts, violations = _parts_of(subject, places)
+    parts, violations = _parts_of(subject, ends)
     if group is None:
         group = next((part.rule.group for part in parts if part.rule.group is not None), None)
-    domains = [domain_of(place) for place in places]
+    domains = [domain_of(end) for end in ends]
     elements, undecided = _elements(group, domains)
     subject_line = f"{name} on {' <- '.join(map(str, domains))}"
     return _certificate(subject_line, group, elements, undecided, parts, violations)
@@ -90,20 +91,20 @@ def _certificate(
     parts: list[Part],
     violations: list[str],
 ) -> Certificate:
-    """Put together what was found of each part: a claim holds where it holds for all of them."""
+    """The certificate of a whole: a claim is proved where it is proved for every part."""
     found = [examine(part, group, elements) for part in parts]
-    broken = violations + [violation for one in found for violation in one.broken]
+    every_violation = violations + [violation for one in found for violation in one.violations]
     everywhere, somewhere = frozenset[str](), frozenset[str]()
     if found:
-        everywhere = frozenset.intersection(*(one.whole for one in found))
-        somewhere = frozenset.intersection(*(one.whole | one.inside for one in found))
+        everywhere = frozenset.intersection(*(one.proved for one in found))
+        somewhere = frozenset.intersection(*(one.proved | one.interior for one in found))
     return Certificate(
         subject=subject,
         group=group,
-        exact=bool(everywhere) and not broken and not undecided,
+        exact=bool(everywhere) and not every_violation and not undecided,
         proved=tuple(sorted(everywhere)),
         interior=tuple(sorted(somewhere - everywhere)),
-        violations=tuple(broken),
+        violations=tuple(every_violation),
         undecided=tuple(undecided),
     )
 
@@ -131,30 +132,30 @@ def _elements(group: Group | None, domains: list[Domain]) -> tuple[list[int], li
     return kept, undecided
 
 
-def _rule_part(rule: Neighborhood, places: list[Place]) -> Part:
-    source = domain_of(places[-1])
+def _rule_part(rule: Neighborhood, ends: list[DomainOrSignal]) -> Part:
+    source = domain_of(ends[-1])
     target = rule.target(source)
-    if len(places) > 1:
-        target = domain_of(places[0])
+    if len(ends) > 1:
+        target = domain_of(ends[0])
     return Part("", rule, not rule.refuses(source), source, target)
 
 
-def _parts_of(model: Any, places: list[Place]) -> tuple[list[Part], list[str]]:
-    """The rules that a run of a model came through, and what in it no edges can prove."""
+def _parts_of(model: Any, ends: list[DomainOrSignal]) -> tuple[list[Part], list[str]]:
+    """The rules that ran when the model was called, and in words what no edges can prove."""
     if isinstance(model, Neighborhood):
-        return [_rule_part(model, places)], []
+        return [_rule_part(model, ends)], []
     name = type(model).__name__
     if not is_pointwise(model) and not any(isinstance(m, Layer) for m in model.modules()):
         return [], [f"{name} {OWN_CODE}"]
     if isinstance(model, MessagePassing):
         if not model.transparent:
             # A function of its own may need other values than zeros: it is not run.
-            return [_rule_part(model.rule, places)], [f"{name} {OWN_CODE}"]
-        places = with_receivers(model, places)
-    signals = inputs_of(model, places)
+            return [_rule_part(model.rule, ends)], [f"{name} {OWN_CODE}"]
+        ends = with_receivers(model, ends)
+    signals = inputs_of(model, ends)
     with evaluated(model), torch.inference_mode(False), trace(model) as events:
         given = stamps(*signals)
-        answer = _answer(model, signals, events, domain_of(places[0]))
+        answer = _answer(model, signals, events, domain_of(ends[0]))
     parts = [_part(event) for event in events if event.rule is not None]
     violations = _unproved(events)
     for path, found in code_between(events, given, answer):
@@ -204,7 +205,7 @@ def _hooked(module: nn.Module) -> bool:
 
 
 def _answer(model: Any, signals: list[Any], events: list[Event], domain: Domain) -> Any:
-    """A model's answer. A plain row of torch's is run part by part, as torch does, so that its
+    """A model's answer. A plain `nn.Sequential` is run part by part, as torch does, so that its
     pointwise modules are events too.
 
     Args:
@@ -214,8 +215,8 @@ def _answer(model: Any, signals: list[Any], events: list[Event], domain: Domain)
         domain: where it lives before the first event.
     """
     x, *others = signals
-    row = type(model).forward is nn.Sequential.forward
-    if row and not others and not _hooked(model) and not _replaced(model):
+    is_sequential = type(model).forward is nn.Sequential.forward
+    if is_sequential and not others and not _hooked(model) and not _replaced(model):
         for part in model:
             x = _answer(part, [x], events, domain)
         return x
@@ -223,7 +224,8 @@ def _answer(model: Any, signals: list[Any], events: list[Event], domain: Domain)
         return model(*signals)
     if isinstance(x, Signal):
         return run_pointwise(model, x)
-    place = events[-1].target if events else domain
-    if x.dim() != 3 or x.shape[1] != place.num_nodes:
+    if events:
+        domain = events[-1].target
+    if x.dim() != 3 or x.shape[1] != domain.num_nodes:
         return model(x)
-    return run_pointwise(model, Signal(x, place)).x
+    return run_pointwise(model, Signal(x, domain)).x

@@ -46,8 +46,8 @@ class Certificate(NamedTuple):
         if self.proved:
             lines.append(f"proved on all nodes: {', '.join(self.proved)}")
         if self.interior:
-            lines.append(f"proved where defined: {', '.join(self.interior)}")
-        lines += [f"broken: {violation}" for violation in self.violations]
+            lines.append(f"proved in the interior: {', '.join(self.interior)}")
+        lines += [f"violation: {violation}" for violation in self.violations]
         lines += [f"not decided: {element}" for element in self.undecided]
         lines = lines or ["nothing to check"]
         return "\n    ".join([f"{self.subject}: {verdict}", *lines])
@@ -66,15 +66,15 @@ class Part(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """Of one part: claims proved on all nodes, claims proved where defined, violations in words."""
+    """What was found of one part, in the words of :class:`Certificate`."""
 
-    whole: frozenset[str]
-    inside: frozenset[str]
-    broken: tuple[str, ...]
+    proved: frozenset[str]
+    interior: frozenset[str]
+    violations: tuple[str, ...]
 
 
 def examine(part: Part, group: Group | None, elements: list[int]) -> Examined:
-    """Look at every claim on a part.
+    """Examine every claim on a part.
 
     Args:
         part: a rule between two domains.
@@ -89,19 +89,21 @@ def examine(part: Part, group: Group | None, elements: list[int]) -> Examined:
     where = f"{part.rule} on {part.source}"
     if part.path:
         where = f"{part.path}: {where}"
-    whole, inside, broken = set(), set(), []
+    proved: set[str] = set()
+    interior: set[str] = set()
+    violations = []
     for claim in claims:
         full = bool((claim.senders >= 0).all() and (claim.receivers >= 0).all())
-        fault = "some nodes leave the map"
+        fault = "some nodes leave the lattice"
         if full or claim.leaves:
             fault = _fault(edges, claim, part)
         if fault:
-            broken.append(f"{where}, {claim.name}: {fault}")
+            violations.append(f"{where}, {claim.name}: {fault}")
         elif full:
-            whole.add(claim.name)
+            proved.add(claim.name)
         else:
-            inside.add(claim.name)
-    return Examined(frozenset(whole), frozenset(inside), tuple(broken))
+            interior.add(claim.name)
+    return Examined(frozenset(proved), frozenset(interior), tuple(violations))
 
 
 def own_claims(part: Part) -> list[Symmetry]:
@@ -129,7 +131,7 @@ def turns(source: Domain, target: Domain, group: Group, elements: list[int]) -> 
     nothing moves.
     """
     return [
-        Symmetry(f"{group} element {k}", _turned(source, group, k), _turned(target, group, k))
+        Symmetry(f"{group} element {k}", _rotate(source, group, k), _rotate(target, group, k))
         for k in elements
     ]
 
@@ -143,10 +145,11 @@ def keeps(domain: Domain, group: Group, element: int) -> bool:
     [True, False, True, False]
     """
     nodes = torch.arange(domain.num_nodes)
-    return torch.equal(_turned(domain, group, element).sort().values, nodes)
+    return torch.equal(_rotate(domain, group, element).sort().values, nodes)
 
 
-def _turned(domain: Domain, group: Group, element: int) -> Tensor:
+def _rotate(domain: Domain, group: Group, element: int) -> Tensor:
+    """The move of the nodes by a group's element; of none where there is no lattice."""
     if domain.lattice is None:
         return torch.arange(domain.num_nodes)
     return rotate_nodes(domain, group, element)
@@ -181,8 +184,8 @@ def _fault(edges: Edges, claim: Symmetry, part: Part) -> str:
     # Where none leaves, there are as many of each number, and of the same weights.
     if not stays.all():
         return ""
-    alike = (before_weight - after_weight).abs() <= 1e-12
-    if torch.equal(before, after) and bool(alike.all()):
+    same_weights = (before_weight - after_weight).abs() <= 1e-12
+    if torch.equal(before, after) and bool(same_weights.all()):
         return ""
     return "it changes the number or the weights of parallel edges"
 

@@ -37,7 +37,7 @@ def run(
         0 when everything that must be exact was exact, else 1: an exit status.
 
     Raises:
-        GeodlError: the folder cannot be written, or holds files that are not a tour's.
+        GeodlError: if the folder cannot be written, or holds files that are not a tour's.
 
     >>> import geodl.tour
     >>> geodl.tour.run("my-tour")  # doctest: +SKIP

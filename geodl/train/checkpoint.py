@@ -46,7 +46,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write a checkpoint, whole or not at all.
 
         Raises:
-            GeodlError: a full disk, a folder that is gone or cannot be written.
+            GeodlError: if the disk is full, or the folder is gone or cannot be written.
         """
         # In memory first: torch's own file writer hides the system's reason in a RuntimeError.
         content = io.BytesIO()
@@ -63,7 +63,7 @@ def read_checkpoint(path: Path, do: str) -> dict[str, Any]:
         do: the advice where it is none.
 
     Raises:
-        GeodlError: the file is not there, cannot be read, or holds something else.
+        GeodlError: if the file is not there, cannot be read, or holds something else.
     """
     asked = f"to continue from {path}"
     try:

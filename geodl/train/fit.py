@@ -64,8 +64,8 @@ def fit(
         Each metric of the validation and of the test examples.
 
     Raises:
-        GeodlError: a checkpoint that cannot be used; a folder that cannot be written; a loss that
-            is NaN or infinite; devices that are not there.
+        GeodlError: if the checkpoint cannot be used, the folder cannot be written, the loss is NaN
+            or infinite, or a device is not there.
     """
     every = options.trainer.check_val_every_n_epoch
     callbacks: list[Callback] = [

@@ -39,7 +39,7 @@ def start(
         folder: where; None makes one under `runs/`, named after the recipe and the time.
 
     Raises:
-        GeodlError: the folder cannot be written, or holds something already.
+        GeodlError: if the folder cannot be written, or holds something already.
     """
     folder = folder or Path("runs") / recipe / f"{datetime.now():%Y%m%d-%H%M%S-%f}"
     asked = f"the run folder {folder} for {recipe}"
@@ -75,7 +75,7 @@ def reopen(folder: Path, recipe: str) -> tuple[Options, int]:
     """The options and the number of seeds of a run that was started.
 
     Raises:
-        GeodlError: no run is there, it belongs to another recipe, or its files cannot be read.
+        GeodlError: if no run is there, it belongs to another recipe, or its files cannot be read.
     """
     asked = f"to resume {recipe} in {folder}"
     if not (folder / ABOUT).is_file():
@@ -119,8 +119,8 @@ def read_vocabularies(folder: Path) -> dict[str, Vocabulary]:
     """The vocabularies of a run.
 
     Raises:
-        GeodlError: none are there, the file holds something else, or one has another fingerprint
-            than it says: both are named.
+        GeodlError: if none are there, the file holds something else, or one has another fingerprint
+            than it says; both are named.
     """
     path = folder / VOCABULARIES
     vocabularies = {}
@@ -144,7 +144,7 @@ def read_fields(path: Path, *names: str) -> dict[str, Any]:
         names: fields that it must have.
 
     Raises:
-        GeodlError: it holds none, or one without these fields.
+        GeodlError: if the file holds none, or one without these fields.
     """
     do = "delete it, and it will be made again"
     try:
@@ -175,7 +175,7 @@ def recipe_of(folder: Path) -> str:
     """The name of the recipe of a run.
 
     Raises:
-        GeodlError: no run is there.
+        GeodlError: if no run is there.
     """
     if not (folder / ABOUT).is_file():
         do = "give the folder of a run, as `geodl train` prints it"

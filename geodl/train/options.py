@@ -160,7 +160,7 @@ class Options:
         """The options whose names `named` gave.
 
         Raises:
-            GeodlError: a value that an option cannot have.
+            GeodlError: if an option cannot have the value.
             TypeError: an optimiser or a trainer does not have an option of that name.
         """
         parts: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}, "trainer": {}}

@@ -96,7 +96,7 @@ class Recipe:
         """The network of the options, its parameters drawn from torch's generator.
 
         Raises:
-            GeodlError: an argument that the model does not take.
+            GeodlError: if the model does not take an argument.
         """
         known = self.model_options
         for name in options.model:

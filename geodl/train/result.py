@@ -53,7 +53,7 @@ class Result:
         """Write the result as JSON, whole or not at all.
 
         Raises:
-            GeodlError: the file cannot be written.
+            GeodlError: if the file cannot be written.
         """
         fields = {
             "recipe": self.recipe,

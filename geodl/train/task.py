@@ -99,7 +99,7 @@ class Task(L.LightningModule, ABC):
         """The loss of a batch.
 
         Raises:
-            GeodlError: it is NaN or infinite; the epoch and the step are named.
+            GeodlError: if the loss is NaN or infinite; the epoch and the step are named.
         """
         scores, classes = self.read(batch)
         loss = cross_entropy(scores, classes)
@@ -178,7 +178,7 @@ class Task(L.LightningModule, ABC):
         """Say whose checkpoint it is.
 
         Raises:
-            GeodlError: weights that are NaN or infinite.
+            GeodlError: if a weight is NaN or infinite.
         """
         check_weights(self.state_dict(), f"{self._run()}, {self._steps()}")
         checkpoint["geodl"] = self.mark

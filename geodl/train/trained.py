@@ -29,8 +29,8 @@ def trained(folder: Path, tasks: tuple[TaskName, ...]) -> Trained:
         tasks: what the run's recipe may have learnt.
 
     Raises:
-        GeodlError: no run is there, none with seed 0 is finished, its recipe learns something else;
-            a checkpoint of another recipe, model or vocabulary, which are named.
+        GeodlError: if no run is there, none with seed 0 is finished, or its recipe learns something
+            else; if the checkpoint is of another recipe, model or vocabulary, which are named.
     """
     name = folders.recipe_of(folder)
     found = recipe(name)

@@ -58,7 +58,7 @@ def run(
         A row for each claim, in order.
 
     Raises:
-        GeodlError: a number without claims.
+        GeodlError: if a number has no claims.
 
     >>> all(row.passed for row in run(rows=("02",)))
     True

@@ -42,7 +42,7 @@ def save(rows: Sequence[Row], path: str | Path) -> None:
     An error that is infinite (or not a number) is written as the largest float: JSON has no other.
 
     Raises:
-        GeodlError: a folder that is missing or cannot be written.
+        GeodlError: if the folder is missing or cannot be written.
     """
     write_json(Path(path), [_finite(row) for row in rows], indent=1)
 

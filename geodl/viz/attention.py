@@ -27,8 +27,9 @@ def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
         source: one signal `[1, N, C]`, the senders.
 
     Raises:
-        GeodlError: what is no model or no signal, more than one row in a signal, a model without
-            such attention, or whose layers differ in their number of heads.
+        GeodlError: if `model` is not a module or an input not a Signal, if a signal has more than
+            one sequence, or if the model has no such attention or layers with different numbers of
+            heads.
 
     >>> import torch, geodl as g
     >>> target = g.Signal.tokens(torch.zeros(1, 3, dtype=torch.long))
@@ -97,8 +98,8 @@ def attention(
         title: a line above the picture.
 
     Raises:
-        GeodlError: weights that are no tensor, of another shape than the tokens say, or not from 0
-            to 1; tokens that are no strings; a number of a target that does not exist.
+        GeodlError: if the weights are not a tensor, have another shape than the tokens say, or are
+            not from 0 to 1; if a token is not a string; if a target does not exist.
 
     >>> import torch
     >>> figure = attention(torch.eye(3), ["a", "b", "c"], ["A", "B", "C"], chosen=1)

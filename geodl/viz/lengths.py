@@ -26,8 +26,8 @@ def lengths(
         title: a line above the picture.
 
     Raises:
-        GeodlError: curves that are no mapping of mappings of lists, no system, a system without
-            lengths, a length that is no number, an accuracy that is not from 0 to 1.
+        GeodlError: if the curves are not a mapping of mappings of lists, if there is no system or
+            one has no lengths, if a length is not a number, or an accuracy is not from 0 to 1.
 
     >>> figure = lengths({"rnn": {5: [1.0, 0.9], 10: [0.5, 0.6]}})
     >>> figure.axes[0].get_xlabel()

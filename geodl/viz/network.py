@@ -41,8 +41,8 @@ def graph(
         title: a line above the picture.
 
     Raises:
-        GeodlError: what is no domain or too large a one, labels or predictions that are not one
-            small integer for each node, `known` that is not one bool for each node.
+        GeodlError: if it is not a domain or too large a one, if labels or predictions are not one
+            small integer for each node, or `known` is not one bool for each node.
 
     >>> import torch, geodl as g
     >>> data = g.data.karate()

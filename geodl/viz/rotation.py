@@ -30,8 +30,8 @@ def feature_strip(model: nn.Module, image: Tensor, *, channel: int = 0) -> Figur
         channel: the channel of the feature maps to draw.
 
     Raises:
-        GeodlError: what is no model, an image that is no square of floating-point numbers, a model
-            without a fiber, a channel that it does not have, a model that does not end on one node.
+        GeodlError: if it is not a model, if the image is not a square of floating-point numbers, or
+            if the model has no fiber, does not have the channel or does not end on one node.
 
     Source: Cohen and Welling, "Group Equivariant Convolutional Networks", 2016, figure 1.
 

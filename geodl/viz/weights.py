@@ -32,8 +32,9 @@ def tying(rule: Neighborhood, domain: Domain) -> Figure:
         domain: the senders' domain.
 
     Raises:
-        GeodlError: no rule or no domain; more than 1024 nodes on a side, no edges, or two edges
-            between the same pair of nodes (a window that wraps around a small periodic grid).
+        GeodlError: if it is not a rule or not a domain; if there are more than 1024 nodes on a
+            side, no edges, or two edges between the same pair of nodes (a window that wraps around
+            a small periodic grid).
 
     Source: Ravanbakhsh, Schneider, Poczos, "Equivariance Through Parameter-Sharing" (2017).
 

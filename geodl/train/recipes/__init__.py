@@ -17,7 +17,7 @@ def recipe(name: str) -> Recipe:
     """The recipe of a name.
 
     Raises:
-        GeodlError: there is none of that name; the nearest one is suggested.
+        GeodlError: if there is none of that name; the nearest one is suggested.
 
     >>> import geodl as g
     >>> g.train.recipe("cora-gcn").paper
