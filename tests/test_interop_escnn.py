@@ -295,7 +295,7 @@ TWINS = "give a Conv over isotropic, lift or window for one of C1, D1, C2, D2, C
         (g.Conv(2, 3, g.adjacency("sym", self_loops=True)), f"adjacency.*; {TWINS}"),
         (
             g.Conv(2, 3, g.lift((3, 5), group=g.C(2), exact=False)),
-            "R2Conv has square windows, alike on both axes",
+            "R2Conv has square windows, the same on both axes",
         ),
         (g.Pool(g.window(2, stride=2)), f"no convolution; {TWINS}"),
         (

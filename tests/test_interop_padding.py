@@ -103,7 +103,9 @@ def test_a_window_of_our_own_takes_the_mode_of_its_domain():
         "circular"
     )
     for domain in (CYLINDER, g.Batch([TORUS, SHEET])):
-        with pytest.raises(g.GeodlError, match="on some axes only; a twin pads all axes alike"):
+        with pytest.raises(
+            g.GeodlError, match="on some axes only; torch pads all axes in one mode"
+        ):
             to_torch(layer, on=domain)
 
 

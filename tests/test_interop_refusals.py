@@ -49,7 +49,7 @@ REFUSED = [
     (lambda: nn.ConvTranspose1d(4, 4, 3, groups=4), "groups=4"),
     (
         lambda: nn.Conv2d(1, 1, 3, padding_mode="reflect"),
-        "padding_mode='reflect', which invents values where no node is; use zeros",
+        "padding_mode='reflect', which copies values to positions outside of the grid; use zeros",
     ),
     (lambda: nn.Conv1d(1, 1, 3, padding_mode="replicate"), "padding_mode='replicate'"),
     (
@@ -64,11 +64,11 @@ REFUSED = [
     (lambda: nn.MultiheadAttention(4, 2, vdim=3), "kdim=4, vdim=3"),
     (
         lambda: nn.MultiheadAttention(4, 2, add_bias_kv=True),
-        "add_bias_kv=True, a sender that is no node",
+        "add_bias_kv=True, a sender that is not a node",
     ),
     (
         lambda: nn.MultiheadAttention(4, 2, add_zero_attn=True),
-        "add_zero_attn=True, a sender that is no node",
+        "add_zero_attn=True, a sender that is not a node",
     ),
     (lambda: nn.MultiheadAttention(4, 2, dropout=1.0), "dropout=1.0.; give a probability in"),
     (
@@ -182,15 +182,15 @@ def lstm(hidden=4, rule=None, cell="lstm", channels=4):
         ),
         (
             g.Conv(2, 2, g.window(3, axes=1, padding="causal")),
-            "unlike on both sides; use nn.ZeroPad and a valid window",
+            "differs between the two sides; use nn.ZeroPad and a valid window",
         ),
         (
             g.Conv(2, 2, g.window(2, axes=1, padding=((0, 1),), stride=2)),
-            "unlike on both sides; use nn.ZeroPad",
+            "differs between the two sides; use nn.ZeroPad",
         ),
         (
             g.Conv(2, 2, g.window(3, axes=1, padding="causal").reverse()),
-            "unlike on both sides; torch pads transposed windows alike",
+            "two sides; torch pads both sides of transposed windows equally",
         ),
         (
             g.Conv(2, 2, g.window(3, axes=1).reverse(onto=g.Grid(4, periodic=True))),

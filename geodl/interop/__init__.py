@@ -1,4 +1,7 @@
-"""Weights both ways: modules of torch.nn, PyG and escnn as layers over our lowerings, and back."""
+"""Weights both ways: modules of torch.nn, PyG and escnn as layers over our lowerings, and back.
+
+A *twin* is the module of the other library that computes the same numbers as a layer.
+"""
 
 from geodl.interop.escnn import from_escnn, to_escnn
 from geodl.interop.mask import over

@@ -55,8 +55,8 @@ def from_activation(asked: str, given: Any, training: bool) -> nn.Module:
 def to_activation(module: nn.Module) -> Any:
     """The function of a module; a copy of the module where its options are not the function's own.
 
-    A function where one will do: a `nn.TransformerDecoderLayer` with a module forgets it, and
-    computes ReLU, once torch copies it.
+    The function is preferred because `copy.deepcopy` of a `nn.TransformerDecoderLayer`, by which
+    `nn.TransformerDecoder` makes its layers, replaces an activation module by ReLU.
     """
     for function, kind in FUNCTIONS:
         # The representation of a module holds its options.

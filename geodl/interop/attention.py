@@ -40,7 +40,7 @@ def _check_options(asked: str, module: nn.MultiheadAttention) -> None:
     extras = {"add_bias_kv": module.bias_k is not None, "add_zero_attn": module.add_zero_attn}
     for name, given in extras.items():
         if given:
-            found = f"{name}=True, a sender that is no node"
+            found = f"{name}=True, a sender that is not a node"
             raise GeodlError(asked, found, "use a module without it")
 
 

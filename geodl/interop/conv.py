@@ -79,7 +79,7 @@ def check_groups(asked: str, module: Any) -> None:
 
 
 def even_padding(rule: Any) -> tuple[int, ...] | None:
-    """One number for each axis where a window is padded alike on both sides, else None."""
+    """One number for each axis where a window is padded equally on both sides, else None."""
     if any(low != high for low, high in rule.padding):
         return None
     return tuple(low for low, _ in rule.padding)
@@ -94,6 +94,6 @@ def _padding_to(asked: str, rule: Any) -> str | tuple[int, ...]:
         return "same"
     raise GeodlError(
         asked,
-        f"padding {rule.padding}, unlike on both sides",
+        f"padding {rule.padding}, which differs between the two sides",
         "use nn.ZeroPad and a valid window",
     )

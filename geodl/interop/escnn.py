@@ -21,7 +21,7 @@ RULES: dict[tuple[bool, bool], Any] = {
     (False, True): lift,
     (True, True): window,
 }
-ALTERED = "a filter that does not commute with its group is no layer over it: rebuild the module"
+ALTERED = "a filter that does not commute with its group is not equivariant: rebuild the module"
 TWINS = f"give a Conv over isotropic, lift or window for one of {', '.join(map(str, SPACES))}"
 
 
@@ -29,8 +29,8 @@ def from_escnn(module: nn.Module, *, on: Domain | None = None) -> Conv:
     """escnn's `R2Conv` between trivial and regular fields as a `Conv` over `isotropic`, `lift` or
     `window(group=...)`.
 
-    The weights are read from the filter that `expand_parameters()` gives, one for each edge type;
-    every filter that commutes with the group has them, and that this one does is checked. Image
+    The weights are read from the filter that `expand_parameters()` gives, one for each edge type.
+    The filter is checked to be equivariant: its entries of one edge type must agree to 1e-5. Image
     planes stand channel by channel in escnn (`c * |G| + h`) and group element by group element here
     (`h * C + c`). The window remembers the padding mode, as in :func:`geodl.interop.from_torch`.
 
@@ -39,8 +39,9 @@ def from_escnn(module: nn.Module, *, on: Domain | None = None) -> Conv:
         on: a domain; the layer then takes and returns tensors `[B, N, C]` on it.
 
     Raises:
-        GeodlError: another type, group or kind of field, groups; a filter that our edge types do
-            not reconstruct to 1e-5 of its norm, with the residual; no escnn.
+        GeodlError: if the module has another type, group or kind of field, or `groups`; if our edge
+            types do not reconstruct its filter to 1e-5 of the norm, with the residual; if escnn is
+            not installed.
 
     Example: `from_escnn(R2Conv(trivial, regular, 3, padding=1))` is a `Conv(1, 2, lift(3x3,
     group=C4))`.
@@ -78,13 +79,15 @@ def from_escnn(module: nn.Module, *, on: Domain | None = None) -> Conv:
 
 
 def to_escnn(layer: Layer, *, on: Domain | None = None) -> nn.Module:
-    """The inverse of :func:`from_escnn`, where escnn's basis reaches: it is band-limited, a free
-    window is not.
+    """The inverse of :func:`from_escnn`.
 
-    The basis is the one that `R2Conv` has by default. Mirrors have escnn's default axis; of a twin
-    with another one the group's elements, and with them the planes, come in that order. escnn
-    1.0.11 hands `np.matrix` to scikit-learn, which takes none from 1.2 on: where it says so, set
-    `escnn.group._numerical.randomized_svd = None`, and escnn asks scipy instead.
+    escnn's filters are band-limited, in the basis that `R2Conv` has by default; ours are free:
+    weights outside of escnn's basis are refused, with the residual. Group elements stand in the
+    order of escnn's default mirror axis; the planes of a module with another axis are ordered
+    differently.
+
+    escnn 1.0.11 hands `np.matrix` to scikit-learn, which takes none from 1.2 on: where it says so,
+    set `escnn.group._numerical.randomized_svd = None`, and escnn asks scipy instead.
 
     Args:
         layer: a `Conv` over `isotropic`, `lift` or `window(group=...)` for C1, C2, C4, D1, D2 or
@@ -93,8 +96,8 @@ def to_escnn(layer: Layer, *, on: Domain | None = None) -> nn.Module:
             where the window does not remember a mode.
 
     Raises:
-        GeodlError: another layer or group; weights outside escnn's basis, with the residual; an
-            escnn that cannot build the twin; no escnn.
+        GeodlError: if the layer or its group is another one; if weights are outside of escnn's
+            basis, with the residual; if escnn cannot build the module, or is not installed.
     """
     asked = f"to_escnn({getattr(layer, 'label', type(layer).__name__)})"
     with conversion(asked, layer, on):
@@ -133,19 +136,19 @@ def _check_square(asked: str, rule: Any) -> None:
     axes = set(zip(rule.size, rule.stride, rule.dilation, rule.padding, strict=True))
     if len(axes) > 1 or len(set(rule.padding[0])) > 1:
         raise GeodlError(
-            asked, str(rule), "R2Conv has square windows, alike on both axes and on all sides"
+            asked, str(rule), "R2Conv has square windows, the same on both axes and on all sides"
         )
 
 
 def _weight_of(asked: str, rule: Window, bank: Tensor) -> Tensor:
-    """`[T, I, O]`: for each edge type the mean of its places in the filter, which are all equal."""
+    """`[T, I, O]`: for each edge type the mean of its entries in the filter, all of them equal."""
     fields_in, fields_out = bank.shape[3:]
-    places = bank.flatten(0, 2)
+    entries = bank.flatten(0, 2)
     kind = rule.table().reshape(-1).to(bank.device)
     total = bank.new_zeros(rule.num_edge_types, fields_in, fields_out)
-    total.index_add_(0, kind, places)
+    total.index_add_(0, kind, entries)
     weight = total / torch.bincount(kind)[:, None, None]
-    check_residual(asked, weight[kind], places, ALTERED)
+    check_residual(asked, weight[kind], entries, ALTERED)
     return weight
 
 
@@ -206,7 +209,7 @@ def _empty_twin(
     """An `R2Conv` with the layer's window, between so many fields, whose parameters mean nothing.
 
     Raises:
-        GeodlError: an escnn that scikit-learn does not understand.
+        GeodlError: if escnn gives scikit-learn a type that it does not take.
     """
     rule: Any = layer.rule
     gspaces, layers = _escnn()

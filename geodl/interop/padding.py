@@ -13,11 +13,11 @@ Mode = Literal["zeros", "circular"]
 
 
 def check_mode(asked: str, mode: str) -> None:
-    """Refuse padding modes that invent values where no node is."""
+    """Refuse padding modes that copy values to positions outside of the grid."""
     if mode not in get_args(Mode):
         raise GeodlError(
             asked,
-            f"padding_mode={mode!r}, which invents values where no node is",
+            f"padding_mode={mode!r}, which copies values to positions outside of the grid",
             "use zeros, or circular on a periodic domain",
         )
 
@@ -32,7 +32,7 @@ def padding_of(module: Any) -> Pairs:
 
 
 def centred(size: tuple[int, ...], dilation: tuple[int, ...]) -> Pairs:
-    """torch's "same": of an odd reach the longer half comes after."""
+    """torch's "same": where the padding is odd, the longer half comes after."""
     reaches = [d * (k - 1) for k, d in zip(size, dilation, strict=True)]
     return tuple((reach // 2, reach - reach // 2) for reach in reaches)
 
@@ -40,7 +40,8 @@ def centred(size: tuple[int, ...], dilation: tuple[int, ...]) -> Pairs:
 def with_mode(rule: Window, mode: Mode) -> Window:
     """A window that remembers the padding mode of its twin.
 
-    Zeros around a window without padding are no promise: it reads the same on every domain.
+    The mode is kept only where there is padding, or where it is circular: a window without padding
+    computes the same on every domain.
     """
     padded = any(map(any, rule.padding))
     if mode == "zeros" and not padded:
@@ -68,19 +69,21 @@ def mode_of(asked: str, rule: Any, on: Domain | None) -> Mode:
         axes = zip(member.periodic, rule.padding, strict=True)
         wraps |= {periodic for periodic, pair in axes if any(pair)}
     if len(wraps) > 1:
-        raise GeodlError(asked, f"{on}, periodic on some axes only", "a twin pads all axes alike")
+        raise GeodlError(
+            asked, f"{on}, periodic on some axes only", "torch pads all axes in one mode"
+        )
     return "circular" if wraps == {True} else "zeros"
 
 
 def _members(on: Domain | None) -> tuple[Domain, ...]:
-    """The members of a union, the domain itself where it is none."""
+    """The members of a union; any other domain is its own only member."""
     if on is None:
         return ()
     return on.members or (on,)
 
 
 def check_domain(asked: str, rule: Neighborhood, on: Domain | None) -> None:
-    """Refuse a domain on which the rule, and so its twin's meaning, has no place."""
+    """Refuse a domain that the rule does not fit."""
     for member in _members(on):
         if reason := rule.refuses(member):
             raise GeodlError(f"{asked} with on={on}", reason, "name a domain that fits the window")

@@ -16,7 +16,7 @@ FORWARD = [previous()]
 BOTH = [previous(), previous().reverse()]
 FORM = (
     "a Sequential of Recurrent layers, or of Concat(forward, reversed), "
-    "alike and with equal Dropout between all or none"
+    "of one kind, with equal Dropout between all or none"
 )
 
 
@@ -70,8 +70,8 @@ def to_recurrent(layer: Layer, on: Domain | None) -> nn.Module:
     stages, dropout = _split(asked, parts)
     every = [one for ways in stages for one in ways]
     first = every[0]
-    alike = {(one.options, one.hidden, len(ways)) for ways in stages for one in ways}
-    if len(alike) > 1:
+    kinds = {(one.options, one.hidden, len(ways)) for ways in stages for one in ways}
+    if len(kinds) > 1:
         raise GeodlError(asked, "layers of different cells, widths or directions", f"give {FORM}")
     biased = not all(_is_biasless(asked, one) for one in every)
     twin = _empty_twin(first, len(stages), len(stages[0]), biased, dropout)

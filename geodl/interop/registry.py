@@ -46,25 +46,27 @@ def from_torch(module: nn.Module, *, on: Domain | None = None) -> Layer:
     | `ConvTranspose1d/2d/3d` | `Conv` over a reversed window |
     | `RNN`, `GRU`, `LSTM` | `Recurrent`; in `Sequential(Concat(...), Dropout, ...)` if several |
     | `MultiheadAttention` | `Attention` over `full_or_adjacency()` |
-    | `TransformerEncoderLayer`, `DecoderLayer` | a block as those of `g.models` |
-    | `TransformerEncoder`, `Decoder` | a `Sequential` of blocks, called `decoder(target, memory)` |
+    | `TransformerEncoderLayer`, `TransformerDecoderLayer` | a block as those of `g.models` |
+    | `TransformerEncoder` | a `Sequential` of blocks |
+    | `TransformerDecoder` | a `Sequential` of blocks, called `decoder(target, memory)` |
     | `Transformer` | an `EncoderDecoder`, called `layer(target, source)` |
     | `Sequential` | `Sequential` of linear layers or convolutions, and pointwise modules |
 
-    The twin is not kept inside; dtype, device, mode and `requires_grad` are.
+    Parameters are copied, with their dtype, device and `requires_grad`; train or eval mode is kept.
 
-    A mask is a missing edge: a conversion reads what torch reads without masks, and the
-    neighborhood may be exchanged: `from_torch(attention).over(past())`;
-    `interop.over(from_torch(decoder), past())` is causal, as with `tgt_mask`. What torch pads,
-    `Signal.sequence(x, mask)` leaves out: rows of different lengths live on a Batch of chains.
+    Masks are not converted, because a mask is a missing edge: change the rule afterwards.
+    `from_torch(attention).over(past())` is causal attention, `interop.over(from_torch(decoder),
+    past())` a decoder with a causal `tgt_mask`. In place of a padding mask give
+    `Signal.sequence(x, mask)`, in which padding is left out.
 
     The layout is the Signal's, `[B, N, C]`, whatever `batch_first` says; a Linear acts on channels.
     A convolution keeps its padding mode: with `padding_mode="circular"` it refuses a bounded grid
     and takes `Signal.image(x, periodic=True)`, with zeros it refuses a periodic one. A recurrent
-    network without biases gets zeros that are not trained. What changes no number is not kept:
-    `enable_nested_tensor`, `inplace` of a Transformer's dropouts. (Where torch answers in two ways,
-    the conversion follows the one that has gradients: its fast path in evaluation computes the
-    exact GELU for `approximate="tanh"`.)
+    network without biases gets zeros that are not trained.
+
+    Options that do not change the result are dropped: `enable_nested_tensor`, `inplace` of a
+    Transformer's dropouts. In evaluation torch's fast path of `TransformerEncoderLayer` computes
+    the exact GELU even for `approximate="tanh"`; the conversion computes what training computes.
 
     Args:
         module: of one of these types, not of a subclass.
@@ -72,11 +74,21 @@ def from_torch(module: nn.Module, *, on: Domain | None = None) -> Layer:
             convolution with `output_padding` needs it, containers refuse it.
 
     Raises:
-        GeodlError: another type; groups, `padding_mode` reflect or replicate, `proj_size`, `kdim`,
-            `vdim`, `add_bias_kv`, `add_zero_attn`, `dropout=1`; a Transformer with parts of other
-            types, another `activation` than a known one, no layers, or `batch_first` in some layers
-            only; parametrizations, hooks, complex parameters, a parameter in two places; a
-            container that mixes layouts; a domain that does not fit.
+        GeodlError: if the type has no converter; if `on` does not fit.
+
+            Of any module: if it has parametrizations, hooks, complex parameters, or one parameter
+            in two places.
+
+            Of a convolution: if it has groups, or `padding_mode` reflect or replicate.
+
+            Of a recurrent network: if it has `proj_size`, or `dropout=1`.
+
+            Of attention: if it has `kdim`, `vdim`, `add_bias_kv` or `add_zero_attn`.
+
+            Of a Transformer: if it has parts of other types, an unknown `activation`, no layers, or
+            `batch_first` in some layers only.
+
+            Of a container: if it mixes layouts.
 
     >>> import torch
     >>> from geodl import Signal
@@ -130,14 +142,14 @@ def _from(module: nn.Module, on: Domain | None) -> Layer:
 
 
 def _from_part(module: nn.Module) -> nn.Module:
-    """A part of a row: a layer where the module has a twin, else a copy of a pointwise module."""
+    """One part of a Sequential: converted where a converter exists, else copied (pointwise)."""
     if type(module) not in FROM_TORCH and is_kept(module):
         return copy.deepcopy(module)
     return _from(module, None)
 
 
 def _to_part(layer: nn.Module, on: Domain | None) -> nn.Module:
-    """A part of a row: the twin of a layer, or a copy of a pointwise module."""
+    """One part of an `nn.Sequential`: the twin of a layer, or a copy of a pointwise module."""
     if is_kept(layer):
         return copy.deepcopy(layer)
     return _to(layer, on)
@@ -171,7 +183,7 @@ def _to_conv(layer: Conv, on: Domain | None) -> nn.Module:
 
 
 def _to_sequential(layer: Sequential, on: Domain | None) -> nn.Module:
-    """A recurrent network, a Transformer or a row, by what is inside."""
+    """A recurrent network, a Transformer or a plain `nn.Sequential`, by what is inside."""
     parts = list(layer.modules())
     if any(isinstance(part, Recurrent) for part in parts):
         return to_recurrent(layer, on)

@@ -1,4 +1,4 @@
-"""`nn.Sequential`: layers and pointwise modules in a row, that agree on which axis channels are."""
+"""`nn.Sequential`: layers and pointwise modules that agree on which axis channels are."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def from_sequential(
         )
     _check_layout(asked, module)
     layer = Sequential()
-    # Not named_children(), which leaves out a module that stands in the row twice.
+    # Not named_children(), which leaves out a module that stands in it twice.
     for name, part in module._modules.items():
         assert part is not None
         layer.add_module(name, convert(part))
@@ -63,9 +63,10 @@ def to_sequential(
 
 
 def is_kept(module: nn.Module) -> bool:
-    """Whether a module stands in our rows and in torch's as it is.
+    """Whether a module stands in a `Sequential` and in an `nn.Sequential` as it is.
 
-    Not `nn.SyncBatchNorm`: our rows run it along the channels, torch's along axis 1.
+    Not `nn.SyncBatchNorm`: a `Sequential` runs it along the channels, an `nn.Sequential` along axis
+    1.
     """
     synced = any(isinstance(part, nn.SyncBatchNorm) for part in module.modules())
     return is_pointwise(module) and not synced
@@ -84,9 +85,9 @@ def _target(part: Any, domain: Domain | None) -> Domain | None:
 
 
 def _check_layout(asked: str, module: nn.Sequential) -> None:
-    """Refuse a row in which the parts disagree about axes.
+    """Refuse an `nn.Sequential` whose parts disagree about axes.
 
-    torch's convolutions have channels on axis 1, its linear layers on the last: a row of both mixes
+    torch's convolutions have channels on axis 1, its linear layers on the last: both together mix
     two meanings.
     """
     several = _first(module, SEVERAL_TENSORS)

@@ -158,7 +158,7 @@ def _to_dropout(dropout: Any) -> nn.Dropout:
 
 
 def no_twin(layer: Any) -> GeodlError:
-    """The error for layers around attention that are no block or stack as torch has them."""
+    """The error for layers around attention that are not a block or a stack as torch has them."""
     name = type(layer).__name__
     if isinstance(layer, Sequential):
         name = f"Sequential of {', '.join(type(part).__name__ for part in layer)}"

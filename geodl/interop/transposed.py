@@ -71,8 +71,8 @@ def to_transposed(layer: Conv, on: Domain | None) -> nn.Module:
     if padding is None:
         raise GeodlError(
             asked,
-            f"padding {forward.padding}, unlike on both sides",
-            "torch pads transposed windows alike",
+            f"padding {forward.padding}, which differs between the two sides",
+            "torch pads both sides of transposed windows equally",
         )
     bounded = not any(domain is not None and any(domain.periodic) for domain in (on, onto))
     if forward.boundary == "circular" or not bounded:
