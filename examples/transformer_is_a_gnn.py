@@ -36,7 +36,7 @@ def encoder(rule: g.Neighborhood) -> g.Sequential:
 
 
 def missing_edges(domain: g.Domain, rule: g.Neighborhood) -> Tensor:
-    """torch's mask `[receivers, senders]`: True at every pair that is no edge."""
+    """torch's mask `[receivers, senders]`: True at every pair that is not an edge."""
     edges = rule.edges(domain)
     mask = torch.ones(TOKENS, TOKENS, dtype=torch.bool)
     mask[edges.dst, edges.src] = False

@@ -34,7 +34,7 @@ class GeodlError(ValueError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Advice for a misspelt name: the nearest known one, else all of them.
+    """Advice for a misspelt name, in words: the nearest known one, else all of them.
 
     >>> nearest("lstn", ["lstm", "gru"])
     "did you mean 'lstm'?"
@@ -47,10 +47,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def positive(asked: str, size: Any) -> int:
-    """A size of at least 1 as a Python integer.
+    """A size of at least 1, as a Python int.
 
-    Integers of numpy and integer tensors without an axis are the integers they are; booleans and
-    floats are no sizes.
+    Numpy integers and 0-d integer tensors are accepted, booleans and floats are not.
 
     Args:
         asked: what the caller asked for, the beginning of the error.
@@ -73,7 +72,7 @@ def positive(asked: str, size: Any) -> int:
 
 
 def as_integer(value: Any) -> int | None:
-    """What `value` is as a Python integer, None where it is none (a boolean, a float, a list).
+    """`value` as a Python int; None if it is not an integer (a boolean, a float, a list).
 
     >>> import torch
     >>> as_integer(torch.tensor(-2)), as_integer(True), as_integer(2.0)

@@ -24,7 +24,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
     Beside it means on the same file system, where renaming is one step. Whoever opens `path` finds
     the old content or the new, never half of it, also after a full disk or a kill. A link is
-    followed. What is no file, as a pipe or `/dev/stdout`, is written as it is.
+    followed. What is not a file, as a pipe or `/dev/stdout`, is written as it is.
 
     Raises:
         OSError: what the system says, as it says it.

@@ -101,7 +101,7 @@ def _side(net: nn.Module, logits: Callable[[], Tensor], labels: Tensor, train: T
         y = logits()
         loss = F.cross_entropy(y[train], labels[train])
         gradients = torch.autograd.grad(loss, _parameters_of_layers(net)[1])
-        # PyG's weight is the transpose of ours, the bias is laid out alike.
+        # PyG's weight is the transpose of ours, the bias has the same layout.
         bias = min(gradients, key=lambda gradient: gradient.dim())
         return [y.detach(), bias]
 

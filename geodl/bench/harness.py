@@ -136,7 +136,7 @@ def _not_timed(case: Case, reason: str) -> BenchRow:
 
 
 def compare(case: Case, effort: Effort = USUAL, device: torch.device = CPU) -> BenchRow:
-    """Check that both sides answer alike, then call them in turn and take the medians.
+    """Check that both sides give the same numbers, then call them in turn and take the medians.
 
     Raises:
         GeodlError: if the two sides differ by more than 1e-4; nothing is timed then.

@@ -91,7 +91,7 @@ def _read(given: Any, annotation: Any) -> Any:
         return {"true": True, "false": False}[_word(str(given).lower(), ("true", "false"))]
     if annotation == list[int]:
         return _integers(given)
-    # An integer is a float as well; a boolean and a float are no integers.
+    # An integer is a float as well; a boolean and a float are not integers.
     if isinstance(given, bool) or (annotation is int and isinstance(given, float)):
         raise ValueError
     return annotation(given)

@@ -30,7 +30,7 @@ def is_vector(value: Any) -> bool:
 
 
 def check_vector(asked: str, value: Any, do: str) -> None:
-    """Refuse what is no tensor `[N]` of integers.
+    """Refuse what is not a tensor `[N]` of integers.
 
     >>> check_vector("windows of a text", [1, 2], "give integers [N], as torch.tensor([1, 2])")
     Traceback (most recent call last):
@@ -68,7 +68,7 @@ def check_seed(seed: Any) -> int:
 
 
 def check_text(asked: str, text: Any) -> None:
-    """Refuse what is no string."""
+    """Refuse what is not a string."""
     if not isinstance(text, str):
         raise GeodlError(asked, describe(text), "give one string")
 

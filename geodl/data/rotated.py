@@ -156,5 +156,5 @@ def _rows(path: Path, count: int) -> np.ndarray:
     if rows.shape != (count, 785):
         raise GeodlError(asked, f"{rows.shape[0]} rows of {rows.shape[1]} numbers", do)
     if not np.isfinite(rows).all() or not np.isin(rows[:, -1], np.arange(10)).all():
-        raise GeodlError(asked, "a pixel that is not finite, or a label that is no digit", do)
+        raise GeodlError(asked, "a pixel that is not finite, or a label that is not a digit", do)
     return rows

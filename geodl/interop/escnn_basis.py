@@ -46,7 +46,7 @@ def group_of(asked: str, space: Any) -> tuple[Group, list[int]]:
             return group, order
     raise GeodlError(
         asked,
-        f"{space}, which is no group of the square lattice here",
+        f"{space}, which is not a group of the square lattice here",
         f"use one of {known}, mirrors about escnn's default axis",
     )
 

@@ -12,15 +12,15 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError, positive
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
-from geodl.lowering import kept
+from geodl.lowering import cached_tensor
 from geodl.signal import Signal
 
 DENSE = 512  # nodes up to which all eigenvectors are found faster than a few
 
 
 class LaplacianPositions(Layer):
-    """`y_i = x_i + W u_i` with u_i node i's entries in :func:`laplacian_eigenvectors`: positions on
-    any graph.
+    """`y_i = x_i + W u_i` with u_i node i's entries in the first eigenvectors of the Laplacian (of
+    `geodl.layer.laplacian.laplacian_eigenvectors`): positions on any graph.
 
     A sign is arbitrary: each eigenvector (of each member of a Batch) is flipped at random while
     training. So is the basis of equal eigenvalues: it is the solver's. (Dwivedi et al.,
@@ -30,8 +30,8 @@ class LaplacianPositions(Layer):
         count: how many eigenvectors.
         channels: C.
 
-    The parameter `weight` `[C, count]` is drawn as in `nn.Linear`; eigenvectors stay with the
-    domain, not in the state.
+    The parameter `weight` `[C, count]` is drawn as in `nn.Linear`; eigenvectors are cached with the
+    domain and are not in the `state_dict`.
 
     >>> from geodl.domain import Graph
     >>> LaplacianPositions(2, 4)(Signal(torch.zeros(1, 3, 4), Graph([[0, 1], [1, 2]]))).x.shape
@@ -60,7 +60,7 @@ class LaplacianPositions(Layer):
         check_no_sender(self, sender)
         x, domain = check_signal(self, receiver).x, receiver.domain
         like = (x.device, self.weight.dtype)
-        vectors = kept(
+        vectors = cached_tensor(
             domain,
             ("laplacian", self.count, *like),
             lambda: laplacian_eigenvectors(domain, self.count).to(*like),
@@ -81,9 +81,9 @@ def laplacian_eigenvectors(domain: Domain, count: int) -> Tensor:
     `[N, count]`, float64.
 
     Links count in both directions, self-loops do not. Eigenvalue 0, once for each connected part,
-    is left out; isolated nodes get zeros, and so do the columns that a small graph has not. Each
-    member of a Batch has its own. An eigenvector is fixed up to its sign, those of an equal
-    eigenvalue up to a rotation among them. Found once and kept as plans are.
+    is left out; isolated nodes get zeros, and missing columns of a graph with fewer eigenvectors
+    are zeros. Each member of a Batch has its own. An eigenvector is fixed up to its sign, those of
+    an equal eigenvalue up to a rotation among them. Found once and kept as plans are.
 
     Args:
         domain: any, with links of non-negative weight.
@@ -96,7 +96,7 @@ def laplacian_eigenvectors(domain: Domain, count: int) -> Tensor:
     count = positive(f"{count!r} eigenvectors of {domain}", count)
     if domain.members is not None:
         return torch.cat([laplacian_eigenvectors(member, count) for member in domain.members])
-    return kept(domain, ("laplacian", count), lambda: _eigenvectors(domain, count))
+    return cached_tensor(domain, ("laplacian", count), lambda: _eigenvectors(domain, count))
 
 
 def _eigenvectors(domain: Domain, count: int) -> Tensor:

@@ -12,7 +12,7 @@ from geodl.lowering.base import (
     TensorSpec,
 )
 from geodl.lowering.dispatch import describe_call, plan_for, plan_once, select
-from geodl.lowering.plans import VALUES, Plan, Store, kept, pinned_for
+from geodl.lowering.plans import VALUES, Plan, Store, cached_tensor, pinned_for
 from geodl.lowering.table import LOWERINGS
 
 __all__ = [
@@ -29,8 +29,8 @@ __all__ = [
     "RecurOptions",
     "Store",
     "TensorSpec",
+    "cached_tensor",
     "describe_call",
-    "kept",
     "pinned_for",
     "plan_for",
     "plan_once",

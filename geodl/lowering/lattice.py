@@ -57,7 +57,7 @@ class ConvPlan(NamedTuple):
 
 
 def refuses_window(call: Call) -> str:
-    """Why a call is no window that torch's kernels know; "" where it is."""
+    """Why a call is not a window that torch's kernels know; "" where it is."""
     stencil = call.structure(Stencil)
     if stencil is None:
         return "the rule is no window on a lattice"

@@ -53,7 +53,7 @@ def _refuses(call: Call) -> str:
         return "only a plain window pools each sheet for itself"
     for axis, (before, after) in enumerate(s.padding):
         if before != after or 2 * before > s.kernel[axis]:
-            return "the pooling kernels pad at most half the window, alike on both sides"
+            return "the pooling kernels pad at most half the window, equally on both sides"
         if before and s.circular[axis]:
             return "the pooling kernels do not wrap"
         if before and s.kernel[axis] == 2 and s.in_shape[axis] < s.dilation[axis]:

@@ -14,16 +14,16 @@ from geodl.lowering.edges import never, unweighted
 
 
 class Level(NamedTuple):
-    """Nodes whose senders are all in levels before. A state is copied once for each edge, when its
+    """Nodes whose senders are all in earlier levels. A state is copied once for each edge, when its
     own level is done.
 
     Attributes:
-        receivers: `[E_l]` the level's node that each of its edges ends in; on level 0 one edge of
-            `initial` for each node.
-        src_in_level: `[E'_l]` the level's node that each edge out of it begins at, by the level it
-            ends in.
-        dst_levels: the levels these edges end in.
-        edges_per_dst_level: how many of them end in each.
+        receivers: `[E_l]`, for each edge into the level, the number (in the level) of the node it
+            ends in; on level 0 there is one edge from `initial` for each node.
+        src_in_level: `[E'_l]`, for each edge out of the level, the number (in the level) of its
+            sender, sorted by the level that the edge goes to.
+        dst_levels: the levels that these edges go to, ascending.
+        edges_per_dst_level: how many edges go to each of them.
     """
 
     receivers: Tensor
@@ -37,16 +37,16 @@ class LevelsPlan(NamedTuple):
 
     Attributes:
         nodes: `[N]` the nodes, level after level.
-        places: `[N]` where each node stands among them.
-        receivers: `[N_0 + E]` the place of each edge's receiver, level after level.
+        position_of: `[N]` the position of each node in `nodes`.
+        receivers: `[N_0 + E]` the position of each edge's receiver, level after level.
         members: `[N_0]` the member of each node that receives from no one.
-        last: places of the nodes that no one receives from, in the order of their numbers.
+        last: positions of the nodes that no one receives from, in the order of their numbers.
         sizes: how many nodes each level has.
         levels: the levels.
     """
 
     nodes: Tensor
-    places: Tensor
+    position_of: Tensor
     receivers: Tensor
     members: Tensor
     last: Tensor
@@ -61,19 +61,19 @@ def _plan(call: Call) -> LevelsPlan:
     level = levels_of(dst, src, num_nodes)
     sizes = level.bincount()
     nodes = level.argsort(stable=True)
-    places = nodes.argsort()
+    position_of = nodes.argsort()
     # Nodes of level 0 receive the initial state, as if along one edge each.
     roots = torch.arange(int(sizes[0]))
     into = _edges_into_levels(dst, src, level)
-    within = places - (sizes.cumsum(0) - sizes)[level]
+    within = position_of - (sizes.cumsum(0) - sizes)[level]
     member = torch.repeat_interleave(torch.tensor(call.source.sizes))
     unread = src.bincount(minlength=num_nodes) == 0
     return LevelsPlan(
         nodes=nodes.to(device),
-        places=places.to(device),
-        receivers=torch.cat((roots, places[dst[into]])).to(device),
+        position_of=position_of.to(device),
+        receivers=torch.cat((roots, position_of[dst[into]])).to(device),
         members=member[nodes[roots]].to(device),
-        last=places[unread].to(device),
+        last=position_of[unread].to(device),
         sizes=tuple(sizes.tolist()),
         levels=_levels(dst, src, level, within, device),
     )
@@ -115,13 +115,13 @@ def _levels(
 
 
 def levels_of(dst: Tensor, src: Tensor, num_nodes: int) -> Tensor:
-    """How many edges the longest way to each node has: `[N]`.
+    """The level of each node, `[N]`: the length of the longest path that ends in it.
 
     Kahn's algorithm, one front of nodes at a time: a node is in the front once all its senders are
     done. Each edge is looked at once, when its sender is done.
 
     Raises:
-        GeodlError: a cycle, named by its nodes.
+        GeodlError: if the edges have a cycle, which is named by its nodes.
     """
     waiting = np.bincount(dst.numpy(), minlength=num_nodes)
     num_out = np.bincount(src.numpy(), minlength=num_nodes)
@@ -167,12 +167,12 @@ def _run(
         for to, *piece in zip(level.dst_levels, *pieces, strict=True):
             arrived[to].append(tuple(piece))
     states = tuple(map(torch.cat, zip(*made, strict=True)))
-    y = states[0].transpose(0, 1).index_select(1, plan.places)
+    y = states[0].transpose(0, 1).index_select(1, plan.position_of)
     return y, tuple(s.index_select(0, plan.last) for s in states)
 
 
 def _sum_by_receiver(taken: Tensor, receivers: Tensor, num_nodes: int) -> Tensor:
-    """What the edges of a level carry, added up at the nodes they end in."""
+    """The sum over the edges of a level into each of its nodes."""
     zeros = taken.new_zeros(num_nodes, *taken.shape[1:])
     return zeros.index_add(0, receivers, taken)
 

@@ -111,7 +111,7 @@ class Store:
         self._sizes: Counter[str] = Counter()
 
     def keep(self, key: Hashable, value: Any) -> None:
-        """Put a value in. Where that is too much, the longest unused leave until there is room."""
+        """Put a value in. Where that is too much, the least recently used are dropped."""
         usage = Usage(tensors_of(value))
         with LOCK:
             self._drop(key)
@@ -175,10 +175,11 @@ def _return_memory() -> None:
 
 
 def store_of(source: Domain, target: Domain | None) -> tuple[Store, Hashable]:
-    """Where plans from one domain to another are kept, and what names the two there.
+    """The store of plans from one domain to another, and what names the two in its keys.
 
-    Compilers guard every number that a key holds, and hash no tensors: so the domain that owns the
-    store is named by nothing, another one that owns tensors by its serial number.
+    torch.compile guards on every value in a key and cannot hash tensors. The domain that owns the
+    store is therefore left out of the key (`"own"`), and another domain with tensors is named by
+    its serial number.
     """
     sender = source if source.serial is None else source.serial
     if target is not None and target.cache is not None:
@@ -200,14 +201,14 @@ def _own_store(domain: Domain) -> Store:
         return domain.cache.setdefault("plans", Store(max(MOST_BYTES, TIMES_ITS_DOMAIN * own)))
 
 
-def kept(domain: Domain, name: Hashable, make: Callable[[], Tensor]) -> Tensor:
+def cached_tensor(domain: Domain, name: Hashable, make: Callable[[], Tensor]) -> Tensor:
     """A tensor that is made once for a domain and kept where its plans are.
 
     Raises:
-        GeodlError: none made yet, inside a compiled region.
+        GeodlError: if there is none yet inside a compiled region.
     """
-    store, place = store_of(domain, None)
-    key = (name, place)
+    store, ends = store_of(domain, None)
+    key = (name, ends)
     value = store.values.get(key)
     if torch.compiler.is_compiling():
         if value is None:

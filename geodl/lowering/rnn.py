@@ -20,14 +20,14 @@ class Packed(NamedTuple):
 
     Attributes:
         nodes: `[N]` the nodes in that order.
-        places: `[N]` where each node stands in it.
+        position_of: `[N]` the position of each node in that order.
         members: `[D]` the longest first.
-        ranks: `[D]` where each member stands among them.
-        alive: how many members have each step, on the CPU, as the kernels read it.
+        ranks: `[D]` the position of each member among them.
+        alive: how many members have each step, on the CPU, where the kernels read it.
     """
 
     nodes: Tensor
-    places: Tensor
+    position_of: Tensor
     members: Tensor
     ranks: Tensor
     alive: Tensor
@@ -40,7 +40,7 @@ class RnnPlan(NamedTuple):
         kernel: torch's function.
         two_states: whether it takes (h, c), as an LSTM's, or h alone.
         backwards: whether it runs from the last node to the first.
-        full: whether it runs in the weights' own precision under autocast.
+        full: whether it runs in the dtype of the weights under autocast.
         packed: the order of nodes, where chains have different lengths.
     """
 
@@ -93,7 +93,7 @@ def _packed(call: Call, backwards: bool) -> Packed:
     device = call.spec.device
     return Packed(
         nodes=nodes.to(device),
-        places=nodes.argsort().to(device),
+        position_of=nodes.argsort().to(device),
         members=members.to(device),
         ranks=members.argsort().to(device),
         alive=exists.sum(1),
@@ -147,7 +147,7 @@ def _run_packed(
     before = _as_kernels_take(plan, [s.reshape(1, members * batch, hidden) for s in ordered])
     alive, train = packed.alive * batch, torch.is_grad_enabled()
     y, *after = plan.kernel(rows, alive, before, weights, True, 1, 0.0, train, False)
-    y = y.view(nodes, batch, hidden).transpose(0, 1).index_select(1, packed.places)
+    y = y.view(nodes, batch, hidden).transpose(0, 1).index_select(1, packed.position_of)
     last = [s.view(members, batch, hidden).index_select(0, packed.ranks) for s in after]
     return y, tuple(last)
 

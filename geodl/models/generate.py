@@ -155,7 +155,7 @@ def _groups_of_equal_senders(
 
 
 def _check_tokens(model: Any, tokens: Any) -> None:
-    """Refuse what is no layer, and tokens that are no `[B, T]` integers or empty."""
+    """Refuse what is not a layer, and tokens that are not integers `[B, T]`, or empty."""
     if not isinstance(model, Layer):
         raise GeodlError(
             "generate",

@@ -19,7 +19,7 @@ def type_table(
 
     Pairs that the group carries to each other share a type: `(s, (o, r))` and
     `(0, (s^-1 o, s^-1 r))`. Offsets are measured from the centre of the box and doubled, so that a
-    box of even size is no special case.
+    box of even size is not a special case.
 
     Args:
         size: of the box.

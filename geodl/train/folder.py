@@ -194,7 +194,7 @@ def _about(folder: Path) -> dict[str, Any]:
 def _occupied(folder: Path, recipe: str) -> tuple[str, str]:
     """What stands in a folder, and what to do about it."""
     if not (folder / ABOUT).is_file():
-        return "files that are no run's", ELSEWHERE
+        return "files that are not those of a run", ELSEWHERE
     owner = _about(folder)["recipe"]
     if owner != recipe:
         return f"a run of {owner}", ELSEWHERE

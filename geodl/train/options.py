@@ -16,7 +16,7 @@ DECAYED = {"all": "all layers", "first": "the first layer", "matrices": "matrice
 class Optimizer:
     """Adam (Kingma and Ba, 2015) or AdamW (Loshchilov and Hutter, 2019).
 
-    AdamW's decay is no part of the gradient.
+    AdamW's decay is not part of the gradient.
 
     Args:
         lr: learning rate, the highest one of a schedule; null has the recipe search for it.

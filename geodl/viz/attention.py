@@ -57,7 +57,7 @@ def cross_attention(model: nn.Module, target: Signal, source: Signal) -> Tensor:
 
 
 def _check_call(model: Any, target: Any, source: Any) -> None:
-    """Refuse what is no model, and what is not one target and one source."""
+    """Refuse what is not a model, or not one target and one source."""
     if not isinstance(model, nn.Module):
         raise GeodlError("attention between signals", f"a {type(model).__name__}", "give a model")
     asked, do = f"the attention of {type(model).__name__}", "give one target and one source"
@@ -171,7 +171,7 @@ def _visible(token: str) -> str:
 
 
 def _check_tokens(name: str, tokens: Any) -> None:
-    """Refuse what is no list of strings, or an empty one."""
+    """Refuse what is not a list of strings, or is empty."""
     do = "give a list of strings, one for each token"
     if not isinstance(tokens, Sequence):
         raise GeodlError(ASKED, f"{name} that are a {type(tokens).__name__}", do)

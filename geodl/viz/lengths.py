@@ -68,7 +68,7 @@ def _draw(axes: Axes, name: str, curve: Mapping[int, Sequence[float]], color: Co
 
 
 def _check(curves: Any) -> None:
-    """Refuse what is no accuracy from 0 to 1 for each system, length and seed."""
+    """Refuse what is not an accuracy from 0 to 1 for each system, length and seed."""
     do = "give {system: {length: [accuracy of each seed]}}"
     if not isinstance(curves, Mapping):
         raise GeodlError(ASKED, f"a {type(curves).__name__}", do)
@@ -84,7 +84,7 @@ def _check(curves: Any) -> None:
 
 
 def _check_accuracies(where: str, length: Any, accuracies: Any) -> None:
-    """Refuse what is no length, no list, or no accuracy."""
+    """Refuse what is not a length, a list, or an accuracy."""
     if isinstance(length, bool) or not isinstance(length, Real):
         raise GeodlError(ASKED, where, "give lengths as numbers")
     if isinstance(accuracies, str) or not isinstance(accuracies, Sequence):

@@ -73,7 +73,7 @@ def feature_strip(model: nn.Module, image: Tensor, *, channel: int = 0) -> Figur
 
 
 def _check_arguments(model: Any, image: Any, channel: Any) -> None:
-    """Refuse what is no model, no image of numbers, or no number of a channel."""
+    """Refuse what is not a model, an image of numbers, or the number of a channel."""
     asked = "a rotation strip"
     if not isinstance(model, nn.Module):
         raise GeodlError(asked, f"a model that is a {type(model).__name__}", "give a Layer")
