@@ -68,11 +68,11 @@ def generate(
             equal size are decoded together).
         temperature: divides the logits; 0 takes the most probable token.
         top_k: draw among the k most probable tokens only.
-        until: the token that ends a row; all tokens after it are this token too.
+        until: id of the end-of-sequence token; a row that has drawn it is filled with it.
         generator: the random number generator of the draws.
-        context: the largest number of tokens that a new token depends on. Where there are more, the
-            last `context` tokens are read again for each new one. None means all; a model with
-            `LearnedPositions` then stops with an error at the end of its table.
+        context: the most tokens that the model can read (the `context` of `gpt`). Beyond it the last
+            `context` tokens are run again for each new one, without a cache. None sets no bound; a
+            model with `LearnedPositions` then stops with an error at the end of its table.
 
     Returns:
         `[B, T + count]`, the beginnings and what follows them.

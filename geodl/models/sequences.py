@@ -44,7 +44,7 @@ def char_rnn(
     Effectiveness of Recurrent Neural Networks", 2015.
 
     Args:
-        symbols: V, number of different tokens.
+        symbols: V, size of the vocabulary.
         channels: channels of the embedding.
         hidden: channels of each layer's state.
         depth: number of recurrent layers.
@@ -71,7 +71,7 @@ def tcn(
     norm.)
 
     Args:
-        symbols: V, number of different tokens.
+        symbols: V, size of the vocabulary.
         channels: channels of the embedding and of every layer.
         depth: number of blocks.
         size: number of tokens in each window.
@@ -108,7 +108,7 @@ def tagger(
     (Graves and Schmidhuber, "Framewise Phoneme Classification with Bidirectional LSTM", 2005.)
 
     Args:
-        symbols: number of different tokens.
+        symbols: size of the vocabulary.
         classes: number of classes of a token.
         channels: channels of the embedding.
         hidden: channels of the state in each direction.
@@ -142,7 +142,7 @@ def sequence_classifier(
     is no padding.
 
     Args:
-        symbols: number of different tokens.
+        symbols: size of the vocabulary.
         classes: number of classes of a sequence.
         channels: channels of the embedding.
         hidden: channels of the state in each direction.
@@ -181,7 +181,7 @@ def captioner(
     Attend and Tell", 2015, without their attention).
 
     Args:
-        symbols: V, number of different tokens.
+        symbols: V, size of the vocabulary.
         in_channels: channels of the image, which has at least 4 x 4 pixels.
         channels: channels of the embedding and of the first convolution; the others have twice as
             many.
@@ -226,8 +226,8 @@ def seq2seq(
     source; this model does not.)
 
     Args:
-        source_symbols: number of different tokens of the source.
-        target_symbols: V, number of different tokens of the target.
+        source_symbols: size of the source's vocabulary.
+        target_symbols: V, size of the target's vocabulary.
         channels: channels of both embeddings.
         hidden: channels of each layer's state.
         depth: number of recurrent layers of the encoder, and of the decoder.
@@ -268,8 +268,8 @@ def seq2seq_attention(
     2015).
 
     Args:
-        source_symbols: number of different tokens of the source.
-        target_symbols: V, number of different tokens of the target.
+        source_symbols: size of the source's vocabulary.
+        target_symbols: V, size of the target's vocabulary.
         channels: channels of both embeddings.
         hidden: channels of the decoder's states, and of the encoder's in each direction.
         depth: number of recurrent layers of the encoder, and of the decoder.

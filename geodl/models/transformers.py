@@ -39,8 +39,8 @@ def transformer(
     that the factor would give them.
 
     Args:
-        source_symbols: number of different tokens of the source.
-        target_symbols: V, number of different tokens of the target.
+        source_symbols: size of the source's vocabulary.
+        target_symbols: V, size of the target's vocabulary.
         channels: C; 512 in the paper, with 8 heads, 6 blocks and hidden=2048.
         heads: number of heads of each attention.
         depth: number of blocks of the encoder, and of the decoder.
@@ -64,13 +64,13 @@ def transformer(
     encoder = transformer_encoder(channels, heads, depth, **options)
     decoder = transformer_decoder(channels, heads, depth, **options)
     head = nn.Linear(channels, target_symbols)
-    reader = Sequential(_embedded(source_symbols, channels, dropout), encoder)
-    writer = Sequential(_embedded(target_symbols, channels, dropout), decoder, head)
+    reader = Sequential(_token_embedding(source_symbols, channels, dropout), encoder)
+    writer = Sequential(_token_embedding(target_symbols, channels, dropout), decoder, head)
     return EncoderDecoder(reader, writer)
 
 
-def _embedded(symbols: int, channels: int, dropout: float) -> Sequential:
-    """Embedded tokens plus sinusoidal positions."""
+def _token_embedding(symbols: int, channels: int, dropout: float) -> Sequential:
+    """The embedding of tokens, with sinusoidal positions added."""
     embedding = Embedding(symbols, channels)
     return Sequential(embedding, SinusoidalPositions(channels), Dropout(dropout))
 
@@ -95,7 +95,7 @@ def gpt(
     symbols, 795,904 without positions.
 
     Args:
-        symbols: V, number of different tokens.
+        symbols: V, size of the vocabulary.
         context: the longest sequence.
         channels: C.
         heads: number of heads of each attention.
@@ -141,7 +141,7 @@ def bert(
     shares its weight with the embedding. One segment only.
 
     Args:
-        symbols: V, number of different tokens, the mask among them.
+        symbols: V, size of the vocabulary, the mask token in it.
         context: the longest sequence.
         channels: C.
         heads: number of heads of each attention.
