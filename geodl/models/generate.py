@@ -70,9 +70,9 @@ def generate(
         top_k: draw among the k most probable tokens only.
         until: id of the end-of-sequence token; a row that has drawn it is filled with it.
         generator: the random number generator of the draws.
-        context: the most tokens that the model can read (the `context` of `gpt`). Beyond it the last
-            `context` tokens are run again for each new one, without a cache. None sets no bound; a
-            model with `LearnedPositions` then stops with an error at the end of its table.
+        context: the most tokens that the model can read (the `context` of `gpt`). Beyond it the
+            last `context` tokens are run again for each new one, without a cache. None sets no
+            bound; a model with `LearnedPositions` then stops with an error at the end of its table.
 
     Returns:
         `[B, T + count]`, the beginnings and what follows them.
