@@ -116,7 +116,7 @@ def padded(sequences: Sequence[Tensor], fill: int) -> tuple[Tensor, Tensor]:
 def bucketed(
     lengths: Sequence[int] | Tensor, batch: int, *, generator: Generator | None = None
 ) -> list[list[int]]:
-    """Places of sequences in batches of neighbours in length, so that little is filled up; every
+    """Places of sequences in batches of neighbors in length, so that little is filled up; every
     place once.
 
     Sequences of one length come in random order, and so do the batches: each call is a new epoch.

@@ -157,7 +157,7 @@ def transformer() -> Stop:
     cases: dict[str, tuple[Domain, Neighborhood]] = {
         "none": (Complete(tokens), all_pairs()),
         "causal": (Chain(tokens), past()),
-        "neighbours on a ring": (_ring(tokens), adjacency(self_loops=True)),
+        "neighbors on a ring": (_ring(tokens), adjacency(self_loops=True)),
     }
     head = ("torch's mask", "our domain", "neighborhood", "edges", "ran on", "largest difference")
     table: list[tuple[str, ...]] = [head]

@@ -166,7 +166,7 @@ class Masked(Examples):
 
 @final
 class Labelled(Examples):
-    """Sequences of several lengths, with a label for each or for every token: batches of neighbours
+    """Sequences of several lengths, with a label for each or for every token: batches of neighbors
     in length.
 
     A batch is numbers `[B, T]`, a mask `[B, T]` that is True where a token is, and labels `[B]` or
@@ -218,7 +218,7 @@ class Pair(NamedTuple):
 @final
 class Pairs(Examples):
     """Sequences and what is to be made of them: batches whose sources are of one length, so that
-    nothing of them is padding, and whose targets, where they are learnt, are neighbours in length.
+    nothing of them is padding, and whose targets, where they are learnt, are neighbors in length.
 
     Args:
         sources: `[S_m]` integers each.
