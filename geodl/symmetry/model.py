@@ -54,7 +54,7 @@ def certify(
         raise GeodlError(
             f"certify({subject!r})",
             f"a {type(subject).__name__}",
-            "give a neighborhood, a layer or a model",
+            "give a rule, a layer or a model",
         )
     subject = getattr(subject, "_orig_mod", subject)  # what a compiled model was made of
     name = str(subject)
