@@ -136,7 +136,7 @@ LAYERS = {
     "a number for a rule": (lambda: g.Conv(2, 3, 3), "over 3", "a int", "give a rule"),
     "a function for a rule": (lambda: g.Pool(g.whole), "Pool", "a function", "give a rule"),
     "over no rule": (lambda: attention().over(5), "over 5", "a int", "give a rule"),
-    "certify": (lambda: g.certify(3, GRID), "certify(3)", "a int", "give a neighborhood"),
+    "certify": (lambda: g.certify(3, GRID), "certify(3)", "a int", "give a rule"),
 }
 CONTAINERS = {
     "tensor in a row": (

@@ -170,7 +170,7 @@ def test_code_between_layers_is_no_certificate():
         )
     with pytest.raises(g.GeodlError, match="certify it there"):
         g.certify(nn.Sequential(*placed), g.Grid(4, 4), P4)
-    with pytest.raises(g.GeodlError, match="give a neighborhood, a layer or a model"):
+    with pytest.raises(g.GeodlError, match="give a rule, a layer or a model"):
         g.certify("p4", on)
 
 
