@@ -116,9 +116,9 @@ def test_one_batched_call_for_each_level(monkeypatch):
     calls = []
 
     class Counted(LSTM):
-        def node(self, x, total):
-            calls.append(x.shape[0])
-            return super().node(x, total)
+        def node(self, b, total):
+            calls.append(b.shape[0])
+            return super().node(b, total)
 
     layer = g.Recurrent(3, 4, "lstm", g.predecessors())
     monkeypatch.setitem(recurrent.CELLS, "lstm", Kind(Counted, 4, 2))

@@ -39,13 +39,13 @@ class Sums:
         """
         return x[..., :0], x
 
-    def edge(self, x: Tensor, state: State) -> State:
+    def edge(self, a: Tensor, state: State) -> State:
         """The state of the sender, as it is."""
         return state
 
-    def node(self, x: Tensor, total: State) -> State:
+    def node(self, b: Tensor, total: State) -> State:
         """One term more in both sums."""
-        k, v = x.unflatten(-1, (2, HEADS, CHANNELS // HEADS)).unbind(1)
+        k, v = b.unflatten(-1, (2, HEADS, CHANNELS // HEADS)).unbind(1)
         products, keys = total
         return products + k[..., :, None] * v[..., None, :], keys + k
 
