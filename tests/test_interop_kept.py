@@ -12,17 +12,20 @@ from torch_geometric.nn import GCNConv
 
 import geodl as g
 from geodl.interop import from_pyg, from_torch, to_pyg, to_torch
-from geodl.interop.registry import FROM_TORCH, TO_TORCH
+from geodl.interop.converters import BACK, FROM
 from geodl.interop.transformer import TRANSFORMERS
+from geodl.testing import error
 from tests.twins import (
     CONVS,
     TRANSPOSED,
+    as_image,
     as_sequence,
     assert_same_state,
     assert_twins,
     drawn,
     of_attention,
     of_rnn,
+    plainly,
 )
 
 TWINS = (
@@ -51,13 +54,28 @@ EXAMPLES = [
     nn.Transformer(4, 2, 1, 1, 6, batch_first=True),
     nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 6), 1, enable_nested_tensor=False),
     nn.TransformerDecoder(nn.TransformerDecoderLayer(4, 2, 6), 1),
+    nn.BatchNorm1d(4),
+    nn.Embedding(3, 4),
 ]
+POOLS = [
+    nn.MaxPool1d(2),
+    nn.MaxPool2d(3, 2, 1, 2),
+    nn.MaxPool3d(2, ceil_mode=True),
+    nn.AvgPool1d(2),
+    nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+    nn.AvgPool3d(2, ceil_mode=True),
+]
+# They come back with the axes of a domain, or of the convolutions beside them.
+NORMS = [nn.BatchNorm2d(4), nn.BatchNorm3d(4)]
 every_example = pytest.mark.parametrize("twin", EXAMPLES, ids=lambda twin: type(twin).__name__)
 
 
 def test_every_entry_has_an_example():
-    assert {type(twin) for twin in EXAMPLES} == set(FROM_TORCH)
-    assert {type(part) for twin in EXAMPLES for part in from_torch(twin).modules()} >= set(TO_TORCH)
+    types = {kind for kind in FROM if isinstance(kind, type)}
+    assert {type(twin) for twin in [*EXAMPLES, *POOLS, *NORMS]} == types
+    back = {kind for kind, library in BACK if library == "torch"}
+    layers = [from_torch(twin) for twin in [*EXAMPLES, *POOLS]]
+    assert {type(part) for layer in layers for part in layer.modules()} >= back
 
 
 @every_example
@@ -77,6 +95,38 @@ def test_conversions_copy(twin):
     assert [p.requires_grad for p in layer.parameters()].count(False) == 1
     assert all(p.is_contiguous() and p.is_leaf for p in layer.parameters())
     assert_same_state(twin, back)
+
+
+@pytest.mark.parametrize("twin", POOLS, ids=str)
+def test_pools_come_back(twin):
+    layer = from_torch(twin.eval())
+    axes = int(type(twin).__name__[-2])
+    x = torch.randn(2, 3, *[7] * axes, dtype=torch.float64)
+    a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+    theirs, ours = twin(a), as_image()(layer, b)
+    assert error(ours, theirs) <= 1e-10
+    upstream = torch.randn_like(theirs)
+    theirs.backward(upstream)
+    ours.backward(upstream)
+    assert error(b.grad, a.grad) <= 1e-10
+    back = to_torch(layer)
+    assert torch.equal(back(x), twin(x))
+    assert type(back) is type(twin)
+    assert not back.training
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_batch_norms_come_back_on_a_domain(axes):
+    kind = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[axes - 1]
+    twin = drawn(kind(3, eps=0.1, momentum=None))
+    twin(torch.randn(4, 3, *[2] * axes, dtype=torch.float64))
+    for module in (twin, twin.eval()):
+        layer = from_torch(module)
+        x = torch.randn(2, 3, *[4] * axes, dtype=torch.float64)
+        assert_twins(copy.deepcopy(module), layer, x, plainly, as_image())
+        back = to_torch(from_torch(module), on=g.Grid(*[4] * axes))
+        assert_same_state(module, back)
+        assert (back.eps, back.momentum, back.training) == (0.1, None, module.training)
 
 
 MODES = {

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from torch_geometric.nn import GATConv, GCNConv
+from torch_geometric.nn import GCNConv, GINConv, SAGEConv, TAGConv
 
 import geodl as g
 from geodl.interop import from_pyg, from_torch, to_pyg, to_torch
@@ -75,7 +75,7 @@ REFUSED = [
         lambda: nn.Bilinear(2, 2, 2),
         r"from_torch\(Bilinear\): found a type with no converter; did you mean 'Linear'",
     ),
-    (lambda: nn.BatchNorm2d(2), r"a type with no converter; use g.BatchNorm\(channels\)"),
+    (lambda: nn.LocalResponseNorm(2), "a type with no converter; choose from"),
     (lambda: nn.PixelShuffle(2), "a type with no converter; choose from .*Conv2d"),
     (
         lambda: MyLinear(2, 2),
@@ -102,9 +102,21 @@ REFUSED = [
         pruned,
         r"the weight of a Linear: found shape .1, 2, 1. where the options say .1, 2, 2.; build it",
     ),
-    (lambda: nn.Embedding(3, 2), r"use g.Embedding\(num, channels\)"),
-    (lambda: nn.MaxPool2d(2), r"use g.Pool\(window\(...\)\)"),
-    (lambda: nn.AvgPool1d(2), "use g.Pool.*mean"),
+    (
+        lambda: nn.Embedding(3, 2, padding_idx=0),
+        "padding_idx=0, which changes gradients or vectors; build it without",
+    ),
+    (lambda: nn.Embedding(3, 2, max_norm=1.0), "max_norm=1.0, which changes gradients or vectors"),
+    (lambda: nn.MaxPool2d(2, return_indices=True), "return_indices=True; pool without indices"),
+    (
+        lambda: nn.MaxPool2d(2, 3, ceil_mode=True),
+        "ceil_mode=True with a kernel of 2 and padding 2 behind; use a larger kernel",
+    ),
+    (
+        lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True),
+        "ceil_mode=True with padding that counts, of which a border has less",
+    ),
+    (lambda: nn.FractionalMaxPool2d(2, output_size=2), "a type with no converter"),
     (lambda: nn.AdaptiveAvgPool2d(1), r"use g.Readout\(\)"),
     (lambda: nn.Flatten(), r"use g.Readout\(\)"),
     (lambda: nn.LSTMCell(2, 2), "use g.Recurrent, and its step for one node at a time"),
@@ -168,11 +180,11 @@ def lstm(hidden=4, rule=None, cell="lstm", channels=4):
     [
         (
             g.Conv(2, 2, g.adjacency("sym", self_loops=True)),
-            r"adjacency.*which no torch.nn module computes; to_pyg knows graph convolutions",
+            r"adjacency.*which no torch.nn module computes; to_pyg converts it",
         ),
         (
             g.Conv(2, 2, g.all_pairs("self")),
-            r"itself\(\), window\(...\) and its reverse have twins",
+            r"these have twins: Conv over .*itself\(\), window\(...\).reverse\(\)",
         ),
         (g.Conv(2, 2, g.lift(3, group=g.C(4))), "lift.*which no torch.nn module computes"),
         (g.Conv(2, 2, g.window(3, group=g.C(4))), "group=C4.*which no torch.nn module computes"),
@@ -231,7 +243,10 @@ def lstm(hidden=4, rule=None, cell="lstm", channels=4):
             g.Attention(4, g.all_pairs(), heads=2, relative=True),
             "a relative bias; nn.MultiheadAttention knows the plain dot product",
         ),
-        (g.Pool(g.window(2, stride=2)), r"to_torch\(Pool\): found a type with no twin"),
+        (g.Pool(g.whole()), r"whole\(\), which no torch.nn module computes; these have twins"),
+        (g.Pool(g.window(2, stride=2), "min"), "which no torch.nn module computes"),
+        (g.Readout(), "which no torch.nn module computes"),
+        (g.Message(lambda i, j, e: j, g.adjacency()), "a type with no twin"),
         (
             g.models.seq2seq(5, 7),
             "no attention in its encoder, where nn.Transformer has it; convert its recurrent",
@@ -254,8 +269,8 @@ def listened():
     ("module", "why"),
     [
         (
-            lambda: GATConv(2, 2),
-            r"from_pyg\(GATConv\): found a type with no converter; GCNConv has one",
+            lambda: TAGConv(2, 2),
+            r"from_pyg\(TAGConv\): found a type with no converter; did you mean",
         ),
         (
             lambda: GCNConv(2, 2, improved=True),
@@ -267,11 +282,13 @@ def listened():
         ),
         (
             lambda: GCNConv(2, 2, aggr="mean"),
-            "aggr='mean'; a Conv adds; write other reductions as a Message",
+            "aggr='mean'; 'add', 'sum' are converted; write other reductions as a Message",
         ),
         (lambda: GCNConv(2, 2, node_dim=-1), r"node_dim=-1; signals are \[B, N, C\]"),
         (listened, "hooks on its GCNConv, which would be lost"),
         (lambda: GCNConv(-1, 2), "parameters without a shape; call the module once first"),
+        (lambda: SAGEConv(2, 2, aggr="lstm"), "aggr='lstm'; 'mean', 'max', 'min'"),
+        (lambda: GINConv(nn.Linear(2, 2), flow="target_to_source"), "reverse the edges"),
     ],
 )
 def test_from_pyg_refuses(module, why):
@@ -285,19 +302,20 @@ def test_from_pyg_refuses(module, why):
         g.adjacency("row", self_loops=True),
         g.adjacency(self_loops=True),
         g.adjacency("sym", self_loops=True, types=2),
-        g.itself(),
+        g.past(),
     ],
 )
 def test_to_pyg_refuses(rule):
     with pytest.raises(
-        g.GeodlError, match="which GCNConv does not compute; it computes a Conv over adjacency"
+        g.GeodlError,
+        match="which no torch_geometric.nn module computes; these have twins: Conv over",
     ):
         to_pyg(g.Conv(2, 2, rule))
 
 
 def test_to_pyg_refuses_other_verbs():
-    for layer in (g.Pool(g.whole()), nn.Linear(2, 2), g.Sequential(g.Conv(2, 2, g.adjacency()))):
-        with pytest.raises(g.GeodlError, match="no graph convolution.*it computes a Conv over adj"):
+    for layer in (g.Pool(g.whole()), g.Sequential(g.Conv(2, 2, g.adjacency()))):
+        with pytest.raises(g.GeodlError, match="a type with no twin; choose from Conv, Network"):
             to_pyg(layer)
 
 

@@ -5,10 +5,12 @@ from torch import nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.conversion import with_parameters
+from geodl.interop.converters import converts
 from geodl.layer import Attention
 from geodl.neighborhood import all_pairs, full_or_adjacency
 
 
+@converts(nn.MultiheadAttention)
 def from_attention(module: nn.MultiheadAttention, on: Domain | None) -> Attention:
     """`nn.MultiheadAttention` as an `Attention` over `full_or_adjacency()`: the same parameters
     under the same names.
@@ -44,6 +46,7 @@ def _check_options(asked: str, module: nn.MultiheadAttention) -> None:
             raise GeodlError(asked, found, "use a module without it")
 
 
+@converts(Attention, back="torch", form="all_pairs() or full_or_adjacency()")
 def to_attention(layer: Attention, on: Domain | None) -> nn.MultiheadAttention:
     """The inverse of :func:`from_attention`, batch first; masks are given to the twin at each
     call.

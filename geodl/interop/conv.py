@@ -8,6 +8,7 @@ from torch import nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.conversion import with_parameters
+from geodl.interop.converters import converts
 from geodl.interop.padding import centred, check_domain, check_mode, mode_of, padding_of, with_mode
 from geodl.layer import Conv
 from geodl.neighborhood import window
@@ -15,6 +16,7 @@ from geodl.neighborhood import window
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
+@converts(*CONVS, reads="planes")
 def from_conv(module: Any, on: Domain | None) -> Conv:
     """`nn.Conv1d/2d/3d`, weight `[C_out, C_in, *kernel]`, as a `Conv` over `window(...)`, weight
     `[K, C_in, C_out]`.
@@ -35,8 +37,11 @@ def from_conv(module: Any, on: Domain | None) -> Conv:
     return with_parameters(layer, module, weight=weight, bias=module.bias)
 
 
-def to_conv(layer: Conv, on: Domain | None) -> nn.Module:
+@converts(Conv, back="torch", form="window(...)")
+def to_conv(layer: Conv, on: Domain | None) -> nn.Module | None:
     """The inverse of :func:`from_conv`."""
+    if not is_plain(layer.rule):
+        return None
     asked = f"to_torch({layer.label})"
     rule: Any = layer.rule
     kind: Any = CONVS[len(rule.size) - 1]

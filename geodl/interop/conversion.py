@@ -15,7 +15,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 @contextmanager
-def conversion(asked: str, module: Any, on: Any = None) -> Iterator[None]:
+def conversion(asked: str, module: Any, on: Any = None, *, whole: bool = False) -> Iterator[None]:
     """The context of a conversion: check that a module can be converted, and leave the caller's
     modes and random numbers out of it.
 
@@ -27,6 +27,7 @@ def conversion(asked: str, module: Any, on: Any = None) -> Iterator[None]:
         asked: the call in words, for the error.
         module: what is to be converted.
         on: the domain that was named, or None.
+        whole: whether it is a model, of which parts that cannot be converted stay as they are.
 
     Raises:
         GeodlError: if it is not a module, or `on` not a domain; if a part has parametrizations,
@@ -37,9 +38,10 @@ def conversion(asked: str, module: Any, on: Any = None) -> Iterator[None]:
         raise GeodlError(asked, found, "give a module of torch.nn, or a layer")
     if on is not None and not isinstance(on, Domain):
         raise GeodlError(f"{asked} with on={on!r}", f"a {type(on).__name__}", "give a domain")
-    for part in module.modules():
-        _check_part(asked, part)
-    _check_shared(asked, module)
+    if not whole:
+        for part in module.modules():
+            check_part(asked, part)
+    _check_shared(asked, module, whole)
     with ExitStack() as modes:
         modes.enter_context(torch.random.fork_rng(devices=[]))
         modes.enter_context(torch.device("cpu"))
@@ -81,7 +83,7 @@ def with_parameters(module: Module, other: nn.Module, **parameters: Tensor | Non
     return module.train(other.training)
 
 
-def _check_part(asked: str, part: nn.Module) -> None:
+def check_part(asked: str, part: nn.Module) -> None:
     """Refuse a module whose numbers are not those of its class and its parameters alone."""
     name = type(part).__name__
     # Before hooks: a lazy module finds its shapes by one.
@@ -130,14 +132,17 @@ def _is_hook_table(key: str) -> bool:
     return key.endswith("hooks") and ("forward" in key or "backward" in key)
 
 
-def _check_shared(asked: str, module: nn.Module) -> None:
-    """Refuse a parameter that stands in two places: two copies would train apart."""
+def _check_shared(asked: str, module: nn.Module, whole: bool) -> None:
+    """Refuse a parameter that stands in two places: two copies would train apart. A part that
+    stands in two places of a whole model is one part there, too.
+    """
     names: dict[Tensor, str] = {}
-    for name, parameter in module.named_parameters(remove_duplicate=False):
-        first = names.setdefault(parameter, name)
-        if first != name:
-            raise GeodlError(
-                asked,
-                f"one parameter called {first} and {name}, which would become two",
-                "convert the parts one by one, and tie them again",
-            )
+    for path, part in module.named_modules(remove_duplicate=whole):
+        for name, parameter in part.named_parameters(path, recurse=False):
+            first = names.setdefault(parameter, name)
+            if first != name:
+                raise GeodlError(
+                    asked,
+                    f"one parameter called {first} and {name}, which would become two",
+                    "convert the parts one by one, and tie them again",
+                )

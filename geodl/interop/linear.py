@@ -4,17 +4,22 @@ from torch import nn
 
 from geodl.domain import Domain
 from geodl.interop.conversion import with_parameters
+from geodl.interop.converters import converts
 from geodl.layer import Conv
 from geodl.neighborhood import itself
 
 
+@converts(nn.Linear)
 def from_linear(module: nn.Linear, on: Domain | None) -> Conv:
     """`nn.Linear` as a `Conv` over `itself()`: weight `[C_out, C_in]` as `[1, C_in, C_out]`."""
     layer = Conv(module.in_features, module.out_features, itself(), module.bias is not None, on)
     return with_parameters(layer, module, weight=module.weight.T[None], bias=module.bias)
 
 
-def to_linear(layer: Conv, on: Domain | None) -> nn.Linear:
+@converts(Conv, back="torch", form="itself()")
+def to_linear(layer: Conv, on: Domain | None) -> nn.Linear | None:
     """The inverse of :func:`from_linear`."""
+    if layer.rule != itself():
+        return None
     twin = nn.Linear(layer.channels_in, layer.channels_out, layer.bias is not None)
     return with_parameters(twin, layer, weight=layer.weight[0].T, bias=layer.bias)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.conversion import with_parameters
+from geodl.interop.converters import converts
 from geodl.layer import Concat, Dropout, Layer, Recurrent, Sequential
 from geodl.neighborhood import previous
 
@@ -20,6 +21,7 @@ FORM = (
 )
 
 
+@converts(nn.RNN, nn.GRU, nn.LSTM)
 def from_recurrent(module: Any, on: Domain | None) -> Layer:
     """`nn.RNN`, `nn.GRU` or `nn.LSTM` as a `Recurrent`; with more layers or directions as a
     `Sequential` of them or of `Concat(forward, reversed)`, with `Dropout` between.
@@ -63,8 +65,13 @@ def _one(module: Any, depth: int, way: int, on: Domain | None) -> Recurrent:
     return with_parameters(layer, module, **named)
 
 
-def to_recurrent(layer: Layer, on: Domain | None) -> nn.Module:
+@converts(Recurrent, Concat, Sequential, back="torch", form=FORM)
+def to_recurrent(layer: Layer, on: Domain | None) -> nn.Module | None:
     """The inverse of :func:`from_recurrent`, batch first."""
+    # A row without a recurrent layer is another family's.
+    recurrent = any(isinstance(part, Recurrent) for part in layer.modules())
+    if isinstance(layer, Sequential) and not recurrent:
+        return None
     asked = f"to_torch({layer.label})"
     parts = list(layer.children()) if isinstance(layer, Sequential) else [layer]
     stages, dropout = _split(asked, parts)

@@ -1,7 +1,6 @@
 """`nn.Sequential`: layers and pointwise modules that agree on which axis channels are."""
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -9,26 +8,27 @@ from torch import nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.conv import CONVS
+from geodl.interop.converters import converts, from_part, to_part
+from geodl.interop.norm import BATCH_NORMS, with_axes
+from geodl.interop.pooling import MAX_POOLS, MEAN_POOLS
 from geodl.interop.transformer import TRANSFORMERS
 from geodl.interop.transposed import TRANSPOSED
-from geodl.layer import Sequential
-from geodl.layer.pointwise import ELEMENTWISE, POINTWISE, is_pointwise
+from geodl.layer import Attention, Recurrent, Sequential
+from geodl.layer.pointwise import ELEMENTWISE, POINTWISE
 
-PLANES = (*CONVS, *TRANSPOSED)
+PLANES = (*CONVS, *TRANSPOSED, *MAX_POOLS, *MEAN_POOLS)
 # Pointwise for us, whose channels are last; beside torch's convolutions they act along the width.
 LAST_AXIS = tuple(POINTWISE - ELEMENTWISE)
 SEVERAL_TENSORS = (nn.RNNBase, nn.MultiheadAttention, *TRANSFORMERS)
 
 
-def from_sequential(
-    module: nn.Sequential, on: Domain | None, convert: Callable[[nn.Module], nn.Module]
-) -> Sequential:
+@converts(nn.Sequential)
+def from_sequential(module: nn.Sequential, on: Domain | None) -> Sequential:
     """`nn.Sequential` as a `Sequential` under the same names.
 
     Args:
         module: convolutions, linear layers and pointwise modules.
         on: None; a container takes Signals.
-        convert: the conversion of one part, a layer or a pointwise module.
     """
     asked = f"from_torch({type(module).__name__})"
     if on is not None:
@@ -40,36 +40,42 @@ def from_sequential(
     # Not named_children(), which leaves out a module that stands in it twice.
     for name, part in module._modules.items():
         assert part is not None
-        layer.add_module(name, convert(part))
+        layer.add_module(name, from_part(part))
     layer.training = module.training
     return layer
 
 
-def to_sequential(
-    layer: Sequential,
-    on: Domain | None,
-    convert: Callable[[nn.Module, Domain | None], nn.Module],
-) -> nn.Sequential:
+@converts(Sequential, back="torch", form="linear layers, convolutions and pointwise modules")
+def to_sequential(layer: Sequential, on: Domain | None) -> nn.Sequential | None:
     """The inverse of :func:`from_sequential`; `on` is followed from layer to layer."""
+    if any(isinstance(part, Recurrent | Attention) for part in layer.modules()):
+        return None
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     for name, part in layer._modules.items():
         assert part is not None
-        parts[name] = convert(part, on)
+        parts[name] = to_part(part, on)
         on = _target(part, on)
     twin = nn.Sequential(parts)
+    _set_axes(twin)
     _check_layout(f"to_torch({type(layer).__name__})", twin)
     twin.training = layer.training
     return twin
 
 
-def is_kept(module: nn.Module) -> bool:
-    """Whether a module stands in a `Sequential` and in an `nn.Sequential` as it is.
+def _set_axes(module: nn.Sequential) -> None:
+    """Give batch norms beside convolutions as many axes as those have: a layer does not know."""
+    planes = next((part for part in module.modules() if isinstance(part, PLANES)), None)
+    if planes is None:
+        return
+    for part in module.modules():
+        for name, inner in part.named_children():
+            if type(inner) in BATCH_NORMS:
+                setattr(part, name, with_axes(inner, _axes_of(planes)))
 
-    Not `nn.SyncBatchNorm`: a `Sequential` runs it along the channels, an `nn.Sequential` along axis
-    1.
-    """
-    synced = any(isinstance(part, nn.SyncBatchNorm) for part in module.modules())
-    return is_pointwise(module) and not synced
+
+def _axes_of(planes: Any) -> int:
+    """The axes of the lattice that a convolution or a pooling of torch reads."""
+    return int(type(planes).__name__[-2])
 
 
 def _target(part: Any, domain: Domain | None) -> Domain | None:

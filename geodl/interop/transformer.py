@@ -1,22 +1,23 @@
 """Stacks of Transformer layers, and the encoder and decoder of two of them."""
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
+from geodl.interop.converters import converts
 from geodl.interop.transformer_block import (
     BRANCHES,
+    FORM,
     check_convertible,
     from_block,
     no_twin,
     part_of,
     to_block,
 )
-from geodl.layer import Attention, EncoderDecoder, Layer, Residual, Sequential
+from geodl.layer import Attention, EncoderDecoder, Recurrent, Residual, Sequential
 
 STACKS: dict[type[nn.Module], type[nn.Module]] = {
     nn.TransformerEncoder: nn.TransformerEncoderLayer,
@@ -26,6 +27,7 @@ STACKS: dict[type[nn.Module], type[nn.Module]] = {
 NORMS = (nn.LayerNorm, nn.RMSNorm)
 
 
+@converts(*STACKS)
 def from_stack(module: Any, on: Domain | None = None) -> Sequential:
     """`nn.TransformerEncoder` or `nn.TransformerDecoder`: its blocks, and its norm if it has
     one.
@@ -47,6 +49,7 @@ def from_stack(module: Any, on: Domain | None = None) -> Sequential:
     return stack
 
 
+@converts(nn.Transformer)
 def from_transformer(module: Any, on: Domain | None = None) -> EncoderDecoder:
     """`nn.Transformer`, called `layer(target, source)`; torch takes the source first."""
     check_convertible(module, on)
@@ -57,13 +60,18 @@ def from_transformer(module: Any, on: Domain | None = None) -> EncoderDecoder:
     return layer
 
 
-def to_encoder(layer: Sequential, on: Domain | None = None) -> nn.Module:
+@converts(Sequential, back="torch", form=FORM)
+def to_encoder(layer: Sequential, on: Domain | None = None) -> nn.Module | None:
     """A block or a stack as its twin, batch first."""
+    kinds = [type(part) for part in layer.modules()]
+    if Attention not in kinds or Recurrent in kinds:
+        return None
     if any(isinstance(part, Residual) for part in layer):
         return to_block(layer)
     return _to_stack(layer)
 
 
+@converts(EncoderDecoder, back="torch", form="two stacks")
 def to_transformer(layer: EncoderDecoder, on: Domain | None = None) -> nn.Module:
     """The inverse of :func:`from_transformer`, batch first."""
     for name in ("encoder", "decoder"):
@@ -114,8 +122,4 @@ def _to_stack(layer: Any) -> Any:
     return twin
 
 
-TRANSFORMERS: dict[type[nn.Module], Callable[[Any, Domain | None], Layer]] = {
-    **dict.fromkeys(BRANCHES, from_block),
-    **dict.fromkeys(STACKS, from_stack),
-    nn.Transformer: from_transformer,
-}
+TRANSFORMERS = (*BRANCHES, *STACKS, nn.Transformer)

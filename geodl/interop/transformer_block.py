@@ -10,6 +10,7 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.activation import ACTIVATIONS, from_activation, to_activation
 from geodl.interop.attention import from_attention, to_attention
+from geodl.interop.converters import converts
 from geodl.layer import Attention, Cross, Dropout, Residual, Sequential
 from geodl.neighborhood import all_pairs
 
@@ -25,6 +26,7 @@ FORM = (
 )
 
 
+@converts(*BRANCHES)
 def from_block(module: Any, on: Domain | None = None) -> Sequential:
     """`nn.TransformerEncoderLayer` or `nn.TransformerDecoderLayer` as a block.
 

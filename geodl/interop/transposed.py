@@ -6,8 +6,9 @@ from torch import nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.interop.conv import check_groups, even_padding
+from geodl.interop.conv import check_groups, even_padding, is_plain
 from geodl.interop.conversion import with_parameters
+from geodl.interop.converters import converts
 from geodl.interop.padding import check_domain, check_mode, with_mode
 from geodl.layer import Conv
 from geodl.neighborhood import Neighborhood, window
@@ -16,6 +17,7 @@ from geodl.neighborhood.window import Window
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
+@converts(*TRANSPOSED, reads="planes")
 def from_transposed(module: Any, on: Domain | None) -> Conv:
     """`nn.ConvTranspose1d/2d/3d`, weight `[C_in, C_out, *kernel]`, as a `Conv` over a reversed
     window, weight `[K, C_in, C_out]`.
@@ -62,8 +64,11 @@ def _reversed(
     return forward.reverse(onto=onto)
 
 
-def to_transposed(layer: Conv, on: Domain | None) -> nn.Module:
+@converts(Conv, back="torch", form="window(...).reverse()")
+def to_transposed(layer: Conv, on: Domain | None) -> nn.Module | None:
     """The inverse of :func:`from_transposed`."""
+    if not is_plain(getattr(layer.rule, "rule", None)):
+        return None
     asked = f"to_torch({layer.label})"
     rule: Any = layer.rule
     forward, onto = rule.rule, rule.onto

@@ -10,6 +10,7 @@ from geodl.layer.explain import Explanation, explain, prepare, set_lowering
 from geodl.layer.laplacian import LaplacianPositions
 from geodl.layer.message import Message
 from geodl.layer.modes import evaluated
+from geodl.layer.network import Network
 from geodl.layer.norm import BatchNorm, Dropout
 from geodl.layer.pointwise import POINTWISE, Pointwise
 from geodl.layer.pool import Pool, Readout
@@ -37,6 +38,7 @@ __all__ = [
     "LearnedPositions",
     "Message",
     "MessagePassing",
+    "Network",
     "Pointwise",
     "Pool",
     "Readout",

@@ -7,7 +7,7 @@ from torch import nn
 
 from geodl.domain import Domain, same_place, told_apart
 from geodl.errors import GeodlError
-from geodl.layer import Cross, Embedding, Layer, MessagePassing
+from geodl.layer import Cross, Embedding, Layer, MessagePassing, Network
 from geodl.layer.check import channels_read, check_domain
 from geodl.signal import Signal
 
@@ -83,6 +83,8 @@ def _readers(model: nn.Module, count: int) -> list[nn.Module]:
     """The part of a model that reads each signal first."""
     if count == 1:
         return [model]
+    if isinstance(model, Network):
+        return model.readers()
     crossed = next((m for m in model.modules() if isinstance(m, Cross)), model)
     return [getattr(model, "decoder", model), getattr(model, "encoder", crossed)]
 

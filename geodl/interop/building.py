@@ -1,0 +1,383 @@
+"""From a trace to a network: one call after another, each by its converter or as it is."""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geodl.errors import GeodlError
+from geodl.interop import layout as layouts
+from geodl.interop.conversion import check_part
+from geodl.interop.converters import FROM, TRACED, Converter, is_kept, key_of
+from geodl.interop.guesses import default_layout, guess_layout
+from geodl.interop.layout import Layout
+from geodl.interop.on_tensors import Constant, OnTensors, Slot, close, identity, size_of
+from geodl.interop.rearrange import Rearrange
+from geodl.interop.structures import holds_values, replace_leaves
+from geodl.interop.values import Call, Links, Scalar, Size, Untraced, Value
+from geodl.layer import Layer, Network, evaluated
+from geodl.layer.opaque import Opaque
+from geodl.layer.pointwise import ELEMENTWISE
+
+REFUSALS = (GeodlError, TypeError)
+READ = "a tensor that the model reads by itself"
+
+
+class Builder:
+    """Collects the nodes of a network while the calls of a model are converted.
+
+    Each converted call is run on the example at once and compared with what the model had there: a
+    layer that differs is not taken.
+
+    Args:
+        training: whether the model is in training mode.
+
+    Attributes:
+        nodes: of the network, by name.
+        renamed: what a call in place made of a value, by the name of its node.
+    """
+
+    def __init__(self, training: bool):
+        self.nodes: dict[str, tuple[Any, ...]] = {}
+        self.training = training
+        self.renamed: dict[str, Value] = {}
+        self._taken: set[str] = set()
+        self._parts: dict[tuple[int, bool], Any] = {}
+
+    def convert(self, call: Call) -> Any:
+        """What stands for the answer of a call."""
+        if isinstance(call.module, Untraced):
+            return self.opaque(call._replace(module=call.module.module), call.module.reason)
+        plain = call.module is None and not isinstance(call.example, Tensor)
+        if plain and not holds_values((call.args, call.kwargs)):
+            return call.example
+        reason = "no converter"
+        entry, traced = _entry(call)
+        mark = dict(self.nodes)
+        try:
+            if call.module is not None:
+                check_part(call.name, call.module)
+            if traced is not None:
+                answer = traced.convert(self, call)
+                if answer is not None:
+                    return answer
+            if entry is not None:
+                answer = self._by_layer(call, entry)
+                if answer is not None:
+                    return answer
+        except REFUSALS as error:
+            reason = str(error)
+        self.nodes = mark
+        return self.opaque(call, reason)
+
+    def _by_layer(self, call: Call, entry: Converter) -> Value | None:
+        """A call of one tensor as a layer in its place."""
+        first, *others = call.args or (None,)
+        if not isinstance(first, Value) or any(holds_values(one) for one in (others, call.kwargs)):
+            return None
+        if call.module is None:
+            part = entry.convert(*others, **call.kwargs)
+        elif others or call.kwargs:
+            return None
+        else:
+            part = self.once(call.module, entry.convert)
+        if part is None:
+            return None
+        inplace = _takes_place(call)
+        answer = self.apply(call.name, part, self.read(first, entry.reads), call.example)
+        if inplace:
+            self.renamed[first.name] = answer
+        return answer
+
+    def opaque(self, call: Call, reason: str) -> Any:
+        """A call as it is, on the tensors."""
+        found: list[Any] = []
+
+        def slot(leaf: Any) -> Any:
+            if isinstance(leaf, Links):
+                raise GeodlError(
+                    f"the call {call.name}",
+                    f"{reason}; it reads {leaf.role}, which the signal's domain holds",
+                    "convert the parts of the model one by one",
+                )
+            if isinstance(leaf, Size):
+                leaf = self.scalar(leaf)
+            if not isinstance(leaf, Value | Scalar):
+                return leaf
+            if leaf not in found:
+                found.append(leaf)
+            return Slot(found.index(leaf))
+
+        args, kwargs = replace_leaves((call.args, call.kwargs), slot)
+        function: Any = call.function
+        if call.module is not None:
+            function = self.once(call.module, _copy)
+        reads = tuple(getattr(value, "layout", None) for value in found)
+        made, like = guess_layout(call.example, found)
+        part = Opaque(OnTensors(function, args, kwargs, reads, made, like), reason)
+        name = self.add(call.name, part, [value.name for value in found])
+        if isinstance(call.example, Tensor):
+            return self._value(name, made, call.example, found, like)
+        if isinstance(call.example, tuple | list):
+            return [self._entry_of(name, k, one) for k, one in enumerate(call.example)]
+        return Scalar(name, call.example)
+
+    def _entry_of(self, name: str, k: int, example: Any) -> Any:
+        """An entry of an opaque node's answer of several."""
+        part = Opaque(OnTensors(_item, (Slot(0), k), {}, (None,)), "an entry of an opaque answer")
+        entry = self.add(f"{name}_{k}", part, [name])
+        if isinstance(example, Tensor):
+            return Value(entry, None, example)
+        return Scalar(entry, example)
+
+    def _value(
+        self, name: str, made: Layout | None, example: Tensor, found: list[Any], like: int | None
+    ) -> Value:
+        if made is None:
+            return Value(name, None, example)
+        if like is None:
+            return Value(name, made, example, made.to_signal(example))
+        return Value(name, made, example, made.to_signal(example, found[like].on))
+
+    def add(self, name: str, part: Any, read: list[str]) -> str:
+        """Add a node under its name, or one like it that is free."""
+        name = _free_of_torch(name)
+        prefixes = {name[:k] for k, letter in enumerate(name) if letter == "."}
+        if prefixes & self._taken or any(one.startswith(f"{name}.") for one in self._taken):
+            # A layer is no place for other layers.
+            name = name.replace(".", "_")
+        free, count = name, 1
+        while free in self._taken:
+            free, count = f"{name}_{count}", count + 1
+        self._taken.add(free)
+        self.nodes[free] = (part, *read)
+        return free
+
+    def once(self, module: Any, convert: Callable[..., Any]) -> Any:
+        """The part that stands for a module, made at its first call: one that is called twice
+        keeps one set of parameters.
+        """
+        key = id(module), convert is _copy
+        if key not in self._parts:
+            self._parts[key] = convert(module, None)
+        return self._parts[key]
+
+    def apply(
+        self,
+        name: str,
+        part: nn.Module,
+        value: Value,
+        example: Tensor,
+        layout: Layout | None = None,
+        sender: Value | None = None,
+    ) -> Value:
+        """A layer, or a module on the list of pointwise ones, on a value.
+
+        Args:
+            name: of the node.
+            part: the layer.
+            value: what it reads.
+            example: the tensor that the model has after it.
+            layout: of that tensor; by default that of the value with as many channels as come out.
+            sender: a second value that it reads, from which it receives.
+
+        Raises:
+            GeodlError: a layer that refuses the example, or that differs from the model on it.
+        """
+        if sender is None:
+            value = self.where_accepted(part, value)
+        read = [value] if sender is None else [value, sender]
+        signal = self.run(part, [one.on for one in read])
+        if layout is None:
+            layout = _layout_after(value, signal)
+        if not close(layout.to_tensor(signal), example):
+            found = "other numbers than the model's on the example"
+            raise GeodlError(f"the twin of {name}", found, "report the module")
+        if not any(part is known for known in self._parts.values()):
+            _set_mode(part, self.training)
+        free = self.add(name, part, [one.name for one in read])
+        return Value(free, layout, example, signal)
+
+    def join(self, name: str, how: str, values: list[Value], example: Tensor) -> Value:
+        """A join of values in one layout on one domain."""
+        signals = [value.on for value in values]
+        network = Network(
+            tuple(f"x{k}" for k in range(len(values))),
+            {"y": (how, *(f"x{k}" for k in range(len(values))))},
+        )
+        with torch.no_grad():
+            signal = network(*signals)
+        layout = values[0].kept
+        if how == "cat":
+            layout = layout.merged().with_channels(signal.x.shape[2])
+        free = self.add(name, how, [value.name for value in values])
+        return Value(free, layout, example, signal)
+
+    @torch.no_grad()
+    def run(self, part: nn.Module, signals: list[Any]) -> Any:
+        """A part on the example's signals, in evaluation mode."""
+        row = Network(
+            tuple(f"x{k}" for k in range(len(signals))),
+            {"y": (part, *(f"x{k}" for k in range(len(signals))))},
+        )
+        with evaluated(row):
+            return row(*signals)
+
+    def fixed(self, name: str) -> bool:
+        """Whether a node gives the same tensor at every call with inputs of these shapes."""
+        if name not in self.nodes:
+            return False
+        part, *read = self.nodes[name]
+        inner = getattr(part, "function", None)
+        if getattr(inner, "function", None) is size_of:
+            return True
+        return isinstance(part, Opaque) and all(self.fixed(one) for one in read)
+
+    def scalar(self, size: Size) -> Scalar:
+        """A length as a node that finds it at each call."""
+        reads = (size.value.layout,)
+        part = Opaque(OnTensors(size_of, (Slot(0), size.dim), {}, reads), "the length of an axis")
+        return Scalar(self.add("size", part, [size.value.name]), size.number)
+
+    def constant(self, name: str, tensor: Tensor) -> Value:
+        """A parameter or buffer of the model, copied."""
+        value = tensor.detach().clone()
+        if isinstance(tensor, nn.Parameter):
+            value = nn.Parameter(value, requires_grad=tensor.requires_grad)
+        part = self._parts.setdefault((id(tensor), True), Opaque(Constant(value), READ))
+        return Value(self.add(name, part, []), None, tensor.detach())
+
+    def signal(self, value: Value, layout: Layout) -> Value:
+        """A value as a signal: itself, or a plain tensor read in a layout."""
+        if value.layout is not None:
+            return value
+        made = OnTensors(identity, (Slot(0),), {}, (None,), layout)
+        name = self.add(f"{value.name}_read", Opaque(made, "a tensor read anew"), [value.name])
+        return Value(name, layout, value.tensor, layout.to_signal(value.tensor))
+
+    def read(self, value: Value, reads: str) -> Value:
+        """A value whose signal has its channels where a module of torch reads them."""
+        if value.layout is None:
+            value = self.signal(value, default_layout(value.tensor, reads))
+        layout, dims = value.kept, value.tensor.dim()
+        at = layout.channel_dim()
+        if reads == "each":
+            return value
+        if reads == "last" and at is not None and at == dims - 1:
+            return value
+        if reads == "second" and at == 1:
+            return value
+        if reads == "planes" and layout.is_planes(dims - 2):
+            return value
+        return self.rearrange(value, default_layout(value.tensor, reads))
+
+    def rearrange(self, value: Value, made: Layout, like: Value | None = None) -> Value:
+        """The same tensor as a signal in another layout, on the nodes of `like` where it is
+        given.
+        """
+        if layouts.same_numbers(value.kept, made) and like is None and _same_places(value, made):
+            return value
+        part = Rearrange(value.kept, made)
+        if like is None:
+            return self.apply(f"{value.name}_rearranged", part, value, value.tensor, made)
+        name = f"{value.name}_rearranged"
+        return self.apply(name, part, like, value.tensor, made, sender=value)
+
+    def where_accepted(self, part: Any, value: Value) -> Value:
+        """The value, with its lattice bounded or wrapping as a layer's rule needs it."""
+        rule = getattr(part, "rule", None)
+        if rule is None or not rule.refuses(value.on.domain):
+            return value
+        layout = value.kept
+        if not layout.is_plain() or layout.num_axes == 0:
+            return value
+        for places in ("grid", "torus", "chain"):
+            made = Layout(layout.dims, places)
+            domain = made.to_signal(value.tensor).domain
+            if not rule.refuses(domain):
+                return self.rearrange(value, made)
+        return value
+
+
+def _entry(call: Call) -> tuple[Converter | None, Converter | None]:
+    """The converters of a call: one that makes a layer, and one that knows the whole call."""
+    key: Any = call.function
+    module: Any = call.module
+    if module is not None:
+        key = key_of(module)
+        if key not in FROM and key not in TRACED and is_kept(module):
+            if all(type(leaf) in ELEMENTWISE for leaf in _leaves(module)):
+                return Converter(_copy, "each", ""), None
+            return Converter(_copy, "last", ""), None
+    elif isinstance(key, str):
+        key = getattr(Tensor, key, None)
+    try:
+        return FROM.get(key), TRACED.get(key)
+    except TypeError:
+        # A function that cannot be hashed has no entry.
+        return None, None
+
+
+def _leaves(module: nn.Module) -> Iterator[nn.Module]:
+    parts = list(module.children())
+    if not parts:
+        yield module
+    for part in parts:
+        yield from _leaves(part)
+
+
+def _takes_place(call: Call) -> bool:
+    """Whether a call changes its tensor in place, so that every name of it means the answer."""
+    if call.module is not None:
+        return bool(getattr(call.module, "inplace", False))
+    if isinstance(call.function, str):
+        return call.function.endswith("_") and not call.function.endswith("__")
+    name = getattr(call.function, "__name__", "")
+    inplace = call.kwargs.get("inplace", False) is True
+    return inplace or (name.endswith("_") and not name.endswith("__"))
+
+
+def _set_mode(part: nn.Module, training: bool) -> None:
+    """The mode of a part that stands for no module, which would know its own."""
+    if not isinstance(part, Layer) or not list(part.parameters()):
+        part.train(training)
+
+
+def _layout_after(value: Value, signal: Any) -> Layout:
+    """The layout after a layer: as before, with the channels that came out."""
+    layout = value.kept
+    if signal.x.shape[2] != max(1, layout.num_channels):
+        layout = layout.with_channels(signal.x.shape[2])
+    return layout
+
+
+def _same_places(value: Value, made: Layout) -> bool:
+    """Whether a value's signal lives where a layout would put it."""
+    if not made.is_plain():
+        return True
+    return made.to_signal(value.tensor).domain == value.on.domain
+
+
+def _copy(module: nn.Module, on: Any) -> nn.Module:
+    """A copy that leaves its input as it is: other nodes may read it."""
+    twin: Any = copy.deepcopy(module)
+    for part in twin.modules():
+        if getattr(part, "inplace", False) is True:
+            part.inplace = False
+    return twin
+
+
+def _free_of_torch(name: str) -> str:
+    """A name without words that modules and networks use themselves."""
+    pieces = []
+    for piece in name.split("."):
+        if hasattr(Network, piece) or piece in ("inputs", "outputs", "nodes", "door", "single"):
+            piece += "_"
+        pieces.append(piece)
+    return ".".join(pieces)
+
+
+def _item(values: Any, k: int) -> Any:
+    return values[k]

@@ -1,0 +1,122 @@
+"""How an imported network is called as its original is: tensors in, tensors out."""
+
+import inspect
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from geodl.errors import GeodlError
+from geodl.interop.layout import Layout
+from geodl.interop.on_tensors import fill
+from geodl.signal import Signal
+
+
+class Entrance(NamedTuple):
+    """One argument of the original.
+
+    Attributes:
+        name: of the argument.
+        input: whether the network reads it.
+        layout: how it is read as a signal; None of a plain tensor.
+        constant: the value that the import was made with, of an argument that is no tensor.
+    """
+
+    name: str
+    input: bool
+    layout: Layout | None
+    constant: Any
+
+
+class TensorDoor:
+    """Reads the arguments of the original's forward, and gives answers in its form.
+
+    Args:
+        signature: of the original's forward.
+        entrances: its arguments in order.
+        exits: the tensors that are answered: of which output of the network, and how it is read;
+            None of a plain tensor.
+        answer: the form of the answer, with a slot for each of them.
+    """
+
+    def __init__(
+        self,
+        signature: inspect.Signature,
+        entrances: tuple[Entrance, ...],
+        exits: tuple[tuple[int, Layout | None], ...],
+        answer: Any,
+    ):
+        self.signature = signature
+        self.entrances = entrances
+        self.exits = exits
+        self.answer = answer
+
+    def enter(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """The network's inputs.
+
+        Raises:
+            GeodlError: other arguments than the original's, tensors of other dimensions, constants
+                that the import was not made with.
+        """
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            do = f"call it as the original: {self.signature}"
+            raise GeodlError("a call of an imported network", str(error), do) from None
+        bound.apply_defaults()
+        values = []
+        for entrance in self.entrances:
+            given = bound.arguments.get(entrance.name)
+            if entrance.layout is not None:
+                values.append(_read(entrance, given))
+            elif entrance.input:
+                values.append(given)
+            elif not isinstance(given, Tensor):
+                _check_constant(entrance, given)
+        return values
+
+    def leave(self, answer: Any) -> Any:
+        """The answer in the original's form."""
+        values = answer
+        if not isinstance(answer, tuple):
+            values = (answer,)
+        tensors = []
+        for output, layout in self.exits:
+            value = values[output]
+            if layout is not None:
+                value = layout.to_tensor(value)
+            tensors.append(value)
+        return fill(self.answer, tensors)
+
+
+def _read(entrance: Entrance, given: Any) -> Signal:
+    asked = f"the argument {entrance.name!r} of an imported network"
+    layout = entrance.layout
+    assert layout is not None
+    if not isinstance(given, Tensor):
+        raise GeodlError(asked, f"a {type(given).__name__}", "give a tensor, or only Signals")
+    if given.dim() != len(layout.dims):
+        found = f"shape {list(given.shape)}"
+        raise GeodlError(asked, found, f"give {len(layout.dims)} axes, as the example had")
+    return layout.to_signal(given)
+
+
+def _check_constant(entrance: Entrance, given: Any) -> None:
+    same = given is entrance.constant
+    if not same and not isinstance(entrance.constant, Tensor):
+        same = bool(given == entrance.constant)
+    if not same:
+        raise GeodlError(
+            f"the argument {entrance.name}={given!r} of an imported network",
+            f"an import made with {entrance.name}={entrance.constant!r}",
+            "import the model once more with it among the example",
+        )
+
+
+def signature_of(module: nn.Module) -> inspect.Signature:
+    """The signature of a model's forward, without annotations, which may not pickle."""
+    signature = inspect.signature(module.forward)
+    plain = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in signature.parameters.values()
+    ]
+    return inspect.Signature(plain)

@@ -1,0 +1,300 @@
+"""A whole model of torch as a network: its trace, converted call by call."""
+
+import copy
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, fx, nn
+
+from geodl.errors import GeodlError
+from geodl.interop.building import Builder
+from geodl.interop.door import Entrance, TensorDoor, signature_of
+from geodl.interop.guesses import entry_layout
+from geodl.interop.layout import Layout
+from geodl.interop.on_tensors import Slot, fill
+from geodl.interop.structures import leaves, replace_leaves
+from geodl.interop.tracing import Trace, bind, run_example, slots, trace_calls
+from geodl.interop.values import Call, Scalar, Size, Untraced, Value
+from geodl.layer import Network
+from geodl.layer.opaque import Opaque
+
+
+class Origin(NamedTuple):
+    """The calls that an imported network came from, so that it can be given back.
+
+    Attributes:
+        graph: of torch.fx.
+        parts: the node of the network that stands for each part of the original, by its path.
+    """
+
+    graph: fx.Graph
+    parts: dict[str, str]
+
+
+def import_model(module: nn.Module, example: Any) -> Network:
+    """A model as a network that is called as the model is.
+
+    Args:
+        module: the model, which stays as it is.
+        example: its arguments: a tensor, or a tuple of them.
+
+    Raises:
+        GeodlError: an example on which the model fails.
+    """
+    asked = f"from_torch({type(module).__name__}, example)"
+    args = example if isinstance(example, tuple) else (example,)
+    twin = copy.deepcopy(module)
+    given = _bound(asked, twin, args)
+    constants = {name: value for name, value in given.items() if not _holds_tensors(value)}
+    trace = trace_calls(twin, constants)
+    if trace.graph is None:
+        return _whole(module, trace, given)
+    with torch.random.fork_rng(devices=[]):
+        examples = _run(asked, trace, given)
+    builder = Builder(module.training)
+    values = convert_calls(builder, trace, examples, Inputs(trace.module, given))
+    return _network(module, builder, trace, values, given)
+
+
+class Inputs:
+    """What stands for the arguments of a model of torch.
+
+    Args:
+        module: the model.
+        given: the example's arguments by name.
+    """
+
+    def __init__(self, module: nn.Module, given: dict[str, Any]):
+        self.module = module
+        self.given = given
+
+    def value(self, node: fx.Node) -> Any:
+        """The value of an argument, by what its first reader makes of it."""
+        name = str(node.target)
+        given = self.given.get(name)
+        if not isinstance(given, Tensor):
+            return given
+        layout = entry_layout(self.module, node, given)
+        if layout is None:
+            return Value(name, None, given)
+        return Value(name, layout, given, layout.to_signal(given))
+
+
+def convert_calls(
+    builder: Builder, trace: Trace, examples: dict[fx.Node, Any], inputs: Any
+) -> dict[fx.Node, Any]:
+    """What stands for the answer of every call of a trace."""
+    assert trace.graph is not None
+    values: dict[fx.Node, Any] = {}
+    for node in trace.graph.nodes:
+        if node.op == "placeholder":
+            values[node] = inputs.value(node)
+        elif node.op == "get_attr":
+            values[node] = _constant(builder, trace.module, node)
+        elif node.op != "output":
+            values[node] = builder.convert(_call(builder, trace, node, values, examples))
+    return values
+
+
+def _call(
+    builder: Builder,
+    trace: Trace,
+    node: fx.Node,
+    values: dict[fx.Node, Any],
+    examples: dict[fx.Node, Any],
+) -> Call:
+    args, kwargs, read = slots(node)
+    found = [current(builder, values[inner]) for inner in read]
+    function: Any = node.target
+    module = None
+    name = _readable_name(node)
+    if node.op == "call_module":
+        function, module = None, trace.module.get_submodule(str(node.target))
+        name = str(node.target)
+        if name in trace.reasons:
+            module = Untraced(module, trace.reasons[name])
+    args, kwargs = fill((args, kwargs), found)
+    return Call(name, function, module, args, kwargs, examples.get(node), _used(node))
+
+
+def current(builder: Builder, value: Any) -> Any:
+    """A value as it is now: what a call in place made of it, seen through its layout."""
+
+    def renamed(leaf: Any) -> Any:
+        while isinstance(leaf, Value) and leaf.name in builder.renamed:
+            new = builder.renamed[leaf.name]
+            if leaf.layout is None or new.signal is None or new.on.shape != leaf.on.shape:
+                break
+            tensor = leaf.layout.to_tensor(new.on)
+            leaf = Value(new.name, leaf.layout, tensor, new.signal)
+        return leaf
+
+    return replace_leaves(value, renamed)
+
+
+def _readable_name(node: fx.Node) -> str:
+    """The path of the part that a call stands in, and the name of what is called."""
+    stack = node.meta.get("nn_module_stack") or {}
+    paths = [path for path, _ in stack.values() if path]
+    name = getattr(node.target, "__name__", str(node.target)).strip("_") or "call"
+    return ".".join([*paths[-1:], name])
+
+
+def _used(node: fx.Node) -> frozenset[int] | None:
+    """The entries of an answer that are read, where nothing else of it is."""
+    indices = set()
+    for user in node.users:
+        item = getattr(user.target, "__name__", "") == "getitem"
+        if not item or user.args[0] is not node or not isinstance(user.args[1], int):
+            return None
+        # `y, _ = ...` takes every entry, and reads one.
+        if user.users:
+            indices.add(user.args[1])
+    return frozenset(indices)
+
+
+def _constant(builder: Builder, module: nn.Module, node: fx.Node) -> Any:
+    path = str(node.target)
+    owner: Any = module
+    for piece in path.split("."):
+        owner = getattr(owner, piece)
+    if not isinstance(owner, Tensor):
+        return owner
+    return builder.constant(path, owner)
+
+
+def _network(
+    module: nn.Module,
+    builder: Builder,
+    trace: Trace,
+    values: dict[fx.Node, Any],
+    given: dict[str, Any],
+) -> Network:
+    """The network of what the answer needs."""
+    assert trace.graph is not None
+    output = next(node for node in trace.graph.nodes if node.op == "output")
+    args, _, read = slots(output)
+    found = [current(builder, values[node]) for node in read]
+    answer = fill(args[0], found)
+    outputs: list[str] = []
+    exits: list[tuple[int, Layout | None]] = []
+
+    def exit_of(leaf: Any) -> Any:
+        if isinstance(leaf, Size):
+            leaf = builder.scalar(leaf)
+        if not isinstance(leaf, Value | Scalar):
+            return leaf
+        name = _node_of(builder, leaf)
+        if name not in outputs:
+            outputs.append(name)
+        exits.append((outputs.index(name), getattr(leaf, "layout", None)))
+        return Slot(len(exits) - 1)
+
+    form = replace_leaves(answer, exit_of)
+    nodes, inputs = needed(builder.nodes, outputs)
+    by_name = {v.name: v for v in values.values() if isinstance(v, Value)}
+    entrances = []
+    for name, constant in given.items():
+        if name in inputs:
+            entrances.append(Entrance(name, True, by_name[name].layout, None))
+        else:
+            entrances.append(Entrance(name, False, None, constant))
+    ordered = [entrance.name for entrance in entrances if entrance.input]
+    if not ordered or not outputs:
+        raise GeodlError(
+            f"from_torch({type(module).__name__}, example)",
+            "an answer that does not depend on the example's tensors",
+            "give an example with the tensors that the model reads",
+        )
+    door = TensorDoor(signature_of(module), tuple(entrances), tuple(exits), form)
+    answered: Any = outputs[0] if len(outputs) == 1 else tuple(outputs)
+    network = Network(tuple(ordered), nodes, answered, door=door)
+    _set_modes(network, module.training)
+    return network
+
+
+def _node_of(builder: Builder, value: Value | Scalar) -> str:
+    """The node that gives a value; an argument that is answered as it is gets one."""
+    if value.name in builder.nodes:
+        return value.name
+    return builder.add(f"{value.name}_as_it_is", nn.Identity(), [value.name])
+
+
+def needed(
+    nodes: dict[str, tuple[Any, ...]], outputs: list[str]
+) -> tuple[dict[str, tuple[Any, ...]], set[str]]:
+    """The nodes that outputs depend on, and the inputs among what they read."""
+    wanted: set[str] = set()
+    waiting = list(outputs)
+    while waiting:
+        name = waiting.pop()
+        if name in wanted:
+            continue
+        wanted.add(name)
+        if name in nodes:
+            waiting += nodes[name][1:]
+    kept = {name: node for name, node in nodes.items() if name in wanted}
+    return kept, wanted - kept.keys()
+
+
+def _set_modes(network: Network, training: bool) -> None:
+    """The mode of the network itself and of the plain modules that hold its parts."""
+    network.training = training
+    for part in network.modules():
+        if type(part) is nn.Module:
+            part.training = training
+
+
+def _whole(module: nn.Module, trace: Trace, given: dict[str, Any]) -> Network:
+    """A network of one opaque node, for a model that cannot be followed."""
+    tensors = [name for name, value in given.items() if isinstance(value, Tensor)]
+    part = Opaque(_Named(copy.deepcopy(module), given, tensors), trace.reasons[""])
+    entrances = []
+    for name, value in given.items():
+        if name in tensors:
+            entrances.append(Entrance(name, True, None, None))
+        else:
+            entrances.append(Entrance(name, False, None, value))
+    door = TensorDoor(signature_of(module), tuple(entrances), ((0, None),), Slot(0))
+    network = Network(tuple(tensors), {"model": (part, *tensors)}, door=door)
+    _set_modes(network, module.training)
+    return network
+
+
+class _Named(nn.Module):
+    """A model called with its tensors, and with constants that stay."""
+
+    def __init__(self, module: nn.Module, given: dict[str, Any], tensors: list[str]):
+        super().__init__()
+        self.module = module
+        self.constants = {name: v for name, v in given.items() if name not in tensors}
+        self.tensors = tensors
+
+    def forward(self, *values: Any) -> Any:
+        """The model's answer."""
+        named = dict(zip(self.tensors, values, strict=True))
+        return self.module(**self.constants, **named)
+
+
+def _bound(asked: str, module: nn.Module, args: tuple[Any, ...]) -> dict[str, Any]:
+    if not any(isinstance(value, Tensor) for value in args):
+        found = f"an example of {[type(value).__name__ for value in args]}"
+        raise GeodlError(asked, found, "give the tensors that the model is called with")
+    try:
+        return bind(module, args, {})
+    except TypeError as error:
+        raise GeodlError(asked, str(error), "give the model's arguments in order") from None
+
+
+def _run(asked: str, trace: Trace, given: dict[str, Any]) -> dict[fx.Node, Any]:
+    device = next(value.device for value in given.values() if isinstance(value, Tensor))
+    try:
+        with torch.device(device):
+            return run_example(trace, given)
+    except Exception as error:
+        words = f"{type(error).__name__}: {error}"
+        raise GeodlError(asked, f"a model that fails on the example: {words}", "mend it") from error
+
+
+def _holds_tensors(value: Any) -> bool:
+    return any(isinstance(leaf, Tensor) for leaf in leaves(value))

@@ -1,0 +1,170 @@
+"""Sums, products and rows of several tensors."""
+
+import operator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geodl.interop import layout as layouts
+from geodl.interop.converters import converts
+from geodl.interop.on_tensors import Apply, Slot, Spread
+from geodl.interop.values import Call, Size, Value
+from geodl.layer import Pointwise, Pool
+from geodl.neighborhood import whole
+
+OPERATIONS = {
+    "add": (torch.add, operator.add, operator.iadd, Tensor.add, Tensor.add_, Tensor.__radd__),
+    "sub": (torch.sub, operator.sub, operator.isub, Tensor.sub, Tensor.sub_),
+    "mul": (torch.mul, operator.imul, Tensor.mul, Tensor.mul_, torch.multiply),
+}
+IN_PLACE = (operator.iadd, operator.isub, operator.imul, "add_", "sub_", "mul_")
+
+
+def join_two(build: Any, call: Call, how: str) -> Any:
+    """A sum, difference or product of two tensors, or of one and a number."""
+    if call.kwargs or len(call.args) != 2:
+        return None
+    one, other = call.args
+    values = [v for v in (one, other) if isinstance(v, Value)]
+    if len(values) == 1:
+        return _with_number(build, call, how)
+    if len(values) != 2 or any(value.layout is None for value in values):
+        return None
+    if how == "sub" and one.tensor.dim() < other.tensor.dim():
+        return None
+    aligned = _aligned(build, one, other)
+    if aligned is None:
+        return None
+    answer = build.join(call.name, how, list(aligned), call.example)
+    if call.function in IN_PLACE:
+        build.renamed[one.name] = answer
+    return answer
+
+
+def _with_number(build: Any, call: Call, how: str) -> Any:
+    """A number with each number of a tensor."""
+    one, other = call.args
+    value, number = one, other
+    slots: tuple[Any, ...] = (Slot(0), other)
+    if not isinstance(one, Value):
+        value, number = other, one
+        slots = (one, Slot(0))
+    if isinstance(number, bool) or not isinstance(number, int | float) or value.layout is None:
+        return None
+    # As a method of the tensor no operator would know; torch's function takes either order.
+    function = {"add": operator.add, "sub": operator.sub, "mul": operator.mul}.get(how)
+    part = Pointwise(Apply(function or operator.truediv, slots, {}))
+    answer = build.apply(call.name, part, value, call.example)
+    if call.function in IN_PLACE:
+        build.renamed[value.name] = answer
+    return answer
+
+
+def _aligned(build: Any, one: Value, other: Value) -> tuple[Value, Value] | None:
+    """Two values in one layout on one domain; None where torch would spread one over the other in
+    a way that no layer here has.
+    """
+    if one.tensor.dim() != other.tensor.dim():
+        return None
+    if one.tensor.shape != other.tensor.shape:
+        return _spread(build, one, other)
+    if one.on.domain == other.on.domain and layouts.same_numbers(one.kept, other.kept):
+        return one, other
+    return one, build.rearrange(other, one.kept.merged(), like=one)
+
+
+def _spread(build: Any, one: Value, other: Value) -> tuple[Value, Value] | None:
+    """One of two values spread over the nodes, or over the channels, of the other."""
+    if one.tensor.numel() < other.tensor.numel():
+        spread = _spread(build, other, one)
+        return None if spread is None else (spread[1], spread[0])
+    wide, narrow = one.kept, other.kept
+    dims = list(zip(wide.dims, narrow.dims, one.tensor.shape, other.tensor.shape, strict=True))
+    over = {k for k, (_, _, a, b) in enumerate(dims) if a != b}
+    if any(other.tensor.shape[k] != 1 for k in over):
+        return None
+    channel = wide.channel_dim()
+    if over == {channel} and narrow.channel_dim() == channel:
+        # One channel for all of the other's: the nodes are the same.
+        if one.on.domain != other.on.domain:
+            return None
+        count = wide.num_channels
+        example = other.tensor.expand_as(one.tensor)
+        part = Pointwise(Spread(count))
+        return one, build.apply(f"{other.name}_spread", part, other, example)
+    if channel in over or narrow.num_axes or not wide.num_axes:
+        return None
+    if narrow.channel_dim() != channel or narrow.num_channels != wide.num_channels:
+        return None
+    # One node for all: each node of the other receives from it.
+    pool = Pool(whole().reverse(), "sum")
+    example = other.tensor.expand_as(one.tensor)
+    spread = build.apply(f"{other.name}_spread", pool, one, example, wide, sender=other)
+    return one, spread
+
+
+@converts(operator.mul, traced=True)
+def convert_product(build: Any, call: Call) -> Any:
+    """A product of tensors; of two lengths, which a view takes as one axis."""
+    one, other = call.args
+    if not isinstance(one, Size) or not isinstance(other, Size):
+        return join_two(build, call, "mul")
+    if not one.axis or not other.axis:
+        return None
+    return Size((*one.axis, *other.axis), call.example, one.value, -1)
+
+
+@converts(torch.cat, torch.concat, torch.concatenate, traced=True)
+def convert_cat(build: Any, call: Call) -> Any:
+    """Tensors one after another along the channels."""
+    values, dim = call.given("tensors", "dim", dim=0)
+    if not isinstance(values, tuple | list) or not all(isinstance(v, Value) for v in values):
+        return None
+    if len(values) < 2 or any(value.layout is None for value in values):
+        return None
+    first = values[0]
+    at = first.kept.channel_dim()
+    if at is None or dim % first.tensor.dim() != at:
+        return None
+    read = [first]
+    for value in values[1:]:
+        layout = first.kept.merged().with_channels(value.tensor.shape[at])
+        same = layouts.same_numbers(value.kept, layout)
+        if not same or value.on.domain != first.on.domain:
+            value = build.rearrange(value, layout, like=first)
+        read.append(value)
+    return build.join(call.name, "cat", read, call.example)
+
+
+def _register(how: str) -> None:
+    def convert(build: Any, call: Call) -> Any:
+        return join_two(build, call, how)
+
+    converts(*OPERATIONS[how], traced=True)(convert)
+
+
+for _how in OPERATIONS:
+    _register(_how)
+
+
+@converts(operator.truediv, operator.itruediv, torch.div, Tensor.div, Tensor.div_, traced=True)
+def convert_quotient(build: Any, call: Call) -> Any:
+    """A tensor divided by a number, or a number by a tensor."""
+    if call.kwargs or len(call.args) != 2:
+        return None
+    if sum(isinstance(value, Value) for value in call.args) != 1:
+        return None
+    return _with_number(build, call, "div")
+
+
+@converts(operator.neg, reads="each")
+def from_negation() -> Pointwise:
+    """`-x`."""
+    return Pointwise(Apply(operator.neg, (Slot(0),), {}))
+
+
+@converts(operator.pow, reads="each")
+def from_power(exponent: float) -> Pointwise:
+    """`x ** exponent`."""
+    return Pointwise(Apply(operator.pow, (Slot(0), exponent), {}))

@@ -1,0 +1,195 @@
+"""Functions of torch on the tensors that signals stand for: the inside of opaque nodes."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from geodl.interop.layout import Layout
+
+
+class Slot(NamedTuple):
+    """The place of a node's value in the arguments of a call.
+
+    Attributes:
+        value: which of the node's values.
+    """
+
+    value: int
+
+
+class OnTensors(nn.Module):
+    """A call of torch on tensors, between signals.
+
+    Args:
+        function: a module, a function, or the name of a method of the first argument.
+        args: its arguments, with a `Slot` for each value of another node.
+        kwargs: its named arguments, likewise.
+        reads: for each value how it is read from a signal; None of a value that is none.
+        made: how the answer is read as a signal; None leaves it as it is.
+        like: the value on whose nodes the answer lives; None makes nodes of the answer's shape.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any] | str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        reads: tuple[Layout | None, ...],
+        made: Layout | None = None,
+        like: int | None = None,
+    ):
+        super().__init__()
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+        self.reads = reads
+        self.made = made
+        self.like = like
+
+    def forward(self, *values: Any) -> Any:
+        """The answer of the call."""
+        tensors = []
+        for value, layout in zip(values, self.reads, strict=True):
+            if layout is not None:
+                value = layout.to_tensor(value)
+            tensors.append(value)
+        args = fill(self.args, tensors)
+        kwargs = fill(self.kwargs, tensors)
+        if isinstance(self.function, str):
+            answer = getattr(args[0], self.function)(*args[1:], **kwargs)
+        else:
+            answer = self.function(*args, **kwargs)
+        if self.made is None:
+            return answer
+        if self.like is None:
+            return self.made.to_signal(answer)
+        return self.made.to_signal(answer, values[self.like])
+
+    @property
+    def label(self) -> str:
+        """What is called."""
+        if isinstance(self.function, nn.Module):
+            return type(self.function).__name__
+        return getattr(self.function, "__name__", str(self.function))
+
+
+class Constant(nn.Module):
+    """A parameter or a buffer that a model reads by itself.
+
+    Args:
+        value: a copy of its own.
+    """
+
+    def __init__(self, value: Tensor):
+        super().__init__()
+        if isinstance(value, nn.Parameter):
+            self.value = value
+        else:
+            self.register_buffer("value", value)
+
+    def forward(self) -> Tensor:
+        """The tensor itself."""
+        return self.value
+
+
+def fill(template: Any, values: list[Any]) -> Any:
+    """A structure of tuples, lists, dicts and slices with values in its slots."""
+    if isinstance(template, Slot):
+        return values[template.value]
+    if isinstance(template, tuple):
+        parts = [fill(part, values) for part in template]
+        if hasattr(template, "_fields"):
+            return type(template)(*parts)
+        return tuple(parts)
+    if isinstance(template, list):
+        return [fill(part, values) for part in template]
+    if isinstance(template, dict):
+        return {key: fill(part, values) for key, part in template.items()}
+    if isinstance(template, slice):
+        ends = (template.start, template.stop, template.step)
+        return slice(*(fill(end, values) for end in ends))
+    return template
+
+
+def size_of(x: Tensor, dim: int) -> int:
+    """The length of an axis."""
+    return x.shape[dim]
+
+
+def identity(x: Any) -> Any:
+    """The value itself."""
+    return x
+
+
+class Apply(nn.Module):
+    """A function of torch on each number alone, with constants beside it.
+
+    Args:
+        function: takes a tensor in one of its places, constants in the others.
+        args: the arguments, with a `Slot` for the tensor.
+        kwargs: named constants.
+    """
+
+    def __init__(self, function: Callable[..., Any] | str, args: Any, kwargs: dict[str, Any]):
+        super().__init__()
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The function of each number."""
+        args = fill(self.args, [x])
+        if isinstance(self.function, str):
+            return getattr(args[0], self.function)(*args[1:], **self.kwargs)
+        return self.function(*args, **self.kwargs)
+
+    def extra_repr(self) -> str:
+        name = self.function
+        if not isinstance(name, str):
+            name = getattr(name, "__name__", "function")
+        return str(name)
+
+
+class Narrow(nn.Module):
+    """Some of the channels: those from `start` to `stop`."""
+
+    def __init__(self, start: int, stop: int):
+        super().__init__()
+        self.start, self.stop = start, stop
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x[..., start:stop]`."""
+        return x[..., self.start : self.stop]
+
+    def extra_repr(self) -> str:
+        return f"{self.start}, {self.stop}"
+
+
+class Spread(nn.Module):
+    """One channel repeated."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The channel as often as wanted."""
+        return x.expand(*x.shape[:-1], self.channels)
+
+    def extra_repr(self) -> str:
+        return str(self.channels)
+
+
+def close(one: Any, other: Any) -> bool:
+    """Whether two tensors hold the same numbers but for rounding."""
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor) or one.shape != other.shape:
+        return False
+    if not one.is_floating_point():
+        return torch.equal(one, other)
+    bound = 1e-8 if one.dtype == torch.float64 else 1e-3
+    if one.dtype in (torch.float16, torch.bfloat16):
+        bound = 0.1
+    scale = max(1.0, float(other.abs().max())) if other.numel() else 1.0
+    return one.numel() == 0 or bool((one - other).abs().max() <= bound * scale)

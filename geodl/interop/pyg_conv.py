@@ -1,0 +1,259 @@
+"""Graph convolutions of PyTorch Geometric: GCN, GraphSAGE, GIN."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError
+from geodl.interop.conversion import with_parameters
+from geodl.interop.converters import converts, from_part, to_part
+from geodl.layer import Conv, Network, Pointwise, Pool
+from geodl.neighborhood import Neighborhood, adjacency, itself
+
+# (normalize, add_self_loops) of GCNConv and the rule that says the same.
+GCN_RULES: tuple[tuple[bool, bool, Neighborhood], ...] = (
+    (True, True, adjacency("sym", self_loops=True)),
+    (True, False, adjacency("sym")),
+    (False, False, adjacency()),
+)
+SUMS = ("add", "sum")
+
+
+def check_message_passing(asked: str, twin: Any, *reductions: str) -> None:
+    """Refuse the options of PyG's `MessagePassing` that no layer here has.
+
+    Args:
+        asked: the call in words, for the error.
+        twin: a convolution of PyG.
+        reductions: the values of `aggr` that its converter knows.
+    """
+    if twin.flow != "source_to_target":
+        raise GeodlError(
+            asked, f"flow={twin.flow!r}", "reverse the edges, and convert with source_to_target"
+        )
+    if twin.aggr not in reductions:
+        known = ", ".join(map(repr, reductions))
+        raise GeodlError(
+            asked,
+            f"aggr={twin.aggr!r}",
+            f"{known} are converted; write other reductions as a Message",
+        )
+    # Of x [N, C] both name the axis of the nodes.
+    if twin.node_dim not in (-2, 0):
+        raise GeodlError(
+            asked, f"node_dim={twin.node_dim}", "signals are [B, N, C]: convert with node_dim=-2"
+        )
+
+
+@converts("GCNConv")
+def from_gcn(twin: Any, on: Domain | None) -> Conv:
+    """`GCNConv` as a `Conv` over `adjacency(...)`.
+
+    `normalize` and `add_self_loops` become the rule's `norm` and `self_loops`; of several
+    self-loops of a node both keep the last one then. What changes no number is not kept: `cached`
+    (plans stay with each graph), `decomposed_layers`, and `improved` without added self-loops.
+    """
+    asked = "from_pyg(GCNConv)"
+    if twin.improved and twin.add_self_loops:
+        raise GeodlError(
+            asked,
+            "improved=True",
+            "give the graph self-loops of weight 2, and convert with improved=False",
+        )
+    check_message_passing(asked, twin, *SUMS)
+    rules = {(norm, loops): rule for norm, loops, rule in GCN_RULES}
+    rule = rules[twin.normalize, twin.add_self_loops]
+    layer = Conv(twin.in_channels, twin.out_channels, rule, twin.bias is not None, on)
+    return with_parameters(layer, twin, weight=twin.lin.weight.T[None], bias=twin.bias)
+
+
+@converts(Conv, back="pyg", form="adjacency(...) as GCNConv has it")
+def to_gcn(layer: Conv, on: Domain | None) -> nn.Module | None:
+    """The inverse of :func:`from_gcn`."""
+    # Imported models read weights only where their call hands them on; the twin decides it there.
+    options = {}
+    for normalize, loops, rule in GCN_RULES:
+        options[rule] = options[ignoring_weights(rule)] = (normalize, loops)
+    if layer.rule not in options:
+        return None
+    from torch_geometric.nn import GCNConv
+
+    normalize, loops = options[layer.rule]
+    twin = GCNConv(
+        layer.channels_in,
+        layer.channels_out,
+        normalize=normalize,
+        add_self_loops=loops,
+        bias=layer.bias is not None,
+    )
+    with_parameters(twin.lin, layer, weight=layer.weight[0].T)
+    return with_parameters(twin, layer, bias=layer.bias)
+
+
+def ignoring_weights(rule: Any) -> Neighborhood:
+    """The same adjacency, blind to the weights of the links."""
+    return adjacency(rule.norm, rule.self_loops, rule.types, weights=False)
+
+
+class UnitLength(nn.Module):
+    """Each row divided by its Euclidean length: `SAGEConv(normalize=True)`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x / max(|x|, 1e-12)` along the channels."""
+        return F.normalize(x, p=2.0, dim=-1)
+
+
+@converts("SAGEConv")
+def from_sage(twin: Any, on: Domain | None) -> Network:
+    """`SAGEConv` as a network under the twin's names: `lin_l(reduce_j x_j) + lin_r(x_i)`.
+
+    The mean is a `Conv` over `adjacency("row")`, the sum one over `adjacency()`; the maximum and
+    minimum are a `Pool` before `lin_l`. The weights of links are not read, as in the twin.
+    """
+    asked = "from_pyg(SAGEConv)"
+    _refuse_domain(asked, on)
+    check_message_passing(asked, twin, "mean", "max", "min", *SUMS)
+    nodes: dict[str, tuple[Any, ...]] = {}
+    sent = "x"
+    if twin.project:
+        nodes["lin"] = (from_part(twin.lin), "x")
+        nodes["act"] = (nn.ReLU(), "lin")
+        sent = "act"
+    if twin.aggr in ("max", "min"):
+        nodes["aggr"] = (Pool(adjacency(weights=False), twin.aggr), sent)
+        nodes["lin_l"] = (from_part(twin.lin_l), "aggr")
+    else:
+        norm = "row" if twin.aggr == "mean" else None
+        nodes["lin_l"] = (_linear_over(twin.lin_l, adjacency(norm, weights=False)), sent)
+    last = "lin_l"
+    if twin.root_weight:
+        nodes["lin_r"] = (from_part(twin.lin_r), "x")
+        nodes["out"] = ("add", "lin_l", "lin_r")
+        last = "out"
+    if twin.normalize:
+        nodes["unit"] = (Pointwise(UnitLength()), last)
+    return Network("x", nodes).train(twin.training)
+
+
+@converts(Network, back="pyg", form="the nodes of SAGEConv")
+def to_sage(layer: Network, on: Domain | None) -> nn.Module | None:
+    """The inverse of :func:`from_sage`."""
+    names = set(layer)
+    if not {"lin_l"} <= names <= {"lin", "act", "aggr", "lin_l", "lin_r", "out", "unit"}:
+        return None
+    from torch_geometric.nn import SAGEConv
+
+    left: Any = layer["lin_l"]
+    reduction = "mean" if getattr(left.rule, "norm", None) == "row" else "add"
+    if "aggr" in names:
+        pool: Any = layer["aggr"]
+        reduction = pool.options.reduction
+    first: Any = layer["lin"] if "lin" in names else left
+    twin = SAGEConv(
+        first.channels_in,
+        left.channels_out,
+        aggr=reduction,
+        normalize="unit" in names,
+        root_weight="lin_r" in names,
+        project="lin" in names,
+        bias=left.bias is not None,
+    )
+    for name in ("lin", "lin_l", "lin_r"):
+        if name in names:
+            _copy_linear(getattr(twin, name), layer[name])
+    return twin.train(layer.training)
+
+
+class Scaled(nn.Module):
+    """`(1 + eps) x`: the share of the node itself in GIN.
+
+    Args:
+        eps: `[1]`, trained or not.
+    """
+
+    def __init__(self, eps: Tensor):
+        super().__init__()
+        if isinstance(eps, nn.Parameter):
+            self.eps = eps
+        else:
+            self.register_buffer("eps", eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The scaled values."""
+        return (1 + self.eps) * x
+
+
+@converts("GINConv")
+def from_gin(twin: Any, on: Domain | None) -> Network:
+    """`GINConv` as a network: `nn((1 + eps) x_i + sum_j x_j)`, a `Pool` and a shortcut before the
+    converted `nn`.
+    """
+    asked = "from_pyg(GINConv)"
+    _refuse_domain(asked, on)
+    check_message_passing(asked, twin, *SUMS)
+    eps = twin.eps.detach().clone()
+    if isinstance(twin.eps, nn.Parameter):
+        eps = nn.Parameter(eps, requires_grad=twin.eps.requires_grad)
+    nodes = {
+        "aggr": (Pool(adjacency(weights=False), "sum"), "x"),
+        "self": (Pointwise(Scaled(eps)), "x"),
+        "sum": ("add", "self", "aggr"),
+        "nn": (from_part(twin.nn), "sum"),
+    }
+    return Network("x", nodes).train(twin.training)
+
+
+@converts(Network, back="pyg", form="the nodes of GINConv")
+def to_gin(layer: Network, on: Domain | None) -> nn.Module | None:
+    """The inverse of :func:`from_gin`."""
+    if list(layer) != ["aggr", "self", "sum", "nn"]:
+        return None
+    from torch_geometric.nn import GINConv
+
+    pointwise: Any = layer["self"]
+    eps = pointwise.module.eps
+    twin = GINConv(to_part(layer["nn"], on), train_eps=isinstance(eps, nn.Parameter))
+    # PyG draws the parameters of `nn` anew when it is built.
+    twin.nn = to_part(layer["nn"], on)
+    twin.initial_eps = float(eps)
+    copy = eps.detach().clone()
+    if isinstance(eps, nn.Parameter):
+        copy = nn.Parameter(copy, requires_grad=eps.requires_grad)
+    twin.eps = copy
+    return twin.train(layer.training)
+
+
+def _refuse_domain(asked: str, on: Domain | None) -> None:
+    if on is not None:
+        raise GeodlError(
+            f"{asked} with on={on}", "a network, which takes Signals", "convert without on="
+        )
+
+
+@converts("Linear")
+def from_linear(twin: Any, on: Domain | None) -> Conv:
+    """PyG's `Linear` as a `Conv` over `itself()`."""
+    return _linear_over(twin, itself(), on)
+
+
+@converts(Conv, back="pyg", form="itself()")
+def to_linear(layer: Conv, on: Domain | None) -> nn.Module | None:
+    """The inverse of :func:`from_linear`."""
+    if layer.rule != itself():
+        return None
+    from torch_geometric.nn import Linear
+
+    twin = Linear(layer.channels_in, layer.channels_out, bias=layer.bias is not None)
+    return with_parameters(twin, layer, weight=layer.weight[0].T, bias=layer.bias)
+
+
+def _linear_over(linear: Any, rule: Neighborhood, on: Domain | None = None) -> Conv:
+    """A linear layer of PyG as a convolution with the same weights over a rule of one type."""
+    layer = Conv(linear.in_channels, linear.out_channels, rule, linear.bias is not None, on)
+    return with_parameters(layer, linear, weight=linear.weight.T[None], bias=linear.bias)
+
+
+def _copy_linear(linear: Any, layer: Any) -> None:
+    with_parameters(linear, layer, weight=layer.weight[0].T, bias=layer.bias)

@@ -1,0 +1,45 @@
+"""The same numbers on other nodes: what `flatten` and `transpose` of torch do to a signal."""
+
+from typing import Any
+
+from geodl.interop.layout import Layout
+from geodl.layer import Layer
+from geodl.layer.check import check_signal
+from geodl.signal import Signal
+
+
+class Rearrange(Layer):
+    """Read a signal as a tensor in one layout, and the tensor as a signal in another one.
+
+    Nodes become channels, channels nodes, or a lattice another one with as many nodes. It tells
+    nodes apart, so no symmetry is proved across it. With a second signal it reads that one, and the
+    answer lives on the nodes of the first.
+
+    Args:
+        read: how the tensor is read from the signal.
+        made: how the answer is read from the tensor, one atom an axis.
+
+    >>> import torch
+    >>> from geodl.domain import Grid
+    >>> from geodl.interop.layout import last, planes
+    >>> swap = Rearrange(planes(3, 2), last(5, 2))
+    >>> swap(Signal(torch.zeros(2, 20, 3), Grid(4, 5))).domain
+    Grid(3, 4)
+    """
+
+    breaks_symmetry = True
+    transparent = True
+
+    def __init__(self, read: Layout, made: Layout):
+        super().__init__()
+        self.read = read
+        self.made = made
+
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
+        """The signal on its new nodes."""
+        if sender is None:
+            return self.made.to_signal(self.read.to_tensor(check_signal(self, receiver)))
+        return self.made.to_signal(self.read.to_tensor(check_signal(self, sender)), receiver)
+
+    def extra_repr(self) -> str:
+        return f"{self.read} -> {self.made}"

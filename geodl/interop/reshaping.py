@@ -1,0 +1,343 @@
+"""What torch does to axes: sizes, views, transpositions, slices of channels.
+
+None of it changes a number, so that most of these calls are no node of a network: they change the
+layout in which a node's signal is read as a tensor.
+"""
+
+import math
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geodl.interop.converters import converts
+from geodl.interop.layout import Atom, Axis, Layout
+from geodl.interop.on_tensors import Narrow
+from geodl.interop.values import Call, Size, Value
+from geodl.layer import Pointwise
+
+
+@converts(getattr, traced=True)
+def convert_attribute(build: Any, call: Call) -> Any:
+    """`x.shape`, and attributes that do not change from call to call."""
+    value, name = call.args
+    if not isinstance(value, Value):
+        return None
+    if name == "shape":
+        return tuple(_size(value, dim) for dim in range(value.tensor.dim()))
+    if name in ("ndim", "dtype"):
+        return getattr(value.tensor, name)
+    if name in ("T", "mT") and value.tensor.dim() == 2:
+        return _permuted(value, call.example, (1, 0))
+    return None
+
+
+@converts(Tensor.size, traced=True)
+def convert_size(build: Any, call: Call) -> Any:
+    """`x.size()` and `x.size(dim)`."""
+    value, dim = call.given("input", "dim", dim=None)
+    if not isinstance(value, Value):
+        return None
+    if dim is None:
+        return tuple(_size(value, k) for k in range(value.tensor.dim()))
+    return _size(value, dim % value.tensor.dim())
+
+
+@converts(Tensor.dim, traced=True)
+def convert_dim(build: Any, call: Call) -> Any:
+    """`x.dim()`."""
+    return call.example
+
+
+def _size(value: Value, dim: int) -> Any:
+    """A length: a number where it is always the same, as channels are."""
+    number = value.tensor.shape[dim]
+    if value.layout is None:
+        return Size((), number, value, dim)
+    axis = value.layout.dims[dim]
+    if all(atom.kind == "channel" for atom in axis):
+        return number
+    return Size(axis, number, value, dim)
+
+
+@converts(Tensor.view, Tensor.reshape, torch.reshape, traced=True)
+def convert_view(build: Any, call: Call) -> Any:
+    """`x.view(...)` and `x.reshape(...)`."""
+    value, *shape = call.args
+    if call.kwargs or not isinstance(value, Value) or value.layout is None:
+        return None
+    if len(shape) == 1 and isinstance(shape[0], tuple | list):
+        shape = list(shape[0])
+    if not all(isinstance(one, int | Size) for one in shape):
+        return None
+    layout = viewed(value.layout, value.tensor, shape, tuple(call.example.shape))
+    if layout is None:
+        return None
+    return value.read_as(layout, call.example)
+
+
+def viewed(
+    layout: Layout, tensor: Tensor, shape: Iterable[Any], lengths: tuple[int, ...]
+) -> Layout | None:
+    """The layout of a view, None where atoms would have to be cut that are no channels.
+
+    Args:
+        layout: of the tensor.
+        tensor: the example.
+        shape: the view's lengths: numbers, -1, or sizes that are known by their atoms.
+        lengths: the same as numbers.
+    """
+    lengths_of = atom_lengths(layout, tensor)
+    if lengths_of is None:
+        return None
+    rest = list(layout.atoms)
+    dims: list[Axis] = []
+    for wanted, length in zip(shape, lengths, strict=True):
+        axis: list[Atom] = []
+        if isinstance(wanted, Size) and wanted.axis:
+            axis = rest[: len(wanted.axis)]
+            if tuple(axis) != wanted.axis:
+                return None
+            del rest[: len(axis)]
+            dims.append(tuple(axis))
+            continue
+        need = length
+        # -1 that comes out as 1 names an axis; a plain 1 makes a new one.
+        if need == 1 and wanted == -1 and rest and lengths_of[rest[0]] == 1:
+            axis.append(rest.pop(0))
+        while need > 1:
+            if not rest:
+                return None
+            atom = rest[0]
+            size = lengths_of[atom]
+            if need % size == 0:
+                axis.append(rest.pop(0))
+                need //= size
+                continue
+            if atom.kind != "channel" or size % need:
+                return None
+            cut = layout.with_split(atom, (need, size // need))
+            return viewed(cut, tensor, shape, lengths)
+        dims.append(tuple(axis))
+    if any(lengths_of[atom] != 1 for atom in rest):
+        return None
+    if rest:
+        if not dims:
+            return None
+        dims[-1] = (*dims[-1], *rest)
+    return Layout(tuple(dims), layout.domain)
+
+
+def atom_lengths(layout: Layout, tensor: Tensor) -> dict[Atom, int] | None:
+    """The length of each atom on the example; None where axes of several do not tell them."""
+    lengths = {atom: atom.size for atom in layout.atoms if atom.kind == "channel"}
+    for dim, axis in enumerate(layout.dims):
+        unknown = [atom for atom in axis if atom not in lengths]
+        known = math.prod(lengths[atom] for atom in axis if atom in lengths)
+        if len(unknown) > 1:
+            return None
+        for atom in unknown:
+            lengths[atom] = tensor.shape[dim] // known
+    return lengths
+
+
+@converts(torch.flatten, Tensor.flatten, traced=True)
+def convert_flatten(build: Any, call: Call) -> Any:
+    """`x.flatten(start, end)`."""
+    value, start, end = call.given("input", "start_dim", "end_dim", start_dim=0, end_dim=-1)
+    return _flattened(value, start, end, call.example)
+
+
+@converts(nn.Flatten, traced=True)
+def convert_flatten_module(build: Any, call: Call) -> Any:
+    """`nn.Flatten`."""
+    module: Any = call.module
+    return _flattened(call.args[0], module.start_dim, module.end_dim, call.example)
+
+
+def _flattened(value: Any, start: int, end: int, example: Tensor) -> Any:
+    if not isinstance(value, Value) or value.layout is None:
+        return None
+    count = value.tensor.dim()
+    first, behind = start % count, end % count + 1
+    dims = value.layout.dims
+    merged = tuple(atom for dim in dims[first:behind] for atom in dim)
+    layout = Layout((*dims[:first], merged, *dims[behind:]), value.layout.domain)
+    return value.read_as(layout, example)
+
+
+@converts(torch.unflatten, Tensor.unflatten, traced=True)
+def convert_unflatten(build: Any, call: Call) -> Any:
+    """`x.unflatten(dim, sizes)`."""
+    value, dim, sizes = call.given("input", "dim", "sizes")
+    return _unflattened(value, dim, sizes, call.example)
+
+
+@converts(nn.Unflatten, traced=True)
+def convert_unflatten_module(build: Any, call: Call) -> Any:
+    """`nn.Unflatten`."""
+    module: Any = call.module
+    return _unflattened(call.args[0], module.dim, module.unflattened_size, call.example)
+
+
+def _unflattened(value: Any, dim: int, sizes: Any, example: Tensor) -> Any:
+    if not isinstance(value, Value) or value.layout is None:
+        return None
+    if not all(isinstance(size, int) for size in sizes):
+        return None
+    dim = dim % value.tensor.dim()
+    axes = [_size(value, k) for k in range(value.tensor.dim())]
+    shape = [*axes[:dim], *sizes, *axes[dim + 1 :]]
+    layout = viewed(value.layout, value.tensor, shape, tuple(example.shape))
+    if layout is None:
+        return None
+    return value.read_as(layout, example)
+
+
+@converts(torch.permute, Tensor.permute, traced=True)
+def convert_permute(build: Any, call: Call) -> Any:
+    """`x.permute(...)`."""
+    value, *order = call.args
+    if len(order) == 1 and isinstance(order[0], tuple | list):
+        order = list(order[0])
+    if call.kwargs or not isinstance(value, Value):
+        return None
+    return _permuted(value, call.example, order)
+
+
+@converts(torch.transpose, torch.swapaxes, Tensor.transpose, Tensor.swapaxes, traced=True)
+def convert_transpose(build: Any, call: Call) -> Any:
+    """`x.transpose(a, b)`."""
+    value, one, other = call.given("input", "dim0", "dim1")
+    if not isinstance(value, Value):
+        return None
+    order = list(range(value.tensor.dim()))
+    order[one], order[other] = order[other], order[one]
+    return _permuted(value, call.example, order)
+
+
+@converts(torch.t, Tensor.t, traced=True)
+def convert_t(build: Any, call: Call) -> Any:
+    """`x.t()`."""
+    return _permuted(call.args[0], call.example, (1, 0))
+
+
+def _permuted(value: Any, example: Tensor, order: Iterable[int]) -> Any:
+    if not isinstance(value, Value) or value.layout is None:
+        return None
+    dims = value.layout.dims
+    layout = Layout(tuple(dims[k] for k in order), value.layout.domain)
+    return value.read_as(layout, example)
+
+
+@converts(torch.unsqueeze, Tensor.unsqueeze, traced=True)
+def convert_unsqueeze(build: Any, call: Call) -> Any:
+    """`x.unsqueeze(dim)`."""
+    value, dim = call.given("input", "dim")
+    if not isinstance(value, Value) or value.layout is None:
+        return None
+    dims = list(value.layout.dims)
+    dims.insert(dim % (len(dims) + 1), ())
+    return value.read_as(Layout(tuple(dims), value.layout.domain), call.example)
+
+
+@converts(torch.squeeze, Tensor.squeeze, traced=True)
+def convert_squeeze(build: Any, call: Call) -> Any:
+    """`x.squeeze(dim)` of axes that are always of length 1."""
+    value, dim = call.given("input", "dim", dim=None)
+    if not isinstance(value, Value) or value.layout is None:
+        return None
+    dims = value.layout.dims
+    gone = [k for k, axis in enumerate(dims) if not axis]
+    if dim is not None:
+        named = [dim] if isinstance(dim, int) else dim
+        gone = [k % len(dims) for k in named]
+    if any(dims[k] for k in gone):
+        return None
+    kept = tuple(axis for k, axis in enumerate(dims) if k not in gone)
+    if len(kept) != call.example.dim():
+        return None
+    return value.read_as(Layout(kept, value.layout.domain), call.example)
+
+
+@converts(Tensor.contiguous, Tensor.clone, torch.clone, nn.Identity, traced=True)
+def convert_same(build: Any, call: Call) -> Any:
+    """Copies, which change nothing."""
+    return call.args[0]
+
+
+@converts(operator.getitem, traced=True)
+def convert_item(build: Any, call: Call) -> Any:
+    """`values[k]` of a tuple; of a tensor new axes and slices of channels."""
+    value, index = call.args
+    if isinstance(value, tuple | list | dict):
+        return value[index]
+    if not isinstance(value, Value) or value.layout is None:
+        return None
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if any(part is not None and part != slice(None) and part is not ... for part in parts):
+        return _slice(build, call, value, parts)
+    return _new_axes(value, parts, call.example)
+
+
+def _new_axes(value: Value, parts: list[Any], example: Tensor) -> Value:
+    """`x[:, None]`, `x[..., None]`."""
+    named = sum(part is not None and part is not ... for part in parts)
+    if ... not in parts:
+        parts = [*parts, ...]
+    dims = list(value.kept.dims)
+    made: list[Axis] = []
+    for part in parts:
+        if part is None:
+            made.append(())
+        elif part is ...:
+            left = len(dims) - named
+            made += dims[:left]
+            dims = dims[left:]
+        else:
+            named -= 1
+            made.append(dims.pop(0))
+    return value.read_as(Layout(tuple(made), value.kept.domain), example)
+
+
+def _slice(build: Any, call: Call, value: Value, parts: list[Any]) -> Value | None:
+    """`x[:, a:b]` along the channels, all else whole."""
+    if ... in parts:
+        at = parts.index(...)
+        missing = value.tensor.dim() - len(parts) + 1
+        parts = [*parts[:at], *[slice(None)] * missing, *parts[at + 1 :]]
+    cut = [k for k, part in enumerate(parts) if part != slice(None)]
+    dim = value.kept.channel_dim()
+    if None in parts or len(cut) != 1 or cut[0] != dim:
+        return None
+    part = parts[cut[0]]
+    if not isinstance(part, slice) or part.step not in (None, 1):
+        return None
+    if not all(end is None or isinstance(end, int) for end in (part.start, part.stop)):
+        return None
+    start, stop, _ = part.indices(value.kept.num_channels)
+    return build.apply(call.name, Pointwise(Narrow(start, stop)), value, call.example)
+
+
+@converts(torch.chunk, Tensor.chunk, torch.split, Tensor.split, traced=True)
+def convert_chunk(build: Any, call: Call) -> Any:
+    """Parts of the channels, each a node of its own."""
+    value = call.args[0]
+    dim = call.kwargs.get("dim", 0)
+    if len(call.args) > 2:
+        dim = call.args[2]
+    if not isinstance(value, Value) or value.layout is None:
+        return None
+    at = value.kept.channel_dim()
+    if at is None or dim % value.tensor.dim() != at:
+        return None
+    parts = []
+    start = 0
+    for example in call.example:
+        stop = start + example.shape[at]
+        part = Pointwise(Narrow(start, stop))
+        parts.append(build.apply(call.name, part, value, example))
+        start = stop
+    return tuple(parts)

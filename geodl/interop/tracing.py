@@ -1,0 +1,268 @@
+"""The calls of a model in order, by torch.fx: what an import reads."""
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.node import map_aggregate, map_arg
+from torch.fx.proxy import TraceError
+
+from geodl.interop.converters import FROM, TRACED, key_of
+from geodl.interop.on_tensors import Slot
+from geodl.layer.pointwise import is_pointwise
+
+# What a forward may raise where values decide its way, which a trace has none of.
+UNTRACEABLE = (
+    TraceError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    AssertionError,
+)
+
+
+class Trace(NamedTuple):
+    """A model's calls.
+
+    Attributes:
+        module: a copy of the model, whose parts the calls name.
+        graph: the calls; None where the model itself could not be followed.
+        reasons: the parts that were left whole, by path, and why.
+    """
+
+    module: nn.Module
+    graph: fx.Graph | None
+    reasons: dict[str, str]
+
+
+def trace_calls(module: nn.Module, constants: dict[str, Any]) -> Trace:
+    """Follow a model's forward in evaluation mode, and once more in training mode.
+
+    A part that cannot be followed, or whose way depends on the mode, is left whole.
+
+    Args:
+        module: a copy that may be changed.
+        constants: arguments of forward that are no tensors, by name.
+    """
+    whole: dict[str, str] = {}
+    while True:
+        graphs = []
+        for training in (False, True):
+            tracer = CallTracer(whole)
+            module.train(training)
+            try:
+                with traceable_factories():
+                    graphs.append(tracer.trace(module, dict(constants)))
+            except UNTRACEABLE as error:
+                return Trace(module.eval(), None, {"": _said(error)})
+            whole = tracer.whole
+        module.eval()
+        other_way = _first_difference(*graphs)
+        if other_way is None:
+            return Trace(module, graphs[0], whole)
+        if not other_way or other_way in whole:
+            return Trace(module, None, {"": OTHER_WAY})
+        whole = {**whole, other_way: OTHER_WAY}
+
+
+FACTORIES = ("arange", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "zeros")
+
+
+@contextmanager
+def traceable_factories() -> Iterator[None]:
+    """A block in which torch's functions that make tensors are calls of a trace where their size is
+    one: torch.fx follows functions of tensors only.
+    """
+    originals = {name: getattr(torch, name) for name in FACTORIES}
+    try:
+        for name, function in originals.items():
+            setattr(torch, name, _traceable(function))
+        yield
+    finally:
+        for name, function in originals.items():
+            setattr(torch, name, function)
+
+
+def _traceable(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        found: list[Any] = []
+        map_aggregate((args, kwargs), found.append)
+        found = [one for one in found if isinstance(one, fx.Proxy)]
+        if not found:
+            return function(*args, **kwargs)
+        return found[0].tracer.create_proxy("call_function", function, args, kwargs)
+
+    return called
+
+
+OTHER_WAY = "its forward goes another way in training"
+
+
+class CallTracer(fx.Tracer):
+    """Follows a forward down to the parts that have a converter, or that nobody can follow.
+
+    Args:
+        whole: parts that are not to be followed, by path, and why.
+    """
+
+    def __init__(self, whole: dict[str, str]):
+        super().__init__()
+        self.whole = dict(whole)
+        self.proxy_buffer_attributes = True
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a call of a part is one call."""
+        if module_qualified_name in self.whole:
+            return True
+        if type(m).forward is nn.Sequential.forward and not _has_hooks(m):
+            return False
+        key = key_of(m)
+        if key in FROM or key in TRACED or is_pointwise(m) or _has_hooks(m):
+            return True
+        return super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Follow a part, or leave it whole where that fails."""
+        path = self.path_of_module(m)
+        last = next(iter(reversed(self.graph.nodes)), None)
+        stack = copy.copy(self.module_stack)
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except UNTRACEABLE as error:
+            # The innermost part that fails is left whole; those around it go on.
+            for node in list(reversed(self.graph.nodes)):
+                if node is last:
+                    break
+                self.graph.erase_node(node)
+            self.whole[path] = _said(error)
+            self.module_stack = stack
+            return self.create_proxy("call_module", path, args, kwargs)
+
+
+def _said(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    return f"torch.fx: {words[:200]}"
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    held = vars(module).items()
+    return any(key.endswith("hooks") and "forward" in key and value for key, value in held)
+
+
+def _first_difference(one: fx.Graph, other: fx.Graph) -> str | None:
+    """The path of the innermost part in which two traces part; "" for the model, None for equal
+    ones.
+    """
+    nodes, others = list(one.nodes), list(other.nodes)
+    for a, b in zip(nodes, others, strict=False):
+        if (a.op, str(a.target), _shape(a)) != (b.op, str(b.target), _shape(b)):
+            return _owner(a)
+    if len(nodes) != len(others):
+        return ""
+    return None
+
+
+def _shape(node: fx.Node) -> str:
+    """A call's arguments but for flags, which may say in which mode it is."""
+    given = map_aggregate((node.args, node.kwargs), _without_flag)
+    return str(given)
+
+
+def _without_flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        return None
+    return value
+
+
+def _owner(node: fx.Node) -> str:
+    stack = node.meta.get("nn_module_stack") or {}
+    paths = [path for path, _ in stack.values()]
+    if node.op == "call_module":
+        # A call of a whole part is on its own stack.
+        paths = paths[:-1]
+    if not paths:
+        return ""
+    return paths[-1]
+
+
+def run_example(trace: Trace, given: dict[str, Any]) -> dict[fx.Node, Any]:
+    """What every call of a trace answers on an example, in evaluation mode.
+
+    Args:
+        trace: with a graph.
+        given: the arguments of forward by name.
+    """
+    assert trace.graph is not None
+    recorder = ExampleRun(fx.GraphModule(trace.module, trace.graph))
+    order = [node.target for node in trace.graph.nodes if node.op == "placeholder"]
+    with torch.no_grad():
+        recorder.run(*(given.get(str(name).lstrip("*")) for name in order))
+    nodes = {node.name: node for node in trace.graph.nodes}
+    return {nodes[name]: value for name, value in recorder.answers.items()}
+
+
+class ExampleRun(fx.Interpreter):
+    """Runs a graph and keeps what every node answers."""
+
+    def __init__(self, module: fx.GraphModule):
+        super().__init__(module, garbage_collect_values=False)
+        self.answers: dict[str, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        """One call."""
+        answer = super().run_node(n)
+        kept = answer
+        if isinstance(answer, Tensor):
+            # A later call in place may change the tensor.
+            kept = answer.clone()
+        self.answers[n.name] = kept
+        return answer
+
+
+def bind(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a model's forward by name, with the defaults of those not given."""
+    bound = inspect.signature(module.forward).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def slots(node: fx.Node) -> tuple[Any, dict[str, Any], list[fx.Node]]:
+    """The arguments of a call with a slot for each node among them, and those nodes."""
+    found: list[fx.Node] = []
+
+    def slot(inner: fx.Node) -> Slot:
+        if inner not in found:
+            found.append(inner)
+        return Slot(found.index(inner))
+
+    args, kwargs = map_arg((node.args, node.kwargs), slot)
+    return _plain(args), _plain(kwargs), found
+
+
+def _plain(structure: Any) -> Any:
+    """Tuples, lists and dicts of fx as those of Python."""
+    if isinstance(structure, Slot):
+        return structure
+    if isinstance(structure, tuple) and not hasattr(structure, "_fields"):
+        return tuple(_plain(part) for part in structure)
+    if isinstance(structure, list):
+        return [_plain(part) for part in structure]
+    if isinstance(structure, dict):
+        return {key: _plain(part) for key, part in structure.items()}
+    return structure

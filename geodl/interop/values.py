@@ -1,0 +1,135 @@
+"""What stands for torch's values while a model is imported."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from geodl.interop.layout import Axis, Layout
+from geodl.signal import Signal
+
+
+@dataclass(eq=False)
+class Value:
+    """A tensor of the model, as a node of the network gives it.
+
+    Attributes:
+        name: of the node or input.
+        layout: how the tensor is read from the node's signal; None where the node gives the tensor
+            itself.
+        tensor: what the model has here on the example.
+        signal: what the network has here on the example; None of a plain tensor.
+    """
+
+    name: str
+    layout: Layout | None
+    tensor: Tensor
+    signal: Signal | None = None
+
+    def read_as(self, layout: Layout, tensor: Tensor) -> "Value":
+        """The same node, read as another tensor."""
+        return Value(self.name, layout, tensor, self.signal)
+
+    @property
+    def kept(self) -> Layout:
+        """The layout of a value that is a signal."""
+        assert self.layout is not None
+        return self.layout
+
+    @property
+    def on(self) -> Signal:
+        """The example's signal of a value that is one."""
+        assert self.signal is not None
+        return self.signal
+
+
+@dataclass(eq=False)
+class Size:
+    """The length of an axis, which may differ from call to call.
+
+    Attributes:
+        axis: its atoms.
+        number: the length on the example.
+        value: a tensor that has it.
+        dim: on which axis.
+    """
+
+    axis: Axis
+    number: int
+    value: Value
+    dim: int
+
+
+class Scalar(NamedTuple):
+    """A number that a node of the network computes: what a model makes of sizes.
+
+    Attributes:
+        name: of the node.
+        example: the number on the example.
+    """
+
+    name: str
+    example: Any
+
+
+class Untraced(NamedTuple):
+    """A part that could not be followed.
+
+    Attributes:
+        module: the part.
+        reason: why.
+    """
+
+    module: nn.Module
+    reason: str
+
+
+class Links(NamedTuple):
+    """What stands for an argument of a graph model that is no node's value: links, their weights,
+    the members of a union. The signal's domain holds it.
+
+    Attributes:
+        role: which of them.
+        example: the tensor on the example.
+    """
+
+    role: str
+    example: Any
+
+
+class Call(NamedTuple):
+    """A call in a trace, its arguments replaced by what stands for them.
+
+    Attributes:
+        name: readable, with the path of the part it stands in.
+        function: a function, the name of a method, or None of a module's call.
+        module: the module that is called, a part that could not be followed, or None.
+        args: a Value, Size, Scalar, Links or constant each, or structures of them.
+        kwargs: likewise.
+        example: the answer on the example.
+        used: which entries of the answer are read, where only entries are; None for all of it.
+    """
+
+    name: str
+    function: Any
+    module: nn.Module | Untraced | None
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    example: Any
+    used: frozenset[int] | None
+
+    def given(self, *names: str, **defaults: Any) -> list[Any]:
+        """The arguments of the call by the names of its function's, in their order.
+
+        Args:
+            names: of all arguments, in order.
+            defaults: of those that may be left out.
+
+        Raises:
+            TypeError: arguments that are not among them.
+        """
+        values = dict(zip(names, self.args, strict=False))
+        if len(self.args) > len(names) or set(self.kwargs) - set(names):
+            raise TypeError(f"{self.name} with other arguments than {names}")
+        values = {**defaults, **values, **self.kwargs}
+        return [values[name] for name in names]
