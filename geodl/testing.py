@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from geodl.domain import Domain
 from geodl.group import Group
 from geodl.layer import MessagePassing, trace
 from geodl.lowering import LOWERINGS
@@ -42,16 +43,19 @@ def outcome(layer: nn.Module, *signals: Signal, upstream: Tensor | None = None) 
 
     Args:
         layer: takes the signals, returns one.
-        signals: dense signals; leaves are made of their values.
+        signals: dense signals; leaves are made of their values, edges and globals.
         upstream: the gradient of the output `[B, M, C]`; by default drawn from a fixed seed.
     """
-    inputs = [Signal(s.x.detach().requires_grad_(), s.domain) for s in signals]
+    inputs = [_as_leaves(s) for s in signals]
     y = _call(layer, *inputs)
     if upstream is None:
         upstream = torch.randn(
             y.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64
         ).to(y)
-    leaves = {f"input {k}": signal.x for k, signal in enumerate(inputs)}
+    leaves = {}
+    for k, signal in enumerate(inputs):
+        parts = {"input": signal.x, "edges": signal.edges, "globals": signal.globals}
+        leaves |= {f"{name} {k}": part for name, part in parts.items() if part is not None}
     leaves |= {name: p for name, p in layer.named_parameters() if p.requires_grad}
     # What the answer does not depend on at all has zeros for a gradient.
     grads: Sequence[Tensor | None] = [None] * len(leaves)
@@ -61,6 +65,16 @@ def outcome(layer: nn.Module, *signals: Signal, upstream: Tensor | None = None) 
     for (name, leaf), grad in zip(leaves.items(), grads, strict=True):
         known[name] = torch.zeros_like(leaf) if grad is None else grad
     return y.detach(), known
+
+
+def _as_leaves(signal: Signal) -> Signal:
+    """A signal whose values and states are leaves of a new graph of computation."""
+    edges, state = signal.edges, signal.globals
+    if edges is not None:
+        edges = edges.detach().requires_grad_()
+    if state is not None:
+        state = state.detach().requires_grad_()
+    return Signal(signal.x.detach().requires_grad_(), signal.domain, edges, state)
 
 
 def _call(layer: nn.Module, receiver: Signal, *others: Signal) -> Tensor:
@@ -172,7 +186,8 @@ def assert_permutation_equivariant(
 
     Args:
         module: takes a Signal and returns one on the same domain, or on one node for each member.
-        signal: the input, on a domain that can be relabelled (Graph, Complete, Batch).
+        signal: the input, on a domain that can be relabelled (Graph, Complete, Batch); with a
+            state of edges, on a Graph or a Batch.
         permutations: how many random ones to try.
         bound: largest error; by default 1e-10, 1e-5, 1e-2 and 5e-2 in float64, float32, float16 and
             bfloat16.
@@ -198,7 +213,7 @@ def assert_permutation_equivariant(
                 named = named.roll(1)
             x = torch.empty_like(signal.x)
             x[:, named] = signal.x
-            renamed = module(Signal(x, signal.domain.relabel(named))).x
+            renamed = module(_on_new_names(signal, x, signal.domain.relabel(named))).x
             # An answer on the same nodes goes by their new names; one on each member does not.
             if straight.shape[1] == nodes:
                 renamed = renamed[:, named]
@@ -208,6 +223,20 @@ def assert_permutation_equivariant(
                     f"{type(module).__name__} on {signal.domain}: "
                     f"relabelling changes the answer by {found:.1e}"
                 )
+
+
+def _on_new_names(signal: Signal, x: Tensor, domain: Domain) -> Signal:
+    """Values x under new names. Links keep their order, and with them the state of edges.
+
+    Raises:
+        AssertionError: a state that would not come along: edges of a set, whose links have no
+            names, globals of several members, which become one graph.
+    """
+    if signal.edges is not None and domain is signal.domain:
+        raise AssertionError(f"nothing to check: the links of {domain} have no other names")
+    if signal.globals is not None and domain.num_members != signal.domain.num_members:
+        raise AssertionError(f"nothing to check: {signal.domain} becomes one graph, {domain}")
+    return Signal(x, domain, signal.edges, signal.globals)
 
 
 def assert_lowered_to(name: str, layer: MessagePassing, *signals: Signal) -> None:

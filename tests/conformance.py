@@ -74,6 +74,7 @@ def hold_domain(domain: Domain) -> None:
     dst, src, weight = domain.links()
     assert dst.shape == src.shape and (weight is None or weight.shape == dst.shape)
     assert all(int(end.min()) >= 0 and int(end.max()) < n for end in (dst, src) if len(end))
+    assert domain.num_links == len(dst)
     assert not len(dst) or domain.edge_domain().num_nodes == len(dst)
     present = torch.zeros(n, n, dtype=torch.bool).index_put((dst, src), torch.tensor(True))
     for move in domain.generators():
@@ -115,7 +116,7 @@ def hold_rule(rule: Neighborhood, domain: Domain) -> None:
     them.
     """
     target, edges = rule.target(domain), rule.edges(domain)
-    dst, src, kind, weight = edges
+    dst, src, kind, weight, _ = edges
     assert dst.shape == src.shape == kind.shape == (len(dst),)
     assert dst.dtype == src.dtype == kind.dtype == torch.long
     assert same(edges, rule.edges(domain, target))
@@ -128,6 +129,7 @@ def hold_rule(rule: Neighborhood, domain: Domain) -> None:
     assert rule.num_edge_types is None or rule.num_types(domain) == rule.num_edge_types
     for fan_in in (rule.fan_in(), rule.fan_in(domain)):
         assert fan_in is None or fan_in >= 1
+    hold_links(domain, edges)
     hold_structures(rule, domain, target, edges)
     _hold_reverse(rule, domain, target, edges)
     if domain.members is None or rule.group is None:  # a union does not turn
@@ -136,11 +138,32 @@ def hold_rule(rule: Neighborhood, domain: Domain) -> None:
 
 
 def same(a: Edges, b: Edges) -> bool:
-    """The same edges in the same order."""
-    weights = a.weight is b.weight or (
-        a.weight is not None and b.weight is not None and torch.equal(a.weight, b.weight)
-    )
-    return weights and all(torch.equal(x, y) for x, y in zip(a[:3], b[:3], strict=True))
+    """The same edges in the same order, with the same weights and links."""
+    for one, other in zip(a, b, strict=True):
+        if one is None or other is None:
+            if one is not other:
+                return False
+        elif not torch.equal(one, other):
+            return False
+    return True
+
+
+def hold_links(domain: Domain, edges: Edges) -> None:
+    """The link behind an edge joins its two nodes; an edge without one joins nodes without link."""
+    dst, src, link = edges.dst, edges.src, edges.link
+    if link is None:
+        return
+    assert link.shape == dst.shape and link.dtype == torch.long
+    assert not len(link) or (int(link.min()) >= -1 and int(link.max()) < domain.num_links)
+    links, given = domain.links(), link >= 0
+    ends = torch.stack((links.dst[link[given]], links.src[link[given]]))
+    straight = (ends == torch.stack((dst[given], src[given]))).all(0)
+    turned = (ends == torch.stack((src[given], dst[given]))).all(0)
+    assert (straight | turned).all(), "a link that joins other nodes"
+    pairs = set(zip(links.dst.tolist(), links.src.tolist(), strict=True))
+    apart = ~given & (dst != src)
+    added = zip(dst[apart].tolist(), src[apart].tolist(), strict=True)
+    assert not any((i, j) in pairs or (j, i) in pairs for i, j in added), "a link is left out"
 
 
 def hold_structures(
@@ -172,7 +195,7 @@ def _hold_reverse(rule: Neighborhood, domain: Domain, target: Domain, edges: Edg
     back = rule.reverse()
     assert back.reverse() == rule
     turned = back.edges(target, domain)
-    assert same(Edges(turned.src, turned.dst, turned.type, turned.weight), edges)
+    assert same(turned._replace(dst=turned.src, src=turned.dst), edges)
     hold_structures(back, target, domain, turned)
     if rule.refuses_pair(domain, target) == "":
         assert back.refuses_pair(target, domain) == ""

@@ -51,7 +51,7 @@ def test_gradients_of_each_sample_are_those_of_the_samples_alone(name):
 def test_the_jacobian_of_a_graph_convolution_is_its_operator():
     layer = g.Conv(1, 1, g.adjacency("sym", self_loops=True), bias=False)
     jacobian = jacrev(lambda x: layer(g.Signal(x[None, :, None], GRAPH)).x[0, :, 0])(torch.randn(5))
-    dst, src, _, weight = layer.rule.edges(GRAPH)
+    dst, src, _, weight, _ = layer.rule.edges(GRAPH)
     operator = torch.zeros(5, 5).index_put((dst, src), weight.float(), accumulate=True)
     assert error(jacobian, layer.weight.item() * operator) < 1e-6
 

@@ -17,7 +17,7 @@ TRIANGLE = g.Graph([[0, 0, 1, 2, 3], [1, 2, 2, 2, 0]], 5, edge_weight=[0.5, 2.0,
 
 def dense(rule: g.Neighborhood, domain: g.Domain) -> Tensor:
     """The shift operators `[T, M, N]`."""
-    dst, src, kind, weight = rule.edges(domain)
+    dst, src, kind, weight, _ = rule.edges(domain)
     values = torch.ones(len(dst), dtype=torch.float64) if weight is None else weight.double()
     s = torch.zeros(
         rule.num_types(domain), rule.target(domain).num_nodes, domain.num_nodes, dtype=torch.float64

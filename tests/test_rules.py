@@ -151,6 +151,33 @@ def test_every_kind_of_record_is_held_somewhere():
     assert held == ours - {Structure}
 
 
+@pytest.mark.parametrize("rule", GRAPHS + [rule.reverse() for rule in GRAPHS], ids=str)
+def test_a_rule_over_links_names_the_link_behind_each_edge(rule):
+    taken = [domain for domain in SMALL if accepts(rule, domain) and domain.num_links]
+    assert taken
+    for domain in taken:
+        edges = rule.edges(domain)
+        assert edges.link is not None
+        links = domain.links()
+        apart = links.dst != links.src
+        # Every link but a loop stands behind an edge, of a Laplacian each pair of linked nodes.
+        behind = set(edges.link.tolist())
+        pairs = torch.stack((links.dst, links.src)).sort(0).values.T.tolist()
+        shown = {tuple(pair) for k, pair in enumerate(pairs) if k in behind}
+        wanted = {tuple(pair) for pair, is_apart in zip(pairs, apart, strict=True) if is_apart}
+        assert wanted <= shown
+
+
+def test_links_of_a_mixed_union_are_numbered_over_all_members():
+    graph = g.Graph([[0, 1], [1, 0]], edge_weight=[2.0, 3.0])
+    union = g.Batch([g.Chain(3), graph, g.Complete(2), graph])
+    edges = full_or_adjacency().edges(union)
+    # The chain's two links and the set's two come before those of a graph, and stand behind none.
+    assert edges.link.tolist() == [-1] * 9 + [2, 3] + [-1] * 4 + [6, 7]
+    looped = g.adjacency(self_loops=True).edges(g.Batch([g.Chain(2), graph]))
+    assert looped.link.tolist() == [0, 1, 2, -1, -1, -1, -1]
+
+
 @dataclass(frozen=True)
 class Wrong(Neighborhood):
     """The node before, with one thing wrong."""
@@ -201,12 +228,19 @@ class Wrong(Neighborhood):
             weight = torch.full((len(dst),), torch.nan)
         if self.fault == "weighted":
             weight = torch.ones(len(dst))
-        return Edges(dst, src, kind, weight)
+        link = dst - 1
+        if self.fault == "link out of range":
+            link = link + 1
+        if self.fault == "another link":
+            link = link.flip(0)
+        if self.fault == "no link":
+            link = torch.full_like(link, -1)
+        return Edges(dst, src, kind, weight, link)
 
 
 FAULTS = ["out of range", "types", "nan", "weighted", "fan_in", "claim"]
 FAULTS += ["shift", "backwards", "blocks", "everyone", "causal", "padding", "circular", "typed"]
-FAULTS += ["transposed", "two of a kind"]
+FAULTS += ["transposed", "two of a kind", "link out of range", "another link", "no link"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

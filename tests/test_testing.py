@@ -41,7 +41,7 @@ def conv(rule: g.Neighborhood | None = None) -> g.Conv:
 class Forgetful(g.Conv):
     """Drops the gradient of its bias on every lowering but `edges`."""
 
-    def _run(self, plan, receiver: Tensor, sender: Tensor, parts) -> Tensor:
+    def _run(self, plan, receiver: Tensor, sender: Tensor, parts, state) -> Tensor:
         kept = self.bias if plan.lowering.name == "edges" else self.bias.detach()
         return plan.run(sender, self.weight, kept)
 
@@ -49,8 +49,8 @@ class Forgetful(g.Conv):
 class Skewed(g.Conv):
     """Adds to each node its own number."""
 
-    def _run(self, plan, receiver: Tensor, sender: Tensor, parts) -> Tensor:
-        y = super()._run(plan, receiver, sender, parts)
+    def _run(self, plan, receiver: Tensor, sender: Tensor, parts, state) -> Tensor:
+        y = super()._run(plan, receiver, sender, parts, state)
         return y + torch.arange(y.shape[1]).to(y)[:, None]
 
 
@@ -152,9 +152,9 @@ def test_equivariant_rejects_nan_wherever_it_comes():
     class Second(g.Conv):
         calls = 0
 
-        def _run(self, plan, receiver: Tensor, sender: Tensor, parts) -> Tensor:
+        def _run(self, plan, receiver: Tensor, sender: Tensor, parts, state) -> Tensor:
             self.calls += 1
-            return super()._run(plan, receiver, sender, parts) * (
+            return super()._run(plan, receiver, sender, parts, state) * (
                 float("nan") if self.calls == 3 else 1.0
             )
 

@@ -190,8 +190,8 @@ def test_a_hook_on_a_pointwise_module_is_found():
 
 
 class Skewed(g.Conv):
-    def _run(self, plan, receiver, sender, parts):
-        y = super()._run(plan, receiver, sender, parts)
+    def _run(self, plan, receiver, sender, parts, state):
+        y = super()._run(plan, receiver, sender, parts, state)
         return y * torch.arange(y.shape[1]).to(y)[:, None]
 
 

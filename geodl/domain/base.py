@@ -78,6 +78,11 @@ class Domain(ABC):
         return len(self.sizes)
 
     @property
+    def num_links(self) -> int:
+        """The number of :meth:`links`."""
+        return len(self.links().dst)
+
+    @property
     def device(self) -> torch.device | None:
         """Where the tensors of this domain are; None for a value domain."""
         return None
@@ -116,7 +121,7 @@ class Domain(ABC):
         """The domain of edge states: N is this domain's number of links, in the order of
         :meth:`links`.
         """
-        return self.set_of(len(self.links().dst))
+        return self.set_of(self.num_links)
 
     def relabel(self, permutation: Tensor) -> "Domain":
         """The same domain with node i called `permutation[i]`.

@@ -68,6 +68,11 @@ class Batch(TensorDomain):
         return self.counts
 
     @property
+    def num_links(self) -> int:
+        """The links of all members."""
+        return sum(member.num_links for member in self.members)
+
+    @property
     def device(self) -> torch.device:
         """Where the starts and the members' tensors are."""
         return self.starts.device

@@ -55,6 +55,11 @@ class Chain(Domain):
         """None: an order has no symmetry."""
         return torch.zeros(0, self.length, dtype=torch.long)
 
+    @property
+    def num_links(self) -> int:
+        """One fewer than nodes."""
+        return self.length - 1
+
     @cached_constants()
     def links(self) -> Links:
         """Each node from the one before."""

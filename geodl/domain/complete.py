@@ -49,6 +49,11 @@ class Complete(Domain):
         cycle = torch.arange(1, n + 1) % n
         return torch.stack((exchange, cycle))
 
+    @property
+    def num_links(self) -> int:
+        """All ordered pairs of different nodes."""
+        return self.size * (self.size - 1)
+
     @cached_constants()
     def links(self) -> Links:
         """All ordered pairs of different nodes."""

@@ -94,6 +94,11 @@ class Graph(TensorDomain):
         return self.count
 
     @property
+    def num_links(self) -> int:
+        """The number of edges."""
+        return self.edge_index.shape[1]
+
+    @property
     def device(self) -> torch.device:
         """Where the tensors are."""
         return self.edge_index.device
@@ -112,10 +117,6 @@ class Graph(TensorDomain):
         """
         check_has_values(f"the links of {self}", self.edge_index)
         return Links(self.edge_index[1], self.edge_index[0], self.edge_weight)
-
-    def edge_domain(self) -> Domain:
-        """The domain of edge states: as many nodes as this graph has edges, in their order."""
-        return self.set_of(self.edge_index.shape[1])
 
     def relabel(self, permutation: Tensor) -> "Graph":
         """The same graph with node i called `permutation[i]`; edges keep their order.

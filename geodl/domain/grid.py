@@ -83,6 +83,18 @@ class Grid(Domain):
                 moves.append(ravel(exchanged, self.lattice))
         return torch.stack(moves)
 
+    @property
+    def num_links(self) -> int:
+        """Two for each pair of nearest neighbours."""
+        total = 0
+        for n, wraps in zip(self.lattice, self.periodic, strict=True):
+            pairs = n - 1
+            # A ring has a pair more than a row, from three nodes on.
+            if wraps and n > 2:
+                pairs = n
+            total += 2 * pairs * (self.num_nodes // n)
+        return total
+
     @cached_constants()
     def links(self) -> Links:
         """Nearest neighbours along each axis, in both directions."""

@@ -11,7 +11,7 @@ from geodl.domain import Complete, Domain
 from geodl.errors import GeodlError, nearest, positive
 from geodl.layer.base import MessagePassing
 from geodl.layer.check import check_pair, check_signal, check_state, count_types
-from geodl.layer.folding import MergedMembers
+from geodl.layer.folding import GraphState, MergedMembers
 from geodl.layer.position import places, rotate
 from geodl.layer.trace import traced_step
 from geodl.lowering import AttendOptions, Plan, describe_call
@@ -172,7 +172,7 @@ class Attention(MessagePassing):
             value = torch.cat((state[1], value), 1)
         source = domain.replace((key.shape[1],))
         plan, _ = self._plan(self.rule, source, domain, key, keep=False)
-        return Signal(self._attend(plan, query, key, value), domain), (key, value)
+        return signal.with_x(self._attend(plan, query, key, value)), (key, value)
 
     def _recall(
         self, signal: Signal, sender: Signal, state: tuple[Tensor, Tensor] | None
@@ -185,7 +185,7 @@ class Attention(MessagePassing):
         if state is not None:
             key, value = state
         plan, _ = self._plan(self.rule, sender.domain, signal.domain, key)
-        return Signal(self._attend(plan, query, key, value), signal.domain), (key, value)
+        return signal.with_x(self._attend(plan, query, key, value)), (key, value)
 
     def _check_kept(self, state: tuple[Tensor, Tensor] | None, key: Tensor) -> None:
         """Refuse kept keys and values that are not `[B, nodes, H, D]` like new ones."""
@@ -193,7 +193,14 @@ class Attention(MessagePassing):
             shape = (key.shape[0], None, self.heads, self.head_dim)
             check_state(self, state, key, shape, shape)
 
-    def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
+    def _run(
+        self,
+        plan: Plan,
+        receiver: Tensor,
+        sender: Tensor,
+        parts: MergedMembers,
+        state: GraphState,
+    ) -> Tensor:
         query, key, value = self._project(receiver, sender)
         query, key = self._rotated(query, key, parts.target or parts.source, parts.source)
         return self._attend(plan, query, key, value)

@@ -17,7 +17,14 @@ from geodl.layer.check import (
     check_signal,
     check_state,
 )
-from geodl.layer.folding import MergedMembers, members_to_batch, merge_equal_members
+from geodl.layer.folding import (
+    GraphState,
+    MergedMembers,
+    members_to_batch,
+    merge_equal_members,
+    state_to_batch,
+)
+from geodl.layer.replaced import replaces_code
 from geodl.layer.trace import Choice, Kernel, current_listener, traced_step
 from geodl.lowering import LOWERINGS, Plan, describe_call, plan_for, plan_once, select
 from geodl.lowering.base import Options
@@ -67,7 +74,7 @@ class Layer(nn.Module, ABC):
                 "define compute(self, receiver, sender, rule), which forward calls",
             )
         if "transparent" not in vars(cls):
-            cls.transparent = cls.transparent and not _replaces_code(cls)
+            cls.transparent = cls.transparent and not replaces_code(cls)
 
     @property
     def label(self) -> str:
@@ -201,6 +208,8 @@ class MessagePassing(Layer):
     def compute(self, receiver: Signal, sender: Signal | None, rule: Neighborhood) -> Signal:
         """The kernel's answer on the receivers' domain: the rule's target, or that of `receiver`
         where a sender is given.
+
+        The state of edges and of whole graphs is the receiver's, and stays with the answer.
         """
         if sender is None:
             source, given = check_signal(self, receiver), None
@@ -212,13 +221,13 @@ class MessagePassing(Layer):
         at = x
         if sender is not None:
             at = members_to_batch(receiver.x, parts.num_members)
-        y = self._run(plan, at, x, parts)
+        y = self._run(plan, at, x, parts, state_to_batch(receiver, parts.num_members))
         domain = given
         if domain is None:
             domain = self._made_domain(plan, parts, source.domain, rule)
         if parts.num_members > 1:
             y = y.reshape(-1, domain.num_nodes, y.shape[2])
-        return Signal(y, domain)
+        return receiver.carry_state(y, domain)
 
     @traced_step
     def step(
@@ -245,12 +254,12 @@ class MessagePassing(Layer):
         if state is not None:
             check_state(self, (state,), signal.x, (signal.x.shape[0], None, signal.x.shape[2]))
         x = signal.x if state is None else torch.cat((state, signal.x), 1)
-        known = Signal(x, domain.replace((x.shape[1],)))
+        known = signal.carry_state(x, domain.replace((x.shape[1],)))
         if lookback == math.inf:
             return self(signal, known), x
         seen = x.shape[1] - domain.num_nodes
         y = self(known).x[:, seen:]
-        return Signal(y, domain), x[:, max(0, x.shape[1] - int(lookback)) :]
+        return signal.with_x(y), x[:, max(0, x.shape[1] - int(lookback)) :]
 
     def _everyone(self, source: Domain, target: Domain) -> Everyone | None:
         """The record that every receiver receives from every sender, where the rule has it."""
@@ -307,9 +316,16 @@ class MessagePassing(Layer):
         return twin
 
     @abstractmethod
-    def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
-        """Hand the parameters to the lowering: receivers' and senders' values on `parts` in, `[B,
-        M, C]` out.
+    def _run(
+        self,
+        plan: Plan,
+        receiver: Tensor,
+        sender: Tensor,
+        parts: MergedMembers,
+        state: GraphState,
+    ) -> Tensor:
+        """Hand the parameters to the lowering: receivers' and senders' values and the state of
+        edges and graphs on `parts` in, `[B, M, C]` out.
         """
 
     def _plan(
@@ -380,18 +396,3 @@ def _elsewhere(domain: Domain, rule: Neighborhood) -> Domain | None:
     """The target of a rule; None for the domain itself, which must not keep itself alive."""
     target = rule.target(domain)
     return None if target is domain else target
-
-
-def _replaces_code(cls: type) -> bool:
-    """Whether a class defines again what a class above it computes with.
-
-    How a layer is built, drawn and described does not count, nor what was left open above.
-    """
-    for name, value in vars(cls).items():
-        if name.startswith("__") or name in ("extra_repr", "reset_parameters"):
-            continue
-        above = next((vars(p)[name] for p in cls.__mro__[1:] if name in vars(p)), None)
-        code = callable(value) or isinstance(value, property)
-        if code and above is not None and not getattr(above, "__isabstractmethod__", False):
-            return True
-    return False

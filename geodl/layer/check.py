@@ -11,7 +11,7 @@ from geodl.errors import GeodlError
 from geodl.group import cached_constants
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
-from geodl.signal.check import mixes_dtypes
+from geodl.signal.check import batch_of, mixes_dtypes
 
 Shape = tuple[int | None, ...]
 
@@ -95,7 +95,7 @@ def check_pair(layer: Any, receiver: Any, sender: Any) -> Signal:
         )
     mixed = mixes_dtypes(source.device)
     found, do = "", ""
-    senders, receivers = _batch_of(source.x), _batch_of(receiver.x)
+    senders, receivers = batch_of(source.x), batch_of(receiver.x)
     if senders != receivers:
         found = f"a batch of {senders} for a batch of {receivers}"
         do = "give equal batches"
@@ -109,11 +109,6 @@ def check_pair(layer: Any, receiver: Any, sender: Any) -> Signal:
         asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
         raise GeodlError(asked, found, do)
     return source
-
-
-def _batch_of(x: Tensor) -> int:
-    """B; sparse values `[N, C]` have no batch axis and count as one."""
-    return 1 if x.layout == torch.sparse_csr else x.shape[0]
 
 
 def check_state(layer: Any, state: Any, x: Tensor, *shapes: Shape) -> None:

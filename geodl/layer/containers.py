@@ -114,7 +114,7 @@ class Residual(Layer):
             found = f"{list(y.x.shape)} on {told_apart(y.domain, receiver.domain)}"
             raise GeodlError(asked, found, "keep domain and channels inside")
         # The sum is the container's own: whoever reads the record is told what it was made of.
-        return made(self, Signal(receiver.x + y.x, receiver.domain), receiver, y)
+        return made(self, receiver.with_x(receiver.x + y.x), receiver, y)
 
 
 class Concat(Layer):
@@ -162,14 +162,14 @@ class Concat(Layer):
         return any(map(takes_context, self._modules.values()))
 
     def _joined(self, parts: list[Signal]) -> Signal:
-        """Channels one after another."""
+        """Channels one after another, with the edges and globals of the first part."""
         domain = parts[0].domain
         others = [part.domain for part in parts if part.domain != domain]
         if others:
             found = f"parts on {domain} and on {told_apart(others[0], domain)}"
             raise GeodlError("Concat", found, "end all parts on one domain")
         x = torch.cat([part.x for part in parts], dim=-1)
-        return made(self, Signal(x, domain), *parts)
+        return made(self, parts[0].with_x(x), *parts)
 
 
 class Cross(Layer):

@@ -9,7 +9,7 @@ from geodl.domain import Domain
 from geodl.errors import positive
 from geodl.layer.base import MessagePassing
 from geodl.layer.check import count_types
-from geodl.layer.folding import MergedMembers
+from geodl.layer.folding import GraphState, MergedMembers
 from geodl.lowering import ConvolveOptions, Plan
 from geodl.neighborhood import Neighborhood
 
@@ -79,7 +79,14 @@ class Conv(MessagePassing):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
-    def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
+    def _run(
+        self,
+        plan: Plan,
+        receiver: Tensor,
+        sender: Tensor,
+        parts: MergedMembers,
+        state: GraphState,
+    ) -> Tensor:
         return plan.run(sender, self.weight, self.bias)
 
     def extra_repr(self) -> str:

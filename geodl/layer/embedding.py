@@ -74,7 +74,7 @@ class Embedding(Layer):
         them.
         """
         check_no_sender(self, sender)
-        return Signal(F.embedding(self._ids(receiver), self.weight), receiver.domain)
+        return receiver.with_x(F.embedding(self._ids(receiver), self.weight))
 
     def _ids(self, signal: Any) -> Tensor:
         if not isinstance(signal, Signal):

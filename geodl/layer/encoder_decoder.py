@@ -71,7 +71,7 @@ class EncoderDecoder(Layer):
             return y
         # Rows that became members are rows again, on the very domain that was given.
         rows = y.x.reshape(*receiver.x.shape[:2], y.x.shape[2])
-        return made(self, Signal(rows, receiver.domain), y)
+        return made(self, receiver.with_x(rows), y)
 
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
@@ -99,7 +99,13 @@ class EncoderDecoder(Layer):
             )
         # A Batch of one member repeated is compared, planned and folded as that member alone.
         domain = Batch([signal.domain] * rows).to(signal.x.device)
-        return made(self, Signal(signal.x.flatten(0, 1)[None], domain), signal)
+        # A member has the state that its row had, also where all rows had one in common.
+        states = []
+        for state in (signal.edges, signal.globals):
+            if state is not None:
+                state = state.expand(rows, -1, -1).flatten(0, 1)[None]
+            states.append(state)
+        return made(self, Signal(signal.x.flatten(0, 1)[None], domain, *states), signal)
 
 
 class FinalState(Layer):
@@ -137,7 +143,7 @@ class FinalState(Layer):
             else:
                 signal = run_part(layer, signal)
         domain = Complete(receiver.domain.num_members)
-        return made(self, Signal(torch.cat(states, -1), domain), *states)
+        return made(self, receiver.carry_state(torch.cat(states, -1), domain), *states)
 
 
 class FromState(Layer):

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from geodl.domain import Domain, memo
+from geodl.signal import Signal
+from geodl.signal.check import batch_of
 
 
 class MergedMembers(NamedTuple):
@@ -20,6 +22,18 @@ class MergedMembers(NamedTuple):
     source: Domain
     target: Domain | None
     num_members: int
+
+
+class GraphState(NamedTuple):
+    """The state of edges and of whole graphs that a layer may read beside the values of nodes.
+
+    Attributes:
+        edges: `[1 or B, E, C_e]`, one row for each link of the domain; None without one.
+        globals: `[1 or B, D, C_g]`, one row for each member; None without one.
+    """
+
+    edges: Tensor | None
+    globals: Tensor | None
 
 
 def merge_equal_members(
@@ -54,6 +68,22 @@ def members_to_batch(x: Tensor, count: int) -> Tensor:
     if count == 1:
         return x
     return x.reshape(x.shape[0] * count, x.shape[1] // count, x.shape[2])
+
+
+def state_to_batch(signal: Signal, count: int) -> GraphState:
+    """The state of a signal, that of D merged members as batch entries: `[B D, E, C_e]` and
+    `[B D, 1, C_g]`.
+    """
+    if count == 1:
+        return GraphState(signal.edges, signal.globals)
+    batch, folded = batch_of(signal.x), []
+    for state in (signal.edges, signal.globals):
+        # Entries of one row of the batch stand side by side: a state that all rows share is each
+        # row's own from here on.
+        if state is not None:
+            state = members_to_batch(state.expand(batch, -1, -1), count)
+        folded.append(state)
+    return GraphState(*folded)
 
 
 def _equal_member(domain: Domain) -> Domain | None:

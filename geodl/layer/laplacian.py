@@ -70,7 +70,7 @@ class LaplacianPositions(Layer):
             signs = torch.randint(2, (domain.num_members, self.count), device=x.device) * 2 - 1
             sizes = torch.tensor(domain.sizes, device=x.device)
             vectors = vectors * signs.repeat_interleave(sizes, 0, output_size=domain.num_nodes)
-        return Signal(x + F.linear(vectors, self.weight).to(x.dtype), domain)
+        return receiver.with_x(x + F.linear(vectors, self.weight).to(x.dtype))
 
     def extra_repr(self) -> str:
         return f"{self.count}, {self.channels_in}"

@@ -9,7 +9,7 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
 from geodl.layer.base import MessagePassing
 from geodl.layer.check import check_pair, check_signal
-from geodl.layer.folding import MergedMembers
+from geodl.layer.folding import GraphState, MergedMembers
 from geodl.lowering import MessageOptions, Plan
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
@@ -90,7 +90,7 @@ class Message(MessagePassing):
         y = self._pass(plan, receiver.x, source.x, edge)
         if given is None:
             given = plan.target or source.domain
-        return Signal(y, given)
+        return receiver.carry_state(y, given)
 
     def _edge_values(self, edge: Any, count: int, batch: int) -> Tensor:
         """The values of an edge signal `[B, E, C_e]`, once it is known to fit the edges."""
@@ -108,7 +108,14 @@ class Message(MessagePassing):
             )
         return edge.x.expand(batch, -1, -1)
 
-    def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
+    def _run(
+        self,
+        plan: Plan,
+        receiver: Tensor,
+        sender: Tensor,
+        parts: MergedMembers,
+        state: GraphState,
+    ) -> Tensor:
         return self._pass(plan, receiver, sender, None)
 
     def _pass(self, plan: Plan, receiver: Tensor, sender: Tensor, edge: Tensor | None) -> Tensor:

@@ -87,7 +87,7 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
             weight, bias = self._weight_and_bias(values)
             scale = weight * torch.rsqrt(self.running_var + self.eps)
             y = torch.addcmul(bias - self.running_mean * scale, values, scale)
-        return Signal(y.to(x.dtype), receiver.domain)
+        return receiver.with_x(y.to(x.dtype))
 
     def extra_repr(self) -> str:
         return f"{self.channels_in}"
@@ -302,8 +302,8 @@ class Dropout(Layer):
             kept = torch.sparse_csr_tensor(
                 x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False
             )
-            return Signal(kept, receiver.domain)
-        return Signal(nn.functional.dropout(x, self.p), receiver.domain)
+            return receiver.with_x(kept)
+        return receiver.with_x(nn.functional.dropout(x, self.p))
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

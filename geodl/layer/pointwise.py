@@ -197,7 +197,7 @@ def _on_values(module: nn.Module, signal: Any) -> Signal:
             found,
             "use modules that act on the last axis, and keep the others",
         )
-    return Signal(y, signal.domain)
+    return signal.with_x(y)
 
 
 def _applied(module: nn.Module, x: Tensor) -> Any:

@@ -5,7 +5,7 @@ from torch import Tensor
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
 from geodl.layer.base import MessagePassing
-from geodl.layer.folding import MergedMembers
+from geodl.layer.folding import GraphState, MergedMembers
 from geodl.layer.message import REDUCTIONS
 from geodl.lowering import Plan, PoolOptions
 from geodl.neighborhood import Neighborhood, whole
@@ -41,7 +41,14 @@ class Pool(MessagePassing):
             raise GeodlError(f"Pool(reduce={reduce!r})", do=nearest(reduce, REDUCTIONS))
         super().__init__(rule, on, PoolOptions(reduce))
 
-    def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
+    def _run(
+        self,
+        plan: Plan,
+        receiver: Tensor,
+        sender: Tensor,
+        parts: MergedMembers,
+        state: GraphState,
+    ) -> Tensor:
         return plan.run(sender)
 
     def extra_repr(self) -> str:

@@ -132,7 +132,7 @@ class Positions(Layer):
     def _added(self, signal: Signal, seen: int) -> Signal:
         """The signal with the positions added that its nodes have after `seen` others."""
         positions = self._at(signal.domain, seen, signal.x)
-        return Signal(signal.x + positions.to(signal.x.dtype), signal.domain)
+        return signal.with_x(signal.x + positions.to(signal.x.dtype))
 
     @abstractmethod
     def _at(self, domain: Domain, seen: int, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest, positive
 from geodl.layer.base import MessagePassing
 from geodl.layer.check import check_no_sender, check_signal, check_state
-from geodl.layer.folding import MergedMembers, members_to_batch
+from geodl.layer.folding import GraphState, MergedMembers, members_to_batch
 from geodl.layer.trace import traced_step
 from geodl.lowering import Plan, RecurOptions
 from geodl.lowering.cells import CELLS, State
@@ -117,9 +117,16 @@ class Recurrent(MessagePassing):
             before = self._given(state, signal, parts)
         y, after = plan.run(merged, self._cell(), before)
         y = y.reshape(*x.shape[:2], self.hidden)
-        return Signal(y, signal.domain), tuple(_by_member(s, parts.num_members) for s in after)
+        return signal.with_x(y), tuple(_by_member(s, parts.num_members) for s in after)
 
-    def _run(self, plan: Plan, receiver: Tensor, sender: Tensor, parts: MergedMembers) -> Tensor:
+    def _run(
+        self,
+        plan: Plan,
+        receiver: Tensor,
+        sender: Tensor,
+        parts: MergedMembers,
+        state: GraphState,
+    ) -> Tensor:
         return plan.run(sender, self._cell(), self._zeros(sender, parts.source))[0]
 
     def _zeros(self, x: Tensor, domain: Domain) -> State:

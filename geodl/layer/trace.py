@@ -304,32 +304,43 @@ def code_between(
     # object with the same numbers was made by somebody, a change in place by somebody, too, and
     # nodes in another place are other nodes. Events keep the tensors alive, so that no address is
     # given out again.
-    known = {id(stamp.tensor): stamp for stamp in given}
-    last = next(iter(given), None)
+    stamps_given = list(given)
+    known = {id(stamp.tensor): stamp for stamp in stamps_given}
+    last = next(iter(stamps_given), None)
     found = []
     for event in events:
-        for stamp in event.read:
-            before = known.get(id(stamp.tensor))
-            if before is None or not before.is_still(stamp):
-                found.append((event.path, "reads values that no layer made"))
-                break
+        if not all(_is_known(stamp, known) for stamp in event.read):
+            found.append((event.path, "reads values that no layer made"))
         known |= {id(stamp.tensor): stamp for stamp in event.written}
         last = event.written[0]
     if not isinstance(answer, Signal | Tensor) or last is None:
         found.append(("", "answers with other values than those of one signal"))
-    elif not last.is_still(*stamps(answer)):
+        return found
+    values, *states = stamps(answer)
+    if not last.is_still(values) or not all(_is_known(state, known) for state in states):
         found.append(("", "answers with values that its last layer did not make"))
     return found
 
 
+def _is_known(stamp: Stamp, known: dict[int, Stamp]) -> bool:
+    """Whether a tensor is among those that were given or made, unchanged since."""
+    before = known.get(id(stamp.tensor))
+    return before is not None and before.is_still(stamp)
+
+
 def stamps(*values: Signal | Tensor) -> tuple[Stamp, ...]:
-    """Signals and tensors as they are now."""
+    """Signals and tensors as they are now: of a signal the values, then edges and globals where it
+    has some.
+    """
     found = []
     for value in values:
-        if isinstance(value, Signal):
-            found.append(Stamp(value.x, version(value.x), value.domain))
-        else:
+        if not isinstance(value, Signal):
             found.append(Stamp(value, version(value), None))
+            continue
+        found.append(Stamp(value.x, version(value.x), value.domain))
+        states = [state for state in (value.edges, value.globals) if state is not None]
+        # Globals go along from domain to domain: a state is known by itself.
+        found += [Stamp(state, version(state), None) for state in states]
     return tuple(found)
 
 

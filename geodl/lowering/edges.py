@@ -50,11 +50,8 @@ def never(call: Call) -> str:
 
 def written_out(call: Call) -> Edges:
     """The edges of a rule on the values' device."""
-    edges, device = call.rule.edges(call.source, call.target), call.spec.device
-    weight = edges.weight
-    if weight is not None:
-        weight = weight.to(device)
-    return Edges(edges.dst.to(device), edges.src.to(device), edges.type.to(device), weight)
+    edges = call.rule.edges(call.source, call.target)
+    return edges.map_columns(lambda column: column.to(call.spec.device))
 
 
 def unweighted(call: Call) -> Edges:

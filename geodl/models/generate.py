@@ -147,11 +147,22 @@ def _groups_of_equal_senders(
     groups: dict[Domain, list[int]] = {}
     for row, member in enumerate(members):
         groups.setdefault(member, []).append(row)
-    values = sender.x.split([member.num_nodes for member in members], dim=1)
-    return [
-        (of_member, Signal(torch.cat([values[row] for row in of_member]), member))
-        for member, of_member in groups.items()
-    ]
+    # Values, edges and globals stand member after member: each member has so many rows of each.
+    nodes, links = ([getattr(m, n) for m in members] for n in ("num_nodes", "num_links"))
+    states = (sender.x, nodes), (sender.edges, links), (sender.globals, [1] * len(members))
+    found = []
+    for member, of_member in groups.items():
+        parts: list[Tensor | None] = []
+        for state, counts in states:
+            if state is None:
+                parts.append(None)
+                continue
+            rows_of = state.split(counts, dim=1)
+            parts.append(torch.cat([rows_of[row] for row in of_member]))
+        x, edges, whole = parts
+        assert x is not None
+        found.append((of_member, Signal(x, member, edges, whole)))
+    return found
 
 
 def _check_tokens(model: Any, tokens: Any) -> None:

@@ -34,11 +34,13 @@ class Neighborhood(ABC):
 
     Attributes:
         num_edge_types: T where the rule knows it without a domain, else None.
+        fill: the state of the edges that the rule adds to the links: a number, or "mean".
         onto: the domain that it names for its receivers, or None.
         group: the group whose elements its edge types respect, or None.
     """
 
     num_edge_types: int | None = 1
+    fill: float | str = 0.0
     onto: Domain | None = None
     group: Group | None = None
 
@@ -148,8 +150,12 @@ class Neighborhood(ABC):
             return self._edges(domain, target)
         senders, receivers = paired_members(domain, target, str(self))
         parts = [self._edges(s, r) for s, r in zip(senders, receivers, strict=True)]
-        sizes = [[member.num_nodes for member in side] for side in (receivers, senders)]
-        return side_by_side(parts, *sizes)
+        num_receivers = [member.num_nodes for member in receivers]
+        num_senders = [member.num_nodes for member in senders]
+        links = None
+        if any(part.link is not None for part in parts):
+            links = [member.num_links for member in senders]
+        return side_by_side(parts, num_receivers, num_senders, links)
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         """What the rule claims on a domain; layers are held to it. Nothing, unless a rule knows."""

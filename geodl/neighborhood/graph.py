@@ -1,6 +1,8 @@
 """Rules that read a domain's links: graph convolutions, and trees and DAGs."""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +24,7 @@ class Adjacency(Neighborhood):
     self_loops: bool
     types: int | None
     weights: bool
+    fill: float | str = 0.0
 
     def __repr__(self) -> str:
         words = []
@@ -31,6 +34,8 @@ class Adjacency(Neighborhood):
             words.append("self_loops=True")
         if self.types is not None:
             words.append(f"types={self.types}")
+        if self.fill != 0:
+            words.append(f"fill={self.fill!r}")
         if not self.weights:
             words.append("weights=False")
         return f"adjacency({', '.join(words)})"
@@ -57,7 +62,8 @@ class Adjacency(Neighborhood):
         dst, src, weight = domain.links()
         if not self.weights:
             weight = None
-        edges = Edges(dst, src, self._types_of(domain, dst), weight)
+        link = torch.arange(len(dst), device=dst.device)
+        edges = Edges(dst, src, self._types_of(domain, dst), weight, link)
         if self.self_loops:
             edges = self._with_self_loops(edges, domain.num_nodes)
         if self.norm is not None:
@@ -82,21 +88,27 @@ class Adjacency(Neighborhood):
         """
         if self.types is None:
             edges = _without_repeated_loops(edges, num_nodes)
-        dst, src, kind, weight = edges
+        dst, src, kind, weight, link = edges
+        assert link is not None
         has_none = torch.ones(num_nodes, dtype=torch.bool, device=dst.device)
         has_none[dst[dst == src]] = False
         added = has_none.nonzero()[:, 0]
         added_kind = torch.full_like(added, self.num_edge_types - 1)
+        no_link = torch.full_like(added, -1)
         if weight is not None:
             ones = torch.ones_like(added, dtype=torch.float64)
             weight = torch.cat((weight.double(), ones))
         return Edges(
-            torch.cat((dst, added)), torch.cat((src, added)), torch.cat((kind, added_kind)), weight
+            torch.cat((dst, added)),
+            torch.cat((src, added)),
+            torch.cat((kind, added_kind)),
+            weight,
+            torch.cat((link, no_link)),
         )
 
     def _normalised(self, edges: Edges, num_nodes: int) -> Tensor:
         """The entries of `D^-1/2 A D^-1/2` or `D^-1 A`, `[E]`; 0 stands for 1/0."""
-        dst, src, kind, weight = edges
+        dst, src, kind, weight, _ = edges
         w = torch.ones_like(dst, dtype=torch.float64)
         if weight is not None:
             w = weight.double()
@@ -121,6 +133,7 @@ def adjacency(
     self_loops: bool = False,
     types: int | None = None,
     *,
+    fill: float | str = 0.0,
     weights: bool = True,
 ) -> Adjacency:
     """The rule of graph convolutions: each node receives from the nodes linked to it.
@@ -138,12 +151,14 @@ def adjacency(
         types: R when the graph carries `edge_type` 0..R-1, one weight for each and one more for the
             added self-loops (R-GCN: Schlichtkrull et al. 2018); "row" then normalises each type for
             itself.
+        fill: the state of the self-loops that were added, where the signal has a state of edges: a
+            number, or "mean" of the states of the edges into the node.
         weights: read the weights of the links; False reads who is linked, and nothing more.
             Attention and Pool, which weigh their neighbors themselves, need it on a weighted graph.
 
     Raises:
-        GeodlError: an unknown norm; negative degrees under "sym" or "row"; types that the graph
-            does not have.
+        GeodlError: an unknown norm or fill; negative degrees under "sym" or "row"; types that the
+            graph does not have.
 
     >>> from geodl.domain import Graph
     >>> adjacency("row", self_loops=True).edges(Graph([[0], [1]])).weight.tolist()
@@ -161,7 +176,17 @@ def adjacency(
     number = None if types is None else as_integer(types)
     if types is not None and (number is None or number < 1):
         raise GeodlError(asked, do="give a positive number of types")
-    return Adjacency(norm, self_loops, number, weights)
+    return Adjacency(norm, self_loops, number, weights, _checked_fill(fill))
+
+
+def _checked_fill(fill: Any) -> float | str:
+    """A state for added edges: a finite number, or "mean"."""
+    if fill == "mean":
+        return fill
+    is_number = isinstance(fill, int | float) and not isinstance(fill, bool)
+    if not is_number or not math.isfinite(fill):
+        raise GeodlError(f"adjacency(fill={fill!r})", do='give a number, or "mean"')
+    return float(fill)
 
 
 def predecessors() -> Adjacency:
@@ -204,7 +229,4 @@ def _without_repeated_loops(edges: Edges, num_nodes: int) -> Edges:
     last = place.new_full((num_nodes,), -1)
     last = last.scatter_reduce(0, dst[is_loop], place[is_loop], "amax")
     keep = ~is_loop | (last[dst] == place)
-    kept = Edges(dst[keep], src[keep], edges.type[keep])
-    if edges.weight is None:
-        return kept
-    return kept._replace(weight=edges.weight[keep])
+    return edges.map_columns(lambda column: column[keep])

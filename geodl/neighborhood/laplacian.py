@@ -44,6 +44,7 @@ class Laplacian(Neighborhood):
         first, second, weight = undirected_links(domain)
         dst, src = torch.cat((first, second)), torch.cat((second, first))
         weight = torch.cat((weight, weight))
+        link = _links_behind(domain, dst, src)
         degree = weight.new_zeros(domain.num_nodes).index_add_(0, dst, weight)
         diagonal = torch.ones_like(degree)
         if self.norm is None:
@@ -56,9 +57,10 @@ class Laplacian(Neighborhood):
         if self.norm == "rw":
             weight = inverse_or_zero(degree)[dst] * weight
         node = torch.arange(domain.num_nodes, device=dst.device)
-        return untyped(
+        edges = untyped(
             torch.cat((dst, node)), torch.cat((src, node)), torch.cat((-weight, diagonal))
         )
+        return edges._replace(link=torch.cat((link, torch.full_like(node, -1))))
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         return permutations("generator", domain.generators())
@@ -93,6 +95,21 @@ def laplacian(norm: str | None = None) -> Laplacian:
         names = ["None", *filter(None, NORMS)]
         raise GeodlError(f"laplacian(norm={norm!r})", do=nearest(str(norm), names))
     return Laplacian(norm)
+
+
+def _links_behind(domain: Domain, dst: Tensor, src: Tensor) -> Tensor:
+    """The last link given from each sender to its receiver, else the last one given the other way:
+    `[E]`.
+    """
+    links, n = domain.links(), domain.num_nodes
+    code, place = torch.sort(links.dst * n + links.src, stable=True)
+    found = []
+    for wanted in (dst * n + src, src * n + dst):
+        # The sort is stable: the last of equal codes is the last link given.
+        at = torch.searchsorted(code, wanted, right=True) - 1
+        there = code[at.clamp(min=0)] == wanted
+        found.append(torch.where(there, place[at.clamp(min=0)], -1))
+    return torch.where(found[0] < 0, found[1], found[0])
 
 
 def undirected_links(domain: Domain) -> tuple[Tensor, Tensor, Tensor]:

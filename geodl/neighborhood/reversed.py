@@ -40,6 +40,11 @@ class Reversed(Neighborhood):
         """The group of the rule."""
         return self.rule.group
 
+    @property
+    def fill(self) -> float | str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """The state of added edges, as the rule has it."""
+        return self.rule.fill
+
     def reverse(self, onto: Domain | None = None) -> Neighborhood:
         return self.rule
 

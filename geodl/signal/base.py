@@ -8,16 +8,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from geodl.domain import Batch, Chain, Domain, Grid
+from geodl.domain import Batch, Chain, Domain, Grid, same_place
 from geodl.errors import GeodlError, positive
-from geodl.signal.check import check_addends, check_values, describe, row_lengths
+from geodl.signal.check import (
+    check_addends,
+    check_edges,
+    check_globals,
+    check_values,
+    describe,
+    row_lengths,
+)
 from geodl.signal.refusals import refuse_attribute, refuse_function, refuse_operators
 
 
 @refuse_operators
 @dataclass(frozen=True, eq=False)
 class Signal:
-    """Values on the nodes of a domain.
+    """Values on the nodes of a domain, and where they are given a state of its edges and of whole
+    graphs.
 
     A Signal is no tensor: layers take it, torch's functions take its `x`. It moves by :meth:`to`,
     adds to another one on its domain, and is a pytree of its tensors. Two signals are equal only
@@ -28,23 +36,36 @@ class Signal:
         x: `[B, N, C]`, batch by nodes by channels; or sparse CSR `[N, C]`, read by `Conv` on a
             graph as B = 1; or tokens, one channel `[B, N, 1]` of torch.long, read by `Embedding`.
         domain: where the N nodes live; `x` and the domain's tensors are on one device.
+        edges: `[1 or B, E, C_e]`, a state for each link, in the order of `domain.links()`; of any
+            floating dtype.
+        globals: `[1 or B, D, C_g]`, a state for each member of the domain (D = 1 for all but a
+            Batch); of any floating dtype.
 
     Raises:
-        GeodlError: another number of dimensions, nodes that do not match the domain, other
-            integers, complex values, mixed devices.
+        GeodlError: another number of dimensions, nodes, edges or members that do not match the
+            domain, other integers, complex values, mixed devices.
 
     >>> s = Signal(torch.zeros(2, 25, 3), Grid(5, 5))
     >>> s.to_image().shape
     torch.Size([2, 3, 5, 5])
     >>> s.map(torch.cos).shape
     torch.Size([2, 25, 3])
+    >>> Signal(torch.zeros(2, 3, 4), Chain(3), edges=torch.ones(1, 2, 1)).with_x(s.x[:, :3]).edges
+    tensor([[[1.],
+             [1.]]])
     """
 
     x: Tensor
     domain: Domain
+    edges: Tensor | None = None
+    globals: Tensor | None = None
 
     def __post_init__(self):
         check_values(self.x, self.domain)
+        if self.edges is not None:
+            check_edges(self.edges, self.x, self.domain)
+        if self.globals is not None:
+            check_globals(self.globals, self.x, self.domain)
 
     @property
     def shape(self) -> torch.Size:
@@ -62,8 +83,32 @@ class Signal:
         return self.x.device
 
     def with_x(self, x: Tensor) -> "Signal":
-        """Other values on the same nodes, of any batch, channels and dtype."""
-        return Signal(x, self.domain)
+        """Other values on the same nodes, of any channels and dtype; edges and globals stay.
+
+        A state of a batch of its own asks x for the same batch; without one x may have any.
+        """
+        return Signal(x, self.domain, self.edges, self.globals)
+
+    def with_edges(self, edges: Tensor | None) -> "Signal":
+        """Another state of the edges, `[1 or B, E, C_e]`; None for none."""
+        return Signal(self.x, self.domain, edges, self.globals)
+
+    def with_globals(self, state: Tensor | None) -> "Signal":
+        """Another state of whole graphs, `[1 or B, D, C_g]`; None for none."""
+        return Signal(self.x, self.domain, self.edges, state)
+
+    def carry_state(self, x: Tensor, domain: Domain) -> "Signal":
+        """Values made of this signal on a domain, with the state that they still have there: the
+        edges on the same nodes alone, the globals where there are as many members.
+        """
+        if self.edges is None and self.globals is None:
+            return Signal(x, domain)
+        if same_place(domain, self.domain):
+            return Signal(x, domain, self.edges, self.globals)
+        state = self.globals
+        if state is not None and domain.num_members != self.domain.num_members:
+            state = None
+        return Signal(x, domain, None, state)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Signal":
         """The signal with `function` applied to `x` at once.
@@ -87,7 +132,8 @@ class Signal:
         return self.with_x(y)
 
     def __add__(self, other: "Signal") -> "Signal":
-        """The sum of two signals on one domain, of one shape, dtype and device.
+        """The sum of two signals on one domain, of one shape, dtype and device, with the edges and
+        globals of the left one.
 
         >>> s = Signal(torch.ones(1, 3, 2), Chain(3))
         >>> (s + s).x.sum()
@@ -254,12 +300,12 @@ class Signal:
         *,
         non_blocking: bool = False,
     ) -> "Signal":
-        """This signal, values and domain, on a device; its values in a dtype; itself when nothing
-        changes.
+        """This signal, values and domain, on a device; its values in a dtype, edges and globals
+        too; itself when nothing changes.
 
         Args:
             device: where to; a dtype may stand here alone, as in `Tensor.to`.
-            dtype: of `x`; the domain keeps its own.
+            dtype: of `x`, edges and globals; the domain keeps its own.
             non_blocking: copy from pinned memory while the program goes on.
 
         >>> Signal(torch.zeros(1, 3, 2), Chain(3)).to(torch.float64).dtype
@@ -268,14 +314,28 @@ class Signal:
         if isinstance(device, torch.dtype):
             device, dtype = None, device
         x = self.x.to(device=device, dtype=dtype, non_blocking=non_blocking)
+        # Tokens are made integers beside a state that stays what it is.
+        if dtype is not None and not dtype.is_floating_point:
+            dtype = None
+        edges, state = self.edges, self.globals
+        if edges is not None:
+            edges = edges.to(device=device, dtype=dtype, non_blocking=non_blocking)
+        if state is not None:
+            state = state.to(device=device, dtype=dtype, non_blocking=non_blocking)
         # Edge weights keep their dtype: a graph may serve signals of several.
         domain = self.domain.to(x.device, non_blocking=non_blocking)
-        if x is self.x and domain is self.domain:
+        same_state = edges is self.edges and state is self.globals
+        if x is self.x and domain is self.domain and same_state:
             return self
-        return Signal(x, domain)
+        return Signal(x, domain, edges, state)
 
     def pin_memory(self) -> "Signal":
         """This signal with its values in pinned memory, as a DataLoader asks; the domain stays, and
         so do its plans.
         """
-        return self.with_x(self.x.pin_memory())
+        edges, state = self.edges, self.globals
+        if edges is not None:
+            edges = edges.pin_memory()
+        if state is not None:
+            state = state.pin_memory()
+        return Signal(self.x.pin_memory(), self.domain, edges, state)

@@ -48,6 +48,65 @@ def _check_tokens(x: Tensor, domain: Domain) -> None:
     raise GeodlError(f"a Signal on {domain}", f"x of dtype {x.dtype}", do)
 
 
+def check_edges(edges: Any, x: Tensor, domain: Domain) -> None:
+    """Refuse a state of edges that is not `[1 or B, E, C]`, one row for each link of the domain."""
+    asked = f"the edges of a Signal on {domain}"
+    _check_state(asked, "edges", edges, x)
+    if edges.shape[1] != domain.num_links:
+        found = f"edges of shape {list(edges.shape)}, {edges.shape[1]} rows"
+        do = f"give one row for each link: [{_batches(x)}, {domain.num_links}, C]"
+        raise GeodlError(asked, found, do)
+
+
+def check_globals(state: Any, x: Tensor, domain: Domain) -> None:
+    """Refuse a state of whole graphs that is not `[1 or B, D, C]`, one row for each member."""
+    asked = f"the globals of a Signal on {domain}"
+    _check_state(asked, "globals", state, x)
+    if state.shape[1] != domain.num_members:
+        found = f"globals of shape {list(state.shape)}, {state.shape[1]} rows"
+        do = f"give one row for each member: [{_batches(x)}, {domain.num_members}, C]"
+        raise GeodlError(asked, found, do)
+
+
+def _check_state(asked: str, name: str, state: Any, x: Tensor) -> None:
+    """Refuse a state that is no dense floating-point tensor `[1 or B, rows, C]` where the values
+    are.
+    """
+    if not isinstance(state, Tensor):
+        raise GeodlError(asked, f"a {type(state).__name__}", "give a tensor [B, rows, C]")
+    found, do = "", ""
+    if state.layout != torch.strided:
+        found, do = f"{name} of layout {state.layout}", "give a dense tensor"
+    elif state.dim() != 3:
+        found = f"{name} of shape {list(state.shape)}"
+        do = f"give [{_batches(x)}, rows, C]; {name}[None] adds a batch axis"
+    elif not state.is_floating_point():
+        found, do = f"{name} of {state.dtype}", "use .float(), or an embedding of the numbers"
+    elif state.device != x.device:
+        found = f"{name} on {state.device} and x on {x.device}"
+        do = "move both to one device"
+    elif state.shape[0] not in (1, batch_of(x)):
+        found = f"{name} of a batch of {state.shape[0]} for a batch of {batch_of(x)}"
+        do = f"give a batch of {_batches(x)}"
+    if found:
+        raise GeodlError(asked, found, do)
+
+
+def _batches(x: Tensor) -> str:
+    """The sizes that the batch axis of a state may have, in words."""
+    count = batch_of(x)
+    if count == 1:
+        return "1"
+    return f"1 or {count}"
+
+
+def batch_of(x: Tensor) -> int:
+    """B; sparse values `[N, C]` have no batch axis and count as one."""
+    if x.layout == torch.sparse_csr:
+        return 1
+    return x.shape[0]
+
+
 def check_addends(one: Any, other: Any) -> None:
     """Refuse a sum that would broadcast, cast or mix domains."""
     if not isinstance(other, type(one)):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from geodl.domain import Batch, same_place
@@ -15,14 +16,16 @@ def collate(signals: Sequence[Signal]) -> Signal:
     """Several signals as one; `torch.utils.data.DataLoader` calls it by itself.
 
     Signals on one domain become entries of its batch axis, `[sum B, N, C]`; signals of batch 1 on
-    different domains stand side by side on a Batch, `[1, sum N, C]`.
+    different domains stand side by side on a Batch, `[1, sum N, C]`. Their edges and globals go
+    along, where all of them have some.
 
     Args:
         signals: dense signals of one dtype, device and number of channels.
 
     Raises:
         GeodlError: no signals, signals of different channels or dtypes, sparse ones, different
-            domains with more than one entry on the batch axis.
+            domains with more than one entry on the batch axis; edges or globals that some lack, or
+            that differ in channels or dtype.
 
     >>> from geodl.domain import Chain
     >>> rows = [Signal(torch.zeros(1, 3, 2), Chain(3)), Signal(torch.zeros(1, 5, 2), Chain(5))]
@@ -41,13 +44,42 @@ def collate(signals: Sequence[Signal]) -> Signal:
     first = signals[0].domain
     # One domain keeps its plans, and its entries stand on the batch axis as in any training step.
     if all(same_place(first, s.domain) for s in signals):
-        return Signal(torch.cat([s.x for s in signals]), first)
+        edges, state = (_joined(asked, signals, name, axis=0) for name in ("edges", "globals"))
+        return Signal(torch.cat([s.x for s in signals]), first, edges, state)
     batches = sorted({s.shape[0] for s in signals})
     if batches != [1]:
         found = f"different domains, and batches of {batches}"
         raise GeodlError(asked, found, "give signals on one domain, or of batch 1 each")
     members = [member for s in signals for member in s.domain.members or (s.domain,)]
-    return Signal(torch.cat([s.x for s in signals], dim=1), Batch(members).to(signals[0].device))
+    # Links and members of a Batch are numbered member after member, as its nodes are.
+    edges, state = (_joined(asked, signals, name, axis=1) for name in ("edges", "globals"))
+    domain = Batch(members).to(signals[0].device)
+    return Signal(torch.cat([s.x for s in signals], dim=1), domain, edges, state)
+
+
+def _joined(asked: str, signals: Sequence[Signal], name: str, axis: int) -> Tensor | None:
+    """The edges or globals of several signals as one tensor; None where none has any.
+
+    Args:
+        asked: the beginning of the error.
+        signals: signals of which each fits the others.
+        name: "edges" or "globals".
+        axis: along which they are joined: 0, the batch, or 1, rows.
+    """
+    states = [getattr(s, name) for s in signals]
+    given = [state for state in states if state is not None]
+    if not given:
+        return None
+    if len(given) < len(states):
+        found = f"{name} on {len(given)} signals and none on {len(states) - len(given)}"
+        raise GeodlError(asked, found, f"give {name} to all: signal.with_{name}(...)")
+    kinds = {(state.shape[2], str(state.dtype)) for state in states}
+    if len(kinds) > 1:
+        found = f"{name} of channels and dtypes {sorted(kinds)}"
+        raise GeodlError(asked, found, "give signals that agree in both")
+    # A state that is the same for a whole batch becomes one entry for each of its rows.
+    wide = [state.expand(s.shape[0], -1, -1) for s, state in zip(signals, states, strict=True)]
+    return torch.cat(wide, dim=axis)
 
 
 def _collate(batch: Sequence[Signal], *, collate_fn_map: Any = None) -> Signal:

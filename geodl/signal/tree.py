@@ -1,7 +1,7 @@
 """Signals as pytrees: what torch.func, torch.export and DataLoaders take apart and put together."""
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.utils import _pytree as pytree
@@ -11,35 +11,65 @@ from geodl.errors import GeodlError
 from geodl.group import Group
 from geodl.signal.base import Signal
 
+STATE = ("x", "edges", "globals")
 VALUES: dict[str, Any] = {kind.__name__: kind for kind in (*DOMAINS, Group)}
 
 
-def _flatten(signal: Signal) -> tuple[list[Any], Domain]:
-    """The tensors of a signal, and its domain as the context."""
+class Layout(NamedTuple):
+    """What a signal has besides tensors.
+
+    Attributes:
+        domain: where its nodes live.
+        values: the names of its own tensors, in order: "x", and "edges" and "globals" where given.
+    """
+
+    domain: Domain
+    values: tuple[str, ...]
+
+
+def _flatten(signal: Signal) -> tuple[list[Any], Layout]:
+    """The tensors of a signal, and its layout as the context."""
     # torch compares contexts: value domains by value, tensor domains by identity, because an
     # exported program holds the plans of one graph and must not run on another.
-    return [signal.x, *signal.domain.tensors()], signal.domain
+    names = tuple(name for name in STATE if getattr(signal, name) is not None)
+    values = [getattr(signal, name) for name in names]
+    return [*values, *signal.domain.tensors()], Layout(signal.domain, names)
 
 
-def _flatten_with_keys(signal: Signal) -> tuple[list[tuple[Any, Any]], Domain]:
-    leaves, domain = _flatten(signal)
-    names = ["x", *(f"domain_{k}" for k in range(len(leaves) - 1))]
+def _flatten_with_keys(signal: Signal) -> tuple[list[tuple[Any, Any]], Layout]:
+    leaves, layout = _flatten(signal)
+    own = len(leaves) - len(layout.values)
+    names = [*layout.values, *(f"domain_{k}" for k in range(own))]
     keys = [pytree.GetAttrKey(name) for name in names]
-    return list(zip(keys, leaves, strict=True)), domain
+    return list(zip(keys, leaves, strict=True)), layout
 
 
-def _unflatten(leaves: Any, domain: Domain) -> Signal:
-    x, *tensors = leaves
+def _unflatten(leaves: Any, layout: Layout) -> Signal:
+    domain, names = layout
+    values, tensors = list(leaves)[: len(names)], list(leaves)[len(names) :]
     if tensors and all(isinstance(t, Tensor) for t in tensors):
         domain = domain.with_tensors(tuple(tensors))
     signal = object.__new__(Signal)  # leaves may be anything while a pytree is being mapped
-    object.__setattr__(signal, "x", x)
     object.__setattr__(signal, "domain", domain)
+    object.__setattr__(signal, "edges", None)
+    object.__setattr__(signal, "globals", None)
+    for name, value in zip(names, values, strict=True):
+        object.__setattr__(signal, name, value)
     return signal
 
 
+def _layout_to_json(layout: Layout) -> Any:
+    """A layout as JSON, for programs that torch.export saves."""
+    return {"domain": _to_json(layout.domain), "values": list(layout.values)}
+
+
+def _layout_from_json(value: Any) -> Layout:
+    """What `_layout_to_json` wrote."""
+    return Layout(_from_json(value["domain"]), tuple(value["values"]))
+
+
 def _to_json(value: Any) -> Any:
-    """A value domain as JSON, for programs that torch.export saves."""
+    """A value domain as JSON."""
     if isinstance(value, Domain) and value.tensors():
         do = "build the layer with on=domain, and export it on tensors"
         raise GeodlError(f"saving a program of signals on {value}", "a domain with tensors", do)
@@ -70,7 +100,7 @@ pytree.register_pytree_node(
     _flatten,
     _unflatten,
     serialized_type_name="geodl.Signal",
-    to_dumpable_context=_to_json,
-    from_dumpable_context=_from_json,
+    to_dumpable_context=_layout_to_json,
+    from_dumpable_context=_layout_from_json,
     flatten_with_keys_fn=_flatten_with_keys,
 )

@@ -33,7 +33,8 @@ def equivariance_error(
 
     Raises:
         GeodlError: if the input is not a Signal or `group` not a Group; if the group carries the
-            domain to another one; if the output is on another domain and no group is given.
+            domain to another one; if the output is on another domain and no group is given; if the
+            signal has a state of edges.
 
     >>> from geodl import C, Conv, Grid, lift
     >>> s = Signal(torch.randn(1, 25, 2, dtype=torch.float64), Grid(5, 5))
@@ -44,12 +45,15 @@ def equivariance_error(
     if not isinstance(signal, Signal):
         raise GeodlError(asked, f"a {type(signal).__name__}", "give a Signal")
     check_group(asked, group)
+    if signal.edges is not None:
+        do = "use g.testing.assert_permutation_equivariant, or signal.with_edges(None)"
+        raise GeodlError(asked, "a state of edges, which is not carried along", do)
     errors = {}
     with torch.no_grad():
         straight = _answer(module, signal)
         for claim in _claims(module, signal.domain, straight.domain, group):
             receivers = _settled(module, signal.domain, claim)
-            moved = _answer(module, Signal(move(signal.x, claim.senders), signal.domain))
+            moved = _answer(module, signal.with_x(move(signal.x, claim.senders)))
             a, b = moved.x[:, claim.receivers[receivers]], straight.x[:, receivers]
             if b.numel():
                 errors[claim.name] = _apart(a, b)

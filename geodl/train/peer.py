@@ -33,4 +33,4 @@ class PygGCN(nn.Module):
         edge_index = signal.domain.edge_index
         x = F.relu(self.first(F.dropout(x, self.dropout, self.training), edge_index))
         x = self.second(F.dropout(x, self.dropout, self.training), edge_index)
-        return Signal(x[None], signal.domain)
+        return signal.with_x(x[None])

@@ -165,7 +165,7 @@ def above(claim: str, where: Setting, measured: float, bound: float) -> Row:
 
 def as_leaves(signals: Sequence[Signal]) -> list[Signal]:
     """Signals whose values are leaves of a new graph of computation."""
-    return [Signal(s.x.detach().clone().requires_grad_(), s.domain) for s in signals]
+    return [s.with_x(s.x.detach().clone().requires_grad_()) for s in signals]
 
 
 def count_edges(module: nn.Module, *signals: Signal) -> Setting:

@@ -170,7 +170,7 @@ def moved(s: Signal, act: Act, sheets: Tensor | None = None) -> Signal:
     rotated = act(image.unflatten(1, (count, -1)))
     if sheets is not None and count > 1:
         rotated = rotated[:, sheets.argsort()]
-    return Signal(nodes(rotated.flatten(1, 2)).reshape(s.x.shape), s.domain)
+    return s.with_x(nodes(rotated.flatten(1, 2)).reshape(s.x.shape))
 
 
 def network(group: Group) -> Sequential:
