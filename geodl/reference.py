@@ -43,23 +43,41 @@ class Cell(Protocol):
 
 
 def convolve(
-    x: Tensor, edges: Edges, weight: Tensor, bias: Tensor | None, num_receivers: int
+    x: Tensor, edges: Edges, weight: Tensor | None, bias: Tensor | None, num_receivers: int
 ) -> Tensor:
     """`y_i = bias + sum over edges (j -> i, type t, entry s) of s x_j W_t`, that is `Y = sum_t S_t
     X W_t`.
 
-    Shapes: x `[B, N, C_in]`, weight `[T, C_in, C_out]`, bias `[C_out]`, result `[B, M, C_out]`.
+    W_t is block diagonal: with C_in / groups rows, block k maps the k-th part of the channels in to
+    the k-th part of the channels out. None stands for W_t = 1.
+
+    Shapes: x `[B, N, C_in]`, entries (`edges.weight`) `[E]` or `[B, E]`, weight `[T, C_in / groups,
+    C_out]`, bias `[C_out]`, result `[B, M, C_out]`.
     """
+    entries = torch.ones_like(edges.dst, dtype=x.dtype)
+    if edges.weight is not None:
+        entries = edges.weight.to(x.dtype)
+    if weight is None:
+        y = x.new_zeros(x.shape[0], num_receivers, x.shape[2])
+        return y.index_add(1, edges.dst, entries[..., None] * x[:, edges.src])
     y = x.new_zeros(x.shape[0], num_receivers, weight.shape[2])
     for t, w in enumerate(weight):
         of_type = edges.type == t
-        message = x[:, edges.src[of_type]] @ w
-        if edges.weight is not None:
-            message = message * edges.weight[of_type].to(x.dtype)[:, None]
+        message = _through_blocks(x[:, edges.src[of_type]], w)
+        message = entries[..., of_type, None] * message
         y = y.index_add(1, edges.dst[of_type], message.to(x.dtype))  # autocast multiplies in bf16
     if bias is None:
         return y
     return y + bias
+
+
+def _through_blocks(x: Tensor, w: Tensor) -> Tensor:
+    """`x W` for W block diagonal: x `[B, E, C_in]`, w `[C_in / groups, C_out]` its blocks side by
+    side.
+    """
+    groups = x.shape[2] // len(w)
+    parts = zip(x.chunk(groups, dim=2), w.chunk(groups, dim=1), strict=True)
+    return torch.cat([part @ block for part, block in parts], dim=2)
 
 
 def attend(

@@ -32,6 +32,19 @@ CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 REDUCTIONS = ("sum", "mean", "max", "min")
 
 
+def linear(draw: st.DrawFn, rule: Neighborhood, on: Domain | None = None) -> g.Conv | g.Propagate:
+    """A linear layer: dense, in blocks, depthwise, or the operator alone."""
+    kind = draw(st.sampled_from(("dense", "dense", "blocks", "depthwise", "bare")))
+    if kind == "bare":
+        return g.Propagate(rule, on=on)
+    channels, made, groups = draw(few), draw(few), 1
+    if kind == "blocks":
+        channels, made, groups = 2 * channels, 2 * made, 2
+    if kind == "depthwise":
+        made, groups = channels * made, channels
+    return g.Conv(channels, made, rule, draw(st.booleans()), on, groups)
+
+
 @st.composite
 def lattice_convolve(draw: st.DrawFn) -> Case:
     rule = draw(windows())
@@ -39,7 +52,7 @@ def lattice_convolve(draw: st.DrawFn) -> Case:
     domain = draw(lattices(rule, periodic=not reverse))
     if reverse:
         rule, domain = rule.reverse(onto=domain), rule.target(domain)
-    layer = g.Conv(draw(few), draw(few), rule, bias=draw(st.booleans()))
+    layer = linear(draw, rule)
     several = domain.num_nodes < 30 and not reverse and draw(st.booleans())
     return draw(called(layer, g.Batch([domain, domain]) if several else domain))
 
@@ -71,13 +84,13 @@ def spmm_convolve(draw: st.DrawFn) -> Case:
         rule = rule.reverse() if draw(st.booleans()) else rule
         parts = draw(st.lists(graphs(), min_size=1, max_size=3 if kind == "members" else 1))
         domain = parts[0] if len(parts) == 1 else g.Batch(parts)
-    return draw(called(g.Conv(draw(few), draw(few), rule, bias=draw(st.booleans())), domain))
+    return draw(called(linear(draw, rule), domain))
 
 
 @st.composite
 def mean_convolve(draw: st.DrawFn) -> Case:
     rule, domain = g.all_pairs(draw(st.sampled_from((None, "self")))), draw(anywhere())
-    layer = g.Conv(draw(few), draw(few), rule, bias=draw(st.booleans()))
+    layer = linear(draw, rule)
     if rule.by is None and draw(st.booleans()):
         return draw(called(layer, draw(anywhere()), domain))
     return draw(called(layer, g.Batch([domain] * 2) if draw(st.booleans()) else domain))
@@ -88,10 +101,10 @@ def edges_convolve(draw: st.DrawFn) -> Case:
     kind = draw(st.sampled_from(("typed", "past", "unequal")))
     if kind == "typed":
         rule, domain = draw(typed_pairs())
-        return draw(called(g.Conv(draw(few), draw(few), rule, on=domain), domain))
+        return draw(called(linear(draw, rule, domain), domain))
     rule = g.past() if kind == "past" else g.all_pairs(draw(st.sampled_from((None, "self"))))
     domain = g.Chain(draw(st.integers(1, 6))) if kind == "past" else draw(unequal())
-    return draw(called(g.Conv(draw(few), draw(few), rule), domain))
+    return draw(called(linear(draw, rule), domain))
 
 
 def attention(

@@ -58,7 +58,14 @@ def rows() -> dict[str, Row]:
     """The table, with layers made anew."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        made = _convolve() + _attend_all() + _attend_windows() + _attend_edges() + _others()
+        made = (
+            _convolve()
+            + _in_blocks()
+            + _attend_all()
+            + _attend_windows()
+            + _attend_edges()
+            + _others()
+        )
     return {
         (
             f"{row.layer.label} on "
@@ -124,6 +131,31 @@ def _convolve() -> list[Row]:
         Row(_conv(g.laplacian()), HEAVY, "spmm"),
         Row(_conv(g.adjacency("row", self_loops=True, types=2)), KNOWN, "spmm"),
         Row(_conv(g.adjacency().reverse()), TWO, "spmm"),
+    ]
+
+
+def _in_blocks() -> list[Row]:
+    gcn = g.adjacency("sym", self_loops=True)
+    return [
+        Row(g.Conv(4, 6, g.window(3), groups=2), GRID, "lattice"),
+        Row(g.Conv(4, 4, g.window(3, axes=1), groups=4), RING, "lattice"),
+        Row(g.Conv(4, 2, g.window(3, group=g.C(4)), groups=2), P4, "lattice"),
+        Row(g.Conv(4, 4, g.window(2, stride=2).reverse(), groups=2), GRID, "lattice"),
+        Row(g.Conv(4, 4, g.window(3, axes=1), groups=2), RAGGED, "spmm"),
+        Row(g.Conv(4, 6, gcn, groups=2), GRAPH, "spmm"),
+        Row(g.Conv(4, 4, gcn, groups=4), TWO, "spmm"),
+        Row(g.Conv(4, 2, g.adjacency("row", self_loops=True, types=2), groups=2), KNOWN, "spmm"),
+        Row(g.Conv(4, 6, g.all_pairs("self"), groups=2), SET, "mean"),
+        Row(g.Conv(4, 2, g.past(), groups=2), CHAIN, "edges"),
+        Row(g.Propagate(g.window(3)), GRID, "lattice"),
+        Row(g.Propagate(g.window(3)), P4, "lattice"),
+        Row(g.Propagate(g.lift(3, group=g.C(4))), GRID, "lattice"),
+        Row(g.Propagate(g.window(2, stride=2).reverse()), GRID, "lattice"),
+        Row(g.Propagate(gcn), GRAPH, "spmm"),
+        Row(g.Propagate(g.adjacency(types=2)), KNOWN, "spmm"),
+        Row(g.Propagate(g.laplacian("rw")), HEAVY, "spmm"),
+        Row(g.Propagate(g.all_pairs("orbit")), TORUS, "mean"),
+        Row(g.Propagate(g.past()), CHAIN, "edges"),
     ]
 
 

@@ -24,7 +24,9 @@ def layers():
     return {
         "spmm": (g.Conv(4, 3, g.adjacency("sym", self_loops=True)), GRAPH),
         "spmm, aggregating first": (g.Conv(3, 4, g.adjacency("sym", self_loops=True)), GRAPH),
+        "spmm, in blocks": (g.Conv(4, 6, g.adjacency(self_loops=True), groups=2), GRAPH),
         "lattice": (g.Conv(4, 3, g.window(3)), g.Grid(4, 4)),
+        "lattice, depthwise": (g.Conv(3, 3, g.window(3), groups=3), g.Grid(4, 4)),
         "mean": (g.Conv(4, 3, g.all_pairs("self")), g.Complete(5)),
     }
 

@@ -18,6 +18,14 @@ def reach(parameters) -> float:
 INIT = {
     "Linear": (lambda: g.Conv(40, 50, g.itself()), lambda: nn.Linear(40, 50)),
     "Conv2d": (lambda: g.Conv(7, 40, g.window(3)), lambda: nn.Conv2d(7, 40, 3)),
+    "Conv2d in groups": (
+        lambda: g.Conv(12, 120, g.window(3), groups=3),
+        lambda: nn.Conv2d(12, 120, 3, groups=3),
+    ),
+    "ConvTranspose2d in groups": (
+        lambda: g.Conv(60, 12, g.window(4, stride=2, padding=1).reverse(), groups=3),
+        lambda: nn.ConvTranspose2d(60, 12, 4, stride=2, padding=1, groups=3),
+    ),
     "Conv1d": (lambda: g.Conv(7, 90, g.window(5, axes=1)), lambda: nn.Conv1d(7, 90, 5)),
     "GCNConv": (
         lambda: g.Conv(40, 50, g.adjacency("sym", self_loops=True)),
@@ -91,6 +99,7 @@ WITHOUT = {
     "Message",
     "Pointwise",
     "Pool",
+    "Propagate",
     "Residual",
     "Sequential",
     "SinusoidalPositions",

@@ -72,6 +72,13 @@ def per_axis(axes, low, high):
 
 
 @st.composite
+def channels(draw):
+    """Channels in and out, and groups that divide both."""
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    return groups * draw(st.integers(1, 3)), groups * draw(st.integers(1, 3)), groups
+
+
+@st.composite
 def convolutions(draw):
     axes = draw(st.sampled_from([1, 1, 2, 2, 3]))
     padding = draw(
@@ -88,7 +95,8 @@ def convolutions(draw):
         "bias": draw(st.booleans()),
     }
     lengths = draw(per_axis(axes, 4, 6))
-    twin = drawn(CONVS[axes](draw(st.integers(1, 3)), draw(st.integers(1, 3)), **options))
+    channels_in, channels_out, groups = draw(channels())
+    twin = drawn(CONVS[axes](channels_in, channels_out, groups=groups, **options))
     reach = [d * (k - 1) for k, d in zip(twin.kernel_size, twin.dilation, strict=True)]
     pads = (
         reach if padding == "same" else [0 if padding == "valid" else 2 * p for p in twin.padding]
@@ -133,7 +141,8 @@ def transposed(draw):
         "bias": draw(st.booleans()),
     }
     lengths = draw(per_axis(axes, 2, 5))
-    twin = drawn(TRANSPOSED[axes](draw(st.integers(1, 3)), draw(st.integers(1, 3)), **options))
+    channels_in, channels_out, groups = draw(channels())
+    twin = drawn(TRANSPOSED[axes](channels_in, channels_out, groups=groups, **options))
     made = [
         (n - 1) * s - 2 * p + d * (k - 1) + 1
         for n, s, p, d, k in zip(

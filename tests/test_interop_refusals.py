@@ -43,11 +43,6 @@ def pruned():
 
 REFUSED = [
     (
-        lambda: nn.Conv2d(4, 4, 3, groups=2),
-        "groups=2; a Conv mixes all channels: convert one Conv for each group",
-    ),
-    (lambda: nn.ConvTranspose1d(4, 4, 3, groups=4), "groups=4"),
-    (
         lambda: nn.Conv2d(1, 1, 3, padding_mode="reflect"),
         "padding_mode='reflect', which copies values to positions outside of the grid; use zeros",
     ),

@@ -205,10 +205,11 @@ def test_a_gradient_penalty_is_that_of_plain_torch():
 
 
 @pytest.mark.parametrize("rule", [g.adjacency("sym", self_loops=True), g.adjacency(types=2)])
-@pytest.mark.parametrize("channels", [(2, 3), (3, 2)])
+@pytest.mark.parametrize("channels", [(2, 3, 1), (3, 2, 1), (2, 4, 2), (3, 3, 3)])
 def test_graph_convolutions(rule, channels):
     domain = GRAPH if rule.num_edge_types == 1 else TYPED
-    layer = g.Conv(*channels, rule).double()
+    channels_in, channels_out, groups = channels
+    layer = g.Conv(channels_in, channels_out, rule, groups=groups).double()
     x = values(domain, channels=channels[0]).requires_grad_()
     assert_lowered_to("spmm", layer, g.Signal(x, domain))
     assert torch.autograd.gradgradcheck(lambda x: call(layer, x, domain).square(), x)

@@ -18,11 +18,10 @@ CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 @converts(*CONVS, reads="planes")
 def from_conv(module: Any, on: Domain | None) -> Conv:
-    """`nn.Conv1d/2d/3d`, weight `[C_out, C_in, *kernel]`, as a `Conv` over `window(...)`, weight
-    `[K, C_in, C_out]`.
+    """`nn.Conv1d/2d/3d`, weight `[C_out, C_in / groups, *kernel]`, as a `Conv` over `window(...)`,
+    weight `[K, C_in / groups, C_out]`.
     """
     asked = f"from_torch({module})"
-    check_groups(asked, module)
     check_mode(asked, module.padding_mode)
     rule = window(
         module.kernel_size,
@@ -32,7 +31,9 @@ def from_conv(module: Any, on: Domain | None) -> Conv:
     )
     rule = with_mode(rule, module.padding_mode)
     check_domain(asked, rule, on)
-    layer = Conv(module.in_channels, module.out_channels, rule, module.bias is not None, on)
+    layer = Conv(
+        module.in_channels, module.out_channels, rule, module.bias is not None, on, module.groups
+    )
     weight = module.weight.flatten(2).permute(2, 1, 0)
     return with_parameters(layer, module, weight=weight, bias=module.bias)
 
@@ -52,6 +53,7 @@ def to_conv(layer: Conv, on: Domain | None) -> nn.Module | None:
         stride=rule.stride,
         padding=_padding_to(asked, rule),
         dilation=rule.dilation,
+        groups=layer.groups,
         bias=layer.bias is not None,
         padding_mode=mode_of(asked, rule, on),
     )
@@ -73,14 +75,11 @@ def is_plain(rule: Any) -> bool:
     return replace(same, boundary=rule.boundary) == rule
 
 
-def check_groups(asked: str, module: Any) -> None:
-    """Refuse a convolution whose filters read some of the channels only."""
-    if module.groups != 1:
-        raise GeodlError(
-            asked,
-            f"groups={module.groups}",
-            "a Conv mixes all channels: convert one Conv for each group",
-        )
+def check_one_group(asked: str, layer: Conv) -> None:
+    """Refuse a layer whose filters read some of the channels only."""
+    if layer.groups != 1:
+        do = "the twin mixes all channels: convert one Conv for each group"
+        raise GeodlError(asked, f"groups={layer.groups}", do)
 
 
 def even_padding(rule: Any) -> tuple[int, ...] | None:

@@ -105,7 +105,7 @@ def from_torch(module: nn.Module, example: Any = None, *, on: Domain | None = No
             Of any module: if it has parametrizations, hooks, complex parameters, or one parameter
             in two places.
 
-            Of a convolution: if it has groups, or `padding_mode` reflect or replicate.
+            Of a convolution: if it has `padding_mode` reflect or replicate.
 
             Of a recurrent network: if it has `proj_size`, or `dropout=1`.
 

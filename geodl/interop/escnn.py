@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
+from geodl.interop.conv import check_one_group
 from geodl.interop.conversion import conversion, with_parameters
 from geodl.interop.escnn_basis import SPACES, check_residual, coefficients, group_of, in_our_order
 from geodl.interop.padding import check_domain, mode_of, with_mode
@@ -103,6 +104,7 @@ def to_escnn(layer: Layer, *, on: Domain | None = None) -> nn.Module:
     with conversion(asked, layer, on):
         if not isinstance(layer, Conv):
             raise GeodlError(asked, "no convolution", f"{TWINS}; of a model, each by itself")
+        check_one_group(asked, layer)
         rule: Any = layer.rule
         sides = _sides(rule)
         if sides is None or rule.group not in SPACES:

@@ -3,6 +3,7 @@
 from torch import nn
 
 from geodl.domain import Domain
+from geodl.interop.conv import check_one_group
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
 from geodl.layer import Conv
@@ -21,5 +22,6 @@ def to_linear(layer: Conv, on: Domain | None) -> nn.Linear | None:
     """The inverse of :func:`from_linear`."""
     if layer.rule != itself():
         return None
+    check_one_group(f"to_torch({layer.label})", layer)
     twin = nn.Linear(layer.channels_in, layer.channels_out, layer.bias is not None)
     return with_parameters(twin, layer, weight=layer.weight[0].T, bias=layer.bias)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
+from geodl.interop.conv import check_one_group
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts, from_part, to_part
 from geodl.layer import Conv, Network, Pointwise, Pool
@@ -78,6 +79,7 @@ def to_gcn(layer: Conv, on: Domain | None) -> nn.Module | None:
         options[rule] = options[ignoring_weights(rule)] = (normalize, loops)
     if layer.rule not in options:
         return None
+    check_one_group(f"to_pyg({layer.label})", layer)
     from torch_geometric.nn import GCNConv
 
     normalize, loops = options[layer.rule]
@@ -243,6 +245,7 @@ def to_linear(layer: Conv, on: Domain | None) -> nn.Module | None:
     """The inverse of :func:`from_linear`."""
     if layer.rule != itself():
         return None
+    check_one_group(f"to_pyg({layer.label})", layer)
     from torch_geometric.nn import Linear
 
     twin = Linear(layer.channels_in, layer.channels_out, bias=layer.bias is not None)

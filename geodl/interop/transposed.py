@@ -6,7 +6,7 @@ from torch import nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.interop.conv import check_groups, even_padding, is_plain
+from geodl.interop.conv import even_padding, is_plain
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
 from geodl.interop.padding import check_domain, check_mode, with_mode
@@ -19,14 +19,13 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 @converts(*TRANSPOSED, reads="planes")
 def from_transposed(module: Any, on: Domain | None) -> Conv:
-    """`nn.ConvTranspose1d/2d/3d`, weight `[C_in, C_out, *kernel]`, as a `Conv` over a reversed
-    window, weight `[K, C_in, C_out]`.
+    """`nn.ConvTranspose1d/2d/3d`, weight `[C_in, C_out / groups, *kernel]`, as a `Conv` over a
+    reversed window, weight `[K, C_in / groups, C_out]`.
 
     Receivers and senders change places: the window maps what the transposed convolution makes to
     what it reads.
     """
     asked = f"from_torch({module})"
-    check_groups(asked, module)
     check_mode(asked, module.padding_mode)
     if on is not None and any(on.periodic):
         raise GeodlError(asked, f"on={on}", "torch transposes convolutions on bounded domains only")
@@ -35,8 +34,12 @@ def from_transposed(module: Any, on: Domain | None) -> Conv:
     )
     rule = _reversed(asked, with_mode(forward, module.padding_mode), module.output_padding, on)
     check_domain(asked, rule, on)
-    layer = Conv(module.in_channels, module.out_channels, rule, module.bias is not None, on)
-    weight = module.weight.flatten(2).permute(2, 0, 1)
+    layer = Conv(
+        module.in_channels, module.out_channels, rule, module.bias is not None, on, module.groups
+    )
+    # torch has the groups among the channels in, a Conv among the channels out.
+    weight = module.weight.flatten(2).unflatten(0, (module.groups, -1))
+    weight = weight.permute(3, 1, 0, 2).flatten(2)
     return with_parameters(layer, module, weight=weight, bias=module.bias)
 
 
@@ -93,10 +96,12 @@ def to_transposed(layer: Conv, on: Domain | None) -> nn.Module | None:
         stride=forward.stride,
         padding=padding,
         output_padding=_output_padding(forward, onto),
+        groups=layer.groups,
         bias=layer.bias is not None,
         dilation=forward.dilation,
     )
-    weight = layer.weight.permute(1, 2, 0).unflatten(2, forward.size)
+    weight = layer.weight.unflatten(2, (layer.groups, -1)).permute(2, 1, 3, 0)
+    weight = weight.flatten(0, 1).unflatten(2, forward.size)
     return with_parameters(twin, layer, weight=weight, bias=layer.bias)
 
 

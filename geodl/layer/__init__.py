@@ -15,6 +15,7 @@ from geodl.layer.norm import BatchNorm, Dropout
 from geodl.layer.pointwise import POINTWISE, Pointwise
 from geodl.layer.pool import Pool, Readout
 from geodl.layer.position import LearnedPositions, SinusoidalPositions
+from geodl.layer.propagate import Propagate
 from geodl.layer.recurrent import Recurrent
 from geodl.layer.trace import Choice, Event, trace
 
@@ -41,6 +42,7 @@ __all__ = [
     "Network",
     "Pointwise",
     "Pool",
+    "Propagate",
     "Readout",
     "Recurrent",
     "Residual",

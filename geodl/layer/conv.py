@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.domain import Domain
-from geodl.errors import positive
+from geodl.errors import GeodlError, positive
 from geodl.layer.base import MessagePassing
 from geodl.layer.check import count_types
 from geodl.layer.folding import GraphState, MergedMembers
@@ -18,7 +18,9 @@ class Conv(MessagePassing):
     """Edges of one type share one weight: `Y = sum_t S_t X W_t + b`.
 
     With `window` it is (cross-)correlation, with `adjacency` a GCN, with `itself` a linear layer,
-    with `all_pairs("self")` DeepSets, with `lift` and `window(group=...)` a group convolution.
+    with `all_pairs("self")` DeepSets, with `lift` and `window(group=...)` a group convolution, with
+    `polynomial` a ChebNet. With `groups` W_t is block diagonal: each part of the channels out reads
+    one part of the channels in.
 
     Args:
         channels_in: C_in.
@@ -27,11 +29,18 @@ class Conv(MessagePassing):
         bias: add one number for each output channel.
         on: a domain; the layer then takes and returns tensors `[B, N, C]`. Needed where the domain
             decides T.
+        groups: how many blocks W_t has; `groups=channels_in` is depthwise (Chollet, "Xception",
+            2017; Xie et al., "Aggregated Residual Transformations", 2017).
 
-    Shapes: weight `[T, C_in, C_out]`, bias `[C_out]`, in `[B, N, C_in]`, out `[B, M, C_out]`.
+    Shapes: weight `[T, C_in / groups, C_out]`, bias `[C_out]`, in `[B, N, C_in]`, out `[B, M,
+    C_out]`.
 
-    Initialised as the twin is: as `nn.Conv2d` with `C_in * rule.fan_in()` inputs, over a
+    Initialised as the twin is: as `nn.Conv2d` with `C_in / groups * rule.fan_in()` inputs, over a
     reversed rule as `nn.ConvTranspose2d`, or as PyG's `GCNConv`.
+
+    Raises:
+        GeodlError: if a number of channels or groups is not positive, if `groups` does not divide
+            both channels, or if `rule` is no rule.
 
     >>> from geodl import Grid, Signal, window
     >>> layer = Conv(3, 8, window(3))
@@ -50,14 +59,20 @@ class Conv(MessagePassing):
         rule: Neighborhood,
         bias: bool = True,
         on: Domain | None = None,
+        groups: int = 1,
     ):
         asked = f"Conv({channels_in!r}, {channels_out!r})"
         channels_in = positive(asked, channels_in)
         channels_out = positive(asked, channels_out)
+        asked = f"{asked[:-1]}, groups={groups!r})"
+        groups = positive(asked, groups)
+        if channels_in % groups or channels_out % groups:
+            do = "choose groups that divide channels_in and channels_out"
+            raise GeodlError(asked, f"channels that {groups} groups do not divide", do)
         types = count_types(rule, on)
-        super().__init__(rule, on, ConvolveOptions(types, channels_in, channels_out))
-        self.channels_in, self.channels_out = channels_in, channels_out
-        self.weight = nn.Parameter(torch.empty(types, channels_in, channels_out))
+        super().__init__(rule, on, ConvolveOptions(types, channels_in, channels_out, groups))
+        self.channels_in, self.channels_out, self.groups = channels_in, channels_out, groups
+        self.weight = nn.Parameter(torch.empty(types, channels_in // groups, channels_out))
         self.bias = None
         if bias:
             self.bias = nn.Parameter(torch.empty(channels_out))
@@ -65,11 +80,12 @@ class Conv(MessagePassing):
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew."""
-        fan_in = self.rule.weight_fan_in(self.channels_in, self.channels_out, self.on)
+        rows, columns = self.channels_in // self.groups, self.channels_out // self.groups
+        fan_in = self.rule.weight_fan_in(rows, columns, self.on)
         if fan_in is None:
             # How many senders a node has depends on the graph: drawn by the channels alone
             # (Glorot and Bengio, 2010), as PyG's GCNConv is.
-            bound = math.sqrt(6 / (self.channels_in + self.channels_out))
+            bound = math.sqrt(6 / (rows + columns))
             nn.init.uniform_(self.weight, -bound, bound)
             if self.bias is not None:
                 nn.init.zeros_(self.bias)
@@ -93,4 +109,6 @@ class Conv(MessagePassing):
         parts = [f"{self.channels_in}, {self.channels_out}, {self.rule}"]
         if self.bias is None:
             parts.append("bias=False")
+        if self.groups > 1:
+            parts.append(f"groups={self.groups}")
         return ", ".join(parts)

@@ -2,7 +2,7 @@
 
 Run signatures, one for each verb (shapes as in `geodl.reference`):
 
-* convolve: `run(plan, x, weight, bias) -> y`
+* convolve: `run(plan, x, weight, bias) -> y`; weight `[T, C_in / groups, C_out]`, None without
 * attend: `run(plan, query, key, value, vectors, bias, dropout) -> y`
 * message: `run(plan, receiver, sender, edge, function) -> y`
 * recur: `run(plan, x, cell, state) -> (y, state)`, states of members `[D, B, hidden]` in,
@@ -73,11 +73,14 @@ class Options(Protocol):
 
 
 class ConvolveOptions(NamedTuple):
-    """T, C_in and C_out of the weights."""
+    """T, C_in and C_out of the weights, None without weights; the blocks of channels that they
+    mix.
+    """
 
-    edge_types: int
-    channels_in: int
-    channels_out: int
+    edge_types: int | None
+    channels_in: int | None
+    channels_out: int | None
+    groups: int = 1
     reads_receivers = False
     ordered = False
 

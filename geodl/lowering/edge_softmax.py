@@ -26,7 +26,7 @@ from geodl.lowering.differentiable import Operator
 from geodl.lowering.edges import unweighted
 from geodl.lowering.precision import without_autocast
 from geodl.lowering.scores import feature
-from geodl.lowering.sparse import SDDMM, Pattern, SpMM, csr
+from geodl.lowering.sparse import SDDMM, Pattern, SpMM, open_pattern
 
 
 class EdgePlan(NamedTuple):
@@ -58,11 +58,9 @@ def _refuses(call: Call) -> str:
 
 def _plan(call: Call) -> EdgePlan:
     edges = unweighted(call)
-    place = torch.arange(len(edges.dst), device=edges.dst.device)
-    rows, cols, sorting = csr(edges.dst, edges.src, place, call.target.num_nodes)
+    shape = call.target.num_nodes, call.source.num_nodes
+    pattern, sorting = open_pattern(edges.dst, edges.src, shape)
     dst, src, kind = (end[sorting] for end in edges[:3])
-    rows_t, cols_t, order = csr(src, dst, place, call.source.num_nodes)
-    pattern = Pattern(rows, cols, rows_t, cols_t, order.to(cols), torch.argsort(order).to(cols))
     return EdgePlan(pattern, dst, src, kind, SCORES[call.options.score])
 
 

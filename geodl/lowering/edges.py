@@ -68,7 +68,7 @@ def _plan(call: Call) -> WrittenOut:
     return WrittenOut(written_out(call), call.target.num_nodes, None)
 
 
-def _convolve(plan: WrittenOut, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _convolve(plan: WrittenOut, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     if x.is_meta:
         # the reference gathers the edges of one type, and how many there are is a value
         do = "use a device that holds values"

@@ -8,6 +8,7 @@ lifting and group convolutions in one to three dimensions, strided, even, transp
 are the same few lines.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -40,6 +41,8 @@ class ConvPlan(NamedTuple):
         stride: of the window.
         padding: zeros that the kernel adds on both sides of each axis.
         dilation: of the window.
+        groups: blocks of channels that the weights mix.
+        types: T.
     """
 
     transposed: bool
@@ -54,6 +57,8 @@ class ConvPlan(NamedTuple):
     stride: Axes
     padding: Axes
     dilation: Axes
+    groups: int
+    types: int
 
 
 def refuses_window(call: Call) -> str:
@@ -112,13 +117,23 @@ def _plan(call: Call) -> ConvPlan:
         stride=s.stride,
         padding=padding,
         dilation=s.dilation,
+        groups=call.options.groups,
+        types=int(s.edge_type.max()) + 1,
     )
 
 
-def _run(plan: ConvPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    batch, channels_in, channels_out = x.shape[0], weight.shape[1], weight.shape[2]
-    axes = len(plan.space)
-    image = x.reshape(batch, *plan.space, plan.in_sheets * channels_in).movedim(-1, 1)
+def _run(plan: ConvPlan, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    batch, channels_out, axes = x.shape[0], x.shape[2], len(plan.space)
+    # A plain window treats each sheet of a fiber for itself: its sheets are channels.
+    planes = x.shape[1] * x.shape[2] // math.prod(plan.space)
+    if weight is None:
+        # A sum over the window is a depthwise convolution with ones.
+        channels = planes // plan.in_sheets
+        weight, plan = x.new_ones(plan.types, 1, channels), plan._replace(groups=channels)
+    else:
+        channels_out = weight.shape[2]
+    image = x.reshape(batch, *plan.space, planes)
+    image = _sheets_inside(image, plan.in_sheets, plan.groups).movedim(-1, 1)
     for axis, (before, after) in enumerate(plan.wrap, start=2):
         n = image.shape[axis]
         last, first = image.narrow(axis, n - before, before), image.narrow(axis, 0, after)
@@ -127,17 +142,29 @@ def _run(plan: ConvPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     # The sheets of a fiber share the bias of their channel: one for all, or it would break
     # symmetry.
     if bias is not None and plan.out_sheets > 1:
-        bias = bias.repeat(plan.out_sheets)
+        bias = bias.view(plan.groups, 1, -1).expand(-1, plan.out_sheets, -1).flatten()
     if plan.transposed:
-        y = CONV_TRANSPOSE[axes](image, bank, None, plan.stride, 0, 0, 1, plan.dilation)
+        y = CONV_TRANSPOSE[axes](image, bank, None, plan.stride, 0, 0, plan.groups, plan.dilation)
         y = F.pad(y, plan.pad)
         if bias is not None:
             y = y + bias.view(-1, *[1] * axes)
     else:
         if plan.pad:
             image = F.pad(image, plan.pad)
-        y = CONV[axes](image, bank, bias, plan.stride, plan.padding, plan.dilation)
-    return y.movedim(1, -1).reshape(batch, plan.num_receivers, channels_out).contiguous()
+        y = CONV[axes](image, bank, bias, plan.stride, plan.padding, plan.dilation, plan.groups)
+    y = _sheets_inside(y.movedim(1, -1), plan.groups, plan.out_sheets)
+    return y.reshape(batch, plan.num_receivers, channels_out).contiguous()
+
+
+def _sheets_inside(planes: Tensor, outer: int, inner: int) -> Tensor:
+    """The last axis, which runs over `[outer, inner, channels]`, as `[inner, outer, channels]`.
+
+    torch takes the planes of a group of channels side by side, with all sheets of each; a signal
+    has all channels of a sheet side by side. Of one sheet, or of one group, both are the same.
+    """
+    if outer == 1 or inner == 1:
+        return planes
+    return planes.unflatten(-1, (outer, inner, -1)).transpose(-3, -2).flatten(-3)
 
 
 def filter_bank(plan: ConvPlan, weight: Tensor) -> Tensor:
@@ -145,25 +172,27 @@ def filter_bank(plan: ConvPlan, weight: Tensor) -> Tensor:
 
     Args:
         plan: whose table says which weight stands at each place.
-        weight: `[T, C_in, C_out]`.
+        weight: `[T, C_in / groups, C_out]`.
 
     Returns:
-        `[S C_out, R C_in, *kernel]`; of a transposed convolution `[R C_in, S C_out, *kernel]`.
+        `[S C_out, R C_in / groups, *kernel]`; of a transposed convolution `[R C_in, S C_out /
+        groups, *kernel]`.
     """
-    channels_in, channels_out = weight.shape[1], weight.shape[2]
-    # Entries stand by (sheet s, sheet r, place in the window); channels in, then out, are the last
-    # two axes of the weight.
+    rows, groups = weight.shape[1], plan.groups
+    columns = weight.shape[2] // groups
+    # Entries stand by (sheet s, sheet r, place in the window); rows of the weight, then its blocks
+    # and their columns, are the last axes.
     gathered = weight
     if plan.table is not None:
         gathered = weight.index_select(0, plan.table)
     if plan.transposed:
-        bank = gathered.view(plan.in_sheets, plan.out_sheets, -1, channels_in, channels_out)
-        bank = bank.permute(0, 3, 2, 1, 4)
-        shape = (plan.in_sheets * channels_in, *plan.kernel, plan.out_sheets * channels_out)
+        bank = gathered.view(plan.in_sheets, plan.out_sheets, -1, rows, groups, columns)
+        bank = bank.permute(4, 0, 3, 2, 1, 5)
+        shape = (groups * plan.in_sheets * rows, *plan.kernel, plan.out_sheets * columns)
         return bank.reshape(shape).movedim(-1, 1)
-    bank = gathered.view(plan.out_sheets, plan.in_sheets, -1, channels_in, channels_out)
-    bank = bank.permute(0, 4, 2, 1, 3)
-    shape = (plan.out_sheets * channels_out, *plan.kernel, plan.in_sheets * channels_in)
+    bank = gathered.view(plan.out_sheets, plan.in_sheets, -1, rows, groups, columns)
+    bank = bank.permute(4, 0, 5, 2, 1, 3)
+    shape = (groups * plan.out_sheets * columns, *plan.kernel, plan.in_sheets * rows)
     return bank.reshape(shape).movedim(-1, 1)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
+from geodl.lowering.channels import mix_channels
 from geodl.neighborhood.structure import Everyone
 
 
@@ -24,7 +25,7 @@ def _refuses(call: Call) -> str:
         return "not all receive from all"
     if call.source.members is not None or call.target.members is not None:
         return "members of different kinds or sizes"
-    if not everyone.typed:
+    if not everyone.typed and call.options.edge_types is not None:
         return "pairs of more types than self and others"
     if call.spec.layout != torch.strided:
         return "a complete graph's values are dense"
@@ -37,14 +38,17 @@ def _plan(call: Call) -> MeanPlan:
     return MeanPlan(call.target.num_nodes, everyone.types == "self")
 
 
-def _run(plan: MeanPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _run(plan: MeanPlan, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    total = x.sum(dim=1, keepdim=True)
+    if weight is None:
+        return total.repeat(1, plan.num_receivers, 1)
     # With W_0 for a node itself and W_1 for others, W_0 x_i + W_1 sum over j != i of x_j is
     # (W_0 - W_1) x_i + W_1 sum over all j of x_j.
-    everyone = x.sum(dim=1, keepdim=True) @ weight[-1]
+    everyone = mix_channels(total, weight[-1])
     if bias is not None:
         everyone = everyone + bias
     if plan.own:
-        return x @ (weight[0] - weight[1]) + everyone
+        return mix_channels(x, weight[0] - weight[1]) + everyone
     return everyone.repeat(1, plan.num_receivers, 1)
 
 

@@ -1,5 +1,5 @@
-"""Products with sparse matrices: a constant matrix, entries that are learned, and products that are
-read off at the entries alone.
+"""One sparse pattern and its two products: with a dense matrix (SpMM), and of two dense matrices
+read off at the entries alone (SDDMM).
 
 `S x` moves numbers along edges; its gradient with respect to x is `S^T g`, which is the same
 product along the reversed edges, and its gradient with respect to the entries is
@@ -7,6 +7,9 @@ product along the reversed edges, and its gradient with respect to the entries i
 (SDDMM: sampled dense-dense matrix product). SDDMM's own gradients are products with a sparse matrix
 again. So the two close under differentiation, any number of times, and nothing of size
 `[edges, channels]` ever stands in memory.
+
+Entries are numbers that a pattern holds (a graph's own weights, or nothing where all are ones), or
+they come with the call: attention weights, weights that are learned.
 """
 
 import warnings
@@ -19,42 +22,79 @@ from torch import Tensor
 from geodl.lowering.differentiable import Operator
 
 
-class Csr(NamedTuple):
-    """A sparse matrix by rows."""
-
-    rows: Tensor
-    cols: Tensor
-    values: Tensor
-
-
 class Pattern(NamedTuple):
-    """Where a sparse matrix has entries, and where its transpose has them.
+    """Where a sparse matrix S `[M, N]` has entries, and where its transpose has them.
 
     Attributes:
         rows: `[M + 1]`, where each receiver's edges begin.
         cols: `[E]`, the sender of each.
         rows_t: `[N + 1]`, where each sender's edges begin.
         cols_t: `[E]`, the receiver of each.
-        order: `[E]`, the place of the transpose's entries among the matrix's.
-        back: `[E]`, the place of the matrix's entries among the transpose's.
+        order: `[E]`, the place of the transpose's entries among the matrix's; None where no entries
+            come with the call.
+        back: `[E]`, the place of the matrix's entries among the transpose's; None alike.
+        values: `[1, E]`, the entries where none come with the call; None for all ones.
+        values_t: the same in the order of the transpose.
     """
 
     rows: Tensor
     cols: Tensor
     rows_t: Tensor
     cols_t: Tensor
-    order: Tensor
-    back: Tensor
+    order: Tensor | None = None
+    back: Tensor | None = None
+    values: Tensor | None = None
+    values_t: Tensor | None = None
 
 
 def transpose(pattern: Pattern) -> Pattern:
     """The pattern of the transposed matrix."""
-    rows, cols, rows_t, cols_t, order, back = pattern
-    return Pattern(rows_t, cols_t, rows, cols, back, order)
+    rows, cols, rows_t, cols_t, order, back, values, values_t = pattern
+    return Pattern(rows_t, cols_t, rows, cols, back, order, values_t, values)
 
 
-def csr(rows: Tensor, cols: Tensor, values: Tensor, num_rows: int) -> Csr:
-    """Entries sorted by row, with 32-bit indices where they fit."""
+def constant_pattern(
+    dst: Tensor, src: Tensor, shape: tuple[int, int], values: Tensor | None
+) -> Pattern:
+    """The pattern of a matrix whose entries never change.
+
+    Args:
+        dst: `[E]`, the row of each entry.
+        src: `[E]`, its column.
+        shape: M and N.
+        values: `[E]`, the entries; None for all ones.
+    """
+    rows, cols, order = sort_by_row(dst, src, shape[0])
+    rows_t, cols_t, order_t = sort_by_row(src, dst, shape[1])
+    # The transpose's values are kept as well: to gather them at each backward takes a tenth of the
+    # product's time.
+    if values is None:
+        return Pattern(rows, cols, rows_t, cols_t)
+    return Pattern(
+        rows, cols, rows_t, cols_t, values=values[order][None], values_t=values[order_t][None]
+    )
+
+
+def open_pattern(dst: Tensor, src: Tensor, shape: tuple[int, int]) -> tuple[Pattern, Tensor]:
+    """The pattern of a matrix whose entries come with each call, and `[E]` the place of each of its
+    entries among those given here.
+
+    Args:
+        dst: `[E]`, the row of each entry.
+        src: `[E]`, its column.
+        shape: M and N.
+    """
+    rows, cols, sorting = sort_by_row(dst, src, shape[0])
+    rows_t, cols_t, order = sort_by_row(src[sorting], dst[sorting], shape[1])
+    # Two permutations that undo each other: what reads one matrix by the other's rows.
+    pattern = Pattern(rows, cols, rows_t, cols_t, order.to(cols), torch.argsort(order).to(cols))
+    return pattern, sorting
+
+
+def sort_by_row(rows: Tensor, cols: Tensor, num_rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Entries in the order of their rows: where each row begins `[R + 1]`, the column of each entry
+    `[E]`, both with 32 bits where they fit, and the place of each among those given `[E]`.
+    """
     largest = max(num_rows, len(rows))
     if len(cols):
         largest = max(largest, int(cols.max()))
@@ -62,19 +102,22 @@ def csr(rows: Tensor, cols: Tensor, values: Tensor, num_rows: int) -> Csr:
     order = torch.argsort(rows.to(index), stable=True)
     count = torch.bincount(rows, minlength=num_rows)
     start = torch.cat((count.new_zeros(1), count.cumsum(0)))
-    return Csr(start.to(index), cols[order].to(index), values[order])
+    return start.to(index), cols[order].to(index), order
 
 
-def csr_matmul(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor) -> Tensor:
-    """`S x`, S in CSR, x `[N, C]`.
+def csr_matmul(rows: Tensor, cols: Tensor, values: Tensor | None, x: Tensor) -> Tensor:
+    """`S x`, S by rows with entries `[E]` (None for ones), x `[N, C]`.
 
     `embedding_bag` computes the same product and prefetches rows, which `torch.sparse` does not.
     """
     if x.shape[1] == 0:  # an empty batch, which embedding_bag refuses
         return x.new_zeros(len(rows) - 1, 0)
+    wide = torch.promote_types(x.dtype, torch.float32)  # the kernel knows no narrower type
+    if values is not None:
+        wide = values.dtype
     y = F.embedding_bag(
         cols,
-        x.to(values.dtype),
+        x.to(wide),
         rows,
         mode="sum",
         per_sample_weights=values,
@@ -83,65 +126,47 @@ def csr_matmul(rows: Tensor, cols: Tensor, values: Tensor, x: Tensor) -> Tensor:
     return y.to(x.dtype)
 
 
-def multiply(both: tuple[Csr, Csr], x: Tensor) -> Tensor:
-    """`S x` for each member of the batch: S with its transpose, x `[B, N, C]` to `[B, M, C]`."""
-    # views are taken out here, because torch forbids to change one in place that a function made
-    return _members(Product.apply(both, x), x.shape).contiguous()
+def multiply(pattern: Pattern, x: Tensor, entries: Tensor | None = None) -> Tensor:
+    """`S x` for each member of the batch: x `[B, N, C]` to `[B, M, C]`.
 
-
-def _members(y: Tensor, shape: torch.Size) -> Tensor:
-    """`[M, B C]` as `[B, M, C]`, B and C as in a shape `[B, N, C]`."""
-    b, _, c = shape
-    return y.unsqueeze(0) if b == 1 else y.view(len(y), b, c).transpose(0, 1)
-
-
-class Product(Operator):
-    """`S x`: x `[B, N, C]` to `[M, B C]`, the members side by side as columns, so that one product
-    serves them all. Its gradient is `S^T g`.
+    Args:
+        pattern: of S.
+        x: the senders' values.
+        entries: `[1, E]` of the one matrix of all members, or `[B, E]` of one each, in the
+            pattern's order; None for the pattern's own.
     """
-
-    @staticmethod
-    def forward(both: tuple[Csr, Csr], x: Tensor) -> Tensor:
-        # A view taken without gradients requires none, so the kernel keeps nothing for one.
-        b, n, c = x.shape
-        side_by_side = x.reshape(n, c) if b == 1 else x.transpose(0, 1).reshape(n, b * c)
-        return csr_matmul(*both[0], side_by_side)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.both, x = inputs
-        ctx.shape = x.shape
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        (g,) = grad_outputs
-        return None, multiply(ctx.both[::-1], _members(g, ctx.shape))
-
-    @staticmethod
-    def tangent(ctx: Any, *tangents: Any) -> Any:
-        return Product.apply(ctx.both, tangents[1])
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        both, x = args
-        x = x.movedim(in_dims[1], 0)
-        y = Product.apply(both, x.flatten(0, 1))
-        return y.view(len(y), x.shape[0], x.shape[1] * x.shape[3]), 1
+    batch, _, channels = x.shape
+    if batch == 1 or (entries is not None and len(entries) != 1):
+        return SpMM.apply(pattern, entries, x)
+    # Members of one matrix stand side by side as columns, so that one product serves them all.
+    columns = x.transpose(0, 1).reshape(1, x.shape[1], batch * channels)
+    y = SpMM.apply(pattern, entries, columns)
+    y = y.view(y.shape[1], batch, channels).transpose(0, 1)
+    # torch forbids to change a view in place that a function made: a layer's answer is none
+    return y.contiguous()
 
 
 class SpMM(Operator):
-    """`y_i = sum_j a_ij x_j`: a pattern, entries a `[G, E]`, x `[G, N, D]` to `[G, M, D]`.
+    """`y_i = sum_j a_ij x_j`: a pattern, entries a `[G, E]` (None: the pattern's own) and x `[G, N,
+    D]` to `[G, M, D]`.
 
     Derivatives for an upstream gradient g: `da_ij = g_i . x_j` and `dx_j = sum_i a_ij g_i`.
     """
 
     @staticmethod
-    def forward(pattern: Pattern, a: Tensor, x: Tensor) -> Tensor:
-        return torch.ops.geodl.spmm(pattern.rows, pattern.cols, a, x)
+    def forward(pattern: Pattern, a: Tensor | None, x: Tensor) -> Tensor:
+        entries = pattern.values
+        if a is not None:
+            entries = a
+        return torch.ops.geodl.spmm.default(pattern.rows, pattern.cols, entries, x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        _keep_factors(ctx, *inputs)
+        pattern, a, x = inputs
+        # Of constant entries no gradient is asked, and only theirs needs the values.
+        if a is None:
+            x = None
+        _keep_factors(ctx, pattern, a, x)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
@@ -198,21 +223,24 @@ class SDDMM(Operator):
         return _over_groups(SDDMM, info, in_dims, *args)
 
 
-def _keep_factors(ctx: Any, pattern: Pattern, first: Tensor, second: Tensor) -> None:
+def _keep_factors(ctx: Any, pattern: Pattern, first: Tensor | None, second: Tensor | None) -> None:
     ctx.pattern = pattern
     ctx.save_for_backward(first, second)
     ctx.save_for_forward(first, second)
 
 
-def _spmm_transposed(pattern: Pattern, a: Tensor, x: Tensor) -> Tensor:
+def _spmm_transposed(pattern: Pattern, a: Tensor | None, x: Tensor) -> Tensor:
     """`y_j = sum_i a_ij x_i`: the same entries, in the order of the transposed matrix."""
+    if a is None:
+        return SpMM.apply(transpose(pattern), None, x)
+    assert pattern.order is not None
     return SpMM.apply(transpose(pattern), a.index_select(1, pattern.order), x)
 
 
 def _product_rule(
     product: Any,
     pattern: Pattern,
-    factors: tuple[Tensor, Tensor],
+    factors: tuple[Tensor | None, Tensor | None],
     tangents: tuple[Tensor | None, Tensor | None],
 ) -> Tensor:
     """`d(first * second) = d first * second + first * d second`; at least one tangent is given."""
@@ -226,13 +254,15 @@ def _product_rule(
 
 
 def _over_groups(
-    product: Any, info: Any, in_dims: Any, pattern: Pattern, first: Tensor, second: Tensor
+    product: Any, info: Any, in_dims: Any, pattern: Pattern, first: Tensor | None, second: Tensor
 ) -> tuple[Tensor, int]:
     """A product under vmap: the mapped axis joins the groups G, which the kernels loop over."""
-    first = _mapped_first(first, in_dims[1], info.batch_size)
     second = _mapped_first(second, in_dims[2], info.batch_size)
-    y = product.apply(pattern, first.flatten(0, 1), second.flatten(0, 1))
-    return y.unflatten(0, first.shape[:2]), 0
+    groups = second.shape[:2]
+    if first is not None:
+        first = _mapped_first(first, in_dims[1], info.batch_size).flatten(0, 1)
+    y = product.apply(pattern, first, second.flatten(0, 1))
+    return y.unflatten(0, groups), 0
 
 
 def _mapped_first(x: Tensor, axis: int | None, size: int) -> Tensor:
@@ -240,10 +270,20 @@ def _mapped_first(x: Tensor, axis: int | None, size: int) -> Tensor:
     return x.expand(size, *x.shape) if axis is None else x.movedim(axis, 0)
 
 
-def _spmm(rows: Tensor, cols: Tensor, a: Tensor, x: Tensor) -> Tensor:
+def _spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
+    values = x.detach().contiguous()  # of what requires no gradient the kernel keeps nothing
+    entries: list[Tensor | None] = [None]
+    if a is not None:
+        entries = list(a.detach().contiguous().unbind())
+    if len(values) == 1:
+        y = csr_matmul(rows, cols, entries[0], values[0])
+        # No view, which torch forbids to change in place where a function made it.
+        return torch.ops.aten._unsafe_view.default(y, [1, *y.shape])
+    # Entries of one group serve all.
+    if len(entries) == 1:
+        entries = entries * len(values)
     y = x.new_empty(x.shape[0], len(rows) - 1, x.shape[2])
-    entries, values = a.detach().contiguous(), x.detach().contiguous()
-    for into, own, one in zip(y.unbind(), entries.unbind(), values.unbind(), strict=True):
+    for into, own, one in zip(y.unbind(), entries, values.unbind(), strict=True):
         into.copy_(csr_matmul(rows, cols, own, one))
     return y
 
@@ -253,6 +293,8 @@ def _sddmm(rows: Tensor, cols: Tensor, x: Tensor, y: Tensor) -> Tensor:
         # so many parallel edges that torch takes them for a mistake
         return (x[:, torch.repeat_interleave(rows.diff())] * y[:, cols]).sum(-1)
     s = x.new_zeros(x.shape[0], len(cols))
+    if x.shape[2] == 0:  # columns of an empty batch
+        return s
     receivers, senders = x.contiguous(), y.contiguous()
     for into, one, other in zip(s.unbind(), receivers.unbind(), senders.unbind(), strict=True):
         entries = _matrix(rows, cols, into, y.shape[1])
@@ -268,7 +310,7 @@ def _matrix(rows: Tensor, cols: Tensor, values: Tensor, num_cols: int) -> Tensor
 
 # Operators of their own, because torch.compile traces no sparse tensor; by dispatch alone, because
 # a call has to be cheap.
-torch.library.define("geodl::spmm", "(Tensor rows, Tensor cols, Tensor a, Tensor x) -> Tensor")
+torch.library.define("geodl::spmm", "(Tensor rows, Tensor cols, Tensor? a, Tensor x) -> Tensor")
 torch.library.impl("geodl::spmm", "default", _spmm)
 torch.library.register_fake(
     "geodl::spmm", lambda rows, cols, a, x: x.new_empty(x.shape[0], rows.shape[0] - 1, x.shape[2])

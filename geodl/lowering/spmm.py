@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
+from geodl.lowering.channels import mix_channels
 from geodl.lowering.differentiable import refuse_sparse_values
 from geodl.lowering.edges import written_out
 from geodl.lowering.precision import without_autocast
-from geodl.lowering.sparse import Csr, csr, csr_matmul, multiply
-from geodl.neighborhood.edges import Edges
+from geodl.lowering.sparse import Pattern, constant_pattern, csr_matmul, multiply, sort_by_row
 from geodl.neighborhood.structure import Everyone
 
 
@@ -24,61 +24,93 @@ class SpmmPlan(NamedTuple):
     """The product and its place.
 
     Attributes:
-        both: the wide matrix, and its transpose for the gradient.
+        pattern: of the wide matrix.
         num_receivers: M.
+        types: T; 1 of a layer that is blind to types.
         transform_first: whether the weights come before the sparse product.
     """
 
-    both: tuple[Csr, Csr]
+    pattern: Pattern
     num_receivers: int
+    types: int
     transform_first: bool
 
 
 def _refuses(call: Call) -> str:
     if call.structure(Everyone) is not None:
         return "all receive from all: the operator is dense"
+    if call.spec.layout == torch.sparse_csr and call.options.groups > 1:
+        return "sparse values are read by weights that mix all channels"
     return ""
 
 
 def _plan(call: Call) -> SpmmPlan:
     edges, options = written_out(call), call.options
-    m, n, types = call.target.num_nodes, call.source.num_nodes, options.edge_types
+    m, n, types = call.target.num_nodes, call.source.num_nodes, options.edge_types or 1
     sparse = call.spec.layout == torch.sparse_csr
-    transform_first = sparse or options.channels_out <= options.channels_in
+    # Without weights there is nothing to transform.
+    transform_first = False
+    if options.channels_in is not None:
+        transform_first = sparse or options.channels_out <= options.channels_in
     # The T rows (or columns) that stand for one node lie side by side, so that what comes before
     # or after the product is a plain view of its values.
     dst, src = edges.dst, edges.src
-    if transform_first:
+    if types > 1 and transform_first:
         src, n = src * types + edges.type, n * types
-    else:
+    elif types > 1:
         dst, m = dst * types + edges.type, m * types
-    values = _entries(edges, call.spec.dtype)
-    both = csr(dst, src, values, m), csr(src, dst, values, n)
-    return SpmmPlan(both, call.target.num_nodes, transform_first)
+    values = edges.weight
+    if values is not None:
+        values = values.to(torch.promote_types(call.spec.dtype, torch.float32))
+    pattern = constant_pattern(dst, src, (m, n), values)
+    return SpmmPlan(pattern, call.target.num_nodes, types, transform_first)
 
 
-def _entries(edges: Edges, dtype: torch.dtype) -> Tensor:
-    """The entries of the matrix, in the type of the kernel, which knows no narrower one."""
-    wide = torch.promote_types(dtype, torch.float32)
-    if edges.weight is None:
-        return torch.ones(len(edges.dst), dtype=wide, device=edges.dst.device)
-    return edges.weight.to(wide)
+def _run(plan: SpmmPlan, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    if weight is None:
+        return multiply(plan.pattern, x)
+    if plan.transform_first:
+        y = multiply(plan.pattern, _transformed(plan, x, weight))
+        if bias is not None:
+            y = y + bias
+        return y
+    y = multiply(plan.pattern, x)
+    return _mixed(plan, y, weight, bias)
 
 
-def _run(plan: SpmmPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    types, channels_in, channels_out = weight.shape
-    if not plan.transform_first:
-        y = multiply(plan.both, x).reshape(x.shape[0], plan.num_receivers, types * channels_in)
-        return F.linear(y, weight.reshape(types * channels_in, channels_out).T, bias)
-    beside = weight[0]
-    if types > 1:
-        beside = weight.movedim(0, 1).reshape(channels_in, types * channels_out)
-    sent = _features(x, beside) if x.layout == torch.sparse_csr else x @ beside
+def _transformed(plan: SpmmPlan, x: Tensor, weight: Tensor) -> Tensor:
+    """`x_j W_t` of all types beside each other: `[B, N, C_in]` to `[B, N T, C_out]`."""
+    if x.layout != torch.strided:
+        sent = _features(x, _beside(weight))
+    elif weight.shape[1] == x.shape[2]:
+        sent = x @ _beside(weight)
+    else:
+        sent = torch.cat([mix_channels(x, block) for block in weight], dim=2)
     batch, nodes = sent.shape[:2]
-    y = multiply(plan.both, sent.reshape(batch, nodes * types, channels_out))
+    return sent.reshape(batch, nodes * plan.types, weight.shape[2])
+
+
+def _mixed(plan: SpmmPlan, y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`bias + sum over t of y_t W_t`: the sums of each type `[B, M T, C_in]` to `[B, M, C_out]`."""
+    batch, _, channels_in = y.shape
+    types, rows, channels_out = weight.shape
+    if rows == channels_in:
+        y = y.reshape(batch, plan.num_receivers, types * channels_in)
+        return F.linear(y, weight.reshape(types * channels_in, channels_out).T, bias)
+    of_type = y.unflatten(1, (plan.num_receivers, types)).unbind(2)
+    blocks = zip(of_type, weight, strict=True)
+    y = torch.stack([mix_channels(part, block) for part, block in blocks]).sum(0)
     if bias is not None:
         y = y + bias
     return y
+
+
+def _beside(weight: Tensor) -> Tensor:
+    """The weights of all types beside each other: `[T, C_in, C_out]` to `[C_in, T C_out]`."""
+    types, channels_in, channels_out = weight.shape
+    if types == 1:
+        return weight[0]
+    return weight.movedim(0, 1).reshape(channels_in, types * channels_out)
 
 
 def _features(x: Tensor, weight: Tensor) -> Tensor:
@@ -109,7 +141,8 @@ class _Features(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             dvalues = (g[node] * weight[cols]).sum(1)
         if ctx.needs_input_grad[3]:
-            dweight = _Features.apply(*csr(cols, node, values, len(weight)), g)
+            starts, nodes, order = sort_by_row(cols, node, len(weight))
+            dweight = _Features.apply(starts, nodes, values[order], g)
         return None, None, dvalues, dweight
 
 
