@@ -44,6 +44,7 @@ EXAMPLES = [
     nn.ConvTranspose1d(3, 4, 3),
     nn.ConvTranspose2d(3, 4, 3),
     nn.ConvTranspose3d(3, 4, 3),
+    nn.ConvTranspose2d(3, 4, 3, 2, output_padding=1),
     nn.RNN(3, 4),
     nn.GRU(3, 4, 2, dropout=0.5),
     nn.LSTM(3, 4, bidirectional=True),
@@ -165,7 +166,7 @@ def test_the_device_is_kept(twin):
 
 
 @pytest.mark.parametrize(
-    "twin", EXAMPLES[:8] + EXAMPLES[10:11], ids=lambda twin: type(twin).__name__
+    "twin", EXAMPLES[:7] + EXAMPLES[8:9] + EXAMPLES[11:12], ids=lambda twin: type(twin).__name__
 )
 def test_layers_on_a_domain_take_tensors(twin):
     axes = next((k for k in (1, 2, 3) if type(twin) in (CONVS[k], TRANSPOSED[k])), 0)

@@ -47,10 +47,6 @@ REFUSED = [
         "padding_mode='reflect', which copies values to positions outside of the grid; use zeros",
     ),
     (lambda: nn.Conv1d(1, 1, 3, padding_mode="replicate"), "padding_mode='replicate'"),
-    (
-        lambda: nn.ConvTranspose2d(1, 1, 3, stride=2, output_padding=1),
-        "output_padding=.1, 1.; name its input's domain with on=",
-    ),
     (lambda: nn.LSTM(3, 4, proj_size=2), "proj_size=2; a state has one width here"),
     (
         lambda: nn.MultiheadAttention(4, 2, kdim=3),

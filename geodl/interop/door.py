@@ -31,7 +31,8 @@ class TensorDoor:
     """Reads the arguments of the original's forward, and gives answers in its form.
 
     Args:
-        signature: of the original's forward.
+        names: of the arguments of the original's forward, in order.
+        defaults: of those that may be left out.
         entrances: its arguments in order.
         exits: the tensors that are answered: of which output of the network, and how it is read;
             None of a plain tensor.
@@ -40,12 +41,14 @@ class TensorDoor:
 
     def __init__(
         self,
-        signature: inspect.Signature,
+        names: tuple[str, ...],
+        defaults: dict[str, Any],
         entrances: tuple[Entrance, ...],
         exits: tuple[tuple[int, Layout | None], ...],
         answer: Any,
     ):
-        self.signature = signature
+        self.names = names
+        self.defaults = defaults
         self.entrances = entrances
         self.exits = exits
         self.answer = answer
@@ -57,15 +60,10 @@ class TensorDoor:
             GeodlError: other arguments than the original's, tensors of other dimensions, constants
                 that the import was not made with.
         """
-        try:
-            bound = self.signature.bind(*args, **kwargs)
-        except TypeError as error:
-            do = f"call it as the original: {self.signature}"
-            raise GeodlError("a call of an imported network", str(error), do) from None
-        bound.apply_defaults()
+        bound = self._bound(args, kwargs)
         values = []
         for entrance in self.entrances:
-            given = bound.arguments.get(entrance.name)
+            given = bound[entrance.name]
             if entrance.layout is not None:
                 values.append(_read(entrance, given))
             elif entrance.input:
@@ -73,6 +71,29 @@ class TensorDoor:
             elif not isinstance(given, Tensor):
                 _check_constant(entrance, given)
         return values
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments by name.
+
+        By hand: compilers do not follow `inspect.signature(...).bind`.
+        """
+        bound = dict(self.defaults)
+        for name, given in zip(self.names, args, strict=False):
+            bound[name] = given
+        found = ""
+        unknown = [name for name in kwargs if name not in self.names[len(args) :]]
+        if len(args) > len(self.names):
+            found = f"{len(args)} arguments"
+        elif unknown:
+            found = f"the argument {unknown[0]}"
+        bound.update(kwargs)
+        missing = [name for name in self.names if name not in bound]
+        if not found and missing:
+            found = f"no {missing[0]}"
+        if found:
+            do = f"call it as the original: ({', '.join(self.names)})"
+            raise GeodlError("a call of an imported network", found, do)
+        return bound
 
     def leave(self, answer: Any) -> Any:
         """The answer in the original's form."""
@@ -112,11 +133,20 @@ def _check_constant(entrance: Entrance, given: Any) -> None:
         )
 
 
-def signature_of(module: nn.Module) -> inspect.Signature:
-    """The signature of a model's forward, without annotations, which may not pickle."""
-    signature = inspect.signature(module.forward)
-    plain = [
-        parameter.replace(annotation=inspect.Parameter.empty)
-        for parameter in signature.parameters.values()
-    ]
-    return inspect.Signature(plain)
+def arguments_of(module: nn.Module) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The arguments of a model's forward in order, and the defaults of those that have one.
+
+    Raises:
+        GeodlError: if it takes any number of arguments.
+    """
+    parameters = inspect.signature(module.forward).parameters.values()
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise GeodlError(
+                f"{type(module).__name__} as a network",
+                f"a forward with {parameter}",
+                "give a model that names its arguments, or one around it that does",
+            )
+    names = tuple(parameter.name for parameter in parameters)
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return names, defaults

@@ -96,8 +96,8 @@ def from_torch(module: nn.Module, example: Any = None, *, on: Domain | None = No
         module: of one of these types, not of a subclass; with an example any model.
         example: what the model is called with: a tensor, or a tuple of arguments. Batch and lengths
             may differ in later calls.
-        on: a domain; the layer then takes and returns tensors `[B, N, C]` on it. A transposed
-            convolution with `output_padding` needs it, containers refuse it.
+        on: a domain; the layer then takes and returns tensors `[B, N, C]` on it. Containers refuse
+            it.
 
     Raises:
         GeodlError: if the type has no converter; if `on` does not fit.

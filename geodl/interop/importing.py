@@ -8,10 +8,10 @@ from torch import Tensor, fx, nn
 
 from geodl.errors import GeodlError
 from geodl.interop.building import Builder
-from geodl.interop.door import Entrance, TensorDoor, signature_of
+from geodl.interop.door import Entrance, TensorDoor, arguments_of
 from geodl.interop.guesses import entry_layout
 from geodl.interop.layout import Layout
-from geodl.interop.on_tensors import Slot, fill
+from geodl.interop.on_tensors import Constant, OnTensors, Slot, fill
 from geodl.interop.structures import leaves, replace_leaves
 from geodl.interop.tracing import Trace, bind, run_example, slots, trace_calls
 from geodl.interop.values import Call, Scalar, Size, Untraced, Value
@@ -51,6 +51,8 @@ def import_model(module: nn.Module, example: Any) -> Network:
         return _whole(module, trace, given)
     with torch.random.fork_rng(devices=[]):
         examples = _run(asked, trace, given)
+    for part, original in zip(twin.modules(), module.modules(), strict=True):
+        part.training = original.training
     builder = Builder(module.training)
     values = convert_calls(builder, trace, examples, Inputs(trace.module, given))
     return _network(module, builder, trace, values, given)
@@ -206,7 +208,7 @@ def _network(
             "an answer that does not depend on the example's tensors",
             "give an example with the tensors that the model reads",
         )
-    door = TensorDoor(signature_of(module), tuple(entrances), tuple(exits), form)
+    door = TensorDoor(*arguments_of(module), tuple(entrances), tuple(exits), form)
     answered: Any = outputs[0] if len(outputs) == 1 else tuple(outputs)
     network = Network(tuple(ordered), nodes, answered, door=door)
     _set_modes(network, module.training)
@@ -238,10 +240,10 @@ def needed(
 
 
 def _set_modes(network: Network, training: bool) -> None:
-    """The mode of the network itself and of the plain modules that hold its parts."""
+    """The mode of the network itself and of the modules around its parts."""
     network.training = training
     for part in network.modules():
-        if type(part) is nn.Module:
+        if type(part) in (nn.Module, Opaque, OnTensors, Constant):
             part.training = training
 
 
@@ -255,7 +257,7 @@ def _whole(module: nn.Module, trace: Trace, given: dict[str, Any]) -> Network:
             entrances.append(Entrance(name, True, None, None))
         else:
             entrances.append(Entrance(name, False, None, value))
-    door = TensorDoor(signature_of(module), tuple(entrances), ((0, None),), Slot(0))
+    door = TensorDoor(*arguments_of(module), tuple(entrances), ((0, None),), Slot(0))
     network = Network(tuple(tensors), {"model": (part, *tensors)}, door=door)
     _set_modes(network, module.training)
     return network

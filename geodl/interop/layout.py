@@ -67,22 +67,22 @@ class Layout:
     @property
     def atoms(self) -> tuple[Atom, ...]:
         """All atoms in the tensor's order."""
-        return tuple(atom for dim in self.dims for atom in dim)
+        return tuple([atom for dim in self.dims for atom in dim])
 
     @property
     def channels(self) -> Axis:
         """The parts of the channels in the signal's order; () of tokens, which have none."""
-        return tuple(sorted(atom for atom in self.atoms if atom.kind == "channel"))
+        return tuple(sorted([atom for atom in self.atoms if atom.kind == "channel"]))
 
     @property
     def num_channels(self) -> int:
         """C."""
-        return math.prod(atom.size for atom in self.channels)
+        return math.prod([atom.size for atom in self.channels])
 
     @property
     def num_axes(self) -> int:
         """The axes of the lattice; 0 where there is one node."""
-        return sum(atom.kind == "node" for atom in self.atoms)
+        return len([atom for atom in self.atoms if atom.kind == "node"])
 
     @property
     def batched(self) -> bool:
@@ -140,7 +140,7 @@ class Layout:
                 groups.append([atom])
         first = {}
         for k, group in enumerate(groups):
-            first[group[0]] = Atom("channel", k, math.prod(atom.size for atom in group))
+            first[group[0]] = Atom("channel", k, math.prod([atom.size for atom in group]))
         dims = []
         for dim in self.dims:
             kept = [first.get(atom, atom) for atom in dim]
@@ -168,7 +168,7 @@ class Layout:
         x = signal.x.reshape([sizes[atom] for atom in stored])
         atoms = self.atoms
         x = x.permute([stored.index(atom) for atom in atoms])
-        return x.reshape([math.prod(sizes[atom] for atom in dim) for dim in self.dims])
+        return x.reshape([math.prod([sizes[atom] for atom in dim]) for dim in self.dims])
 
     def to_signal(self, x: Tensor, like: Signal | None = None) -> Signal:
         """The signal that a tensor stands for.
@@ -195,12 +195,13 @@ class Layout:
 
     def _stored(self) -> tuple[Atom, ...]:
         """The atoms in the order in which a signal stores them."""
-        lattice = sorted(atom for atom in self.atoms if atom.kind == "node")
-        return (*(atom for atom in self.atoms if atom == BATCH), *lattice, *self.channels)
+        lattice = sorted([atom for atom in self.atoms if atom.kind == "node"])
+        batch = [BATCH] if self.batched else []
+        return (*batch, *lattice, *self.channels)
 
     def _sizes(self, signal: Signal) -> dict[Atom, int]:
         """The length of each atom on a signal."""
-        lattice = sorted(atom for atom in self.atoms if atom.kind == "node")
+        lattice = sorted([atom for atom in self.atoms if atom.kind == "node"])
         lengths: Sequence[int] = (signal.domain.num_nodes,)
         if len(lattice) > 1 and signal.domain.lattice is not None:
             lengths = signal.domain.lattice

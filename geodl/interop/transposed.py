@@ -10,20 +10,22 @@ from geodl.interop.conv import even_padding, is_plain
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
 from geodl.interop.padding import check_domain, check_mode, with_mode
-from geodl.layer import Conv
+from geodl.layer import Conv, Layer
+from geodl.layer.check import check_no_sender, check_signal
 from geodl.neighborhood import Neighborhood, window
 from geodl.neighborhood.window import Window
+from geodl.signal import Signal
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 @converts(*TRANSPOSED, reads="planes")
-def from_transposed(module: Any, on: Domain | None) -> Conv:
+def from_transposed(module: Any, on: Domain | None) -> Layer:
     """`nn.ConvTranspose1d/2d/3d`, weight `[C_in, C_out / groups, *kernel]`, as a `Conv` over a
     reversed window, weight `[K, C_in / groups, C_out]`.
 
     Receivers and senders change places: the window maps what the transposed convolution makes to
-    what it reads.
+    what it reads. With `output_padding`, and without a domain, it is a `Lengthened` one.
     """
     asked = f"from_torch({module})"
     check_mode(asked, module.padding_mode)
@@ -32,7 +34,11 @@ def from_transposed(module: Any, on: Domain | None) -> Conv:
     forward = window(
         module.kernel_size, stride=module.stride, dilation=module.dilation, padding=module.padding
     )
-    rule = _reversed(asked, with_mode(forward, module.padding_mode), module.output_padding, on)
+    forward = with_mode(forward, module.padding_mode)
+    longer = any(module.output_padding)
+    rule = forward.reverse()
+    if longer and on is not None:
+        rule = longer_reverse(asked, forward, module.output_padding, on)
     check_domain(asked, rule, on)
     layer = Conv(
         module.in_channels, module.out_channels, rule, module.bias is not None, on, module.groups
@@ -40,23 +46,47 @@ def from_transposed(module: Any, on: Domain | None) -> Conv:
     # torch has the groups among the channels in, a Conv among the channels out.
     weight = module.weight.flatten(2).unflatten(0, (module.groups, -1))
     weight = weight.permute(3, 1, 0, 2).flatten(2)
-    return with_parameters(layer, module, weight=weight, bias=module.bias)
+    layer = with_parameters(layer, module, weight=weight, bias=module.bias)
+    if longer and on is None:
+        return Lengthened(layer, module.output_padding).train(module.training)
+    return layer
 
 
-def _reversed(
-    asked: str, forward: Window, output_padding: tuple[int, ...], on: Domain | None
+class Lengthened(Layer):
+    """A transposed convolution onto a lattice that is longer than the least one: what
+    `output_padding` of torch asks for, on a signal of any size.
+
+    Args:
+        conv: a `Conv` over a reversed window.
+        extra: how much longer, for each axis.
+    """
+
+    transparent = True
+
+    def __init__(self, conv: Conv, extra: tuple[int, ...]):
+        super().__init__()
+        self.conv = conv
+        self.extra = extra
+
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
+        """The convolution onto the longer lattice of this signal."""
+        check_no_sender(self, sender)
+        domain = check_signal(self.conv, receiver).domain
+        reverse: Any = self.conv.rule
+        longer = longer_reverse(self.label, reverse.rule, self.extra, domain)
+        return self.conv(receiver, rule=longer)
+
+    def extra_repr(self) -> str:
+        return f"extra={self.extra}"
+
+
+def longer_reverse(
+    asked: str, forward: Window, output_padding: tuple[int, ...], on: Domain
 ) -> Neighborhood:
-    """The reversed window; `output_padding` names one of the sizes that the window maps to the
-    input's.
+    """The reversed window onto one of the sizes that the window maps to the input's.
 
     A window of stride s maps s lengths to one. torch takes the least of them, and adds.
     """
-    if not any(output_padding):
-        return forward.reverse()
-    if on is None:
-        raise GeodlError(
-            asked, f"output_padding={output_padding}", "name its input's domain with on=domain"
-        )
     least = forward.restores(on)
     assert least.lattice is not None
     lengths = tuple(n + extra for n, extra in zip(least.lattice, output_padding, strict=True))
@@ -103,6 +133,15 @@ def to_transposed(layer: Conv, on: Domain | None) -> nn.Module | None:
     weight = layer.weight.unflatten(2, (layer.groups, -1)).permute(2, 1, 3, 0)
     weight = weight.flatten(0, 1).unflatten(2, forward.size)
     return with_parameters(twin, layer, weight=weight, bias=layer.bias)
+
+
+@converts(Lengthened, back="torch", form="a reversed window")
+def to_lengthened(layer: Lengthened, on: Domain | None) -> nn.Module | None:
+    """A transposed convolution with `output_padding`."""
+    twin: Any = to_transposed(layer.conv, on)
+    if twin is not None:
+        twin.output_padding = layer.extra
+    return twin
 
 
 def _output_padding(forward: Any, onto: Domain | None) -> tuple[int, ...]:

@@ -90,7 +90,13 @@ class AllPairs(Neighborhood):
         everyone = domain
         if domain.members is None:
             everyone = Complete(domain.num_nodes)
-        return permutations("exchange or cycle", everyone.generators())
+        claims = permutations("exchange or cycle", everyone.generators())
+        # Shifts of a torus are such permutations, named as windows name them.
+        for axis, wraps in enumerate(domain.periodic):
+            if wraps:
+                move = shift_nodes(domain, axis, 1)
+                claims.append(Symmetry(f"shift of axis {axis}", move, move))
+        return claims
 
     def _target(self, domain: Domain) -> Domain:
         return domain

@@ -102,10 +102,16 @@ class Whole(Neighborhood):
         if domain.members is None:
             everyone = Complete(domain.num_nodes)
         still = torch.arange(domain.num_members)
-        return [
+        claims = [
             Symmetry(f"exchange or cycle {k + 1}", move, still)
             for k, move in enumerate(everyone.generators())
         ]
+        # Shifts of a torus are such permutations, named as windows before the pool name them.
+        for axis, wraps in enumerate(domain.periodic):
+            if wraps:
+                move = shift_nodes(domain, axis, 1)
+                claims.append(Symmetry(f"shift of axis {axis}", move, still))
+        return claims
 
     def restores(self, domain: Domain) -> Domain:
         asked = f"{self}.reverse() on {domain}"

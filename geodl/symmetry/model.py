@@ -95,9 +95,11 @@ def _certificate(
     found = [examine(part, group, elements) for part in parts]
     every_violation = violations + [violation for one in found for violation in one.violations]
     everywhere, somewhere = frozenset[str](), frozenset[str]()
-    if found:
-        everywhere = frozenset.intersection(*(one.proved for one in found))
-        somewhere = frozenset.intersection(*(one.proved | one.interior for one in found))
+    # Where there is one node on both sides nothing moves, and every claim holds.
+    moving = [one for one, part in zip(found, parts, strict=True) if _moves(part)] or found
+    if moving:
+        everywhere = frozenset.intersection(*(one.proved for one in moving))
+        somewhere = frozenset.intersection(*(one.proved | one.interior for one in moving))
     return Certificate(
         subject=subject,
         group=group,
@@ -107,6 +109,10 @@ def _certificate(
         violations=tuple(every_violation),
         undecided=tuple(undecided),
     )
+
+
+def _moves(part: Part) -> bool:
+    return part.source.num_nodes > 1 or part.target.num_nodes > 1
 
 
 def _elements(group: Group | None, domains: list[Domain]) -> tuple[list[int], list[str]]:
