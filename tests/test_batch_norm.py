@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 import geodl as g
+from geodl.layer import norm
 from geodl.testing import error
 from tests.compilation import compiled
 
@@ -25,6 +26,13 @@ OPTIONS = {
     "nothing": {"affine": False, "track_running_stats": False},
 }
 Call = Callable[[Tensor], Tensor]
+
+
+@pytest.fixture(autouse=True, params=["few rows", "many rows"])
+def rows(request, monkeypatch):
+    """Few rows go to torch's kernel, many to ours: small values here are held on both."""
+    if request.param == "many rows":
+        monkeypatch.setattr(norm, "FEW_ROWS", 0)
 
 
 def values(batch: int = 2, channels: int = 3) -> Tensor:

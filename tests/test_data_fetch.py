@@ -92,6 +92,7 @@ def test_names_are_the_loaders():
         "digits",
         "karate",
         "mnist",
+        "mutag",
         "rotated_mnist",
         "tatoeba",
         "tinyshakespeare",

@@ -4,8 +4,6 @@ work mends it. One that begins to pass fails here, so that nobody forgets to tak
 
 import pytest
 import torch
-from torch_geometric.data import Batch as PygBatch
-from torch_geometric.data import Data
 
 import geodl as g
 
@@ -20,18 +18,6 @@ def test_a_name_makes_no_group():
     """Q8, of eight elements, has one element of order 2; "Q8" as a name is made into a D4."""
     product = g.Group("Q8", 8, 0).tables.product
     assert (product.diagonal() == 0).sum() == 2
-
-
-@due("a flat Batch: what PyG merged stays merged, and goes back", AssertionError)
-def test_a_batch_of_pyg_is_not_taken_apart(monkeypatch):
-    parts = [Data(edge_index=torch.tensor([[0], [1]]), num_nodes=2) for _ in range(3)]
-    merged = PygBatch.from_data_list(parts)
-    taken_apart = []
-    monkeypatch.setattr(PygBatch, "to_data_list", lambda self: taken_apart.append(1) or parts)
-    batch = g.Batch(merged)
-    assert batch.num_nodes == 6
-    assert not taken_apart
-    assert batch.to_pyg().edge_index.equal(merged.edge_index)
 
 
 @due(

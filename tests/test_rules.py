@@ -81,7 +81,7 @@ TAKEN = {
     g.Graph: 128,
     g.GroupGrid: 152,
     g.GSet: 62,
-    g.Batch: 111,
+    g.Batch: 146,
 }
 
 

@@ -1,10 +1,12 @@
 """The data room: cards, verified downloads, and loaders that return signals, images and texts."""
 
-from geodl.data.base import ImageData, NodeData, Split
+from geodl.data.base import GraphData, ImageData, NodeData, Split
 from geodl.data.cards import Card, File, card, names, root
 from geodl.data.fetch import check, get
 from geodl.data.graphs import citeseer, cora, karate
 from geodl.data.images import digits, mnist, rotate
+from geodl.data.loader import GraphLoader
+from geodl.data.molecules import mutag
 from geodl.data.rotated import rotated_mnist
 from geodl.data.text import (
     PairData,
@@ -45,6 +47,8 @@ __all__ = [
     "UNK",
     "Card",
     "File",
+    "GraphData",
+    "GraphLoader",
     "ImageData",
     "NodeData",
     "PairData",
@@ -72,6 +76,7 @@ __all__ = [
     "language_id",
     "load_vectors",
     "mnist",
+    "mutag",
     "names",
     "normalized",
     "padded",

@@ -51,6 +51,29 @@ class NodeData:
         )
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class GraphData:
+    """Many small graphs, each of a class.
+
+    Args:
+        name: the data set, as it is printed beside a number.
+        signal: the features of all graphs, side by side on a flat Batch, `x` of shape
+            `[1, N, C]`; the state of their edges beside, where they have one.
+        labels: `[D]` int64, the class of each graph.
+        num_classes: how many classes there are.
+    """
+
+    name: str
+    signal: Signal = field(repr=False)
+    labels: Tensor = field(repr=False)
+    num_classes: int
+
+    def to(self, device: torch.device | str) -> "GraphData":
+        """This data set with all its tensors on a device."""
+        return replace(self, signal=self.signal.to(device), labels=self.labels.to(device))
+
+
 class Split(NamedTuple):
     """Images `[M, 1, H, W]`, float32 in [0, 1], and their labels `[M]`, int64."""
 

@@ -60,8 +60,8 @@ def names() -> tuple[str, ...]:
     """The data sets that have a card, in alphabetical order.
 
     >>> import geodl as g
-    >>> g.data.names()
-    ('citeseer', 'cora', 'digits', 'karate', 'mnist', 'rotated_mnist', 'tatoeba', 'tinyshakespeare')
+    >>> g.data.names()[:4]
+    ('citeseer', 'cora', 'digits', 'karate')
     """
     return tuple(sorted(path.parent.name for path in _folder().glob("*/card.toml")))
 

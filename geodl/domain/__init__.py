@@ -2,7 +2,15 @@
 
 import torch
 
-from geodl.domain.base import Domain, Links, TensorDomain, memo, same_place, told_apart
+from geodl.domain.base import (
+    Domain,
+    Links,
+    Selection,
+    TensorDomain,
+    memo,
+    same_place,
+    told_apart,
+)
 from geodl.domain.batch import Batch
 from geodl.domain.chain import Chain
 from geodl.domain.complete import Complete
@@ -28,6 +36,7 @@ __all__ = [
     "Grid",
     "GroupGrid",
     "Links",
+    "Selection",
     "TensorDomain",
     "coordinates",
     "memo",

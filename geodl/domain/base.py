@@ -33,6 +33,20 @@ class Links(NamedTuple):
     weight: Tensor | None = None
 
 
+class Selection(NamedTuple):
+    """Some members of a union, and where in it their nodes and links stand.
+
+    Attributes:
+        domain: the union of the members that were chosen, in the order of the choice.
+        nodes: `[N']` the number that each of its nodes has in the union chosen from.
+        links: `[L']` the number that each of its links has there.
+    """
+
+    domain: "Domain"
+    nodes: Tensor
+    links: Tensor
+
+
 class Domain(ABC):
     """Where signals live. Lowerings and layers read these fields and never ask for the class.
 
@@ -45,7 +59,9 @@ class Domain(ABC):
             node), or None.
         complete: every node is linked with every node.
         ordered: the nodes have a meaningful order, 0 first.
-        members: the domains of a disjoint union, None for a domain that is no union.
+        is_union: whether it is a disjoint union of other domains.
+        members: those domains, None for a domain that is no union; a flat union makes them when
+            they are asked for, so `is_union` is the question to ask first.
         serial: the number of a domain that owns tensors, else None.
         cache: where lowerings and :func:`memo` keep what they made for this domain; None when the
             domain is a plain value.
@@ -58,6 +74,7 @@ class Domain(ABC):
     fiber: Group | None = None
     complete: bool = False
     ordered: bool = False
+    is_union: ClassVar[bool] = False
     members: "tuple[Domain, ...] | None" = None
     cache: ClassVar[dict[Any, Any] | None] = None
     serial: int | None = None
@@ -66,6 +83,20 @@ class Domain(ABC):
     @abstractmethod
     def num_nodes(self) -> int:
         """N, the number of nodes."""
+
+    @property
+    def kinds(self) -> "tuple[Domain, ...]":
+        """The members that differ in what a rule may ask of them; of a domain that is no union,
+        itself.
+        """
+        return (self,)
+
+    @property
+    def equal_member(self) -> "Domain | None":
+        """The one domain that all members are equal to, None where they differ; of a domain that is
+        no union, itself.
+        """
+        return self
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -90,6 +121,29 @@ class Domain(ABC):
     def member_of(self) -> Tensor:
         """The member that each node belongs to: `[N]`."""
         return torch.repeat_interleave(torch.tensor(self.sizes, device=self.device))
+
+    @property
+    def link_order(self) -> Tensor | None:
+        """`[E]` the numbers of the links, those of one member together and member after member;
+        None where they stand so.
+        """
+        return None
+
+    def flat(self) -> "Domain":
+        """A union of graphs held in one graph; any other domain itself."""
+        return self
+
+    def select(self, numbers: Tensor) -> Selection:
+        """Some of the members of a union, as a union of their own.
+
+        Args:
+            numbers: `[D']` of torch.long on the CPU, in the order in which members are wanted.
+
+        Raises:
+            GeodlError: no numbers, numbers of no member, a domain that is no union.
+        """
+        do = "put several side by side: Batch([domain, ...])"
+        raise GeodlError(f"members of {self}", "a domain that is no union", do)
 
     @abstractmethod
     def generators(self) -> Tensor:
@@ -230,7 +284,11 @@ def same_place(one: Domain, other: Domain) -> bool:
     Value domains are compared by value, tensor domains by identity, unions member by member: two
     masked batches of equal lengths stand on the same nodes.
     """
-    return one is other or (one.members or one) == (other.members or other)
+    if one is other:
+        return True
+    if one.is_union and other.is_union:
+        return one.members == other.members
+    return one == other
 
 
 def told_apart(domain: Domain, other: Domain) -> str:

@@ -1,18 +1,28 @@
 """Disjoint unions: many domains, of any kinds and sizes, as one."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from geodl.domain.base import Domain, Links, TensorDomain, memo, replace_fields
+from geodl.domain import convert
+from geodl.domain.base import Domain, Links, Selection, TensorDomain, memo, replace_fields
 from geodl.domain.chain import Chain
-from geodl.domain.check import default_device
+from geodl.domain.check import check_has_values
 from geodl.domain.complete import Complete
 from geodl.domain.graph import Graph
 from geodl.domain.grid import Grid
+from geodl.domain.runs import Runs, running_sum
+from geodl.domain.union import (
+    check_members,
+    check_numbers,
+    check_starts,
+    cut_members,
+    device_of_members,
+    merged_links,
+    places_of_links,
+)
 from geodl.errors import GeodlError
 from geodl.group import cached_constants
 
@@ -21,6 +31,10 @@ from geodl.group import cached_constants
 class Batch(TensorDomain):
     """Several domains side by side, with no edges between them; nodes are numbered member after
     member.
+
+    A union of graphs may be flat: one Graph that holds the edges of all of them, and where each
+    member begins (:meth:`from_union`, :meth:`from_pyg`). Then its members are made when they are
+    asked for, and no layer does.
 
     Args:
         members: the domains, or a PyG `Batch`, taken as it is.
@@ -35,32 +49,167 @@ class Batch(TensorDomain):
     (7, [0, 4, 7])
     """
 
-    members: tuple[Domain, ...]  # pyright: ignore[reportIncompatibleVariableOverride] - narrower: a batch always has some
+    is_union = True
+    given: tuple[Domain, ...] | None
+    union: Graph | None
     counts: tuple[int, ...]
+    count: int
     starts: Tensor
     cache: dict[Any, Any]
 
     def __init__(self, members: Any):
-        parts = _members(members)
+        if hasattr(members, "to_data_list"):
+            flat = Batch.from_pyg(members)
+            self._set(None, flat.union, flat.counts, flat.starts)
+            return
+        parts = check_members(members)
         sizes = tuple(part.num_nodes for part in parts)
-        device = _device(parts)
+        device = device_of_members(parts)
         with cached_constants():
             starts = torch.tensor((0, *sizes)).cumsum(0).to(device)
-        object.__setattr__(self, "members", parts)
-        object.__setattr__(self, "counts", sizes)
+        self._set(parts, None, sizes, starts)
+
+    def _set(
+        self,
+        given: tuple[Domain, ...] | None,
+        union: Graph | None,
+        counts: tuple[int, ...],
+        starts: Tensor,
+    ) -> None:
+        object.__setattr__(self, "given", given)
+        object.__setattr__(self, "union", union)
+        object.__setattr__(self, "counts", counts)
+        object.__setattr__(self, "count", sum(counts))
         object.__setattr__(self, "starts", starts)
         object.__setattr__(self, "cache", {})
 
+    @classmethod
+    def from_union(cls, union: Graph, starts: Any) -> "Batch":
+        """Many graphs that stand in one already, as PyG and DGL hold their batches; nothing is
+        taken apart.
+
+        Args:
+            union: the edges of all members, nodes numbered member after member.
+            starts: `[D + 1]` integers: the first node of each member, and the number of all nodes
+                (PyG's `ptr`).
+
+        Raises:
+            GeodlError: no Graph; starts that do not grow from 0 to the number of nodes; an edge
+                from one member to another.
+
+        >>> two = Batch.from_union(Graph([[0, 3], [1, 2]], 5), [0, 2, 5])
+        >>> [member.edge_index.tolist() for member in two.members]
+        [[[0], [1]], [[1], [0]]]
+        """
+        asked = "Batch.from_union(union, starts)"
+        if not isinstance(union, Graph):
+            raise GeodlError(asked, f"a {type(union).__name__}", "give a Graph")
+        with cached_constants():
+            begins = check_starts(asked, starts, union.num_nodes, union.device)
+            sizes = begins.diff()
+            counts = tuple(sizes.tolist())
+            member = torch.repeat_interleave(sizes, output_size=union.num_nodes)
+            ends = member[union.edge_index]
+            if not torch.equal(ends[0], ends[1]):
+                k = int((ends[0] != ends[1]).nonzero()[0, 0])
+                found = f"an edge from member {int(ends[0, k])} to member {int(ends[1, k])}"
+                raise GeodlError(asked, found, "members have no edges between them")
+        return cls.unchecked(union, counts, begins)
+
+    @classmethod
+    def unchecked(cls, union: Graph, counts: tuple[int, ...], starts: Tensor) -> "Batch":
+        """A flat union of parts that are known to fit, as one that was chosen from another.
+
+        Args:
+            union: the edges of all members.
+            counts: the nodes of each.
+            starts: `[D + 1]` torch.long, where the union is: their running sum from 0.
+        """
+        batch = cls.__new__(cls)
+        batch._set(None, union, counts, starts)
+        return batch
+
+    @classmethod
+    def from_pyg(cls, batch: Any) -> "Batch":
+        """The graphs of a PyG `Batch`, as they stand in it: nothing is taken apart.
+
+        Reads `edge_index` (or `adj_t` in CSR), `edge_weight`, `edge_attr`, `edge_type` where it has
+        them, and `ptr`, or else `batch`.
+
+        Raises:
+            GeodlError: as :meth:`Graph.from_pyg` and :meth:`from_union`; a `Data` that is no batch.
+
+        >>> from torch_geometric.data import Batch as Pyg, Data
+        >>> pair = Data(edge_index=torch.tensor([[0], [1]]), num_nodes=2)
+        >>> Batch.from_pyg(Pyg.from_data_list([pair, pair])).starts.tolist()
+        [0, 2, 4]
+        """
+        union = Graph.from_pyg(batch)
+        return cls.from_union(union, convert.pyg_starts(batch, union.num_nodes))
+
+    def to_pyg(self) -> Any:
+        """A PyG `Batch` of the members, edges member after member, which `to_data_list` takes apart
+        again.
+
+        Raises:
+            GeodlError: a member that is no graph.
+        """
+        graphs = []
+        for member in self.members:
+            if not isinstance(member, Graph):
+                do = "give graphs: PyG knows nothing else"
+                raise GeodlError(f"{self} to PyG", f"a member {member}", do)
+            graphs.append(member.to_pyg())
+        return convert.to_pyg_batch(graphs)
+
     def __repr__(self) -> str:
+        if self.union is not None:
+            edges = self.union.edge_index.shape[1]
+            return f"Batch({self.num_members} graphs: {self.count} nodes, {edges} edges)"
         kinds = [str(member) for member in self.members[:3]]
-        if len(self.members) > 3:
+        if self.num_members > 3:
             kinds.append("...")
-        return f"Batch({len(self.members)} members: {', '.join(kinds)})"
+        return f"Batch({self.num_members} members: {', '.join(kinds)})"
+
+    @property
+    def members(self) -> tuple[Domain, ...]:  # pyright: ignore[reportIncompatibleVariableOverride] - narrower: a batch always has some
+        """The domains of the union, those of a flat one made at the first call."""
+        if self.given is not None:
+            return self.given
+        return memo(self, "members", self._made_members)
+
+    @property
+    def kinds(self) -> tuple[Domain, ...]:
+        """Members that differ; of a flat union, whose members are all graphs, one graph for all."""
+        if self.union is not None:
+            return (self.union,)
+        # Tensor domains differ by identity, so that only values are found equal.
+        return tuple(dict.fromkeys(self.members))
+
+    @property
+    def equal_member(self) -> Domain | None:
+        """The member that all members are equal to, None where they differ."""
+        if self.num_members == 1:
+            return self.members[0]
+        if self.union is not None:
+            return None  # graphs differ by identity
+        first = self.members[0]
+        # Found once: comparing the members costs time in proportion to their number.
+        equal = memo(self, "equal", lambda: all(member == first for member in self.members))
+        return first if equal else None
+
+    @property
+    def _parts(self) -> tuple[Domain, ...]:
+        """What holds the tensors: the members that were given, or the one graph of a flat union."""
+        if self.given is not None:
+            return self.given
+        assert self.union is not None
+        return (self.union,)
 
     @property
     def num_nodes(self) -> int:
         """The nodes of all members."""
-        return sum(self.counts)
+        return self.count
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -68,9 +217,14 @@ class Batch(TensorDomain):
         return self.counts
 
     @property
+    def num_members(self) -> int:
+        """D, the number of members."""
+        return len(self.counts)
+
+    @property
     def num_links(self) -> int:
         """The links of all members."""
-        return sum(member.num_links for member in self.members)
+        return sum(part.num_links for part in self._parts)
 
     @property
     def device(self) -> torch.device:
@@ -80,26 +234,63 @@ class Batch(TensorDomain):
     @property
     def ordered(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """Each member is ordered."""
-        return all(member.ordered for member in self.members)
+        return all(part.ordered for part in self._parts)
 
     @property
     def edge_type(self) -> Tensor | None:
         """The members' relation numbers, in the order of :meth:`links`; None unless every member
         has them.
         """
-        kinds = [getattr(member, "edge_type", None) for member in self.members]
-        present = [kind for kind in kinds if kind is not None]
-        if len(present) < len(kinds):
-            return None
-        return torch.cat(present)
+        return self._joined_values("edge_type")
 
     def member_of(self) -> Tensor:
         """The member that each node belongs to: `[N]`."""
-        return torch.repeat_interleave(self.starts.diff())
+        return torch.repeat_interleave(self.starts.diff(), output_size=self.count)
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
         """Cut values `[B, N, ...]` on the batch into each member's `[B, N_d, ...]`, as views."""
         return x.split(self.counts, dim=1)
+
+    def select(self, numbers: Tensor) -> Selection:
+        """As every domain; of a flat union the one that is made is flat, too, each of its tensors
+        gathered at once.
+
+        >>> from geodl.domain import Chain
+        >>> chosen = Batch([Chain(2), Chain(3)]).select(torch.tensor([1, 0, 1]))
+        >>> chosen.domain, chosen.nodes.tolist()
+        (Batch(3 members: Chain(3), Chain(2), Chain(3)), [2, 3, 4, 0, 1, 2, 3, 4])
+        """
+        check_numbers(f"members of {self}", numbers, self.num_members)
+        with cached_constants():
+            nodes_of, links_of, order = memo(self, "places", self._places)
+            nodes, node_counts = nodes_of.select(numbers)
+            links, link_counts = links_of.select(numbers)
+            if order is not None:
+                links = order[links]
+            nodes, links = nodes.to(self.device), links.to(self.device)
+            if self.union is None:
+                domain = Batch([self.members[k] for k in numbers.tolist()]).to(self.device)
+                return Selection(domain, nodes, links)
+            starts = running_sum(node_counts)
+            moved = torch.repeat_interleave(
+                starts[:-1] - nodes_of.first[numbers], link_counts, output_size=len(links)
+            )
+            union = self.union.part(links, int(starts[-1]), moved.to(self.device))
+            counts = tuple(node_counts.tolist())
+            return Selection(Batch.unchecked(union, counts, starts.to(self.device)), nodes, links)
+
+    def flat(self) -> "Batch":
+        """As of every domain; weights are 1 where some members have none.
+
+        >>> Batch([Graph([[0], [1]]), Graph([[0], [1]], 3)]).flat()
+        Batch(2 graphs: 5 nodes, 2 edges)
+        """
+        if self.union is not None or not all(isinstance(m, Graph) for m in self.members):
+            return self
+        dst, src, weight = self.links()
+        values = {name: self._joined_values(name) for name in ("edge_attr", "edge_type")}
+        union = Graph(torch.stack((src, dst)), self.count, edge_weight=weight, **values)
+        return Batch.unchecked(union, self.counts, self.starts)
 
     @cached_constants()
     def generators(self) -> Tensor:
@@ -107,7 +298,7 @@ class Batch(TensorDomain):
         # Equal members could be exchanged, too; they are not, so that all members are vouched for
         # alike.
         moves, start = [], 0
-        for member in self.members:
+        for member in self.given or ():  # the members of a flat union, graphs, have none
             for move in member.generators():
                 whole = torch.arange(self.num_nodes)
                 whole[start : start + len(move)] = move + start
@@ -119,20 +310,49 @@ class Batch(TensorDomain):
 
     def links(self) -> Links:
         """The members' links, merged once."""
-        return memo(self, "links", self._merge_links)
+        if self.union is not None:
+            return memo(self, "links", self.union.links)
+        return memo(self, "links", lambda: merged_links(self.members, self.starts))
+
+    @property
+    def link_order(self) -> Tensor | None:
+        """As of every domain; looked for once."""
+        if self.union is None:
+            return None
+        return memo(self, "places", self._places)[2]
+
+    def _joined_values(self, name: str) -> Tensor | None:
+        """The values of the links of all members by name; None unless every member has them."""
+        if self.union is not None:
+            return getattr(self.union, name)
+        values = [getattr(member, name, None) for member in self.members]
+        present = [value for value in values if value is not None]
+        if len(present) < len(values):
+            return None
+        return torch.cat(present)
+
+    def _places(self) -> "tuple[Runs, Runs, Tensor | None]":
+        """Where the nodes and the links of each member stand, on the CPU; and, where links stand in
+        another order, the order that brings those of one member together.
+        """
+        sizes = torch.tensor(self.counts)
+        nodes = Runs(running_sum(sizes)[:-1], sizes)
+        if self.union is None:
+            counts = torch.tensor([member.num_links for member in self.members])
+            return nodes, Runs(running_sum(counts)[:-1], counts), None
+        check_has_values(f"the members of {self}", self.starts)
+        return nodes, *places_of_links(self.union, self.member_of(), self.num_members)
 
     @cached_constants()
-    def _merge_links(self) -> Links:
-        parts = [member.links() for member in self.members]
-        device = self.starts.device
-        # Node i of a member is node start + i of the union, in the links of that member.
-        counts = torch.tensor([len(part.dst) for part in parts], device=device)
-        offset = torch.repeat_interleave(self.starts[:-1], counts)
-        dst = torch.cat([part.dst.to(device) for part in parts]) + offset
-        src = torch.cat([part.src.to(device) for part in parts]) + offset
-        if all(part.weight is None for part in parts):
-            return Links(dst, src)
-        return Links(dst, src, torch.cat([_weights(part).to(device) for part in parts]))
+    def _made_members(self) -> tuple[Domain, ...]:
+        """The graphs of a flat union: views of its tensors where links stand member after
+        member.
+        """
+        assert self.union is not None
+        if self.num_members == 1:
+            return (self.union,)
+        _, links, order = memo(self, "places", self._places)
+        return cut_members(self.union, self.counts, self.starts, links.length, order)
 
     def relabel(self, permutation: Tensor) -> Domain:
         """The union as one Graph with node i called `permutation[i]`."""
@@ -142,60 +362,29 @@ class Batch(TensorDomain):
         return graph.relabel(permutation)
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """The tensors of the members, then the starts."""
-        return (*(t for member in self.members for t in member.tensors()), self.starts)
+        """The tensors of the members (of a flat union, of the one graph), then the starts."""
+        return (*(t for part in self._parts for t in part.tensors()), self.starts)
 
     def with_tensors(self, tensors: tuple[Tensor, ...]) -> Self:
-        """This union over other copies of its members' tensors; itself when they are the very
-        same.
-        """
+        """This union over other copies of its tensors; itself when they are the very same."""
         if all(new is old for new, old in zip(tensors, self.tensors(), strict=True)):
             return self
+        if self.union is not None:
+            union = self.union.with_tensors(tensors[:-1])
+            return replace_fields(self, union=union, starts=tensors[-1])
         # The tensors stand member after member, as `tensors` lays them out, and the starts last.
         members, begin = [], 0
         for member in self.members:
             end = begin + len(member.tensors())
             members.append(member.with_tensors(tensors[begin:end]))
             begin = end
-        return replace_fields(self, members=tuple(members), starts=tensors[begin])
+        return replace_fields(self, given=tuple(members), starts=tensors[begin])
 
     @classmethod
     def small(cls) -> tuple[Domain, ...]:
         _, ring, weighted, _ = Graph.small()
         mixed = cls([Grid(3, 3), Chain(2), Complete(3)])
-        return cls([ring, weighted]), cls([Chain(4)] * 3), mixed
-
-
-def _members(members: Any) -> tuple[Domain, ...]:
-    """The members of a union, of a PyG `Batch` one Graph for each of its parts."""
-    if hasattr(members, "to_data_list"):
-        return tuple(Graph.from_pyg(data) for data in members.to_data_list())
-    if not isinstance(members, Iterable):
-        found = f"a {type(members).__name__}"
-        raise GeodlError("Batch(members)", found, "give a list: Batch([domain, ...])")
-    parts = tuple(members)
-    if not parts:
-        raise GeodlError("Batch([])", "no members", "give at least one domain")
-    if any(not isinstance(part, Domain) or part.members is not None for part in parts):
-        kinds = sorted({type(part).__name__ for part in parts})
-        do = "give domains, none of them a Batch itself"
-        raise GeodlError("Batch(members)", f"members of kinds {kinds}", do)
-    return parts
-
-
-def _weights(links: Links) -> Tensor:
-    # float64 holds the weights of every member as they are.
-    if links.weight is None:
-        return torch.ones(len(links.dst), dtype=torch.float64)
-    return links.weight.double()
-
-
-def _device(members: Sequence[Domain]) -> torch.device:
-    """The one device of the members' tensors, or where lists become tensors."""
-    devices = {member.device for member in members if member.device is not None}
-    if len(devices) > 1:
-        found = f"members on {sorted(map(str, devices))}"
-        raise GeodlError("Batch(members)", found, "move them to one device")
-    if devices:
-        return devices.pop()
-    return default_device()
+        # Links out of the order of the members, a loop, an isolated node; relations.
+        edges = [[3, 0, 1, 4, 2], [4, 1, 0, 4, 3]]
+        flat = cls.from_union(Graph(edges, 6, edge_type=[1, 0, 1, 0, 0]), [0, 2, 6])
+        return cls([ring, weighted]), cls([Chain(4)] * 3), mixed, flat

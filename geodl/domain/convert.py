@@ -5,6 +5,7 @@ Those libraries are imported only when asked for.
 
 import numbers
 import warnings
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -162,6 +163,24 @@ def from_pyg(data: Any) -> GraphParts:
     return GraphParts(index, num_nodes, weight, data.get("edge_attr"), data.get("edge_type"))
 
 
+def pyg_starts(batch: Any, num_nodes: int) -> Any:
+    """Where the graphs of a PyG `Batch` begin, `[D + 1]`: its `ptr`, else told by its `batch`.
+
+    Raises:
+        GeodlError: neither; nodes that do not stand graph after graph.
+    """
+    asked, starts = "Batch.from_pyg(batch)", batch.get("ptr")
+    if starts is not None:
+        return starts
+    member = batch.get("batch")
+    if not isinstance(member, Tensor) or member.shape != (num_nodes,) or not num_nodes:
+        found = "neither ptr nor batch, which says where each graph begins"
+        raise GeodlError(asked, found, "use Graph.from_pyg(data) for one graph")
+    if bool((member.diff() < 0).any()) or int(member[0]) < 0:
+        raise GeodlError(asked, "nodes that do not stand graph after graph", "sort them by batch")
+    return torch.nn.functional.pad(torch.bincount(member).cumsum(0), (1, 0))
+
+
 def _transposed_csr(asked: str, adj_t: Any) -> tuple[Tensor, Tensor | None]:
     """Edges and weights of a sparse matrix with receivers in rows, in the order of its entries,
     which is the order of all other edge attributes of the data.
@@ -187,6 +206,13 @@ def to_pyg(parts: GraphParts) -> Any:
         if value is not None:
             data[name] = value
     return data
+
+
+def to_pyg_batch(graphs: Sequence[Any]) -> Any:
+    """A PyG `Batch` of several `Data`."""
+    from torch_geometric.data import Batch
+
+    return Batch.from_data_list(list(graphs))
 
 
 def _unless_ones(weight: Any) -> Any:

@@ -146,6 +146,33 @@ class Graph(TensorDomain):
         names += [name for name in EDGE_VALUES if getattr(self, name) is not None]
         return replace_fields(self, **dict(zip(names, tensors, strict=True)))
 
+    def part(self, places: Tensor | None, num_nodes: int, moved: Tensor) -> "Graph":
+        """Some of the edges, between other nodes; unchecked.
+
+        Args:
+            places: `[E']` which edges, in the order wanted; None for all.
+            num_nodes: N of the part.
+            moved: `[E']` what is added to both node numbers of each.
+        """
+        values = {name: getattr(self, name) for name in ("edge_index", *EDGE_VALUES)}
+        known = {name: value for name, value in values.items() if value is not None}
+        if places is not None:
+            index = known.pop("edge_index").index_select(1, places)
+            known = {name: value.index_select(0, places) for name, value in known.items()}
+            known["edge_index"] = index
+        known["edge_index"] = known["edge_index"] + moved
+        return replace_fields(self, count=num_nodes, **known)
+
+    def cut(self, first: int, count: int, num_nodes: int) -> "Graph":
+        """Edges `first` to `first + count - 1` between nodes 0 to num_nodes - 1, as views;
+        unchecked.
+        """
+        values = {name: getattr(self, name) for name in EDGE_VALUES}
+        known = {name: value for name, value in values.items() if value is not None}
+        cut = {name: value.narrow(0, first, count) for name, value in known.items()}
+        index = self.edge_index.narrow(1, first, count)
+        return replace_fields(self, edge_index=index, count=num_nodes, **cut)
+
     @classmethod
     def from_networkx(cls, graph: Any, *, weight: str | None = None) -> "Graph":
         """A networkx graph; nodes in networkx's order, an undirected edge in both directions.

@@ -208,7 +208,7 @@ class Layout:
         if not lattice and signal.domain.num_nodes == 1:
             lengths = ()
         # Rows of different lengths are no batch of one tensor; a graph's nodes are one.
-        ragged = self.batched and signal.domain.members is not None
+        ragged = self.batched and signal.domain.is_union
         unbatched = not self.batched and signal.x.shape[0] != 1
         if len(lengths) != len(lattice) or ragged or unbatched:
             found = f"{list(signal.x.shape)} on {signal.domain}"

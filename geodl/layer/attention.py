@@ -154,7 +154,7 @@ class Attention(MessagePassing):
         if sender is not None:
             # Keys and values of the sender may be kept where every node receives all of them, in
             # no order, without types, and from no member of its own.
-            unions = domain.members is not None or sender.domain.members is not None
+            unions = domain.is_union or sender.domain.is_union
             same = everyone is not None and not everyone.causal and not unions
             if same and self.options.edge_types is None:
                 return self._recall(signal, check_pair(self, signal, sender), state)

@@ -23,33 +23,46 @@ def check_signal(layer: Any, signal: Any) -> Signal:
         GeodlError: no Signal, sparse values, tokens; other channels, another device or dtype than
             the layer's.
     """
+    check_is_signal(layer, signal)
+    check_values(layer, signal.x, signal.domain)
+    return signal
+
+
+def check_is_signal(layer: Any, signal: Any) -> None:
+    """Refuse what is no Signal."""
     if not isinstance(signal, Signal):
         do = "give a Signal, or build it with on="
         if getattr(layer, "on", None) is not None:
             do = "give a Signal"
         raise GeodlError(f"{_name(layer)} called", f"a {type(signal).__name__}", do)
-    x = signal.x
+
+
+def check_values(layer: Any, x: Tensor, domain: Domain) -> None:
+    """Refuse a signal's values that the layer, or the plain module, cannot take.
+
+    Raises:
+        GeodlError: as :func:`check_signal`.
+    """
     if x.layout != torch.strided and not getattr(layer, "takes_sparse", False):
         raise GeodlError(
-            f"{_name(layer)} on {signal.domain}",
+            f"{_name(layer)} on {domain}",
             "sparse values, which only Conv and Dropout read",
             "give dense ones: x.to_dense()[None]",
         )
     if not x.is_floating_point():
         raise GeodlError(
-            f"{_name(layer)} on {signal.domain}",
+            f"{_name(layer)} on {domain}",
             "tokens, which only Embedding reads",
             "begin with an Embedding",
         )
     channels = channels_read(layer)
     if channels is not None and x.shape[-1] != channels:
         raise GeodlError(
-            f"{_name(layer)} on {signal.domain}",
+            f"{_name(layer)} on {domain}",
             f"{x.shape[-1]} channels",
             f"give {channels} channels",
         )
     _check_parameters(layer, x)
-    return signal
 
 
 def _check_parameters(layer: Any, x: Tensor) -> None:

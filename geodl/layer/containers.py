@@ -10,7 +10,7 @@ from geodl.domain import Domain, told_apart
 from geodl.errors import GeodlError
 from geodl.layer.base import Layer, MessagePassing
 from geodl.layer.check import check_sender_taken
-from geodl.layer.pointwise import POINTWISE, check_part, is_pointwise, run_pointwise
+from geodl.layer.pointwise import POINTWISE, check_part, is_pointwise, run_pointwise, run_row
 from geodl.layer.trace import made
 from geodl.signal import Signal
 
@@ -45,9 +45,16 @@ class Sequential(Layer):
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """All layers in turn; those with a `Cross` in them receive from `sender`."""
         check_sender_taken(self, sender)
-        signal = receiver
+        signal, row = receiver, []
         for layer in self._modules.values():
+            if type(layer) in POINTWISE:
+                row.append(layer)
+                continue
+            if row:
+                signal, row = run_row(row, signal), []
             signal = run_part(layer, signal, sender)
+        if row:
+            signal = run_row(row, signal)
         return signal
 
     def step(
@@ -261,7 +268,7 @@ def _runs_backwards(layer: MessagePassing, domain: Domain) -> bool:
     """Whether a layer that runs through the nodes in order begins at the last one."""
     if not layer.options.ordered or layer.rule.lookback(domain) is not None:
         return False
-    first, *_ = domain.members or (domain,)
+    first = domain.kinds[0]
     # A piece of one node has no edges to tell by.
     edges = layer.rule.edges(first.replace((2,)))
     return bool((edges.src >= edges.dst).any())

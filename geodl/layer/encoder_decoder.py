@@ -62,9 +62,9 @@ class EncoderDecoder(Layer):
         source `sender`.
         """
         target, source = _given(receiver), _given(sender)
-        if target.domain.members is None and source.domain.members is not None:
+        if not target.domain.is_union and source.domain.is_union:
             target = self._on_batch(target, source)
-        elif source.domain.members is None and target.domain.members is not None:
+        elif not source.domain.is_union and target.domain.is_union:
             source = self._on_batch(source, target)
         y = self.decoder(target, self.encoder(source))
         if target is receiver:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from geodl.domain import Domain, memo
+from geodl.domain import Domain
 from geodl.signal import Signal
 from geodl.signal.check import batch_of
 
@@ -48,16 +48,16 @@ def merge_equal_members(
         target: the receivers' domain where it is given, else None.
         layout: of the senders' values; sparse ones have no batch axis to become entries of.
     """
-    if source.members is None and (target is None or target.members is None):
+    if not source.is_union and (target is None or not target.is_union):
         return MergedMembers(source, target, 1)
     # Kernels take a batch of one shape at once, and no plan has to know of the union.
-    one = _equal_member(source)
+    one = source.equal_member
     if one is None or layout != torch.strided:
         return MergedMembers(source, target, 1)
     if target is None:
         return MergedMembers(one, None, source.num_members)
     # Members pair one by one: there have to be as many on either side.
-    other = _equal_member(target)
+    other = target.equal_member
     if other is None or target.num_members != source.num_members:
         return MergedMembers(source, target, 1)
     return MergedMembers(one, other, source.num_members)
@@ -84,15 +84,3 @@ def state_to_batch(signal: Signal, count: int) -> GraphState:
             state = members_to_batch(state.expand(batch, -1, -1), count)
         folded.append(state)
     return GraphState(*folded)
-
-
-def _equal_member(domain: Domain) -> Domain | None:
-    """The member that all members of a domain are equal to, itself for a domain that is no union;
-    None where they differ.
-    """
-    members = domain.members
-    if members is None:
-        return domain
-    # Found once for each union: comparing the members costs time in proportion to their number.
-    equal = memo(domain, "equal", lambda: all(member == members[0] for member in members))
-    return members[0] if equal else None

@@ -94,8 +94,8 @@ def laplacian_eigenvectors(domain: Domain, count: int) -> Tensor:
     tensor([0.7071, 0.7071], dtype=torch.float64)
     """
     count = positive(f"{count!r} eigenvectors of {domain}", count)
-    if domain.members is not None:
-        return torch.cat([laplacian_eigenvectors(member, count) for member in domain.members])
+    if domain.is_union:
+        return torch.cat([laplacian_eigenvectors(member, count) for member in domain.members or ()])
     return cached_tensor(domain, ("laplacian", count), lambda: _eigenvectors(domain, count))
 
 

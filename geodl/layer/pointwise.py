@@ -1,15 +1,16 @@
 """Modules that act on the last axis, the channels of each node alone: one list, and a promise."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.layer.base import Layer
-from geodl.layer.check import check_no_sender, check_signal
+from geodl.layer.check import check_is_signal, check_no_sender, check_values
 from geodl.layer.trace import current_listener
 from geodl.signal import Signal
 
@@ -187,20 +188,46 @@ def run_pointwise(module: nn.Module, signal: Any) -> Signal:
     return listener.record(module, (signal,), lambda: _on_values(module, signal))
 
 
+def run_row(modules: Sequence[nn.Module], signal: Any) -> Signal:
+    """Modules of the list one after another, as :func:`run_pointwise` runs each; where nobody
+    listens, one signal is made of what the last one answers.
+
+    Args:
+        modules: of types in POINTWISE, one at least.
+        signal: what the first one reads.
+    """
+    if current_listener() is not None:
+        for module in modules:
+            signal = run_pointwise(module, signal)
+        return signal
+    # A signal for each of them would take longer than a module on a small graph (measured).
+    check_is_signal(modules[0], signal)
+    x, domain = signal.x, signal.domain
+    for module in modules:
+        x = _applied(module, x, domain)
+    return signal.with_x(x)
+
+
 def _on_values(module: nn.Module, signal: Any) -> Signal:
-    x = check_signal(module, signal).x
-    y = _applied(module, x)
+    check_is_signal(module, signal)
+    return signal.with_x(_applied(module, signal.x, signal.domain))
+
+
+def _applied(module: nn.Module, x: Tensor, domain: Domain) -> Tensor:
+    """A module's answer to values, which it takes and which it leaves on their nodes."""
+    check_values(module, x, domain)
+    y = _called(module, x)
     if not isinstance(y, Tensor) or y.shape[:-1] != x.shape[:-1]:
         found = f"shape {list(x.shape)} turned into {_shape_of(y)}"
         raise GeodlError(
-            f"{type(module).__name__} on {signal.domain}",
+            f"{type(module).__name__} on {domain}",
             found,
             "use modules that act on the last axis, and keep the others",
         )
-    return signal.with_x(y)
+    return y
 
 
-def _applied(module: nn.Module, x: Tensor) -> Any:
+def _called(module: nn.Module, x: Tensor) -> Any:
     if type(module) is nn.SyncBatchNorm:
         # It takes channels on axis 1: all nodes of all rows are its batch.
         return module(x.flatten(0, 1)).reshape(x.shape)

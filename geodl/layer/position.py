@@ -27,8 +27,8 @@ def places(domain: Domain) -> Tensor:
     >>> places(Grid(2, 2)).tolist()
     [[0, 0], [0, 1], [1, 0], [1, 1]]
     """
-    if domain.members is not None:
-        parts = [places(member) for member in domain.members]
+    if domain.is_union:
+        parts = [places(member) for member in domain.members or ()]
         if len({part.shape[1:] for part in parts}) > 1:
             raise GeodlError(
                 f"places on {domain}", "members with different axes", "use members of one kind"

@@ -117,7 +117,7 @@ def describe_call(
 
 def _own_target(rule: Neighborhood, source: Domain, typed: bool, options: Options) -> Domain:
     """Where a rule puts its receivers, once it is known to take the senders and the layer."""
-    for part in source.members or (source,):
+    for part in source.kinds:
         if reason := rule.refuses(part, typed):
             raise GeodlError(f"{rule} on {part}", reason, "choose a rule that fits the domain")
     target = rule.target(source)

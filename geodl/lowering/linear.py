@@ -33,7 +33,7 @@ def _refuses(call: Call) -> str:
         return "not all receive from all"
     if call.options.score != "linear":
         return f"the {call.options.score} score is no product of features"
-    if call.source.members is not None or call.target.members is not None:
+    if call.source.is_union or call.target.is_union:
         return "members of different kinds or sizes"
     if call.options.edge_types is not None:
         return "a typed bias, which no sum over senders carries"

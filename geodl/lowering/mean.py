@@ -23,7 +23,7 @@ def _refuses(call: Call) -> str:
     everyone = call.structure(Everyone)
     if everyone is None or everyone.causal:
         return "not all receive from all"
-    if call.source.members is not None or call.target.members is not None:
+    if call.source.is_union or call.target.is_union:
         return "members of different kinds or sizes"
     if not everyone.typed and call.options.edge_types is not None:
         return "pairs of more types than self and others"

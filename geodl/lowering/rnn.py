@@ -67,7 +67,7 @@ def _plan(call: Call) -> RnnPlan:
     # Most CPUs have no such kernel in bf16.
     full = call.spec.device.type == "cpu"
     packed = None
-    if call.source.members is not None:
+    if call.source.is_union:
         packed = _packed(call, backwards)
     kind = CELLS[call.options.cell]
     return RnnPlan(kind.kernel, kind.states == 2, backwards, full, packed)

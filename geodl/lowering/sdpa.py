@@ -17,7 +17,7 @@ def _refuses(call: Call) -> str:
         return "not all receive from all"
     if call.options.score != "dot":
         return f"the kernel knows the dot product, not the {call.options.score} score"
-    unions = call.source.members is not None or call.target.members is not None
+    unions = call.source.is_union or call.target.is_union
     if unions and call.options.edge_types is not None:
         return "a typed bias on members of different kinds or sizes"
     return ""
@@ -26,7 +26,7 @@ def _refuses(call: Call) -> str:
 def _plan(call: Call) -> BlockMask:
     everyone = call.structure(Everyone)
     assert everyone is not None
-    if call.source.members is not None or call.target.members is not None:
+    if call.source.is_union or call.target.is_union:
         receivers = _members(call.target, everyone.causal)
         senders = _members(call.source, everyone.causal)
         types = _causal_or_full(everyone, receivers.shape[1], senders.shape[1])
@@ -63,7 +63,7 @@ def _members(domain: Domain, at_end: bool) -> Tensor:
         at_end: whether shorter members stand at the end of their row; a causal order is aligned
             there.
     """
-    sizes = torch.tensor([m.num_nodes for m in domain.members or (domain,)])[:, None]
+    sizes = torch.tensor(domain.sizes)[:, None]
     longest = int(sizes.max())
     place = torch.arange(longest)
     if at_end:

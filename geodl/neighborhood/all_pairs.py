@@ -49,7 +49,7 @@ class AllPairs(Neighborhood):
         return ""
 
     def refuses_pair(self, source: Domain, target: Domain, typed: bool = True) -> str:
-        for part in source.members or (source,):
+        for part in source.kinds:
             if reason := self.refuses(part, typed):
                 return reason
         if self.by is not None and not same_place(source, target):
@@ -65,7 +65,7 @@ class AllPairs(Neighborhood):
         # The types of "offset" and "orbit" are numbered on each domain anew: those of one member
         # mean
         # nothing on another.
-        if domain.members is not None:
+        if domain.is_union:
             found = "members whose pair types have no common numbering"
             raise GeodlError(f"{self} on {domain}", found, "use equal members")
         if reason := self.refuses(domain):
@@ -88,7 +88,7 @@ class AllPairs(Neighborhood):
             ]
         # Any permutation of the nodes keeps all pairs; of a union, any that keeps its members.
         everyone = domain
-        if domain.members is None:
+        if not domain.is_union:
             everyone = Complete(domain.num_nodes)
         claims = permutations("exchange or cycle", everyone.generators())
         # Shifts of a torus are such permutations, named as windows name them.

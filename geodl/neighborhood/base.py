@@ -92,7 +92,7 @@ class Neighborhood(ABC):
         """Why this rule cannot join senders on `source` to receivers on `target`; "" when it
         can.
         """
-        for part in source.members or (source,):
+        for part in source.kinds:
             if reason := self.refuses(part, typed):
                 return reason
         made = self.target(source)
@@ -124,11 +124,12 @@ class Neighborhood(ABC):
 
     def target(self, domain: Domain) -> Domain:
         """The domain of the receivers when the senders live on `domain`."""
-        if domain.members is None:
+        if not domain.is_union:
             return self._target(domain)
-        targets = [self._target(m) for m in domain.members]
+        members = domain.members or ()
+        targets = [self._target(m) for m in members]
         # The very same union, with its plans, where no member's receivers live elsewhere.
-        if all(new is old for new, old in zip(targets, domain.members, strict=True)):
+        if all(new is old for new, old in zip(targets, members, strict=True)):
             return domain
         made = type(domain)(targets)  # type: ignore[call-arg] - a Batch is made from members
         # Members that are values name no device: the union stays where its senders are.
@@ -146,7 +147,7 @@ class Neighborhood(ABC):
         """
         if target is None:
             target = self.target(domain)
-        if domain.members is None and target.members is None:
+        if not domain.is_union and not target.is_union:
             return self._edges(domain, target)
         senders, receivers = paired_members(domain, target, str(self))
         parts = [self._edges(s, r) for s, r in zip(senders, receivers, strict=True)]
@@ -155,7 +156,14 @@ class Neighborhood(ABC):
         links = None
         if any(part.link is not None for part in parts):
             links = [member.num_links for member in senders]
-        return side_by_side(parts, num_receivers, num_senders, links)
+        joined = side_by_side(parts, num_receivers, num_senders, links)
+        order = domain.link_order
+        if order is None or joined.link is None:
+            return joined
+        # The parts count links member after member; in the union they may stand otherwise.
+        known, link = joined.link >= 0, joined.link.clone()
+        link[known] = order[joined.link[known]]
+        return joined._replace(link=link)
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         """What the rule claims on a domain; layers are held to it. Nothing, unless a rule knows."""

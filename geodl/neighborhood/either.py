@@ -26,7 +26,7 @@ class FullOrAdjacency(Neighborhood):
         if target is not None and target is not domain and target != domain:
             return all_pairs()
         # A union of lattices and graphs keeps the choice open, member by member.
-        rules = {_of(member) for member in domain.members or (domain,)}
+        rules = {_of(member) for member in domain.kinds}
         if len(rules) == 1:
             return rules.pop()
         return self

@@ -50,6 +50,9 @@ class Adjacency(Neighborhood):
     def reverse(self, onto: Domain | None = None) -> Neighborhood:
         return Reversed(self, onto)
 
+    def target(self, domain: Domain) -> Domain:
+        return domain
+
     def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
         # Links are those of the whole union already: it is written out at once.
         return self._edges(domain, target or domain)

@@ -32,6 +32,9 @@ class Laplacian(Neighborhood):
     def reverse(self, onto: Domain | None = None) -> Neighborhood:
         return Reversed(self, onto)
 
+    def target(self, domain: Domain) -> Domain:
+        return domain
+
     def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
         # Links are those of the whole union already: it is written out at once.
         return self._edges(domain, target or domain)

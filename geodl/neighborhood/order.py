@@ -34,14 +34,14 @@ class Past(Neighborhood):
     def refuses_pair(self, source: Domain, target: Domain, typed: bool = True) -> str:
         if not (source.ordered and target.ordered):
             return f"the past needs {NEEDS_ORDER} on both sides"
-        senders, receivers = source.members or (source,), target.members or (target,)
+        senders, receivers = source.sizes, target.sizes
         if len(senders) != len(receivers):
             return f"{len(senders)} members that send and {len(receivers)} that receive"
         # A receiver before the first sender would have no past, not even itself.
         for sender, receiver in zip(senders, receivers, strict=True):
-            if receiver.num_nodes > sender.num_nodes:
+            if receiver > sender:
                 return (
-                    f"{receiver.num_nodes} receivers of {sender.num_nodes} senders: the ends are "
+                    f"{receiver} receivers of {sender} senders: the ends are "
                     f"aligned, so that the first receivers have no past"
                 )
         return ""

@@ -30,6 +30,9 @@ class Itself(Neighborhood):
     def fan_in(self, domain: Domain | None = None) -> int | None:
         return 1
 
+    def target(self, domain: Domain) -> Domain:
+        return domain
+
     def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
         return self._edges(domain, domain)
 

@@ -23,7 +23,7 @@ class Fiber(Neighborhood):
         return Reversed(self, onto)
 
     def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
-        orders = {part.fiber.order for part in source.members or (source,) if part.fiber}
+        orders = {part.fiber.order for part in source.kinds if part.fiber}
         # Members of different groups have runs of different lengths: then there are plain edges
         # only.
         if len(orders) == 1:
@@ -99,7 +99,7 @@ class Whole(Neighborhood):
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         # A pool over all nodes is blind to their order.
         everyone = domain
-        if domain.members is None:
+        if not domain.is_union:
             everyone = Complete(domain.num_nodes)
         still = torch.arange(domain.num_members)
         claims = [

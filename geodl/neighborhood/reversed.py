@@ -58,7 +58,7 @@ class Reversed(Neighborhood):
         return self.refuses_pair(domain, self.target(domain), typed)
 
     def refuses_pair(self, source: Domain, target: Domain, typed: bool = True) -> str:
-        for part in target.members or (target,):
+        for part in target.kinds:
             if reason := self.rule.refuses(part, typed):
                 return reason
         made = self.rule.target(target)

@@ -18,6 +18,7 @@ from geodl.signal.check import (
     describe,
     row_lengths,
 )
+from geodl.signal.pyg import read_pyg
 from geodl.signal.refusals import refuse_attribute, refuse_function, refuse_operators
 
 
@@ -229,6 +230,26 @@ class Signal:
             raise GeodlError("Signal.tokens(ids)", describe(ids), do)
         return Signal.sequence(ids[..., None], mask)
 
+    @staticmethod
+    def from_pyg(data: Any, *, globals: str | None = None) -> "Signal":
+        """A PyG `Data`, or a `Batch`, which stays merged: `x` on its graph, `edge_attr` as edges,
+        an attribute of whole graphs as globals.
+
+        Args:
+            data: with `x` `[N, C]` and edges; weights and types of edges stay with the graph.
+            globals: the attribute that holds a row for each graph, `[D, C]` (`[C]` of a single
+                one); by default `u`, as in PyG's `MetaLayer`, where there is one.
+
+        Raises:
+            GeodlError: no PyG data, several kinds of nodes; no `x`, no edges; attributes of other
+                shapes, or of integers.
+
+        >>> from torch_geometric.data import Data
+        >>> Signal.from_pyg(Data(torch.ones(2, 3), torch.tensor([[0], [1]]))).shape
+        torch.Size([1, 2, 3])
+        """
+        return Signal(*read_pyg(data, globals))
+
     def to_image(self) -> Tensor:
         """`[B, C, *axes]` as a view; a fiber becomes channels, `[B, |G| C, *axes]`, channel c of
         element h at h * C + c.
@@ -281,9 +302,9 @@ class Signal:
         if length is not None and length < longest:
             raise GeodlError(asked, f"a row of {longest}", f"give length={longest} at least")
         total = length or longest
-        if domain.members is None and total == longest:
+        if not domain.is_union and total == longest:
             return x
-        if domain.members is None:
+        if not domain.is_union:
             return F.pad(x, (0, 0, 0, total - longest), value=fill)
         # Row d of the mask holds the tokens of member d: its True entries, read row by row, are the
         # nodes of the union in their order.

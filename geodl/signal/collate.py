@@ -33,6 +33,61 @@ def collate(signals: Sequence[Signal]) -> Signal:
     Batch(2 members: Chain(3), Chain(5))
     """
     asked = f"collate of {len(signals)} signals"
+    _check_alike(asked, signals)
+    first = signals[0].domain
+    # One domain keeps its plans, and its entries stand on the batch axis as in any training step.
+    if all(same_place(first, s.domain) for s in signals):
+        edges, state = (_joined(asked, signals, name, axis=0) for name in ("edges", "globals"))
+        return Signal(torch.cat([s.x for s in signals]), first, edges, state)
+    return stand_beside(asked, signals)
+
+
+def stand_beside(asked: str, signals: Sequence[Signal]) -> Signal:
+    """Signals of batch 1 side by side on a Batch, equal domains too: `[1, sum N, C]`.
+
+    Args:
+        asked: the beginning of the error.
+        signals: as for :func:`collate`.
+    """
+    _check_alike(asked, signals)
+    batches = sorted({s.shape[0] for s in signals})
+    if batches != [1]:
+        found = f"different domains, and batches of {batches}"
+        raise GeodlError(asked, found, "give signals on one domain, or of batch 1 each")
+    if len(signals) == 1 and signals[0].domain.is_union:
+        return signals[0]
+    members = [member for s in signals for member in s.domain.members or (s.domain,)]
+    # Links and members of a Batch are numbered member after member, as its nodes are.
+    edges, state = (_joined(asked, signals, name, axis=1) for name in ("edges", "globals"))
+    domain = Batch(members).to(signals[0].device)
+    return Signal(torch.cat([s.x for s in signals], dim=1), domain, edges, state)
+
+
+def select_members(signal: Signal, numbers: Tensor) -> tuple[Signal, Tensor]:
+    """Some members of a signal on a Batch, with their edges and globals; and the nodes that they
+    are.
+
+    Args:
+        signal: `[1, N, C]` on a Batch.
+        numbers: `[D']` of torch.long on the CPU, in the order in which members are wanted.
+
+    >>> from geodl.domain import Chain
+    >>> s = Signal(torch.arange(5.0).view(1, 5, 1), Batch([Chain(2), Chain(3)]))
+    >>> select_members(s, torch.tensor([1]))[0].x.flatten().tolist()
+    [2.0, 3.0, 4.0]
+    """
+    domain, nodes, links = signal.domain.select(numbers)
+    edges, state = signal.edges, signal.globals
+    # Rows of edges, nodes and members are gathered by the same choice, each from its own table.
+    if edges is not None:
+        edges = edges.index_select(1, links)
+    if state is not None:
+        state = state.index_select(1, numbers.to(state.device))
+    return Signal(signal.x.index_select(1, nodes), domain, edges, state), nodes
+
+
+def _check_alike(asked: str, signals: Sequence[Signal]) -> None:
+    """Refuse signals whose values cannot stand in one tensor."""
     if not signals:
         raise GeodlError(asked, "no signals", "give one at least")
     if any(s.x.layout != torch.strided for s in signals):
@@ -41,20 +96,6 @@ def collate(signals: Sequence[Signal]) -> Signal:
     if len(kinds) > 1:
         found = f"channels, dtypes and devices {sorted(kinds)}"
         raise GeodlError(asked, found, "give signals that agree in all three")
-    first = signals[0].domain
-    # One domain keeps its plans, and its entries stand on the batch axis as in any training step.
-    if all(same_place(first, s.domain) for s in signals):
-        edges, state = (_joined(asked, signals, name, axis=0) for name in ("edges", "globals"))
-        return Signal(torch.cat([s.x for s in signals]), first, edges, state)
-    batches = sorted({s.shape[0] for s in signals})
-    if batches != [1]:
-        found = f"different domains, and batches of {batches}"
-        raise GeodlError(asked, found, "give signals on one domain, or of batch 1 each")
-    members = [member for s in signals for member in s.domain.members or (s.domain,)]
-    # Links and members of a Batch are numbered member after member, as its nodes are.
-    edges, state = (_joined(asked, signals, name, axis=1) for name in ("edges", "globals"))
-    domain = Batch(members).to(signals[0].device)
-    return Signal(torch.cat([s.x for s in signals], dim=1), domain, edges, state)
 
 
 def _joined(asked: str, signals: Sequence[Signal], name: str, axis: int) -> Tensor | None:
@@ -66,7 +107,9 @@ def _joined(asked: str, signals: Sequence[Signal], name: str, axis: int) -> Tens
         name: "edges" or "globals".
         axis: along which they are joined: 0, the batch, or 1, rows.
     """
-    states = [getattr(s, name) for s in signals]
+    states: list[Any] = [getattr(s, name) for s in signals]
+    if name == "edges" and axis == 1:
+        states = [_by_member(s) for s in signals]
     given = [state for state in states if state is not None]
     if not given:
         return None
@@ -80,6 +123,14 @@ def _joined(asked: str, signals: Sequence[Signal], name: str, axis: int) -> Tens
     # A state that is the same for a whole batch becomes one entry for each of its rows.
     wide = [state.expand(s.shape[0], -1, -1) for s, state in zip(signals, states, strict=True)]
     return torch.cat(wide, dim=axis)
+
+
+def _by_member(signal: Signal) -> Tensor | None:
+    """The edges of a signal member after member, as those of a Batch of its members stand."""
+    order = signal.domain.link_order
+    if signal.edges is None or order is None:
+        return signal.edges
+    return signal.edges.index_select(1, order.to(signal.device))
 
 
 def _collate(batch: Sequence[Signal], *, collate_fn_map: Any = None) -> Signal:

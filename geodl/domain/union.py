@@ -1,0 +1,143 @@
+"""What unions are made of: members, and places where members begin, that are checked; links that
+are merged.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geodl.domain.base import Domain, Links
+from geodl.domain.check import as_tensor, check_has_values, default_device
+from geodl.domain.graph import Graph
+from geodl.domain.runs import Runs, running_sum
+from geodl.errors import GeodlError
+from geodl.group import cached_constants
+
+
+def check_members(members: Any) -> tuple[Domain, ...]:
+    """The members of a union."""
+    if not isinstance(members, Iterable):
+        found = f"a {type(members).__name__}"
+        raise GeodlError("Batch(members)", found, "give a list: Batch([domain, ...])")
+    parts = tuple(members)
+    if not parts:
+        raise GeodlError("Batch([])", "no members", "give at least one domain")
+    if any(not isinstance(part, Domain) or part.is_union for part in parts):
+        kinds = sorted({type(part).__name__ for part in parts})
+        do = "give domains, none of them a Batch itself"
+        raise GeodlError("Batch(members)", f"members of kinds {kinds}", do)
+    return parts
+
+
+def check_starts(asked: str, starts: Any, num_nodes: int, device: torch.device) -> Tensor:
+    """Where each member of a union begins, and where the last ends: a copy `[D + 1]` of
+    torch.long.
+
+    Raises:
+        GeodlError: no such integers, or some that do not grow from 0 to the number of nodes.
+    """
+    begins = as_tensor(asked, "starts", starts, device)
+    check_has_values(asked, begins)
+    is_integer = not (begins.is_floating_point() or begins.is_complex())
+    if begins.dim() != 1 or begins.dtype == torch.bool or not is_integer:
+        do = "give integers [D + 1], as PyG's ptr"
+        raise GeodlError(asked, f"starts {begins.dtype} of shape {list(begins.shape)}", do)
+    begins = begins.detach().to(device, torch.long, copy=True)
+    found = ""
+    if len(begins) < 2 or int(begins[0]) != 0 or int(begins[-1]) != num_nodes:
+        found = f"starts {begins[:3].tolist()} ... {begins[-1:].tolist()}"
+    elif not bool((begins.diff() > 0).all()):
+        found = "a member without nodes"
+    if found:
+        do = f"begin at 0, grow from member to member, and end at the {num_nodes} nodes"
+        raise GeodlError(asked, found, do)
+    return begins
+
+
+def check_numbers(asked: str, numbers: Any, count: int) -> None:
+    """Refuse what are no numbers of members, `[D']` of torch.long from 0 to count - 1."""
+    do = f"give some of 0..{count - 1}, in torch.long"
+    if not isinstance(numbers, Tensor) or numbers.dtype != torch.long or numbers.dim() != 1:
+        raise GeodlError(asked, f"{numbers!r}", do)
+    if not len(numbers) or int(numbers.min()) < 0 or int(numbers.max()) >= count:
+        raise GeodlError(asked, f"the numbers {numbers.tolist()}", do)
+
+
+@cached_constants()
+def merged_links(members: Sequence[Domain], starts: Tensor) -> Links:
+    """The links of all members as those of their union; weights of 1 where some have none.
+
+    Args:
+        members: in the order of the union.
+        starts: `[D + 1]` their first nodes, where the links are to be.
+    """
+    parts, device = [member.links() for member in members], starts.device
+    # Node i of a member is node start + i of the union, in the links of that member.
+    counts = torch.tensor([len(part.dst) for part in parts], device=device)
+    offset = torch.repeat_interleave(starts[:-1], counts)
+    dst = torch.cat([part.dst.to(device) for part in parts]) + offset
+    src = torch.cat([part.src.to(device) for part in parts]) + offset
+    if all(part.weight is None for part in parts):
+        return Links(dst, src)
+    return Links(dst, src, torch.cat([_weights(part).to(device) for part in parts]))
+
+
+def places_of_links(union: Graph, member_of: Tensor, count: int) -> tuple[Runs, Tensor | None]:
+    """Where the links of each member stand in a flat union, on the CPU, once they are brought
+    together; and the order that does it, None where they stand member after member.
+
+    Args:
+        union: all links.
+        member_of: `[N]` the member of each node.
+        count: D.
+    """
+    member = member_of[union.edge_index[1]].cpu()
+    links = torch.bincount(member, minlength=count)
+    order = None
+    if not bool((member.diff() >= 0).all()):
+        order = torch.argsort(member, stable=True)
+    return Runs(running_sum(links)[:-1], links), order
+
+
+def cut_members(
+    union: Graph, sizes: Sequence[int], starts: Tensor, links: Tensor, order: Tensor | None
+) -> tuple[Domain, ...]:
+    """The graphs of a flat union: views, where its links stand member after member.
+
+    Args:
+        union: all links.
+        sizes: the nodes of each member.
+        starts: `[D + 1]` their first nodes.
+        links: `[D]` how many links each has, on the CPU.
+        order: what brings the links of a member together; None where they stand so.
+    """
+    moved = torch.repeat_interleave(-starts[:-1].cpu(), links)
+    if order is not None:
+        order = order.to(starts.device)
+    # All node numbers are moved at once: each member is then a piece of the same tensors.
+    local = union.part(order, union.num_nodes, moved.to(starts.device))
+    first, members = 0, []
+    for size, count in zip(sizes, links.tolist(), strict=True):
+        members.append(local.cut(first, count, size))
+        first += count
+    return tuple(members)
+
+
+def _weights(links: Links) -> Tensor:
+    # float64 holds the weights of every member as they are.
+    if links.weight is None:
+        return torch.ones(len(links.dst), dtype=torch.float64)
+    return links.weight.double()
+
+
+def device_of_members(members: Sequence[Domain]) -> torch.device:
+    """The one device of the members' tensors, or where lists become tensors."""
+    devices = {member.device for member in members if member.device is not None}
+    if len(devices) > 1:
+        found = f"members on {sorted(map(str, devices))}"
+        raise GeodlError("Batch(members)", found, "move them to one device")
+    if devices:
+        return devices.pop()
+    return default_device()
