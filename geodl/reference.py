@@ -15,6 +15,7 @@ from geodl.errors import GeodlError
 from geodl.neighborhood.edges import Edges
 
 State = tuple[Tensor, ...]
+Score = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # of query, key and edge
 
 
 class Cell(Protocol):
@@ -85,36 +86,43 @@ def attend(
     key: Tensor,
     value: Tensor,
     edges: Edges,
-    score: Callable[[Tensor, Tensor], Tensor],
+    score: Score,
     bias: Tensor | None,
     dropout: float,
     num_receivers: int,
+    edge: Tensor | None = None,
+    carried: Tensor | None = None,
 ) -> Tensor:
-    """`y_i = sum over edges (j -> i) of a_ij v_j`; a receiver without senders gets zeros.
+    """`y_i = sum over edges (j -> i) of a_ij (v_j + c_ij)`; a receiver without senders gets zeros.
 
-    Shapes: query `[B, M, H, D]`, key and value `[B, N, H, D]`, bias `[T, H]`, result `[B, M, H,
-    D]`.
+    Shapes: query `[B, M, H, D]`, key `[B, N, H, D]`, value `[B, N, H, V]`, bias `[T, H]`; edge `[B,
+    E, H, D]`, which the score reads, and c, what edges carry, `[B, E, H, V]`, None without; result
+    `[B, M, H, V]`.
     """
-    a = attention_weights(query, key, edges, score, bias, num_receivers)
+    a = attention_weights(query, key, edges, score, bias, num_receivers, edge)
     a = torch.nn.functional.dropout(a, dropout).to(
         value.dtype
     )  # autocast multiplies in bf16, a bias is not
+    sent = value[:, edges.src]
+    if carried is not None:
+        sent = sent + carried.to(value.dtype)
     y = value.new_zeros(value.shape[0], num_receivers, *value.shape[2:])
-    return y.index_add(1, edges.dst, a[..., None] * value[:, edges.src])
+    return y.index_add(1, edges.dst, a[..., None] * sent)
 
 
 def attention_weights(
     query: Tensor,
     key: Tensor,
     edges: Edges,
-    score: Callable[[Tensor, Tensor], Tensor],
+    score: Score,
     bias: Tensor | None,
     num_receivers: int,
+    edge: Tensor | None = None,
 ) -> Tensor:
-    """`a_ij = exp(s_ij) / sum over j' of exp(s_ij')` with `s_ij = score(q_i, k_j) + bias[type]`:
-    `[B, E, H]`.
+    """`a_ij = exp(s_ij) / sum over j' of exp(s_ij')` with `s_ij = score(q_i, k_j, e_ij) +
+    bias[type]`: `[B, E, H]`.
     """
-    s = score(query[:, edges.dst], key[:, edges.src])
+    s = score(query[:, edges.dst], key[:, edges.src], edge)
     if bias is not None:
         s = s + bias[edges.type]
     receiver = edges.dst[None, :, None].expand_as(s)

@@ -28,7 +28,8 @@ from tests.strategies import (
     windows,
 )
 
-CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # those of torch
+ALL_CELLS = (*CELLS, "ind_rnn", "ind_rnn_linear")
 REDUCTIONS = ("sum", "mean", "max", "min")
 
 
@@ -107,15 +108,35 @@ def edges_convolve(draw: st.DrawFn) -> Case:
     return draw(called(linear(draw, rule), domain))
 
 
+PRODUCTS = ("dot", "dot", "product")
+
+
 def attention(
     draw: st.DrawFn,
     rule: Neighborhood,
     relative: bool = False,
     on: Domain | None = None,
-    score: str = "dot",
+    score: str = "",
+    edges: bool = False,
 ) -> g.Attention:
-    channels, heads, width, bias = draw(few), draw(few), draw(few), draw(st.booleans())
-    return g.Attention(channels, rule, heads, score, width, relative, bias=bias, on=on)
+    """Attention of any widths, joins and biases; of edges where some are asked for."""
+    channels, heads, width = draw(few), draw(few), draw(few)
+    options = {
+        "projections": draw(st.sampled_from((None, 1, 2, 3))),
+        "edge_channels": draw(st.sampled_from((None, 1, 2))) if edges else None,
+        "out_proj": draw(st.booleans()),
+        "join": draw(st.sampled_from(("concat", "mean"))),
+        "root": draw(st.sampled_from((False, False, True, "gated"))),
+        "bias": draw(st.sampled_from((True, False, "in", "out"))),
+    }
+    score = score or draw(st.sampled_from(PRODUCTS))
+    by_itself = options["projections"] == 3 or score in (*PRODUCTS, "additive", "linear")
+    apart = options["projections"] in (None, 3) and by_itself and not options["edge_channels"]
+    if apart:
+        options["value_dim"] = draw(few)
+    if options["out_proj"]:
+        options["channels_out"] = draw(few)
+    return g.Attention(channels, rule, heads, score, width, relative, on=on, **options)
 
 
 @st.composite
@@ -203,12 +224,12 @@ def continued(layer: g.Attention, before: int, lengths: list[int]) -> st.SearchS
 @st.composite
 def edge_softmax_attend(draw: st.DrawFn) -> Case:
     kind = draw(st.sampled_from(("graph", "graph", "relations", "window", "around", "pairs")))
-    score = draw(st.sampled_from(("dot", "gat", "linear")))
+    score = draw(st.sampled_from(("dot", "product", "gat", "linear")))
     if kind == "graph":
-        rule = draw(
-            st.sampled_from((g.adjacency(), g.adjacency(self_loops=True), g.predecessors()))
-        )
-        return draw(called(attention(draw, rule, score=score), draw(plain_graphs())))
+        loops = g.adjacency(self_loops=True), g.adjacency(self_loops="anew", fill="mean")
+        rule = draw(st.sampled_from((g.adjacency(), *loops, g.predecessors())))
+        layer = attention(draw, rule, score=score, edges=score != "linear")
+        return draw(called(layer, draw(plain_graphs())))
     if kind == "relations":
         rule = g.adjacency(None, draw(st.booleans()), types=3)
         return draw(
@@ -254,7 +275,8 @@ def edges_attend(draw: st.DrawFn) -> Case:
     else:
         rule, relative = g.window(**draw(boxes(draw(st.integers(1, 2)), False, 3))), True
         domain = draw(lattices(rule))
-    return draw(heard(attention(draw, rule, relative, score="additive"), domain))
+    score = draw(st.sampled_from(("additive", "gatv2")))
+    return draw(heard(attention(draw, rule, relative, score=score, edges=kind == "graph"), domain))
 
 
 @st.composite
@@ -297,7 +319,7 @@ def levels_recur(draw: st.DrawFn) -> Case:
     domain = draw(st.sampled_from((parts[0], g.Batch(parts), g.Batch([parts[0]] * 2))))
     rule = draw(st.sampled_from((g.predecessors(), g.predecessors().reverse())))
     return draw(
-        called(g.Recurrent(draw(few), draw(few), draw(st.sampled_from(CELLS)), rule), domain)
+        called(g.Recurrent(draw(few), draw(few), draw(st.sampled_from(ALL_CELLS)), rule), domain)
     )
 
 

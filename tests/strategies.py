@@ -68,9 +68,14 @@ def called(draw: st.DrawFn, layer: MessagePassing, *domains: Domain) -> Case:
         with_parameters((batch, domain.num_nodes, channels), memory, generator, dtype)
         for domain in domains
     ]
-    return Case(
-        layer, tuple(g.Signal(x, domain) for x, domain in zip(values, domains, strict=True))
-    )
+    signals = [g.Signal(x, domain) for x, domain in zip(values, domains, strict=True)]
+    read = getattr(layer, "edge_channels", None)
+    if read is not None:
+        rows = draw(st.sampled_from((1, batch)))
+        shape = rows, len(domains[0].links()[0]), read
+        edges = torch.randn(shape, generator=generator, dtype=dtype)
+        signals[0] = signals[0].with_edges(edges)
+    return Case(layer, tuple(signals))
 
 
 @st.composite

@@ -43,10 +43,16 @@ class Row(NamedTuple):
             getattr(self.layer, "channels_in", 4),
         )
         domains = (self.domain,) if self.receivers is None else (self.receivers, self.domain)
-        return tuple(
+        signals = [
             g.Signal(torch.randn(2, d.num_nodes, channels, generator=generator).to(dtype), d)
             for d in domains
-        )
+        ]
+        read = getattr(self.layer, "edge_channels", None)
+        if read is not None:
+            links = len(domains[0].links()[0])
+            edges = torch.randn(1, links, read, generator=generator).to(dtype)
+            signals[0] = signals[0].with_edges(edges)
+        return tuple(signals)
 
 
 def product(x_i: Tensor, x_j: Tensor, e_ij: Tensor | None) -> Tensor:
@@ -83,6 +89,11 @@ def _attention(
     rule: g.Neighborhood, relative: bool = False, on: Domain | None = None, score: str = "dot"
 ) -> g.Attention:
     return g.Attention(4, rule, 2, score, relative=relative, on=on)
+
+
+def _edged(score: str, rule: g.Neighborhood) -> g.Attention:
+    """One layer of PyG's kind, of edges with features."""
+    return g.Attention(4, rule, 2, score, edge_channels=3, out_proj=False, root=True)
 
 
 def _convolve() -> list[Row]:
@@ -179,6 +190,9 @@ def _attend_all() -> list[Row]:
             "sdpa",
             receivers=g.Batch([CHAIN, g.Chain(3)]),
         ),
+        Row(g.Attention(4, g.all_pairs(), 2, "product", 1, value_dim=3), SET, "sdpa"),
+        Row(g.Attention(4, g.past(), 2, value_dim=1, channels_out=5), CHAIN, "sdpa"),
+        Row(g.Attention(4, g.all_pairs(), 2, positions=g.SinusoidalPositions(4)), GRID, "sdpa"),
     ]
 
 
@@ -224,6 +238,13 @@ def _attend_edges() -> list[Row]:
         Row(_attention(g.all_pairs(), score="linear"), SET, "linear", receivers=CHAIN),
         Row(_attention(g.past(), score="linear"), g.Chain(130), "linear"),
         Row(_attention(g.past(), score="linear"), EQUAL, "linear"),
+        Row(_edged("gat", g.adjacency(self_loops="anew", fill="mean")), GRAPH, "edge_softmax"),
+        Row(_edged("gat", g.adjacency()), g.Batch([GRAPH, CHAIN]), "edge_softmax"),
+        Row(_edged("dot", g.adjacency(self_loops=True)), GRAPH, "edge_softmax"),
+        Row(_edged("product", g.predecessors()), g.Batch([GRAPH, GRAPH]), "edge_softmax"),
+        Row(_edged("linear", g.adjacency()), GRAPH, "edges"),
+        Row(_edged("gatv2", g.adjacency(self_loops=True)), GRAPH, "edges"),
+        Row(_attention(g.adjacency(), score="gatv2"), GRAPH, "edges"),
         Row(_attention(g.adjacency(self_loops=True), score="additive"), GRAPH, "edges"),
         Row(_attention(g.past(), score="additive"), CHAIN, "edges"),
     ]
@@ -240,6 +261,7 @@ def _others() -> list[Row]:
         Row(g.Recurrent(4, 3, "rnn_relu"), RAGGED, "rnn"),
         Row(g.Recurrent(4, 3, "lstm", g.predecessors()), TREE, "levels"),
         Row(g.Recurrent(4, 3, "gru", g.predecessors().reverse()), g.Batch([TREE, CHAIN]), "levels"),
+        Row(g.Recurrent(4, 3, "ind_rnn"), CHAIN, "levels"),
         Row(g.Pool(g.window(2, stride=2)), g.Grid(4, 4), "lattice"),
         Row(g.Pool(g.window(2, stride=2), "mean"), g.GroupGrid(g.Grid(4, 4), g.C(4)), "lattice"),
         Row(g.Pool(g.window(3, axes=1, stride=2), "sum"), CHAIN, "lattice"),

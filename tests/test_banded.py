@@ -48,10 +48,10 @@ def test_by_hand_a_window_is_a_band_of_the_dense_mask():
     wanted = F.scaled_dot_product_attention(
         *(t.transpose(1, 2) for t in (q, k, v)), band
     ).transpose(1, 2)
-    found = banded.run(plan_of(g.window(9, axes=1), g.Chain(200)), q, k, v, None, None, 0.0)
+    found = banded.run(plan_of(g.window(9, axes=1), g.Chain(200)), q, k, v, None, None, 0.0, None)
     assert error(found, wanted) < 1e-12
     shifted = banded.run(
-        plan_of(g.window(9, axes=1, padding="causal"), g.Chain(200)), q, k, v, None, None, 0.0
+        plan_of(g.window(9, axes=1, padding="causal"), g.Chain(200)), q, k, v, None, None, 0.0, None
     )
     assert error(shifted, wanted) > 0.1
 
@@ -89,7 +89,7 @@ def test_nothing_of_the_size_of_all_pairs_is_made():
     with torch.autograd.graph.saved_tensors_hooks(
         lambda t: sizes.append(t.numel()) or t, lambda t: t
     ):
-        banded.run(plan, q, q, q, None, torch.zeros(65, 1, requires_grad=True), 0.0)
+        banded.run(plan, q, q, q, None, torch.zeros(65, 1, requires_grad=True), 0.0, None)
     assert sizes and max(sizes) <= 130 * n
 
 
@@ -115,10 +115,10 @@ def test_the_waste_is_bounded(rule, domain, bound):
 def test_dropout_drops_weights():
     q, v = torch.zeros(1, 600, 1, 1), torch.ones(1, 600, 1, 1)
     plan = plan_of(g.window(5, axes=1), g.Chain(600))
-    assert error(banded.run(plan, q, q, v, None, None, 0.0), v) < 1e-6
+    assert error(banded.run(plan, q, q, v, None, None, 0.0, None), v) < 1e-6
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        dropped = banded.run(plan, q, q, v, None, None, 0.5)
+        dropped = banded.run(plan, q, q, v, None, None, 0.5, None)
     kept = (dropped[0, 2:-2, 0, 0] * 5 / 2).round()
     assert error(kept * 2 / 5, dropped[0, 2:-2, 0, 0]) < 1e-6
     assert set(kept.tolist()) == {0, 1, 2, 3, 4, 5}

@@ -112,7 +112,7 @@ def test_dropped_weights_are_zero_and_the_others_doubled():
     plan = plan_for("attend", "edge_softmax", layer.rule, star, None, q, layer.options)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        y = plan.run(q, q, v, None, None, 0.5)[:, 0, 0, 0]
+        y = plan.run(q, q, v, None, None, 0.5, None)[:, 0, 0, 0]
     kept = 50 * y
     assert (
         torch.allclose(kept, kept.round(), atol=1e-3)

@@ -66,6 +66,14 @@ ON_GRAPHS = {
     "linear": (lambda: g.Attention(2, g.adjacency(), 1, "linear"), "edge_softmax"),
     "complete": (lambda: g.Attention(2, g.all_pairs(), 1), "sdpa"),
     "complete, linear": (lambda: g.Attention(2, g.all_pairs(), 1, "linear"), "linear"),
+    "complete, wide": (lambda: g.Attention(2, g.all_pairs(), 1, "product", 1, value_dim=3), "sdpa"),
+    "dot, edges": (lambda: g.Attention(2, g.adjacency(), 1, edge_channels=2), "edge_softmax"),
+    "gat, edges": (
+        lambda: g.Attention(
+            2, g.adjacency(self_loops=True, fill="mean"), 1, "gat", edge_channels=2
+        ),
+        "edge_softmax",
+    ),
 }
 
 
@@ -91,6 +99,14 @@ def graph_values(batch: int = 1) -> Tensor:
     return torch.randn(batch, 5, 2, generator=generator, dtype=torch.float64)
 
 
+def on_nodes(layer: MessagePassing, x: Tensor) -> g.Signal:
+    """Values on the graph, with a state of its edges where the layer reads one."""
+    if not layer.reads_edges:
+        return g.Signal(x, GRAPH)
+    edges = torch.arange(2.0 * GRAPH.num_links, dtype=torch.float64).view(1, -1, 2).sin()
+    return g.Signal(x, GRAPH, edges=edges)
+
+
 def all_transforms(layer: MessagePassing) -> dict[str, Tensor]:
     """One answer of each transform of torch.func, and of torch.autograd's own."""
     x, stack = graph_values(), torch.stack((graph_values(), 2 * graph_values()))
@@ -98,7 +114,7 @@ def all_transforms(layer: MessagePassing) -> dict[str, Tensor]:
     several = {name: torch.stack((p, p.sin())) for name, p in parameters.items()}
 
     def run(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
-        return functional_call(layer, parameters, (g.Signal(x, GRAPH),)).x
+        return functional_call(layer, parameters, (on_nodes(layer, x),)).x
 
     def loss(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
         return run(parameters, x).sin().sum()
@@ -136,7 +152,7 @@ def all_transforms(layer: MessagePassing) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", ON_GRAPHS)
 def test_every_transform_gives_what_the_reference_gives(name, quiet):
     layer = on_graph(name)
-    g.testing.assert_lowered_to(layer.lowering, layer, g.Signal(graph_values(), GRAPH))
+    g.testing.assert_lowered_to(layer.lowering, layer, on_nodes(layer, graph_values()))
     found, wanted = all_transforms(layer), all_transforms(on_graph(name, "edges"))
     assert found.keys() == wanted.keys()
     for kind, t in wanted.items():

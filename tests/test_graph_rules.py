@@ -216,7 +216,7 @@ def test_what_is_no_rule_over_links():
         (lambda: g.adjacency("laplacian"), r"a rule of its own; use laplacian\(\)"),
         (lambda: g.laplacian("symm"), "did you mean 'sym'"),
         (lambda: g.laplacian("row"), "choose from None, rw, sym|did you mean 'rw'"),
-        (lambda: g.adjacency("sym", 1), "self_loops=1.*True or False"),
+        (lambda: g.adjacency("sym", 1), "self_loops=1.*True, False or"),
         (lambda: g.adjacency(weights="no"), "weights='no'.*True or False"),
         (lambda: g.adjacency(types=0), "a positive number of types"),
         (lambda: g.adjacency(types=True), "a positive number of types"),

@@ -88,6 +88,8 @@ OWNERS = {
     g.LearnedPositions: lambda: g.LearnedPositions((4, 4), 3),
     g.LaplacianPositions: lambda: g.LaplacianPositions(2, 4),
     g.BatchNorm: lambda: g.BatchNorm(3),
+    g.GroupNorm: lambda: g.GroupNorm(2, 4),
+    g.InstanceNorm: lambda: g.InstanceNorm(3, affine=True, track_running_stats=True),
 }
 WITHOUT = {
     "Concat",
@@ -97,6 +99,7 @@ WITHOUT = {
     "FinalState",
     "FromState",
     "Message",
+    "Network",
     "Pointwise",
     "Pool",
     "Propagate",

@@ -50,7 +50,7 @@ REFUSED = [
     (lambda: nn.LSTM(3, 4, proj_size=2), "proj_size=2; a state has one width here"),
     (
         lambda: nn.MultiheadAttention(4, 2, kdim=3),
-        "kdim=3, vdim=4; receivers and senders have one width here",
+        "kdim=3, vdim=4; keys and values are read from one signal",
     ),
     (lambda: nn.MultiheadAttention(4, 2, vdim=3), "kdim=4, vdim=3"),
     (
@@ -306,7 +306,9 @@ def test_to_pyg_refuses(rule):
 
 def test_to_pyg_refuses_other_verbs():
     for layer in (g.Pool(g.whole()), g.Sequential(g.Conv(2, 2, g.adjacency()))):
-        with pytest.raises(g.GeodlError, match="a type with no twin; choose from Conv, Network"):
+        with pytest.raises(
+            g.GeodlError, match="a type with no twin; choose from Attention, Conv, Network"
+        ):
             to_pyg(layer)
 
 

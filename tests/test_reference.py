@@ -30,7 +30,7 @@ def column(*numbers: float) -> torch.Tensor:
     return torch.tensor(numbers, dtype=torch.float64)[None, :, None]
 
 
-def ones_score(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+def ones_score(q: torch.Tensor, k: torch.Tensor, edge: torch.Tensor | None) -> torch.Tensor:
     return (q * k).sum(-1)
 
 

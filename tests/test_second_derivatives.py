@@ -43,11 +43,36 @@ ATTENTION = {
     ("edge_softmax", "linear"): lambda: (attention(g.adjacency(), "linear"), GRAPH),
     ("edge_softmax", "typed"): lambda: (attention(g.adjacency(types=2), relative=True), TYPED),
     ("edges", "additive"): lambda: (attention(g.adjacency(), "additive"), GRAPH),
+    ("sdpa", "wide values"): lambda: (attention(g.all_pairs(), value_dim=3), g.Complete(3)),
+    ("sdpa", "wide keys"): lambda: (
+        attention(g.past(), "product", head_dim=3, value_dim=2),
+        CHAIN,
+    ),
+    ("linear", "wide values"): lambda: (attention(g.past(), "linear", value_dim=3), CHAIN),
+    ("banded", "wide values"): lambda: (attention(g.window(3, axes=1), value_dim=3), CHAIN),
+    ("edge_softmax", "wide values"): lambda: (attention(g.adjacency(), value_dim=3), GRAPH),
+    ("edge_softmax", "dot, edges"): lambda: (attention(g.adjacency(), edge_channels=2), GRAPH),
+    ("edge_softmax", "gat, edges"): lambda: (
+        attention(g.adjacency(self_loops="anew", fill="mean"), "gat", edge_channels=2),
+        GRAPH,
+    ),
+    ("edges", "gatv2, edges"): lambda: (attention(g.adjacency(), "gatv2", edge_channels=2), GRAPH),
 }
 
 
 def call(layer: g.Layer, x: Tensor, domain: g.Domain) -> Tensor:
-    return layer(g.Signal(x, domain)).x
+    return layer(signal(layer, x, domain)).x
+
+
+def signal(layer: g.Layer, x: Tensor, domain: g.Domain) -> g.Signal:
+    """Values with a state of edges where the layer reads one."""
+    channels = getattr(layer, "edge_channels", None)
+    if channels is None:
+        return g.Signal(x, domain)
+    generator = torch.Generator().manual_seed(2)
+    shape = 1, domain.num_links, channels
+    edges = torch.randn(shape, generator=generator, dtype=torch.float64)
+    return g.Signal(x, domain, edges=edges)
 
 
 def values(domain: g.Domain, batch: int = 1, channels: int = 2) -> Tensor:
@@ -76,7 +101,7 @@ def test_every_kernel_of_attention_is_here():
 def test_gradients_of_gradients_check(case):
     layer, domain = ATTENTION[case]()
     x = values(domain).requires_grad_()
-    assert_lowered_to(case[0], layer, g.Signal(x, domain))
+    assert_lowered_to(case[0], layer, signal(layer, x, domain))
     assert torch.autograd.gradcheck(lambda x: call(layer, x, domain), x)
     assert torch.autograd.gradgradcheck(lambda x: call(layer, x, domain), x)
 

@@ -70,6 +70,7 @@ def test_every_row_is_there(rows, number):
         "06 nn.LSTM, 2 layers, bidirectional",
         "06 nn.GRU, backward",
         "06 nn.RNN(relu), forward",
+        "06 linear IndRNN = causal convolution with diag(u)^k W",
         "k < t rounds",
         "C A^k B",
         "self, weights of each head",

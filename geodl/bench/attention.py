@@ -55,7 +55,7 @@ def _bare(sizes: Sizes, layer: Any, causal: bool, device: torch.device) -> tuple
     q, k, v = (leaf(*shape, device=device) for _ in range(3))
     up = torch.randn(shape, device=device)
     plan = plan_for("attend", "auto", layer.rule, layer.on, None, q, layer.options)
-    call = step(lambda: plan.lowering.run(plan.data, q, k, v, None, None, 0.0), [q, k, v], up)
+    call = step(lambda: plan.lowering.run(plan.data, q, k, v, None, None, 0.0, None), [q, k, v], up)
     a, b, c = (heads_first(t).requires_grad_() for t in (q, k, v))
 
     def torch_kernel() -> Tensor:

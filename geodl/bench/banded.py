@@ -50,7 +50,7 @@ def _sides(layer: Any, device: torch.device) -> tuple[Side, Side]:
     q, k, v = (leaf(*shape, device=device) for _ in range(3))
     up = torch.randn(shape, device=device)
     plan = plan_for("attend", "auto", layer.rule, layer.on, None, q, layer.options)
-    ours = step(lambda: plan.lowering.run(plan.data, q, k, v, None, None, 0.0), [q, k, v], up)
+    ours = step(lambda: plan.lowering.run(plan.data, q, k, v, None, None, 0.0, None), [q, k, v], up)
     a, b, c = (heads_first(t).requires_grad_() for t in (q, k, v))
     mask = _mask(layer).to(device)
 

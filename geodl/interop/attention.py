@@ -1,5 +1,7 @@
 """Multi-head attention."""
 
+from typing import Any
+
 from torch import nn
 
 from geodl.domain import Domain
@@ -8,6 +10,8 @@ from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
 from geodl.layer import Attention
 from geodl.neighborhood import all_pairs, full_or_adjacency
+
+WEIGHTS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 
 
 @converts(nn.MultiheadAttention)
@@ -21,23 +25,20 @@ def from_attention(module: nn.MultiheadAttention, on: Domain | None) -> Attentio
         module.embed_dim,
         full_or_adjacency(),
         module.num_heads,
+        context_channels=module.kdim,
         bias=module.in_proj_bias is not None,
         dropout=module.dropout,
         on=on,
     )
-    out = module.out_proj
-    with_parameters(layer.out_proj, module, weight=out.weight, bias=out.bias)
-    return with_parameters(
-        layer, module, in_proj_weight=module.in_proj_weight, in_proj_bias=module.in_proj_bias
-    )
+    return _copied(layer, module)
 
 
 def _check_options(asked: str, module: nn.MultiheadAttention) -> None:
-    if not module._qkv_same_embed_dim:
+    if module.kdim != module.vdim:
         raise GeodlError(
             asked,
             f"kdim={module.kdim}, vdim={module.vdim}",
-            "receivers and senders have one width here: project the senders with a Linear before",
+            "keys and values are read from one signal: project one of them with a Linear before",
         )
     extras = {"add_bias_kv": module.bias_k is not None, "add_zero_attn": module.add_zero_attn}
     for name, given in extras.items():
@@ -58,12 +59,19 @@ def to_attention(layer: Attention, on: Domain | None) -> nn.MultiheadAttention:
         dropout=layer.dropout,
         bias=layer.in_proj_bias is not None,
         batch_first=True,
+        kdim=layer.context_channels,
+        vdim=layer.context_channels,
     )
-    out = layer.out_proj
-    with_parameters(twin.out_proj, layer, weight=out.weight, bias=out.bias)
-    return with_parameters(
-        twin, layer, in_proj_weight=layer.in_proj_weight, in_proj_bias=layer.in_proj_bias
-    )
+    return _copied(twin, layer)
+
+
+def _copied(to: Any, other: Any) -> Any:
+    """A layer or its twin with the parameters of the other, which have the same names in both."""
+    out = other.out_proj
+    with_parameters(to.out_proj, other, weight=out.weight, bias=out.bias)
+    # In one weight where receivers and senders have the same channels, else in three.
+    weights = {name: getattr(other, name) for name in WEIGHTS}
+    return with_parameters(to, other, **weights, in_proj_bias=other.in_proj_bias)
 
 
 def _check_twin(layer: Attention) -> None:
@@ -76,13 +84,7 @@ def _check_twin(layer: Attention) -> None:
             "convert layer.over(all_pairs()) and give the missing edges as attn_mask at each call; "
             "of a model, convert interop.over(model, all_pairs())",
         )
-    found = ""
-    if layer.options.score != "dot":
-        found = f"the score {layer.options.score!r}"
-    if layer.relative_bias is not None:
-        found = "a relative bias"
-    if layer.rotary:
-        found = "rotary positions"
+    found = _beyond_twin(layer)
     if found:
         raise GeodlError(asked, found, "nn.MultiheadAttention knows the plain dot product only")
     inner = layer.heads * layer.head_dim
@@ -92,3 +94,27 @@ def _check_twin(layer: Attention) -> None:
             f"{inner} inner channels for {layer.channels_in}",
             "choose heads * head_dim = channels",
         )
+
+
+def _beyond_twin(layer: Attention) -> str:
+    """What a layer computes that `nn.MultiheadAttention` does not; "" where there is nothing."""
+    out = layer.out_proj
+    if layer.options.score != "dot":
+        return f"the score {layer.options.score!r}"
+    if layer.relative_bias is not None:
+        return "a relative bias"
+    if layer.rotary:
+        return "rotary positions"
+    if layer.positions is not None:
+        return "positions that queries and keys alone read: add them to both at the call"
+    if layer.edge_channels is not None:
+        return "features of edges"
+    if layer.root_proj is not None:
+        return "the receiver itself, added to the answer"
+    if out is None or layer.join != "concat":
+        return "heads that no out_proj joins"
+    if len(layer.rows) != 3 or layer.head_dim != layer.value_dim:
+        return "keys and values of one projection or of two widths"
+    if layer.channels_out != layer.channels_in:
+        return f"{layer.channels_out} channels out for {layer.channels_in}"
+    return ""

@@ -137,7 +137,9 @@ def _check_shared(asked: str, module: nn.Module, whole: bool) -> None:
     stands in two places of a whole model is one part there, too.
     """
     names: dict[Tensor, str] = {}
-    for path, part in module.named_modules(remove_duplicate=whole):
+    # PyG's GATv2Conv says so of a part that it has in two places: it becomes one projection.
+    once = whole or getattr(module, "share_weights", False)
+    for path, part in module.named_modules(remove_duplicate=once):
         for name, parameter in part.named_parameters(path, recurse=False):
             first = names.setdefault(parameter, name)
             if first != name:

@@ -77,6 +77,9 @@ def to_recurrent(layer: Layer, on: Domain | None) -> nn.Module | None:
     stages, dropout = _split(asked, parts)
     every = [one for ways in stages for one in ways]
     first = every[0]
+    if first.options.cell not in KINDS:
+        found = f"the cell {first.options.cell!r}"
+        raise GeodlError(asked, found, f"torch has {', '.join(KINDS)}")
     kinds = {(one.options, one.hidden, len(ways)) for ways in stages for one in ways}
     if len(kinds) > 1:
         raise GeodlError(asked, "layers of different cells, widths or directions", f"give {FORM}")

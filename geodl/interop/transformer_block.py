@@ -131,6 +131,8 @@ def to_block(block: Any) -> Any:
 def _read(block: Any) -> tuple[bool, list[nn.Module], list[list[Any]]]:
     """Whether norms come first, the norms, and the layers of each shortcut besides them."""
     parts = list(block) if isinstance(block, Sequential) else []
+    if any(getattr(part, "shortcut", None) is not None for part in parts):
+        raise no_twin(block)
     inner = [list(part.inner) for part in parts if isinstance(part, Residual)]
     if parts and len(inner) == len(parts) and all(inner):
         norms = [layers[0] for layers in inner]

@@ -8,6 +8,7 @@ from geodl.layer.embedding import Embedding
 from geodl.layer.encoder_decoder import EncoderDecoder, FinalState, FromState
 from geodl.layer.explain import Explanation, explain, prepare, set_lowering
 from geodl.layer.laplacian import LaplacianPositions
+from geodl.layer.member_norm import GroupNorm, InstanceNorm
 from geodl.layer.message import Message
 from geodl.layer.modes import evaluated
 from geodl.layer.network import Network
@@ -34,6 +35,8 @@ __all__ = [
     "Explanation",
     "FinalState",
     "FromState",
+    "GroupNorm",
+    "InstanceNorm",
     "LaplacianPositions",
     "Layer",
     "LearnedPositions",

@@ -1,27 +1,35 @@
 """Attention on any domain."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geodl import reference
 from geodl.domain import Complete, Domain
-from geodl.errors import GeodlError, nearest, positive
-from geodl.layer.base import MessagePassing
-from geodl.layer.check import check_pair, check_signal, check_state, count_types
-from geodl.layer.folding import GraphState, MergedMembers
-from geodl.layer.position import places, rotate
+from geodl.errors import GeodlError
+from geodl.layer.base import Layer
+from geodl.layer.check import (
+    check_edges_read,
+    check_pair,
+    check_signal,
+    check_state,
+    count_types,
+)
+from geodl.layer.folding import GraphState, MergedMembers, state_to_batch
+from geodl.layer.projection import Projecting
 from geodl.layer.trace import traced_step
+from geodl.layer.widths import BIASES, ROOTS, Asked, check_word, resolve_widths
 from geodl.lowering import AttendOptions, Plan, describe_call
+from geodl.lowering.edge_features import EdgeFeatures, edge_reader
 from geodl.lowering.edges import unweighted
 from geodl.lowering.scores import SCORES
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
 
 
-class Attention(MessagePassing):
+class Attention(Projecting):
     """Multi-head attention: `y_i = W_o [sum_j softmax_j(score(q_i, k_j) + b_type) v_j]_heads`.
 
     On `all_pairs()` it is the attention of a Transformer, on `past()` causal attention, on
@@ -29,24 +37,44 @@ class Attention(MessagePassing):
     edges gets zeros, and so the output bias alone; its gradients are zeros too, never NaN.
 
     Args:
-        channels: C, in and out.
+        channels: C, in and, unless `channels_out` says otherwise, out.
         rule: which nodes each node receives from.
         heads: H.
-        score: "dot", `q . k / sqrt(D)` (Vaswani et al. 2017); "additive", `v . tanh(q + k)`
-            (Bahdanau et al. 2015); "gat", `leaky_relu(a . q + b . k)` with one projection for
-            queries, keys and values (Velickovic et al. 2018); "linear", weights in proportion to
-            `f(q) . f(k)`, f = elu + 1 (Katharopoulos et al. 2020).
-        head_dim: D, by default C / H.
+        score: "dot", `q . k / sqrt(D)` (Vaswani et al. 2017); "product", `q . k` (Luong et al.
+            2015; SAGAN: Zhang et al. 2019); "additive", `v . tanh(q + k)` (Bahdanau et al. 2015);
+            "gat", `leaky_relu(a . q + b . k)` with one projection for queries, keys and values
+            (Velickovic et al. 2018); "gatv2", `a . leaky_relu(q + k)` with keys that are values
+            (Brody et al. 2022); "linear", weights in proportion to `f(q) . f(k)`, f = elu + 1
+            (Katharopoulos et al. 2020).
+        head_dim: D, by default C / H; V where keys are values, and without `out_proj` as
+            `channels_out` says.
         relative: add a learned bias `[T, H]` to the scores by edge type (relative positions).
-        bias: add biases to the projections.
+        channels_out: C_out, by default C; without `out_proj` the channels of the joined heads.
+        value_dim: V, the channels of a value in each head, by default D.
+        context_channels: channels of the senders where they are another signal's, by default C.
+        edge_channels: C_e of the signal's `edges`, which the scores then read as `e = W_e f_ij`,
+            added to the key (with "gat" `c . e` is added); values carry them, too, where the score
+            is a product of the key ("dot", "product", "linear": TransformerConv, Shi et al. 2021).
+        projections: 3 for queries, keys and values apart; 2 where keys are values, the default of
+            "gatv2"; 1 where queries are, too, that of "gat" (2 with `context_channels`).
+        positions: a layer that adds positions which queries and keys alone read, values do not
+            (DETR: Carion et al. 2020), or one for receivers and one for senders.
+        out_proj: W_o; without it the joined heads are the answer.
+        join: "concat" the heads, or their "mean".
+        root: add `W_r x_i`, the receiver itself (PyG's `root_weight`); "gated" for
+            `g r + (1 - g) y` with `g = sigmoid(w . [y, r, y - r])` (Shi et al. 2021).
+        bias: add biases to the projections and to the answer; "in" for the former, "out" for the
+            latter alone.
         dropout: drop attention weights with this probability while training.
         rotary: rotate queries and keys by their places on a chain, so that scores read how far
             apart they are (Su et al., "RoFormer", 2021).
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
-    Parameters are called as in `nn.MultiheadAttention`: in_proj_weight `[3 H D, C]` (queries, keys,
-    values), in_proj_bias, out_proj; and relative_bias `[T, H]`, score_vectors `[V, H, D]` (v; a and
-    b). With "gat" in_proj has `[H D, C]`.
+    Parameters are called as in `nn.MultiheadAttention`: in_proj_weight `[2 H D + H V, C]` (queries,
+    keys, values), with `context_channels` unlike C q_proj_weight, k_proj_weight, v_proj_weight;
+    in_proj_bias, out_proj; without one out_bias `[C_out]`. Then relative_bias `[T, H]`;
+    score_vectors `[V, H, D]` (v; a and b; a, b and c); edge_proj_weight `[H D, C_e]`; root_proj and
+    root_gate.
 
     >>> from geodl import all_pairs
     >>> layer = Attention(16, all_pairs(), heads=4)
@@ -56,6 +84,10 @@ class Attention(MessagePassing):
 
     verb = "attend"
     transparent = True
+    # None where a layer has none, as those of its base.
+    out_proj: Any
+    root_proj: Any
+    root_gate: Any
 
     def __init__(
         self,
@@ -66,51 +98,90 @@ class Attention(MessagePassing):
         head_dim: int | None = None,
         relative: bool = False,
         *,
-        bias: bool = True,
+        channels_out: int | None = None,
+        value_dim: int | None = None,
+        context_channels: int | None = None,
+        edge_channels: int | None = None,
+        projections: int | None = None,
+        positions: Layer | tuple[Layer, Layer] | None = None,
+        out_proj: bool = True,
+        join: str = "concat",
+        root: bool | str = False,
+        bias: bool | str = True,
         dropout: float = 0.0,
         rotary: bool = False,
         on: Domain | None = None,
     ):
-        asked = f"Attention({channels!r}, heads={heads!r})"
-        channels = positive(asked, channels)
-        heads = positive(asked, heads)
-        if head_dim is None and channels % heads:
-            raise GeodlError(asked, "heads that do not divide the channels", "give head_dim")
-        if head_dim is not None:
-            head_dim = positive(f"Attention({channels}, head_dim={head_dim!r})", head_dim)
-        _check_score(score, dropout)
+        widths = resolve_widths(
+            Asked(
+                channels=channels,
+                heads=heads,
+                score=score,
+                head_dim=head_dim,
+                channels_out=channels_out,
+                value_dim=value_dim,
+                context_channels=context_channels,
+                edge_channels=edge_channels,
+                projections=projections,
+                out_proj=out_proj,
+                join=join,
+            )
+        )
+        _check_dropout(score, dropout)
+        check_word("bias", bias, BIASES)
+        check_word("root", root, ROOTS)
         types = count_types(rule, on) if relative else None
-        super().__init__(rule, on, AttendOptions(score, types))
-        self.channels_in, self.heads = channels, heads
-        self.head_dim = channels // heads if head_dim is None else head_dim
-        self.dropout = dropout
-        self.rotary = self.breaks_symmetry = rotary
-        self._make_parameters(bias)
+        super().__init__(rule, on, AttendOptions(score, types, widths.edges))
+        self.channels_out, self.edge_channels = widths.out, widths.edges
+        self.join, self.dropout = join, dropout
+        self._make_projections(widths, bias in (True, "in"))
+        self._make_score()
+        self._make_answer(widths.joined, out_proj, root, bias in (True, "out"))
+        self._make_positions(positions, rotary)
         self.reset_parameters()
 
-    def _make_parameters(self, bias: bool) -> None:
-        _, vectors, projections = SCORES[self.options.score]
-        inner, types = self.heads * self.head_dim, self.options.edge_types
-        self.in_proj_weight = nn.Parameter(torch.empty(projections * inner, self.channels_in))
-        self.in_proj_bias = None
-        if bias:
-            self.in_proj_bias = nn.Parameter(torch.empty(projections * inner))
-        self.out_proj = nn.Linear(inner, self.channels_in, bias=bias)
-        self.relative_bias = self.score_vectors = None
+    def _make_score(self) -> None:
+        score, types = SCORES[self.options.score], self.options.edge_types
+        vectors = score.vectors
+        self.relative_bias = self.score_vectors = self.edge_proj_weight = None
         if types is not None:
             self.relative_bias = nn.Parameter(torch.zeros(types, self.heads))
+        self.reads_edges = self.edge_channels is not None
+        if self.edge_channels is not None:
+            vectors += score.edge_vectors
+            rows = self.heads * self.head_dim
+            self.edge_proj_weight = nn.Parameter(torch.empty(rows, self.edge_channels))
         if vectors:
             self.score_vectors = nn.Parameter(torch.empty(vectors, self.heads, self.head_dim))
 
+    def _make_answer(self, joined: int, out_proj: bool, root: bool | str, bias: bool) -> None:
+        self.out_proj = self.out_bias = self.root_proj = self.root_gate = None
+        if out_proj:
+            self.out_proj = nn.Linear(joined, self.channels_out, bias=bias)
+        elif bias and not root:
+            self.out_bias = nn.Parameter(torch.empty(self.channels_out))
+        if root:
+            # One bias of the answer is enough: that of W_o, or the receiver's own.
+            own = bias and not out_proj
+            self.root_proj = nn.Linear(self.channels_in, self.channels_out, bias=own)
+        if root == "gated":
+            self.root_gate = nn.Linear(3 * self.channels_out, 1, bias=False)
+
     def reset_parameters(self) -> None:
-        """Draw the parameters anew, as `nn.MultiheadAttention` does (scores' vectors alike);
-        relative biases start at zero.
+        """Draw the parameters anew, as `nn.MultiheadAttention` does (scores' vectors and edges'
+        weights alike); relative biases start at zero.
         """
-        nn.init.xavier_uniform_(self.in_proj_weight)
-        if self.score_vectors is not None:
-            nn.init.xavier_uniform_(self.score_vectors)
-        self.out_proj.reset_parameters()
-        for zero in (self.in_proj_bias, self.out_proj.bias, self.relative_bias):
+        of_context = self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
+        of_scores = self.score_vectors, self.edge_proj_weight
+        for weight in (self.in_proj_weight, *of_context, *of_scores):
+            if weight is not None:
+                nn.init.xavier_uniform_(weight)
+        biases = [self.in_proj_bias, self.out_bias, self.relative_bias]
+        for part in (self.out_proj, self.root_proj, self.root_gate):
+            if part is not None:
+                part.reset_parameters()
+                biases.append(part.bias)
+        for zero in biases:
             if zero is not None:
                 nn.init.zeros_(zero)
 
@@ -129,10 +200,15 @@ class Attention(MessagePassing):
         call = describe_call(self.rule, source.domain, target, source.x, self.options)
         edges = unweighted(call)
         score = SCORES[self.options.score].reading(self.score_vectors)
-        query, key, _ = self._project(receiver.x, source.x)
-        query, key = self._rotated(query, key, call.target, call.source)
+        query, key, _ = self._heads(receiver.x, source.x, call.target, call.source)
+        reader, edge = edge_reader(call, edges), self._edge_features(state_to_batch(receiver, 1))
+        projected = None
+        if reader is not None and edge is not None:
+            projected = reader.project(edge, query.shape[0])
         count = call.target.num_nodes
-        a = reference.attention_weights(query, key, edges, score, self.relative_bias, count)
+        a = reference.attention_weights(
+            query, key, edges, score, self.relative_bias, count, projected
+        )
         return Signal(a, Complete(a.shape[1]))
 
     @traced_step
@@ -142,13 +218,12 @@ class Attention(MessagePassing):
         state: tuple[Tensor, Tensor] | None = None,
         sender: Signal | None = None,
     ) -> tuple[Signal, Any]:
-        """Continue on the next nodes; the state are keys and values `[B, nodes, H, D]`: over
-        `past()` those of the nodes so far, over `all_pairs()` with a sender those of all its nodes.
+        """Continue on the next nodes; the state are keys `[B, nodes, H, D]` and values `[B, nodes,
+        H, V]`: over `past()` those of the nodes so far, over `all_pairs()` with a sender those of
+        all its nodes.
         """
         domain = check_signal(self, signal).domain
-        if sender is not None and self.rotary:
-            asked = f"a step of {self.label} over a second signal"
-            raise GeodlError(asked, "rotary positions", "cross without them")
+        self._check_steps(sender)
         source = domain if sender is None else sender.domain
         everyone = self._everyone(source, domain)
         if sender is not None:
@@ -163,7 +238,7 @@ class Attention(MessagePassing):
         if everyone is None or not everyone.causal or not one_order:
             return super().step(signal, state, sender)
         query, key, value = self._project(signal.x, signal.x)
-        self._check_kept(state, key)
+        self._check_kept(state, key, value)
         seen = 0 if state is None else state[0].shape[1]
         # Kept keys were rotated when they were new: only the new nodes' places count from `seen`.
         query, key = self._rotated(query, key, domain, domain, seen)
@@ -172,7 +247,22 @@ class Attention(MessagePassing):
             value = torch.cat((state[1], value), 1)
         source = domain.replace((key.shape[1],))
         plan, _ = self._plan(self.rule, source, domain, key, keep=False)
-        return signal.with_x(self._attend(plan, query, key, value)), (key, value)
+        y = self._attend(plan, query, key, value, None)
+        return signal.with_x(self._answer(y, signal.x)), (key, value)
+
+    def _check_steps(self, sender: Signal | None) -> None:
+        """Refuse steps of a layer whose scores read what pieces of a chain do not say."""
+        asked = f"a step of {self.label}"
+        if self.positions is not None:
+            found, do = "positions of its own", "add the positions before the layer"
+            raise GeodlError(asked, found, do)
+        if self.reads_edges:
+            found = "a state of edges, which pieces do not have in common"
+            raise GeodlError(asked, found, "call it on the whole chain")
+        if sender is not None and self.rotary:
+            raise GeodlError(
+                f"{asked} over a second signal", "rotary positions", "cross without them"
+            )
 
     def _recall(
         self, signal: Signal, sender: Signal, state: tuple[Tensor, Tensor] | None
@@ -181,17 +271,18 @@ class Attention(MessagePassing):
         # Later calls project no sender at all; an empty one gives the state's dtype to check.
         x = sender.x if state is None else sender.x[:, :0]
         query, key, value = self._project(signal.x, x)
-        self._check_kept(state, key)
+        self._check_kept(state, key, value)
         if state is not None:
             key, value = state
         plan, _ = self._plan(self.rule, sender.domain, signal.domain, key)
-        return signal.with_x(self._attend(plan, query, key, value)), (key, value)
+        y = self._attend(plan, query, key, value, None)
+        return signal.with_x(self._answer(y, signal.x)), (key, value)
 
-    def _check_kept(self, state: tuple[Tensor, Tensor] | None, key: Tensor) -> None:
-        """Refuse kept keys and values that are not `[B, nodes, H, D]` like new ones."""
+    def _check_kept(self, state: tuple[Tensor, Tensor] | None, key: Tensor, value: Tensor) -> None:
+        """Refuse kept keys and values that are not `[B, nodes, H, D or V]` like new ones."""
         if state is not None:
-            shape = (key.shape[0], None, self.heads, self.head_dim)
-            check_state(self, state, key, shape, shape)
+            shapes = [(x.shape[0], None, *x.shape[2:]) for x in (key, value)]
+            check_state(self, state, key, *shapes)
 
     def _run(
         self,
@@ -201,51 +292,48 @@ class Attention(MessagePassing):
         parts: MergedMembers,
         state: GraphState,
     ) -> Tensor:
-        query, key, value = self._project(receiver, sender)
-        query, key = self._rotated(query, key, parts.target or parts.source, parts.source)
-        return self._attend(plan, query, key, value)
+        target = parts.target or parts.source
+        query, key, value = self._heads(receiver, sender, target, parts.source)
+        y = self._attend(plan, query, key, value, self._edge_features(state))
+        return self._answer(y, receiver)
 
-    def _attend(self, plan: Plan, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def _attend(
+        self, plan: Plan, query: Tensor, key: Tensor, value: Tensor, edge: EdgeFeatures | None
+    ) -> Tensor:
         dropout = self.dropout if self.training else 0.0
         # Dropped in here are weights of edges, not values: the kernel has to do it.
-        y = plan.run(query, key, value, self.score_vectors, self.relative_bias, dropout)
-        return self.out_proj(y.reshape(*y.shape[:2], self.heads * self.head_dim))
+        return plan.run(query, key, value, self.score_vectors, self.relative_bias, dropout, edge)
 
-    def _rotated(
-        self, query: Tensor, key: Tensor, target: Domain, source: Domain, seen: int = 0
-    ) -> tuple[Tensor, Tensor]:
-        """Queries and keys rotated by their places, which begin at `seen`, where the layer is
-        rotary; as they are elsewhere.
-        """
-        if not self.rotary:
-            return query, key
-        return rotate(query, places(target) + seen), rotate(key, places(source) + seen)
-
-    def _project(self, receiver: Tensor, sender: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries of the receivers, keys and values of the senders, each `[B, nodes, H, D]`."""
-        if receiver.shape[-1] != self.channels_in:
-            found = f"receivers of {receiver.shape[-1]} channels"
-            raise GeodlError(self.label, found, f"give {self.channels_in} channels")
-        inner = self.heads * self.head_dim
-        weight, bias = self.in_proj_weight, self.in_proj_bias
-        if receiver is sender:
-            projected = self._by_head(sender, weight, bias)
+    def _answer(self, y: Tensor, receiver: Tensor) -> Tensor:
+        """The heads' answers `[B, M, H, V]` joined, and the receiver itself added."""
+        if self.join == "mean":
+            y = y.mean(2)
         else:
-            # Rows of the weight stand as torch has them: queries, then keys and values. A score
-            # with one projection has the same rows for all three.
-            of_queries = None if bias is None else bias[:inner]
-            of_senders = None if bias is None else bias[-2 * inner :]
-            projected = (
-                *self._by_head(receiver, weight[:inner], of_queries),
-                *self._by_head(sender, weight[-2 * inner :], of_senders),
-            )
-        return projected[0], projected[min(1, len(projected) - 1)], projected[-1]
+            y = y.reshape(*y.shape[:2], self.heads * self.value_dim)
+        if self.out_proj is not None:
+            y = self.out_proj(y)
+        if self.out_bias is not None:
+            y = y + self.out_bias
+        if self.root_proj is None:
+            return y
+        # PyG's order: the receiver's share is the first term, and the gate's last input y - r.
+        own = self.root_proj(receiver)
+        if self.root_gate is None:
+            return y + own
+        share = self.root_gate(torch.cat((y, own, y - own), -1)).sigmoid()
+        return share * own + (1 - share) * y
 
-    def _by_head(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, ...]:
-        """Projections of x, as many as the weight holds, each `[B, N, H, D]`."""
-        parts = weight.shape[0] // (self.heads * self.head_dim)
-        y = F.linear(x, weight, bias)
-        return y.view(*x.shape[:2], parts, self.heads, self.head_dim).unbind(2)
+    def _edge_features(self, state: GraphState) -> EdgeFeatures | None:
+        """The edges of a call with this layer's weights; None where it reads none.
+
+        Raises:
+            GeodlError: if the signal has no state of edges, or one of other channels or dtype.
+        """
+        if self.edge_proj_weight is None or self.edge_channels is None:
+            return None
+        edges = check_edges_read(self, state.edges, self.edge_channels, self.edge_proj_weight)
+        weight = self.edge_proj_weight.unflatten(0, (self.heads, self.head_dim))
+        return EdgeFeatures(edges, weight)
 
     def extra_repr(self) -> str:
         parts = [f"{self.channels_in}, {self.rule}, heads={self.heads}"]
@@ -253,15 +341,35 @@ class Attention(MessagePassing):
             parts.append(f"score={self.options.score!r}")
         if self.relative_bias is not None:
             parts.append("relative=True")
-        if self.rotary:
-            parts.append("rotary=True")
+        parts += [f"{name}={value!r}" for name, value in self._unusual() if value is not None]
         return ", ".join(parts)
 
+    def _unusual(self) -> Iterator[tuple[str, Any]]:
+        """The options that are not those of a Transformer's attention; None for usual values."""
+        if self.channels_out != self.channels_in:
+            yield "channels_out", self.channels_out
+        if self.head_dim != self.value_dim:
+            yield "head_dim", self.head_dim
+            yield "value_dim", self.value_dim
+        if self.context_channels != self.channels_in:
+            yield "context_channels", self.context_channels
+        yield "edge_channels", self.edge_channels
+        if self.positions is not None:
+            yield "positions", tuple(self.positions)
+        if self.out_proj is None:
+            yield "out_proj", False
+        if self.join != "concat":
+            yield "join", self.join
+        if self.root_gate is not None:
+            yield "root", "gated"
+        elif self.root_proj is not None:
+            yield "root", True
+        if self.rotary:
+            yield "rotary", True
 
-def _check_score(score: str, dropout: float) -> None:
-    """Refuse an unknown score, and a dropout that is none or that the score cannot apply."""
-    if score not in SCORES:
-        raise GeodlError(f"Attention(score={score!r})", do=nearest(score, SCORES))
+
+def _check_dropout(score: str, dropout: float) -> None:
+    """Refuse a dropout that is none or that the score cannot apply."""
     if not 0 <= dropout < 1:
         raise GeodlError(f"Attention(dropout={dropout})", do="give a probability in [0, 1)")
     if score == "linear" and dropout:

@@ -16,15 +16,20 @@ from geodl.signal.check import batch_of, mixes_dtypes
 Shape = tuple[int | None, ...]
 
 
-def check_signal(layer: Any, signal: Any) -> Signal:
+def check_signal(layer: Any, signal: Any, channels: int | None = None) -> Signal:
     """A signal that the layer, or the plain module, can take.
+
+    Args:
+        layer: who takes it.
+        signal: what is to be a signal.
+        channels: how many it has to have; by default as many as the layer reads.
 
     Raises:
         GeodlError: no Signal, sparse values, tokens; other channels, another device or dtype than
             the layer's.
     """
     check_is_signal(layer, signal)
-    check_values(layer, signal.x, signal.domain)
+    check_values(layer, signal.x, signal.domain, channels)
     return signal
 
 
@@ -37,8 +42,14 @@ def check_is_signal(layer: Any, signal: Any) -> None:
         raise GeodlError(f"{_name(layer)} called", f"a {type(signal).__name__}", do)
 
 
-def check_values(layer: Any, x: Tensor, domain: Domain) -> None:
+def check_values(layer: Any, x: Tensor, domain: Domain, channels: int | None = None) -> None:
     """Refuse a signal's values that the layer, or the plain module, cannot take.
+
+    Args:
+        layer: who takes them.
+        x: the values.
+        domain: where they live.
+        channels: as in :func:`check_signal`.
 
     Raises:
         GeodlError: as :func:`check_signal`.
@@ -55,7 +66,8 @@ def check_values(layer: Any, x: Tensor, domain: Domain) -> None:
             "tokens, which only Embedding reads",
             "begin with an Embedding",
         )
-    channels = channels_read(layer)
+    if channels is None:
+        channels = channels_read(layer)
     if channels is not None and x.shape[-1] != channels:
         raise GeodlError(
             f"{_name(layer)} on {domain}",
@@ -99,7 +111,8 @@ def check_pair(layer: Any, receiver: Any, sender: Any) -> Signal:
     Raises:
         GeodlError: as :func:`check_signal`; receivers of another batch, device or dtype.
     """
-    source = check_signal(layer, sender)
+    # Of a layer that reads senders of another kind they have channels of their own.
+    source = check_signal(layer, sender, vars(layer).get("context_channels"))
     if not isinstance(receiver, Signal):
         raise GeodlError(
             f"{_name(layer)} called",
@@ -122,6 +135,33 @@ def check_pair(layer: Any, receiver: Any, sender: Any) -> Signal:
         asked = f"{_name(layer)} from {source.domain} to {receiver.domain}"
         raise GeodlError(asked, found, do)
     return source
+
+
+def check_edges_read(layer: Any, edges: Tensor | None, channels: int, like: Tensor) -> Tensor:
+    """The state of edges, once it is known that a layer can read it.
+
+    Args:
+        layer: who reads it.
+        edges: of the signal, `[1 or B, E, C_e]`, or None.
+        channels: C_e of the layer.
+        like: a parameter that it meets.
+
+    Raises:
+        GeodlError: if there is no state of edges, or if it has other channels or another dtype than
+            the layer.
+    """
+    asked, found, do = f"{_name(layer)}, which reads edges", "", f"give {channels} channels"
+    if edges is None:
+        do = f"give Signal(x, domain, edges=...), a row of {channels} channels for each link"
+        raise GeodlError(asked, "a signal without a state of edges", do)
+    if edges.shape[2] != channels:
+        found = f"edges of {edges.shape[2]} channels"
+    elif edges.dtype != like.dtype and not mixes_dtypes(edges.device):
+        found = f"edges of {edges.dtype} and parameters of {like.dtype}"
+        do = "convert one of them with .to(dtype)"
+    if found:
+        raise GeodlError(asked, found, do)
+    return edges
 
 
 def check_state(layer: Any, state: Any, x: Tensor, *shapes: Shape) -> None:

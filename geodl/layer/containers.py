@@ -86,40 +86,68 @@ class Sequential(Layer):
 
 
 class Residual(Layer):
-    """`y = x + f(x)` for layers f that keep domain and channels (He et al., "Deep Residual
-    Learning", 2016).
+    """`y = x + f(x)` for layers f that keep domain and channels; with a layer s on the shortcut
+    `y = s(x) + f(x)`, and f may change both as s does (He et al., "Deep Residual Learning", 2016).
 
     Args:
         layers: the layers of f, in a row.
+        shortcut: s, a layer or a module that acts on the last axis, as the projection of a ResNet
+            where it halves an image; None for x itself.
+
+    Raises:
+        GeodlError: at the call, if the two paths end on different domains or with other channels.
+
+    >>> from geodl import Conv, Grid, window
+    >>> halve = window(3, stride=2, padding=1)
+    >>> projection = Conv(2, 4, window(1, axes=2, stride=2))
+    >>> block = Residual(Conv(2, 4, halve), nn.ReLU(), Conv(4, 4, window(3)), shortcut=projection)
+    >>> block(Signal(torch.zeros(1, 64, 2), Grid(8, 8))).domain
+    Grid(4, 4)
     """
 
     transparent = True
 
-    def __init__(self, *layers: nn.Module):
+    def __init__(self, *layers: nn.Module, shortcut: nn.Module | None = None):
         super().__init__()
         self.inner = Sequential(*layers)
+        self.shortcut = None
+        if shortcut is not None:
+            self.shortcut = check_part(shortcut)
 
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
-        """The signal plus what the inner layers make of it."""
-        return self._added(receiver, self.inner(receiver, sender))
+        """The signal, or what the shortcut makes of it, plus what the inner layers do."""
+        check_sender_taken(self, sender)
+        kept = receiver
+        if self.shortcut is not None:
+            kept = run_part(self.shortcut, receiver, sender)
+        return self._added(kept, run_part(self.inner, receiver, sender))
 
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
-        """Continue on the next nodes; the state is that of the inner layers."""
-        y, after = self.inner.step(signal, state, sender)
-        return self._added(signal, y), after
+        """Continue on the next nodes; the state is that of the inner layers, and with a shortcut
+        that of it beside.
+        """
+        check_sender_taken(self, sender)
+        if self.shortcut is None:
+            y, after = step_part(self.inner, signal, state, sender)
+            return self._added(signal, y), after
+        before, own = states_of(self, state, 2)
+        kept, own = step_part(self.shortcut, signal, own, sender)
+        y, after = step_part(self.inner, signal, before, sender)
+        return self._added(kept, y), (after, own)
 
     @property
     def takes_context(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
-        """Whether one of the inner layers does."""
-        return self.inner.takes_context
+        """Whether one of the inner layers does, or the shortcut."""
+        return self.inner.takes_context or takes_context(self.shortcut)
 
     def _added(self, receiver: Signal, y: Signal) -> Signal:
         if y.domain != receiver.domain or y.x.shape != receiver.x.shape:
             asked = f"Residual from {list(receiver.x.shape)} on {receiver.domain}"
             found = f"{list(y.x.shape)} on {told_apart(y.domain, receiver.domain)}"
-            raise GeodlError(asked, found, "keep domain and channels inside")
+            do = "keep domain and channels inside, or give a shortcut that changes them alike"
+            raise GeodlError(asked, found, do)
         # The sum is the container's own: whoever reads the record is told what it was made of.
         return made(self, receiver.with_x(receiver.x + y.x), receiver, y)
 

@@ -57,6 +57,9 @@ POINTWISE: frozenset[type[nn.Module]] = ELEMENTWISE | {
 INSTEAD = {  # by the beginning of the name of a class of torch.nn
     "BatchNorm": "use g.BatchNorm(channels)",
     "LazyBatchNorm": "use g.BatchNorm(channels)",
+    "GroupNorm": "use g.GroupNorm(groups, channels)",
+    "InstanceNorm": "use g.InstanceNorm(channels)",
+    "LazyInstanceNorm": "use g.InstanceNorm(channels)",
     "MaxPool": "use g.Pool(window(...))",
     "AvgPool": 'use g.Pool(window(...), "mean")',
     "AdaptiveMaxPool": 'use g.Readout("max") for one node, or g.Pool(window(...))',

@@ -32,11 +32,14 @@ class Recurrent(MessagePassing):
     Args:
         channels_in: C.
         hidden: channels of the state and of the output.
-        cell: "lstm", "gru", "rnn_tanh" or "rnn_relu".
+        cell: "lstm", "gru", "rnn_tanh" or "rnn_relu"; "ind_rnn", in which each hidden unit receives
+            from itself alone, `h_i = relu(W x_i + b + u * h_j + d)` (Li et al. 2018), and
+            "ind_rnn_linear", the same without relu: a causal convolution.
         rule: which nodes each node receives from, by default the one before.
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
-    Parameters are called as in `nn.LSTM`: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0.
+    Parameters are called as in `nn.LSTM`: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0. Of
+    the last two cells weight_hh_l0 is u, `[hidden]`, drawn between 0 and 1.
 
     The cells are those of Hochreiter and Schmidhuber (1997), Cho et al. (2014) and Elman (1990); on
     trees an LSTM is the child-sum Tree-LSTM (Tai et al. 2015). Their formulas stand in
@@ -70,9 +73,12 @@ class Recurrent(MessagePassing):
             raise GeodlError(f"Recurrent(cell={cell!r})", do=nearest(cell, CELLS))
         super().__init__(rule or previous(), on, RecurOptions(cell))
         self.channels_in, self.hidden = channels_in, hidden
-        rows = CELLS[cell].gates * hidden
+        kind = CELLS[cell]
+        rows, between = kind.gates * hidden, (kind.gates * hidden, hidden)
+        if kind.diagonal:
+            between = (hidden,)
         self.weight_ih_l0 = nn.Parameter(torch.empty(rows, channels_in))
-        self.weight_hh_l0 = nn.Parameter(torch.empty(rows, hidden))
+        self.weight_hh_l0 = nn.Parameter(torch.empty(between))
         self.bias_ih_l0 = nn.Parameter(torch.empty(rows))
         self.bias_hh_l0 = nn.Parameter(torch.empty(rows))
         self.reset_parameters()
@@ -82,6 +88,9 @@ class Recurrent(MessagePassing):
         bound = 1 / math.sqrt(self.hidden)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
+        if CELLS[self.options.cell].diagonal:
+            # A unit forgets at the rate of its own weight alone: rates from at once to never.
+            nn.init.uniform_(self.weight_hh_l0, 0, 1)
 
     def compute(self, receiver: Signal, sender: Signal | None, rule: Neighborhood) -> Signal:
         """The outputs of :meth:`step` from zero states."""

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
-from geodl.lowering.block_mask import BlockMask, block_mask, run
+from geodl.lowering.block_mask import BlockMask, block_mask, refuses_score, run
 from geodl.neighborhood.structure import Stencil
 
 TILE = 64  # receivers of a tile, unless the window is larger: measured
@@ -44,8 +44,8 @@ def _refuses(call: Call) -> str:
         return "the rule is no window on a lattice"
     if stencil.transposed:
         return "the edges run against their window"
-    if call.options.score != "dot":
-        return f"the kernel knows the dot product, not the {call.options.score} score"
+    if reason := refuses_score(call):
+        return reason
     return ""
 
 

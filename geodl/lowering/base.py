@@ -3,7 +3,8 @@
 Run signatures, one for each verb (shapes as in `geodl.reference`):
 
 * convolve: `run(plan, x, weight, bias) -> y`; weight `[T, C_in / groups, C_out]`, None without
-* attend: `run(plan, query, key, value, vectors, bias, dropout) -> y`
+* attend: `run(plan, query, key, value, vectors, bias, dropout, edge) -> y`, edge the
+  :class:`geodl.lowering.edge_features.EdgeFeatures` of the links, or None
 * message: `run(plan, receiver, sender, edge, function) -> y`
 * recur: `run(plan, x, cell, state) -> (y, state)`, states of members `[D, B, hidden]` in,
   of last nodes `[S, B, hidden]` out
@@ -14,12 +15,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
 from geodl.domain import Domain
 from geodl.neighborhood.base import Neighborhood
 from geodl.neighborhood.structure import Structure
 
 Record = TypeVar("Record", bound=Structure)
+TensorOrNone = Tensor | None  # a parameter that a layer may lack
 
 
 class TensorSpec(NamedTuple):
@@ -86,10 +89,13 @@ class ConvolveOptions(NamedTuple):
 
 
 class AttendOptions(NamedTuple):
-    """The score by name, T of the typed bias (None without one)."""
+    """The score by name, T of the typed bias (None without one), C_e of the edges' features (None
+    where none are read).
+    """
 
     score: str
     edge_types: int | None
+    edge_channels: int | None = None
     reads_receivers = True
     ordered = False
 

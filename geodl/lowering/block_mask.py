@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from geodl.lowering.base import Call
+from geodl.lowering.base import Call, TensorOrNone
 from geodl.lowering.fused_attention import attention
 
 
@@ -28,6 +28,7 @@ class BlockMask(NamedTuple):
         where: `[M]` where each receiver stands in `receivers`.
         empty: `[M, 1, 1]` the receivers without a sender (in `allowed` they have all, so that
             nothing divides by zero).
+        scale: the factor of `q . k`; None for `1 / sqrt(D)`.
     """
 
     tiles: int = 1
@@ -38,6 +39,20 @@ class BlockMask(NamedTuple):
     causal: bool = False
     where: Tensor | None = None
     empty: Tensor | None = None
+    scale: float | None = None
+
+
+# The scores that the kernel knows, and the factor of `q . k` in each.
+SCALES: dict[str, float | None] = {"dot": None, "product": 1.0}
+
+
+def refuses_score(call: Call) -> str:
+    """Why the kernel cannot compute the scores of a call; "" where it can."""
+    if call.options.score not in SCALES:
+        return f"the kernel knows the dot product, not the {call.options.score} score"
+    if call.options.edge_channels is not None:
+        return "features of edges, which the kernel's tiles of nodes do not hold"
+    return ""
 
 
 def block_mask(call: Call, receivers: Tensor, senders: Tensor, types: Tensor) -> BlockMask:
@@ -59,6 +74,7 @@ def block_mask(call: Call, receivers: Tensor, senders: Tensor, types: Tensor) ->
         receivers=_index_or_none(receivers, call.target.num_nodes),
         senders=_index_or_none(senders, call.source.num_nodes),
         where=_index_or_none(where, receivers.numel()),
+        scale=SCALES[call.options.score],
     )
     if not allowed.all():
         mask = mask._replace(allowed=allowed[:, None])
@@ -101,8 +117,9 @@ def run(
     key: Tensor,
     value: Tensor,
     vectors: None,
-    bias: Tensor | None,
+    bias: TensorOrNone,
     dropout: float,
+    edge: None,
 ) -> Tensor:
     """Attention in each tile; the run signature of `attend`."""
     q = _to_tiles(query, plan.receivers, plan.tiles)
@@ -113,7 +130,7 @@ def run(
         mask = _typed_mask(plan, bias, q, k)
     if mask is not None and mask.shape[0] > 1:
         mask = mask.repeat(query.shape[0], 1, 1, 1)
-    y = attention(q, k, v, mask, dropout, plan.causal).transpose(1, 2)
+    y = attention(q, k, v, mask, dropout, plan.causal, plan.scale).transpose(1, 2)
     if plan.tiles > 1:
         y = y.reshape(query.shape[0], plan.tiles * y.shape[1], *y.shape[2:])
     if plan.where is not None:

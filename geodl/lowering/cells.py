@@ -3,7 +3,8 @@ once, `edge` says what each sender's state adds to a receiver's sum, `node` make
 the sum.
 
 Each holds the four tensors of torch's cells: W `[G hidden, C]`, U `[G hidden, hidden]` and their
-biases, in the order in which torch's kernels take them.
+biases, in the order in which torch's kernels take them. Where each hidden unit receives from itself
+alone, U is a diagonal, `[hidden]`.
 """
 
 from collections.abc import Callable
@@ -88,6 +89,34 @@ class Elman(NamedTuple):
         return (self.activation(b + F.linear(total[0], self.u, self.d)),)
 
 
+class IndRNN(NamedTuple):
+    """The independently recurrent network, whose hidden units receive each from itself alone:
+    `h' = activation(W x + u * h)` (Li et al., "Independently Recurrent Neural Network", 2018).
+
+    Without an activation it is a linear recurrence with a diagonal matrix, `h_t = sum_k u^k * W
+    x_{t-k}`: a causal convolution.
+    """
+
+    w: Tensor
+    u: Tensor
+    b: Tensor
+    d: Tensor
+    activation: Callable[[Tensor], Tensor] = torch.relu
+
+    def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x[..., :0], F.linear(x, self.w, self.b)
+
+    def edge(self, x: Tensor, state: State) -> State:
+        return state
+
+    def node(self, x: Tensor, total: State) -> State:
+        return (self.activation(x + self.u * total[0] + self.d),)
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
+
+
 class Kind(NamedTuple):
     """A cell by name.
 
@@ -96,12 +125,14 @@ class Kind(NamedTuple):
         gates: G, the blocks of its weights.
         states: the tensors of its state.
         kernel: torch's own for chains; None where torch has none.
+        diagonal: whether U is `[hidden]`.
     """
 
     cell: Callable[..., Any]
     gates: int
     states: int
     kernel: Any = None
+    diagonal: bool = False
 
 
 CELLS = {
@@ -109,4 +140,6 @@ CELLS = {
     "gru": Kind(GRU, 3, 1, torch.gru),
     "rnn_tanh": Kind(Elman, 1, 1, torch.rnn_tanh),
     "rnn_relu": Kind(partial(Elman, activation=torch.relu), 1, 1, torch.rnn_relu),
+    "ind_rnn": Kind(IndRNN, 1, 1, diagonal=True),
+    "ind_rnn_linear": Kind(partial(IndRNN, activation=_unchanged), 1, 1, diagonal=True),
 }

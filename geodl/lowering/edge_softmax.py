@@ -21,12 +21,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from geodl.lowering.base import Call, Lowering
+from geodl.lowering.base import Call, Lowering, TensorOrNone
 from geodl.lowering.differentiable import Operator
+from geodl.lowering.edge_features import Edge, EdgeFeatures, EdgeReader, edge_reader
 from geodl.lowering.edges import unweighted
 from geodl.lowering.precision import without_autocast
+from geodl.lowering.scores import SCORES as NAMED
 from geodl.lowering.scores import feature
 from geodl.lowering.sparse import SDDMM, Pattern, SpMM, open_pattern
+from geodl.neighborhood.edges import Edges
 
 
 class EdgePlan(NamedTuple):
@@ -38,13 +41,17 @@ class EdgePlan(NamedTuple):
         src: `[E]` its sender.
         type: `[E]` its type.
         score: what computes the scores `[B H, E]`.
+        reader: where the edges find their features; None where they have none.
+        senders: the pattern of edges as senders, where keys and values carry features.
     """
 
     pattern: Pattern
     dst: Tensor
     src: Tensor
     type: Tensor
-    score: Callable[["EdgePlan", Tensor, Tensor, Tensor | None], Tensor]
+    score: Callable[["EdgePlan", Tensor, Tensor, Tensor | None, Edge], Tensor]
+    reader: EdgeReader | None = None
+    senders: Pattern | None = None
 
 
 def _refuses(call: Call) -> str:
@@ -53,6 +60,8 @@ def _refuses(call: Call) -> str:
         return (
             f"the {score} score is no product of the nodes' numbers: it needs each edge's `[H, D]`"
         )
+    if call.options.edge_channels is not None and score == "linear":
+        return "features of edges inside the feature map, which needs each edge's `[H, D]`"
     return ""
 
 
@@ -61,7 +70,14 @@ def _plan(call: Call) -> EdgePlan:
     shape = call.target.num_nodes, call.source.num_nodes
     pattern, sorting = open_pattern(edges.dst, edges.src, shape)
     dst, src, kind = (end[sorting] for end in edges[:3])
-    return EdgePlan(pattern, dst, src, kind, SCORES[call.options.score])
+    reader, senders = edge_reader(call, edges), None
+    if reader is not None and edges.link is not None:
+        reader = reader._replace(edges=Edges(dst, src, kind, link=edges.link[sorting]))
+        if NAMED[call.options.score].carries_edges:
+            # Each edge sends once, to its own receiver.
+            own = torch.arange(len(dst), device=dst.device)
+            senders, _ = open_pattern(dst, own, (call.target.num_nodes, len(dst)))
+    return EdgePlan(pattern, dst, src, kind, SCORES[call.options.score], reader, senders)
 
 
 def _run(
@@ -69,12 +85,15 @@ def _run(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    vectors: Tensor | None,
-    bias: Tensor | None,
+    vectors: TensorOrNone,
+    bias: TensorOrNone,
     dropout: float,
+    edge: Edge,
 ) -> Tensor:
     batch, receivers, heads, _ = query.shape
-    s = plan.score(plan, query, key, vectors)
+    if plan.reader is not None and edge is not None:
+        edge = edge._replace(state=plan.reader.state_of(edge, batch))
+    s = plan.score(plan, query, key, vectors, edge)
     if bias is not None:
         typed = bias.T.index_select(1, plan.type)
         s = (s.unflatten(0, (batch, heads)) + typed).flatten(0, 1)
@@ -82,7 +101,11 @@ def _run(
     e = (s - largest.index_select(1, plan.dst)).exp()
     # The largest score adds exp(0) = 1: a sum is less only where there is no edge, and 0 / 1 is 0.
     total = e.new_zeros(len(e), receivers).index_add(1, plan.dst, e).clamp(min=1)
-    y = SpMM.apply(plan.pattern, F.dropout(e, dropout), _headed(value)) / total[:, :, None]
+    kept = F.dropout(e, dropout)
+    y = SpMM.apply(plan.pattern, kept, _headed(value))
+    if plan.senders is not None and edge is not None:
+        y = y + _carried(plan.senders, kept, edge)
+    y = y / total[:, :, None]
     return y.unflatten(0, (batch, heads)).transpose(1, 2).to(value.dtype)
 
 
@@ -117,21 +140,56 @@ class _Largest(Operator):
         return _Largest.apply(rows, s.flatten(0, 1)).unflatten(0, s.shape[:2]), 0
 
 
-def _dot(plan: EdgePlan, query: Tensor, key: Tensor, vectors: None) -> Tensor:
-    return SDDMM.apply(plan.pattern, _headed(query) * query.shape[-1] ** -0.5, _headed(key))
+def _carried(senders: Pattern, a: Tensor, edge: EdgeFeatures) -> Tensor:
+    """`sum_j a_ij W f_ij`: weights `[B H, E]` to `[B H, M, D]`."""
+    f = _for_each_head(edge, a.dtype)
+    arrived = SpMM.apply(senders, a, f)
+    weight = edge.weight.to(a.dtype)
+    with without_autocast(a.device):
+        return (arrived.unflatten(0, (-1, len(weight))) @ weight.mT).flatten(0, 1)
 
 
-def _linear(plan: EdgePlan, query: Tensor, key: Tensor, vectors: None) -> Tensor:
+def _for_each_head(edge: EdgeFeatures, dtype: torch.dtype) -> Tensor:
+    """Features `[B, E, C_e]` as `[B H, E, C_e]`."""
+    f = edge.state.to(dtype)
+    return f[:, None].expand(-1, len(edge.weight), -1, -1).flatten(0, 1)
+
+
+def _dot(plan: EdgePlan, query: Tensor, key: Tensor, vectors: None, edge: Edge) -> Tensor:
+    return _products(plan, _headed(query) * query.shape[-1] ** -0.5, key, edge)
+
+
+def _product(plan: EdgePlan, query: Tensor, key: Tensor, vectors: None, edge: Edge) -> Tensor:
+    return _products(plan, _headed(query), key, edge)
+
+
+def _products(plan: EdgePlan, q: Tensor, key: Tensor, edge: Edge) -> Tensor:
+    """`q_i . (k_j + W f_ij)`: q `[B H, M, D]` to `[B H, E]`."""
+    s = SDDMM.apply(plan.pattern, q, _headed(key))
+    if edge is None:
+        return s
+    assert plan.senders is not None
+    weight = edge.weight.to(q.dtype)
+    with without_autocast(q.device):
+        seen = (q.unflatten(0, (-1, len(weight))) @ weight).flatten(0, 1)
+    return s + SDDMM.apply(plan.senders, seen, _for_each_head(edge, q.dtype))
+
+
+def _linear(plan: EdgePlan, query: Tensor, key: Tensor, vectors: None, edge: Edge) -> Tensor:
     return SDDMM.apply(plan.pattern, feature(_headed(query)), feature(_headed(key))).log()
 
 
-def _gat(plan: EdgePlan, query: Tensor, key: Tensor, vectors: Tensor) -> Tensor:
+def _gat(plan: EdgePlan, query: Tensor, key: Tensor, vectors: Tensor, edge: Edge) -> Tensor:
     wide = torch.promote_types(query.dtype, torch.float32)
-    of_receiver, of_sender = vectors.to(wide).unbind()
+    of_receiver, of_sender, *of_edge = vectors.to(wide).unbind()
     with without_autocast(query.device):
         at = torch.einsum("bnhd,hd->bhn", query.to(wide), of_receiver).flatten(0, 1)
         by = torch.einsum("bnhd,hd->bhn", key.to(wide), of_sender).flatten(0, 1)
     s = at.index_select(1, plan.dst) + by.index_select(1, plan.src)
+    if edge is not None:
+        with without_autocast(query.device):
+            weight = torch.einsum("hd,hdc->hc", of_edge[0], edge.weight.to(wide))
+            s = s + torch.einsum("bec,hc->bhe", edge.state.to(wide), weight).flatten(0, 1)
     return F.leaky_relu(s, 0.2, inplace=True)
 
 
@@ -140,6 +198,6 @@ def _headed(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32)).transpose(1, 2).flatten(0, 1)
 
 
-SCORES = {"dot": _dot, "linear": _linear, "gat": _gat}
+SCORES = {"dot": _dot, "product": _product, "linear": _linear, "gat": _gat}
 
 attend = Lowering("edge_softmax", _refuses, _plan, _run)

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from geodl import reference
 from geodl.errors import GeodlError
-from geodl.lowering.base import Call, Lowering
+from geodl.lowering.base import Call, Lowering, TensorOrNone
 from geodl.lowering.differentiable import refuse_sparse_values
-from geodl.lowering.scores import SCORES
+from geodl.lowering.edge_features import Edge, EdgeReader, edge_reader
+from geodl.lowering.scores import SCORES, Score
 from geodl.neighborhood.edges import Edges
 
 
@@ -19,12 +20,28 @@ class WrittenOut(NamedTuple):
     Attributes:
         edges: on the values' device.
         num_receivers: M.
-        option: a score or a reduction.
+        option: a reduction.
     """
 
     edges: Edges
     num_receivers: int
     option: Any
+
+
+class Attention(NamedTuple):
+    """The rule written out, and what a layer's attention reads.
+
+    Attributes:
+        edges: on the values' device.
+        num_receivers: M.
+        score: the score.
+        reader: where the edges find their features; None where they have none.
+    """
+
+    edges: Edges
+    num_receivers: int
+    score: Score
+    reader: EdgeReader | None
 
 
 class Recurrence(NamedTuple):
@@ -79,21 +96,40 @@ def _convolve(plan: WrittenOut, x: Tensor, weight: Tensor | None, bias: Tensor |
     return reference.convolve(x, plan.edges, weight, bias, plan.num_receivers)
 
 
-def _plan_attend(call: Call) -> WrittenOut:
-    return WrittenOut(unweighted(call), call.target.num_nodes, SCORES[call.options.score])
+def _plan_attend(call: Call) -> Attention:
+    edges = unweighted(call)
+    score, reader = SCORES[call.options.score], edge_reader(call, edges)
+    return Attention(edges, call.target.num_nodes, score, reader)
 
 
 def _attend(
-    plan: WrittenOut,
+    plan: Attention,
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    vectors: Tensor | None,
-    bias: Tensor | None,
+    vectors: TensorOrNone,
+    bias: TensorOrNone,
     dropout: float,
+    edge: Edge,
 ) -> Tensor:
-    score = plan.option.reading(vectors)
-    return reference.attend(query, key, value, plan.edges, score, bias, dropout, plan.num_receivers)
+    score = plan.score.reading(vectors)
+    projected = carried = None
+    if plan.reader is not None and edge is not None:
+        projected = plan.reader.project(edge, query.shape[0])
+        if plan.score.carries_edges:
+            carried = projected
+    return reference.attend(
+        query,
+        key,
+        value,
+        plan.edges,
+        score,
+        bias,
+        dropout,
+        plan.num_receivers,
+        projected,
+        carried,
+    )
 
 
 def _plan_message(call: Call) -> WrittenOut:

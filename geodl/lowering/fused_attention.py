@@ -39,9 +39,17 @@ class Inputs(NamedTuple):
 
 
 def attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float, causal: bool
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    dropout: float,
+    causal: bool,
+    scale: float | None = None,
 ) -> Tensor:
     """Softmax attention `[B, H, M, V]`, differentiable any number of times and under `torch.func`.
+
+    Values may be wider or narrower than queries and keys.
 
     Args:
         q: queries `[B, H, M, D]`.
@@ -50,11 +58,23 @@ def attention(
         mask: as in :class:`Inputs`.
         dropout: the probability of dropping a weight. Second derivatives on a GPU need 0.
         causal: as in :class:`Inputs`.
+        scale: as in :class:`Inputs`; None for `1 / sqrt(D)`.
     """
+    if scale is None and (transforms_active() or q.shape[-1] != v.shape[-1]):
+        scale = q.shape[-1] ** -0.5
     if transforms_active():
-        p = _weights(Inputs(q, k, mask, causal, q.shape[-1] ** -0.5))
+        assert scale is not None
+        p = _weights(Inputs(q, k, mask, causal, scale))
         return (F.dropout(p, dropout).to(v.dtype) @ v).to(v.dtype)
-    y = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
+    width = v.shape[-1]
+    if q.shape[-1] != width:
+        # The fused kernels take one width: without them all weights would be written out. Columns
+        # of zeros change neither a score nor the other columns of a value.
+        widest = max(width, q.shape[-1])
+        q, k, v = (F.pad(x, (0, widest - x.shape[-1])) for x in (q, k, v))
+    y = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=scale)
+    if y.shape[-1] != width:
+        y = y[..., :width]
     if y.requires_grad and not torch.compiler.is_compiling():
         watch_backward(y, HOOKS)
     return y
@@ -63,13 +83,14 @@ def attention(
 def _before_backward(g: Tensor) -> Tensor | None:
     """Where the backward will be differentiated, put the formula behind the kernel's own.
 
-    On a GPU, heads of an odd width are padded and the answer is cut, so the kernel is one node
-    further. Where torch has used plain operations, it can differentiate them itself.
+    Heads of an odd width are padded on a GPU, and values of another width than the keys everywhere:
+    where the answer was cut, the kernel is some nodes further. Where torch has used plain
+    operations, it can differentiate them itself.
     """
     if not graph_wanted():
         return None
     node: Any = torch._C._current_autograd_node()
-    if node.name() == "SliceBackward0":
+    while node.name() == "SliceBackward0":
         node = node.next_functions[0][0]
     if node.name().startswith(FUSED) and FUSED not in node.metadata:
         node.metadata[FUSED] = "watched"

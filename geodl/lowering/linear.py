@@ -37,6 +37,8 @@ def _refuses(call: Call) -> str:
         return "members of different kinds or sizes"
     if call.options.edge_types is not None:
         return "a typed bias, which no sum over senders carries"
+    if call.options.edge_channels is not None:
+        return "features of edges, which no sum over senders carries"
     return ""
 
 
@@ -55,6 +57,7 @@ def _run(
     vectors: None,
     bias: None,
     dropout: float,
+    edge: None,
 ) -> Tensor:
     wide = torch.promote_types(value.dtype, torch.float32)
     q = feature(query.to(wide).transpose(1, 2))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from geodl.domain import Domain
 from geodl.lowering.base import Call, Lowering
-from geodl.lowering.block_mask import BlockMask, block_mask, run
+from geodl.lowering.block_mask import SCALES, BlockMask, block_mask, refuses_score, run
 from geodl.lowering.edges import written_out
 from geodl.neighborhood.structure import Everyone
 
@@ -15,8 +15,8 @@ from geodl.neighborhood.structure import Everyone
 def _refuses(call: Call) -> str:
     if call.structure(Everyone) is None:
         return "not all receive from all"
-    if call.options.score != "dot":
-        return f"the kernel knows the dot product, not the {call.options.score} score"
+    if reason := refuses_score(call):
+        return reason
     unions = call.source.is_union or call.target.is_union
     if unions and call.options.edge_types is not None:
         return "a typed bias on members of different kinds or sizes"
@@ -39,7 +39,8 @@ def _plan(call: Call) -> BlockMask:
     elif not everyone.causal or m in (1, n):
         # The newest node alone receives from all; as many receivers as senders are the kernel's own
         # causal mask.
-        return BlockMask(causal=everyone.causal and m == n)
+        scale = SCALES[call.options.score]
+        return BlockMask(causal=everyone.causal and m == n, scale=scale)
     else:
         types = _causal_or_full(everyone, m, n)
     return block_mask(call, torch.arange(m)[None], torch.arange(n)[None], types)

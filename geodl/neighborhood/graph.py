@@ -21,7 +21,7 @@ class Adjacency(Neighborhood):
     """Each node receives over its links, made by :func:`adjacency` and :func:`predecessors`."""
 
     norm: str | None
-    self_loops: bool
+    self_loops: bool | str
     types: int | None
     weights: bool
     fill: float | str = 0.0
@@ -31,7 +31,7 @@ class Adjacency(Neighborhood):
         if self.norm is not None:
             words.append(repr(self.norm))
         if self.self_loops:
-            words.append("self_loops=True")
+            words.append(f"self_loops={self.self_loops!r}")
         if self.types is not None:
             words.append(f"types={self.types}")
         if self.fill != 0:
@@ -45,7 +45,7 @@ class Adjacency(Neighborhood):
         """One, or the relations of the graph and one more for the self-loops that were added."""
         if self.types is None:
             return 1
-        return self.types + self.self_loops
+        return self.types + bool(self.self_loops)
 
     def reverse(self, onto: Domain | None = None) -> Neighborhood:
         return Reversed(self, onto)
@@ -87,9 +87,12 @@ class Adjacency(Neighborhood):
 
     def _with_self_loops(self, edges: Edges, num_nodes: int) -> Edges:
         """One loop at each node that has none, after all other edges; without types, one loop alone
-        at those that have several.
+        at those that have several. Anew: one at each node, in place of its own.
         """
-        if self.types is None:
+        if self.self_loops == "anew":
+            is_link = edges.dst != edges.src
+            edges = edges.map_columns(lambda column: column[is_link])
+        elif self.types is None:
             edges = _without_repeated_loops(edges, num_nodes)
         dst, src, kind, weight, link = edges
         assert link is not None
@@ -133,7 +136,7 @@ class Adjacency(Neighborhood):
 
 def adjacency(
     norm: str | None = None,
-    self_loops: bool = False,
+    self_loops: bool | str = False,
     types: int | None = None,
     *,
     fill: float | str = 0.0,
@@ -150,7 +153,8 @@ def adjacency(
             "row".
         self_loops: leave one self-loop at each node before degrees are counted: the last one given,
             else one of weight 1 (PyG's `add_remaining_self_loops`). With types, the loops of the
-            relations all stay.
+            relations all stay. "anew" leaves out the graph's own loops and adds one of weight 1 at
+            each node (PyG's attention), which tells where edges have a state.
         types: R when the graph carries `edge_type` 0..R-1, one weight for each and one more for the
             added self-loops (R-GCN: Schlichtkrull et al. 2018); "row" then normalises each type for
             itself.
@@ -173,9 +177,10 @@ def adjacency(
     if norm not in NORMS:
         names = ["None", *filter(None, NORMS)]
         raise GeodlError(f"adjacency(norm={norm!r})", do=nearest(str(norm), names))
-    for name, flag in (("self_loops", self_loops), ("weights", weights)):
-        if not isinstance(flag, bool):
-            raise GeodlError(f"adjacency({name}={flag!r})", do="give True or False")
+    if not isinstance(self_loops, bool) and self_loops != "anew":
+        raise GeodlError(f"adjacency(self_loops={self_loops!r})", do='give True, False or "anew"')
+    if not isinstance(weights, bool):
+        raise GeodlError(f"adjacency(weights={weights!r})", do="give True or False")
     number = None if types is None else as_integer(types)
     if types is not None and (number is None or number < 1):
         raise GeodlError(asked, do="give a positive number of types")

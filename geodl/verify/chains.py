@@ -181,4 +181,28 @@ def linear_recurrence() -> Iterator[Row]:
     yield row("06 linear recurrence = causal convolution with C A^k B", where, differences, 1e-10)
 
 
-CLAIMS = (single, deep, rounds, linear_recurrence)
+def diagonal_recurrence() -> Iterator[Row]:
+    """The bridge: an IndRNN without activation, `h_t = u * h_{t-1} + W x_t`, is the causal
+    convolution with kernel `diag(u)^k W`.
+    """
+    length = 9
+    layer = randomised(Recurrent(3, 4, "ind_rnn_linear"), normal(44), 0.6)
+    w, u = layer.weight_ih_l0, layer.weight_hh_l0
+    bias = layer.bias_ih_l0 + layer.bias_hh_l0
+    conv = Conv(3, 4, window(length, axes=1, padding="causal"), bias=False).double()
+    s = as_leaves([signal(Chain(length), 3)])[0]
+    powers = [u ** (length - 1 - k) for k in range(length)]
+    kernel = torch.stack([(power[:, None] * w).T for power in powers])
+    # A bias arrives at every node: at node t as the sum of t + 1 powers.
+    drift = torch.stack([u**k * bias for k in range(length)]).cumsum(0)
+    y = functional_call(conv, {"weight": kernel}, (s,)).x + drift
+    differences = []
+    for lowering in ("levels", "edges"):
+        layer.lowering = lowering
+        differences.append(difference(layer(s).x, y, [s.x, *layer.parameters()]))
+    where = count_edges(layer, s)
+    claim = "06 linear IndRNN = causal convolution with diag(u)^k W"
+    yield row(claim, where, differences, 1e-10)
+
+
+CLAIMS = (single, deep, rounds, linear_recurrence, diagonal_recurrence)

@@ -1,0 +1,274 @@
+"""Normalisation of each graph, image or sequence by itself: over the nodes of a member."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geodl.domain import Domain, memo
+from geodl.errors import GeodlError, positive
+from geodl.group import cached_constants
+from geodl.layer.base import Layer
+from geodl.layer.check import check_no_sender, check_signal
+from geodl.layer.folding import members_to_batch
+from geodl.signal import Signal
+
+
+class GroupNorm(Layer):
+    """Normalise groups of channels over the nodes of each member of each batch entry: `y = (x -
+    mean) / sqrt(var + eps) * weight + bias`.
+
+    On an image these are all pixels, in a Batch of graphs the nodes of one graph, in a Batch of
+    sequences the tokens without padding; a group's fiber counts among the nodes, so its
+    equivariance is kept. (Wu and He, "Group Normalization", 2018; of one group and one graph it is
+    the graph-wise LayerNorm of PyG.)
+
+    Args:
+        groups: G, which divides C.
+        channels: C.
+        eps: added to the variance.
+        affine: whether it has `weight` and `bias`; else they are 1 and 0.
+        on: a domain; the layer then takes and returns tensors `[B, N, C]`.
+
+    Raises:
+        GeodlError: if the groups do not divide the channels; at the call, if no member has more
+            than one value for each mean.
+
+    >>> from geodl import Grid
+    >>> GroupNorm(2, 4)(Signal(torch.randn(2, 25, 4), Grid(5, 5))).x.shape
+    torch.Size([2, 25, 4])
+    """
+
+    transparent = True
+    weight: nn.Parameter | None
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        groups: int,
+        channels: int,
+        *,
+        eps: float = 1e-5,
+        affine: bool = True,
+        on: Domain | None = None,
+    ):
+        super().__init__()
+        asked = f"GroupNorm({groups!r}, {channels!r})"
+        groups, channels = positive(asked, groups), positive(asked, channels)
+        if channels % groups:
+            raise GeodlError(asked, "groups that do not divide the channels", "choose a divisor")
+        self.num_groups, self.channels_in, self.eps, self.on = groups, channels, eps, on
+        _make_affine(self, affine)
+
+    def reset_parameters(self) -> None:
+        """Weights of one, biases of zero."""
+        _reset_affine(self)
+
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
+        """The signal, each member normalised by itself."""
+        check_no_sender(self, sender)
+        x = check_signal(self, receiver).x
+        _check_several(self, receiver.domain, self.channels_in // self.num_groups)
+        values = _wide(x)
+        mean, var = statistics(values, receiver.domain, self.num_groups)
+        y = normalise(values, receiver.domain, mean, var + self.eps, self.weight, self.bias)
+        return receiver.with_x(y.to(x.dtype))
+
+    def extra_repr(self) -> str:
+        return f"{self.num_groups}, {self.channels_in}"
+
+
+class InstanceNorm(Layer):
+    """Normalise each channel over the nodes of each member of each batch entry: `y = (x - mean) /
+    sqrt(var + eps) * weight + bias`.
+
+    It is :class:`GroupNorm` with a group for each channel, and may keep running statistics as
+    `nn.InstanceNorm2d` does. (Ulyanov, Vedaldi and Lempitsky, "Instance Normalization", 2016.)
+
+    Args:
+        channels: C.
+        eps: added to the variance.
+        momentum: how far running statistics move towards those of a batch.
+        affine: whether it has `weight` and `bias`; else they are 1 and 0.
+        track_running_stats: whether it keeps running statistics, the means of the members' own, and
+            uses them in evaluation.
+        on: a domain; the layer then takes and returns tensors `[B, N, C]`.
+
+    Raises:
+        GeodlError: at the call, if every member has one node alone and its own statistics serve.
+
+    >>> from geodl import Batch, Chain
+    >>> s = Signal(torch.randn(1, 7, 4), Batch([Chain(3), Chain(4)]))
+    >>> InstanceNorm(4)(s).x[:, :3].mean(1).abs().max() < 1e-6
+    tensor(True)
+    """
+
+    transparent = True
+    weight: nn.Parameter | None
+    bias: nn.Parameter | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        on: Domain | None = None,
+    ):
+        super().__init__()
+        self.channels_in = channels = positive(f"InstanceNorm({channels!r})", channels)
+        self.eps, self.momentum, self.on = eps, momentum, on
+        _make_affine(self, affine)
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            self.register_buffer(name, None)
+        if track_running_stats:
+            self.running_mean = torch.zeros(channels)
+            self.running_var = torch.ones(channels)
+            # Never counted, as torch's is not; it stands in a state_dict all the same.
+            self.num_batches_tracked = torch.tensor(0, dtype=torch.long)
+
+    @property
+    def nodewise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        """By running statistics, in evaluation, it treats each node alone."""
+        return not self.training and self.running_mean is not None
+
+    def reset_parameters(self) -> None:
+        """Weights of one, biases of zero, running statistics of nothing seen."""
+        _reset_affine(self)
+        if self.running_mean is not None and self.running_var is not None:
+            self.running_mean.zero_()
+            self.running_var.fill_(1)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.zero_()
+
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
+        """The signal, each member normalised by itself, or by the running statistics."""
+        check_no_sender(self, sender)
+        x, domain = check_signal(self, receiver).x, receiver.domain
+        values = _wide(x)
+        if self.nodewise and self.running_mean is not None and self.running_var is not None:
+            mean, var = self.running_mean[None, None], self.running_var[None, None]
+        else:
+            _check_several(self, domain, 1)
+            mean, var = statistics(values, domain, self.channels_in)
+            if self.training:
+                self._track(mean, var, domain)
+        y = normalise(values, domain, mean, var + self.eps, self.weight, self.bias)
+        return receiver.with_x(y.to(x.dtype))
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, var: Tensor, domain: Domain) -> None:
+        """Move the running statistics towards the means of the members' own, of which var is
+        biased.
+        """
+        if self.running_mean is None or self.running_var is None or mean.shape[0] == 0:
+            return
+        sizes = _sizes(domain, var)
+        unbiased = var * (sizes / (sizes - 1).clamp(min=1))[:, None]
+        for running, found in ((self.running_mean, mean), (self.running_var, unbiased)):
+            running.lerp_(found.mean((0, 1)).to(running.dtype), self.momentum)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels_in}"
+
+
+def statistics(x: Tensor, domain: Domain, groups: int) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance of each group of channels over each member's nodes.
+
+    Args:
+        x: `[B, N, C]`.
+        domain: of D members.
+        groups: G.
+
+    Returns:
+        Two tensors `[B, D, G]`.
+    """
+    members = domain.num_members
+    if len(set(domain.sizes)) == 1:
+        # Members of one size are entries of a batch, of whatever kind: only sums are taken.
+        split = members_to_batch(x, members).unflatten(2, (groups, -1))
+        var, mean = torch.var_mean(split, (1, 3), correction=0)
+        return mean.unflatten(0, (-1, members)), var.unflatten(0, (-1, members))
+    # Two passes, the mean first: a sum of squares less the square of the sum loses all digits of a
+    # variance that is small beside the mean.
+    split = x.unflatten(2, (groups, -1))
+    member = _member_of(domain)
+    mean = _mean_by_member(split.mean(3), domain)
+    centered = split - mean.index_select(1, member)[..., None]
+    return mean, _mean_by_member(centered.square().mean(3), domain)
+
+
+def normalise(
+    x: Tensor,
+    domain: Domain,
+    mean: Tensor,
+    var: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+) -> Tensor:
+    """`(x - mean) / sqrt(var) * weight + bias`, with statistics `[B or 1, D or 1, G]` of a node's
+    own member: `[B, N, C]`, written as `slope x + shift`.
+    """
+    width = x.shape[2] // mean.shape[2]
+    slope = torch.rsqrt(var).repeat_interleave(width, 2)
+    shift = -mean.repeat_interleave(width, 2) * slope
+    if weight is not None and bias is not None:
+        slope, shift = slope * weight, shift * weight + bias
+    count = slope.shape[1]
+    if count == 1:
+        return torch.addcmul(shift, x, slope)
+    if len(set(domain.sizes)) == 1:
+        # One member after another: the nodes of each share a row of both, so nothing is gathered.
+        split = x.unflatten(1, (count, -1))
+        return torch.addcmul(shift[:, :, None], split, slope[:, :, None]).flatten(1, 2)
+    member = _member_of(domain)
+    return torch.addcmul(shift.index_select(1, member), x, slope.index_select(1, member))
+
+
+def _mean_by_member(x: Tensor, domain: Domain) -> Tensor:
+    """The mean over each member's nodes: `[B, N, G]` to `[B, D, G]`."""
+    total = x.new_zeros(x.shape[0], domain.num_members, x.shape[2])
+    total = total.index_add(1, _member_of(domain), x)
+    return total / _sizes(domain, x)[:, None]
+
+
+def _member_of(domain: Domain) -> Tensor:
+    """The member of each node `[N]`, found once for each union."""
+    return memo(domain, "member", cached_constants()(domain.member_of))
+
+
+def _sizes(domain: Domain, like: Tensor) -> Tensor:
+    """The number of nodes of each member `[D]`."""
+    return torch.tensor(domain.sizes, dtype=like.dtype, device=like.device)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """Values in single precision at least: sums of many in half precision would lose them."""
+    if x.dtype in (torch.bfloat16, torch.float16):
+        return x.float()
+    return x
+
+
+def _check_several(layer: Any, domain: Domain, width: int) -> None:
+    if max(domain.sizes) * width == 1:
+        found = "one value for each mean"
+        raise GeodlError(f"{layer.label} on {domain}", found, "use members of more nodes")
+
+
+def _make_affine(layer: Any, affine: bool) -> None:
+    layer.register_parameter("weight", None)
+    layer.register_parameter("bias", None)
+    if affine:
+        layer.weight = nn.Parameter(torch.ones(layer.channels_in))
+        layer.bias = nn.Parameter(torch.zeros(layer.channels_in))
+
+
+def _reset_affine(layer: Any) -> None:
+    if layer.weight is not None:
+        nn.init.ones_(layer.weight)
+        nn.init.zeros_(layer.bias)

@@ -1,0 +1,179 @@
+"""Queries, keys and values: the projections of attention."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError
+from geodl.layer.base import Layer, MessagePassing
+from geodl.layer.position import places, rotate
+from geodl.layer.widths import Widths
+from geodl.signal import Signal
+
+Projection = tuple[Tensor, Tensor | None]  # weight and bias
+
+
+class Projecting(MessagePassing):
+    """A layer that projects receivers to queries, senders to keys and values.
+
+    Where both ends have the same channels all weights stand in one, in_proj_weight, one below the
+    other; else apart. The names are those of `nn.MultiheadAttention`.
+
+    Attributes:
+        channels_in: C of the receivers.
+        context_channels: C of the senders.
+        heads: H.
+        head_dim: D of queries and keys.
+        value_dim: V of values.
+        rows: how many rows each projection has, queries first: three of them, two where keys are
+            values, one where queries are, too.
+        positions: layers that add positions to what queries and keys read, those of receivers
+            first; None without.
+        rotary: whether queries and keys are rotated by their places.
+    """
+
+    # None where a layer has none: whoever reads one has seen that it is there.
+    in_proj_weight: Any
+    in_proj_bias: Any
+
+    @property
+    def breaks_symmetry(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        """Whether scores read where nodes stand."""
+        layers: Any = self.positions or ()
+        return self.rotary or any(layer.breaks_symmetry for layer in layers)
+
+    def _make_projections(self, widths: Widths, bias: bool) -> None:
+        self.channels_in, self.context_channels = widths.channels, widths.context
+        self.heads, self.rows = widths.heads, widths.rows
+        self.head_dim, self.value_dim = widths.key, widths.value
+        self.in_proj_weight = self.in_proj_bias = None
+        self.q_proj_weight = self.k_proj_weight = self.v_proj_weight = None
+        if self.channels_in == self.context_channels:
+            self.in_proj_weight = nn.Parameter(torch.empty(sum(self.rows), self.channels_in))
+        else:
+            self.q_proj_weight = nn.Parameter(torch.empty(self.rows[0], self.channels_in))
+            if len(self.rows) == 3:
+                self.k_proj_weight = nn.Parameter(torch.empty(self.rows[1], self.context_channels))
+            self.v_proj_weight = nn.Parameter(torch.empty(self.rows[-1], self.context_channels))
+        if bias:
+            self.in_proj_bias = nn.Parameter(torch.empty(sum(self.rows)))
+
+    def _make_positions(self, positions: Any, rotary: bool) -> None:
+        self.positions, self.rotary = _position_layers(positions), rotary
+
+    def _heads(
+        self, receiver: Tensor, sender: Tensor, target: Domain, source: Domain
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values as the scores read them, on the domains of both ends."""
+        if self.positions is None:
+            query, key, value = self._project(receiver, sender)
+            return *self._rotated(query, key, target, source), value
+        first, last = self.positions[0], self.positions[-1]
+        at = self._positioned(first, receiver, target)
+        by = at
+        if sender is not receiver or last is not first:
+            by = self._positioned(last, sender, source)
+        query, key, value = self._project_apart(at, by, sender)
+        return *self._rotated(query, key, target, source), value
+
+    def _positioned(self, layer: nn.Module, x: Tensor, domain: Domain) -> Tensor:
+        """Values with positions added, which have to stay where they are."""
+        y = layer(Signal(x, domain))
+        if y.x.shape != x.shape:
+            found = f"shape {list(x.shape)} turned into {list(y.x.shape)}"
+            do = "give a layer that adds positions, as SinusoidalPositions"
+            raise GeodlError(f"the positions of {self.label}", found, do)
+        return y.x
+
+    def _rotated(
+        self, query: Tensor, key: Tensor, target: Domain, source: Domain, seen: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Queries and keys rotated by their places, which begin at `seen`, where the layer is
+        rotary; as they are elsewhere.
+        """
+        if not self.rotary:
+            return query, key
+        return rotate(query, places(target) + seen), rotate(key, places(source) + seen)
+
+    def _project(self, receiver: Tensor, sender: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of the receivers `[B, M, H, D]`, keys and values of the senders `[B, N, H, D or
+        V]`.
+        """
+        weight, bias = self.in_proj_weight, self.in_proj_bias
+        if weight is None:
+            return self._project_apart(receiver, sender, sender)
+        self._check_channels(receiver, sender)
+        if receiver is sender:
+            # One product in place of three, which is what most calls spend their time on.
+            parts = F.linear(sender, weight, bias).split(self.rows, -1)
+            return self._by_head(parts[0], parts[min(1, len(parts) - 1)], parts[-1])
+        # Rows of the weight stand as torch has them: queries, then keys and values; one projection
+        # has the same rows for all three.
+        first, others = self.rows[0], self.rows[1:] or self.rows
+        of_queries = of_senders = None
+        if bias is not None:
+            of_queries, of_senders = bias[:first], bias[-sum(others) :]
+        query = F.linear(receiver, weight[:first], of_queries)
+        parts = F.linear(sender, weight[-sum(others) :], of_senders).split(others, -1)
+        return self._by_head(query, parts[0], parts[-1])
+
+    def _project_apart(
+        self, receiver: Tensor, sender: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of the receivers, keys of the senders and values of `value`: the senders as they
+        are without positions.
+        """
+        self._check_channels(receiver, sender)
+        parts = self._projections()
+        query = F.linear(receiver, *parts[0])
+        key = F.linear(sender, *parts[min(1, len(parts) - 1)])
+        if len(parts) < 3 and sender is value:
+            return self._by_head(query, key, key)
+        return self._by_head(query, key, F.linear(value, *parts[-1]))
+
+    def _projections(self) -> list[Projection]:
+        """Each projection's weight and bias: queries, keys, values."""
+        if self.in_proj_weight is not None:
+            weights = list(self.in_proj_weight.split(self.rows))
+        else:
+            given = self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
+            weights = [weight for weight in given if weight is not None]
+        biases: list[Tensor | None] = [None] * len(weights)
+        if self.in_proj_bias is not None:
+            biases = list(self.in_proj_bias.split(self.rows))
+        return list(zip(weights, biases, strict=True))
+
+    def _by_head(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`[B, N, H D]` as `[B, N, H, D]`, views."""
+        heads, wide = self.heads, self.head_dim
+        query = query.view(query.shape[0], query.shape[1], heads, wide)
+        key = key.view(key.shape[0], key.shape[1], heads, wide)
+        return query, key, value.view(value.shape[0], value.shape[1], heads, self.value_dim)
+
+    def _check_channels(self, receiver: Tensor, sender: Tensor) -> None:
+        channels, name = self.channels_in, "receivers"
+        found = receiver.shape[-1]
+        if found == channels:
+            channels, name = self.context_channels, "senders"
+            found = sender.shape[-1]
+        if found != channels:
+            do = f"give {channels} channels"
+            raise GeodlError(self.label, f"{name} of {found} channels", do)
+
+
+def _position_layers(positions: Any) -> nn.ModuleList | None:
+    """The layers that add positions, of receivers first; one of both may stand alone."""
+    if positions is None:
+        return None
+    layers = positions if isinstance(positions, tuple) else (positions,)
+    wrong = [type(layer).__name__ for layer in layers if not isinstance(layer, Layer)]
+    if wrong or len(layers) not in (1, 2):
+        found = f"{len(layers)} of them"
+        if wrong:
+            found = f"a {wrong[0]}"
+        do = "give a layer, as SinusoidalPositions(channels), or (of receivers, of senders)"
+        raise GeodlError("Attention(positions=...)", found, do)
+    return nn.ModuleList(layers)
