@@ -9,6 +9,13 @@ from hypothesis import strategies as st
 import geodl as g
 from geodl.domain import Domain
 from geodl.neighborhood import Neighborhood
+from tests.cases_convolve import (
+    edges_convolve,
+    lattice_convolve,
+    mean_convolve,
+    polynomial_convolve,
+    spmm_convolve,
+)
 from tests.strategies import (
     FLAT,
     SOLID,
@@ -22,7 +29,6 @@ from tests.strategies import (
     graphs,
     lattices,
     plain_graphs,
-    two_way,
     typed_pairs,
     unequal,
     windows,
@@ -31,83 +37,6 @@ from tests.strategies import (
 CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # those of torch
 ALL_CELLS = (*CELLS, "ind_rnn", "ind_rnn_linear")
 REDUCTIONS = ("sum", "mean", "max", "min")
-
-
-def linear(draw: st.DrawFn, rule: Neighborhood, on: Domain | None = None) -> g.Conv | g.Propagate:
-    """A linear layer: dense, in blocks, depthwise, or the operator alone."""
-    kind = draw(st.sampled_from(("dense", "dense", "blocks", "depthwise", "bare")))
-    if kind == "bare":
-        return g.Propagate(rule, on=on)
-    channels, made, groups = draw(few), draw(few), 1
-    if kind == "blocks":
-        channels, made, groups = 2 * channels, 2 * made, 2
-    if kind == "depthwise":
-        made, groups = channels * made, channels
-    return g.Conv(channels, made, rule, draw(st.booleans()), on, groups)
-
-
-@st.composite
-def lattice_convolve(draw: st.DrawFn) -> Case:
-    rule = draw(windows())
-    reverse = draw(st.booleans())
-    domain = draw(lattices(rule, periodic=not reverse))
-    if reverse:
-        rule, domain = rule.reverse(onto=domain), rule.target(domain)
-    layer = linear(draw, rule)
-    several = domain.num_nodes < 30 and not reverse and draw(st.booleans())
-    return draw(called(layer, g.Batch([domain, domain]) if several else domain))
-
-
-@st.composite
-def spmm_convolve(draw: st.DrawFn) -> Case:
-    kinds = ("graph", "graph", "laplacian", "relations", "members", "links", "around")
-    kind = draw(st.sampled_from(kinds))
-    loops, norm = draw(st.booleans()), draw(st.sampled_from((None, "sym", "row")))
-    if kind == "relations":
-        rule = g.adjacency(draw(st.sampled_from((None, "sym", "row"))), loops, types=3)
-        members = draw(st.lists(graphs(types=True), min_size=1, max_size=2))
-        domain = members[0] if len(members) == 1 else g.Batch(members)
-    elif kind == "around":
-        forward = draw(windows().filter(lambda rule: rule.group is None))
-        onto = draw(lattices(forward))
-        rule, domain = forward.reverse(onto=onto), forward.target(onto)
-    elif kind == "links":
-        rule, domain = (
-            g.predecessors(),
-            draw(st.sampled_from((*g.Grid.small(), *g.Chain.small(), *g.GroupGrid.small()[:3]))),
-        )
-    elif kind == "laplacian":
-        rule = g.laplacian(draw(st.sampled_from((None, "sym", "rw"))))
-        rule = rule.reverse() if draw(st.booleans()) else rule
-        domain = two_way(draw(graphs(types=False)))
-    else:
-        rule = g.adjacency(norm, self_loops=loops)
-        rule = rule.reverse() if draw(st.booleans()) else rule
-        parts = draw(st.lists(graphs(), min_size=1, max_size=3 if kind == "members" else 1))
-        domain = parts[0] if len(parts) == 1 else g.Batch(parts)
-    return draw(called(linear(draw, rule), domain))
-
-
-@st.composite
-def mean_convolve(draw: st.DrawFn) -> Case:
-    rule, domain = g.all_pairs(draw(st.sampled_from((None, "self")))), draw(anywhere())
-    layer = linear(draw, rule)
-    if rule.by is None and draw(st.booleans()):
-        return draw(called(layer, draw(anywhere()), domain))
-    return draw(called(layer, g.Batch([domain] * 2) if draw(st.booleans()) else domain))
-
-
-@st.composite
-def edges_convolve(draw: st.DrawFn) -> Case:
-    kind = draw(st.sampled_from(("typed", "past", "unequal")))
-    if kind == "typed":
-        rule, domain = draw(typed_pairs())
-        return draw(called(linear(draw, rule, domain), domain))
-    rule = g.past() if kind == "past" else g.all_pairs(draw(st.sampled_from((None, "self"))))
-    domain = g.Chain(draw(st.integers(1, 6))) if kind == "past" else draw(unequal())
-    return draw(called(linear(draw, rule), domain))
-
-
 PRODUCTS = ("dot", "dot", "product")
 
 
@@ -369,6 +298,7 @@ def edges_pool(draw: st.DrawFn) -> Case:
 CASES = {
     ("convolve", "lattice"): lattice_convolve(),
     ("convolve", "mean"): mean_convolve(),
+    ("convolve", "polynomial"): polynomial_convolve(),
     ("convolve", "spmm"): spmm_convolve(),
     ("convolve", "edges"): edges_convolve(),
     ("attend", "sdpa"): sdpa_attend(),

@@ -9,7 +9,17 @@ import geodl as g
 from geodl.testing import error, outcome
 from tests.table import Row, rows
 
-COMPILED = {"lattice", "mean", "spmm", "sdpa", "linear", "banded", "edge_softmax", "blocks"}
+COMPILED = {
+    "lattice",
+    "mean",
+    "polynomial",
+    "spmm",
+    "sdpa",
+    "linear",
+    "banded",
+    "edge_softmax",
+    "blocks",
+}
 
 
 def compiled_rows(*verbs: str) -> dict[str, Row]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import geodl as g
 from geodl.domain import Domain
 from geodl.neighborhood import Edges, Neighborhood, Structure
-from geodl.testing import accepting, assert_parity, record_lowerings
+from geodl.testing import accepting, assert_parity, error, record_lowerings
 from tests.strategies import Case
 
 EXAMPLES = 50
@@ -174,14 +174,30 @@ def hold_structures(
     kinds = [type(record) for record in records]
     assert len(set(kinds)) == len(kinds), "two records of one kind"
     for record in records:
-        assert edges.weight is None, "a record promises unweighted edges"
         promised = record.edges(source, target)
+        if record.weighted:
+            _hold_weights(promised, edges, source, target)
+            continue
+        assert edges.weight is None, "a record promises unweighted edges"
         assert sorted_edges(promised, record.typed) == sorted_edges(edges, record.typed), record
         if record.lookback is not None and source.members is None:
             distance = edges.dst + source.num_nodes - target.num_nodes - edges.src
             assert not len(distance) or int(distance.min()) >= 0
             assert not len(distance) or int(distance.max()) <= record.lookback
     return kinds
+
+
+def _hold_weights(promised: Edges, edges: Edges, source: Domain, target: Domain) -> None:
+    """The promised sums of weights between two nodes, over each type, are those of the edges."""
+    types = 1 + int(torch.cat((promised.type, edges.type)).max())
+    matrices = []
+    for e in (promised, edges):
+        values = torch.ones(len(e.dst), dtype=torch.float64)
+        if e.weight is not None:
+            values = e.weight.double()
+        matrix = torch.zeros(types, target.num_nodes, source.num_nodes, dtype=torch.float64)
+        matrices.append(matrix.index_put((e.type, e.dst, e.src), values, accumulate=True))
+    assert error(*matrices) < 1e-10
 
 
 def sorted_edges(edges: Edges, typed: bool) -> list[tuple[int, ...]]:

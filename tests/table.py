@@ -67,6 +67,7 @@ def rows() -> dict[str, Row]:
         made = (
             _convolve()
             + _in_blocks()
+            + _polynomials()
             + _attend_all()
             + _attend_windows()
             + _attend_edges()
@@ -167,6 +168,19 @@ def _in_blocks() -> list[Row]:
         Row(g.Propagate(g.laplacian("rw")), HEAVY, "spmm"),
         Row(g.Propagate(g.all_pairs("orbit")), TORUS, "mean"),
         Row(g.Propagate(g.past()), CHAIN, "edges"),
+    ]
+
+
+def _polynomials() -> list[Row]:
+    cheb = g.polynomial(g.laplacian("sym"), 2)
+    return [
+        Row(g.Conv(4, 3, cheb), HEAVY, "polynomial"),
+        Row(g.Conv(4, 6, cheb), GRID, "polynomial"),
+        Row(g.Conv(4, 4, cheb, groups=2), TWO, "polynomial"),
+        Row(g.Conv(4, 3, g.polynomial(g.laplacian(), 2)), g.Batch([HEAVY, TREE]), "polynomial"),
+        Row(g.Conv(4, 3, g.polynomial(g.laplacian(), 2, "bernstein")), HEAVY, "polynomial"),
+        Row(g.Conv(4, 3, g.polynomial(g.adjacency("row"), 3, "monomial")), GRAPH, "polynomial"),
+        Row(g.Propagate(cheb), TREE, "polynomial"),
     ]
 
 

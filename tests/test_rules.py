@@ -14,6 +14,7 @@ from geodl.neighborhood import (
     Edges,
     Everyone,
     Neighborhood,
+    Polynomial,
     Shift,
     Stencil,
     Structure,
@@ -68,20 +69,28 @@ PAIRS = [g.all_pairs(by) for by in (None, "self", "offset", "orbit")] + [
     g.past(),
     g.previous(),
 ]
+POLYNOMIALS = [
+    g.polynomial(g.laplacian("sym"), 0),
+    g.polynomial(g.laplacian("sym"), 3),
+    g.polynomial(g.laplacian("rw"), 2, lambda_max=1.5),
+    g.polynomial(g.laplacian(), 2),
+    g.polynomial(g.adjacency("row", self_loops=True), 3, "monomial"),
+    g.polynomial(g.laplacian("sym"), 3, "bernstein"),
+]
 COARSE = [g.fiber(), g.whole(), g.itself()]
-FORWARD = WINDOWS + GROUPS + GRAPHS + PAIRS + COARSE
+FORWARD = WINDOWS + GROUPS + GRAPHS + PAIRS + POLYNOMIALS + COARSE
 RULES = FORWARD + [rule.reverse() for rule in FORWARD]
 
 
 # How many rules each kind's small examples take: one that begins to refuse, or to take, is seen.
 TAKEN = {
-    g.Grid: 252,
-    g.Chain: 96,
-    g.Complete: 62,
-    g.Graph: 128,
-    g.GroupGrid: 152,
-    g.GSet: 62,
-    g.Batch: 146,
+    g.Grid: 312,
+    g.Chain: 120,
+    g.Complete: 86,
+    g.Graph: 176,
+    g.GroupGrid: 200,
+    g.GSet: 86,
+    g.Batch: 194,
 }
 
 
@@ -200,6 +209,7 @@ class Wrong(Neighborhood):
             "circular": (Stencil((n,), (n,), (True,), one, one, ((1, 0),), types),),
             "typed": (Stencil((n,), (n,), (False,), one, one, ((1, 0),), types + 1),),
             "transposed": (Stencil((n,), (n,), (False,), one, one, ((1, 0),), types, True),),
+            "polynomial": (Polynomial(g.previous(), "monomial", 0),),
             "two of a kind": (Shift(1), Shift(1)),
         }
         right = (Shift(1), Stencil((n,), (n,), (False,), one, one, ((1, 0),), types))
@@ -241,6 +251,7 @@ class Wrong(Neighborhood):
 FAULTS = ["out of range", "types", "nan", "weighted", "fan_in", "claim"]
 FAULTS += ["shift", "backwards", "blocks", "everyone", "causal", "padding", "circular", "typed"]
 FAULTS += ["transposed", "two of a kind", "link out of range", "another link", "no link"]
+FAULTS += ["polynomial"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -65,6 +65,9 @@ class Domain(ABC):
         serial: the number of a domain that owns tensors, else None.
         cache: where lowerings and :func:`memo` keep what they made for this domain; None when the
             domain is a plain value.
+        runtime_weight: weights of the links that come with each call, `[L]` or one row for each
+            entry of the batch `[B, L]`, as `Graph.with_weights` makes them; None where the domain
+            keeps its weights, or has none. Nothing that is kept may depend on them.
         set_of: makes n nodes without an order, where edge states live; `complete.py` sets it.
     """
 
@@ -78,6 +81,7 @@ class Domain(ABC):
     members: "tuple[Domain, ...] | None" = None
     cache: ClassVar[dict[Any, Any] | None] = None
     serial: int | None = None
+    runtime_weight: Tensor | None = None
 
     @property
     @abstractmethod
@@ -281,14 +285,17 @@ def memo(domain: Domain, key: Hashable, make: Callable[[], Value]) -> Value:
 def same_place(one: Domain, other: Domain) -> bool:
     """Whether node i of one domain is node i of the other.
 
-    Value domains are compared by value, tensor domains by identity, unions member by member: two
-    masked batches of equal lengths stand on the same nodes.
+    Value domains are compared by value, tensor domains by identity (a graph and its twins
+    `with_weights` are one), unions member by member: two masked batches of equal lengths stand on
+    the same nodes.
     """
     if one is other:
         return True
     if one.is_union and other.is_union:
-        return one.members == other.members
-    return one == other
+        ours, theirs = one.members or (), other.members or ()
+        return len(ours) == len(theirs) and all(map(same_place, ours, theirs))
+    # A graph and its twins with other weights have one serial number.
+    return one == other or (one.serial is not None and one.serial == other.serial)
 
 
 def told_apart(domain: Domain, other: Domain) -> str:

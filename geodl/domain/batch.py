@@ -23,6 +23,7 @@ from geodl.domain.union import (
     merged_links,
     places_of_links,
 )
+from geodl.domain.weights import is_reweighted, joined_weights
 from geodl.errors import GeodlError
 from geodl.group import cached_constants
 
@@ -40,8 +41,7 @@ class Batch(TensorDomain):
         members: the domains, or a PyG `Batch`, taken as it is.
 
     Raises:
-        GeodlError: no members, members that are no domains or are unions themselves, members on
-            different devices.
+        GeodlError: no members, members that are no domains or are unions, or on several devices.
 
     >>> from geodl.domain import Chain, Grid
     >>> batch = Batch([Grid(2, 2), Chain(3)])
@@ -55,6 +55,7 @@ class Batch(TensorDomain):
     counts: tuple[int, ...]
     count: int
     starts: Tensor
+    reweighted: bool
     cache: dict[Any, Any]
 
     def __init__(self, members: Any):
@@ -81,6 +82,7 @@ class Batch(TensorDomain):
         object.__setattr__(self, "counts", counts)
         object.__setattr__(self, "count", sum(counts))
         object.__setattr__(self, "starts", starts)
+        object.__setattr__(self, "reweighted", is_reweighted(self._parts))
         object.__setattr__(self, "cache", {})
 
     @classmethod
@@ -308,11 +310,19 @@ class Batch(TensorDomain):
             return torch.zeros(0, self.num_nodes, dtype=torch.long)
         return torch.stack(moves)
 
+    @property
+    def runtime_weight(self) -> Tensor | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """The weights of all links, where those of a member come with each call."""
+        return joined_weights(self._parts) if self.reweighted else None
+
     def links(self) -> Links:
-        """The members' links, merged once."""
+        """The members' links, merged once; weights that come with the call are its own."""
         if self.union is not None:
-            return memo(self, "links", self.union.links)
-        return memo(self, "links", lambda: merged_links(self.members, self.starts))
+            return self.union.links()
+        links = memo(self, "links", lambda: merged_links(self.members, self.starts))
+        if self.reweighted:
+            links = links._replace(weight=self.runtime_weight)
+        return links
 
     @property
     def link_order(self) -> Tensor | None:

@@ -139,13 +139,47 @@ def check_edge_values(asked: str, name: str, value: Any, index: Tensor) -> Tenso
         raise GeodlError(asked, f"{name} without values", "build the graph where its edges are")
     if values.requires_grad:
         found = f"{name} that asks for a gradient, which a graph's frozen copy would lose"
-        do = "learn it as a Signal on edge_domain() with Message, or give it detached"
+        do = "give it as the state of edges, Signal(x, graph, edges=...), or detached"
+        if name == "edge_weight":
+            do = "learn it by graph.with_weights(weight), or give it detached"
         raise GeodlError(asked, found, do)
     if name == "edge_weight":
         values = _real(asked, values)
     if name == "edge_type":
         values = _relation_numbers(asked, values)
     return values.detach().clone()
+
+
+def check_link_weights(asked: str, value: Any, index: Tensor) -> Tensor:
+    """Weights that come with each call, `[E]` or `[B, E]`: the very tensor, no copy of it.
+
+    Raises:
+        GeodlError: another shape or device, no floating point numbers, NaN or infinite ones.
+    """
+    weight = as_tensor(asked, "weight", value, index.device)
+    count = index.shape[1]
+    if weight.dim() not in (1, 2) or weight.shape[-1] != count:
+        found = f"weights of shape {list(weight.shape)}"
+        raise GeodlError(asked, found, f"give weights of shape [{count}] or [B, {count}]")
+    if weight.dtype not in REAL:
+        do = "give real floating point numbers, as weight.float()"
+        raise GeodlError(asked, f"weights of dtype {weight.dtype}", do)
+    if weight.device != index.device:
+        found = f"weights on {weight.device} and edges on {index.device}"
+        raise GeodlError(asked, found, "move them to one device")
+    if can_be_read(weight) and not torch.isfinite(weight).all():
+        do = "clean the weights, or set those of missing edges to 0"
+        raise GeodlError(asked, "NaN or infinite weights", do)
+    return weight
+
+
+def can_be_read(tensor: Tensor) -> bool:
+    """Whether Python may look at the numbers of a tensor: it may not while a compiler traces, under
+    transforms of torch.func, or where there are none.
+    """
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return False
+    return has_values(tensor)
 
 
 def _real(asked: str, weight: Tensor) -> Tensor:

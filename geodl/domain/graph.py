@@ -12,6 +12,7 @@ from geodl.domain.check import (
     check_edge_index,
     check_edge_values,
     check_has_values,
+    check_link_weights,
     check_node_numbers,
     check_permutations,
     device_of,
@@ -20,7 +21,8 @@ from geodl.domain.convert import GraphParts
 from geodl.errors import GeodlError, as_integer, positive
 from geodl.group import cached_constants
 
-EDGE_VALUES = ("edge_weight", "edge_attr", "edge_type")
+# What an edge may have, and the axis that runs over the edges: weights may come in rows.
+EDGE_VALUES = {"edge_weight": -1, "edge_attr": 0, "edge_type": 0}
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -29,7 +31,8 @@ class Graph(TensorDomain):
     sets.
 
     The tensors are copied once and never change; two graphs are equal only when they are the same
-    object. Lists and arrays become tensors on torch's default device.
+    object. Weights that are learned come by :meth:`with_weights`. Lists and arrays become tensors
+    on torch's default device.
 
     Args:
         edge_index: `[2, E]` integers; row 0 sends, row 1 receives.
@@ -55,6 +58,7 @@ class Graph(TensorDomain):
     edge_weight: Tensor | None
     edge_attr: Tensor | None
     edge_type: Tensor | None
+    reweighted: bool
     cache: dict[Any, Any]
 
     def __init__(
@@ -79,13 +83,18 @@ class Graph(TensorDomain):
                     values[name] = check_edge_values(asked, name, value, index)
         object.__setattr__(self, "edge_index", index)
         object.__setattr__(self, "count", count)
+        object.__setattr__(self, "reweighted", False)
         object.__setattr__(self, "cache", {})
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         edges = self.edge_index.shape[1]
-        weighted = "" if self.edge_weight is None else ", weighted"
+        weighted = ""
+        if self.edge_weight is not None:
+            weighted = ", weighted"
+        if self.reweighted:
+            weighted = ", weighted at run time"
         return f"Graph({self.num_nodes} nodes, {edges} edges{weighted})"
 
     @property
@@ -102,6 +111,45 @@ class Graph(TensorDomain):
     def device(self) -> torch.device:
         """Where the tensors are."""
         return self.edge_index.device
+
+    @property
+    def runtime_weight(self) -> Tensor | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """The weights of a twin made by :meth:`with_weights`, None of any other graph."""
+        if self.reweighted:
+            return self.edge_weight
+        return None
+
+    def with_weights(self, weight: Any) -> "Graph":
+        """This graph with weights that come with each call: a light twin, on the same nodes.
+
+        It shares edges, cache and plans with this graph; layers compute what depends on the weights
+        (norms, Laplacians) at each call, so that gradients flow to `weight` through all of it.
+        Explainers, gates and learned structures need nothing else:
+        `layer(Signal(x, graph.with_weights(w)))`.
+
+        Rules that read weights carry them: `adjacency`, `laplacian`, polynomials of these and what
+        is reversed; in `Conv`, `Propagate` and `Message`.
+
+        Args:
+            weight: `[E]`, or `[B, E]` for a batch whose entries differ in their weights; real
+                floating point numbers, which may require a gradient.
+
+        Raises:
+            GeodlError: another shape or device, numbers that are no finite floating point numbers.
+
+        >>> graph, w = Graph([[0, 1], [1, 0]]), torch.ones(2, requires_grad=True)
+        >>> graph.with_weights(w)
+        Graph(2 nodes, 2 edges, weighted at run time)
+        >>> graph.with_weights(w).cache is graph.cache
+        True
+        """
+        asked = f"{self} with_weights(weight)"
+        weight = check_link_weights(asked, weight, self.edge_index)
+        # By hand: compilers follow neither the count of serial numbers nor the checks.
+        twin = object.__new__(type(self))
+        for name, value in {**vars(self), "edge_weight": weight, "reweighted": True}.items():
+            object.__setattr__(twin, name, value)
+        return twin
 
     @cached_constants()
     def generators(self) -> Tensor:
@@ -158,7 +206,8 @@ class Graph(TensorDomain):
         known = {name: value for name, value in values.items() if value is not None}
         if places is not None:
             index = known.pop("edge_index").index_select(1, places)
-            known = {name: value.index_select(0, places) for name, value in known.items()}
+            for name, value in known.items():
+                known[name] = value.index_select(EDGE_VALUES[name], places)
             known["edge_index"] = index
         known["edge_index"] = known["edge_index"] + moved
         return replace_fields(self, count=num_nodes, **known)
@@ -169,7 +218,9 @@ class Graph(TensorDomain):
         """
         values = {name: getattr(self, name) for name in EDGE_VALUES}
         known = {name: value for name, value in values.items() if value is not None}
-        cut = {name: value.narrow(0, first, count) for name, value in known.items()}
+        cut = {}
+        for name, value in known.items():
+            cut[name] = value.narrow(EDGE_VALUES[name], first, count)
         index = self.edge_index.narrow(1, first, count)
         return replace_fields(self, edge_index=index, count=num_nodes, **cut)
 

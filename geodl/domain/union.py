@@ -12,6 +12,7 @@ from geodl.domain.base import Domain, Links
 from geodl.domain.check import as_tensor, check_has_values, default_device
 from geodl.domain.graph import Graph
 from geodl.domain.runs import Runs, running_sum
+from geodl.domain.weights import is_reweighted
 from geodl.errors import GeodlError
 from geodl.group import cached_constants
 
@@ -79,7 +80,8 @@ def merged_links(members: Sequence[Domain], starts: Tensor) -> Links:
     offset = torch.repeat_interleave(starts[:-1], counts)
     dst = torch.cat([part.dst.to(device) for part in parts]) + offset
     src = torch.cat([part.src.to(device) for part in parts]) + offset
-    if all(part.weight is None for part in parts):
+    # Weights that come with the call are joined at each call.
+    if is_reweighted(members) or all(part.weight is None for part in parts):
         return Links(dst, src)
     return Links(dst, src, torch.cat([_weights(part).to(device) for part in parts]))
 

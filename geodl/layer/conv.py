@@ -9,6 +9,7 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError, positive
 from geodl.layer.base import MessagePassing
 from geodl.layer.check import count_types
+from geodl.layer.entries import entries_of_call
 from geodl.layer.folding import GraphState, MergedMembers
 from geodl.lowering import ConvolveOptions, Plan
 from geodl.neighborhood import Neighborhood
@@ -103,7 +104,10 @@ class Conv(MessagePassing):
         parts: MergedMembers,
         state: GraphState,
     ) -> Tensor:
-        return plan.run(sender, self.weight, self.bias)
+        entries = entries_of_call(plan, parts, sender)
+        if entries is None:
+            return plan.run(sender, self.weight, self.bias)
+        return plan.run(sender, self.weight, self.bias, entries)
 
     def extra_repr(self) -> str:
         parts = [f"{self.channels_in}, {self.channels_out}, {self.rule}"]

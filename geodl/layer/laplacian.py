@@ -59,6 +59,9 @@ class LaplacianPositions(Layer):
         """The signal with its positions added."""
         check_no_sender(self, sender)
         x, domain = check_signal(self, receiver).x, receiver.domain
+        if domain.runtime_weight is not None:
+            found = "weights that come with each call, where positions are kept"
+            raise GeodlError(f"{self.label} on {domain}", found, "use the graph without them")
         like = (x.device, self.weight.dtype)
         vectors = cached_tensor(
             domain,

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from geodl.domain import Domain
 from geodl.layer.base import MessagePassing
+from geodl.layer.entries import entries_of_call
 from geodl.layer.folding import GraphState, MergedMembers
 from geodl.lowering import ConvolveOptions, Plan
 from geodl.neighborhood import Neighborhood
@@ -48,7 +49,10 @@ class Propagate(MessagePassing):
         parts: MergedMembers,
         state: GraphState,
     ) -> Tensor:
-        return plan.run(sender, None, None)
+        entries = entries_of_call(plan, parts, sender)
+        if entries is None:
+            return plan.run(sender, None, None)
+        return plan.run(sender, None, None, entries)
 
     def extra_repr(self) -> str:
         return str(self.rule)

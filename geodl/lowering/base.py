@@ -2,7 +2,9 @@
 
 Run signatures, one for each verb (shapes as in `geodl.reference`):
 
-* convolve: `run(plan, x, weight, bias) -> y`; weight `[T, C_in / groups, C_out]`, None without
+* convolve: `run(plan, x, weight, bias) -> y`, weight `[T, C_in / groups, C_out]`, None without;
+  where the entries of S come with the call, `run(plan, x, weight, bias, entries)`, `[E]` or
+  `[B, E]` in the order of the rule's edges
 * attend: `run(plan, query, key, value, vectors, bias, dropout, edge) -> y`, edge the
   :class:`geodl.lowering.edge_features.EdgeFeatures` of the links, or None
 * message: `run(plan, receiver, sender, edge, function) -> y`
@@ -43,6 +45,8 @@ class Call(NamedTuple):
         spec: dtype, device and layout of the values.
         options: the verb's own record, one of the `...Options` below.
         structures: what the rule promises about its edges between the two domains.
+        open_entries: whether the weights of the links, and with them the entries of S, come with
+            each call: a plan then holds none of them.
     """
 
     rule: Neighborhood
@@ -51,6 +55,7 @@ class Call(NamedTuple):
     spec: TensorSpec
     options: Any
     structures: tuple[Structure, ...]
+    open_entries: bool = False
 
     def structure(self, kind: type[Record]) -> Record | None:
         """The rule's record of a kind, or None where it promises none."""
@@ -86,6 +91,7 @@ class ConvolveOptions(NamedTuple):
     groups: int = 1
     reads_receivers = False
     ordered = False
+    reads_entries = True  # of the weights that come with a call
 
 
 class AttendOptions(NamedTuple):
@@ -127,6 +133,11 @@ class PoolOptions(NamedTuple):
     ordered = False
 
 
+def own_rule(call: Call) -> Neighborhood:
+    """The rule of the call itself."""
+    return call.rule
+
+
 class Lowering(NamedTuple):
     """One way to compute a verb. It owns no parameters and keeps nothing.
 
@@ -135,9 +146,12 @@ class Lowering(NamedTuple):
         refuses: `call -> ""`, or the reason in words.
         plan: `call -> plan`, made once: index tensors, sizes, flags.
         run: the verb's run signature; decides nothing.
+        reads: the rule whose entries it takes where they come with the call; by default the call's
+            own.
     """
 
     name: str
     refuses: Callable[[Call], str]
     plan: Callable[[Call], Any]
     run: Callable[..., Any]
+    reads: Callable[[Call], Neighborhood] = own_rule

@@ -13,6 +13,7 @@ from geodl.lowering.base import Call, Lowering, Options, TensorSpec
 from geodl.lowering.plans import Plan, store_of
 from geodl.lowering.table import LOWERINGS
 from geodl.neighborhood.base import Neighborhood, same_place
+from geodl.neighborhood.entries import Carried
 
 
 def plan_for(
@@ -47,7 +48,8 @@ def plan_for(
     if target is None:
         named = rule.onto
     store, place = store_of(source, named)
-    key = (verb, wanted, rule, place, given, x.dtype, x.device, x.layout, options)
+    is_open = has_open_entries(rule, source)
+    key = (verb, wanted, rule, place, given, x.dtype, x.device, x.layout, options, is_open)
     plan = store.values.get(key)
     if torch.compiler.is_compiling():
         if plan is None:
@@ -77,22 +79,32 @@ def plan_once(
     with cached_constants():
         call = describe_call(rule, source, target, x, options)
         lowering, _ = select(LOWERINGS[verb], call, wanted)
-        data = plan_on_device(lowering, call)
+        data, carried = plan_on_device(lowering, call)
     elsewhere = None
     if target is None and call.target is not source:
         elsewhere = call.target
-    return Plan(lowering, data, elsewhere)
+    return Plan(lowering, data, elsewhere, carried)
 
 
-def plan_on_device(lowering: Lowering, call: Call) -> Any:
-    """What a lowering plans for a call. On meta there are no numbers to plan with: a plan is made
-    on the CPU, and its shapes go there.
+def plan_on_device(lowering: Lowering, call: Call) -> tuple[Any, Carried | None]:
+    """What a lowering plans for a call, and what makes entries of weights that come with it. On
+    meta there are no numbers to plan with: a plan is made on the CPU, and its shapes go there.
     """
-    if call.spec.device.type != "meta":
-        return lowering.plan(call)
-    here = call.spec._replace(device=torch.device("cpu"))
-    data = lowering.plan(call._replace(spec=here))
-    return pytree.tree_map_only(Tensor, lambda tensor: tensor.to("meta"), data)
+    device, spec = call.spec.device, call.spec
+    if device.type == "meta":
+        spec = spec._replace(device=torch.device("cpu"))
+    data, carried = lowering.plan(call._replace(spec=spec)), None
+    if call.open_entries:
+        carried = lowering.reads(call).carry(call.source, call.target)
+        carried = pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device), carried)
+    if device.type == "meta":
+        data = pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device), data)
+    return data, carried
+
+
+def has_open_entries(rule: Neighborhood, source: Domain) -> bool:
+    """Whether the entries of a rule come with each call: it reads weights of links that do."""
+    return source.runtime_weight is not None and rule.reads_weights
 
 
 def describe_call(
@@ -112,7 +124,8 @@ def describe_call(
         do = "build the layer for this domain, with on=domain"
         raise GeodlError(f"{rule} on {source}", found, do)
     spec = TensorSpec(x.dtype, x.device, x.layout)
-    return Call(rule, source, target, spec, options, rule.structures(source, target))
+    is_open = has_open_entries(rule, source)
+    return Call(rule, source, target, spec, options, rule.structures(source, target), is_open)
 
 
 def _own_target(rule: Neighborhood, source: Domain, typed: bool, options: Options) -> Domain:

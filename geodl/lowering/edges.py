@@ -11,6 +11,7 @@ from geodl.lowering.base import Call, Lowering, TensorOrNone
 from geodl.lowering.differentiable import refuse_sparse_values
 from geodl.lowering.edge_features import Edge, EdgeReader, edge_reader
 from geodl.lowering.scores import SCORES, Score
+from geodl.neighborhood.base import Neighborhood
 from geodl.neighborhood.edges import Edges
 
 
@@ -65,27 +66,62 @@ def never(call: Call) -> str:
     return ""
 
 
-def written_out(call: Call) -> Edges:
-    """The edges of a rule on the values' device."""
-    edges = call.rule.edges(call.source, call.target)
+def written_out(call: Call, rule: Neighborhood | None = None) -> Edges:
+    """The edges of a rule on the values' device; without weights where these come with the call.
+
+    Args:
+        call: between whose domains the edges run.
+        rule: by default the call's own.
+
+    Raises:
+        GeodlError: weights that come with the call, to a rule that gives entries of its own and
+            cannot carry them.
+    """
+    if rule is None:
+        rule = call.rule
+    if call.open_entries:
+        _check_reads_entries(call)
+        edges = rule.carry(call.source, call.target).edges
+    else:
+        edges = rule.edges(call.source, call.target)
+    if edges.weight is not None and call.source.runtime_weight is not None:
+        asked = f"{rule} on {call.source}"
+        found = "weights that come with each call, which this rule does not carry to its entries"
+        raise GeodlError(asked, found, "use adjacency(), laplacian() or a polynomial of them")
     return edges.map_columns(lambda column: column.to(call.spec.device))
+
+
+def _check_reads_entries(call: Call) -> None:
+    """Refuse weights that come with the call where the verb reads none such."""
+    if getattr(call.options, "reads_entries", False):
+        return
+    asked = f"{call.rule} on {call.source}"
+    do = "give them as the state of edges, Signal(x, graph, edges=w[None, :, None])"
+    raise GeodlError(asked, "weights that come with each call", do)
 
 
 def unweighted(call: Call) -> Edges:
     """The edges, refused when they carry weights that the verb would have to drop."""
-    edges = written_out(call)
-    if edges.weight is not None:
-        asked = f"{call.rule} on {call.source} for a layer that weighs its neighbors itself"
-        do = "use adjacency(weights=False), without a norm: it reads the links alone"
-        raise GeodlError(asked, "weighted edges", do)
-    return edges
+    if not call.open_entries:
+        edges = written_out(call)
+        if edges.weight is None:
+            return edges
+    asked = f"{call.rule} on {call.source} for a layer that weighs its neighbors itself"
+    do = "use adjacency(weights=False), without a norm: it reads the links alone"
+    raise GeodlError(asked, "weighted edges", f"{do}; the weighted sum is Propagate")
 
 
 def _plan(call: Call) -> WrittenOut:
     return WrittenOut(written_out(call), call.target.num_nodes, None)
 
 
-def _convolve(plan: WrittenOut, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+def _convolve(
+    plan: WrittenOut,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    entries: Tensor | None = None,
+) -> Tensor:
     if x.is_meta:
         # the reference gathers the edges of one type, and how many there are is a value
         do = "use a device that holds values"
@@ -93,7 +129,10 @@ def _convolve(plan: WrittenOut, x: Tensor, weight: Tensor | None, bias: Tensor |
     if x.layout == torch.sparse_csr:
         refuse_sparse_values()
         x = x.to_dense()[None]
-    return reference.convolve(x, plan.edges, weight, bias, plan.num_receivers)
+    edges = plan.edges
+    if entries is not None:
+        edges = edges._replace(weight=entries)
+    return reference.convolve(x, edges, weight, bias, plan.num_receivers)
 
 
 def _plan_attend(call: Call) -> Attention:

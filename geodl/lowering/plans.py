@@ -29,6 +29,7 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.group import cached_constants
 from geodl.lowering.base import Lowering
+from geodl.neighborhood.entries import Carried
 
 MOST_VALUES = 4096
 MOST_BYTES = 128 * 2**20
@@ -82,11 +83,13 @@ class Plan(NamedTuple):
         lowering: what runs.
         data: what the lowering planned.
         target: the receivers' domain; None where it is the senders' or was named by the caller.
+        carried: what makes entries of weights that come with each call; None where none do.
     """
 
     lowering: Lowering
     data: Any
     target: Domain | None
+    carried: Carried | None = None
 
     def run(self, *values: Any) -> Any:
         """What the lowering makes of values, by its verb's run signature."""

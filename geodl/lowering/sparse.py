@@ -126,6 +126,21 @@ def csr_matmul(rows: Tensor, cols: Tensor, values: Tensor | None, x: Tensor) -> 
     return y.to(x.dtype)
 
 
+def in_pattern_order(entries: Tensor, sorting: Tensor, dtype: torch.dtype) -> Tensor:
+    """Entries `[E]` or `[B, E]` as :func:`multiply` takes them, `[1, E]` or `[B, E]`.
+
+    Args:
+        entries: one for each edge that an open pattern was made of.
+        sorting: what :func:`open_pattern` gave with it.
+        dtype: of the values; the products know none narrower than float32.
+    """
+    wide = torch.promote_types(dtype, torch.float32)
+    placed = entries.to(wide).index_select(-1, sorting)
+    if placed.dim() == 1:
+        return placed[None]
+    return placed
+
+
 def multiply(pattern: Pattern, x: Tensor, entries: Tensor | None = None) -> Tensor:
     """`S x` for each member of the batch: x `[B, N, C]` to `[B, M, C]`.
 
@@ -136,6 +151,8 @@ def multiply(pattern: Pattern, x: Tensor, entries: Tensor | None = None) -> Tens
             pattern's order; None for the pattern's own.
     """
     batch, _, channels = x.shape
+    if entries is not None and entries.dtype != x.dtype:
+        return multiply(pattern, x.to(entries.dtype), entries).to(x.dtype)
     if batch == 1 or (entries is not None and len(entries) != 1):
         return SpMM.apply(pattern, entries, x)
     # Members of one matrix stand side by side as columns, so that one product serves them all.

@@ -16,7 +16,15 @@ from geodl.lowering.channels import mix_channels
 from geodl.lowering.differentiable import refuse_sparse_values
 from geodl.lowering.edges import written_out
 from geodl.lowering.precision import without_autocast
-from geodl.lowering.sparse import Pattern, constant_pattern, csr_matmul, multiply, sort_by_row
+from geodl.lowering.sparse import (
+    Pattern,
+    constant_pattern,
+    csr_matmul,
+    in_pattern_order,
+    multiply,
+    open_pattern,
+    sort_by_row,
+)
 from geodl.neighborhood.structure import Everyone
 
 
@@ -25,12 +33,15 @@ class SpmmPlan(NamedTuple):
 
     Attributes:
         pattern: of the wide matrix.
+        sorting: `[E]` the place of each of its entries among the rule's edges; None where the
+            entries are constants.
         num_receivers: M.
         types: T; 1 of a layer that is blind to types.
         transform_first: whether the weights come before the sparse product.
     """
 
     pattern: Pattern
+    sorting: Tensor | None
     num_receivers: int
     types: int
     transform_first: bool
@@ -59,29 +70,42 @@ def _plan(call: Call) -> SpmmPlan:
         src, n = src * types + edges.type, n * types
     elif types > 1:
         dst, m = dst * types + edges.type, m * types
-    values = edges.weight
-    if values is not None:
-        values = values.to(torch.promote_types(call.spec.dtype, torch.float32))
-    pattern = constant_pattern(dst, src, (m, n), values)
-    return SpmmPlan(pattern, call.target.num_nodes, types, transform_first)
+    sorting = None
+    if call.open_entries:
+        pattern, sorting = open_pattern(dst, src, (m, n))
+    else:
+        values = edges.weight
+        if values is not None:
+            values = values.to(torch.promote_types(call.spec.dtype, torch.float32))
+        pattern = constant_pattern(dst, src, (m, n), values)
+    return SpmmPlan(pattern, sorting, call.target.num_nodes, types, transform_first)
 
 
-def _run(plan: SpmmPlan, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+def _run(
+    plan: SpmmPlan,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    entries: Tensor | None = None,
+) -> Tensor:
+    if entries is not None:
+        assert plan.sorting is not None
+        entries = in_pattern_order(entries, plan.sorting, x.dtype)
     if weight is None:
-        return multiply(plan.pattern, x)
+        return multiply(plan.pattern, x, entries)
     if plan.transform_first:
-        y = multiply(plan.pattern, _transformed(plan, x, weight))
+        y = multiply(plan.pattern, _transformed(plan, x, weight), entries)
         if bias is not None:
             y = y + bias
         return y
-    y = multiply(plan.pattern, x)
+    y = multiply(plan.pattern, x, entries)
     return _mixed(plan, y, weight, bias)
 
 
 def _transformed(plan: SpmmPlan, x: Tensor, weight: Tensor) -> Tensor:
     """`x_j W_t` of all types beside each other: `[B, N, C_in]` to `[B, N T, C_out]`."""
     if x.layout != torch.strided:
-        sent = _features(x, _beside(weight))
+        sent = sparse_features(x, _beside(weight))
     elif weight.shape[1] == x.shape[2]:
         sent = x @ _beside(weight)
     else:
@@ -113,7 +137,8 @@ def _beside(weight: Tensor) -> Tensor:
     return weight.movedim(0, 1).reshape(channels_in, types * channels_out)
 
 
-def _features(x: Tensor, weight: Tensor) -> Tensor:
+def sparse_features(x: Tensor, weight: Tensor) -> Tensor:
+    """`X W` for sparse values X `[N, C_in]`: `[1, N, C_out]`."""
     refuse_sparse_values()
     wide = torch.promote_types(x.dtype, torch.float32)  # the product knows no narrower type
     with without_autocast(x.device):

@@ -10,6 +10,7 @@ from geodl.lowering import (
     levels,
     linear,
     mean,
+    polynomial,
     rnn,
     sdpa,
     spmm,
@@ -17,7 +18,13 @@ from geodl.lowering import (
 from geodl.lowering.base import Lowering
 
 LOWERINGS: dict[str, tuple[Lowering, ...]] = {
-    "convolve": (lattice.convolve, mean.convolve, spmm.convolve, edges.convolve),
+    "convolve": (
+        lattice.convolve,
+        mean.convolve,
+        polynomial.convolve,
+        spmm.convolve,
+        edges.convolve,
+    ),
     "attend": (sdpa.attend, linear.attend, banded.attend, edge_softmax.attend, edges.attend),
     "message": (edges.message,),
     "recur": (rnn.recur, levels.recur, edges.recur),

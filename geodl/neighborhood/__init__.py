@@ -10,9 +10,10 @@ from geodl.neighborhood.graph import Adjacency, adjacency, predecessors
 from geodl.neighborhood.laplacian import Laplacian, laplacian
 from geodl.neighborhood.order import Past, Previous, past, previous
 from geodl.neighborhood.pointwise import Itself, itself
+from geodl.neighborhood.polynomial import PolynomialOf, polynomial
 from geodl.neighborhood.pooling import Fiber, Whole, fiber, whole
 from geodl.neighborhood.reversed import Reversed
-from geodl.neighborhood.structure import Blocks, Everyone, Shift, Stencil, Structure
+from geodl.neighborhood.structure import Blocks, Everyone, Polynomial, Shift, Stencil, Structure
 from geodl.neighborhood.window import Window, isotropic, lift, window
 
 RULES = (
@@ -23,6 +24,7 @@ RULES = (
     Itself,
     Laplacian,
     Past,
+    PolynomialOf,
     Previous,
     Reversed,
     Whole,
@@ -36,6 +38,7 @@ __all__ = [
     "Edges",
     "Everyone",
     "Neighborhood",
+    "Polynomial",
     "Shift",
     "Stencil",
     "Structure",
@@ -49,6 +52,7 @@ __all__ = [
     "laplacian",
     "lift",
     "past",
+    "polynomial",
     "predecessors",
     "previous",
     "whole",

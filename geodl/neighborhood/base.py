@@ -11,6 +11,7 @@ from geodl.domain import Domain, same_place, told_apart
 from geodl.errors import GeodlError
 from geodl.group import Group
 from geodl.neighborhood.edges import Edges, side_by_side
+from geodl.neighborhood.entries import Carried
 from geodl.neighborhood.structure import Structure
 
 
@@ -35,12 +36,17 @@ class Neighborhood(ABC):
     Attributes:
         num_edge_types: T where the rule knows it without a domain, else None.
         fill: the state of the edges that the rule adds to the links: a number, or "mean".
+        reads_weights: whether its entries depend on the weights of the links; a rule that says so
+            defines :meth:`carry` and :meth:`entries`.
+        is_laplacian: whether its operator is a Laplacian, whose eigenvalues it knows.
         onto: the domain that it names for its receivers, or None.
         group: the group whose elements its edge types respect, or None.
     """
 
     num_edge_types: int | None = 1
     fill: float | str = 0.0
+    reads_weights: bool = False
+    is_laplacian: bool = False
     onto: Domain | None = None
     group: Group | None = None
 
@@ -164,6 +170,35 @@ class Neighborhood(ABC):
         known, link = joined.link >= 0, joined.link.clone()
         link[known] = order[joined.link[known]]
         return joined._replace(link=link)
+
+    def carry(self, source: Domain, target: Domain) -> Carried:
+        """The rule written out for weights that come with each call: edges without weights, in the
+        order of :meth:`edges`, and what :meth:`entries` needs of the domain.
+
+        Raises:
+            GeodlError: a rule that does not read the weights of links.
+        """
+        asked = f"{self} on {source} with weights that come with each call"
+        raise GeodlError(asked, "a rule that does not read them", "use adjacency() or laplacian()")
+
+    def entries(self, carried: Carried, weight: Tensor) -> Tensor:
+        """The entries of the edges from the weights of the links, `[..., L]` to `[..., E]`, by
+        operations that can be differentiated.
+
+        Args:
+            carried: what :meth:`carry` made for the domain.
+            weight: in the order of `domain.links()`.
+        """
+        raise GeodlError(f"entries of {self}", "a rule that does not read the weights of links")
+
+    def largest_eigenvalues(self, domain: Domain) -> Tensor:
+        """Of a Laplacian, the largest eigenvalue on each member: `[D]` in float64.
+
+        Raises:
+            GeodlError: another rule, whose eigenvalues are not known.
+        """
+        asked = f"the largest eigenvalue of {self}"
+        raise GeodlError(asked, "no Laplacian", "name it: lambda_max=")
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         """What the rule claims on a domain; layers are held to it. Nothing, unless a rule knows."""

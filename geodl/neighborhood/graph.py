@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from geodl.domain import Domain, same_place
+from geodl.domain.check import can_be_read
 from geodl.errors import GeodlError, as_integer, nearest
 from geodl.neighborhood.base import Neighborhood, Symmetry, permutations
 from geodl.neighborhood.edges import Edges
+from geodl.neighborhood.entries import Carried, weight_of_edges
 from geodl.neighborhood.reversed import Reversed
 
 NORMS = (None, "sym", "row")
@@ -47,6 +49,11 @@ class Adjacency(Neighborhood):
             return 1
         return self.types + bool(self.self_loops)
 
+    @property
+    def reads_weights(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """Unless it was asked for the links alone."""
+        return self.weights
+
     def reverse(self, onto: Domain | None = None) -> Neighborhood:
         return Reversed(self, onto)
 
@@ -60,18 +67,35 @@ class Adjacency(Neighborhood):
     def _target(self, domain: Domain) -> Domain:
         return domain
 
-    def _edges(self, domain: Domain, target: Domain) -> Edges:
-        check_one_domain(self, domain, target)
-        dst, src, weight = domain.links()
-        if not self.weights:
-            weight = None
+    def carry(self, source: Domain, target: Domain) -> Carried:
+        check_one_domain(self, source, target)
+        dst, src, _ = source.links()
         link = torch.arange(len(dst), device=dst.device)
-        edges = Edges(dst, src, self._types_of(domain, dst), weight, link)
+        edges = Edges(dst, src, self._types_of(source, dst), None, link)
         if self.self_loops:
-            edges = self._with_self_loops(edges, domain.num_nodes)
-        if self.norm is not None:
-            edges = edges._replace(weight=self._normalised(edges, domain.num_nodes))
-        return edges
+            edges = self._with_self_loops(edges, source.num_nodes)
+        return Carried(self, edges, source.num_nodes)
+
+    def entries(self, carried: Carried, weight: Tensor) -> Tensor:
+        edges = carried.edges
+        assert edges.link is not None
+        w = weight_of_edges(weight, edges.link)
+        if self.norm is None:
+            return w
+        return self._normalised(edges, w, carried.num_nodes)
+
+    def _edges(self, domain: Domain, target: Domain) -> Edges:
+        carried, weight = self.carry(domain, target), None
+        if self.weights:
+            weight = domain.links().weight
+        if weight is None:
+            if self.norm is None:
+                return carried.edges
+            device = carried.edges.dst.device
+            weight = torch.ones(domain.num_links, dtype=torch.float64, device=device)
+        elif domain.runtime_weight is None:
+            weight = weight.double()
+        return carried.edges._replace(weight=self.entries(carried, weight))
 
     def _types_of(self, domain: Domain, dst: Tensor) -> Tensor:
         """The relation of each link, 0 for all where types are not asked for."""
@@ -94,41 +118,37 @@ class Adjacency(Neighborhood):
             edges = edges.map_columns(lambda column: column[is_link])
         elif self.types is None:
             edges = _without_repeated_loops(edges, num_nodes)
-        dst, src, kind, weight, link = edges
+        dst, src, kind, _, link = edges
         assert link is not None
         has_none = torch.ones(num_nodes, dtype=torch.bool, device=dst.device)
         has_none[dst[dst == src]] = False
         added = has_none.nonzero()[:, 0]
         added_kind = torch.full_like(added, self.num_edge_types - 1)
         no_link = torch.full_like(added, -1)
-        if weight is not None:
-            ones = torch.ones_like(added, dtype=torch.float64)
-            weight = torch.cat((weight.double(), ones))
         return Edges(
             torch.cat((dst, added)),
             torch.cat((src, added)),
             torch.cat((kind, added_kind)),
-            weight,
+            None,
             torch.cat((link, no_link)),
         )
 
-    def _normalised(self, edges: Edges, num_nodes: int) -> Tensor:
-        """The entries of `D^-1/2 A D^-1/2` or `D^-1 A`, `[E]`; 0 stands for 1/0."""
-        dst, src, kind, weight, _ = edges
-        w = torch.ones_like(dst, dtype=torch.float64)
-        if weight is not None:
-            w = weight.double()
+    def _normalised(self, edges: Edges, w: Tensor, num_nodes: int) -> Tensor:
+        """The entries of `D^-1/2 A D^-1/2` or `D^-1 A` for those of A: `[..., E]`; 0 stands for
+        1/0.
+        """
+        dst, src, kind = edges.dst, edges.src, edges.type
         # S has a row for each receiver: degrees are sums over the edges that come in.
         # "row" counts the degrees of each type for itself, as R-GCN does; "sym" all together.
         group, num_groups = dst, num_nodes
         if self.norm == "row":
             group, num_groups = dst * self.num_edge_types + kind, num_nodes * self.num_edge_types
-        degree = w.new_zeros(num_groups).index_add_(0, group, w)
+        degree = sums(w, group, num_groups)
         check_degrees(self, degree)
         if self.norm == "row":
-            return w * inverse_or_zero(degree)[group]
-        root = inverse_or_zero(degree.sqrt())
-        return root[dst] * w * root[src]
+            return w * inverse_or_zero(degree)[..., group]
+        root = inverse_root_or_zero(degree)
+        return root[..., dst] * w * root[..., src]
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         return permutations("generator", domain.generators())
@@ -216,16 +236,30 @@ def check_one_domain(rule: Neighborhood, source: Domain, target: Domain) -> None
 
 
 def check_degrees(rule: Neighborhood, degree: Tensor) -> None:
-    """Refuse to divide by a negative degree, which has no root."""
-    if (degree < 0).any():
-        node = int(degree.argmin())
-        found = f"a negative degree, {float(degree[node]):g}"
+    """Refuse to divide by a negative degree, which has no root; where the numbers cannot be read,
+    it is NaN.
+    """
+    if can_be_read(degree) and (degree < 0).any():
+        found = f"a negative degree, {float(degree.detach().min()):g}"
         raise GeodlError(str(rule), found, "use non-negative weights, or norm=None")
+
+
+def sums(weight: Tensor, group: Tensor, num_groups: int) -> Tensor:
+    """The sum of the weights in each group: `[..., E]` to `[..., G]`."""
+    return weight.new_zeros(*weight.shape[:-1], num_groups).index_add(-1, group, weight)
 
 
 def inverse_or_zero(numbers: Tensor) -> Tensor:
     """`1 / numbers`, and 0 for 1/0: a node without edges neither sends nor receives."""
-    return torch.where(numbers > 0, 1 / numbers, 0.0)
+    # The division is of ones where it does not count: else its gradient would be NaN there.
+    there = numbers != 0
+    return torch.where(there, 1 / torch.where(there, numbers, 1.0), 0.0)
+
+
+def inverse_root_or_zero(numbers: Tensor) -> Tensor:
+    """`numbers^(-1/2)`, 0 for 1/0; NaN for roots that are none."""
+    there = numbers != 0
+    return torch.where(there, 1 / torch.where(there, numbers, 1.0).sqrt(), 0.0)
 
 
 def _without_repeated_loops(edges: Edges, num_nodes: int) -> Edges:

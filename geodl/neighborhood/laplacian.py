@@ -1,15 +1,25 @@
 """The Laplacian of a domain as a rule, over its undirected links."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from geodl.domain import Domain
+from geodl.domain import Domain, memo
+from geodl.domain.check import can_be_read
 from geodl.errors import GeodlError, nearest
 from geodl.neighborhood.base import Neighborhood, Symmetry, permutations
 from geodl.neighborhood.edges import Edges, untyped
-from geodl.neighborhood.graph import check_degrees, check_one_domain, inverse_or_zero
+from geodl.neighborhood.eigenvalue import largest_eigenvalue
+from geodl.neighborhood.entries import Carried
+from geodl.neighborhood.graph import (
+    check_degrees,
+    check_one_domain,
+    inverse_or_zero,
+    inverse_root_or_zero,
+    sums,
+)
 from geodl.neighborhood.reversed import Reversed
 
 NORMS = (None, "sym", "rw")
@@ -23,6 +33,8 @@ class Laplacian(Neighborhood):
     """
 
     norm: str | None
+    reads_weights = True
+    is_laplacian = True
 
     def __repr__(self) -> str:
         if self.norm is None:
@@ -42,28 +54,59 @@ class Laplacian(Neighborhood):
     def _target(self, domain: Domain) -> Domain:
         return domain
 
-    def _edges(self, domain: Domain, target: Domain) -> Edges:
-        check_one_domain(self, domain, target)
-        first, second, weight = undirected_links(domain)
-        dst, src = torch.cat((first, second)), torch.cat((second, first))
-        weight = torch.cat((weight, weight))
-        link = _links_behind(domain, dst, src)
-        degree = weight.new_zeros(domain.num_nodes).index_add_(0, dst, weight)
+    def carry(self, source: Domain, target: Domain) -> Carried:
+        check_one_domain(self, source, target)
+        pairs = undirected_pairs(source)
+        dst = torch.cat((pairs.first, pairs.second))
+        src = torch.cat((pairs.second, pairs.first))
+        link = _links_behind(source, dst, src)
+        node = torch.arange(source.num_nodes, device=dst.device)
+        edges = untyped(torch.cat((dst, node)), torch.cat((src, node)))
+        edges = edges._replace(link=torch.cat((link, torch.full_like(node, -1))))
+        return Carried(self, edges, source.num_nodes, (pairs,))
+
+    def entries(self, carried: Carried, weight: Tensor) -> Tensor:
+        (pairs,) = carried.parts
+        w = weight_of_pairs(pairs, weight, str(self))
+        w = torch.cat((w, w), dim=-1)
+        num_pairs = w.shape[-1]
+        dst, src = carried.edges.dst[:num_pairs], carried.edges.src[:num_pairs]
+        degree = sums(w, dst, carried.num_nodes)
         diagonal = torch.ones_like(degree)
         if self.norm is None:
             diagonal = degree
         else:
             check_degrees(self, degree)
         if self.norm == "sym":
-            root = inverse_or_zero(degree.sqrt())
-            weight = root[dst] * weight * root[src]
+            root = inverse_root_or_zero(degree)
+            w = root[..., dst] * w * root[..., src]
         if self.norm == "rw":
-            weight = inverse_or_zero(degree)[dst] * weight
-        node = torch.arange(domain.num_nodes, device=dst.device)
-        edges = untyped(
-            torch.cat((dst, node)), torch.cat((src, node)), torch.cat((-weight, diagonal))
-        )
-        return edges._replace(link=torch.cat((link, torch.full_like(node, -1))))
+            w = inverse_or_zero(degree)[..., dst] * w
+        return torch.cat((-w, diagonal), dim=-1)
+
+    def largest_eigenvalues(self, domain: Domain) -> Tensor:
+        if self.norm is not None:
+            # Of bipartite graphs the eigenvalue 2, of others a little less: the bound serves all.
+            return torch.full((domain.num_members,), 2.0, dtype=torch.float64, device=domain.device)
+        if domain.runtime_weight is not None:
+            asked, found = f"the largest eigenvalue of {self}", "weights that come with each call"
+            raise GeodlError(asked, found, 'name lambda_max=, or use laplacian("sym")')
+        if domain.members is not None:
+            return torch.cat([self.largest_eigenvalues(part) for part in domain.members])
+        return memo(domain, "largest eigenvalue", lambda: self._largest_eigenvalue(domain))
+
+    def _largest_eigenvalue(self, domain: Domain) -> Tensor:
+        found = largest_eigenvalue(self.edges(domain), domain.num_nodes)
+        return torch.tensor([found], dtype=torch.float64, device=domain.device)
+
+    def _edges(self, domain: Domain, target: Domain) -> Edges:
+        carried, weight = self.carry(domain, target), domain.links().weight
+        if weight is None:
+            device = carried.edges.dst.device
+            weight = torch.ones(domain.num_links, dtype=torch.float64, device=device)
+        elif domain.runtime_weight is None:
+            weight = weight.double()
+        return carried.edges._replace(weight=self.entries(carried, weight))
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         return permutations("generator", domain.generators())
@@ -115,34 +158,59 @@ def _links_behind(domain: Domain, dst: Tensor, src: Tensor) -> Tensor:
     return torch.where(found[0] < 0, found[1], found[0])
 
 
-def undirected_links(domain: Domain) -> tuple[Tensor, Tensor, Tensor]:
-    """Each pair of linked nodes once: nodes `first < second`, `[P]` each, and weights `[P]` in
-    float64.
+class Pairs(NamedTuple):
+    """The pairs of linked nodes of a domain, each once, and the links between them.
+
+    Attributes:
+        first: `[P]` nodes, smaller than the second ones.
+        second: `[P]` nodes.
+        links: `[L']` the links that are no self-loops.
+        way: `[L']` the pair of each, and P more for those that run to the larger number.
+        ways: `[P]` in how many directions a pair is linked, 1 or 2.
+    """
+
+    first: Tensor
+    second: Tensor
+    links: Tensor
+    way: Tensor
+    ways: Tensor
+
+
+def undirected_pairs(domain: Domain) -> Pairs:
+    """The pairs of linked nodes of a domain, in either direction, self-loops aside."""
+    dst, src, _ = domain.links()
+    links = (dst != src).nonzero()[:, 0]
+    dst, src = dst[links], src[links]
+    first, second = torch.minimum(dst, src), torch.maximum(dst, src)
+    pairs, pair = torch.unique(first * domain.num_nodes + second, return_inverse=True)
+    way = (dst < src).long() * len(pairs) + pair
+    there = torch.bincount(way, minlength=2 * len(pairs)).clamp(max=1)
+    ways = there.view(2, -1).sum(0)
+    return Pairs(pairs // domain.num_nodes, pairs % domain.num_nodes, links, way, ways)
+
+
+def weight_of_pairs(pairs: Pairs, weight: Tensor, asked: str) -> Tensor:
+    """The weights of undirected pairs from those of the links, `[..., L]` to `[..., P]`.
 
     Raises:
         GeodlError: a pair linked in both directions with different weights.
     """
-    dst, src, weight = domain.links()
-    if weight is None:
-        weight = torch.ones_like(dst, dtype=torch.float64)
-    apart = dst != src
-    dst, src, weight = dst[apart], src[apart], weight[apart].double()
-    first, second = torch.minimum(dst, src), torch.maximum(dst, src)
-    pairs, pair = torch.unique(first * domain.num_nodes + second, return_inverse=True)
-    # Sums and counts of what each pair has upwards (0: to the larger number) and downwards.
-    direction = (dst < src).long()
-    where = direction * len(pairs) + pair
-    total = weight.new_zeros(2 * len(pairs)).index_add_(0, where, weight)
-    there = torch.bincount(where, minlength=2 * len(pairs)).clamp(max=1)
-    up, down = total.view(2, -1)
-    both = there.view(2, -1).sum(0) == 2
-    first, second = pairs // domain.num_nodes, pairs % domain.num_nodes
-    differ = both & ((up - down).abs() > SAME * torch.maximum(up.abs(), down.abs()))
-    if differ.any():
-        k = int(differ.nonzero()[0, 0])
-        i, j = int(first[k]), int(second[k])
-        found = f"a link of weight {float(up[k]):g} from {i} to {j} and {float(down[k]):g} back"
-        do = "give both directions one weight, or use adjacency()"
-        raise GeodlError(f"the Laplacian of {domain}", found, do)
+    count = len(pairs.first)
+    total = sums(weight.index_select(-1, pairs.links), pairs.way, 2 * count)
+    up, down = total[..., :count], total[..., count:]
+    if can_be_read(total):
+        _check_agreement(pairs, up.detach(), down.detach(), asked)
     # Where both directions are there they agree, and their mean is the weight.
-    return first, second, (up + down) / (1 + both.double())
+    return (up + down) / pairs.ways.to(total.dtype)
+
+
+def _check_agreement(pairs: Pairs, up: Tensor, down: Tensor, asked: str) -> None:
+    """Refuse pairs whose two directions differ in weight."""
+    differ = (up - down).abs() > SAME * torch.maximum(up.abs(), down.abs())
+    differ = differ & (pairs.ways == 2)
+    if not differ.any():
+        return
+    place = tuple(differ.nonzero()[0].tolist())
+    i, j = int(pairs.first[place[-1]]), int(pairs.second[place[-1]])
+    found = f"a link of weight {float(up[place]):g} from {i} to {j} and {float(down[place]):g} back"
+    raise GeodlError(asked, found, "give both directions one weight, or use adjacency()")

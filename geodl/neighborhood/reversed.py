@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from geodl.domain import Domain, same_place, told_apart
 from geodl.group import Group
 from geodl.neighborhood.base import Neighborhood, Symmetry
 from geodl.neighborhood.edges import Edges, turned_around
+from geodl.neighborhood.entries import Carried
 from geodl.neighborhood.structure import Structure
 
 
@@ -34,6 +37,16 @@ class Reversed(Neighborhood):
     def num_edge_types(self) -> int | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
         """T of the rule."""
         return self.rule.num_edge_types
+
+    @property
+    def reads_weights(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """As the rule."""
+        return self.rule.reads_weights
+
+    @property
+    def is_laplacian(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """As the rule: a transposed matrix has the same eigenvalues."""
+        return self.rule.is_laplacian
 
     @property
     def group(self) -> Group | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
@@ -84,6 +97,17 @@ class Reversed(Neighborhood):
         if target is None:
             target = self.target(domain)
         return turned_around(self.rule.edges(target, domain))
+
+    def carry(self, source: Domain, target: Domain) -> Carried:
+        forward = self.rule.carry(target, source)
+        return Carried(self, turned_around(forward.edges), source.num_nodes, (forward,))
+
+    def entries(self, carried: Carried, weight: Tensor) -> Tensor:
+        (forward,) = carried.parts
+        return self.rule.entries(forward, weight)
+
+    def largest_eigenvalues(self, domain: Domain) -> Tensor:
+        return self.rule.largest_eigenvalues(domain)
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         claims = self.rule.symmetries(self.target(domain), typed)

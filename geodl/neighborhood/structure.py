@@ -10,8 +10,9 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,13 +21,16 @@ from geodl.neighborhood.edges import Edges, side_by_side, turned_around, untyped
 
 
 class Structure(ABC):
-    """All edges of a rule from one domain to another, as one formula. They carry no weights.
+    """All edges of a rule from one domain to another, as one formula.
 
     Attributes:
         typed: whether the record promises the edge types too, or only who receives from whom.
+        weighted: whether the edges carry weights, which the record promises, too: then as the sum
+            of those between two nodes, of which there may be none where it is 0.
     """
 
     typed: ClassVar[bool] = True
+    weighted: ClassVar[bool] = False
 
     @abstractmethod
     def edges(self, source: Domain, target: Domain) -> Edges:
@@ -238,6 +242,75 @@ class Shift(Structure):
         sender = receiver - self.by
         there = (sender >= 0) & (sender < num_senders)
         return untyped(receiver[there], sender[there])
+
+
+@dataclass(frozen=True, eq=False)
+class Polynomial(Structure):
+    """Receiver i receives from sender j over type k with the entry `p_k(S)_ij`, S the operator of
+    another rule.
+
+    Args:
+        base: the rule of S, which has one edge type and stays on its domain.
+        basis: "chebyshev" for `T_k(2 S / lambda_max - 1)`, "monomial" for `S^k`, "bernstein" for
+            `C(K, k) t^k (1 - t)^(K - k)` with `t = S / lambda_max`.
+        order: K; k runs from 0 to K.
+        lambda_max: the largest eigenvalue where it was named, else None.
+    """
+
+    base: Any
+    basis: str
+    order: int
+    lambda_max: float | None = None
+    weighted: ClassVar[bool] = True
+
+    def scale(self, domain: Domain) -> Tensor:
+        """`2 / lambda_max` at each node of a domain, of its own member, and the factor 1 for
+        monomials: `[N, 1]` in float64.
+        """
+        factor = 1.0
+        if self.basis != "monomial" and self.lambda_max is None:
+            largest = self.base.largest_eigenvalues(domain)
+            # A member without links has S = 0, and is scaled by nothing.
+            factors = torch.where(largest > 0, 2 / largest, 0.0)
+            return factors[domain.member_of()][:, None]
+        if self.lambda_max is not None:
+            factor = 2 / self.lambda_max
+        shape = domain.num_nodes, 1
+        return torch.full(shape, factor, dtype=torch.float64, device=domain.device)
+
+    def edges(self, source: Domain, target: Domain) -> Edges:
+        """By the coefficients of the polynomials: exact enough for small orders alone."""
+        n, inner = source.num_nodes, self.base.edges(source, target)
+        values = torch.ones(len(inner.dst), dtype=torch.float64)
+        if inner.weight is not None:
+            values = inner.weight.double()
+        operator = torch.zeros(n, n, dtype=torch.float64)
+        operator = operator.index_put((inner.dst, inner.src), values, accumulate=True)
+        operator = self.scale(source) * operator
+        terms = []
+        for k in range(self.order + 1):
+            total = torch.zeros_like(operator)
+            for power, coefficient in enumerate(self._coefficients(k)):
+                total = total + coefficient * torch.linalg.matrix_power(operator, power)
+            terms.append(total)
+        dense = torch.stack(terms)
+        kind, dst, src = dense.nonzero().unbind(1)
+        return Edges(dst, src, kind, dense[kind, dst, src])
+
+    def reverse(self) -> Structure | None:
+        # The transpose of a power is the power of the transpose.
+        return replace(self, base=self.base.reverse())
+
+    def _coefficients(self, k: int) -> list[float]:
+        """Those of `p_k`, of power 0 first, as a polynomial in `2 S / lambda_max`, or in S."""
+        if self.basis == "monomial":
+            return [0.0] * k + [1.0]
+        if self.basis == "chebyshev":
+            shifted = np.polynomial.Chebyshev.basis(k, domain=(0, 2))
+            return shifted.convert(kind=np.polynomial.Polynomial).coef.tolist()
+        half, rest = np.polynomial.Polynomial([0, 0.5]), np.polynomial.Polynomial([1, -0.5])
+        product = math.comb(self.order, k) * half**k * rest ** (self.order - k)
+        return product.coef.tolist()
 
 
 def by_member(pairs, source: Domain, target: Domain) -> Edges:

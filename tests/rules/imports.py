@@ -40,6 +40,7 @@ ALWAYS = STDLIB | {"geodl", "torch", "numpy"}
 DELAYED = {
     "geodl.domain.convert": {"networkx", "scipy", "torch_geometric"},
     "geodl.layer.laplacian": {"scipy"},
+    "geodl.neighborhood.eigenvalue": {"scipy"},
     "geodl.lowering.kernels.compiler": {"numba"},
 }
 DECLARED = ALWAYS | {
