@@ -56,6 +56,8 @@ EXAMPLES = [
     nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 6), 1, enable_nested_tensor=False),
     nn.TransformerDecoder(nn.TransformerDecoderLayer(4, 2, 6), 1),
     nn.BatchNorm1d(4),
+    nn.InstanceNorm1d(4, affine=True, track_running_stats=True),
+    nn.GroupNorm(2, 4),
     nn.Embedding(3, 4),
 ]
 POOLS = [
@@ -67,7 +69,7 @@ POOLS = [
     nn.AvgPool3d(2, ceil_mode=True),
 ]
 # They come back with the axes of a domain, or of the convolutions beside them.
-NORMS = [nn.BatchNorm2d(4), nn.BatchNorm3d(4)]
+NORMS = [nn.BatchNorm2d(4), nn.BatchNorm3d(4), nn.InstanceNorm2d(4), nn.InstanceNorm3d(4)]
 every_example = pytest.mark.parametrize("twin", EXAMPLES, ids=lambda twin: type(twin).__name__)
 
 

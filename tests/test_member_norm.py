@@ -1,5 +1,7 @@
 """Norms of each member: torch's and PyG's as twins, on images, unions and fibers; derivatives."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -8,6 +10,7 @@ from torch_geometric.nn import LayerNorm as GraphwiseNorm
 
 import geodl as g
 from geodl.testing import error
+from tests.twins import as_image, assert_same_state, assert_twins, plainly
 
 RAGGED = g.Batch([g.Chain(3), g.Chain(5), g.Chain(2)])
 EQUAL = g.Batch([g.Chain(4)] * 3)
@@ -66,6 +69,41 @@ def test_on_images_they_are_torchs(name):
         assert all(error(mine[key], t) < 1e-12 for key, t in twin.state_dict().items())
         x = x.flip(0) * 2
     nn.Module.load_state_dict(twin, ours.state_dict())
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_instance_norms_come_back_on_a_domain(axes):
+    kind = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)[axes - 1]
+    twin = drawn(kind(3, eps=0.1, momentum=0.3, affine=True, track_running_stats=True))
+    twin(torch.randn(4, 3, *[2] * axes, dtype=torch.float64))
+    for module in (twin, twin.eval()):
+        layer = g.interop.from_torch(module)
+        x = torch.randn(2, 3, *[4] * axes, dtype=torch.float64)
+        assert_twins(copy.deepcopy(module), layer, x, plainly, as_image())
+        back = g.interop.to_torch(g.interop.from_torch(module), on=g.Grid(*[4] * axes))
+        assert_same_state(module, back)
+        assert (back.eps, back.momentum, back.training) == (0.1, 0.3, module.training)
+
+
+class Small(nn.Module):
+    """A network with norms of each image."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.groups = nn.Conv2d(3, 4, 3, padding=1), nn.GroupNorm(2, 4)
+        self.instances, self.last = nn.InstanceNorm2d(4, affine=True), nn.GroupNorm(4, 4)
+
+    def forward(self, x):
+        return self.last(self.instances(self.groups(self.conv(x)).relu()))
+
+
+def test_a_model_with_norms_is_imported_whole():
+    model = drawn(Small())
+    x = torch.randn(2, 3, 5, 4, dtype=torch.float64)
+    network = g.interop.from_torch(model, x)
+    assert network.opaque() == {}
+    for training in (True, False):
+        assert error(network.train(training)(x), model.train(training)(x)) < 1e-10
 
 
 LAYERS = {

@@ -10,7 +10,7 @@ import geodl as g
 from geodl import reference, verify
 from geodl.domain import Links
 from geodl.layer.conv import Conv
-from geodl.lowering import Store, lattice, linear, plans, rnn, scores
+from geodl.lowering import Store, cells, lattice, linear, plans, rnn, scores
 from geodl.lowering.cells import GRU
 from geodl.neighborhood import graph, order
 from geodl.neighborhood.edges import untyped
@@ -142,10 +142,10 @@ def rolled_bank(patch):
 def no_bias(patch):
     run = Conv._run
 
-    def deaf(self, found, receiver, sender, parts):
+    def deaf(self, *call):
         bias, self.bias = self.bias, None
         try:
-            return run(self, found, receiver, sender, parts)
+            return run(self, *call)
         finally:
             self.bias = bias
 
@@ -164,8 +164,8 @@ def reference_without_bias(patch):
 def detached_bias(patch):
     run = Conv._run
 
-    def silent(self, found, receiver, sender, parts):
-        y = run(self, found, receiver, sender, parts)
+    def silent(self, *call):
+        y = run(self, *call)
         return y if self.bias is None else y - self.bias + self.bias.detach()
 
     patch.setattr(Conv, "_run", silent)
@@ -233,10 +233,15 @@ def hears_the_future(patch):
     patch.setattr(order.Past, "_edges", all_of_it)
 
 
-def unscaled(patch):
-    patch.setitem(
-        scores.SCORES, "dot", scores.Score(lambda query, key, vectors: (query * key).sum(-1))
+def forgets_nothing(patch):
+    """The state as it was, whatever its weight."""
+    patch.setattr(
+        cells.IndRNN, "node", lambda self, x, total: (self.activation(x + total[0] + self.d),)
     )
+
+
+def unscaled(patch):
+    patch.setitem(scores.SCORES, "dot", scores.PRODUCT)
 
 
 def keys_for_queries(patch):
@@ -303,6 +308,11 @@ def mirrored_table(patch):
         ("06", flipped_direction, "06 nn.LSTM, backward, initial and final states"),
         ("06", hears_the_next, "06 nn.LSTM in rounds, T=8: after k >= t rounds node t is exact"),
         ("06", rolled_bank, "06 linear recurrence = causal convolution with C A^k B"),
+        (
+            "06",
+            forgets_nothing,
+            "06 linear IndRNN = causal convolution with diag(u)^k W",
+        ),
         ("07", unscaled, "07 random mask = deleted edges"),
         ("07", keys_for_queries, "07 nn.MultiheadAttention, self, weights of each head"),
         ("07", hears_the_future, "07 causal mask = past()"),

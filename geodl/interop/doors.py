@@ -65,6 +65,7 @@ def from_torch(module: nn.Module, example: Any = None, *, on: Domain | None = No
     | `Transformer` | an `EncoderDecoder`, called `layer(target, source)` |
     | `Sequential` | `Sequential` of linear layers or convolutions, and pointwise modules |
     | `BatchNorm1d/2d/3d` | `BatchNorm` |
+    | `InstanceNorm1d/2d/3d`, `GroupNorm` | `InstanceNorm`, `GroupNorm` |
     | `Embedding` | `Embedding` |
     | `MaxPool1d/2d/3d`, `AvgPool1d/2d/3d` | `Pool` over `window(...)` |
 
@@ -109,7 +110,7 @@ def from_torch(module: nn.Module, example: Any = None, *, on: Domain | None = No
 
             Of a recurrent network: if it has `proj_size`, or `dropout=1`.
 
-            Of attention: if it has `kdim`, `vdim`, `add_bias_kv` or `add_zero_attn`.
+            Of attention: if `kdim` and `vdim` differ; if it has `add_bias_kv` or `add_zero_attn`.
 
             Of a Transformer: if it has parts of other types, an unknown `activation`, no layers, or
             `batch_first` in some layers only.

@@ -9,9 +9,10 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
-from geodl.layer import BatchNorm
+from geodl.layer import BatchNorm, GroupNorm, InstanceNorm
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -35,8 +36,7 @@ def to_batch_norm(layer: BatchNorm, on: Domain | None) -> nn.Module:
     """The inverse of :func:`from_batch_norm`: for as many axes as the domain's lattice has, for one
     without a domain.
     """
-    lattice = getattr(on, "lattice", None) or (0,)
-    return with_axes(layer, len(lattice))
+    return with_axes(layer, _count_axes(on))
 
 
 def with_axes(norm: Any, axes: int) -> nn.Module:
@@ -51,6 +51,57 @@ def with_axes(norm: Any, axes: int) -> nn.Module:
     )
     _copy_statistics(twin, norm)
     return with_parameters(twin, norm, weight=norm.weight, bias=norm.bias)
+
+
+@converts(*INSTANCE_NORMS, reads="second")
+def from_instance_norm(module: Any, on: Domain | None) -> InstanceNorm:
+    """`nn.InstanceNorm1d/2d/3d` as an `InstanceNorm`, which takes any number of axes."""
+    layer = InstanceNorm(
+        module.num_features,
+        eps=module.eps,
+        momentum=module.momentum,
+        affine=module.affine,
+        track_running_stats=module.track_running_stats,
+        on=on,
+    )
+    _copy_statistics(layer, module)
+    return with_parameters(layer, module, weight=module.weight, bias=module.bias)
+
+
+@converts(InstanceNorm, back="torch", form="nodes of a Grid, or of one axis")
+def to_instance_norm(layer: InstanceNorm, on: Domain | None) -> nn.Module:
+    """The inverse of :func:`from_instance_norm`, for the axes of a domain as batch norms."""
+    kind: Any = INSTANCE_NORMS[_count_axes(on) - 1]
+    twin = kind(
+        layer.channels_in,
+        eps=layer.eps,
+        momentum=layer.momentum,
+        affine=layer.weight is not None,
+        track_running_stats=layer.running_mean is not None,
+    )
+    _copy_statistics(twin, layer)
+    return with_parameters(twin, layer, weight=layer.weight, bias=layer.bias)
+
+
+@converts(nn.GroupNorm, reads="second")
+def from_group_norm(module: nn.GroupNorm, on: Domain | None) -> GroupNorm:
+    """`nn.GroupNorm` as a `GroupNorm`."""
+    groups, channels = module.num_groups, module.num_channels
+    layer = GroupNorm(groups, channels, eps=module.eps, affine=module.affine, on=on)
+    return with_parameters(layer, module, weight=module.weight, bias=module.bias)
+
+
+@converts(GroupNorm, back="torch", form="any domain")
+def to_group_norm(layer: GroupNorm, on: Domain | None) -> nn.GroupNorm:
+    """The inverse of :func:`from_group_norm`."""
+    affine = layer.weight is not None
+    twin = nn.GroupNorm(layer.num_groups, layer.channels_in, layer.eps, affine)
+    return with_parameters(twin, layer, weight=layer.weight, bias=layer.bias)
+
+
+def _count_axes(on: Domain | None) -> int:
+    """The axes of a domain's lattice; one where there is no lattice."""
+    return len(getattr(on, "lattice", None) or (0,))
 
 
 def _copy_statistics(new: Any, old: Any) -> None:

@@ -88,7 +88,7 @@ class InstanceNorm(Layer):
     Args:
         channels: C.
         eps: added to the variance.
-        momentum: how far running statistics move towards those of a batch.
+        momentum: how far running statistics move towards those of a batch; None for not at all.
         affine: whether it has `weight` and `bias`; else they are 1 and 0.
         track_running_stats: whether it keeps running statistics, the means of the members' own, and
             uses them in evaluation.
@@ -115,7 +115,7 @@ class InstanceNorm(Layer):
         channels: int,
         *,
         eps: float = 1e-5,
-        momentum: float = 0.1,
+        momentum: float | None = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
         on: Domain | None = None,
@@ -171,7 +171,7 @@ class InstanceNorm(Layer):
         sizes = _sizes(domain, var)
         unbiased = var * (sizes / (sizes - 1).clamp(min=1))[:, None]
         for running, found in ((self.running_mean, mean), (self.running_var, unbiased)):
-            running.lerp_(found.mean((0, 1)).to(running.dtype), self.momentum)
+            running.lerp_(found.mean((0, 1)).to(running.dtype), self.momentum or 0.0)
 
     def extra_repr(self) -> str:
         return f"{self.channels_in}"
