@@ -295,6 +295,31 @@ def edges_pool(draw: st.DrawFn) -> Case:
     return draw(called(g.Pool(rule, reduce), domain))
 
 
+@st.composite
+def spmm_pool(draw: st.DrawFn) -> Case:
+    kind, reduce = (
+        draw(st.sampled_from(("graph", "around", "unequal", "pairs"))),
+        draw(st.sampled_from(("sum", "mean"))),
+    )
+    if kind == "graph":
+        rule = g.adjacency(None, draw(st.booleans()))
+        rule = rule.reverse() if draw(st.booleans()) else rule
+        return draw(called(g.Pool(rule, reduce), draw(plain_graphs())))
+    if kind == "unequal":
+        return draw(called(g.Pool(g.whole(), reduce), draw(unequal())))
+    if kind == "pairs":
+        return draw(called(g.Pool(g.all_pairs(), reduce), draw(anywhere())))
+    rule = g.window(draw(st.sampled_from((1, 3))), axes=draw(few), padding=2)
+    return draw(called(g.Pool(rule, reduce), draw(lattices(rule))))
+
+
+@st.composite
+def segment_pool(draw: st.DrawFn) -> Case:
+    reduce = draw(st.sampled_from(("max", "min", "max", "min", "sum", "mean")))
+    layer, signals = draw(spmm_pool())
+    return Case(g.Pool(layer.rule, reduce), signals)
+
+
 CASES = {
     ("convolve", "lattice"): lattice_convolve(),
     ("convolve", "mean"): mean_convolve(),
@@ -312,5 +337,7 @@ CASES = {
     ("recur", "edges"): st.one_of(rnn_recur(), levels_recur()),
     ("pool", "lattice"): lattice_pool(),
     ("pool", "blocks"): blocks_pool(),
+    ("pool", "spmm"): spmm_pool(),
+    ("pool", "segment"): segment_pool(),
     ("pool", "edges"): edges_pool(),
 }

@@ -19,6 +19,7 @@ COMPILED = {
     "banded",
     "edge_softmax",
     "blocks",
+    "segment",
 }
 
 

@@ -147,6 +147,7 @@ def test_import_geodl_loads_torch_and_little_else():
         "torch_geometric",
         "lightning",
         "matplotlib",
+        "numba",
         "sklearn",
         "rich",
         "pooch",

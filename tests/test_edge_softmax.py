@@ -8,7 +8,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import geodl as g
-from geodl.lowering import linear, plan_for, sparse
+from geodl.lowering import edge_softmax, linear, plan_for, sparse
+from geodl.lowering.kernels.compiler import numba_missing
 from geodl.testing import assert_lowered_to, assert_parity, error, outcome
 
 
@@ -51,12 +52,20 @@ def noise(domain, channels, scale=1.0):
 
 
 @pytest.mark.parametrize("score", ["dot", "gat", "linear"])
-def test_nothing_stands_for_each_edge_and_channel(score):
+def test_nothing_stands_for_each_edge_and_channel(score, monkeypatch):
+    monkeypatch.setattr(edge_softmax, "numba_missing", lambda: "left out here")
     domain, layer = graph(60, 2000), g.Attention(16, g.adjacency(), 2, score)
     assert_lowered_to("edge_softmax", layer, noise(domain, 16))
     assert largest(layer, noise(domain, 16)) == 2 * 2000
     layer.lowering = "edges"
     assert largest(layer, noise(domain, 16)) >= 16 * 2000
+
+
+def test_a_gat_score_leaves_nothing_for_each_edge():
+    """Where the kernel is compiled; elsewhere a number for each head and edge."""
+    domain, layer = graph(60, 2000), g.Attention(16, g.adjacency(), 2, "gat")
+    most = 2 * 2000 if numba_missing() else 60 * 16
+    assert largest(layer, noise(domain, 16)) == most
 
 
 def test_linear_attention_is_linear_in_the_nodes():

@@ -74,6 +74,9 @@ ON_GRAPHS = {
         ),
         "edge_softmax",
     ),
+    "maximum": (lambda: g.Pool(g.adjacency(), "max"), "segment"),
+    "minimum": (lambda: g.Pool(g.adjacency(), "min"), "segment"),
+    "average": (lambda: g.Pool(g.adjacency(), "mean"), "spmm"),
 }
 
 
@@ -128,7 +131,6 @@ def all_transforms(layer: MessagePassing) -> dict[str, Tensor]:
         dual = forward_ad.unpack_dual(alone(forward_ad.make_dual(x, x.cos()))).tangent
     found = {
         "vmap": vmap(alone)(stack),
-        "vmap over parameters": vmap(run, in_dims=(0, None))(several, x),
         "jacrev": jacrev(alone)(x),
         "jacfwd": jacfwd(alone)(x),
         "jvp": jvp(alone, (x,), (x.cos(),))[1],
@@ -139,6 +141,8 @@ def all_transforms(layer: MessagePassing) -> dict[str, Tensor]:
         "vectorize, create_graph": jacobian(alone, x, vectorize=True, create_graph=True).detach(),
         "forward strategy": jacobian(alone, x, strategy="forward-mode", vectorize=True),
     }
+    if several:
+        found["vmap over parameters"] = vmap(run, in_dims=(0, None))(several, x)
     for kind, transformed in {
         "grad": grad(loss, argnums=(0, 1))(parameters, x),
         "each sample": vmap(grad(loss, argnums=(0, 1)), in_dims=(None, 0))(parameters, stack),

@@ -34,8 +34,9 @@ def test_ties(reduce):
     assert x.grad is not None
     assert torch.equal(gradient(g.Pool(blocks, reduce), "lattice"), x.grad[0, 0])
     quarter = torch.full((4, 4), 0.25)
-    assert torch.equal(gradient(g.Pool(blocks, reduce), "edges"), quarter)
-    for lowering in ("auto", "edges"):
+    for lowering in ("segment", "edges"):
+        assert torch.equal(gradient(g.Pool(blocks, reduce), lowering), quarter)
+    for lowering in ("auto", "segment", "edges"):
         assert torch.equal(gradient(g.Readout(reduce), lowering), torch.full((4, 4), 1 / 16))
     # of 16 receivers each node gets a 16th
     assert torch.equal(gradient(g.Message(sender, g.all_pairs(), reduce)), torch.ones(4, 4))

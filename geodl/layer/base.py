@@ -302,6 +302,7 @@ class MessagePassing(Layer):
             target=end,
             lowering=kernel.lowering,
             refused=kernel.refused,
+            note=kernel.note,
         )
 
     def over(self, rule: Neighborhood) -> Self:
@@ -365,7 +366,7 @@ class MessagePassing(Layer):
         # Asked a second time, because a plan that was kept does not know who refused before it.
         call = describe_call(rule, parts.source, parts.target, x, self.options)
         _, refused = select(LOWERINGS[self.verb], call, self._lowering)
-        return Kernel(rule, source, plan.lowering.name, refused, call)
+        return Kernel(rule, source, plan.lowering.name, plan.note, refused, call)
 
     def _made_domain(
         self, plan: Plan, parts: MergedMembers, source: Domain, rule: Neighborhood

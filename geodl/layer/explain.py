@@ -52,6 +52,7 @@ def _choice(event: Event) -> Choice:
         target=event.target,
         lowering=str(event.lowering),
         refused=event.refused,
+        note=event.note,
     )
 
 

@@ -56,6 +56,7 @@ class Event(NamedTuple):
         source: the senders' domain.
         target: the receivers' domain.
         lowering: the name of the lowering that ran; None of a module without a rule.
+        note: what its name does not say: which of two paths its plan took.
         refused: (lowering, reason) of those preferred to it, which refused.
         output: the answer.
         signals: what it was called with: the receiver, and the sender where one was given.
@@ -70,6 +71,7 @@ class Event(NamedTuple):
     source: Domain
     target: Domain
     lowering: str | None
+    note: str
     refused: tuple[tuple[str, str], ...]
     output: Signal
     signals: tuple[Signal, ...]
@@ -84,12 +86,15 @@ class Kernel(NamedTuple):
     rule: Neighborhood
     source: Domain
     lowering: str
+    note: str
     refused: tuple[tuple[str, str], ...]
     call: Call
 
 
 class Choice(NamedTuple):
-    """One layer's answer to `explain`; `refused` are (lowering, reason) of those tried before."""
+    """One layer's answer to `explain`; `refused` are (lowering, reason) of those tried before,
+    `note` is what the lowering's name does not say.
+    """
 
     path: str
     layer: str
@@ -99,13 +104,15 @@ class Choice(NamedTuple):
     target: Domain
     lowering: str
     refused: tuple[tuple[str, str], ...]
+    note: str = ""
 
     def __str__(self) -> str:
         where = f"{self.source}"
         if self.target != self.source:
             where += f" -> {self.target}"
         path = f"{self.path}: " if self.path else ""
-        lines = [f"{path}{self.layer} on {where} runs on {self.lowering}"]
+        kernel = ", ".join(filter(None, (self.lowering, self.note)))
+        lines = [f"{path}{self.layer} on {where} runs on {kernel}"]
         lines += [f"    not on {name}: {reason}" for name, reason in self.refused]
         return "\n".join(lines)
 
@@ -191,6 +198,7 @@ class Listener:
             source=source,
             target=output.domain,
             lowering=None,
+            note="",
             refused=(),
             output=output,
             signals=signals,

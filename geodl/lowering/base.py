@@ -138,6 +138,11 @@ def own_rule(call: Call) -> Neighborhood:
     return call.rule
 
 
+def no_note(plan: Any) -> str:
+    """Nothing to add: the lowering's name says what runs."""
+    return ""
+
+
 class Lowering(NamedTuple):
     """One way to compute a verb. It owns no parameters and keeps nothing.
 
@@ -148,6 +153,7 @@ class Lowering(NamedTuple):
         run: the verb's run signature; decides nothing.
         reads: the rule whose entries it takes where they come with the call; by default the call's
             own.
+        note: `plan -> ""`, or what `explain` adds in words: which of two paths the plan took.
     """
 
     name: str
@@ -155,3 +161,4 @@ class Lowering(NamedTuple):
     plan: Callable[[Call], Any]
     run: Callable[..., Any]
     reads: Callable[[Call], Neighborhood] = own_rule
+    note: Callable[[Any], str] = no_note

@@ -12,6 +12,9 @@ again one product of each kind and one number for each node: since y is divided 
 not each e before it, no second set of weights along the edges is kept. The largest score of
 each receiver is taken off before the exponential; a bound from norms would cost less and could
 underflow whole rows.
+
+A `gat` score is a sum of one number of either end, so that nothing has to stand along the edges at
+all: where numba is installed, one compiled kernel computes it (`lowering/fused_gat.py`).
 """
 
 from collections.abc import Callable
@@ -25,6 +28,9 @@ from geodl.lowering.base import Call, Lowering, TensorOrNone
 from geodl.lowering.differentiable import Operator
 from geodl.lowering.edge_features import Edge, EdgeFeatures, EdgeReader, edge_reader
 from geodl.lowering.edges import unweighted
+from geodl.lowering.fused_gat import Ends, GraphAttention
+from geodl.lowering.kernels.compiler import numba_missing
+from geodl.lowering.kernels.gat import SLOPE, gat_backward, gat_forward
 from geodl.lowering.precision import without_autocast
 from geodl.lowering.scores import SCORES as NAMED
 from geodl.lowering.scores import feature
@@ -43,6 +49,8 @@ class EdgePlan(NamedTuple):
         score: what computes the scores `[B H, E]`.
         reader: where the edges find their features; None where they have none.
         senders: the pattern of edges as senders, where keys and values carry features.
+        torch_because: of the gat score, why torch's operations run; "" where the compiled kernel
+            does. None of the others, which have no kernel.
     """
 
     pattern: Pattern
@@ -50,6 +58,7 @@ class EdgePlan(NamedTuple):
     src: Tensor
     type: Tensor
     score: Callable[["EdgePlan", Tensor, Tensor, Tensor | None, Edge], Tensor]
+    torch_because: str | None
     reader: EdgeReader | None = None
     senders: Pattern | None = None
 
@@ -77,7 +86,40 @@ def _plan(call: Call) -> EdgePlan:
             # Each edge sends once, to its own receiver.
             own = torch.arange(len(dst), device=dst.device)
             senders, _ = open_pattern(dst, own, (call.target.num_nodes, len(dst)))
-    return EdgePlan(pattern, dst, src, kind, SCORES[call.options.score], reader, senders)
+    reason = None
+    if call.options.score == "gat":
+        reason = _no_kernel(call, reader)
+    if reason == "":
+        _compile(pattern, call.spec.dtype)
+    score = SCORES[call.options.score]
+    return EdgePlan(pattern, dst, src, kind, score, reason, reader, senders)
+
+
+def _no_kernel(call: Call, reader: EdgeReader | None) -> str:
+    """Why a gat score runs on torch's operations; "" where the compiled kernel takes it."""
+    if call.options.edge_types is not None:
+        return "a bias by edge type is added along the edges"
+    if reader is not None:
+        return "features of the edges are added along them"
+    if call.spec.device.type != "cpu":
+        return "the kernel is for CPUs"
+    return numba_missing()
+
+
+def _compile(pattern: Pattern, dtype: torch.dtype) -> None:
+    """Compile the kernels, or load them from disk: here, and not in a call that is timed."""
+    wide = torch.promote_types(dtype, torch.float32)
+    ends, value = torch.zeros(0, 1, 1, dtype=wide), torch.zeros(0, 1, 1, 1, dtype=wide)
+    y, _, _ = gat_forward(pattern.rows, pattern.cols, ends, ends, value)
+    gat_backward(pattern.rows_t, pattern.cols_t, torch.stack([ends] * 4, -1), ends, value, y)
+
+
+def _note(plan: EdgePlan) -> str:
+    if plan.torch_because is None:
+        return ""
+    if plan.torch_because:
+        return f"by torch: {plan.torch_because}"
+    return "by numba, but dropout by torch"
 
 
 def _run(
@@ -91,6 +133,8 @@ def _run(
     edge: Edge,
 ) -> Tensor:
     batch, receivers, heads, _ = query.shape
+    if plan.torch_because == "" and bias is None and not dropout:
+        return _run_fused(plan, query, key, value, vectors)
     if plan.reader is not None and edge is not None:
         edge = edge._replace(state=plan.reader.state_of(edge, batch))
     s = plan.score(plan, query, key, vectors, edge)
@@ -107,6 +151,16 @@ def _run(
         y = y + _carried(plan.senders, kept, edge)
     y = y / total[:, :, None]
     return y.unflatten(0, (batch, heads)).transpose(1, 2).to(value.dtype)
+
+
+def _run_fused(
+    plan: EdgePlan, query: Tensor, key: Tensor, value: Tensor, vectors: Tensor | None
+) -> Tensor:
+    assert vectors is not None
+    at, by = _halves(query, key, vectors)
+    ends = Ends(plan.pattern, plan.dst, plan.src)
+    y, _, _ = GraphAttention.apply(ends, at, by, value.to(at.dtype))
+    return y.to(value.dtype)
 
 
 class _Largest(Operator):
@@ -180,17 +234,24 @@ def _linear(plan: EdgePlan, query: Tensor, key: Tensor, vectors: None, edge: Edg
 
 
 def _gat(plan: EdgePlan, query: Tensor, key: Tensor, vectors: Tensor, edge: Edge) -> Tensor:
-    wide = torch.promote_types(query.dtype, torch.float32)
-    of_receiver, of_sender, *of_edge = vectors.to(wide).unbind()
-    with without_autocast(query.device):
-        at = torch.einsum("bnhd,hd->bhn", query.to(wide), of_receiver).flatten(0, 1)
-        by = torch.einsum("bnhd,hd->bhn", key.to(wide), of_sender).flatten(0, 1)
-    s = at.index_select(1, plan.dst) + by.index_select(1, plan.src)
+    at, by = _halves(query, key, vectors)
+    s = at.transpose(1, 2).flatten(0, 1).index_select(1, plan.dst)
+    s = s + by.transpose(1, 2).flatten(0, 1).index_select(1, plan.src)
     if edge is not None:
         with without_autocast(query.device):
-            weight = torch.einsum("hd,hdc->hc", of_edge[0], edge.weight.to(wide))
-            s = s + torch.einsum("bec,hc->bhe", edge.state.to(wide), weight).flatten(0, 1)
-    return F.leaky_relu(s, 0.2, inplace=True)
+            weight = torch.einsum("hd,hdc->hc", vectors[2].to(s.dtype), edge.weight.to(s.dtype))
+            s = s + torch.einsum("bec,hc->bhe", edge.state.to(s.dtype), weight).flatten(0, 1)
+    return F.leaky_relu(s, SLOPE, inplace=True)
+
+
+def _halves(query: Tensor, key: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """What a receiver adds to a gat score `[B, M, H]`, and a sender `[B, N, H]`."""
+    wide = torch.promote_types(query.dtype, torch.float32)
+    of_receiver, of_sender = vectors[:2].to(wide).unbind()
+    with without_autocast(query.device):
+        at = torch.einsum("bnhd,hd->bnh", query.to(wide), of_receiver)
+        by = torch.einsum("bnhd,hd->bnh", key.to(wide), of_sender)
+    return at, by
 
 
 def _headed(x: Tensor) -> Tensor:
@@ -200,4 +261,4 @@ def _headed(x: Tensor) -> Tensor:
 
 SCORES = {"dot": _dot, "product": _product, "linear": _linear, "gat": _gat}
 
-attend = Lowering("edge_softmax", _refuses, _plan, _run)
+attend = Lowering("edge_softmax", _refuses, _plan, _run, note=_note)

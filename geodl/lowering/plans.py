@@ -91,6 +91,11 @@ class Plan(NamedTuple):
     target: Domain | None
     carried: Carried | None = None
 
+    @property
+    def note(self) -> str:
+        """What `explain` adds to the lowering's name; "" where the name says it all."""
+        return self.lowering.note(self.data)
+
     def run(self, *values: Any) -> Any:
         """What the lowering makes of values, by its verb's run signature."""
         return self.lowering.run(self.data, *values)

@@ -13,7 +13,9 @@ from geodl.lowering import (
     polynomial,
     rnn,
     sdpa,
+    segment_pool,
     spmm,
+    spmm_pool,
 )
 from geodl.lowering.base import Lowering
 
@@ -28,5 +30,5 @@ LOWERINGS: dict[str, tuple[Lowering, ...]] = {
     "attend": (sdpa.attend, linear.attend, banded.attend, edge_softmax.attend, edges.attend),
     "message": (edges.message,),
     "recur": (rnn.recur, levels.recur, edges.recur),
-    "pool": (lattice_pool.pool, blocks.pool, edges.pool),
+    "pool": (lattice_pool.pool, blocks.pool, spmm_pool.pool, segment_pool.pool, edges.pool),
 }

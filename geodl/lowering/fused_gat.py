@@ -1,0 +1,174 @@
+"""Graph attention by one compiled kernel that keeps nothing along the edges: what it computes, and
+how, is said in `lowering/kernels/gat.py`.
+
+Second derivatives and forward mode are asked for seldom. They are computed by torch's operations,
+which write out the weights `a [B H, E]`:
+
+    z_ij = p_i + q_j,   s_ij = leaky(z_ij),   a_ij = exp(s_ij - m_i) / sum_k exp(s_ik - m_i).
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from geodl.lowering.differentiable import Operator, graph_wanted
+from geodl.lowering.kernels.gat import SLOPE, gat_backward, gat_forward
+from geodl.lowering.sparse import SDDMM, Pattern, SpMM, transpose
+
+
+class Ends(NamedTuple):
+    """Where the edges are, sorted by their receivers.
+
+    Attributes:
+        pattern: where the matrix of the edges has entries, and where its transpose has them.
+        dst: `[E]` the receiver of each.
+        src: `[E]` its sender.
+    """
+
+    pattern: Pattern
+    dst: Tensor
+    src: Tensor
+
+
+class GraphAttention(Operator):
+    """`y_i = sum_j a_ij v_j`: the edges, p `[B, M, H]`, q `[B, N, H]` and v `[B, N, H, D]` to y
+    `[B, M, H, D]` and what its backward reads, m and `1 / sum_j exp(s_ij - m_i)`, both `[B, M, H]`.
+    """
+
+    @staticmethod
+    def forward(ends: Ends, at: Tensor, by: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        return torch.ops.geodl.gat_forward(ends.pattern.rows, ends.pattern.cols, at, by, value)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.ends, at, by, value = inputs
+        y, largest, inverse = output
+        ctx.mark_non_differentiable(largest, inverse)
+        ctx.save_for_backward(at, by, value, y, largest, inverse)
+        ctx.save_for_forward(at, by, value, y, largest, inverse)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        g, (at, by, value, y, largest, inverse) = grad_outputs[0], ctx.saved_tensors
+        pattern = ctx.ends.pattern
+        if graph_wanted():
+            return None, *_gradients(ctx.ends, at, by, value, largest, g)
+        # What a weight needs of its receiver stands side by side: it is read from one line.
+        ends = torch.stack((at, largest, inverse, (g * y).sum(-1)), -1)
+        rows, cols = pattern.rows_t, pattern.cols_t
+        return None, *torch.ops.geodl.gat_backward(rows, cols, ends, by, value, g)
+
+    @staticmethod
+    def tangent(ctx: Any, *tangents: Any) -> Any:
+        at, by, value, _, largest, _ = ctx.saved_tensors
+        return _tangent(ctx.ends, (at, by, value), tangents[1:], largest), None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        ends, *values = args
+        flat = []
+        for t, axis in zip(values, in_dims[1:], strict=True):
+            first = t.expand(info.batch_size, *t.shape) if axis is None else t.movedim(axis, 0)
+            flat.append(first.flatten(0, 1))
+        found = GraphAttention.apply(ends, *flat)
+        return tuple(t.unflatten(0, (info.batch_size, -1)) for t in found), (0, 0, 0)
+
+
+def _weights(ends: Ends, at: Tensor, by: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
+    """a and `leaky'(z)` along the edges, `[B H, E]` both."""
+    z = _rows(at).index_select(1, ends.dst) + _rows(by).index_select(1, ends.src)
+    # The largest score is a constant for the softmax: what is taken off every score cancels.
+    e = (F.leaky_relu(z, SLOPE) - _rows(largest.detach()).index_select(1, ends.dst)).exp()
+    slope = torch.where(z > 0, 1.0, SLOPE).to(z.dtype)
+    return e / _total(ends, e, largest.shape[1]).index_select(1, ends.dst), slope
+
+
+def _gradients(
+    ends: Ends, at: Tensor, by: Tensor, value: Tensor, largest: Tensor, g: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of p, q and v for an upstream gradient g `[B, M, H, D]`, as operations that can
+    be differentiated.
+
+    With `d_i = sum_j a_ij (g_i . v_j)`: `ds_ij = a_ij (g_i . v_j - d_i)`, `dz_ij = leaky'(z_ij)
+    ds_ij`, `dp_i = sum_j dz_ij`, `dq_j = sum_i dz_ij` and `dv_j = sum_i a_ij g_i`.
+    """
+    a, slope = _weights(ends, at, by, largest)
+    upstream = _rows(g)
+    along = SDDMM.apply(ends.pattern, upstream, _rows(value))
+    dots = _total(ends, a * along, at.shape[1])
+    dz = a * (along - dots.index_select(1, ends.dst)) * slope
+    dat = _total(ends, dz, at.shape[1])
+    dby = dz.new_zeros(len(dz), by.shape[1]).index_add(1, ends.src, dz)
+    order = ends.pattern.order
+    assert order is not None
+    dvalue = SpMM.apply(transpose(ends.pattern), a.index_select(1, order), upstream)
+    heads = at.shape[2]
+    return _nodes(dat, heads), _nodes(dby, heads), _nodes(dvalue, heads)
+
+
+def _tangent(
+    ends: Ends, values: tuple[Tensor, ...], tangents: tuple[Tensor | None, ...], largest: Tensor
+) -> Tensor:
+    """`y'_i = sum_j a'_ij v_j + a_ij v'_j` with `a'_ij = a_ij (s'_ij - sum_k a_ik s'_ik)` and
+    `s'_ij = leaky'(z_ij) (p'_i + q'_j)`.
+    """
+    at, by, value = values
+    dat, dby, dvalue = tangents
+    a, slope = _weights(ends, at, by, largest)
+    ds = torch.zeros_like(a)
+    if dat is not None:
+        ds = ds + slope * _rows(dat).index_select(1, ends.dst)
+    if dby is not None:
+        ds = ds + slope * _rows(dby).index_select(1, ends.src)
+    mean = _total(ends, a * ds, at.shape[1]).index_select(1, ends.dst)
+    y = SpMM.apply(ends.pattern, a * (ds - mean), _rows(value))
+    if dvalue is not None:
+        y = y + SpMM.apply(ends.pattern, a, _rows(dvalue))
+    return _nodes(y, at.shape[2])
+
+
+def _total(ends: Ends, x: Tensor, num_receivers: int) -> Tensor:
+    """The sum over each receiver's edges: `[G, E]` to `[G, M]`."""
+    return x.new_zeros(len(x), num_receivers).index_add(1, ends.dst, x)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """`[B, N, H, ...]` as `[B H, N, ...]`, one matrix for each head."""
+    batch, nodes, heads = x.shape[:3]
+    # By shapes alone: torch's older vmap, which `vectorize=True` runs, knows no flatten.
+    return x.transpose(1, 2).reshape(batch * heads, nodes, *x.shape[3:])
+
+
+def _nodes(x: Tensor, heads: int) -> Tensor:
+    """The inverse: heads after nodes again."""
+    return x.reshape(len(x) // heads, heads, *x.shape[1:]).transpose(1, 2)
+
+
+def _fake_forward(
+    rows: Tensor, cols: Tensor, at: Tensor, by: Tensor, value: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    y = value.new_empty(value.shape[0], rows.shape[0] - 1, *value.shape[2:])
+    return y, at.new_empty(at.shape), at.new_empty(at.shape)
+
+
+def _fake_backward(
+    rows: Tensor, cols: Tensor, at: Tensor, by: Tensor, value: Tensor, g: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    return at.new_empty(at.shape[:3]), by.new_empty(by.shape), value.new_empty(value.shape)
+
+
+torch.library.define(
+    "geodl::gat_forward",
+    "(Tensor rows, Tensor cols, Tensor at, Tensor by, Tensor value) -> (Tensor, Tensor, Tensor)",
+)
+torch.library.impl("geodl::gat_forward", "default", gat_forward)
+torch.library.register_fake("geodl::gat_forward", _fake_forward)
+torch.library.define(
+    "geodl::gat_backward",
+    "(Tensor rows, Tensor cols, Tensor at, Tensor by, Tensor value, Tensor g) "
+    "-> (Tensor, Tensor, Tensor)",
+)
+torch.library.impl("geodl::gat_backward", "default", gat_backward)
+torch.library.register_fake("geodl::gat_backward", _fake_backward)

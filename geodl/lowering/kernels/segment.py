@@ -1,0 +1,135 @@
+"""The largest value among each node's senders, channel by channel, and its gradient.
+
+`y_ic = max over edges (j -> i) of x_jc`. The derivative is 1 at the sender that attains the
+maximum; where t senders do, each has the share 1/t, the only choice that commutes with a
+relabelling of the nodes. So a number for each receiver and channel says all that the backward has
+to know, the first sender that attains the maximum, and t; only where t > 1 are the values read
+again. A minimum is the maximum of the values times -1.
+
+The maximum is found first, and who attains it then, while the senders' rows are still near; both
+for four edges at a time, so that what a receiver keeps is read and written a quarter as often.
+"""
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geodl.lowering.kernels.compiler import compiled
+from geodl.lowering.kernels.threads import equal_ranges, equal_shares, run_together
+
+LINE = 16  # channels that threads may not share: a cache line of single precision
+
+
+def largest_values(
+    rows: Tensor, cols: Tensor, x: Tensor, sign: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The largest of `sign * x` over the senders of each receiver, times sign.
+
+    Args:
+        rows: `[M + 1]` where each receiver's edges begin.
+        cols: `[E]` the sender of each.
+        x: `[B, N, C]`, in single or double precision.
+        sign: 1 for a maximum, -1 for a minimum.
+
+    Returns:
+        Values `[B, M, C]`, 0 where no edge arrives; the first sender that attains each `[B, M, C]`;
+        along how many edges it arrives `[B, M, C]`.
+    """
+    shape = (x.shape[0], len(rows) - 1, x.shape[2])
+    y = x.new_zeros(shape)
+    winner = torch.zeros(shape, dtype=torch.int32)
+    ties = torch.zeros(shape, dtype=torch.int32)
+    arrays = [t.numpy() for t in (rows, cols, x.detach().contiguous(), y, winner, ties)]
+    kernel, factor = compiled(find_largest), arrays[2].dtype.type(sign)
+    parts = equal_ranges(arrays[0], shape[0] * shape[2])
+    run_together([partial(kernel, first, last, factor, *arrays) for first, last in parts])
+    return y, winner, ties
+
+
+def shared_gradient(
+    rows: Tensor, cols: Tensor, x: Tensor, winner: Tensor, ties: Tensor, g: Tensor
+) -> Tensor:
+    """The gradient `[B, N, C]` of x for a gradient g `[B, M, C]` of the largest values.
+
+    Arguments as :func:`largest_values` takes and returns them.
+    """
+    dx = torch.zeros_like(x, memory_format=torch.contiguous_format)
+    held = (rows, cols, x.detach().contiguous(), winner, ties, g.detach().contiguous(), dx)
+    arrays = [t.numpy() for t in held]
+    kernel = compiled(share_gradient)
+    # Several receivers may write to one sender: threads share out the channels, not the nodes.
+    parts = equal_shares(x.shape[2], LINE, g.numel())
+    run_together([partial(kernel, first, last, *arrays) for first, last in parts])
+    return dx
+
+
+def find_largest(first, last, sign, rows, cols, x, y, winner, ties):
+    """The kernel of :func:`largest_values`, for receivers `first` to `last`, on its arrays."""
+    channels = x.shape[2]
+    for b in range(x.shape[0]):
+        for i in range(first, last):
+            begin, end = rows[i], rows[i + 1]
+            if begin == end:
+                continue
+            j0 = cols[begin]
+            for c in range(channels):
+                y[b, i, c] = sign * x[b, j0, c]
+            fours = end - (end - begin) % 4
+            for e in range(begin, fours, 4):
+                j0, j1, j2, j3 = cols[e], cols[e + 1], cols[e + 2], cols[e + 3]
+                for c in range(channels):
+                    v0, v1 = sign * x[b, j0, c], sign * x[b, j1, c]
+                    v2, v3 = sign * x[b, j2, c], sign * x[b, j3, c]
+                    # What is no number is larger than all numbers, as torch has it.
+                    best = y[b, i, c]
+                    best = v0 if v0 > best or v0 != v0 else best
+                    best = v1 if v1 > best or v1 != v1 else best
+                    best = v2 if v2 > best or v2 != v2 else best
+                    y[b, i, c] = v3 if v3 > best or v3 != v3 else best
+            for e in range(fours, end):
+                j0 = cols[e]
+                for c in range(channels):
+                    v0, best = sign * x[b, j0, c], y[b, i, c]
+                    y[b, i, c] = v0 if v0 > best or v0 != v0 else best
+            for c in range(channels):
+                y[b, i, c] *= sign
+            # Back from the last edge, so that the first sender is the one that is written last.
+            for e in range(end - 1, fours - 1, -1):
+                j0 = cols[e]
+                for c in range(channels):
+                    hit0 = x[b, j0, c] == y[b, i, c]
+                    winner[b, i, c] = j0 if hit0 else winner[b, i, c]
+                    ties[b, i, c] += hit0
+            for e in range(fours - 4, begin - 1, -4):
+                j0, j1, j2, j3 = cols[e], cols[e + 1], cols[e + 2], cols[e + 3]
+                for c in range(channels):
+                    best, first_one = y[b, i, c], winner[b, i, c]
+                    hit0, hit1 = x[b, j0, c] == best, x[b, j1, c] == best
+                    hit2, hit3 = x[b, j2, c] == best, x[b, j3, c] == best
+                    # Each is written whether it changes or not: vectors know no branches.
+                    first_one = j3 if hit3 else first_one
+                    first_one = j2 if hit2 else first_one
+                    first_one = j1 if hit1 else first_one
+                    winner[b, i, c] = j0 if hit0 else first_one
+                    ties[b, i, c] = ties[b, i, c] + hit0 + hit1 + hit2 + hit3
+
+
+def share_gradient(first, last, rows, cols, x, winner, ties, g, dx):
+    """The kernel of :func:`shared_gradient`, for channels `first` to `last`, on its arrays."""
+    # A place in memory that cannot be negative is found faster: numpy counts those from the end.
+    channels = np.uint64(x.shape[2])
+    for b in range(x.shape[0]):
+        numbers = dx[b].reshape(-1)
+        for i in range(len(rows) - 1):
+            for c in range(first, last):
+                if ties[b, i, c] == 1:
+                    place = np.uint64(winner[b, i, c]) * channels + np.uint64(c)
+                    numbers[place] += g[b, i, c]
+                elif ties[b, i, c] > 1:
+                    best = x[b, winner[b, i, c], c]
+                    share = g[b, i, c] / ties[b, i, c]
+                    for e in range(rows[i], rows[i + 1]):
+                        if x[b, cols[e], c] == best:
+                            dx[b, cols[e], c] += share

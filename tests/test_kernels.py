@@ -1,0 +1,293 @@
+"""Kernels for CPUs: the reference's numbers compiled, interpreted and without numba, from several
+threads and in forked processes.
+"""
+
+import itertools
+import multiprocessing
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+import geodl as g
+from geodl.lowering.kernels import compiler, segment, threads
+from geodl.testing import assert_lowered_to, assert_parity, error, outcome
+from tests.cases import CASES
+from tests.strategies import Case
+from tests.test_threads import FORKED, in_threads
+
+COUNT = 3  # threads of torch: more than a machine of two cores has, so that they take turns
+LAYERS = {
+    "max": lambda: g.Pool(g.adjacency(), "max"),
+    "min": lambda: g.Pool(g.adjacency(), "min"),
+    "gat": lambda: g.Attention(4, g.adjacency(), 2, "gat"),
+}
+
+
+def interpreted(**options: Any) -> Any:
+    """numba's `njit` where there is no numba: the kernel as Python runs it."""
+    return lambda kernel: kernel
+
+
+def uncached(**options: Any) -> Any:
+    """numba's `njit` where no folder may be written."""
+    raise RuntimeError("cannot cache function: no locator available")
+
+
+SETTINGS = {"by numba": "numba", "interpreted": interpreted, "uncached": uncached, "absent": None}
+
+
+def forget() -> None:
+    """Let the library look for numba again."""
+    compiler.numba_missing.cache_clear()
+    compiler.compiled.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _found_again(monkeypatch) -> Iterator[None]:
+    forget()
+    yield
+    forget()
+
+
+def choose_numba(patch: pytest.MonkeyPatch, setting: str) -> bool:
+    """Let the library find numba so; whether the kernels run."""
+    if setting == "by numba":
+        return compiler.numba_missing() == ""
+    found: Any = None
+    if SETTINGS[setting] is not None:
+        config = SimpleNamespace(DISABLE_JIT=False)
+        found = SimpleNamespace(config=config, njit=SETTINGS[setting])
+        parts = SimpleNamespace(register_jitable=lambda part: part)
+        patch.setitem(sys.modules, "numba.extending", parts)
+    patch.setitem(sys.modules, "numba", found)
+    return setting == "interpreted"
+
+
+@pytest.fixture(params=SETTINGS)
+def runs(request, monkeypatch, _found_again) -> bool:
+    """With numba, with kernels as Python runs them, without a cache and without numba: whether the
+    kernels run.
+    """
+    return choose_numba(monkeypatch, request.param)
+
+
+@pytest.fixture
+def several_threads(monkeypatch) -> Iterator[None]:
+    """Small graphs are shared out, too."""
+    monkeypatch.setattr(threads, "SMALL", 0)
+    monkeypatch.setattr(segment, "LINE", 1)
+    kept = torch.get_num_threads()
+    torch.set_num_threads(COUNT)
+    yield
+    torch.set_num_threads(kept)
+
+
+def graph(nodes: int = 40, edges: int = 200) -> g.Graph:
+    """A graph with parallel edges; its last node receives from no one."""
+    generator = torch.Generator().manual_seed(0)
+    index = torch.randint(nodes, (2, edges), generator=generator)
+    index[1].clamp_(max=nodes - 2)
+    return g.Graph(index, nodes)
+
+
+def noise(domain: g.Domain, batch: int = 2, dtype: torch.dtype = torch.float64) -> g.Signal:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(batch, domain.num_nodes, 4, generator=generator, dtype=torch.float64)
+    return g.Signal(x.to(dtype), domain)
+
+
+def made(name: str) -> Any:
+    torch.manual_seed(0)
+    return LAYERS[name]().double()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_explain_says_which_path_runs(name, runs):
+    layer, signal = made(name), noise(graph())
+    told = layer.explain(signal)
+    assert told.note.startswith("by numba" if runs else "by torch: ")
+    assert f"runs on {told.lowering}, {told.note}" in str(g.explain(layer, signal))
+    lowering = "edge_softmax" if name == "gat" else "segment"
+    assert_lowered_to(lowering, layer, signal)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("batch", [0, 1, 3])
+def test_every_path_is_the_reference(name, batch, runs, several_threads):
+    layer, signal = made(name), noise(graph(), batch)
+    errors = assert_parity(layer, signal)
+    assert {"segment", "edge_softmax"} & errors.keys()
+    empty = g.Graph(torch.zeros(2, 0, dtype=torch.long), 3)
+    assert_parity(layer, noise(empty, batch))
+
+
+@pytest.mark.parametrize("verb", ["pool", "attend"])
+def test_kernels_as_python_runs_them_draw_every_case(verb, monkeypatch, several_threads):
+    """What numba compiles is what is read here: a wrong index that machine code forgives raises."""
+    assert choose_numba(monkeypatch, "interpreted")
+    name = {"pool": "segment", "attend": "edge_softmax"}[verb]
+
+    @given(CASES[verb, name])
+    def each(case: Case) -> None:
+        assert_parity(case.layer, *case.signals)
+
+    each()
+
+
+def test_a_wrong_kernel_is_seen(monkeypatch):
+    def first_sender(first, last, sign, rows, cols, x, y, winner, ties):
+        winner[...], ties[...] = 0, 1
+        if x.size:
+            y[...] = x[:, cols[rows[:-1].clip(max=len(cols) - 1)]]
+
+    assert choose_numba(monkeypatch, "interpreted")
+    monkeypatch.setattr(segment, "find_largest", first_sender)
+    with pytest.raises(AssertionError, match="segment is off the reference"):
+        assert_parity(made("max"), noise(graph()))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_second_derivatives(name, runs):
+    layer, domain = made(name), graph(6, 14)
+    x = noise(domain, 1).x.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: layer(g.Signal(x, domain)).x, x)
+    assert torch.autograd.gradgradcheck(lambda x: layer(g.Signal(x, domain)).x, x)
+
+
+@pytest.mark.parametrize("reduce", ["max", "min"])
+def test_ties_share_the_gradient(reduce, runs):
+    """Equal values at both ends of parallel edges, and zeros of either sign."""
+    domain = g.Graph([[0, 1, 1, 2, 3], [0, 0, 0, 0, 1]], 4)
+    layer = g.Pool(g.adjacency(), reduce)
+    x = torch.tensor([0.0, -0.0, 0.0, 7.0], dtype=torch.float64)[None, :, None].requires_grad_()
+    (dx,) = torch.autograd.grad(layer(g.Signal(x, domain)).x.sum(), x)
+    assert dx.flatten().tolist() == [0.25, 0.5, 0.25, 1.0]
+    assert_parity(layer, g.Signal(x.detach(), domain))
+
+
+@pytest.mark.parametrize("reduce", ["max", "min"])
+def test_what_is_no_number_and_what_is_infinite(reduce, runs):
+    domain = g.Graph([[0, 1, 2, 0, 3, 3], [0, 0, 0, 1, 1, 2]], 4)
+    x = torch.tensor([1.0, torch.nan, 2.0, -torch.inf])[None, :, None]
+    layer = g.Pool(g.adjacency(), reduce)
+    found = layer(g.Signal(x, domain)).x
+    layer.lowering = "edges"
+    assert torch.equal(found.nan_to_num(5.0), layer(g.Signal(x, domain)).x.nan_to_num(5.0))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", LAYERS)
+def test_half_precision_answers_in_half_precision(name, dtype, runs):
+    layer, signal = made(name), noise(graph(), dtype=dtype)
+    wanted, gradients = outcome(layer, g.Signal(signal.x.double(), signal.domain))
+    found, ours = outcome(layer.to(dtype), signal)
+    assert found.dtype == ours["input 0"].dtype == dtype
+    assert error(found.double(), wanted) < 0.05
+    assert error(ours["input 0"].double(), gradients["input 0"]) < 0.05
+
+
+def test_what_a_pool_answers_may_be_changed_in_place(runs):
+    net = g.Sequential(made("max"), nn.ReLU(inplace=True))
+    signal = noise(graph())
+    _, gradients = outcome(net, signal)
+    _, wanted = outcome(g.Sequential(made("max"), nn.ReLU()), signal)
+    assert torch.equal(gradients["input 0"], wanted["input 0"])
+
+
+def test_far_scores_leave_numbers(runs):
+    """Scores so far apart that weights vanish, and larger than exp can take."""
+    layer, signal = made("gat"), noise(graph())
+    with torch.no_grad():
+        layer.score_vectors *= 1e4
+    y, gradients = outcome(layer, signal)
+    assert all(bool(torch.isfinite(t).all()) for t in (y, *gradients.values()))
+    assert_parity(layer, signal, bound=1e-7)
+
+
+@pytest.mark.usefixtures("several_threads")
+@pytest.mark.parametrize("name", LAYERS)
+def test_eight_threads_at_once(name, runs):
+    """Kernels share one pool of threads; each caller gets the numbers of its own graph."""
+    layer = made(name)
+    signals = [noise(graph(20 + n, 90 + n)) for n in range(8)]
+    wanted = [outcome(layer, signal) for signal in signals]
+
+    def work(number: int) -> None:
+        for _ in range(20):
+            y, gradients = outcome(layer, signals[number])
+            assert error(y, wanted[number][0]) < 1e-12
+            for key, gradient in wanted[number][1].items():
+                assert error(gradients[key], gradient) < 1e-12
+
+    assert in_threads(work) == []
+
+
+def compute(name: str, wanted: Any) -> None:
+    y, gradients = outcome(made(name), noise(graph()))
+    assert error(y, wanted[0]) < 1e-12
+    for key, gradient in wanted[1].items():
+        assert error(gradients[key], gradient) < 1e-12
+
+
+@FORKED
+@pytest.mark.usefixtures("several_threads")
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_process_that_is_forked_after_a_kernel_runs_its_own(name):
+    """Its parent's threads are not there; work given to them would never be done."""
+    wanted = outcome(made(name), noise(graph()))
+    children = [
+        multiprocessing.get_context("fork").Process(target=compute, args=(name, wanted))
+        for _ in range(4)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    ends = [child.exitcode for child in children]
+    for child in children:
+        child.kill()
+    assert ends == [0] * 4
+    compute(name, wanted)
+
+
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=30),
+    st.integers(1, 8),
+    st.sampled_from([1, threads.SMALL]),
+)
+def test_ranges_hold_every_node_once_and_equal_work(degrees, count, width):
+    starts = np.cumsum([0, *degrees])
+    kept = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        ranges = threads.equal_ranges(starts, width)
+        shares = threads.equal_shares(len(degrees), 2, len(degrees) * width)
+    finally:
+        torch.set_num_threads(kept)
+    for parts in (ranges, shares):
+        assert parts[0][0] == 0 and parts[-1][1] == len(degrees)
+        assert all(a[1] == b[0] for a, b in itertools.pairwise(parts))
+        assert all(first <= last for first, last in parts)
+        assert len(parts) <= count
+    work = [int(starts[last] - starts[first]) for first, last in ranges]
+    assert max(work) <= sum(degrees) / len(ranges) + max(degrees)
+    if width == 1:
+        assert len(ranges) == len(shares) == 1
+
+
+def test_an_error_in_any_thread_is_raised():
+    def wrong() -> None:
+        raise ValueError("out of order")
+
+    with pytest.raises(ValueError, match="out of order"):
+        threads.run_together([lambda: None, wrong])
+    with pytest.raises(ValueError, match="out of order"):
+        threads.run_together([wrong, lambda: None])
