@@ -104,7 +104,7 @@ def graph_values(batch: int = 1) -> Tensor:
 
 def on_nodes(layer: MessagePassing, x: Tensor) -> g.Signal:
     """Values on the graph, with a state of its edges where the layer reads one."""
-    if not layer.reads_edges:
+    if not getattr(layer, "reads_edges", False):
         return g.Signal(x, GRAPH)
     edges = torch.arange(2.0 * GRAPH.num_links, dtype=torch.float64).view(1, -1, 2).sin()
     return g.Signal(x, GRAPH, edges=edges)
