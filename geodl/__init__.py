@@ -61,10 +61,11 @@ from geodl.neighborhood import (
     polynomial,
     predecessors,
     previous,
+    relation,
     whole,
     window,
 )
-from geodl.signal import Signal, collate
+from geodl.signal import Signal, collate, knn
 from geodl.symmetry import Certificate, certify, equivariance_error, orbits
 
 __version__ = "0.1.0"
@@ -139,6 +140,7 @@ __all__ = [
     "full_or_adjacency",
     "isotropic",
     "itself",
+    "knn",
     "laplacian",
     "lift",
     "orbits",
@@ -147,6 +149,7 @@ __all__ = [
     "predecessors",
     "prepare",
     "previous",
+    "relation",
     "set_lowering",
     "trace",
     "whole",

@@ -27,6 +27,7 @@ from tests.strategies import (
     dags,
     few,
     graphs,
+    joined,
     lattices,
     plain_graphs,
     typed_pairs,
@@ -152,8 +153,13 @@ def continued(layer: g.Attention, before: int, lengths: list[int]) -> st.SearchS
 
 @st.composite
 def edge_softmax_attend(draw: st.DrawFn) -> Case:
-    kind = draw(st.sampled_from(("graph", "graph", "relations", "window", "around", "pairs")))
+    kinds = ("graph", "graph", "relations", "window", "around", "pairs", "given")
+    kind = draw(st.sampled_from(kinds))
     score = draw(st.sampled_from(("dot", "product", "gat", "linear")))
+    if kind == "given":
+        between = draw(joined(types=draw(few)))
+        layer = attention(draw, between.rule, True, score=score)
+        return draw(called(layer, *between.domains(reads_receivers=True)))
     if kind == "graph":
         loops = g.adjacency(self_loops=True), g.adjacency(self_loops="anew", fill="mean")
         rule = draw(st.sampled_from((g.adjacency(), *loops, g.predecessors())))
@@ -210,6 +216,10 @@ def edges_attend(draw: st.DrawFn) -> Case:
 
 @st.composite
 def edges_message(draw: st.DrawFn) -> Case:
+    if draw(st.sampled_from((True, False, False, False))):
+        between = draw(joined(weighted=draw(st.booleans())))
+        layer = g.Message(Gated(2), between.rule, draw(st.sampled_from(REDUCTIONS)))
+        return draw(called(layer, *between.domains(reads_receivers=True)))
     rule = draw(
         st.sampled_from(
             (
@@ -282,9 +292,12 @@ def blocks_pool(draw: st.DrawFn) -> Case:
 @st.composite
 def edges_pool(draw: st.DrawFn) -> Case:
     kind, reduce = (
-        draw(st.sampled_from(("graph", "around", "unequal"))),
+        draw(st.sampled_from(("graph", "around", "unequal", "given"))),
         draw(st.sampled_from(REDUCTIONS)),
     )
+    if kind == "given":
+        between = draw(joined())
+        return draw(called(g.Pool(between.rule, reduce), *between.domains(reads_receivers=False)))
     if kind == "graph":
         rule = g.adjacency(None, draw(st.booleans()))
         return draw(called(g.Pool(rule, reduce), draw(plain_graphs())))

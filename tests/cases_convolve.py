@@ -13,6 +13,7 @@ from tests.strategies import (
     called,
     few,
     graphs,
+    joined,
     lattices,
     two_way,
     typed_pairs,
@@ -48,8 +49,11 @@ def lattice_convolve(draw: st.DrawFn) -> Case:
 
 @st.composite
 def spmm_convolve(draw: st.DrawFn) -> Case:
-    kinds = ("graph", "graph", "laplacian", "relations", "members", "links", "around")
+    kinds = ("graph", "graph", "laplacian", "relations", "members", "links", "around", "given")
     kind = draw(st.sampled_from(kinds))
+    if kind == "given":
+        between = draw(joined(weighted=draw(st.booleans()), types=draw(few)))
+        return draw(called(linear(draw, between.rule), *between.domains(reads_receivers=False)))
     loops, norm = draw(st.booleans()), draw(st.sampled_from((None, "sym", "row")))
     if kind == "relations":
         rule = g.adjacency(draw(st.sampled_from((None, "sym", "row"))), loops, types=3)

@@ -102,11 +102,11 @@ def accepts(rule: Neighborhood, domain: Domain) -> bool:
     That it accepts enough is held by counts: see `TAKEN` in `test_rules.py`.
     """
     try:
-        reasons = [rule.refuses(part) for part in domain.members or (domain,)]
-        assert all(isinstance(reason, str) for reason in reasons)
-        if not any(reasons):
+        reason = rule.refuses_senders(domain)
+        assert isinstance(reason, str)
+        if not reason:
             rule.edges(domain)
-        return not any(reasons)
+        return not reason
     except g.GeodlError:
         return False
 

@@ -146,6 +146,51 @@ def graphs(draw: st.DrawFn, *, weighted: bool | None = None, types: bool | None 
     )
 
 
+class Joined(NamedTuple):
+    """A rule between two domains; `receivers` is None where the call names none."""
+
+    rule: Neighborhood
+    senders: Domain
+    receivers: Domain | None
+
+    def domains(self, reads_receivers: bool) -> tuple[Domain, ...]:
+        """The domains of the signals of a call: receivers first where they are given."""
+        if self.receivers is not None:
+            return self.receivers, self.senders
+        target = self.rule.target(self.senders)
+        if reads_receivers and not self.rule.stays_on(self.senders):
+            return target, self.senders
+        return (self.senders,)
+
+
+@st.composite
+def joined(draw: st.DrawFn, *, weighted: bool = False, types: int = 1) -> Joined:
+    """Relations between any two domains, unions among them, or within one; both ways."""
+    senders = draw(st.one_of(anywhere(), plain_graphs(), unequal()))
+    receivers = draw(st.one_of(st.none(), anywhere(), unequal()))
+    n, m = senders.num_nodes, None
+    if receivers is not None:
+        m = receivers.num_nodes
+    elif draw(st.booleans()):
+        m = draw(st.integers(1, 6))
+    count = draw(st.integers(0, 10))
+
+    def numbers(most: int) -> list[int]:
+        return draw(st.lists(st.integers(0, most), min_size=count, max_size=count))
+
+    index = torch.tensor([numbers(n - 1), numbers((m or n) - 1)], dtype=torch.long)
+    kind = torch.tensor(numbers(types - 1), dtype=torch.long) if types > 1 else None
+    weight = torch.tensor(numbers(4)) / 2 if weighted else None
+    sizes = {"senders": n, "receivers": m, "types": types}
+    if draw(st.booleans()):
+        return Joined(g.relation(index, weight=weight, type=kind, **sizes), senders, receivers)
+    # The same edges from the receivers' numbers: given the other way, and turned around.
+    if m is not None:
+        sizes |= {"senders": m, "receivers": n}
+    back = g.relation(index.flip(0), weight=weight, type=kind, **sizes)
+    return Joined(back.reverse(), senders, receivers)
+
+
 def two_way(graph: g.Graph) -> g.Graph:
     """The graph with every edge in both directions, of one weight."""
     index, weight = graph.edge_index, graph.edge_weight

@@ -24,6 +24,11 @@ TREE = g.Graph([[0, 1, 2], [2, 2, 3]], 4)
 EQUAL, RAGGED = g.Batch([CHAIN, CHAIN]), g.Batch([CHAIN, g.Chain(3)])
 TWO, MIXED = g.Batch([GRAPH, HEAVY]), g.Batch([GRID, GRID])
 FIVE = g.GSet([[1, 2, 3, 4, 0]])
+RAGGED_FIVE = g.Batch([g.Chain(2), g.Chain(3)])
+LINKED = g.relation([[0, 1, 4, 4], [2, 0, 0, 1]], senders=5, receivers=3, type=[0, 1, 0, 1])
+RATED = g.relation(
+    [[0, 1, 2, 4], [2, 0, 0, 1]], senders=5, receivers=3, weight=[1.0, 2.0, 0.5, 4.0]
+)
 
 
 class Row(NamedTuple):
@@ -143,6 +148,9 @@ def _convolve() -> list[Row]:
         Row(_conv(g.laplacian()), HEAVY, "spmm"),
         Row(_conv(g.adjacency("row", self_loops=True, types=2)), KNOWN, "spmm"),
         Row(_conv(g.adjacency().reverse()), TWO, "spmm"),
+        Row(_conv(RATED), SET, "spmm"),
+        Row(_conv(RATED), RAGGED_FIVE, "spmm", receivers=g.Chain(3)),
+        Row(_conv(RATED.reverse()), g.Complete(3), "spmm"),
     ]
 
 
@@ -226,6 +234,7 @@ def _attend_windows() -> list[Row]:
 def _attend_edges() -> list[Row]:
     return [
         Row(_attention(g.adjacency()), GRAPH, "edge_softmax"),
+        Row(_attention(LINKED, relative=True), SET, "edge_softmax", receivers=g.Chain(3)),
         Row(
             _attention(g.adjacency(self_loops=True), score="gat"),
             g.Batch([GRAPH, KNOWN]),

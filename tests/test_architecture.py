@@ -54,7 +54,7 @@ def test_imports_point_strictly_down():
     [
         ("geodl.group", "from geodl.domain import Grid"),
         ("geodl.group", "def f():\n    import geodl.domain.grid"),
-        ("geodl.signal", "from geodl.neighborhood.base import Edges"),
+        ("geodl.neighborhood.relation", "from geodl.signal import Signal"),
         ("geodl.neighborhood.window", "from geodl import signal"),
         ("geodl.layer.conv", "import geodl as g"),
         ("geodl.symmetry", "from importlib import import_module\nimport_module('geodl.data')"),

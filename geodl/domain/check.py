@@ -80,13 +80,17 @@ def as_tensor(asked: str, name: str, value: Any, device: torch.device) -> Tensor
         raise GeodlError(asked, found, "give numbers, in rows of equal lengths") from error
 
 
-def check_edge_index(value: Any, device: torch.device) -> Tensor:
+def check_edge_index(asked: str, value: Any, device: torch.device) -> Tensor:
     """Edges `[2, E]` as a copy of torch.long.
+
+    Args:
+        asked: what the caller asked for, the beginning of the error.
+        value: a tensor, an array, or two lists.
+        device: where lists and arrays go.
 
     Raises:
         GeodlError: another shape, numbers that are no integers, a tensor without values.
     """
-    asked = "Graph(edge_index)"
     index = as_tensor(asked, "edge_index", value, device)
     # No edges come in many shapes and dtypes: [], [[], []], torch.zeros(2, 0).
     if index.numel() == 0 and index.shape[-1] == 0:

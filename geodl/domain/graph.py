@@ -73,7 +73,7 @@ class Graph(TensorDomain):
         # Asked before the modes of the caller are left: the default device is one of them.
         device = device_of(edge_index)
         with cached_constants():
-            index = check_edge_index(edge_index, device)
+            index = check_edge_index("Graph(edge_index)", edge_index, device)
             count = _count_nodes(index, num_nodes)
             asked = f"Graph with {count} nodes and {index.shape[1]} edges"
             check_node_numbers(asked, index, count)

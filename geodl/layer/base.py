@@ -23,6 +23,7 @@ from geodl.layer.folding import (
     members_to_batch,
     merge_equal_members,
     state_to_batch,
+    target_elsewhere,
 )
 from geodl.layer.replaced import replaces_code
 from geodl.layer.trace import Choice, Kernel, current_listener, traced_step
@@ -161,10 +162,15 @@ class Layer(nn.Module, ABC):
         return Signal(x, self.on)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        """Where parameters move, the layer's own domain moves along; its dtypes stay."""
+        """Where parameters move, the layer's own domain moves along, and a rule that owns its
+        edges; their dtypes stay.
+        """
         super()._apply(fn, recurse)
         if self.on is not None and self.on.tensors():
             self.on = self.on.to(fn(self.on.tensors()[0].new_zeros(0, dtype=torch.long)).device)
+        if self.rule is not None and self.rule.owner is not None:
+            index = self.rule.owner.edge_index
+            self.rule = self.rule.to(fn(index.new_zeros(0)).device)
         return self
 
 
@@ -350,7 +356,7 @@ class MessagePassing(Layer):
             keep: whether the plan is kept for the next call; a step of decoding needs it once.
         """
         parts = MergedMembers(source, target, 1)
-        if merge:
+        if merge and rule.by_member:
             parts = merge_equal_members(source, target, x.layout)
         find = plan_for if keep else plan_once
         plan = find(self.verb, self._lowering, rule, parts.source, parts.target, x, self.options)
@@ -375,7 +381,7 @@ class MessagePassing(Layer):
         if parts.source is source:
             return source if plan.target is None else plan.target
         # The plan knows one member only: the union of its targets is found once and kept.
-        return memo(source, ("target", rule), lambda: _elsewhere(source, rule)) or source
+        return memo(source, ("target", rule), lambda: target_elsewhere(source, rule)) or source
 
     def _twin(self) -> Self:
         """This layer once more, with the very same parameters.
@@ -391,9 +397,3 @@ class MessagePassing(Layer):
             if isinstance(held, dict):
                 vars(twin)[name] = held.copy()
         return twin
-
-
-def _elsewhere(domain: Domain, rule: Neighborhood) -> Domain | None:
-    """The target of a rule; None for the domain itself, which must not keep itself alive."""
-    target = rule.target(domain)
-    return None if target is domain else target

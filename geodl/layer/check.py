@@ -224,18 +224,18 @@ def check_other_rule(layer: Any, rule: Any) -> Neighborhood:
     Raises:
         GeodlError: no rule; a layer without one; another number of edge types.
     """
-    name = _name(layer)
     if layer.rule is None:
         raise GeodlError(
-            f"{name} called with rule={rule}",
+            f"{_name(layer)} called with rule={rule}",
             "a layer without a rule of its own",
             "name the rule at the layer that has one, or exchange it there: layer.over(rule)",
         )
-    check_rule(name, rule)
+    if not isinstance(rule, Neighborhood):
+        check_rule(_name(layer), rule)
     types = getattr(getattr(layer, "options", None), "edge_types", None)
     if types is not None and rule.num_edge_types not in (types, None):
         raise GeodlError(
-            f"{name} over {rule}",
+            f"{_name(layer)} over {rule}",
             f"{rule.num_edge_types} edge types in place of {types}",
             "choose a neighborhood with as many types",
         )

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from geodl.domain import Domain
+from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
 from geodl.signal.check import batch_of
 
@@ -61,6 +62,12 @@ def merge_equal_members(
     if other is None or target.num_members != source.num_members:
         return MergedMembers(source, target, 1)
     return MergedMembers(one, other, source.num_members)
+
+
+def target_elsewhere(domain: Domain, rule: Neighborhood) -> Domain | None:
+    """The target of a rule; None for the domain itself, which must not keep itself alive."""
+    target = rule.target(domain)
+    return None if target is domain else target
 
 
 def members_to_batch(x: Tensor, count: int) -> Tensor:

@@ -10,9 +10,9 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
 from geodl.group import cached_constants
 from geodl.lowering.base import Call, Lowering, Options, TensorSpec
-from geodl.lowering.plans import Plan, store_of
+from geodl.lowering.plans import Plan, store_of, store_of_owner
 from geodl.lowering.table import LOWERINGS
-from geodl.neighborhood.base import Neighborhood, same_place
+from geodl.neighborhood.base import Neighborhood
 from geodl.neighborhood.entries import Carried
 
 
@@ -40,16 +40,22 @@ def plan_for(
         GeodlError: a rule that does not fit the domains, weights for another number of edge types,
             a forced lowering that refuses, or no plan yet inside a compiled region.
     """
-    # A rule that names a domain with tensors for its receivers keeps its plans there: in the store
-    # of all values its key would keep that domain alive, and compilers, which look at every key of
-    # a store, hash none that holds tensors.
     given = target is not None
-    named = target
-    if target is None:
-        named = rule.onto
-    store, place = store_of(source, named)
+    if rule.owner is None:
+        # A rule that names a domain with tensors for its receivers keeps its plans there: in the
+        # store of all values its key would keep that domain alive, and compilers, which look at
+        # every key of a store, hash none that holds tensors.
+        named = target
+        if target is None:
+            named = rule.onto
+        store, place = store_of(source, named)
+        name = rule
+    else:
+        check_sizes(rule, source, target)
+        store, place = store_of_owner(rule.owner, source, target)
+        name = rule.key
     is_open = has_open_entries(rule, source)
-    key = (verb, wanted, rule, place, given, x.dtype, x.device, x.layout, options, is_open)
+    key = (verb, wanted, name, place, given, x.dtype, x.device, x.layout, options, is_open)
     plan = store.values.get(key)
     if torch.compiler.is_compiling():
         if plan is None:
@@ -61,6 +67,21 @@ def plan_for(
         store.keep(key, plan)
     store.mark_used(key)
     return plan
+
+
+def check_sizes(rule: Neighborhood, source: Domain, target: Domain | None) -> None:
+    """Refuse domains of other sizes than those of a rule that owns its edges.
+
+    Asked at each call: its plans are the same for any two domains that are no unions.
+    """
+    reason = rule.refuses_senders(source)
+    if target is not None:
+        reason = rule.refuses_pair(source, target)
+    if reason:
+        between = f"from {source}"
+        if target is not None:
+            between = f"from {source} to {target}"
+        raise GeodlError(f"{rule} {between}", reason, "give signals on as many nodes")
 
 
 def plan_once(
@@ -130,11 +151,10 @@ def describe_call(
 
 def _own_target(rule: Neighborhood, source: Domain, typed: bool, options: Options) -> Domain:
     """Where a rule puts its receivers, once it is known to take the senders and the layer."""
-    for part in source.kinds:
-        if reason := rule.refuses(part, typed):
-            raise GeodlError(f"{rule} on {part}", reason, "choose a rule that fits the domain")
+    if reason := rule.refuses_senders(source, typed):
+        raise GeodlError(f"{rule} on {source}", reason, "choose a rule that fits the domain")
     target = rule.target(source)
-    if same_place(target, source) or not (options.reads_receivers or options.ordered):
+    if rule.stays_on(source) or not (options.reads_receivers or options.ordered):
         return target
     kind, do = "reads its receivers", "give both signals: layer(receiver, sender)"
     if options.ordered:

@@ -197,7 +197,24 @@ def store_of(source: Domain, target: Domain | None) -> tuple[Store, Hashable]:
     return VALUES, (sender, target)
 
 
-def _own_store(domain: Domain) -> Store:
+def store_of_owner(owner: Any, source: Domain, target: Domain | None) -> tuple[Store, Hashable]:
+    """Where plans over a rule that owns its edges are kept, and what names the domains there.
+
+    The edges say how many nodes there are on either side, so that only a union has to be named, of
+    which a plan may know the members. Any other domain is left out: relations that are new at every
+    step shall look alike to compilers.
+    """
+    return _own_store(owner), (_named_union(source), _named_union(target))
+
+
+def _named_union(domain: Domain | None) -> int | None:
+    if domain is None or domain.num_members == 1:
+        return None
+    return domain.serial
+
+
+def _own_store(domain: Any) -> Store:
+    """The store in the cache of a domain, or of a rule, that owns tensors."""
     assert domain.cache is not None
     store = domain.cache.get("plans")
     if store is not None:

@@ -12,6 +12,7 @@ from geodl.neighborhood.order import Past, Previous, past, previous
 from geodl.neighborhood.pointwise import Itself, itself
 from geodl.neighborhood.polynomial import PolynomialOf, polynomial
 from geodl.neighborhood.pooling import Fiber, Whole, fiber, whole
+from geodl.neighborhood.relation import Relation, relation
 from geodl.neighborhood.reversed import Reversed
 from geodl.neighborhood.structure import Blocks, Everyone, Polynomial, Shift, Stencil, Structure
 from geodl.neighborhood.window import Window, isotropic, lift, window
@@ -26,6 +27,7 @@ RULES = (
     Past,
     PolynomialOf,
     Previous,
+    Relation,
     Reversed,
     Whole,
     Window,
@@ -55,6 +57,7 @@ __all__ = [
     "polynomial",
     "predecessors",
     "previous",
+    "relation",
     "whole",
     "window",
 ]

@@ -5,6 +5,7 @@ edges share a weight.
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from geodl.domain import Domain, same_place, told_apart
@@ -41,6 +42,11 @@ class Neighborhood(ABC):
         is_laplacian: whether its operator is a Laplacian, whose eigenvalues it knows.
         onto: the domain that it names for its receivers, or None.
         group: the group whose elements its edge types respect, or None.
+        by_member: each member of a union receives from its own, by the same rule in equal members;
+            where not, edges are given among the nodes of the whole union.
+        owner: what owns the tensors that the rule is made of, and the plans made of them; None of a
+            rule that is a value.
+        key: what names the rule among the plans of its owner; the rule itself without one.
     """
 
     num_edge_types: int | None = 1
@@ -49,6 +55,9 @@ class Neighborhood(ABC):
     is_laplacian: bool = False
     onto: Domain | None = None
     group: Group | None = None
+    by_member: bool = True
+    owner: Any = None
+    key: Any = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Neighborhood":
         """Itself, as any value: a copied layer stays on the very domains that its rule names."""
@@ -94,13 +103,26 @@ class Neighborhood(ABC):
         """
         return ""
 
+    def refuses_senders(self, source: Domain, typed: bool = True) -> str:
+        """Why this rule cannot be used on any domain, unions among them; "" when it can."""
+        for part in source.kinds:
+            reason = self.refuses(part, typed)
+            if reason and source.is_union:
+                return f"{reason} (the member {part})"
+            if reason:
+                return reason
+        return ""
+
+    def refuses_receivers(self, target: Domain) -> str:
+        """Why no nodes of a domain can receive; "" where that is known of pairs only."""
+        return ""
+
     def refuses_pair(self, source: Domain, target: Domain, typed: bool = True) -> str:
         """Why this rule cannot join senders on `source` to receivers on `target`; "" when it
         can.
         """
-        for part in source.kinds:
-            if reason := self.refuses(part, typed):
-                return reason
+        if reason := self.refuses_senders(source, typed):
+            return reason
         made = self.target(source)
         if same_place(made, target):
             return ""
@@ -127,6 +149,10 @@ class Neighborhood(ABC):
         if edges is None:
             return None
         return channels_in * edges
+
+    def stays_on(self, domain: Domain) -> bool:
+        """Whether the receivers are the senders on `domain`."""
+        return same_place(self.target(domain), domain)
 
     def target(self, domain: Domain) -> Domain:
         """The domain of the receivers when the senders live on `domain`."""
@@ -207,6 +233,10 @@ class Neighborhood(ABC):
     def restores(self, domain: Domain) -> Domain:
         """The domain on which the reversed rule ends by default."""
         return domain
+
+    def to(self, device: torch.device | str) -> "Neighborhood":
+        """The rule with the tensors that it is made of on a device; itself, if there are none."""
+        return self
 
 
 def paired_members(

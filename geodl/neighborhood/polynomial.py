@@ -1,13 +1,13 @@
 """Polynomials of a rule's operator: filters that reach several hops, one weight for each term."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from geodl.domain import Domain, same_place
+from geodl.domain import Domain
 from geodl.errors import GeodlError, as_integer, nearest
 from geodl.neighborhood.base import Neighborhood, Symmetry
 from geodl.neighborhood.edges import Edges
@@ -46,15 +46,44 @@ class PolynomialOf(Neighborhood):
         """As the rule whose operator it is."""
         return self.base.reads_weights
 
+    @property
+    def by_member(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """As the rule whose operator it is."""
+        return self.base.by_member
+
+    @property
+    def owner(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """The owner of the rule's tensors."""
+        return self.base.owner
+
+    @property
+    def key(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """The name of this polynomial among the plans of the rule's owner."""
+        return "polynomial", self.order, self.basis, self.lambda_max, self.base.key
+
+    def to(self, device: torch.device | str) -> Neighborhood:
+        return replace(self, base=self.base.to(device))
+
+    def stays_on(self, domain: Domain) -> bool:
+        return True
+
     def reverse(self, onto: Domain | None = None) -> Neighborhood:
         return Reversed(self, onto)
+
+    def refuses_senders(self, source: Domain, typed: bool = True) -> str:
+        if self.by_member:
+            return super().refuses_senders(source, typed)
+        return self.refuses(source, typed)
+
+    def refuses_receivers(self, target: Domain) -> str:
+        return self.base.refuses_receivers(target)
 
     def refuses(self, domain: Domain, typed: bool = True) -> str:
         if reason := self.base.refuses(domain, False):
             return reason
-        made = self.base.target(domain)
-        if same_place(made, domain):
+        if self.base.stays_on(domain):
             return ""
+        made = self.base.target(domain)
         return f"{self.base} ends on {made}, and powers need a rule that stays on its domain"
 
     def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:

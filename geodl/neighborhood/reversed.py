@@ -1,7 +1,9 @@
 """A rule whose edges run the other way: transposed convolution, unpooling, broadcasting."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from geodl.domain import Domain, same_place, told_apart
@@ -54,6 +56,25 @@ class Reversed(Neighborhood):
         return self.rule.group
 
     @property
+    def by_member(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """Whether the rule is one for each member."""
+        return self.rule.by_member
+
+    @property
+    def owner(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """The owner of the rule's tensors."""
+        return self.rule.owner
+
+    @property
+    def key(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """The rule's name among the plans of its owner, the other way."""
+        onto = self.onto
+        # Named by its number, a domain with tensors is not kept alive by a plan's key.
+        if onto is not None and onto.serial is not None:
+            return "reversed", self.rule.key, onto.serial
+        return "reversed", self.rule.key, onto
+
+    @property
     def fill(self) -> float | str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
         """The state of added edges, as the rule has it."""
         return self.rule.fill
@@ -70,10 +91,17 @@ class Reversed(Neighborhood):
     def refuses(self, domain: Domain, typed: bool = True) -> str:
         return self.refuses_pair(domain, self.target(domain), typed)
 
+    def refuses_senders(self, source: Domain, typed: bool = True) -> str:
+        if self.by_member:
+            return super().refuses_senders(source, typed)
+        return self.rule.refuses_receivers(source)
+
     def refuses_pair(self, source: Domain, target: Domain, typed: bool = True) -> str:
-        for part in target.kinds:
-            if reason := self.rule.refuses(part, typed):
-                return reason
+        if reason := self.rule.refuses_senders(target, typed):
+            return reason
+        # Edges that are given join any two domains of as many nodes.
+        if not self.by_member:
+            return self.rule.refuses_pair(target, source, typed)
         made = self.rule.target(target)
         if same_place(made, source):
             return ""
@@ -92,6 +120,20 @@ class Reversed(Neighborhood):
     ) -> int | None:
         # torch's transposed convolutions start as the convolutions that they transpose.
         return self.rule.weight_fan_in(channels_out, channels_in, domain)
+
+    def stays_on(self, domain: Domain) -> bool:
+        if self.by_member:
+            return super().stays_on(domain)
+        return self.rule.stays_on(domain)
+
+    def to(self, device: torch.device | str) -> Neighborhood:
+        return Reversed(self.rule.to(device), self.onto)
+
+    def target(self, domain: Domain) -> Domain:
+        # What is no rule for each member restores the whole union.
+        if self.by_member:
+            return super().target(domain)
+        return self._target(domain)
 
     def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
         if target is None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from geodl.domain import Batch, Chain, Domain, Grid, same_place
 from geodl.errors import GeodlError, positive
+from geodl.neighborhood.relation import Relation
 from geodl.signal.check import (
     check_addends,
     check_edges,
@@ -20,6 +20,8 @@ from geodl.signal.check import (
 )
 from geodl.signal.pyg import read_pyg
 from geodl.signal.refusals import refuse_attribute, refuse_function, refuse_operators
+from geodl.signal.restrict import check_nodes, induced
+from geodl.signal.rows import padded_rows
 
 
 @refuse_operators
@@ -250,6 +252,40 @@ class Signal:
         """
         return Signal(*read_pyg(data, globals))
 
+    def restrict(self, nodes: Any) -> "tuple[Signal, Relation]":
+        """This signal on some of its nodes, and the relation from all nodes to those that stay.
+
+        The domain is the induced sub-graph: a `Graph` of the links between the nodes that stay,
+        with their weights, types and state (a `Complete` stays complete, a `Batch` a union of as
+        many members); globals stay. Pooling by scores (Gao and Ji, "Graph U-Nets", 2019) goes down
+        by it, and up again by `relation.reverse()`.
+
+        Args:
+            nodes: numbers `[K]`, each at most once, in the order in which they are to stand (on a
+                Batch within their members), or a mask `[N]` of booleans. Their number depends on
+                data, outside of what is compiled whole.
+
+        Raises:
+            GeodlError: numbers that are no nodes, come twice or are none; a member that keeps none;
+                sparse values.
+
+        >>> s = Signal(torch.arange(4.0).view(1, 4, 1), Chain(4))
+        >>> kept, relation = s.restrict([3, 2, 0])
+        >>> kept.x.flatten().tolist(), kept.domain, relation
+        ([3.0, 2.0, 0.0], Graph(3 nodes, 1 edges), relation(4 senders, 3 receivers, 3 edges))
+        """
+        asked = f"restrict of a signal on {self.domain}"
+        if self.x.layout != torch.strided:
+            raise GeodlError(asked, "sparse values", "use dense ones: x.to_dense()[None]")
+        kept = check_nodes(asked, nodes, self.domain, self.device)
+        domain, links = induced(asked, self.domain, kept)
+        edges = self.edges
+        if edges is not None:
+            edges = edges[:, links]
+        signal = Signal(self.x[:, kept], domain.to(self.device), edges, self.globals)
+        index = torch.stack((kept, torch.arange(len(kept), device=kept.device)))
+        return signal, Relation(index, self.domain.num_nodes, len(kept))
+
     def to_image(self) -> Tensor:
         """`[B, C, *axes]` as a view; a fiber becomes channels, `[B, |G| C, *axes]`, channel c of
         element h at h * C + c.
@@ -288,31 +324,7 @@ class Signal:
         >>> s.to_sequence().shape, s.to_sequence(length=5).shape
         (torch.Size([2, 4, 8]), torch.Size([2, 5, 8]))
         """
-        domain, x = self.domain, self.x
-        asked, do = f"a sequence of a signal on {domain}", "use a dense signal on a Chain"
-        if not domain.ordered:
-            raise GeodlError(asked, "a domain without one order", do)
-        if x.layout != torch.strided:
-            raise GeodlError(asked, "sparse values", do)
-        if not x.is_floating_point() and not float(fill).is_integer():
-            raise GeodlError(asked, f"fill={fill!r} for {x.dtype}", "fill tokens with an integer")
-        longest = max(domain.sizes)
-        if length is not None:
-            length = positive(asked, length)
-        if length is not None and length < longest:
-            raise GeodlError(asked, f"a row of {longest}", f"give length={longest} at least")
-        total = length or longest
-        if not domain.is_union and total == longest:
-            return x
-        if not domain.is_union:
-            return F.pad(x, (0, 0, 0, total - longest), value=fill)
-        # Row d of the mask holds the tokens of member d: its True entries, read row by row, are the
-        # nodes of the union in their order.
-        lengths = torch.tensor(domain.sizes, device=x.device)
-        exists = torch.arange(total, device=x.device) < lengths[:, None]
-        y = x.new_full((x.shape[0], *exists.shape, x.shape[2]), fill)
-        y[:, exists] = x
-        return y.flatten(0, 1)
+        return padded_rows(self.x, self.domain, fill, length)
 
     def to(
         self,

@@ -14,7 +14,7 @@ FLOORS = {
     "group": 1,
     "domain": 2,
     "neighborhood": 3,
-    "signal": 3,
+    "signal": 3.5,  # nearest neighbors and restricted signals come with a relation
     "reference": 4,
     "lowering": 5,
     "layer": 6,

@@ -1,0 +1,244 @@
+"""A rule that is data: given edges from one set of nodes to another, or within one."""
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from geodl.domain import Complete, Domain
+from geodl.domain.base import SERIALS
+from geodl.domain.check import check_edge_index, check_edge_values, check_has_values, device_of
+from geodl.errors import GeodlError, as_integer, positive
+from geodl.group import cached_constants
+from geodl.neighborhood.base import Neighborhood
+from geodl.neighborhood.edges import Edges
+from geodl.neighborhood.reversed import Reversed
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Relation(Neighborhood):
+    """Given edges between two sets of nodes, made by :func:`relation`.
+
+    It owns its tensors and the plans that were made of them, and is equal only to itself. It moves
+    with its layer and stands in no state dict.
+
+    Attributes:
+        edge_index: `[2, E]`; row 0 sends, row 1 receives.
+        senders: N.
+        receivers: M.
+        weight: `[E]` entries of the shift operator, None for all ones.
+        type: `[E]` edge types from 0, None for one type.
+        num_edge_types: T.
+        one_set: whether the receivers are the senders.
+    """
+
+    edge_index: Tensor
+    senders: int
+    receivers: int
+    weight: Tensor | None = None
+    type: Tensor | None = None
+    num_edge_types: int = 1  # pyright: ignore[reportIncompatibleVariableOverride] - narrower: known
+    one_set: bool = False
+    cache: dict[Any, Any] = field(default_factory=dict)
+
+    by_member = False
+    key = "given"
+
+    def __new__(cls, *_args: Any, **_named: Any) -> Self:
+        rule = super().__new__(cls)
+        object.__setattr__(rule, "serial", next(SERIALS))
+        return rule
+
+    def __repr__(self) -> str:
+        parts = [f"{self.senders} senders", f"{self.receivers} receivers"]
+        if self.one_set:
+            parts = [f"{self.senders} nodes"]
+        parts.append(f"{self.edge_index.shape[1]} edges")
+        if self.num_edge_types > 1:
+            parts.append(f"{self.num_edge_types} types")
+        if self.weight is not None:
+            parts.append("weighted")
+        return f"relation({', '.join(parts)})"
+
+    def __hash__(self) -> int:
+        return hash((Relation, vars(self)["serial"]))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy has a number of its own, and plans are made anew: they may be on another device.
+        state = {**vars(self), "cache": {}}
+        del state["serial"]
+        return state
+
+    @property
+    def owner(self) -> "Relation":
+        """Itself: its tensors and plans live and die with it."""
+        return self
+
+    def reverse(self, onto: Domain | None = None) -> Neighborhood:
+        return Reversed(self, onto)
+
+    def refuses(self, domain: Domain, typed: bool = True) -> str:
+        if domain.num_nodes == self.senders:
+            return ""
+        return f"{domain.num_nodes} nodes in place of {self.senders} senders"
+
+    def refuses_senders(self, source: Domain, typed: bool = True) -> str:
+        return self.refuses(source, typed)
+
+    def refuses_receivers(self, target: Domain) -> str:
+        if target.num_nodes == self.receivers:
+            return ""
+        return f"{target.num_nodes} nodes in place of {self.receivers} receivers"
+
+    def refuses_pair(self, source: Domain, target: Domain, typed: bool = True) -> str:
+        if reason := self.refuses(source, typed):
+            return reason
+        return self.refuses_receivers(target)
+
+    def stays_on(self, domain: Domain) -> bool:
+        return self.one_set
+
+    def target(self, domain: Domain) -> Domain:
+        return self._target(domain)
+
+    def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
+        # The nodes of a union are numbered through, and so are those of its edges.
+        return self._edges(domain, target or self.target(domain))
+
+    def restores(self, domain: Domain) -> Domain:
+        if self.one_set:
+            return domain
+        return Complete(self.senders)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Edge index, then weights and types where given."""
+        parts = (self.edge_index, self.weight, self.type)
+        return tuple(part for part in parts if part is not None)
+
+    def with_tensors(self, tensors: tuple[Tensor, ...]) -> "Relation":
+        """This relation over other copies of its tensors; itself when they are the very same."""
+        if all(new is old for new, old in zip(tensors, self.tensors(), strict=True)):
+            return self
+        index, *values = tensors
+        weight = values.pop(0) if self.weight is not None else None
+        kind = values.pop(0) if self.type is not None else None
+        sides = (self.senders, self.receivers)
+        return Relation(index, *sides, weight, kind, self.num_edge_types, self.one_set)
+
+    def to(self, device: torch.device | str) -> "Relation":
+        """This relation with its tensors on a device."""
+        with torch.inference_mode(False):
+            return self.with_tensors(tuple(tensor.to(device) for tensor in self.tensors()))
+
+    def _target(self, domain: Domain) -> Domain:
+        if self.one_set:
+            return domain
+        return Complete(self.receivers)
+
+    @cached_constants()
+    def _edges(self, domain: Domain, target: Domain) -> Edges:
+        if reason := self.refuses_pair(domain, target):
+            do = "give signals on as many nodes"
+            raise GeodlError(f"{self} from {domain} to {target}", reason, do)
+        check_has_values(f"the edges of {self}", self.edge_index)
+        src, dst = self.edge_index
+        kind = self.type
+        if kind is None:
+            kind = torch.zeros_like(dst)
+        return Edges(dst, src, kind, self.weight)
+
+
+def relation(
+    edge_index: Any,
+    *,
+    senders: int,
+    receivers: int | None = None,
+    weight: Any = None,
+    type: Any = None,
+    types: int | None = None,
+) -> Relation:
+    """A rule given by its edges, from one set of nodes to another or within one: sampled blocks,
+    nearest neighbors, clusters and pooled nodes, users and items, kinds of nodes.
+
+    It takes senders on any domain of as many nodes, `Batch` among them, whose nodes are numbered
+    through. `layer(receiver, sender, rule=relation)` answers on the receiver's domain; where no
+    receiver is given the answer lies on `Complete(receivers)`, nodes without order. The tensors are
+    copied once and never change.
+
+    Args:
+        edge_index: `[2, E]` integers; row 0 sends, row 1 receives.
+        senders: N, the number of nodes that may send.
+        receivers: M, the number of nodes that may receive; None where they are the senders
+            themselves, and the answer lies on the senders' domain.
+        weight: `[E]` finite real numbers, None for an unweighted relation.
+        type: `[E]` edge types from 0; edges of one type share one weight of the layer.
+        types: T, by default the largest type plus one.
+
+    Raises:
+        GeodlError: wrong shape or dtype, node numbers beyond the sides, types beyond T, weights
+            that are no finite real numbers or that ask for a gradient.
+
+    >>> from geodl.domain import Complete
+    >>> rated = relation([[0, 0, 2], [0, 1, 1]], senders=3, receivers=2)
+    >>> rated
+    relation(3 senders, 2 receivers, 3 edges)
+    >>> rated.target(Complete(3)), rated.reverse().target(Complete(2))
+    (Complete(2), Complete(3))
+    """
+    # Asked before the modes of the caller are left: the default device is one of them.
+    device = device_of(edge_index)
+    one_set = receivers is None
+    senders = positive(f"relation(senders={senders!r})", senders)
+    if receivers is None:
+        receivers = senders
+    receivers = positive(f"relation(receivers={receivers!r})", receivers)
+    with cached_constants():
+        index = check_edge_index("relation(edge_index)", edge_index, device)
+        asked = f"relation of {index.shape[1]} edges, {senders} senders and {receivers} receivers"
+        _check_side(asked, "senders", index[0], senders)
+        _check_side(asked, "receivers", index[1], receivers)
+        if weight is not None:
+            weight = check_edge_values(asked, "edge_weight", weight, index)
+        if type is not None:
+            type = check_edge_values(asked, "edge_type", type, index)
+        count = _count_types(asked, type, types)
+    return Relation(index, senders, receivers, weight, type, count, one_set)
+
+
+def _flatten(rule: Relation) -> tuple[list[Any], Relation]:
+    # As with domains, the context is the relation itself: a program that was exported with one
+    # holds its plans and must not run on another.
+    return list(rule.tensors()), rule
+
+
+def _unflatten(leaves: Any, rule: Relation) -> Relation:
+    return rule.with_tensors(tuple(leaves))
+
+
+pytree.register_pytree_node(Relation, _flatten, _unflatten, serialized_type_name="geodl.Relation")
+
+
+def _check_side(asked: str, side: str, numbers: Tensor, count: int) -> None:
+    """Refuse numbers of nodes that a side does not have."""
+    if not numbers.numel():
+        return
+    least, largest = int(numbers.min()), int(numbers.max())
+    if least < 0 or largest >= count:
+        found = f"{side} from {least} to {largest}"
+        raise GeodlError(asked, found, f"{side} are numbered 0..{count - 1}")
+
+
+def _count_types(asked: str, kind: Tensor | None, types: int | None) -> int:
+    """T as given, or the largest type plus one."""
+    largest = 0
+    if kind is not None and kind.numel():
+        largest = int(kind.max())
+    if types is None:
+        return largest + 1
+    count = as_integer(types)
+    if count is None or count <= largest:
+        do = f"give more than the largest type, {largest}"
+        raise GeodlError(asked, f"types={types!r}", do)
+    return count
