@@ -1,5 +1,5 @@
-"""Graph convolution on a large sparse graph against PyG's `GCNConv` and `torch.sparse`: forward and
-every gradient.
+"""Graph convolution on a large sparse graph against PyG's `GCNConv`, `torch.sparse` and DGL's
+`GraphConv`: forward and every gradient.
 """
 
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from geodl.bench import peers
 from geodl.bench.harness import Case, Side, leaf, step
 from geodl.bench.meter import CPU
 from geodl.domain import Domain, Graph
@@ -17,11 +18,12 @@ from geodl.neighborhood import Neighborhood, adjacency
 
 
 class Sizes(NamedTuple):
-    """Nodes, directed edges, channels in and out."""
+    """Nodes, directed edges, channels in and out; beside DGL several, with the reach of each."""
 
     nodes: int = 100_000
     edges: int = 1_500_000
     channels: int = 64
+    widths: tuple[tuple[int, float], ...] = ((16, 0.6), (64, 0.8), (256, 0.9))
 
 
 USUAL = Sizes()
@@ -43,6 +45,34 @@ def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
     ours = Side(call, lambda: call()[:2])
     yield Case(name, "PyG GCNConv, edge_index", ours, _pyg(layer, index, x, up), 0.10)
     yield Case(name, "torch.sparse CSR by hand", ours, _csr(layer, x, up), 0.4)
+    for width, reach in sizes.widths:
+        yield _beside_dgl(sizes, width, reach, device)
+
+
+def _beside_dgl(sizes: Sizes, channels: int, reach: float, device: torch.device) -> Case:
+    """DGL scales nodes before and after its sum, by degrees out and in: they are equal where each
+    edge runs in both directions.
+    """
+    name = f"GCN both ways, {sizes.nodes} nodes, {sizes.edges} edges, {channels} channels"
+    if peers.dgl_missing():
+        return Case(name, "DGL GraphConv", reach=reach, missing=peers.dgl_missing())
+    half = torch.randint(sizes.nodes, (2, sizes.edges // 2), device=device)
+    half = half[:, half[0] != half[1]]
+    index = torch.cat((half, half.flip(0)), dim=1)
+    node = torch.arange(sizes.nodes, device=device)
+    theirs = peers.dgl_graph(torch.cat((index, node.expand(2, -1)), dim=1), sizes.nodes)
+    graph = Graph(index, sizes.nodes).to(device)
+    layer: Any = Conv(channels, channels, adjacency("sym", self_loops=True), on=graph).to(device)
+    twin: Any = peers.dgl().nn.pytorch.GraphConv(channels, channels).to(device)
+    with torch.no_grad():
+        twin.weight.copy_(layer.weight[0])
+        twin.bias.copy_(layer.bias)
+    x = leaf(1, sizes.nodes, channels, device=device)
+    up, flat = torch.randn_like(x), x.detach()[0].requires_grad_()
+    ours = step(lambda: layer(x), [x, *layer.parameters()], up)
+    call = step(lambda: twin(theirs, flat), [flat, *twin.parameters()], up[0])
+    answer = Side(call, lambda: [t[None] for t in call()[:2]])
+    return Case(name, "DGL GraphConv", Side(ours, lambda: ours()[:2]), answer, reach)
 
 
 def _pyg(layer: Any, index: Tensor, x: Tensor, up: Tensor) -> Side:

@@ -55,7 +55,7 @@ def plan_for(
         store, place = store_of_owner(rule.owner, source, target)
         name = rule.key
     is_open = has_open_entries(rule, source)
-    key = (verb, wanted, name, place, given, x.dtype, x.device, x.layout, options, is_open)
+    key = (verb, wanted, name, place, given, is_open, x.dtype, x.device, x.layout, options)
     plan = store.values.get(key)
     if torch.compiler.is_compiling():
         if plan is None:
