@@ -104,6 +104,25 @@ def test_between_two_signals(name, edge_dim, channels):
     assert_back(twin, layer)
 
 
+@pytest.mark.parametrize("channels", [(4, 4), (6, 4)])
+@pytest.mark.parametrize("name", NAMES)
+def test_between_two_sets_of_nodes(name, channels):
+    """A sampled block: six senders, three receivers, joined by a relation at the call."""
+    options = {"root_weight": True} if name == "transformer" else {"add_self_loops": False}
+    twin = drawn(NAMES[name](channels, 2, heads=3, **options))
+    layer = from_pyg(twin)
+    senders, receivers = values(6, channels[0]), values(3, channels[1], seed=1)
+    index = torch.tensor([[0, 5, 2, 3, 3], [0, 0, 1, 1, 1]])
+    theirs = twin((senders.requires_grad_(), receivers.requires_grad_()), index)
+    block = g.relation(index, senders=6, receivers=3)
+    at, by = g.Signal(receivers[None], g.Complete(3)), g.Signal(senders[None], g.Complete(6))
+    ours = layer(at, by, rule=block).x[0]
+    assert error(ours, theirs) < 1e-10
+    wanted = torch.autograd.grad(theirs.sin().sum(), (senders, receivers))
+    found = torch.autograd.grad(ours.sin().sum(), (senders, receivers))
+    assert max(error(a, b) for a, b in zip(found, wanted, strict=True)) < 1e-10
+
+
 @pytest.mark.parametrize("fill", [0.0, 0.7, "mean"])
 def test_the_features_of_added_loops(fill):
     for kind in (GATConv, GATv2Conv):

@@ -310,8 +310,9 @@ class Attention(Projecting):
             y = y.mean(2)
         else:
             y = y.reshape(*y.shape[:2], self.heads * self.value_dim)
-        if self.out_proj is not None:
-            y = self.out_proj(y)
+        out_proj = self.out_proj
+        if out_proj is not None:
+            y = out_proj(y)
         if self.out_bias is not None:
             y = y + self.out_bias
         if self.root_proj is None:

@@ -105,11 +105,17 @@ class Projecting(MessagePassing):
         weight, bias = self.in_proj_weight, self.in_proj_bias
         if weight is None:
             return self._project_apart(receiver, sender, sender)
-        self._check_channels(receiver, sender)
         if receiver is sender:
-            # One product in place of three, which is what most calls spend their time on.
-            parts = F.linear(sender, weight, bias).split(self.rows, -1)
+            self._check_channels(receiver, None)
+            # One product in place of three, and one view where heads have one width.
+            y = F.linear(sender, weight, bias)
+            if self.head_dim == self.value_dim:
+                shape = y.shape[0], y.shape[1], len(self.rows), self.heads, self.head_dim
+                parts = y.view(shape).unbind(2)
+                return parts[0], parts[min(1, len(parts) - 1)], parts[-1]
+            parts = y.split_with_sizes(self.rows, -1)
             return self._by_head(parts[0], parts[min(1, len(parts) - 1)], parts[-1])
+        self._check_channels(receiver, sender)
         # Rows of the weight stand as torch has them: queries, then keys and values; one projection
         # has the same rows for all three.
         first, others = self.rows[0], self.rows[1:] or self.rows
@@ -117,7 +123,8 @@ class Projecting(MessagePassing):
         if bias is not None:
             of_queries, of_senders = bias[:first], bias[-sum(others) :]
         query = F.linear(receiver, weight[:first], of_queries)
-        parts = F.linear(sender, weight[-sum(others) :], of_senders).split(others, -1)
+        y = F.linear(sender, weight[-sum(others) :], of_senders)
+        parts = y.split_with_sizes(others, -1)
         return self._by_head(query, parts[0], parts[-1])
 
     def _project_apart(
@@ -153,10 +160,11 @@ class Projecting(MessagePassing):
         key = key.view(key.shape[0], key.shape[1], heads, wide)
         return query, key, value.view(value.shape[0], value.shape[1], heads, self.value_dim)
 
-    def _check_channels(self, receiver: Tensor, sender: Tensor) -> None:
+    def _check_channels(self, receiver: Tensor, sender: Tensor | None) -> None:
+        """Refuse values of other channels than both ends have; None for those of the receivers."""
         channels, name = self.channels_in, "receivers"
         found = receiver.shape[-1]
-        if found == channels:
+        if found == channels and sender is not None:
             channels, name = self.context_channels, "senders"
             found = sender.shape[-1]
         if found != channels:

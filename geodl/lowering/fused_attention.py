@@ -60,21 +60,20 @@ def attention(
         causal: as in :class:`Inputs`.
         scale: as in :class:`Inputs`; None for `1 / sqrt(D)`.
     """
-    if scale is None and (transforms_active() or q.shape[-1] != v.shape[-1]):
-        scale = q.shape[-1] ** -0.5
+    key, value = q.shape[-1], v.shape[-1]
     if transforms_active():
-        assert scale is not None
-        p = _weights(Inputs(q, k, mask, causal, scale))
+        p = _weights(Inputs(q, k, mask, causal, scale or key**-0.5))
         return (F.dropout(p, dropout).to(v.dtype) @ v).to(v.dtype)
-    width = v.shape[-1]
-    if q.shape[-1] != width:
+    if key == value:
+        y = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=scale)
+    else:
         # The fused kernels take one width: without them all weights would be written out. Columns
         # of zeros change neither a score nor the other columns of a value.
-        widest = max(width, q.shape[-1])
+        widest = max(key, value)
         q, k, v = (F.pad(x, (0, widest - x.shape[-1])) for x in (q, k, v))
-    y = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=scale)
-    if y.shape[-1] != width:
-        y = y[..., :width]
+        scale = scale or key**-0.5
+        y = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=scale)
+        y = y[..., :value]
     if y.requires_grad and not torch.compiler.is_compiling():
         watch_backward(y, HOOKS)
     return y
