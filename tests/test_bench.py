@@ -10,7 +10,7 @@ import json
 import pytest
 import torch
 
-from geodl import GeodlError, Signal, bench, data
+from geodl import Batch, GeodlError, Graph, Signal, bench, data
 from geodl.bench import (
     attention,
     banded,
@@ -23,6 +23,7 @@ from geodl.bench import (
     harness,
     imports,
     lstm,
+    mini_batches,
     overhead,
     p4cnn_step,
     peers,
@@ -45,6 +46,13 @@ def small_cora(*, sparse):
     return dataclasses.replace(club, signal=Signal(x, club.signal.domain))
 
 
+def small_graphs():
+    """Three paths of two classes."""
+    paths = [Graph([range(n - 1), range(1, n)], n) for n in (2, 4, 3)]
+    signal = Signal(torch.randn(1, 9, 3), Batch(paths).flat())
+    return data.GraphData("paths", signal, torch.tensor([0, 1, 0]), 2)
+
+
 TINY = {
     "conv2d": functools.partial(conv2d.cases, conv2d.Sizes(2, 3, (2, 4), 5)),
     "group-conv": functools.partial(group_conv.cases, group_conv.Sizes(2, 2, 6)),
@@ -53,6 +61,9 @@ TINY = {
     "pool": functools.partial(pool.cases, pool.Sizes(20, 60, 3)),
     "polynomial": functools.partial(polynomial.cases, polynomial.Sizes(20, 60, 3, 2)),
     "cora-epoch": functools.partial(cora_epoch.cases, cora_epoch.Sizes(4, small_cora)),
+    "mini-batches": functools.partial(
+        mini_batches.cases, mini_batches.Sizes((2, 3), 4, 2, small_graphs)
+    ),
     "deepsets": functools.partial(deepsets.cases, deepsets.Sizes((3, 5), 2, 4)),
     "attention": functools.partial(attention.cases, attention.Sizes(2, 6, 8, 2, 5)),
     "banded": functools.partial(banded.cases, banded.Sizes(150, 10, 9, 3, 2, 4)),
@@ -75,7 +86,7 @@ CASES = {
     "attention": 5,
     "banded": 3,
 }
-CASES["edge-softmax"] = 3
+CASES |= {"edge-softmax": 3, "mini-batches": 4}
 
 
 def absent_peers() -> list[str]:

@@ -13,7 +13,7 @@ from geodl.domain.check import check_has_values
 from geodl.domain.complete import Complete
 from geodl.domain.graph import Graph
 from geodl.domain.grid import Grid
-from geodl.domain.runs import Runs, running_sum
+from geodl.domain.runs import Runs, running_sum, runs_of
 from geodl.domain.union import (
     check_members,
     check_numbers,
@@ -265,8 +265,9 @@ class Batch(TensorDomain):
         check_numbers(f"members of {self}", numbers, self.num_members)
         with cached_constants():
             nodes_of, links_of, order = memo(self, "places", self._places)
-            nodes, node_counts = nodes_of.select(numbers)
-            links, link_counts = links_of.select(numbers)
+            chosen = numbers.numpy()
+            nodes, node_counts = nodes_of.select(chosen)
+            links, link_counts = links_of.select(chosen)
             if order is not None:
                 links = order[links]
             nodes, links = nodes.to(self.device), links.to(self.device)
@@ -274,12 +275,12 @@ class Batch(TensorDomain):
                 domain = Batch([self.members[k] for k in numbers.tolist()]).to(self.device)
                 return Selection(domain, nodes, links)
             starts = running_sum(node_counts)
-            moved = torch.repeat_interleave(
-                starts[:-1] - nodes_of.first[numbers], link_counts, output_size=len(links)
-            )
-            union = self.union.part(links, int(starts[-1]), moved.to(self.device))
-            counts = tuple(node_counts.tolist())
-            return Selection(Batch.unchecked(union, counts, starts.to(self.device)), nodes, links)
+            moved = (starts[:-1] - nodes_of.first[chosen]).repeat(link_counts)
+            shift = torch.from_numpy(moved).to(self.device)
+            union = self.union.part(links, int(starts[-1]), shift)
+            begins = torch.from_numpy(starts).to(self.device)
+            batch = Batch.unchecked(union, tuple(node_counts.tolist()), begins)
+            return Selection(batch, nodes, links)
 
     def flat(self) -> "Batch":
         """As of every domain; weights are 1 where some members have none.
@@ -345,11 +346,9 @@ class Batch(TensorDomain):
         """Where the nodes and the links of each member stand, on the CPU; and, where links stand in
         another order, the order that brings those of one member together.
         """
-        sizes = torch.tensor(self.counts)
-        nodes = Runs(running_sum(sizes)[:-1], sizes)
+        nodes = runs_of(self.counts)
         if self.union is None:
-            counts = torch.tensor([member.num_links for member in self.members])
-            return nodes, Runs(running_sum(counts)[:-1], counts), None
+            return nodes, runs_of([member.num_links for member in self.members]), None
         check_has_values(f"the members of {self}", self.starts)
         return nodes, *places_of_links(self.union, self.member_of(), self.num_members)
 

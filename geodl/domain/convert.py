@@ -145,22 +145,36 @@ def from_pyg(data: Any) -> GraphParts:
     """
     from torch_geometric.data import Data, HeteroData
 
-    asked = f"Graph.from_pyg({_short(data)})"
+    # The data in words are made for an error alone: PyG's repr takes longer than all that follows.
     if isinstance(data, HeteroData):
         do = "use data.to_homogeneous(), which keeps the relations as edge_type"
-        raise GeodlError(asked, "several kinds of nodes, a HeteroData", do)
+        raise GeodlError(_from_pyg(data), "several kinds of nodes, a HeteroData", do)
     if not isinstance(data, Data):
-        raise GeodlError(asked, f"a {type(data).__name__}", "give a torch_geometric.data.Data")
+        do = "give a torch_geometric.data.Data"
+        raise GeodlError(_from_pyg(data), f"a {type(data).__name__}", do)
     weight, index = data.get("edge_weight"), data.get("edge_index")
     if index is None:
-        index, values = _transposed_csr(asked, data.get("adj_t"))
+        index, values = _transposed_csr(data)
         if weight is None:
             weight = values
-    with warnings.catch_warnings():
-        # PyG warns where only the edges tell how many nodes there are; so does our docstring.
-        warnings.simplefilter("ignore")
-        num_nodes = data.num_nodes
+    starts = data.get("ptr")
+    if isinstance(starts, Tensor) and starts.dim() == 1 and len(starts):
+        num_nodes = int(starts[-1])
+    else:
+        num_nodes = _count_pyg_nodes(data)
     return GraphParts(index, num_nodes, weight, data.get("edge_attr"), data.get("edge_type"))
+
+
+def _count_pyg_nodes(data: Any) -> int | None:
+    # PyG warns where only the edges tell how many nodes there are; so does our docstring.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return data.num_nodes
+
+
+def _from_pyg(data: Any) -> str:
+    """What was asked for, in words."""
+    return f"Graph.from_pyg({_short(data)})"
 
 
 def pyg_starts(batch: Any, num_nodes: int) -> Any:
@@ -181,10 +195,11 @@ def pyg_starts(batch: Any, num_nodes: int) -> Any:
     return torch.nn.functional.pad(torch.bincount(member).cumsum(0), (1, 0))
 
 
-def _transposed_csr(asked: str, adj_t: Any) -> tuple[Tensor, Tensor | None]:
+def _transposed_csr(data: Any) -> tuple[Tensor, Tensor | None]:
     """Edges and weights of a sparse matrix with receivers in rows, in the order of its entries,
     which is the order of all other edge attributes of the data.
     """
+    asked, adj_t = _from_pyg(data), data.get("adj_t")
     if adj_t is None:
         do = "build them, as T.KNNGraph() does, or use Complete(n) for a set of points"
         raise GeodlError(asked, "neither edge_index nor adj_t: no edges", do)

@@ -2,6 +2,7 @@
 are merged.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from geodl.domain.base import Domain, Links
 from geodl.domain.check import as_tensor, check_has_values, default_device
 from geodl.domain.graph import Graph
-from geodl.domain.runs import Runs, running_sum
+from geodl.domain.runs import Runs, runs_of
 from geodl.domain.weights import is_reweighted
 from geodl.errors import GeodlError
 from geodl.group import cached_constants
@@ -46,10 +47,10 @@ def check_starts(asked: str, starts: Any, num_nodes: int, device: torch.device) 
         do = "give integers [D + 1], as PyG's ptr"
         raise GeodlError(asked, f"starts {begins.dtype} of shape {list(begins.shape)}", do)
     begins = begins.detach().to(device, torch.long, copy=True)
-    found = ""
-    if len(begins) < 2 or int(begins[0]) != 0 or int(begins[-1]) != num_nodes:
-        found = f"starts {begins[:3].tolist()} ... {begins[-1:].tolist()}"
-    elif not bool((begins.diff() > 0).all()):
+    places, found = begins.tolist(), ""
+    if len(places) < 2 or places[0] != 0 or places[-1] != num_nodes:
+        found = f"starts {places[:3]} ... {places[-1:]}"
+    elif any(end <= begin for begin, end in itertools.pairwise(places)):
         found = "a member without nodes"
     if found:
         do = f"begin at 0, grow from member to member, and end at the {num_nodes} nodes"
@@ -100,11 +101,11 @@ def places_of_links(union: Graph, member_of: Tensor, count: int) -> tuple[Runs, 
     order = None
     if not bool((member.diff() >= 0).all()):
         order = torch.argsort(member, stable=True)
-    return Runs(running_sum(links)[:-1], links), order
+    return runs_of(links.numpy()), order
 
 
 def cut_members(
-    union: Graph, sizes: Sequence[int], starts: Tensor, links: Tensor, order: Tensor | None
+    union: Graph, sizes: Sequence[int], starts: Tensor, links: Any, order: Tensor | None
 ) -> tuple[Domain, ...]:
     """The graphs of a flat union: views, where its links stand member after member.
 
@@ -115,7 +116,7 @@ def cut_members(
         links: `[D]` how many links each has, on the CPU.
         order: what brings the links of a member together; None where they stand so.
     """
-    moved = torch.repeat_interleave(-starts[:-1].cpu(), links)
+    moved = torch.from_numpy((-starts[:-1].cpu().numpy()).repeat(links))
     if order is not None:
         order = order.to(starts.device)
     # All node numbers are moved at once: each member is then a piece of the same tensors.

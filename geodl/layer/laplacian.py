@@ -12,7 +12,7 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError, positive
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
-from geodl.lowering import cached_tensor
+from geodl.lowering import cached_tensors
 from geodl.signal import Signal
 
 DENSE = 512  # nodes up to which all eigenvectors are found faster than a few
@@ -63,8 +63,9 @@ class LaplacianPositions(Layer):
             found = "weights that come with each call, where positions are kept"
             raise GeodlError(f"{self.label} on {domain}", found, "use the graph without them")
         like = (x.device, self.weight.dtype)
-        vectors = cached_tensor(
+        vectors = cached_tensors(
             domain,
+            None,
             ("laplacian", self.count, *like),
             lambda: laplacian_eigenvectors(domain, self.count).to(*like),
         )
@@ -99,7 +100,7 @@ def laplacian_eigenvectors(domain: Domain, count: int) -> Tensor:
     count = positive(f"{count!r} eigenvectors of {domain}", count)
     if domain.is_union:
         return torch.cat([laplacian_eigenvectors(member, count) for member in domain.members or ()])
-    return cached_tensor(domain, ("laplacian", count), lambda: _eigenvectors(domain, count))
+    return cached_tensors(domain, None, ("laplacian", count), lambda: _eigenvectors(domain, count))
 
 
 def _eigenvectors(domain: Domain, count: int) -> Tensor:

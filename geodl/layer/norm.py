@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -135,7 +134,8 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
                 self.num_batches_tracked.add_(1)
         rows = x.reshape(-1, x.shape[2])
         assert self.momentum is not None
-        y = F.batch_norm(rows, mean, var, weight, bias, True, self.momentum, self.eps)
+        fast = torch.backends.cudnn.enabled
+        y = torch.batch_norm(rows, weight, bias, mean, var, True, self.momentum, self.eps, fast)
         return y.view(x.shape)
 
     def _weight_and_bias(self, x: Tensor) -> tuple[Tensor, Tensor]:

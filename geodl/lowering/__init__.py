@@ -12,7 +12,7 @@ from geodl.lowering.base import (
     TensorSpec,
 )
 from geodl.lowering.dispatch import describe_call, plan_for, plan_once, select
-from geodl.lowering.plans import VALUES, Plan, Store, cached_tensor, pinned_for
+from geodl.lowering.plans import VALUES, Plan, Store, cached_tensors, pinned_for
 from geodl.lowering.table import LOWERINGS
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "RecurOptions",
     "Store",
     "TensorSpec",
-    "cached_tensor",
+    "cached_tensors",
     "describe_call",
     "pinned_for",
     "plan_for",

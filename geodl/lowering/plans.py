@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,8 @@ from geodl.errors import GeodlError
 from geodl.group import cached_constants
 from geodl.lowering.base import Lowering
 from geodl.neighborhood.entries import Carried
+
+Value = TypeVar("Value")
 
 MOST_VALUES = 4096
 MOST_BYTES = 128 * 2**20
@@ -55,7 +57,7 @@ class Usage:
         device: the type of device that its tensors are on, "" without tensors.
         size: the bytes of its tensors; 1 without tensors.
         last: a count that grows with every use of any value.
-        owners: the models that it is pinned for.
+        owners: the models that it is pinned for, None before the first.
     """
 
     __slots__ = ("device", "last", "owners", "size")
@@ -68,12 +70,13 @@ class Usage:
             self.size = sum(storage.nbytes() for storage in storages.values())
             self.device = tensors[0].device.type
         self.last = next(CLOCK)
-        self.owners: weakref.WeakSet[Any] = weakref.WeakSet()
+        # Made when a model is pinned: most values are used once or twice and go.
+        self.owners: weakref.WeakSet[Any] | None = None
 
     @property
     def pinned(self) -> bool:
         """Whether a model that needs the value still lives."""
-        return len(self.owners) > 0
+        return self.owners is not None and len(self.owners) > 0
 
 
 class Plan(NamedTuple):
@@ -144,6 +147,8 @@ class Store:
         owner = OWNER.get()
         if owner is not None:
             with LOCK:
+                if usage.owners is None:
+                    usage.owners = weakref.WeakSet()
                 usage.owners.add(owner)
 
     def held_bytes(self) -> int:
@@ -226,13 +231,22 @@ def _own_store(domain: Any) -> Store:
         return domain.cache.setdefault("plans", Store(max(MOST_BYTES, TIMES_ITS_DOMAIN * own)))
 
 
-def cached_tensor(domain: Domain, name: Hashable, make: Callable[[], Tensor]) -> Tensor:
-    """A tensor that is made once for a domain and kept where its plans are.
+def cached_tensors(
+    source: Domain, target: Domain | None, name: Hashable, make: Callable[[], Value]
+) -> Value:
+    """Tensors that are made once for a domain, or for a pair of them, and kept where their plans
+    are.
+
+    Args:
+        source: the domain, or the senders'.
+        target: the receivers' domain; None where only one counts, or where both are the same.
+        name: what they are, beside the domains.
+        make: a function of no arguments to a tensor, or to nested tuples of tensors.
 
     Raises:
-        GeodlError: if there is none yet inside a compiled region.
+        GeodlError: if there are none yet inside a compiled region.
     """
-    store, ends = store_of(domain, None)
+    store, ends = store_of(source, target)
     key = (name, ends)
     value = store.values.get(key)
     if torch.compiler.is_compiling():

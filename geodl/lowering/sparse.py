@@ -15,11 +15,13 @@ they come with the call: attention weights, weights that are learned.
 import warnings
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from geodl.lowering.differentiable import Operator
+from geodl.lowering.differentiable import Operator, graph_wanted
+
+FEW_ROWS = 2**15  # row numbers that 16 bits hold
 
 
 class Pattern(NamedTuple):
@@ -95,6 +97,8 @@ def sort_by_row(rows: Tensor, cols: Tensor, num_rows: int) -> tuple[Tensor, Tens
     """Entries in the order of their rows: where each row begins `[R + 1]`, the column of each entry
     `[E]`, both with 32 bits where they fit, and the place of each among those given `[E]`.
     """
+    if rows.device.type == "cpu" and num_rows <= FEW_ROWS:
+        return _sort_few_rows(rows, cols, num_rows)
     largest = max(num_rows, len(rows))
     if len(cols):
         largest = max(largest, int(cols.max()))
@@ -103,6 +107,20 @@ def sort_by_row(rows: Tensor, cols: Tensor, num_rows: int) -> tuple[Tensor, Tens
     count = torch.bincount(rows, minlength=num_rows)
     start = torch.cat((count.new_zeros(1), count.cumsum(0)))
     return start.to(index), cols[order].to(index), order
+
+
+def _sort_few_rows(rows: Tensor, cols: Tensor, num_rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The same by numpy, which sorts 16 bits by their digits: a batch of small graphs is planned at
+    every step, and at 5,000 edges this takes a fourth of the time of torch's sort (measured).
+    """
+    numbers, senders = rows.numpy(), cols.numpy()
+    if len(senders) == 0 or senders.max() < 2**31:
+        senders = senders.astype(np.int32)
+    order = numbers.astype(np.int16).argsort(kind="stable")
+    start = np.zeros(num_rows + 1, dtype=np.int32)
+    np.bincount(numbers, minlength=num_rows).cumsum(out=start[1:])
+    starts, places = torch.from_numpy(start), torch.from_numpy(order)
+    return starts, torch.from_numpy(senders[order]), places
 
 
 def csr_matmul(rows: Tensor, cols: Tensor, values: Tensor | None, x: Tensor) -> Tensor:
@@ -115,14 +133,9 @@ def csr_matmul(rows: Tensor, cols: Tensor, values: Tensor | None, x: Tensor) -> 
     wide = torch.promote_types(x.dtype, torch.float32)  # the kernel knows no narrower type
     if values is not None:
         wide = values.dtype
-    y = F.embedding_bag(
-        cols,
-        x.to(wide),
-        rows,
-        mode="sum",
-        per_sample_weights=values,
-        include_last_offset=True,
-    )
+    # What `F.embedding_bag` calls once it has checked its arguments, which takes as long as a small
+    # product: mode 0 is the sum, and the last offset is where the last row ends.
+    y, *_ = torch.embedding_bag(x.to(wide), cols, rows, False, 0, False, values, True)
     return y.to(x.dtype)
 
 
@@ -180,14 +193,19 @@ class SpMM(Operator):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         pattern, a, x = inputs
+        ctx.pattern = pattern
         # Of constant entries no gradient is asked, and only theirs needs the values.
-        if a is None:
-            x = None
-        _keep_factors(ctx, pattern, a, x)
+        if a is not None:
+            _keep_factors(ctx, pattern, a, x)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        (g,), (a, x) = grad_outputs, ctx.saved_tensors
+        (g,), pattern = grad_outputs, ctx.pattern
+        if not ctx.saved_tensors and not graph_wanted():
+            # The usual step: a product like the one before, of which no gradient will be asked.
+            dx = torch.ops.geodl.spmm.default(pattern.rows_t, pattern.cols_t, pattern.values_t, g)
+            return None, None, dx
+        a, x = ctx.saved_tensors or (None, None)
         da, dx = None, None
         if ctx.needs_input_grad[1]:
             da = SDDMM.apply(ctx.pattern, g, x)
@@ -197,7 +215,8 @@ class SpMM(Operator):
 
     @staticmethod
     def tangent(ctx: Any, *tangents: Any) -> Any:
-        (a, x), (_, da, dx) = ctx.saved_tensors, tangents
+        a, x = ctx.saved_tensors or (None, None)
+        _, da, dx = tangents
         return _product_rule(SpMM, ctx.pattern, (a, x), (da, dx))
 
     @staticmethod

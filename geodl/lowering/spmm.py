@@ -15,6 +15,7 @@ from geodl.lowering.base import Call, Lowering
 from geodl.lowering.channels import mix_channels
 from geodl.lowering.differentiable import refuse_sparse_values
 from geodl.lowering.edges import written_out
+from geodl.lowering.plans import cached_tensors
 from geodl.lowering.precision import without_autocast
 from geodl.lowering.sparse import (
     Pattern,
@@ -56,13 +57,32 @@ def _refuses(call: Call) -> str:
 
 
 def _plan(call: Call) -> SpmmPlan:
-    edges, options = written_out(call), call.options
-    m, n, types = call.target.num_nodes, call.source.num_nodes, options.edge_types or 1
+    options, types = call.options, call.options.edge_types or 1
     sparse = call.spec.layout == torch.sparse_csr
     # Without weights there is nothing to transform.
     transform_first = False
     if options.channels_in is not None:
         transform_first = sparse or options.channels_out <= options.channels_in
+    wide = torch.promote_types(call.spec.dtype, torch.float32)
+    target = call.target
+    if target is call.source:
+        target = None
+    # Layers of any channels, on one domain by one rule, share the pattern.
+    layout = types, transform_first and types > 1, call.open_entries, wide, call.spec.device
+    pattern, sorting = cached_tensors(
+        call.source,
+        target,
+        ("pattern", call.rule, *layout),
+        lambda: _pattern(call, types, transform_first, wide),
+    )
+    return SpmmPlan(pattern, sorting, call.target.num_nodes, types, transform_first)
+
+
+def _pattern(
+    call: Call, types: int, transform_first: bool, wide: torch.dtype
+) -> tuple[Pattern, Tensor | None]:
+    """The pattern of the wide matrix, and its sorting, as a plan has them."""
+    edges, m, n = written_out(call), call.target.num_nodes, call.source.num_nodes
     # The T rows (or columns) that stand for one node lie side by side, so that what comes before
     # or after the product is a plain view of its values.
     dst, src = edges.dst, edges.src
@@ -70,15 +90,12 @@ def _plan(call: Call) -> SpmmPlan:
         src, n = src * types + edges.type, n * types
     elif types > 1:
         dst, m = dst * types + edges.type, m * types
-    sorting = None
     if call.open_entries:
-        pattern, sorting = open_pattern(dst, src, (m, n))
-    else:
-        values = edges.weight
-        if values is not None:
-            values = values.to(torch.promote_types(call.spec.dtype, torch.float32))
-        pattern = constant_pattern(dst, src, (m, n), values)
-    return SpmmPlan(pattern, sorting, call.target.num_nodes, types, transform_first)
+        return open_pattern(dst, src, (m, n))
+    values = edges.weight
+    if values is not None:
+        values = values.to(wide)
+    return constant_pattern(dst, src, (m, n), values), None
 
 
 def _run(

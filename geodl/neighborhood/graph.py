@@ -113,16 +113,20 @@ class Adjacency(Neighborhood):
         """One loop at each node that has none, after all other edges; without types, one loop alone
         at those that have several. Anew: one at each node, in place of its own.
         """
-        if self.self_loops == "anew":
-            is_link = edges.dst != edges.src
-            edges = edges.map_columns(lambda column: column[is_link])
-        elif self.types is None:
-            edges = _without_repeated_loops(edges, num_nodes)
+        added = torch.arange(num_nodes, device=edges.dst.device)
+        # Most graphs have no loop at all, and a batch of small ones is written out at every step.
+        is_loop = edges.dst == edges.src
+        has_loops = bool(is_loop.any())
+        if has_loops and self.self_loops == "anew":
+            edges = edges.map_columns(lambda column: column[~is_loop])
+        elif has_loops:
+            if self.types is None:
+                edges = _without_repeated_loops(edges, num_nodes)
+            has_none = torch.ones_like(added, dtype=torch.bool)
+            has_none[edges.dst[edges.dst == edges.src]] = False
+            added = has_none.nonzero()[:, 0]
         dst, src, kind, _, link = edges
         assert link is not None
-        has_none = torch.ones(num_nodes, dtype=torch.bool, device=dst.device)
-        has_none[dst[dst == src]] = False
-        added = has_none.nonzero()[:, 0]
         added_kind = torch.full_like(added, self.num_edge_types - 1)
         no_link = torch.full_like(added, -1)
         return Edges(
