@@ -17,6 +17,8 @@ from geodl.neighborhood.edges import Edges
 State = tuple[Tensor, ...]
 Score = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # of query, key and edge
 
+SMALLEST_VARIANCE = 1e-5  # below it a standard deviation is 0, with no gradient, as in PyG
+
 
 class Cell(Protocol):
     """A recurrent cell: `h_i = node(b_i, sum over j of edge(a_i, h_j))`, `a_i, b_i = read(x_i)`.
@@ -138,21 +140,39 @@ def message(
     sender: Tensor,
     edge: Tensor | None,
     edges: Edges,
-    function: Callable[[Tensor, Tensor, Tensor | None], Tensor],
-    reduction: str,
+    function: Callable[..., Tensor],
+    reductions: Sequence[str],
     num_receivers: int,
+    u: Tensor | None = None,
 ) -> Tensor:
-    """`y_i = reduce over edges (j -> i) of function(x_i, x_j, e_ij)`.
+    """`y_i = reduce over edges (j -> i) of function(x_i, x_j, e_ij)`, several reductions one after
+    another along the channels.
 
-    Shapes: receiver `[B, M, C]`, sender `[B, N, C']`, edge `[B, E, C'']` or None, result `[B, M,
-    C_out]`.
+    Shapes: as in :func:`messages`; result `[B, M, C_out * reductions]`.
     """
-    return reduce(
-        function(receiver[:, edges.dst], sender[:, edges.src], edge),
-        edges,
-        reduction,
-        num_receivers,
-    )
+    along = messages(receiver, sender, edge, edges, function, u)
+    reduced = [reduce(along, edges, reduction, num_receivers) for reduction in reductions]
+    return torch.cat(reduced, dim=2)
+
+
+def messages(
+    receiver: Tensor,
+    sender: Tensor,
+    edge: Tensor | None,
+    edges: Edges,
+    function: Callable[..., Tensor],
+    u: Tensor | None = None,
+) -> Tensor:
+    """`m_ij = function(x_i, x_j, e_ij)`, one for each edge (j -> i); with the state of the
+    receiver's graph `function(x_i, x_j, e_ij, u_i)`.
+
+    Shapes: receiver `[B, M, C]`, sender `[B, N, C']`, edge `[B, E, C_e]` or None, u `[B, M, C_g]`
+    or None, result `[B, E, C_out]`.
+    """
+    ends = receiver[:, edges.dst], sender[:, edges.src], edge
+    if u is None:
+        return function(*ends)
+    return function(*ends, u[:, edges.dst])
 
 
 def pool(x: Tensor, edges: Edges, reduction: str, num_receivers: int) -> Tensor:
@@ -161,18 +181,34 @@ def pool(x: Tensor, edges: Edges, reduction: str, num_receivers: int) -> Tensor:
 
 
 def reduce(messages: Tensor, edges: Edges, reduction: str, num_receivers: int) -> Tensor:
-    """Sum, mean, max or min over the edges `[B, E, C]` into each receiver `[B, M, C]`; 0 where none
-    arrives.
+    """What arrives over the edges `[B, E, C]` at each receiver `[B, M, C]`, as one value for each
+    channel; 0 where nothing arrives.
+
+    "sum", "mean", "max" and "min"; "std" is `sqrt(v_i)`, v_i the mean of `(m_ij - mean_i)^2`, and 0
+    where v_i is at most `SMALLEST_VARIANCE`; "softmax" is `sum_j a_ij m_ij`, a_ij the softmax of
+    the m_ij that arrive at i.
     """
+    if reduction in ("max", "min"):
+        return _extreme(messages, edges, reduction, num_receivers)
+    if reduction == "std":
+        return _deviation(messages, edges, num_receivers)
+    if reduction == "softmax":
+        weights = _softmax(messages, edges, num_receivers)
+        return reduce(weights * messages, edges, "sum", num_receivers)
     shape = (messages.shape[0], num_receivers, messages.shape[2])
-    if reduction in ("sum", "mean"):
-        y = messages.new_zeros(shape).index_add(1, edges.dst, messages)
-        if reduction == "sum":
-            return y
-        count = y.new_zeros(num_receivers).index_add(0, edges.dst, y.new_ones(len(edges.dst)))
-        return y / count.clamp(min=1)[:, None]
-    receiver = edges.dst[None, :, None].expand_as(messages)
+    total = messages.new_zeros(shape).index_add(1, edges.dst, messages)
+    if reduction == "sum":
+        return total
+    # Counted in integers: bfloat16 knows none above 256.
+    count = edges.dst.new_zeros(num_receivers).index_add(0, edges.dst, torch.ones_like(edges.dst))
+    return total / count.clamp(min=1)[:, None]
+
+
+def _extreme(messages: Tensor, edges: Edges, reduction: str, num_receivers: int) -> Tensor:
+    """The largest or smallest message into each receiver."""
     kernel, worst = {"max": ("amax", -torch.inf), "min": ("amin", torch.inf)}[reduction]
+    shape = (messages.shape[0], num_receivers, messages.shape[2])
+    receiver = edges.dst[None, :, None].expand_as(messages)
     y = messages.new_full(shape, worst).scatter_reduce(
         1, receiver, messages, kernel
     )  # from 0, a 0 would share its gradient
@@ -180,6 +216,24 @@ def reduce(messages: Tensor, edges: Edges, reduction: str, num_receivers: int) -
     reached = torch.zeros(num_receivers, dtype=torch.bool, device=y.device)
     reached = reached.index_put((edges.dst,), yes)
     return y.masked_fill(~reached[:, None], 0.0)
+
+
+def _deviation(messages: Tensor, edges: Edges, num_receivers: int) -> Tensor:
+    """The standard deviation of the messages into each receiver."""
+    mean = reduce(messages, edges, "mean", num_receivers)
+    apart = (messages - mean[:, edges.dst]).square()
+    variance = reduce(apart, edges, "mean", num_receivers)
+    # A root has no slope at 0: where it is not taken, it is not differentiated either.
+    large = variance > SMALLEST_VARIANCE
+    return variance.where(large, 1.0).sqrt().where(large, 0.0)
+
+
+def _softmax(messages: Tensor, edges: Edges, num_receivers: int) -> Tensor:
+    """`a_ij = exp(m_ij) / sum over j' of exp(m_ij')`, channel by channel: `[B, E, C]`."""
+    # The largest message cancels: it keeps the exponentials from overflowing.
+    largest = _extreme(messages.detach(), edges, "max", num_receivers)
+    e = torch.exp(messages - largest[:, edges.dst])
+    return e / reduce(e, edges, "sum", num_receivers)[:, edges.dst]
 
 
 def recur(x: Tensor, edges: Edges, cell: Cell, initial: State, num_nodes: int) -> State:

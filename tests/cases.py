@@ -16,11 +16,11 @@ from tests.cases_convolve import (
     polynomial_convolve,
     spmm_convolve,
 )
+from tests.cases_message import any_message, message_over_relation
 from tests.strategies import (
     FLAT,
     SOLID,
     Case,
-    Gated,
     anywhere,
     boxes,
     called,
@@ -215,30 +215,6 @@ def edges_attend(draw: st.DrawFn) -> Case:
 
 
 @st.composite
-def edges_message(draw: st.DrawFn) -> Case:
-    if draw(st.sampled_from((True, False, False, False))):
-        between = draw(joined(weighted=draw(st.booleans())))
-        layer = g.Message(Gated(2), between.rule, draw(st.sampled_from(REDUCTIONS)))
-        return draw(called(layer, *between.domains(reads_receivers=True)))
-    rule = draw(
-        st.sampled_from(
-            (
-                g.adjacency(),
-                g.adjacency("sym", self_loops=True),
-                g.predecessors(),
-                g.itself(),
-                g.all_pairs(),
-            )
-        )
-    )
-    domain = draw(st.one_of(graphs(), plain_graphs(), anywhere()))
-    update = draw(st.sampled_from((None, lambda x, y: x.sum(-1, keepdim=True) * y)))
-    return draw(
-        called(g.Message(Gated(2), rule, draw(st.sampled_from(REDUCTIONS)), update), domain)
-    )
-
-
-@st.composite
 def rnn_recur(draw: st.DrawFn) -> Case:
     rule, chain = g.previous(), g.Chain(draw(st.integers(1, 6)))
     rule = rule.reverse() if draw(st.booleans()) else rule
@@ -344,7 +320,8 @@ CASES = {
     ("attend", "banded"): banded_attend(),
     ("attend", "edge_softmax"): edge_softmax_attend(),
     ("attend", "edges"): edges_attend(),
-    ("message", "edges"): edges_message(),
+    ("message", "segment"): st.one_of(any_message(), message_over_relation()),
+    ("message", "edges"): st.one_of(any_message(), message_over_relation()),
     ("recur", "rnn"): rnn_recur(),
     ("recur", "levels"): levels_recur(),
     ("recur", "edges"): st.one_of(rnn_recur(), levels_recur()),

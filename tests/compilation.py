@@ -18,8 +18,8 @@ COMPILED = {
     "linear",
     "banded",
     "edge_softmax",
-    "blocks",
     "segment",
+    "blocks",
 }
 
 

@@ -31,8 +31,12 @@ class Gated(nn.Module):
         super().__init__()
         self.receiver, self.sender = nn.Linear(channels, 2), nn.Linear(channels, 2)
 
-    def forward(self, x_i: Tensor, x_j: Tensor, e_ij: Tensor | None) -> Tensor:
+    def forward(
+        self, x_i: Tensor, x_j: Tensor, e_ij: Tensor | None, u: Tensor | None = None
+    ) -> Tensor:
         y = torch.tanh(self.receiver(x_i)) * self.sender(x_j)
+        if u is not None:
+            y = y + u.sum(-1, keepdim=True) * y
         return y if e_ij is None else y * e_ij + e_ij
 
 
@@ -76,6 +80,23 @@ def called(draw: st.DrawFn, layer: MessagePassing, *domains: Domain) -> Case:
         edges = torch.randn(shape, generator=generator, dtype=dtype)
         signals[0] = signals[0].with_edges(edges)
     return Case(layer, tuple(signals))
+
+
+@st.composite
+def with_state(draw: st.DrawFn, case: Case, *, globals: bool) -> Case:
+    """The call once more, with a state of edges or without, and of graphs where it is asked for."""
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 10_000)))
+    signals = []
+    for s in case.signals:
+        batch = draw(st.sampled_from((1, s.shape[0])))
+        if draw(st.booleans()):
+            shape = batch, s.domain.num_links, 2
+            s = s.with_edges(torch.randn(shape, generator=generator, dtype=s.dtype))
+        if globals:
+            shape = batch, s.domain.num_members, 3
+            s = s.with_globals(torch.randn(shape, generator=generator, dtype=s.dtype))
+        signals.append(s)
+    return Case(case.layer, tuple(signals))
 
 
 @st.composite

@@ -275,9 +275,9 @@ def _attend_edges() -> list[Row]:
 
 def _others() -> list[Row]:
     return [
-        Row(g.Message(product, g.adjacency(self_loops=True), "max"), GRAPH, "edges"),
-        Row(g.Message(product, g.adjacency("sym", self_loops=True)), TWO, "edges"),
-        Row(g.Message(product, g.all_pairs(), "mean"), SET, "edges"),
+        Row(g.Message(product, g.adjacency(self_loops=True), "max"), GRAPH, "segment"),
+        Row(g.Message(product, g.adjacency("sym", self_loops=True)), TWO, "segment"),
+        Row(g.Message(product, g.all_pairs(), ("mean", "std", "softmax")), SET, "segment"),
         Row(g.Recurrent(4, 3), CHAIN, "rnn"),
         Row(g.Recurrent(4, 3, "gru", g.previous().reverse()), EQUAL, "rnn"),
         Row(g.Recurrent(4, 3, "rnn_tanh"), CHAIN, "rnn"),

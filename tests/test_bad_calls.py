@@ -75,17 +75,59 @@ SECOND_SIGNALS = {
         "a second signal that no layer in it takes",
         "Cross(layer)",
     ),
-    "edge tensor": (
-        lambda: g.Message(twice, g.past())(TWO, edge=torch.zeros(1, 3, 1)),
-        "edge=",
-        "a Tensor",
-        "a Signal",
+    "message of another length": (
+        lambda: g.Message(lambda x_i, x_j, e_ij: x_j[:, 1:], g.past())(TWO),
+        "Message(<lambda>, past(), reduce='sum')",
+        "a message of shape [1, 2, 2] for values of shape [1, 3, 2]",
+        "give [1, 3, C]",
     ),
-    "edge count": (
-        lambda: g.Message(twice, g.past())(TWO, edge=on(g.Complete(2))),
+    "message without channels": (
+        lambda: g.Message(lambda x_i, x_j, e_ij: x_j.sum(-1), g.past())(TWO),
         "",
-        "3 edges",
-        "one row for each",
+        "a message of shape [1, 3]",
+        "give [1, 3, C]",
+    ),
+    "no message": (
+        lambda: g.Message(lambda x_i, x_j, e_ij: None, g.past())(TWO),
+        "",
+        "a message that answers with a NoneType",
+        "give [1, 3, C]",
+    ),
+    "update of another length": (
+        lambda: g.Message(twice, g.past(), update=lambda x_i, y_i: y_i[:, 1:])(TWO),
+        "",
+        "a update of shape [1, 1, 2]",
+        "give [1, 2, C]",
+    ),
+    "no globals": (
+        lambda: g.Message(twice, g.past(), reads_globals=True)(TWO),
+        "reads_globals=True) called",
+        "a signal without globals",
+        "signal.with_globals(u)",
+    ),
+    "edges of another dtype": (
+        lambda: g.Message(twice, g.adjacency())(TWO.with_edges(torch.zeros(1, 1, 1).double())),
+        "",
+        "edges of torch.float64 and values of torch.float32",
+        "with .to(dtype)",
+    ),
+    "new edges over added ones": (
+        lambda: g.EdgeUpdate(twice, g.adjacency(self_loops=True))(TWO),
+        "a new state of edges over adjacency(self_loops=True)",
+        "edges that are not the links, each of them once",
+        "as adjacency()",
+    ),
+    "new edges over a window": (
+        lambda: g.EdgeUpdate(twice, g.past())(TWO),
+        "a new state of edges over past()",
+        "a rule that reads no links",
+        "as adjacency()",
+    ),
+    "new edges between two signals": (
+        lambda: g.EdgeUpdate(twice, g.adjacency())(TWO, TWO),
+        "",
+        "a second signal",
+        "its own domain",
     ),
 }
 STATES = {

@@ -88,6 +88,30 @@ LAYERS = {
         "",
         "did you mean 'sum'?",
     ),
+    "no reduction": (
+        lambda: g.Message(twice, g.past(), ()),
+        "reduce=()",
+        "no reduction",
+        "give one at least",
+    ),
+    "one of several reductions": (
+        lambda: g.Message(twice, g.past(), ("max", "softmx")),
+        "reduce=('max', 'softmx')",
+        "",
+        "did you mean 'softmax'?",
+    ),
+    "max_edges": (
+        lambda: g.Message(twice, g.past(), max_edges=0),
+        "max_edges=0",
+        "the size 0",
+        "positive integers",
+    ),
+    "reads_globals": (
+        lambda: g.Message(twice, g.past(), reads_globals=1),
+        "reads_globals=1",
+        "",
+        "give True or False",
+    ),
     "heads": (
         lambda: g.Attention(10, g.all_pairs(), heads=4),
         "heads=4",

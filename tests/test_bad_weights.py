@@ -61,12 +61,6 @@ REFUSED = {
         lambda: g.Pool(g.adjacency("row"))(g.Signal(values(5).float(), GRAPH)),
         "weighted edges; .* the weighted sum is Propagate",
     ),
-    "messages": (
-        lambda: g.Message(lambda x_i, x_j, e_ij: x_j, g.adjacency())(
-            g.Signal(values(5).float(), TWIN)
-        ),
-        "weights that come with each call; give them as the state of edges",
-    ),
     "positions": (
         lambda: g.LaplacianPositions(2, 2)(g.Signal(values(5).float(), TWIN)),
         "weights that come with each call, where positions are kept",

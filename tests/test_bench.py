@@ -23,6 +23,7 @@ from geodl.bench import (
     harness,
     imports,
     lstm,
+    message,
     mini_batches,
     overhead,
     p4cnn_step,
@@ -68,6 +69,7 @@ TINY = {
     "attention": functools.partial(attention.cases, attention.Sizes(2, 6, 8, 2, 5)),
     "banded": functools.partial(banded.cases, banded.Sizes(150, 10, 9, 3, 2, 4)),
     "edge-softmax": functools.partial(edge_softmax.cases, edge_softmax.Sizes(20, 60, 8, 2)),
+    "message": functools.partial(message.cases, message.Sizes(20, 60, 4, 7)),
     "gpt": functools.partial(gpt.cases, gpt.Sizes(2, 5, 7, 8, 2, 2, 3, 4)),
     "lstm": functools.partial(lstm.cases, lstm.Sizes(2, 5, 3, 4)),
     "tree": functools.partial(tree.cases, tree.Sizes(3, 1, 6, 3, 4)),
@@ -87,6 +89,8 @@ CASES = {
     "banded": 3,
 }
 CASES |= {"edge-softmax": 3, "mini-batches": 4}
+CASES["edge-softmax"] = 3
+CASES["message"] = 5
 
 
 def absent_peers() -> list[str]:

@@ -16,6 +16,7 @@ from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vjp,
 import geodl as g
 from geodl.layer import MessagePassing
 from geodl.testing import error
+from tests.strategies import Gated
 
 GRAPH = g.Graph([[0, 1, 2, 3, 1], [1, 2, 3, 0, 3]], 5)
 
@@ -58,6 +59,10 @@ def test_the_jacobian_of_a_graph_convolution_is_its_operator():
     assert error(jacobian, layer.weight.item() * operator) < 1e-6
 
 
+def message(*reductions: str) -> g.Message:
+    return g.Message(Gated(2), g.adjacency("sym", self_loops=True), reductions)
+
+
 ON_GRAPHS = {
     "convolution": (lambda: g.Conv(2, 2, g.adjacency("sym", self_loops=True)), "spmm"),
     "aggregating first": (lambda: g.Conv(2, 3, g.adjacency("sym", self_loops=True)), "spmm"),
@@ -77,6 +82,9 @@ ON_GRAPHS = {
     "maximum": (lambda: g.Pool(g.adjacency(), "max"), "segment"),
     "minimum": (lambda: g.Pool(g.adjacency(), "min"), "segment"),
     "average": (lambda: g.Pool(g.adjacency(), "mean"), "spmm"),
+    "messages added": (lambda: message("sum", "mean"), "segment"),
+    "messages compared": (lambda: message("max", "min"), "segment"),
+    "messages weighed": (lambda: message("std", "softmax"), "segment"),
 }
 
 

@@ -95,6 +95,7 @@ WITHOUT = {
     "Concat",
     "Cross",
     "Dropout",
+    "EdgeUpdate",
     "EncoderDecoder",
     "FinalState",
     "FromState",

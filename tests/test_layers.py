@@ -238,8 +238,8 @@ def test_messages_by_hand():
     weighted = g.Graph(path.edge_index, 3, edge_weight=[10.0, 20.0, 30.0, 40.0])
     product = g.Message(lambda x_i, x_j, e_ij: x_j * e_ij, g.adjacency())
     assert product(g.Signal(s.x, weighted)).x.flatten().tolist() == [40, 210, 60]
-    edge = g.Signal(torch.tensor([[[1.0], [0.0], [0.0], [2.0]]]), path.edge_domain())
-    assert product(s, edge=edge).x.flatten().tolist() == [0, 11, 0]
+    state = torch.tensor([[[1.0], [0.0], [0.0], [2.0]]])
+    assert product(s.with_edges(state)).x.flatten().tolist() == [0, 11, 0]
     assert (
         g.Message(lambda x_i, x_j, e_ij: x_j, g.adjacency(), "max")(
             g.Signal(-s.x, g.Graph([[0], [1]], 3))

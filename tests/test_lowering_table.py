@@ -167,7 +167,7 @@ def test_set_lowering_reaches_the_layers_that_know_it():
     assert [layer.lowering for layer in model] == ["lattice", "lattice", "auto"]
     with g.testing.record_lowerings() as ran:
         model(g.Signal(torch.zeros(1, 25, 4), GRID))
-    assert ran == ["lattice", "lattice", "edges"]
+    assert ran == ["lattice", "lattice", "segment"]
     g.set_lowering(model, "auto")
     assert [layer.lowering for layer in model] == ["auto", "auto", "auto"]
 

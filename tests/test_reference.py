@@ -100,11 +100,29 @@ def test_message_by_hand():
         return (x_i - x_j) * (1 if e_ij is None else e_ij)
 
     # messages in the order of the edges: 1 <- 0: 1, again 1, 0 <- 0: 0, 2 <- 2: 0, 2 <- 1: 1
-    assert torch.equal(reference.message(X, X, None, HAND, apart, "sum", 4), column(0, 2, 1, 0))
-    assert torch.equal(reference.message(X, X, None, HAND, apart, "mean", 4), column(0, 1, 0.5, 0))
+    assert torch.equal(reference.message(X, X, None, HAND, apart, ["sum"], 4), column(0, 2, 1, 0))
+    assert torch.equal(
+        reference.message(X, X, None, HAND, apart, ["mean"], 4), column(0, 1, 0.5, 0)
+    )
     edge = column(1, -2, 5, 5, -4)
-    assert torch.equal(reference.message(X, X, edge, HAND, apart, "max", 4), column(0, 1, 0, 0))
-    assert torch.equal(reference.message(X, X, edge, HAND, apart, "min", 4), column(0, -2, -4, 0))
+    assert torch.equal(reference.message(X, X, edge, HAND, apart, ["max"], 4), column(0, 1, 0, 0))
+    assert torch.equal(reference.message(X, X, edge, HAND, apart, ["min"], 4), column(0, -2, -4, 0))
+
+
+def test_reductions_by_hand():
+    """Messages 1 and 3 deviate from their mean by 1; e and e^3 are their weights."""
+    pair = Edges(torch.tensor([0, 0, 1]), torch.tensor([0, 2, 1]), torch.tensor([0, 0, 0]))
+    y = reference.message(X, X, None, pair, lambda a, b, e: b, ["std", "softmax", "sum"], 3)
+    weighted = (1 + 3 * math.exp(2)) / (1 + math.exp(2))
+    wanted = torch.tensor([[1, weighted, 4], [0, 2, 2], [0, 0, 0]], dtype=torch.float64)
+    assert torch.allclose(y[0], wanted, rtol=0, atol=1e-12)
+
+
+def test_messages_read_the_state_of_the_receivers_graph():
+    pair = Edges(torch.tensor([0, 2]), torch.tensor([1, 1]), torch.tensor([0, 0]))
+    u = column(10, 20, 30, 40)
+    y = reference.message(X, X, None, pair, lambda a, b, e, u: b * u, ["sum"], 4, u)
+    assert torch.equal(y, column(20, 0, 60, 0))
 
 
 @pytest.mark.parametrize(
@@ -224,7 +242,7 @@ def test_reductions_are_those_of_each_receivers_list(drawn, reduction):
     edges, m, n, _, generator = drawn
     x = normal(generator, 2, n, 3)
     y = reference.message(
-        normal(generator, 2, m, 1), x, None, edges, lambda a, b, e: a + 2 * b, reduction, m
+        normal(generator, 2, m, 1), x, None, edges, lambda a, b, e: a + 2 * b, [reduction], m
     )
     receivers = y - reference.pool(x, edges, reduction, m) * 2
     for i in range(m):
@@ -259,7 +277,7 @@ def test_gradients_of_attend():
     assert gradcheck(lambda q, k, v, b: reference.attend(q, k, v, HAND, dot, b, 0.0, 4), inputs)
 
 
-@pytest.mark.parametrize("reduction", ["sum", "mean", "max", "min"])
+@pytest.mark.parametrize("reduction", ["sum", "mean", "max", "min", "std", "softmax"])
 def test_gradients_of_message_and_pool(reduction):
     single = Edges(
         *(part[1:] for part in HAND[:3])
@@ -268,7 +286,7 @@ def test_gradients_of_message_and_pool(reduction):
 
     def message(x, y, e):
         return reference.message(
-            x, y, e, single, lambda a, b, c: torch.tanh(a) * b * c, reduction, 4
+            x, y, e, single, lambda a, b, c: torch.tanh(a) * b * c, [reduction], 4
         )
 
     assert gradcheck(message, inputs)

@@ -205,10 +205,10 @@ def test_relabels_that_check_nothing():
 
 
 def test_parity_that_compares_nothing():
-    message = g.Message(lambda x_i, x_j, e_ij: x_j, g.previous())
-    with pytest.raises(AssertionError, match="nothing to compare: Message.* runs on edges alone"):
-        assert_parity(message, noise(g.Chain(4)))
-    assert message.lowering == "auto"
+    layer = conv(g.past())
+    with pytest.raises(AssertionError, match="nothing to compare: Conv.* runs on edges alone"):
+        assert_parity(layer, noise(g.Chain(4)))
+    assert layer.lowering == "auto"
 
 
 def test_lowered_to():
@@ -245,7 +245,7 @@ def test_recorded_sees_every_verb():
     with record_lowerings() as ran:
         for layer in layers:
             layer(noise(chain))
-    assert ran == ["lattice", "sdpa", "rnn", "edges", "blocks"]
+    assert ran == ["lattice", "sdpa", "rnn", "segment", "blocks"]
     layers[0](noise(chain))
     assert len(ran) == 5, "nothing is recorded outside the block"
 

@@ -38,5 +38,10 @@ def test_ties(reduce):
         assert torch.equal(gradient(g.Pool(blocks, reduce), lowering), quarter)
     for lowering in ("auto", "segment", "edges"):
         assert torch.equal(gradient(g.Readout(reduce), lowering), torch.full((4, 4), 1 / 16))
-    # of 16 receivers each node gets a 16th
-    assert torch.equal(gradient(g.Message(sender, g.all_pairs(), reduce)), torch.ones(4, 4))
+    # of 16 receivers each node gets a 16th, also where a receiver's messages lie in several pieces
+    for layer in (
+        g.Message(sender, g.all_pairs(), reduce),
+        g.Message(sender, g.all_pairs(), reduce, max_edges=5),
+    ):
+        for lowering in ("segment", "edges"):
+            assert torch.equal(gradient(layer, lowering), torch.ones(4, 4))

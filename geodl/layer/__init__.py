@@ -4,6 +4,7 @@ from geodl.layer.attention import Attention
 from geodl.layer.base import Layer, MessagePassing
 from geodl.layer.containers import Concat, Cross, Residual, Sequential
 from geodl.layer.conv import Conv
+from geodl.layer.edge_update import EdgeUpdate
 from geodl.layer.embedding import Embedding
 from geodl.layer.encoder_decoder import EncoderDecoder, FinalState, FromState
 from geodl.layer.explain import Explanation, explain, prepare, set_lowering
@@ -29,6 +30,7 @@ __all__ = [
     "Conv",
     "Cross",
     "Dropout",
+    "EdgeUpdate",
     "Embedding",
     "EncoderDecoder",
     "Event",

@@ -288,5 +288,56 @@ def check_domain(asked: str, domain: Any) -> Domain:
     return domain
 
 
+def check_messages(layer: Any, name: str, y: Any, like: Tensor) -> Tensor:
+    """What a function of the user answered, once it is known to be one row of channels for each row
+    of what it was given.
+
+    Args:
+        layer: the layer that called the function.
+        name: what the layer calls the function.
+        y: its answer.
+        like: a tensor `[B, E, C]` that it was given.
+
+    Raises:
+        GeodlError: no tensor, or one that is not `[B, E, C_out]`.
+    """
+    if isinstance(y, Tensor) and y.dim() == 3 and y.shape[:2] == like.shape[:2]:
+        return y
+    found = f"a {name} that answers with a {type(y).__name__}"
+    if isinstance(y, Tensor):
+        found = f"a {name} of shape {list(y.shape)} for values of shape {list(like.shape)}"
+    raise GeodlError(_name(layer), found, f"give [{like.shape[0]}, {like.shape[1]}, C]")
+
+
+def check_read_state(layer: Any, name: str, state: Tensor, x: Tensor) -> Tensor:
+    """A state of edges or of graphs that a layer reads, for every row of the batch.
+
+    Args:
+        layer: the layer.
+        name: "edges" or "globals".
+        state: `[1 or B, rows, C]`.
+        x: the values of the nodes, `[B, N, C]`.
+
+    Raises:
+        GeodlError: another dtype than that of the values.
+    """
+    if state.dtype != x.dtype and not mixes_dtypes(x.device):
+        found = f"{name} of {state.dtype} and values of {x.dtype}"
+        raise GeodlError(_name(layer), found, "convert one of them with .to(dtype)")
+    return state.expand(x.shape[0], -1, -1)
+
+
+def check_globals_given(layer: Any, state: Tensor | None) -> Tensor:
+    """The state of graphs, which a layer needs.
+
+    Raises:
+        GeodlError: a signal without one.
+    """
+    if state is None:
+        do = "give them: signal.with_globals(u), u [B, D, C]"
+        raise GeodlError(f"{_name(layer)} called", "a signal without globals", do)
+    return state
+
+
 def _name(layer: Any) -> str:
     return getattr(layer, "label", type(layer).__name__)

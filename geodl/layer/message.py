@@ -1,112 +1,90 @@
 """Any learned message on any domain."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from geodl.domain import Domain
-from geodl.errors import GeodlError, nearest
+from geodl.errors import GeodlError, nearest, positive
 from geodl.layer.base import MessagePassing
-from geodl.layer.check import check_pair, check_signal
+from geodl.layer.check import check_globals_given, check_messages, check_read_state
+from geodl.layer.entries import entries_of_call
 from geodl.layer.folding import GraphState, MergedMembers
 from geodl.lowering import MessageOptions, Plan
 from geodl.neighborhood import Neighborhood
-from geodl.signal import Signal
 
-REDUCTIONS = ("sum", "mean", "max", "min")
+REDUCTIONS = ("sum", "mean", "max", "min", "std", "softmax")
 
 
 class Message(MessagePassing):
     """`y_i = update(x_i, reduce over edges (j -> i) of message(x_i, x_j, e_ij))`.
 
-    The message passing of MPNN (Gilmer et al. 2017), EdgeConv, GIN and GraphNet.
+    The message passing of MPNN (Gilmer et al. 2017), EdgeConv, GIN, PNA and GraphNet.
+
+    What `message` reads as `e_ij` is the state of the edges of the signal (for edges that the rule
+    added, as self-loops, zeros or what `adjacency(fill=)` says), without one the weights of the
+    rule `[B, E, 1]`, else None; a rule that reads no links, as `window`, has no state of edges. It
+    sees all edges at once, in the order of `rule.edges`, and may use them together, unless
+    `max_edges` promises that it does not.
+
+    Reductions are taken for each channel; receivers without edges get 0. "std" is that of PyG's
+    `StdAggregation`, `sqrt(v)` of the mean v of `(m - mean)^2`, and 0 with no gradient where v is
+    at most 1e-5 (computed from the differences themselves, which does not cancel). "softmax" is
+    that of PyG's `SoftmaxAggregation` with t = 1 (Li et al. 2020), the sum of the messages weighted
+    by their softmax. Where several messages attain a maximum or minimum they share its gradient
+    equally.
 
     Args:
         message: a function or module of `(x_i, x_j, e_ij)`, tensors `[B, E, C]`, to `[B, E,
-            C_out]`. `e_ij` is the edge signal of the call, else the edge weights `[B, E, 1]` of the
-            rule, else None.
+            C_out]`; with `reads_globals` of `(x_i, x_j, e_ij, u)`, u `[B, E, C_g]`.
         rule: which nodes each node receives from.
-        reduce: "sum", "mean", "max" or "min"; receivers without edges get 0.
-        update: a function or module of `(x_i, y_i)`; None keeps `y_i`.
+        reduce: "sum", "mean", "max", "min", "std" or "softmax", or several of them, `("mean",
+            "max")`, which stand one after another along the channels (PNA: Corso et al. 2020).
+        update: a function or module of `(x_i, y_i)`, tensors `[B, N, C]`; None keeps `y_i`. With
+            `reads_globals` of `(x_i, y_i, u)`, u `[B, N, C_g]`.
+        reads_globals: hand over u, the state of the receiver's graph (`signal.globals`).
+        max_edges: compute at most so many edges at once, and again in the backward, so that memory
+            does not grow with their number: the caller's promise that `message` treats each edge
+            alone (no batch norm, no sum over edges). Refused under `torch.func`.
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
+    Raises:
+        GeodlError: an unknown reduction or none; at the call, a message that is not `[B, E, C]`, a
+            state of edges or graphs of another dtype than the values, `reads_globals` without
+            globals.
+
     >>> import torch
-    >>> from geodl import Graph, adjacency
-    >>> rule = adjacency()
-    >>> layer = Message(lambda x_i, x_j, e_ij: x_j - x_i, rule, reduce="max")
-    >>> layer(Signal(torch.tensor([[[1.0], [4.0]]]), Graph([[0, 1], [1, 0]]))).x.flatten().tolist()
-    [3.0, -3.0]
+    >>> from geodl import Graph, Signal, adjacency
+    >>> graph = Graph([[0, 1], [1, 0]])
+    >>> layer = Message(lambda x_i, x_j, e_ij: x_j - x_i, adjacency(), reduce=("max", "sum"))
+    >>> layer(Signal(torch.tensor([[[1.0], [4.0]]]), graph)).x.tolist()
+    [[[3.0, 3.0], [-3.0, -3.0]]]
     """
 
     verb = "message"
+    reads_edges = True
 
     def __init__(
         self,
-        message: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+        message: Callable[..., Tensor],
         rule: Neighborhood,
-        reduce: str = "sum",
-        update: Callable[[Tensor, Tensor], Tensor] | None = None,
+        reduce: str | Sequence[str] = "sum",
+        update: Callable[..., Tensor] | None = None,
         *,
+        reads_globals: bool = False,
+        max_edges: int | None = None,
         on: Domain | None = None,
     ):
-        if reduce not in REDUCTIONS:
-            raise GeodlError(f"Message(reduce={reduce!r})", do=nearest(reduce, REDUCTIONS))
-        super().__init__(rule, on, MessageOptions(reduce))
+        reductions = _reductions(reduce)
+        if max_edges is not None:
+            max_edges = positive(f"Message(max_edges={max_edges!r})", max_edges)
+        if not isinstance(reads_globals, bool):
+            raise GeodlError(f"Message(reads_globals={reads_globals!r})", do="give True or False")
+        super().__init__(rule, on, MessageOptions(reductions, max_edges))
         self.message = message
         self.update = update
-        self._edge: Signal | None = None
-
-    def __call__(
-        self,
-        receiver: Any,
-        sender: Any = None,
-        *,
-        rule: Neighborhood | None = None,
-        edge: Signal | None = None,
-    ) -> Any:
-        """As every layer; `edge` is a signal with one node for each edge, in the order of
-        `rule.edges`.
-        """
-        # Edge values are no part of a layer: a twin with the same parameters holds them for this
-        # one call, so that threads which share the layer do not see each other's.
-        layer = self
-        if edge is not None:
-            layer = self._twin()
-            layer._edge = edge
-        return nn.Module.__call__(layer, receiver, sender, rule=rule)
-
-    def compute(self, receiver: Signal, sender: Signal | None, rule: Neighborhood) -> Signal:
-        """The reduced messages of each receiver, updated."""
-        if self._edge is None:
-            return super().compute(receiver, sender, rule)
-        if sender is None:
-            source, given = check_signal(self, receiver), None
-        else:
-            source, given = check_pair(self, receiver, sender), receiver.domain
-        # Edges are numbered over the whole union, so its members stay together.
-        plan, _ = self._plan(rule, source.domain, given, source.x, merge=False)
-        edge = self._edge_values(self._edge, len(plan.data.edges.dst), source.x.shape[0])
-        y = self._pass(plan, receiver.x, source.x, edge)
-        if given is None:
-            given = plan.target or source.domain
-        return receiver.carry_state(y, given)
-
-    def _edge_values(self, edge: Any, count: int, batch: int) -> Tensor:
-        """The values of an edge signal `[B, E, C_e]`, once it is known to fit the edges."""
-        if not isinstance(edge, Signal):
-            raise GeodlError(
-                f"{self.label} with edge=",
-                f"a {type(edge).__name__}",
-                "give a Signal on domain.edge_domain()",
-            )
-        if edge.domain.num_nodes != count or edge.x.shape[0] not in (1, batch):
-            raise GeodlError(
-                f"{self.label} with edge values {list(edge.x.shape)}",
-                f"{count} edges and a batch of {batch}",
-                "give one row for each edge",
-            )
-        return edge.x.expand(batch, -1, -1)
+        self.reads_globals = reads_globals
 
     def _run(
         self,
@@ -116,16 +94,63 @@ class Message(MessagePassing):
         parts: MergedMembers,
         state: GraphState,
     ) -> Tensor:
-        return self._pass(plan, receiver, sender, None)
-
-    def _pass(self, plan: Plan, receiver: Tensor, sender: Tensor, edge: Tensor | None) -> Tensor:
-        y = plan.run(receiver, sender, edge, self.message)
+        edge, u = read_state(self, plan, receiver, state)
+        entries = entries_of_call(plan, parts, sender)
+        y = plan.run(receiver, sender, edge, u, self._messages, entries)
         if self.update is None:
             return y
-        return self.update(receiver, y)
+        if u is None:
+            y = self.update(receiver, y)
+        else:
+            y = self.update(receiver, y, plan.data.along.at_receivers(u))
+        return check_messages(self, "update", y, receiver)
+
+    def _messages(self, x_i: Tensor, x_j: Tensor, e_ij: Tensor | None, *u: Tensor) -> Tensor:
+        """The function of the user, held to its shape."""
+        return check_messages(self, "message", self.message(x_i, x_j, e_ij, *u), x_i)
 
     def extra_repr(self) -> str:
-        parts = [str(self.rule), f"reduce={self.options.reduction!r}"]
+        reduce: Any = self.options.reductions
+        if len(reduce) == 1:
+            reduce = reduce[0]
+        parts = [str(self.rule), f"reduce={reduce!r}"]
         if not isinstance(self.message, nn.Module):
             parts.insert(0, getattr(self.message, "__name__", "message"))
+        if self.reads_globals:
+            parts.append("reads_globals=True")
+        if self.options.max_edges is not None:
+            parts.append(f"max_edges={self.options.max_edges}")
         return ", ".join(parts)
+
+
+def read_state(
+    layer: Any, plan: Plan, x: Tensor, state: GraphState
+) -> tuple[Tensor | None, Tensor | None]:
+    """The states that a layer of messages reads, `[B, L, C_e]` of the links and `[B, D, C_g]` of
+    the graphs; None for what it does not.
+
+    Args:
+        layer: with `reads_globals`.
+        plan: of the call.
+        x: the values of the receivers.
+        state: what the signal has.
+    """
+    edge = u = None
+    if state.edges is not None and plan.data.along.reads_links:
+        edge = check_read_state(layer, "edges", state.edges, x)
+    if layer.reads_globals:
+        u = check_read_state(layer, "globals", check_globals_given(layer, state.globals), x)
+    return edge, u
+
+
+def _reductions(reduce: Any) -> tuple[str, ...]:
+    """Reductions by name, once they are known."""
+    names = (reduce,)
+    if isinstance(reduce, tuple | list):
+        names = tuple(reduce)
+    if not names:
+        raise GeodlError("Message(reduce=())", "no reduction", "give one at least")
+    for name in names:
+        if name not in REDUCTIONS:
+            raise GeodlError(f"Message(reduce={reduce!r})", do=nearest(str(name), REDUCTIONS))
+    return names

@@ -6,9 +6,10 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
 from geodl.layer.base import MessagePassing
 from geodl.layer.folding import GraphState, MergedMembers
-from geodl.layer.message import REDUCTIONS
 from geodl.lowering import Plan, PoolOptions
 from geodl.neighborhood import Neighborhood, whole
+
+REDUCTIONS = ("sum", "mean", "max", "min")
 
 
 class Pool(MessagePassing):

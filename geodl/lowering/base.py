@@ -7,7 +7,9 @@ Run signatures, one for each verb (shapes as in `geodl.reference`):
   `[B, E]` in the order of the rule's edges
 * attend: `run(plan, query, key, value, vectors, bias, dropout, edge) -> y`, edge the
   :class:`geodl.lowering.edge_features.EdgeFeatures` of the links, or None
-* message: `run(plan, receiver, sender, edge, function) -> y`
+* message: `run(plan, receiver, sender, edge, u, function, entries=None) -> y`, edge `[B, L, C_e]`
+  the state of the links and u `[B, D, C_g]` that of the graphs, None without; entries as above;
+  plans have `along`, a :class:`geodl.lowering.message_edges.MessageEdges`
 * recur: `run(plan, x, cell, state) -> (y, state)`, states of members `[D, B, hidden]` in,
   of last nodes `[S, B, hidden]` out
 * pool: `run(plan, x) -> y`
@@ -107,12 +109,16 @@ class AttendOptions(NamedTuple):
 
 
 class MessageOptions(NamedTuple):
-    """The reduction."""
+    """The reductions, none where the messages themselves are the answer, a new state of the links;
+    the most edges to compute at once (None: all of them).
+    """
 
-    reduction: str
+    reductions: tuple[str, ...]
+    max_edges: int | None = None
     edge_types = None
     reads_receivers = True
     ordered = False
+    reads_entries = True
 
 
 class RecurOptions(NamedTuple):

@@ -1,5 +1,6 @@
 """`edges`: write the rule out and call the reference. Last in every list, and never refuses."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from geodl.errors import GeodlError
 from geodl.lowering.base import Call, Lowering, TensorOrNone
 from geodl.lowering.differentiable import refuse_sparse_values
 from geodl.lowering.edge_features import Edge, EdgeReader, edge_reader
+from geodl.lowering.message_edges import MessageEdges, message_edges
 from geodl.lowering.scores import SCORES, Score
 from geodl.neighborhood.base import Neighborhood
 from geodl.neighborhood.edges import Edges
@@ -43,6 +45,18 @@ class Attention(NamedTuple):
     num_receivers: int
     score: Score
     reader: EdgeReader | None
+
+
+class Messages(NamedTuple):
+    """The rule written out, with what messages read along the edges.
+
+    Attributes:
+        along: the edges.
+        reductions: by name; none where the messages themselves are the answer.
+    """
+
+    along: MessageEdges
+    reductions: tuple[str, ...]
 
 
 class Recurrence(NamedTuple):
@@ -171,17 +185,35 @@ def _attend(
     )
 
 
-def _plan_message(call: Call) -> WrittenOut:
-    return WrittenOut(written_out(call), call.target.num_nodes, call.options.reduction)
+def _plan_message(call: Call) -> Messages:
+    return Messages(message_edges(call, written_out(call)), call.options.reductions)
 
 
 def _message(
-    plan: WrittenOut, receiver: Tensor, sender: Tensor, edge: Tensor | None, function
+    plan: Messages,
+    receiver: Tensor,
+    sender: Tensor,
+    edge: Tensor | None,
+    u: Tensor | None,
+    function: Callable[..., Tensor],
+    entries: Tensor | None = None,
 ) -> Tensor:
-    if edge is None and plan.edges.weight is not None:
-        edge = plan.edges.weight.to(receiver.dtype)[None, :, None].expand(receiver.shape[0], -1, -1)
+    along = plan.along
+    e_ij = along.edge_values(edge, entries, receiver)
+    if u is not None:
+        u = along.at_receivers(u)
+    if not plan.reductions:
+        m = reference.messages(receiver, sender, e_ij, along.edges, function, u)
+        return along.by_links(m)
     return reference.message(
-        receiver, sender, edge, plan.edges, function, plan.option, plan.num_receivers
+        receiver,
+        sender,
+        e_ij,
+        along.edges,
+        function,
+        plan.reductions,
+        along.num_receivers,
+        u,
     )
 
 

@@ -136,7 +136,7 @@ class Store:
                 # Some room is made at once, because it costs a look at every value.
                 self._make_room(usage.device, bound - bound // 8, key)
                 if usage.device == "cpu":
-                    _return_memory()
+                    return_memory()
 
     def mark_used(self, key: Hashable) -> None:
         """Note that a value was used, and by the model whose plans are being pinned, if one is."""
@@ -175,7 +175,7 @@ class Store:
 VALUES = Store()
 
 
-def _return_memory() -> None:
+def return_memory() -> None:
     """Give freed memory back to the system.
 
     Plans of ever larger images leave gaps that no later plan fits into, and glibc keeps them: a

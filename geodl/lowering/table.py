@@ -13,6 +13,7 @@ from geodl.lowering import (
     polynomial,
     rnn,
     sdpa,
+    segment_message,
     segment_pool,
     spmm,
     spmm_pool,
@@ -28,7 +29,7 @@ LOWERINGS: dict[str, tuple[Lowering, ...]] = {
         edges.convolve,
     ),
     "attend": (sdpa.attend, linear.attend, banded.attend, edge_softmax.attend, edges.attend),
-    "message": (edges.message,),
+    "message": (segment_message.message, edges.message),
     "recur": (rnn.recur, levels.recur, edges.recur),
     "pool": (lattice_pool.pool, blocks.pool, spmm_pool.pool, segment_pool.pool, edges.pool),
 }

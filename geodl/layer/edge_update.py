@@ -1,0 +1,91 @@
+"""A new state of the edges: the edge block of a GraphNet."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from geodl.errors import GeodlError
+from geodl.layer.base import MessagePassing
+from geodl.layer.check import check_messages, check_no_sender, check_signal
+from geodl.layer.entries import entries_of_call
+from geodl.layer.folding import GraphState, MergedMembers, members_to_batch, state_to_batch
+from geodl.layer.message import read_state
+from geodl.lowering import MessageOptions, Plan
+from geodl.neighborhood import Neighborhood
+from geodl.signal import Signal
+
+
+class EdgeUpdate(MessagePassing):
+    """`e'_ij = function(x_i, x_j, e_ij)` for every link (j -> i): a new state of the edges.
+
+    The values of the nodes and the state of whole graphs stay. With a :class:`Message` that reads
+    the new state, and `signal.with_globals` of a :func:`Readout`, it is a GraphNet block (Battaglia
+    et al. 2018):
+
+        s = EdgeUpdate(edge, rule)(s)
+        s = Message(lambda x_i, x_j, e_ij: e_ij, rule, "sum", node)(s)
+
+    Args:
+        function: a function or module of `(x_i, x_j, e_ij)`, tensors `[B, E, C]`, to `[B, E,
+            C_e]`, where e_ij is read as :class:`Message` reads it; with `reads_globals` of `(x_i,
+            x_j, e_ij, u)`, u `[B, E, C_g]`.
+        rule: the links, as `adjacency()`; a rule that adds edges has nowhere to keep their state.
+        reads_globals: hand over u, the state of the receiver's graph (`signal.globals`).
+
+    Raises:
+        GeodlError: at the call, a rule whose edges are not the links, each of them once; a second
+            signal; and what :class:`Message` refuses.
+
+    >>> import torch
+    >>> from geodl import Graph, adjacency
+    >>> s = Signal(torch.tensor([[[1.0], [4.0]]]), Graph([[0, 1], [1, 0]]))
+    >>> EdgeUpdate(lambda x_i, x_j, e_ij: x_j - x_i, adjacency())(s).edges.flatten().tolist()
+    [-3.0, 3.0]
+    """
+
+    verb = "message"
+    reads_edges = True
+
+    def __init__(
+        self, function: Callable[..., Tensor], rule: Neighborhood, *, reads_globals: bool = False
+    ):
+        if not isinstance(reads_globals, bool):
+            asked = f"EdgeUpdate(reads_globals={reads_globals!r})"
+            raise GeodlError(asked, do="give True or False")
+        super().__init__(rule, None, MessageOptions(()))
+        self.function = function
+        self.reads_globals = reads_globals
+
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Neighborhood) -> Signal:
+        """The signal with the new state of its edges."""
+        check_no_sender(self, sender)
+        source = check_signal(self, receiver)
+        plan, parts = self._plan(rule, source.domain, None, source.x)
+        x = members_to_batch(source.x, parts.num_members)
+        edges = self._run(plan, x, x, parts, state_to_batch(source, parts.num_members))
+        # The links of equal members stand member after member, as their nodes do.
+        return source.with_edges(edges.reshape(source.shape[0], -1, edges.shape[2]))
+
+    def _run(
+        self,
+        plan: Plan,
+        receiver: Tensor,
+        sender: Tensor,
+        parts: MergedMembers,
+        state: GraphState,
+    ) -> Tensor:
+        edge, u = read_state(self, plan, receiver, state)
+        entries = entries_of_call(plan, parts, sender)
+        return plan.run(receiver, sender, edge, u, self._messages, entries)
+
+    def _messages(self, x_i: Tensor, x_j: Tensor, e_ij: Tensor | None, *u: Tensor) -> Tensor:
+        """The function of the user, held to its shape."""
+        return check_messages(self, "function", self.function(x_i, x_j, e_ij, *u), x_i)
+
+    def extra_repr(self) -> str:
+        parts = [str(self.rule)]
+        if not isinstance(self.function, nn.Module):
+            parts.insert(0, getattr(self.function, "__name__", "function"))
+        if self.reads_globals:
+            parts.append("reads_globals=True")
+        return ", ".join(parts)

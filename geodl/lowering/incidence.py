@@ -1,0 +1,210 @@
+"""Between nodes and the edges that end at them: gathers, sums and maxima.
+
+Let R be the matrix `[E, N]` with a one where edge e ends at node i. A gather is `R x`, a sum over
+the edges of each node is `R^T m`, and each is the gradient of the other: the two close under
+differentiation, any number of times. Both read or write every row `[C]` at once. What torch would
+do for the gradient of a gather, `index_add`, goes through the edges one by one on a single thread;
+with the edges of each node listed once, in the plan, a sum runs over nodes on all threads and in
+one order on every device.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from geodl.lowering.differentiable import Operator, transforms_active
+
+
+class Incidence(NamedTuple):
+    """At which node each edge ends, and which edges end at each node.
+
+    Attributes:
+        node: `[E]` the node of each edge.
+        start: `[N + 1]` where the edges of each node begin in `order`.
+        order: `[E]` the edges, node after node.
+    """
+
+    node: Tensor
+    start: Tensor
+    order: Tensor
+
+    @property
+    def num_nodes(self) -> int:
+        """N."""
+        return len(self.start) - 1
+
+    @property
+    def degree(self) -> Tensor:
+        """`[N]` how many edges end at each node."""
+        return self.start.diff()
+
+
+def incidence(node: Tensor, num_nodes: int) -> Incidence:
+    """The incidence of edges that end at these nodes `[E]`, of N."""
+    degree = torch.bincount(node, minlength=num_nodes)
+    start = torch.cat((degree.new_zeros(1), degree.cumsum(0)))
+    return Incidence(node, start, torch.argsort(node, stable=True))
+
+
+class Gather(Operator):
+    """`m_e = x_i` for every edge e that ends at node i: x `[B, N, C]` to `[B, E, C]`."""
+
+    @staticmethod
+    def forward(ends: Incidence, x: Tensor) -> Tensor:
+        return x.index_select(1, ends.node)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.ends = inputs[0]
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        return None, SumAtNodes.apply(ctx.ends, grad_outputs[0])
+
+    @staticmethod
+    def tangent(ctx: Any, *tangents: Any) -> Any:
+        return Gather.apply(ctx.ends, tangents[1])
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _over_batch(Gather, in_dims, *args)
+
+
+class SumAtNodes(Operator):
+    """`y_i = sum over the edges e that end at node i of m_e`: m `[B, E, C]` to `[B, N, C]`."""
+
+    @staticmethod
+    def forward(ends: Incidence, m: Tensor) -> Tensor:
+        return _sum_at_nodes(ends, m)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.ends = inputs[0]
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        return None, Gather.apply(ctx.ends, grad_outputs[0])
+
+    @staticmethod
+    def tangent(ctx: Any, *tangents: Any) -> Any:
+        return SumAtNodes.apply(ctx.ends, tangents[1])
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _over_batch(SumAtNodes, in_dims, *args)
+
+
+def _over_batch(operator: type[Operator], in_dims: Any, ends: Incidence, x: Tensor) -> Any:
+    """An operator under vmap: the mapped axis joins the batch."""
+    x = x.movedim(in_dims[1], 0)
+    y = operator.apply(ends, x.flatten(0, 1))
+    return y.unflatten(0, x.shape[:2]), 0
+
+
+def _sum_at_nodes(ends: Incidence, m: Tensor) -> Tensor:
+    b, e, c = m.shape
+    if m.numel() == 0:
+        return m.new_zeros(b, ends.num_nodes, c)
+    # The members of the batch stand side by side as columns, so that one pass serves them all.
+    columns = m[0]
+    if b > 1:
+        columns = m.transpose(0, 1).reshape(e, b * c)
+    y = F.embedding_bag(ends.order, columns, ends.start, mode="sum", include_last_offset=True)
+    if b == 1:
+        return y[None]
+    return y.view(ends.num_nodes, b, c).transpose(0, 1)
+
+
+class ExtremeAtNodes(Operator):
+    """The largest or smallest value at each node, and how many edges attain it.
+
+    `y_i = max over the edges e that end at node i of m_e`, m `[B, E, C]` to `[B, N, C]`; 0 where no
+    edge ends. Where several edges attain it they share the gradient equally, the only way that
+    commutes with a relabelling: with t_i of them, `dm_e = g_i / t_i` for each e with `m_e = y_i`.
+    An edge that stands for several, c_e of them, counts as often: `t_i` is the sum of their c_e,
+    and `dm_e = c_e g_i / t_i`.
+    """
+
+    @staticmethod
+    def forward(
+        ends: Incidence, m: Tensor, copies: Tensor | None, kernel: str, counted: bool
+    ) -> tuple[Tensor, Tensor]:
+        y = _extreme_at_nodes(ends, m, kernel)
+        if not counted:
+            return y, y.new_empty(0)
+        attained = (m == y.index_select(1, ends.node)).to(m.dtype)
+        if copies is not None:
+            attained = attained * copies
+        return y, _sum_at_nodes(ends, attained)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.ends, m, copies, _, _ = inputs
+        y, ties = output
+        ctx.mark_non_differentiable(ties)
+        ctx.has_copies = copies is not None
+        saved = (m, y, ties)
+        if ctx.has_copies:
+            saved = (m, y, ties, copies)
+        ctx.save_for_backward(*saved)
+        ctx.save_for_forward(*saved)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        m, y, ties, *copies = ctx.saved_tensors
+        share = grad_outputs[0] / ties.clamp(min=1)
+        dm = _shares(ctx.ends, m, y, copies) * Gather.apply(ctx.ends, share)
+        return None, dm, None, None, None
+
+    @staticmethod
+    def tangent(ctx: Any, *tangents: Any) -> Any:
+        m, y, ties, *copies = ctx.saved_tensors
+        moved = _shares(ctx.ends, m, y, copies) * tangents[1]
+        return SumAtNodes.apply(ctx.ends, moved) / ties.clamp(min=1), None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        ends, m, copies, kernel, counted = args
+        m = m.movedim(in_dims[1], 0)
+        if copies is not None:
+            copies = copies.movedim(in_dims[2], 0).flatten(0, 1)
+        y, ties = ExtremeAtNodes.apply(ends, m.flatten(0, 1), copies, kernel, counted)
+        size = m.shape[:2]
+        if counted:
+            ties = ties.unflatten(0, size)
+            return (y.unflatten(0, size), ties), (0, 0)
+        return (y.unflatten(0, size), ties), (0, None)
+
+
+def extreme_at_nodes(
+    ends: Incidence, m: Tensor, kernel: str, copies: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The largest or smallest value at each node `[B, N, C]`, and how many edges attain it (nothing
+    where no gradient asks for it).
+
+    Args:
+        ends: the node of each edge.
+        m: `[B, E, C]`.
+        kernel: "amax" or "amin".
+        copies: `[B, E, C]` how many values each stands for; None for one.
+    """
+    counted = transforms_active() or (torch.is_grad_enabled() and m.requires_grad)
+    return ExtremeAtNodes.apply(ends, m, copies, kernel, counted)
+
+
+def _shares(ends: Incidence, m: Tensor, y: Tensor, copies: list[Tensor]) -> Tensor:
+    """For each edge, how many times it attains the value at its node: `[B, E, C]`."""
+    attained = (m == y.index_select(1, ends.node)).to(m.dtype)
+    if copies:
+        return attained * copies[0]
+    return attained
+
+
+def _extreme_at_nodes(ends: Incidence, m: Tensor, kernel: str) -> Tensor:
+    """The kernel of :class:`ExtremeAtNodes`."""
+    worst = {"amax": -torch.inf, "amin": torch.inf}[kernel]
+    y = m.new_full((m.shape[0], ends.num_nodes, m.shape[2]), worst)
+    y = y.scatter_reduce(1, ends.node[None, :, None].expand_as(m), m, kernel)
+    return y.masked_fill((ends.degree == 0)[:, None], 0.0)

@@ -1,0 +1,78 @@
+"""`segment`: messages along all edges at once, and reductions over the edges of each receiver.
+
+The function of the user sees every edge in the order of the rule, as the reference shows them;
+only the gathers and the reductions follow the plan, in which the edges of each receiver and of each
+sender are listed once. Their gradients are sums and gathers of the same kind.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from geodl.lowering.base import Call, Lowering
+from geodl.lowering.edges import never, written_out
+from geodl.lowering.incidence import Gather, Incidence, incidence
+from geodl.lowering.message_edges import MessageEdges, message_edges
+from geodl.lowering.message_pieces import Pieces, cut, reduce_in_pieces
+from geodl.lowering.reductions import REDUCTIONS
+
+
+class MessagePlan(NamedTuple):
+    """Edges by their receivers and by their senders.
+
+    Attributes:
+        along: the edges, and what messages read there.
+        receivers: the receiver of each edge.
+        senders: the sender of each edge.
+        reductions: by name; none where the messages themselves are the answer.
+        pieces: of the edges; None where they are all computed at once.
+    """
+
+    along: MessageEdges
+    receivers: Incidence
+    senders: Incidence
+    reductions: tuple[str, ...]
+    pieces: Pieces | None
+
+
+def _plan(call: Call) -> MessagePlan:
+    along = message_edges(call, written_out(call))
+    receivers = incidence(along.edges.dst, call.target.num_nodes)
+    senders = incidence(along.edges.src, call.source.num_nodes)
+    pieces, most = None, call.options.max_edges
+    if most is not None and most < len(receivers.node):
+        pieces = cut(receivers, along.edges.src, most)
+    return MessagePlan(along, receivers, senders, call.options.reductions, pieces)
+
+
+def _run(
+    plan: MessagePlan,
+    receiver: Tensor,
+    sender: Tensor,
+    edge: Tensor | None,
+    u: Tensor | None,
+    function: Callable[..., Tensor],
+    entries: Tensor | None = None,
+) -> Tensor:
+    e_ij = plan.along.edge_values(edge, entries, receiver)
+    if u is not None:
+        u = plan.along.at_receivers(u)
+    if plan.pieces is not None:
+        return reduce_in_pieces(plan.pieces, plan.reductions, (receiver, sender, e_ij, u), function)
+    seen = [Gather.apply(plan.receivers, receiver), Gather.apply(plan.senders, sender), e_ij]
+    if u is not None:
+        seen.append(Gather.apply(plan.receivers, u))
+    m = function(*seen)
+    if not plan.reductions:
+        return plan.along.by_links(m)
+    reduced = []
+    for name in plan.reductions:
+        reduction = REDUCTIONS[name]
+        summary = reduction.collect(plan.receivers, m)
+        reduced.append(reduction.finish(plan.receivers.degree, summary))
+    return torch.cat(reduced, dim=2)
+
+
+message = Lowering("segment", never, _plan, _run)
