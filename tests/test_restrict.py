@@ -82,6 +82,19 @@ def test_kinds_of_domains_that_stay():
     assert gradient.flatten().tolist() == [0, 1, 0, 0]
 
 
+def test_weights_that_come_with_the_call_stay_and_learn():
+    ring = g.Graph([[0, 1, 2, 3], [1, 2, 3, 0]])
+    layer = g.Conv(1, 1, g.adjacency("sym", self_loops=True)).double()
+    x = torch.randn(2, 4, 1, dtype=torch.float64)
+    for shape in ((4,), (2, 4)):
+        weight = torch.rand(shape, dtype=torch.float64, requires_grad=True)
+        kept, _ = g.Signal(x, ring.with_weights(weight)).restrict([1, 2, 3])
+        # Links 1 and 2 join the nodes that stay.
+        assert kept.domain.runtime_weight.equal(weight[..., 1:3])
+        (gradient,) = torch.autograd.grad(layer(kept).x.square().sum(), weight)
+        assert gradient[..., 1:3].abs().min() > 0 and not gradient[..., ::3].any()
+
+
 UNION = g.Signal(torch.zeros(1, 5, 1), g.Batch([g.Chain(2), g.Chain(3)]))
 BAD = {
     "no nodes": (lambda: UNION.restrict([]), "no nodes; keep one at least"),

@@ -16,6 +16,7 @@ import geodl as g
 from geodl.layer.encoder_decoder import EncoderDecoder, FinalState
 from geodl.layer.folding import state_to_batch
 from geodl.layer.trace import code_between, stamps
+from geodl.models.generate import _groups_of_equal_senders
 from geodl.neighborhood.edges import Edges, edge_state
 from geodl.testing import assert_permutation_equivariant, outcome
 
@@ -176,10 +177,21 @@ LAYERS = {
     "BatchNorm": lambda: g.BatchNorm(4),
     "BatchNorm in evaluation": lambda: g.BatchNorm(4).eval(),
     "Dropout": lambda: g.Dropout(0.5),
+    "GroupNorm": lambda: g.GroupNorm(2, 4),
+    "InstanceNorm": lambda: g.InstanceNorm(4),
+    "Propagate": lambda: g.Propagate(g.adjacency()),
+    "polynomial": lambda: g.Conv(4, 3, g.polynomial(g.laplacian(), 2)),
+    "Network": lambda: g.Network(
+        "nodes", {"a": (attention(), "nodes"), "b": (nn.ReLU(), "a"), "c": ("add", "nodes", "b")}
+    ),
+    "Network of channels": lambda: g.Network(
+        "nodes", {"a": (attention(), "nodes"), "b": ("cat", "a", "nodes")}
+    ),
     "LaplacianPositions": lambda: g.LaplacianPositions(2, 4),
     "Pointwise": lambda: g.Pointwise(nn.Tanh()),
     "Sequential": lambda: g.Sequential(nn.Linear(4, 4), attention(), nn.ReLU()),
     "Residual": lambda: g.Residual(attention()),
+    "Residual with a shortcut": lambda: g.Residual(attention(), shortcut=nn.Linear(4, 4)),
     "Concat": lambda: g.Concat(attention(), nn.Identity()),
 }
 
@@ -267,6 +279,18 @@ def test_rows_become_members_with_their_state():
     assert inside.edges.equal(target.edges.expand(2, 2, 1).reshape(1, 4, 1))
     assert inside.globals.equal(target.globals.reshape(1, 2, 5))
     assert y.edges is target.edges and y.globals is target.globals
+
+
+def test_senders_of_equal_domains_keep_their_state():
+    one, two = g.Graph([[0, 1], [1, 0]], 2), g.Chain(3)
+    domain = g.Batch([one, two, one])
+    edges, whole = torch.randn(1, 6, 2), torch.randn(1, 3, 1)
+    s = g.Signal(torch.randn(1, 7, 1), domain, edges, whole)
+    (rows, pair), (others, chain) = _groups_of_equal_senders(s, 3)
+    assert rows == [0, 2] and pair.domain is one and others == [1] and chain.domain == two
+    assert pair.x.equal(torch.cat((s.x[:, :2], s.x[:, 5:])))
+    assert pair.edges.equal(torch.cat((edges[:, :2], edges[:, 4:])))
+    assert pair.globals.equal(whole[0, [0, 2]][:, None]) and chain.edges.equal(edges[:, 2:4])
 
 
 def test_a_state_that_no_layer_made_is_a_gap():

@@ -9,7 +9,8 @@ from torch import Tensor
 from geodl.domain import Domain
 from geodl.errors import GeodlError, positive
 from geodl.layer import Layer, evaluated
-from geodl.signal import Signal
+from geodl.layer.folding import members_to_batch, state_to_batch
+from geodl.signal import Signal, select_members
 
 
 class Sampler(NamedTuple):
@@ -147,20 +148,11 @@ def _groups_of_equal_senders(
     groups: dict[Domain, list[int]] = {}
     for row, member in enumerate(members):
         groups.setdefault(member, []).append(row)
-    # Values, edges and globals stand member after member: each member has so many rows of each.
-    nodes, links = ([getattr(m, n) for m in members] for n in ("num_nodes", "num_links"))
-    states = (sender.x, nodes), (sender.edges, links), (sender.globals, [1] * len(members))
     found = []
     for member, of_member in groups.items():
-        parts: list[Tensor | None] = []
-        for state, counts in states:
-            if state is None:
-                parts.append(None)
-                continue
-            rows_of = state.split(counts, dim=1)
-            parts.append(torch.cat([rows_of[row] for row in of_member]))
-        x, edges, whole = parts
-        assert x is not None
+        chosen, _ = select_members(sender, torch.tensor(of_member))
+        x = members_to_batch(chosen.x, len(of_member))
+        edges, whole = state_to_batch(chosen, len(of_member))
         found.append((of_member, Signal(x, member, edges, whole)))
     return found
 

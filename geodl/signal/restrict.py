@@ -58,20 +58,28 @@ def induced(asked: str, domain: Domain, nodes: Tensor) -> tuple[Domain, Tensor]:
     Raises:
         GeodlError: a member of a union that keeps no node.
     """
+    # Weights that come with the call have gradients, and belong to the caller's modes.
+    if domain.runtime_weight is not None:
+        return _induced_or_united(asked, domain, nodes)
     with cached_constants():
-        if not domain.is_union:
-            return _induced(domain, nodes)
-        counts = torch.bincount(domain.member_of()[nodes], minlength=domain.num_members)
-        if not counts.all():
-            found = f"none of member {int(counts.argmin())}"
-            do = "keep a node of each member, or leave members out before they are united"
-            raise GeodlError(asked, found, do)
-        flat = getattr(domain, "union", None)
-        if flat is not None:
-            graph, links = _induced(flat, nodes)
-            starts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
-            return Batch.unchecked(graph, tuple(counts.tolist()), starts), links
-        return _induced_by_member(domain, nodes.split(counts.tolist()))
+        return _induced_or_united(asked, domain, nodes)
+
+
+def _induced_or_united(asked: str, domain: Domain, nodes: Tensor) -> tuple[Domain, Tensor]:
+    """As :func:`induced`, in the modes of the caller."""
+    if not domain.is_union:
+        return _induced(domain, nodes)
+    counts = torch.bincount(domain.member_of()[nodes], minlength=domain.num_members)
+    if not counts.all():
+        found = f"none of member {int(counts.argmin())}"
+        do = "keep a node of each member, or leave members out before they are united"
+        raise GeodlError(asked, found, do)
+    flat = getattr(domain, "union", None)
+    if flat is not None:
+        graph, links = _induced(flat, nodes)
+        starts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+        return Batch.unchecked(graph, tuple(counts.tolist()), starts), links
+    return _induced_by_member(domain, nodes.split(counts.tolist()))
 
 
 def _induced_by_member(domain: Domain, nodes: Sequence[Tensor]) -> tuple[Domain, Tensor]:
@@ -92,6 +100,8 @@ def _induced_by_member(domain: Domain, nodes: Sequence[Tensor]) -> tuple[Domain,
 def _induced(domain: Domain, nodes: Tensor) -> tuple[Any, Tensor]:
     """As :func:`induced`, of a domain that is no union."""
     dst, src, weight = domain.links()
+    if domain.runtime_weight is not None:
+        weight = None
     place = torch.full((domain.num_nodes,), -1, device=nodes.device)
     place[nodes] = torch.arange(len(nodes), device=nodes.device)
     dst, src = place[dst.to(nodes.device)], place[src.to(nodes.device)]
@@ -107,7 +117,10 @@ def _induced(domain: Domain, nodes: Tensor) -> tuple[Any, Tensor]:
     for name, value in values.items():
         if value is not None:
             values[name] = value[kept]
-    return Graph(index, len(nodes), **values), kept
+    graph = Graph(index, len(nodes), **values)
+    if domain.runtime_weight is not None:
+        graph = graph.with_weights(domain.runtime_weight[..., kept])
+    return graph, kept
 
 
 def _in_order_of_pairs(index: Tensor, kept: Tensor, count: int) -> Tensor:
