@@ -208,3 +208,52 @@ class Branch(nn.Module):
         if x.sum() > 0:
             return self.lin(x)
         return -self.lin(x)
+
+
+class Positions(nn.Module):
+    """A vision transformer's positions as a parameter, a language model's as an embedding."""
+
+    def __init__(self, channels=6):
+        super().__init__()
+        self.patches = nn.Conv2d(1, channels, 2, 2)
+        self.pos = nn.Parameter(torch.randn(1, 9, channels))
+        self.table = nn.Embedding(12, channels)
+        self.block = nn.TransformerEncoderLayer(channels, 2, 8, 0.0, batch_first=True)
+        self.head = nn.Linear(channels, 3)
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = x + self.pos[:, : x.shape[1]]
+        x = self.table(torch.arange(x.shape[1], device=x.device)) + x
+        x = self.block(x)
+        return self.head(x[:, -1]), self.head(x)[:, 0]
+
+
+class Functional(nn.Module):
+    """Functions with parameters of one's own, other norms, upsampling, the last state."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(4, 1, 3, 3))
+        self.shift = nn.Parameter(torch.randn(4))
+        self.group = nn.GroupNorm(2, 4)
+        self.instance = nn.InstanceNorm2d(4, affine=True, track_running_stats=True)
+        self.up = nn.Upsample(scale_factor=2)
+        self.back = nn.Parameter(torch.randn(4, 3, 2, 2))
+        self.register_buffer("mean", torch.randn(3))
+        self.register_buffer("var", torch.rand(3) + 0.5)
+        self.gain = nn.Parameter(torch.randn(3))
+        self.zero = nn.Parameter(torch.zeros(3))
+        self.rnn = nn.LSTM(3, 4, batch_first=True)
+        self.weight = nn.Parameter(torch.randn(5, 4))
+        self.mix = nn.Parameter(torch.randn(5, 2))
+
+    def forward(self, x):
+        x = F.conv2d(x, self.kernel, self.shift, padding=1)
+        x = self.instance(F.relu6(self.group(x)))
+        x = F.interpolate(self.up(x), scale_factor=(1, 2), mode="nearest")
+        x = F.conv_transpose2d(x, self.back, stride=2)
+        stats = (self.mean, self.var, self.gain, self.zero)
+        x = F.batch_norm(x, *stats, training=self.training)
+        y, _ = self.rnn(x.flatten(2).transpose(1, 2))
+        return F.linear(y[:, -1], self.weight) @ self.mix

@@ -307,7 +307,8 @@ def test_to_pyg_refuses(rule):
 def test_to_pyg_refuses_other_verbs():
     for layer in (g.Pool(g.whole()), g.Sequential(g.Conv(2, 2, g.adjacency()))):
         with pytest.raises(
-            g.GeodlError, match="a type with no twin; choose from Attention, Conv, Network"
+            g.GeodlError,
+            match="a type with no twin; choose from Attention, BatchNorm, Conv, Network",
         ):
             to_pyg(layer)
 

@@ -12,6 +12,7 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.converters import converts
 from geodl.interop.on_tensors import Apply, Slot
+from geodl.interop.values import Call, Value
 from geodl.layer import Dropout, Pointwise
 
 FUNCTIONS: tuple[tuple[Callable[..., Tensor], type[nn.Module]], ...] = (
@@ -90,12 +91,18 @@ for _function, _kind in (*FUNCTIONS, *METHODS):
     _register(_function, _kind)
 
 
-@converts(F.dropout, torch.dropout, reads="each")
-def from_dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> Dropout:
-    """`F.dropout(x, p, training=self.training)`, traced in evaluation, as a layer with a mode."""
-    if training:
-        raise GeodlError("F.dropout(x, training=True)", "a dropout in evaluation too", "leave it")
-    return Dropout(p)
+@converts(F.dropout, torch.dropout, traced=True)
+def convert_dropout(build: Any, call: Call) -> Any:
+    """`F.dropout(x, p, training=self.training)` as a layer, which has a mode; with a constant flag
+    it is nothing, or stays as it is.
+    """
+    names = ("input", "p", "training", "inplace")
+    value, p, training, _ = call.given(*names, p=0.5, training=True, inplace=False)
+    if not isinstance(value, Value) or not isinstance(p, float | int):
+        return None
+    if call.follows_mode and 0 <= p < 1:
+        return build.apply(call.name, Dropout(p), build.read(value, "each"), call.example)
+    return None if training or call.follows_mode else value
 
 
 @converts(Dropout, back="torch", form="signals")
@@ -104,22 +111,40 @@ def to_dropout(layer: Dropout, on: Domain | None) -> nn.Dropout:
     return nn.Dropout(layer.p).train(layer.training)
 
 
-@converts(F.softmax, torch.softmax, Tensor.softmax, reads="last")
-def from_softmax(dim: int, dtype: Any = None, **_: Any) -> nn.Module:
-    """A softmax along the last axis."""
-    return _along_last("softmax", nn.Softmax, dim, dtype)
+SOFTMAXES: dict[Any, tuple[Any, ...]] = {
+    nn.Softmax: (F.softmax, torch.softmax, Tensor.softmax),
+    nn.LogSoftmax: (F.log_softmax, torch.log_softmax, Tensor.log_softmax),
+    nn.Softmin: (F.softmin,),
+}
 
 
-@converts(F.log_softmax, torch.log_softmax, Tensor.log_softmax, reads="last")
-def from_log_softmax(dim: int, dtype: Any = None, **_: Any) -> nn.Module:
-    """Its logarithm."""
-    return _along_last("log_softmax", nn.LogSoftmax, dim, dtype)
+def _register_softmax(kind: Any, functions: tuple[Any, ...]) -> None:
+    """A softmax along the channels, on whichever axis of the tensor they are."""
+
+    def convert(build: Any, call: Call) -> Any:
+        value = call.args[0]
+        if call.module is not None:
+            dim = getattr(call.module, "dim", None)
+        else:
+            names = ("input", "dim", "_stacklevel", "dtype")
+            _, dim, _, dtype = call.given(*names, dim=None, _stacklevel=3, dtype=None)
+            if dtype is not None:
+                return None
+        if not isinstance(value, Value) or not isinstance(dim, int):
+            return None
+        dim = dim % value.tensor.dim()
+        value = build.read(value, "each")
+        if value.layout is None or value.layout.channel_dim() != dim:
+            if dim != value.tensor.dim() - 1:
+                return None
+            value = build.read(value, "last")
+        return build.apply(call.name, kind(dim=-1), value, call.example)
+
+    converts(kind, *functions, traced=True)(convert)
 
 
-def _along_last(name: str, kind: Any, dim: int, dtype: Any) -> nn.Module:
-    if dim != -1 or dtype is not None:
-        raise GeodlError(name, f"dim={dim} and dtype={dtype}", "name the last axis as dim=-1")
-    return kind(dim=-1)
+for _softmax, _functions in SOFTMAXES.items():
+    _register_softmax(_softmax, _functions)
 
 
 NUMBERWISE = ("abs", "exp", "log", "neg", "pow", "sin", "cos", "sqrt", "rsqrt", "square", "clamp")

@@ -1,7 +1,7 @@
 """From a trace to a network: one call after another, each by its converter or as it is."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,16 +10,17 @@ from torch import Tensor, nn
 from geodl.errors import GeodlError
 from geodl.interop import layout as layouts
 from geodl.interop.conversion import check_part
-from geodl.interop.converters import FROM, TRACED, Converter, is_kept, key_of
+from geodl.interop.converters import Converter, Library
+from geodl.interop.entries import copy_of, entry_of, free_of_torch, takes_place
+from geodl.interop.giving_back import Stand, lattice_of
 from geodl.interop.guesses import default_layout, guess_layout
-from geodl.interop.layout import Layout
-from geodl.interop.on_tensors import Constant, OnTensors, Slot, close, identity, size_of
+from geodl.interop.layout import Atom, Layout
+from geodl.interop.on_tensors import Constant, OfDomain, OnTensors, Slot, close, identity, size_of
 from geodl.interop.rearrange import Rearrange
 from geodl.interop.structures import holds_values, replace_leaves
 from geodl.interop.values import Call, Links, Scalar, Size, Untraced, Value
-from geodl.layer import Layer, Network, evaluated
+from geodl.layer import Network, evaluated
 from geodl.layer.opaque import Opaque
-from geodl.layer.pointwise import ELEMENTWISE
 
 REFUSALS = (GeodlError, TypeError)
 READ = "a tensor that the model reads by itself"
@@ -33,17 +34,25 @@ class Builder:
 
     Args:
         training: whether the model is in training mode.
+        graph: a value on the nodes of the graph, of a model on one.
 
     Attributes:
         nodes: of the network, by name.
         renamed: what a call in place made of a value, by the name of its node.
+        stands: what stands for each part of the model, by its path.
+        numbered: the name that each node would have had.
     """
 
-    def __init__(self, training: bool):
+    def __init__(self, training: bool, graph: Value | None = None):
+        self.graph = graph
         self.nodes: dict[str, tuple[Any, ...]] = {}
         self.training = training
         self.renamed: dict[str, Value] = {}
+        self.stands: dict[str, Stand] = {}
+        self.numbered: dict[str, str] = {}
+        self._of_module = False
         self._taken: set[str] = set()
+        self._links: dict[str, Value] = {}
         self._parts: dict[tuple[int, bool], Any] = {}
 
     def convert(self, call: Call) -> Any:
@@ -54,23 +63,42 @@ class Builder:
         if plain and not holds_values((call.args, call.kwargs)):
             return call.example
         reason = "no converter"
-        entry, traced = _entry(call)
+        entry, traced = entry_of(call)
         mark = dict(self.nodes)
+        self._of_module = call.module is not None
         try:
             if call.module is not None:
                 check_part(call.name, call.module)
+            answer = None
             if traced is not None:
                 answer = traced.convert(self, call)
-                if answer is not None:
-                    return answer
-            if entry is not None:
+            if answer is None and entry is not None:
                 answer = self._by_layer(call, entry)
-                if answer is not None:
-                    return answer
+            if answer is not None:
+                self._note(call, mark, answer)
+                return answer
         except REFUSALS as error:
             reason = str(error)
         self.nodes = mark
         return self.opaque(call, reason)
+
+    def _note(self, call: Call, before: dict[str, Any], answer: Any) -> None:
+        """Note which node stands for the part of the model that is called."""
+        module: Any = call.module
+        if module is None or call.name in self.stands:
+            return
+        library: Library = "torch"
+        if type(module).__module__.startswith("torch_geometric"):
+            library = "pyg"
+        first = answer[0] if isinstance(answer, tuple) else answer
+        name = getattr(first, "name", "")
+        parameters = next(module.parameters(), None)
+        if parameters is None:
+            self.stands[call.name] = Stand("", library, module=copy.deepcopy(module))
+        elif name in self.nodes and name not in before:
+            read = call.args[0] if call.args else None
+            domain = lattice_of(getattr(getattr(read, "signal", None), "domain", None))
+            self.stands[call.name] = Stand(name, library, domain)
 
     def _by_layer(self, call: Call, entry: Converter) -> Value | None:
         """A call of one tensor as a layer in its place."""
@@ -85,7 +113,7 @@ class Builder:
             part = self.once(call.module, entry.convert)
         if part is None:
             return None
-        inplace = _takes_place(call)
+        inplace = takes_place(call)
         answer = self.apply(call.name, part, self.read(first, entry.reads), call.example)
         if inplace:
             self.renamed[first.name] = answer
@@ -97,11 +125,7 @@ class Builder:
 
         def slot(leaf: Any) -> Any:
             if isinstance(leaf, Links):
-                raise GeodlError(
-                    f"the call {call.name}",
-                    f"{reason}; it reads {leaf.role}, which the signal's domain holds",
-                    "convert the parts of the model one by one",
-                )
+                leaf = self.links(leaf)
             if isinstance(leaf, Size):
                 leaf = self.scalar(leaf)
             if not isinstance(leaf, Value | Scalar):
@@ -113,11 +137,13 @@ class Builder:
         args, kwargs = replace_leaves((call.args, call.kwargs), slot)
         function: Any = call.function
         if call.module is not None:
-            function = self.once(call.module, _copy)
+            function = self.once(call.module, copy_of)
         reads = tuple(getattr(value, "layout", None) for value in found)
         made, like = guess_layout(call.example, found)
         part = Opaque(OnTensors(function, args, kwargs, reads, made, like), reason)
         name = self.add(call.name, part, [value.name for value in found])
+        if call.module is not None:
+            self.stands[call.name] = Stand(name, "torch")
         if isinstance(call.example, Tensor):
             return self._value(name, made, call.example, found, like)
         if isinstance(call.example, tuple | list):
@@ -143,7 +169,7 @@ class Builder:
 
     def add(self, name: str, part: Any, read: list[str]) -> str:
         """Add a node under its name, or one like it that is free."""
-        name = _free_of_torch(name)
+        name = free_of_torch(name)
         prefixes = {name[:k] for k, letter in enumerate(name) if letter == "."}
         if prefixes & self._taken or any(one.startswith(f"{name}.") for one in self._taken):
             # A layer is no place for other layers.
@@ -152,6 +178,7 @@ class Builder:
         while free in self._taken:
             free, count = f"{name}_{count}", count + 1
         self._taken.add(free)
+        self.numbered[free] = name
         self.nodes[free] = (part, *read)
         return free
 
@@ -159,7 +186,7 @@ class Builder:
         """The part that stands for a module, made at its first call: one that is called twice
         keeps one set of parameters.
         """
-        key = id(module), convert is _copy
+        key = id(module), convert is copy_of
         if key not in self._parts:
             self._parts[key] = convert(module, None)
         return self._parts[key]
@@ -195,8 +222,9 @@ class Builder:
         if not close(layout.to_tensor(signal), example):
             found = "other numbers than the model's on the example"
             raise GeodlError(f"the twin of {name}", found, "report the module")
-        if not any(part is known for known in self._parts.values()):
-            _set_mode(part, self.training)
+        if not self._of_module or not list(part.parameters()):
+            # A part that stands for a module has that one's mode.
+            part.train(self.training)
         free = self.add(name, part, [one.name for one in read])
         return Value(free, layout, example, signal)
 
@@ -231,9 +259,43 @@ class Builder:
             return False
         part, *read = self.nodes[name]
         inner = getattr(part, "function", None)
-        if getattr(inner, "function", None) is size_of:
+        if getattr(inner, "function", None) in (size_of, getattr):
             return True
         return isinstance(part, Opaque) and all(self.fixed(one) for one in read)
+
+    def own_tensor(self, value: Any) -> Tensor | None:
+        """The model's own tensor behind a value; None of any other value."""
+        if not isinstance(value, Value) or value.name not in self.nodes:
+            return None
+        inner = getattr(self.nodes[value.name][0], "function", None)
+        return getattr(inner, "value", None)
+
+    def sources(self, name: str) -> list[Value]:
+        """The model's own tensors that a node depends on: those it reads, and the table of an
+        embedding.
+        """
+        found: list[Value] = []
+        waiting = [name]
+        while waiting:
+            one = waiting.pop()
+            if one not in self.nodes:
+                continue
+            part, *read = self.nodes[one]
+            waiting += read
+            inner: Any = getattr(part, "function", None)
+            tensor = getattr(inner, "value", None)
+            if isinstance(getattr(inner, "function", None), nn.Embedding):
+                tensor = inner.function.weight
+            if isinstance(tensor, Tensor):
+                found.append(Value(one, None, tensor))
+        return found
+
+    def note_table(self, source: Value, answer: Value) -> None:
+        """Note that a layer stands for a table of the model."""
+        for path, stand in self.stands.items():
+            if stand.path == source.name:
+                shape = tuple(source.tensor.shape)
+                self.stands[path] = stand._replace(path=answer.name, shape=shape)
 
     def scalar(self, size: Size) -> Scalar:
         """A length as a node that finds it at each call."""
@@ -241,18 +303,36 @@ class Builder:
         part = Opaque(OnTensors(size_of, (Slot(0), size.dim), {}, reads), "the length of an axis")
         return Scalar(self.add("size", part, [size.value.name]), size.number)
 
+    def links(self, links: Links) -> Value:
+        """What the domain holds, as a tensor for an opaque call."""
+        if links.role not in self._links:
+            part = Opaque(OfDomain(links.role), "what the domain holds, as a tensor")
+            name = self.add(links.role, part, [links.value.name])
+            self._links[links.role] = Value(name, None, links.example)
+        return self._links[links.role]
+
     def constant(self, name: str, tensor: Tensor) -> Value:
         """A parameter or buffer of the model, copied."""
         value = tensor.detach().clone()
         if isinstance(tensor, nn.Parameter):
             value = nn.Parameter(value, requires_grad=tensor.requires_grad)
         part = self._parts.setdefault((id(tensor), True), Opaque(Constant(value), READ))
-        return Value(self.add(name, part, []), None, tensor.detach())
+        free = self.add(name, part, [])
+        self.stands[name] = Stand(free, "torch")
+        return Value(free, None, tensor.detach())
 
     def signal(self, value: Value, layout: Layout) -> Value:
         """A value as a signal: itself, or a plain tensor read in a layout."""
         if value.layout is not None:
             return value
+        graph = self.graph
+        if graph is not None and value.tensor.shape[:1] == graph.tensor.shape[:1]:
+            layout = Layout((layouts.nodes(1), (Atom("channel", 0, value.tensor.shape[1]),)), "set")
+            made = OnTensors(identity, (Slot(0), Slot(1)), {}, (None, graph.layout), layout, 1)
+            name = self.add(
+                f"{value.name}_read", Opaque(made, "a tensor read anew"), [value.name, graph.name]
+            )
+            return Value(name, layout, value.tensor, layout.to_signal(value.tensor, graph.on))
         made = OnTensors(identity, (Slot(0),), {}, (None,), layout)
         name = self.add(f"{value.name}_read", Opaque(made, "a tensor read anew"), [value.name])
         return Value(name, layout, value.tensor, layout.to_signal(value.tensor))
@@ -301,50 +381,6 @@ class Builder:
         return value
 
 
-def _entry(call: Call) -> tuple[Converter | None, Converter | None]:
-    """The converters of a call: one that makes a layer, and one that knows the whole call."""
-    key: Any = call.function
-    module: Any = call.module
-    if module is not None:
-        key = key_of(module)
-        if key not in FROM and key not in TRACED and is_kept(module):
-            if all(type(leaf) in ELEMENTWISE for leaf in _leaves(module)):
-                return Converter(_copy, "each", ""), None
-            return Converter(_copy, "last", ""), None
-    elif isinstance(key, str):
-        key = getattr(Tensor, key, None)
-    try:
-        return FROM.get(key), TRACED.get(key)
-    except TypeError:
-        # A function that cannot be hashed has no entry.
-        return None, None
-
-
-def _leaves(module: nn.Module) -> Iterator[nn.Module]:
-    parts = list(module.children())
-    if not parts:
-        yield module
-    for part in parts:
-        yield from _leaves(part)
-
-
-def _takes_place(call: Call) -> bool:
-    """Whether a call changes its tensor in place, so that every name of it means the answer."""
-    if call.module is not None:
-        return bool(getattr(call.module, "inplace", False))
-    if isinstance(call.function, str):
-        return call.function.endswith("_") and not call.function.endswith("__")
-    name = getattr(call.function, "__name__", "")
-    inplace = call.kwargs.get("inplace", False) is True
-    return inplace or (name.endswith("_") and not name.endswith("__"))
-
-
-def _set_mode(part: nn.Module, training: bool) -> None:
-    """The mode of a part that stands for no module, which would know its own."""
-    if not isinstance(part, Layer) or not list(part.parameters()):
-        part.train(training)
-
-
 def _layout_after(value: Value, signal: Any) -> Layout:
     """The layout after a layer: as before, with the channels that came out."""
     layout = value.kept
@@ -358,25 +394,6 @@ def _same_places(value: Value, made: Layout) -> bool:
     if not made.is_plain():
         return True
     return made.to_signal(value.tensor).domain == value.on.domain
-
-
-def _copy(module: nn.Module, on: Any) -> nn.Module:
-    """A copy that leaves its input as it is: other nodes may read it."""
-    twin: Any = copy.deepcopy(module)
-    for part in twin.modules():
-        if getattr(part, "inplace", False) is True:
-            part.inplace = False
-    return twin
-
-
-def _free_of_torch(name: str) -> str:
-    """A name without words that modules and networks use themselves."""
-    pieces = []
-    for piece in name.split("."):
-        if hasattr(Network, piece) or piece in ("inputs", "outputs", "nodes", "door", "single"):
-            piece += "_"
-        pieces.append(piece)
-    return ".".join(pieces)
 
 
 def _item(values: Any, k: int) -> Any:

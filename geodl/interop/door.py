@@ -52,6 +52,7 @@ class TensorDoor:
         self.entrances = entrances
         self.exits = exits
         self.answer = answer
+        self.origin: Any = None
 
     def enter(self, *args: Any, **kwargs: Any) -> list[Any]:
         """The network's inputs.
@@ -60,7 +61,7 @@ class TensorDoor:
             GeodlError: other arguments than the original's, tensors of other dimensions, constants
                 that the import was not made with.
         """
-        bound = self._bound(args, kwargs)
+        bound = bind_arguments(self.names, self.defaults, args, kwargs)
         values = []
         for entrance in self.entrances:
             given = bound[entrance.name]
@@ -69,44 +70,64 @@ class TensorDoor:
             elif entrance.input:
                 values.append(given)
             elif not isinstance(given, Tensor):
-                _check_constant(entrance, given)
+                check_constant(entrance, given)
         return values
-
-    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The arguments by name.
-
-        By hand: compilers do not follow `inspect.signature(...).bind`.
-        """
-        bound = dict(self.defaults)
-        for name, given in zip(self.names, args, strict=False):
-            bound[name] = given
-        found = ""
-        unknown = [name for name in kwargs if name not in self.names[len(args) :]]
-        if len(args) > len(self.names):
-            found = f"{len(args)} arguments"
-        elif unknown:
-            found = f"the argument {unknown[0]}"
-        bound.update(kwargs)
-        missing = [name for name in self.names if name not in bound]
-        if not found and missing:
-            found = f"no {missing[0]}"
-        if found:
-            do = f"call it as the original: ({', '.join(self.names)})"
-            raise GeodlError("a call of an imported network", found, do)
-        return bound
 
     def leave(self, answer: Any) -> Any:
         """The answer in the original's form."""
-        values = answer
-        if not isinstance(answer, tuple):
-            values = (answer,)
-        tensors = []
-        for output, layout in self.exits:
-            value = values[output]
-            if layout is not None:
-                value = layout.to_tensor(value)
-            tensors.append(value)
-        return fill(self.answer, tensors)
+        return leave_tensors(self.exits, self.answer, answer)
+
+
+def bind_arguments(
+    names: tuple[str, ...],
+    defaults: dict[str, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> dict[str, Any]:
+    """The arguments of a call by name.
+
+    By hand: compilers do not follow `inspect.signature(...).bind`.
+
+    Raises:
+        GeodlError: if there are too many, too few or unknown ones.
+    """
+    bound = dict(defaults)
+    for name, given in zip(names, args, strict=False):
+        bound[name] = given
+    found = ""
+    unknown = [name for name in kwargs if name not in names[len(args) :]]
+    if len(args) > len(names):
+        found = f"{len(args)} arguments"
+    elif unknown:
+        found = f"the argument {unknown[0]}"
+    bound.update(kwargs)
+    missing = [name for name in names if name not in bound]
+    if not found and missing:
+        found = f"no {missing[0]}"
+    if found:
+        do = f"call it as the original: ({', '.join(names)})"
+        raise GeodlError("a call of an imported network", found, do)
+    return bound
+
+
+def leave_tensors(exits: tuple[tuple[int, Layout | None], ...], form: Any, answer: Any) -> Any:
+    """What a network answers in the original's form.
+
+    Args:
+        exits: for each tensor the output of the network, and how it is read.
+        form: the original's answer, with a slot for each tensor.
+        answer: of the network: one value, or a tuple of them.
+    """
+    values = answer
+    if not isinstance(answer, tuple):
+        values = (answer,)
+    tensors = []
+    for output, layout in exits:
+        value = values[output]
+        if layout is not None:
+            value = layout.to_tensor(value)
+        tensors.append(value)
+    return fill(form, tensors)
 
 
 def _read(entrance: Entrance, given: Any) -> Signal:
@@ -121,7 +142,8 @@ def _read(entrance: Entrance, given: Any) -> Signal:
     return layout.to_signal(given)
 
 
-def _check_constant(entrance: Entrance, given: Any) -> None:
+def check_constant(entrance: Entrance, given: Any) -> None:
+    """Refuse another value than the one that the import was made with."""
     same = given is entrance.constant
     if not same and not isinstance(entrance.constant, Tensor):
         same = bool(given == entrance.constant)

@@ -1,7 +1,8 @@
 """A whole model of torch as a network: its trace, converted call by call."""
 
 import copy
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -9,26 +10,15 @@ from torch import Tensor, fx, nn
 from geodl.errors import GeodlError
 from geodl.interop.building import Builder
 from geodl.interop.door import Entrance, TensorDoor, arguments_of
+from geodl.interop.giving_back import origin_of
 from geodl.interop.guesses import entry_layout
 from geodl.interop.layout import Layout
-from geodl.interop.on_tensors import Constant, OnTensors, Slot, fill
+from geodl.interop.on_tensors import Constant, OfDomain, OnTensors, Slot, fill
 from geodl.interop.structures import leaves, replace_leaves
 from geodl.interop.tracing import Trace, bind, run_example, slots, trace_calls
 from geodl.interop.values import Call, Scalar, Size, Untraced, Value
 from geodl.layer import Network
 from geodl.layer.opaque import Opaque
-
-
-class Origin(NamedTuple):
-    """The calls that an imported network came from, so that it can be given back.
-
-    Attributes:
-        graph: of torch.fx.
-        parts: the node of the network that stands for each part of the original, by its path.
-    """
-
-    graph: fx.Graph
-    parts: dict[str, str]
 
 
 def import_model(module: nn.Module, example: Any) -> Network:
@@ -49,13 +39,17 @@ def import_model(module: nn.Module, example: Any) -> Network:
     trace = trace_calls(twin, constants)
     if trace.graph is None:
         return _whole(module, trace, given)
-    with torch.random.fork_rng(devices=[]):
-        examples = _run(asked, trace, given)
+    examples = run_on_example(asked, trace, given)
     for part, original in zip(twin.modules(), module.modules(), strict=True):
         part.training = original.training
     builder = Builder(module.training)
     values = convert_calls(builder, trace, examples, Inputs(trace.module, given))
-    return _network(module, builder, trace, values, given)
+    names, defaults = arguments_of(module)
+
+    def door(entrances: Any, exits: Any, form: Any) -> TensorDoor:
+        return TensorDoor(names, defaults, entrances, exits, form)
+
+    return make_network(asked, module, builder, trace, values, given, door)
 
 
 class Inputs:
@@ -116,7 +110,9 @@ def _call(
         if name in trace.reasons:
             module = Untraced(module, trace.reasons[name])
     args, kwargs = fill((args, kwargs), found)
-    return Call(name, function, module, args, kwargs, examples.get(node), _used(node))
+    follows_mode = bool(node.meta.get("follows_mode"))
+    example = examples.get(node)
+    return Call(name, function, module, args, kwargs, example, follows_mode, _used(node))
 
 
 def current(builder: Builder, value: Any) -> Any:
@@ -165,14 +161,73 @@ def _constant(builder: Builder, module: nn.Module, node: fx.Node) -> Any:
     return builder.constant(path, owner)
 
 
-def _network(
+def make_network(
+    asked: str,
     module: nn.Module,
     builder: Builder,
     trace: Trace,
     values: dict[fx.Node, Any],
     given: dict[str, Any],
+    door: Callable[..., Any],
 ) -> Network:
-    """The network of what the answer needs."""
+    """The network of what the answer needs.
+
+    Args:
+        asked: the call in words, for errors.
+        module: the original.
+        builder: with the nodes of all calls.
+        trace: of the original.
+        values: what stands for the answer of each call.
+        given: the example's arguments by name.
+        door: makes the door of the network from entrances, exits and the form of the answer.
+
+    Raises:
+        GeodlError: if the answer does not depend on the arguments.
+    """
+    assert trace.graph is not None
+    form, outputs, exits = _answer(builder, trace, values)
+    nodes, inputs = needed(builder.nodes, outputs)
+    names = short_names(nodes, inputs, builder.numbered)
+    nodes = {
+        names[name]: (part, *(names.get(one, one) for one in read))
+        for name, (part, *read) in nodes.items()
+    }
+    outputs = [names[name] for name in outputs]
+    by_name = {v.name: v for v in values.values() if isinstance(v, Value)}
+    entrances = []
+    for name, constant in given.items():
+        if name in inputs:
+            entrances.append(Entrance(name, True, by_name[name].layout, None))
+        else:
+            entrances.append(Entrance(name, False, None, constant))
+    ordered = [entrance.name for entrance in entrances if entrance.input]
+    if not ordered or not outputs:
+        raise GeodlError(
+            asked,
+            "an answer that does not depend on the example's tensors",
+            "give an example with the tensors that the model reads",
+        )
+    answered: Any = tuple(outputs)
+    if len(outputs) == 1:
+        answered = outputs[0]
+    entry = door(tuple(entrances), tuple(exits), form)
+    network = Network(tuple(ordered), nodes, answered, door=entry)
+    paths = {node.name: node.path for node in network.nodes}
+    stands = {}
+    for path, stand in builder.stands.items():
+        name = names.get(stand.path, "")
+        stands[path] = stand._replace(path=paths.get(name, ""))
+    entry.origin = origin_of(trace.graph, stands)
+    _set_modes(network, module.training)
+    return network
+
+
+def _answer(
+    builder: Builder, trace: Trace, values: dict[fx.Node, Any]
+) -> tuple[Any, list[str], list[tuple[int, Layout | None]]]:
+    """The form of a model's answer with a slot for each tensor, the nodes that give them, and for
+    each slot which of these nodes it is and how it is read.
+    """
     assert trace.graph is not None
     output = next(node for node in trace.graph.nodes if node.op == "output")
     args, _, read = slots(output)
@@ -192,27 +247,7 @@ def _network(
         exits.append((outputs.index(name), getattr(leaf, "layout", None)))
         return Slot(len(exits) - 1)
 
-    form = replace_leaves(answer, exit_of)
-    nodes, inputs = needed(builder.nodes, outputs)
-    by_name = {v.name: v for v in values.values() if isinstance(v, Value)}
-    entrances = []
-    for name, constant in given.items():
-        if name in inputs:
-            entrances.append(Entrance(name, True, by_name[name].layout, None))
-        else:
-            entrances.append(Entrance(name, False, None, constant))
-    ordered = [entrance.name for entrance in entrances if entrance.input]
-    if not ordered or not outputs:
-        raise GeodlError(
-            f"from_torch({type(module).__name__}, example)",
-            "an answer that does not depend on the example's tensors",
-            "give an example with the tensors that the model reads",
-        )
-    door = TensorDoor(*arguments_of(module), tuple(entrances), tuple(exits), form)
-    answered: Any = outputs[0] if len(outputs) == 1 else tuple(outputs)
-    network = Network(tuple(ordered), nodes, answered, door=door)
-    _set_modes(network, module.training)
-    return network
+    return replace_leaves(answer, exit_of), outputs, exits
 
 
 def _node_of(builder: Builder, value: Value | Scalar) -> str:
@@ -239,11 +274,28 @@ def needed(
     return kept, wanted - kept.keys()
 
 
+def short_names(
+    nodes: dict[str, tuple[Any, ...]], inputs: set[str], numbered: dict[str, str]
+) -> dict[str, str]:
+    """The names of the nodes that are kept: without the number that told one from a node that is
+    not.
+    """
+    short: dict[str, str] = {}
+    taken = {*nodes, *inputs}
+    for name in nodes:
+        base = numbered.get(name, name)
+        short[name] = name
+        if base not in taken:
+            short[name] = base
+            taken.add(base)
+    return short
+
+
 def _set_modes(network: Network, training: bool) -> None:
     """The mode of the network itself and of the modules around its parts."""
     network.training = training
     for part in network.modules():
-        if type(part) in (nn.Module, Opaque, OnTensors, Constant):
+        if type(part) in (nn.Module, Opaque, OnTensors, OfDomain, Constant):
             part.training = training
 
 
@@ -288,10 +340,15 @@ def _bound(asked: str, module: nn.Module, args: tuple[Any, ...]) -> dict[str, An
         raise GeodlError(asked, str(error), "give the model's arguments in order") from None
 
 
-def _run(asked: str, trace: Trace, given: dict[str, Any]) -> dict[fx.Node, Any]:
+def run_on_example(asked: str, trace: Trace, given: dict[str, Any]) -> dict[fx.Node, Any]:
+    """What each call answers on the example.
+
+    Raises:
+        GeodlError: if the model fails on it.
+    """
     device = next(value.device for value in given.values() if isinstance(value, Tensor))
     try:
-        with torch.device(device):
+        with torch.device(device), torch.random.fork_rng(devices=[]):
             return run_example(trace, given)
     except Exception as error:
         words = f"{type(error).__name__}: {error}"
@@ -300,3 +357,13 @@ def _run(asked: str, trace: Trace, given: dict[str, Any]) -> dict[fx.Node, Any]:
 
 def _holds_tensors(value: Any) -> bool:
     return any(isinstance(leaf, Tensor) for leaf in leaves(value))
+
+
+def first_channels(module: nn.Module) -> int | None:
+    """The channels that the first part of a module reads; None where none says it."""
+    for part in module.modules():
+        for name in ("in_channels", "in_features"):
+            channels = getattr(part, name, None)
+            if isinstance(channels, int) and channels > 0:
+                return channels
+    return None

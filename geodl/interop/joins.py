@@ -9,6 +9,7 @@ from torch import Tensor
 from geodl.interop import layout as layouts
 from geodl.interop.converters import converts
 from geodl.interop.on_tensors import Apply, Slot, Spread
+from geodl.interop.positions import add_positions
 from geodl.interop.values import Call, Size, Value
 from geodl.layer import Pointwise, Pool
 from geodl.neighborhood import whole
@@ -29,6 +30,9 @@ def join_two(build: Any, call: Call, how: str) -> Any:
     values = [v for v in (one, other) if isinstance(v, Value)]
     if len(values) == 1:
         return _with_number(build, call, how)
+    if len(values) == 2 and how == "add" and (one.layout is None) != (other.layout is None):
+        value, table = (other, one) if one.layout is None else (one, other)
+        return add_positions(build, call, value, table)
     if len(values) != 2 or any(value.layout is None for value in values):
         return None
     if how == "sub" and one.tensor.dim() < other.tensor.dim():

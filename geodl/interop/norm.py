@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geodl.domain import Domain
@@ -53,7 +52,7 @@ def with_axes(norm: Any, axes: int) -> nn.Module:
     return with_parameters(twin, norm, weight=norm.weight, bias=norm.bias)
 
 
-@converts(*INSTANCE_NORMS, reads="second")
+@converts(*INSTANCE_NORMS, reads="planes")
 def from_instance_norm(module: Any, on: Domain | None) -> InstanceNorm:
     """`nn.InstanceNorm1d/2d/3d` as an `InstanceNorm`, which takes any number of axes."""
     layer = InstanceNorm(
@@ -83,7 +82,7 @@ def to_instance_norm(layer: InstanceNorm, on: Domain | None) -> nn.Module:
     return with_parameters(twin, layer, weight=layer.weight, bias=layer.bias)
 
 
-@converts(nn.GroupNorm, reads="second")
+@converts(nn.GroupNorm, reads="planes")
 def from_group_norm(module: nn.GroupNorm, on: Domain | None) -> GroupNorm:
     """`nn.GroupNorm` as a `GroupNorm`."""
     groups, channels = module.num_groups, module.num_channels
@@ -112,7 +111,6 @@ def _copy_statistics(new: Any, old: Any) -> None:
         setattr(new, name, value)
 
 
-@converts(F.layer_norm)
 def from_layer_norm(
     normalized_shape: Any,
     weight: Tensor | None = None,

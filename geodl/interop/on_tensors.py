@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.interop.layout import Layout
+from geodl.signal import Signal
 
 
 class Slot(NamedTuple):
@@ -118,9 +119,39 @@ def size_of(x: Tensor, dim: int) -> int:
     return x.shape[dim]
 
 
-def identity(x: Any) -> Any:
+def identity(x: Any, *_: Any) -> Any:
     """The value itself."""
     return x
+
+
+class OfDomain(nn.Module):
+    """What a signal's domain holds, as PyG's tensors.
+
+    Args:
+        role: "edge_index", "edge_weight", "edge_attr" or "batch".
+    """
+
+    def __init__(self, role: str):
+        super().__init__()
+        self.role = role
+
+    def forward(self, signal: Signal) -> Any:
+        """The tensor; None where the domain has none."""
+        dst, src, weight = signal.domain.links()
+        if self.role == "edge_index":
+            return torch.stack((src, dst))
+        if self.role == "edge_weight":
+            return weight
+        if self.role == "batch":
+            return signal.domain.member_of()
+        if signal.edges is None:
+            return None
+        return signal.edges[0]
+
+    @property
+    def label(self) -> str:
+        """What is read."""
+        return self.role
 
 
 class Apply(nn.Module):

@@ -15,7 +15,7 @@ from geodl.interop.layout import Layout
 from geodl.interop.on_tensors import Apply, Slot
 from geodl.interop.padding import with_mode
 from geodl.interop.values import Call, Value
-from geodl.layer import Layer, Pointwise, Pool, Readout, Sequential
+from geodl.layer import Layer, Pointwise, Pool, Propagate, Readout, Sequential
 from geodl.neighborhood import window
 from geodl.neighborhood.window import Window
 
@@ -275,6 +275,31 @@ class AdaptivePool(Layer):
 
     def extra_repr(self) -> str:
         return f"{self.sizes}, {self.pool.options.reduction!r}"
+
+
+@converts(nn.Upsample, nn.UpsamplingNearest2d, F.interpolate, traced=True)
+def convert_upsampling(build: Any, call: Call) -> Any:
+    """Nearest-neighbour upsampling by integers: each node of a block receives from its sender."""
+    value = call.args[0]
+    if call.module is not None:
+        module: Any = call.module
+        size, scale, mode = module.size, module.scale_factor, module.mode
+    else:
+        names = ("input", "size", "scale_factor", "mode")
+        others = ("align_corners", "recompute_scale_factor", "antialias")
+        _, size, scale, mode, *rest = call.given(
+            *names, *others, size=None, scale_factor=None, mode="nearest", **dict.fromkeys(others)
+        )
+        if any(rest):
+            return None
+    if size is not None or mode != "nearest" or not isinstance(value, Value):
+        return None
+    steps = _each_or_none(scale, value.tensor.dim() - 2)
+    if any(step is None or step < 1 or step != int(step) for step in steps):
+        return None
+    sizes = tuple(int(step) for step in steps if step is not None)
+    rule = with_mode(window(sizes, stride=sizes, padding="valid"), "zeros").reverse()
+    return build.apply(call.name, Propagate(rule), build.read(value, "planes"), call.example)
 
 
 REDUCTIONS = {"mean": "mean", "sum": "sum", "amax": "max", "amin": "min"}

@@ -1,19 +1,23 @@
 """The two doors to PyTorch Geometric: convolutions as layers, models as networks, and back."""
 
+from typing import Any
+
 from torch import nn
 
 from geodl.domain import Domain
-from geodl.interop import pyg_attention, pyg_conv
+from geodl.interop import pyg_attention, pyg_conv, pyg_pool
 from geodl.interop.conversion import conversion
-from geodl.interop.converters import from_module, to_module
+from geodl.interop.converters import FROM, from_module, key_of, to_module
+from geodl.interop.pyg_model import import_graph_model
 from geodl.layer import Layer
 
 # The files of converters: importing one puts its converters on the list.
-FAMILIES = (pyg_attention, pyg_conv)
+FAMILIES = (pyg_attention, pyg_conv, pyg_pool)
 
 
-def from_pyg(module: nn.Module, *, on: Domain | None = None) -> Layer:
-    """A convolution of PyG as a layer of ours, with copies of its parameters.
+def from_pyg(module: nn.Module, example: Any = None, *, on: Domain | None = None) -> Layer:
+    """A convolution of PyG as a layer of ours, or a whole model as a Network, with copies of the
+    parameters.
 
     | torch_geometric.nn | layer |
     |---|---|
@@ -29,8 +33,16 @@ def from_pyg(module: nn.Module, *, on: Domain | None = None) -> Layer:
     pair of channels makes a layer of two signals, `layer(receiver, sender)`, and with
     `rule=relation` of two sets of nodes.
 
+    A model is any module with a `forward(x, edge_index, ...)` of PyG's argument names
+    (`edge_weight`, `edge_attr`, `batch`): one of `torch_geometric.nn.models`, a
+    `torch_geometric.nn.Sequential`, or one of your own. It becomes a `g.Network` that takes Signals
+    on graphs, or PyG's own arguments, and whose nodes have the names of the model's parts. Parts
+    without a twin stay as they are: `network.opaque()` lists them.
+
     Args:
-        module: of one of these types, not of a subclass.
+        module: of one of these types, not of a subclass; or a model.
+        example: the arguments of a model, (x, edge_index, ...); by default a small ring, with as
+            many channels as the model's first part reads.
         on: a graph; a layer (no network) then takes and returns tensors `[B, N, C]` on it.
 
     Raises:
@@ -43,7 +55,12 @@ def from_pyg(module: nn.Module, *, on: Domain | None = None) -> Layer:
     >>> from_pyg(GCNConv(3, 8, add_self_loops=False))
     Conv(3, 8, adjacency('sym'))
     """
-    with conversion(f"from_pyg({type(module).__name__})", module, on):
+    asked = f"from_pyg({type(module).__name__})"
+    is_model = isinstance(module, nn.Module) and key_of(module) not in FROM
+    if is_model and not hasattr(module, "propagate") and on is None:
+        with conversion(asked, module, whole=True):
+            return import_graph_model(module, example)
+    with conversion(asked, module, on):
         return from_module(module, on, "pyg")
 
 

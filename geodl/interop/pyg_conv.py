@@ -1,7 +1,9 @@
 """Graph convolutions of PyTorch Geometric: GCN, GraphSAGE, GIN."""
 
+import inspect
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -9,7 +11,9 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.conv import check_one_group
 from geodl.interop.conversion import with_parameters
-from geodl.interop.converters import converts, from_part, to_part
+from geodl.interop.converters import FROM, converts, from_part, is_kept, key_of, to_part
+from geodl.interop.importing import first_channels, import_model
+from geodl.interop.values import Call, Links, Value
 from geodl.layer import Conv, Network, Pointwise, Pool
 from geodl.neighborhood import Neighborhood, adjacency, itself
 
@@ -20,6 +24,8 @@ GCN_RULES: tuple[tuple[bool, bool, Neighborhood], ...] = (
     (False, False, adjacency()),
 )
 SUMS = ("add", "sum")
+CONVOLUTIONS = ("GCNConv", "SAGEConv", "GINConv", "GATConv", "GATv2Conv", "TransformerConv")
+EDGE_ROLES = ("edge_weight", "edge_attr")
 
 
 def check_message_passing(asked: str, twin: Any, *reductions: str) -> None:
@@ -46,6 +52,25 @@ def check_message_passing(asked: str, twin: Any, *reductions: str) -> None:
         raise GeodlError(
             asked, f"node_dim={twin.node_dim}", "signals are [B, N, C]: convert with node_dim=-2"
         )
+
+
+@converts(*CONVOLUTIONS, traced=True)
+def convert_convolution(build: Any, call: Call) -> Any:
+    """A call `conv(x, edge_index, ...)` on the links of the graph."""
+    module: Any = call.module
+    names = list(inspect.signature(module.forward).parameters)
+    value, links, *others = call.given(*names, **dict.fromkeys(names[2:]))
+    of_graph = isinstance(links, Links) and links.role == "edge_index"
+    if not of_graph or not isinstance(value, Value):
+        return None
+    given = [one for one in others if one is not None]
+    if not all(isinstance(one, Links) and one.role in EDGE_ROLES for one in given):
+        return None
+    layer = build.once(module, FROM[key_of(module)].convert)
+    if not given and getattr(layer.rule, "weights", False):
+        # Without weights in its call the twin reads none, whatever the graph has.
+        layer = layer.over(ignoring_weights(layer.rule))
+    return build.apply(call.name, layer, build.read(value, "last"), call.example)
 
 
 @converts("GCNConv")
@@ -202,9 +227,21 @@ def from_gin(twin: Any, on: Domain | None) -> Network:
         "aggr": (Pool(adjacency(weights=False), "sum"), "x"),
         "self": (Pointwise(Scaled(eps)), "x"),
         "sum": ("add", "self", "aggr"),
-        "nn": (from_part(twin.nn), "sum"),
+        "nn": (_inner(asked, twin.nn), "sum"),
     }
     return Network("x", nodes).train(twin.training)
+
+
+def _inner(asked: str, module: nn.Module) -> nn.Module:
+    """The network inside of a convolution: a layer, or any model of rows `[N, C]` as a Network."""
+    if key_of(module) in FROM or is_kept(module):
+        return from_part(module)
+    channels = first_channels(module)
+    if channels is None:
+        found = f"a {type(module).__name__} that does not say how many channels it reads"
+        raise GeodlError(asked, found, "give an nn.Sequential that begins with a linear layer")
+    like = next(module.parameters(), torch.zeros(0))
+    return import_model(module, like.new_zeros(2, channels))
 
 
 @converts(Network, back="pyg", form="the nodes of GINConv")
@@ -219,7 +256,7 @@ def to_gin(layer: Network, on: Domain | None) -> nn.Module | None:
     twin = GINConv(to_part(layer["nn"], on), train_eps=isinstance(eps, nn.Parameter))
     # PyG draws the parameters of `nn` anew when it is built.
     twin.nn = to_part(layer["nn"], on)
-    twin.initial_eps = float(eps)
+    twin.initial_eps = float(eps.detach())
     copy = eps.detach().clone()
     if isinstance(eps, nn.Parameter):
         copy = nn.Parameter(copy, requires_grad=eps.requires_grad)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from geodl.domain import Complete
+from geodl.errors import GeodlError
 from geodl.interop.layout import Layout
 from geodl.layer import Layer
 from geodl.layer.check import check_signal
@@ -43,3 +45,35 @@ class Rearrange(Layer):
 
     def extra_repr(self) -> str:
         return f"{self.read} -> {self.made}"
+
+
+class Select(Layer):
+    """One node of a sequence: `x[:, index]` of torch. It tells nodes apart.
+
+    Args:
+        index: of the node; negative ones count from the end.
+
+    >>> import torch
+    >>> from geodl.domain import Chain
+    >>> Select(-1)(Signal(torch.zeros(2, 5, 3), Chain(5))).x.shape
+    torch.Size([2, 1, 3])
+    """
+
+    breaks_symmetry = True
+    transparent = True
+
+    def __init__(self, index: int):
+        super().__init__()
+        self.index = index
+
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
+        """The node's values, on one node."""
+        signal = check_signal(self, receiver)
+        count = signal.domain.num_nodes
+        if signal.domain.members is not None or not -count <= self.index < count:
+            found = f"{signal.domain}"
+            raise GeodlError(f"{self.label} called", found, "give one sequence that has the node")
+        return Signal(signal.x[:, self.index % count][:, None], Complete(1))
+
+    def extra_repr(self) -> str:
+        return f"{self.index}"

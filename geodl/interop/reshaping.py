@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from geodl.interop.converters import converts
-from geodl.interop.layout import Atom, Axis, Layout
+from geodl.interop.layout import Atom, Axis, Layout, nodes
 from geodl.interop.on_tensors import Narrow
+from geodl.interop.rearrange import Select
 from geodl.interop.values import Call, Size, Value
 from geodl.layer import Pointwise
 
@@ -27,8 +28,8 @@ def convert_attribute(build: Any, call: Call) -> Any:
         return None
     if name == "shape":
         return tuple(_size(value, dim) for dim in range(value.tensor.dim()))
-    if name in ("ndim", "dtype"):
-        return getattr(value.tensor, name)
+    if name == "ndim":
+        return value.tensor.dim()
     if name in ("T", "mT") and value.tensor.dim() == 2:
         return _permuted(value, call.example, (1, 0))
     return None
@@ -309,6 +310,8 @@ def _slice(build: Any, call: Call, value: Value, parts: list[Any]) -> Value | No
         missing = value.tensor.dim() - len(parts) + 1
         parts = [*parts[:at], *[slice(None)] * missing, *parts[at + 1 :]]
     cut = [k for k, part in enumerate(parts) if part != slice(None)]
+    if None not in parts and len(cut) == 1 and type(parts[cut[0]]) is int:
+        return _select(build, call, value, cut[0], parts[cut[0]])
     dim = value.kept.channel_dim()
     if None in parts or len(cut) != 1 or cut[0] != dim:
         return None
@@ -319,6 +322,16 @@ def _slice(build: Any, call: Call, value: Value, parts: list[Any]) -> Value | No
         return None
     start, stop, _ = part.indices(value.kept.num_channels)
     return build.apply(call.name, Pointwise(Narrow(start, stop)), value, call.example)
+
+
+def _select(build: Any, call: Call, value: Value, dim: int, index: int) -> Value | None:
+    """`x[:, index]` of a sequence, or of a lattice in a row."""
+    layout = value.kept
+    dims = layout.dims
+    if dims[dim] != nodes(layout.num_axes) or not layout.num_axes or not layout.batched:
+        return None
+    made = Layout((*dims[:dim], *dims[dim + 1 :]), layout.domain)
+    return build.apply(call.name, Select(index), value, call.example, made)
 
 
 @converts(torch.chunk, Tensor.chunk, torch.split, Tensor.split, traced=True)

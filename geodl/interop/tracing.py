@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -44,7 +45,11 @@ class Trace(NamedTuple):
     reasons: dict[str, str]
 
 
-def trace_calls(module: nn.Module, constants: dict[str, Any]) -> Trace:
+def trace_calls(
+    module: nn.Module,
+    constants: dict[str, Any],
+    functions: tuple[Callable[..., Any], ...] = (),
+) -> Trace:
     """Follow a model's forward in evaluation mode, and once more in training mode.
 
     A part that cannot be followed, or whose way depends on the mode, is left whole.
@@ -52,15 +57,20 @@ def trace_calls(module: nn.Module, constants: dict[str, Any]) -> Trace:
     Args:
         module: a copy that may be changed.
         constants: arguments of forward that are no tensors, by name.
+        functions: that are one call each.
     """
     whole: dict[str, str] = {}
+    for part in module.modules():
+        for name, value in list(vars(part).items()):
+            if callable(value) and value in functions:
+                setattr(part, name, _traceable(value))
     while True:
         graphs = []
         for training in (False, True):
-            tracer = CallTracer(whole)
+            tracer = CallTracer(whole, functions)
             module.train(training)
             try:
-                with traceable_factories():
+                with traceable_functions(functions):
                     graphs.append(tracer.trace(module, dict(constants)))
             except UNTRACEABLE as error:
                 return Trace(module.eval(), None, {"": _said(error)})
@@ -68,6 +78,7 @@ def trace_calls(module: nn.Module, constants: dict[str, Any]) -> Trace:
         module.eval()
         other_way = _first_difference(*graphs)
         if other_way is None:
+            _mark_modes(*graphs)
             return Trace(module, graphs[0], whole)
         if not other_way or other_way in whole:
             return Trace(module, None, {"": OTHER_WAY})
@@ -78,18 +89,35 @@ FACTORIES = ("arange", "empty", "eye", "full", "linspace", "ones", "rand", "rand
 
 
 @contextmanager
-def traceable_factories() -> Iterator[None]:
-    """A block in which torch's functions that make tensors are calls of a trace where their size is
-    one: torch.fx follows functions of tensors only.
+def traceable_functions(functions: tuple[Callable[..., Any], ...]) -> Iterator[None]:
+    """A block in which some functions are calls of a trace where one of their arguments is.
+
+    torch.fx follows functions of tensors and what stands in the globals of a forward; these are
+    torch's functions that make tensors of a size, and others that stand in modules of a library.
+
+    Args:
+        functions: besides those of torch.
     """
-    originals = {name: getattr(torch, name) for name in FACTORIES}
+    places = [(torch, name) for name in FACTORIES]
+    for function in functions:
+        for holder in _holders(function):
+            places.append((holder, function.__name__))
+    originals = [(holder, name, getattr(holder, name)) for holder, name in places]
     try:
-        for name, function in originals.items():
-            setattr(torch, name, _traceable(function))
+        for holder, name, function in originals:
+            setattr(holder, name, _traceable(function))
         yield
     finally:
-        for name, function in originals.items():
-            setattr(torch, name, function)
+        for holder, name, function in originals:
+            setattr(holder, name, function)
+
+
+def _holders(function: Callable[..., Any]) -> list[Any]:
+    """The modules of a function's own package in which it stands under its name."""
+    pieces = function.__module__.split(".")
+    paths = [".".join(pieces[:count]) for count in range(1, len(pieces) + 1)]
+    holders = [sys.modules[path] for path in paths if path in sys.modules]
+    return [one for one in holders if getattr(one, function.__name__, None) is function]
 
 
 def _traceable(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -113,10 +141,11 @@ class CallTracer(fx.Tracer):
 
     Args:
         whole: parts that are not to be followed, by path, and why.
+        functions: that are one call each.
     """
 
-    def __init__(self, whole: dict[str, str]):
-        super().__init__()
+    def __init__(self, whole: dict[str, str], functions: tuple[Callable[..., Any], ...]):
+        super().__init__(autowrap_functions=functions)
         self.whole = dict(whole)
         self.proxy_buffer_attributes = True
 
@@ -128,6 +157,9 @@ class CallTracer(fx.Tracer):
             return False
         key = key_of(m)
         if key in FROM or key in TRACED or is_pointwise(m) or _has_hooks(m):
+            return True
+        if hasattr(m, "propagate") and hasattr(m, "message"):
+            # A convolution of PyG: what is in it reads links, of which a trace has none.
             return True
         return super().is_leaf_module(m, module_qualified_name)
 
@@ -172,10 +204,19 @@ def _first_difference(one: fx.Graph, other: fx.Graph) -> str | None:
     nodes, others = list(one.nodes), list(other.nodes)
     for a, b in zip(nodes, others, strict=False):
         if (a.op, str(a.target), _shape(a)) != (b.op, str(b.target), _shape(b)):
+            if a.op == "output":
+                return _owner(b)
             return _owner(a)
     if len(nodes) != len(others):
         return ""
     return None
+
+
+def _mark_modes(graph: fx.Graph, other: fx.Graph) -> None:
+    """Mark the calls whose flags say in which mode the model is."""
+    for a, b in zip(graph.nodes, other.nodes, strict=True):
+        given = [str((node.args, node.kwargs)) for node in (a, b)]
+        a.meta["follows_mode"] = given[0] != given[1]
 
 
 def _shape(node: fx.Node) -> str:

@@ -91,10 +91,12 @@ class Links(NamedTuple):
     Attributes:
         role: which of them.
         example: the tensor on the example.
+        value: a value on the graph.
     """
 
     role: str
     example: Any
+    value: "Value"
 
 
 class Call(NamedTuple):
@@ -107,6 +109,7 @@ class Call(NamedTuple):
         args: a Value, Size, Scalar, Links or constant each, or structures of them.
         kwargs: likewise.
         example: the answer on the example.
+        follows_mode: whether its flags say in which mode the model is.
         used: which entries of the answer are read, where only entries are; None for all of it.
     """
 
@@ -116,6 +119,7 @@ class Call(NamedTuple):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     example: Any
+    follows_mode: bool
     used: frozenset[int] | None
 
     def given(self, *names: str, **defaults: Any) -> list[Any]:

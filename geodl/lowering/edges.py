@@ -98,7 +98,9 @@ def written_out(call: Call, rule: Neighborhood | None = None) -> Edges:
         edges = rule.carry(call.source, call.target).edges
     else:
         edges = rule.edges(call.source, call.target)
-    if edges.weight is not None and call.source.runtime_weight is not None:
+    # A rule that says that it ignores weights has entries of its norm alone.
+    ignores = getattr(rule, "weights", None) is False
+    if edges.weight is not None and call.source.runtime_weight is not None and not ignores:
         asked = f"{rule} on {call.source}"
         found = "weights that come with each call, which this rule does not carry to its entries"
         raise GeodlError(asked, found, "use adjacency(), laplacian() or a polynomial of them")

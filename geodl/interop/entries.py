@@ -1,0 +1,69 @@
+"""Which converter a call has, and what is done to a part before it becomes a node."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from geodl.interop.converters import FROM, TRACED, Converter, is_kept, key_of
+from geodl.interop.values import Call
+from geodl.layer import Network
+from geodl.layer.pointwise import ELEMENTWISE
+
+
+def entry_of(call: Call) -> tuple[Converter | None, Converter | None]:
+    """The converters of a call: one that makes a layer, and one that knows the whole call."""
+    key: Any = call.function
+    module: Any = call.module
+    if module is not None:
+        key = key_of(module)
+        if key not in FROM and key not in TRACED and is_kept(module):
+            if all(type(leaf) in ELEMENTWISE for leaf in _leaves(module)):
+                return Converter(copy_of, "each", ""), None
+            return Converter(copy_of, "last", ""), None
+    elif isinstance(key, str):
+        key = getattr(Tensor, key, None)
+    try:
+        return FROM.get(key), TRACED.get(key)
+    except TypeError:
+        # A function that cannot be hashed has no entry.
+        return None, None
+
+
+def _leaves(module: nn.Module) -> Iterator[nn.Module]:
+    parts = list(module.children())
+    if not parts:
+        yield module
+    for part in parts:
+        yield from _leaves(part)
+
+
+def takes_place(call: Call) -> bool:
+    """Whether a call changes its tensor in place, so that every name of it means the answer."""
+    if call.module is not None:
+        return bool(getattr(call.module, "inplace", False))
+    if isinstance(call.function, str):
+        return call.function.endswith("_") and not call.function.endswith("__")
+    name = getattr(call.function, "__name__", "")
+    inplace = call.kwargs.get("inplace", False) is True
+    return inplace or (name.endswith("_") and not name.endswith("__"))
+
+
+def copy_of(module: nn.Module, on: Any) -> nn.Module:
+    """A copy that leaves its input as it is: other nodes may read it."""
+    twin: Any = copy.deepcopy(module)
+    for part in twin.modules():
+        if getattr(part, "inplace", False) is True:
+            part.inplace = False
+    return twin
+
+
+def free_of_torch(name: str) -> str:
+    """A name without words that modules and networks use themselves."""
+    pieces = []
+    for piece in name.split("."):
+        if hasattr(Network, piece) or piece in ("inputs", "outputs", "nodes", "door", "single"):
+            piece += "_"
+        pieces.append(piece)
+    return ".".join(pieces)

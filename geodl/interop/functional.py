@@ -1,0 +1,164 @@
+"""Functions of torch that are given the model's own parameters, as layers."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geodl.interop.conv import from_conv
+from geodl.interop.converters import converts
+from geodl.interop.embedding import from_embedding
+from geodl.interop.layout import Atom
+from geodl.interop.linear import from_linear
+from geodl.interop.norm import BATCH_NORMS, from_batch_norm, from_layer_norm
+from geodl.interop.transposed import from_transposed
+from geodl.interop.values import Call, Value
+
+CONVOLUTIONS: dict[Any, tuple[Any, ...]] = {
+    nn.Conv1d: (F.conv1d, torch.conv1d),
+    nn.Conv2d: (F.conv2d, torch.conv2d),
+    nn.Conv3d: (F.conv3d, torch.conv3d),
+}
+TRANSPOSED: dict[Any, tuple[Any, ...]] = {
+    nn.ConvTranspose1d: (F.conv_transpose1d, torch.conv_transpose1d),
+    nn.ConvTranspose2d: (F.conv_transpose2d, torch.conv_transpose2d),
+    nn.ConvTranspose3d: (F.conv_transpose3d, torch.conv_transpose3d),
+}
+
+
+def held(build: Any, *values: Any) -> list[Any] | None:
+    """The model's own tensors behind some values, None for None; None if one is another value."""
+    tensors = []
+    for value in values:
+        if value is None:
+            tensors.append(None)
+            continue
+        tensor = build.own_tensor(value)
+        if tensor is None:
+            return None
+        tensors.append(tensor)
+    return tensors
+
+
+def filled(module: Any, **tensors: Tensor | None) -> Any:
+    """A module with tensors of a model in place of its own; what is no parameter is frozen."""
+    for name, tensor in tensors.items():
+        if tensor is not None and not isinstance(tensor, nn.Parameter):
+            tensor = nn.Parameter(tensor.detach(), requires_grad=False)
+        setattr(module, name, tensor)
+    return module
+
+
+@converts(F.linear, traced=True)
+def convert_linear(build: Any, call: Call) -> Any:
+    """`F.linear(x, weight, bias)`."""
+    value, weight, bias = call.given("input", "weight", "bias", bias=None)
+    tensors = held(build, weight, bias)
+    if tensors is None or not isinstance(value, Value):
+        return None
+    return _linear(build, call, value, *tensors)
+
+
+@converts(torch.matmul, operator.matmul, Tensor.matmul, traced=True)
+def convert_matmul(build: Any, call: Call) -> Any:
+    """`x @ weight`."""
+    value, weight = call.args
+    tensors = held(build, weight)
+    if tensors is None or not isinstance(value, Value) or tensors[0].dim() != 2:
+        return None
+    weight = tensors[0]
+    turned: Tensor = weight.detach().T
+    if isinstance(weight, nn.Parameter):
+        turned = nn.Parameter(turned, requires_grad=weight.requires_grad)
+    return _linear(build, call, value, turned, None)
+
+
+def _linear(build: Any, call: Call, value: Value, weight: Tensor, bias: Tensor | None) -> Value:
+    twin = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0])
+    layer = from_linear(filled(twin, weight=weight, bias=bias), None)
+    return build.apply(call.name, layer, build.read(value, "last"), call.example)
+
+
+def _register_convolution(kind: Any, functions: tuple[Any, ...], names: tuple[str, ...]) -> None:
+    def convert(build: Any, call: Call) -> Any:
+        defaults = {"bias": None, "stride": 1, "padding": 0, "output_padding": 0}
+        given = call.given(*names, **defaults, dilation=1, groups=1)
+        options = dict(zip(names, given, strict=True))
+        value = options.pop("input")
+        tensors = held(build, options.pop("weight"), options.pop("bias"))
+        if tensors is None or not isinstance(value, Value):
+            return None
+        weight, bias = tensors
+        channels = (weight.shape[1] * options["groups"], weight.shape[0])
+        convert_module: Callable[..., Any] = from_conv
+        if kind in TRANSPOSED:
+            channels = (weight.shape[0], weight.shape[1] * options["groups"])
+            convert_module = from_transposed
+        size = tuple(weight.shape[2:])
+        twin = nn.utils.skip_init(kind, *channels, size, **options)
+        layer = convert_module(filled(twin, weight=weight, bias=bias), None)
+        return build.apply(call.name, layer, build.read(value, "planes"), call.example)
+
+    converts(*functions, traced=True)(convert)
+
+
+PLAIN = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+OF_TRANSPOSED = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups")
+for _kind, _functions in CONVOLUTIONS.items():
+    _register_convolution(_kind, _functions, PLAIN)
+for _kind, _functions in TRANSPOSED.items():
+    _register_convolution(_kind, _functions, (*OF_TRANSPOSED, "dilation"))
+
+
+@converts(F.layer_norm, traced=True)
+def convert_layer_norm(build: Any, call: Call) -> Any:
+    """`F.layer_norm(x, shape, weight, bias)` along the last axis."""
+    names = ("input", "normalized_shape", "weight", "bias", "eps")
+    value, shape, weight, bias, eps = call.given(*names, weight=None, bias=None, eps=1e-5)
+    tensors = held(build, weight, bias)
+    if tensors is None or not isinstance(value, Value):
+        return None
+    norm = from_layer_norm(shape, tensors[0], tensors[1], eps)
+    return build.apply(call.name, norm, build.read(value, "last"), call.example)
+
+
+@converts(F.batch_norm, traced=True)
+def convert_batch_norm(build: Any, call: Call) -> Any:
+    """`F.batch_norm(x, mean, var, weight, bias, training=self.training)`, traced in evaluation."""
+    names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum")
+    defaults = {"weight": None, "bias": None, "training": False, "momentum": 0.1, "eps": 1e-5}
+    value, mean, var, weight, bias, training, momentum, eps = call.given(*names, "eps", **defaults)
+    tensors = held(build, mean, var, weight, bias)
+    if tensors is None or training or not isinstance(value, Value) or tensors[0] is None:
+        return None
+    if not call.follows_mode:
+        # Running statistics in training too: no batch norm does that.
+        return None
+    kind: Any = BATCH_NORMS[max(0, value.tensor.dim() - 3)]
+    affine = tensors[2] is not None
+    twin = kind(len(tensors[0]), eps, momentum, affine)
+    twin.running_mean, twin.running_var = (tensor.detach().clone() for tensor in tensors[:2])
+    twin.num_batches_tracked = twin.num_batches_tracked.to(tensors[0].device)
+    if affine:
+        filled(twin, weight=tensors[2], bias=tensors[3])
+    layer = from_batch_norm(twin, None)
+    return build.apply(call.name, layer, build.read(value, "second"), call.example)
+
+
+@converts(F.embedding, traced=True)
+def convert_embedding(build: Any, call: Call) -> Any:
+    """`F.embedding(ids, weight)`."""
+    names = ("input", "weight", "padding_idx")
+    ids, weight, padding = call.given(*names, padding_idx=None)
+    tensors = held(build, weight)
+    padded = padding is not None and padding >= 0
+    if tensors is None or padded or not isinstance(ids, Value) or ids.layout is None:
+        return None
+    twin = nn.utils.skip_init(nn.Embedding, *tensors[0].shape)
+    layer = from_embedding(filled(twin, weight=tensors[0]))
+    layout = ids.layout
+    made = type(layout)((*layout.dims, (Atom("channel", 0, layer.channels),)), layout.domain)
+    return build.apply(call.name, layer, ids, call.example, made)

@@ -1,0 +1,156 @@
+"""An imported network as a module of its own library again: the calls it came from, with the twins
+of its layers as parts.
+"""
+
+import copy
+from typing import Any, NamedTuple
+
+import torch.nn.functional as F
+from torch import fx, nn
+
+from geodl.domain import Domain
+from geodl.errors import GeodlError
+from geodl.interop.converters import Library, converts, is_kept, to_module
+from geodl.interop.on_tensors import Constant
+from geodl.layer import Attention, Network
+from geodl.layer.opaque import Opaque
+from geodl.neighborhood import full_or_adjacency
+
+# F.max_pool2d and the like choose between two functions, and have no name to be pickled by.
+POOLS = [f"{kind}max_pool{axes}d" for kind in ("", "adaptive_") for axes in (1, 2, 3)]
+PICKLED: dict[Any, Any] = {getattr(F, name): getattr(F, f"_{name}") for name in POOLS}
+
+
+class Stand(NamedTuple):
+    """What stands for a part of the original.
+
+    Attributes:
+        path: where in the network its layer is; "" of a part that no layer stands for.
+        library: that the part is of.
+        domain: the lattice that it read on the example, None of other domains.
+        module: a copy of a part without parameters that no layer stands for.
+        shape: of a tensor that is no part but stands by itself.
+    """
+
+    path: str
+    library: Library
+    domain: Domain | None = None
+    module: nn.Module | None = None
+    shape: tuple[int, ...] | None = None
+
+
+class Origin(NamedTuple):
+    """The calls that an imported network came from.
+
+    Attributes:
+        graph: of torch.fx.
+        parts: what stands for each part of the original, by its path.
+    """
+
+    graph: fx.Graph
+    parts: dict[str, Stand]
+
+
+def origin_of(graph: fx.Graph, parts: dict[str, Stand]) -> Origin:
+    """The record of a trace, without what the trace knows besides."""
+    plain = copy.deepcopy(graph)
+    plain.eliminate_dead_code(_is_needed)
+    parts = dict(parts)
+    for node in plain.nodes:
+        if node.target is F.dropout and node.meta.get("follows_mode"):
+            # A trace has the flag of one mode: a module has both.
+            p = node.kwargs.get("p", 0.5)
+            parts[node.name] = Stand("", "torch", module=nn.Dropout(p))
+            node.op = "call_module"
+            node.target = node.name
+            node.args = node.args[:1]
+            node.kwargs = {}
+        node.meta = {}
+        if node.kwargs.get("return_indices") is not True:
+            node.target = PICKLED.get(node.target, node.target)
+    # Built anew: a graph also keeps its calls by function, as they were.
+    fresh = fx.Graph()
+    fresh.output(fresh.graph_copy(plain, {}))
+    return Origin(fresh, parts)
+
+
+def _is_needed(node: fx.Node) -> bool:
+    """Whether a call counts though nobody reads its answer: it changes a tensor in place."""
+    name = getattr(node.target, "__name__", str(node.target))
+    in_place = name.endswith("_") or name in ("iadd", "isub", "imul", "itruediv", "setitem")
+    return node.op in ("placeholder", "output") or in_place
+
+
+@converts(Network, back="torch", form="the nodes of an import")
+@converts(Network, back="pyg", form="the nodes of an import")
+def give_back(network: Network, on: Domain | None) -> nn.Module | None:
+    """An imported network as a `torch.fx.GraphModule` that computes what its original does, with
+    the same names of parts and parameters.
+
+    Raises:
+        GeodlError: if a node has no twin.
+    """
+    origin: Origin | None = getattr(network.door, "origin", None)
+    if origin is None:
+        return None
+    parts: dict[str, Any] = {}
+    for node in origin.graph.nodes:
+        path = str(node.target)
+        if node.op in ("call_module", "get_attr") and path not in parts:
+            parts[path] = _part(network, path, origin.parts.get(path))
+            if node.op == "get_attr" and isinstance(parts[path], nn.Embedding):
+                shape = origin.parts[path].shape
+                assert shape is not None
+                table = parts[path].weight
+                parts[path] = nn.Parameter(table.detach().view(shape), table.requires_grad)
+    twin = fx.GraphModule(parts, copy.deepcopy(origin.graph), type(network).__name__)
+    twin.train(network.training)
+    for path, part in parts.items():
+        if isinstance(part, nn.Module):
+            _copy_modes(part, twin.get_submodule(path))
+    return twin
+
+
+def _part(network: Network, path: str, stand: Stand | None) -> Any:
+    """The twin of what stands for a part."""
+    if stand is not None and stand.module is not None:
+        return copy.deepcopy(stand.module)
+    known = {node.path for node in network.nodes}
+    if stand is None or stand.path not in known:
+        raise GeodlError(
+            f"{type(network).__name__} given back",
+            f"the part {path!r} of the original, for which no node stands",
+            "convert the layers one by one",
+        )
+    layer: Any = network[stand.path]
+    if isinstance(layer, Opaque):
+        return _opaque_part(layer)
+    if isinstance(layer, Attention) and stand.library == "torch":
+        # The mask is an argument of the call, as it was.
+        layer = layer.over(full_or_adjacency())
+    if is_kept(layer):
+        return copy.deepcopy(layer)
+    return to_module(layer, stand.domain, stand.library)
+
+
+def _opaque_part(layer: Opaque) -> Any:
+    """The module, or the tensor, that an opaque node holds."""
+    inner: Any = layer.function
+    if isinstance(inner, Constant):
+        value = inner.value.detach().clone()
+        if isinstance(inner.value, nn.Parameter):
+            return nn.Parameter(value, requires_grad=inner.value.requires_grad)
+        return value
+    return copy.deepcopy(inner.function)
+
+
+def _copy_modes(part: nn.Module, twin: nn.Module) -> None:
+    for one, other in zip(part.modules(), twin.modules(), strict=True):
+        other.training = one.training
+
+
+def lattice_of(domain: Any) -> Domain | None:
+    """A domain with a lattice, which tells how many axes a module of torch reads."""
+    if domain is None or domain.lattice is None or domain.cache is not None:
+        return None
+    return domain
