@@ -341,7 +341,7 @@ def test_a_model_learns_the_structure():
     x = values(5, 4, 20)
     wanted = layer(g.Signal(x, TREE.with_weights(true))).x
     w = nn.Parameter(torch.ones(4, dtype=torch.float64))
-    optimizer = torch.optim.Adam([w], 0.05)
+    optimizer, loss = torch.optim.Adam([w], 0.05), torch.tensor(torch.inf)
     for _ in range(300):
         optimizer.zero_grad()
         loss = (layer(g.Signal(x, TREE.with_weights(w))).x - wanted).square().mean()
