@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import geodl as g
@@ -47,7 +48,33 @@ def test_every_back_end_of_attention(backend, dtype, name):
         found, each = outcome(ours, there)
     bound = BOUNDS[dtype] if dtype == torch.float32 else HALF_BOUNDS[dtype]
     assert relative_error(found.cpu(), wanted) < bound
-    assert all(relative_error(each[k].cpu(), gradients[k]) < bound for k in gradients)
+    if name == "relative":
+        # What a typed bias is given sums to zero over all senders of a receiver: in half precision
+        # most of its digits cancel, and the kernel's own loss is the bound.
+        with sdpa_kernel(backend):
+            lost = relative_error(bias_gradient(ours, there.x).cpu(), gradients["relative_bias"])
+        assert relative_error(each["relative_bias"].cpu(), gradients["relative_bias"]) < max(
+            bound, 2 * lost
+        )
+        del gradients["relative_bias"]
+    for key, gradient in gradients.items():
+        assert relative_error(each[key].cpu(), gradient) < bound, key
+
+
+def bias_gradient(layer: g.Attention, x: Tensor) -> Tensor:
+    """The gradient of the bias `[2, H]` of self and others, by torch's kernel and a dense mask."""
+    projected = F.linear(x, layer.in_proj_weight, layer.in_proj_bias)
+    q, k, v = (
+        part.unflatten(-1, (layer.heads, -1)).transpose(1, 2) for part in projected.chunk(3, -1)
+    )
+    bias = layer.relative_bias
+    kind = 1 - torch.eye(x.shape[1], dtype=torch.long, device=x.device)
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[kind].permute(2, 0, 1)[None])
+    y = layer.out_proj(y.transpose(1, 2).flatten(2))
+    # The very upstream gradient that `outcome` draws.
+    random = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(y, bias, random.to(y))
+    return gradient
 
 
 @pytest.mark.parametrize("dtype", BOUNDS, ids=str)
