@@ -1,7 +1,4 @@
-"""ChebNet (Defferrard et al., 2016) is `Conv` over a polynomial of the Laplacian, here on Cora.
-
-    python examples/chebnet.py
-"""
+"""ChebNet (Defferrard et al., 2016) is `Conv` over a polynomial of the Laplacian, here on Cora."""
 
 import argparse
 

@@ -1,7 +1,4 @@
-"""A depthwise-separable block (MobileNet: Howard et al., 2017): `groups=` as many as channels.
-
-    python examples/depthwise_separable.py
-"""
+"""A depthwise-separable block (MobileNet: Howard et al., 2017): `groups=` as many as channels."""
 
 import torch
 from torch import nn

@@ -1,7 +1,4 @@
-"""GIN with edge features (GINE: Hu et al., 2020): which molecules of MUTAG cause mutations?
-
-    python examples/gin_molecules.py
-"""
+"""GIN with edge features (GINE: Hu et al., 2020): which molecules of MUTAG cause mutations?"""
 
 import torch
 from torch import nn

@@ -1,7 +1,4 @@
-"""GraphSAGE (Hamilton et al., 2017) on Cora: a step reads sampled neighbors, never the whole graph.
-
-    python examples/graphsage.py
-"""
+"""GraphSAGE (Hamilton et al., 2017): a step reads sampled neighbors, never the whole graph."""
 
 import torch
 from torch import nn
@@ -11,7 +8,7 @@ import geodl as g
 torch.manual_seed(0)
 data = g.data.cora()
 receivers, senders, _ = data.signal.domain.links()
-neighbors = [senders[receivers == i] for i in range(len(data.labels))]
+neighbors = [senders[receivers == i] for i in range(2708)]
 mean = g.Pool(g.adjacency(), "mean")
 layers = nn.ModuleList([nn.Linear(2 * 1433, 32), nn.Linear(2 * 32, data.num_classes)])
 
@@ -31,8 +28,12 @@ def sage(nodes: torch.Tensor, count: int, depth: int = 2) -> torch.Tensor:
 
 
 optimizer = torch.optim.Adam(layers.parameters(), lr=0.01, weight_decay=5e-4)
-for nodes in (data.train.nonzero()[:, 0][torch.randperm(140)[:64]] for _ in range(40)):
+for _ in range(40):
+    nodes = torch.randperm(140)[:64]  # the 140 nodes to learn from come first
     loss = nn.functional.cross_entropy(sage(nodes, count=5)[0], data.labels[nodes])
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+tested = data.test.nonzero()[:, 0]
+right = sage(tested, count=10)[0].argmax(-1) == data.labels[tested]
+print(f"cora, public split, sampled neighbors: test accuracy {right.float().mean():.1%}")

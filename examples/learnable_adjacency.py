@@ -1,7 +1,4 @@
-"""A graph is learnt from signals on it: gradients reach the weights of its edges.
-
-    python examples/learnable_adjacency.py
-"""
+"""A graph is learnt from signals on it: gradients reach the weights of its edges."""
 
 import torch
 from torch import nn

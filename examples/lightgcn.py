@@ -1,7 +1,4 @@
-"""LightGCN (He et al., 2020): a recommender is a graph of users and items, one relation.
-
-    python examples/lightgcn.py
-"""
+"""LightGCN (He et al., 2020): a recommender is a graph of users and items, one relation."""
 
 import torch
 from torch import nn
@@ -21,27 +18,16 @@ likes = g.relation(known.nonzero().T, senders=USERS, receivers=ITEMS, weight=deg
 users = nn.Parameter(0.1 * torch.randn(1, USERS, 16))
 items = nn.Parameter(0.1 * torch.randn(1, ITEMS, 16))
 to_items, to_users = g.Propagate(likes), g.Propagate(likes.reverse())
-
-
-def scores() -> torch.Tensor:
-    """Users by items, from embeddings that went two steps along the ratings."""
-    u, i = g.Signal(users, g.Complete(USERS)), g.Signal(items, g.Complete(ITEMS))
-    sums = u, i
-    for _ in range(2):
-        u, i = to_users(u, i), to_items(i, u)
-        sums = sums[0] + u, sums[1] + i
-    return sums[0].x[0] @ sums[1].x[0].T
-
-
 optimizer = torch.optim.Adam([users, items], lr=0.02)
-for _ in range(150):
-    s = scores()
+for _ in range(60):
+    u, i = g.Signal(users, g.Complete(USERS)), g.Signal(items, g.Complete(ITEMS))
+    once = to_users(u, i), to_items(i, u)
+    twice = to_users(*once), to_items(*once[::-1])
+    s = (u + once[0] + twice[0]).x[0] @ (i + once[1] + twice[1]).x[0].T  # [users, items]
     other = torch.randint(ITEMS, user.shape)
     loss = nn.functional.softplus(s[user, other] - s[user, item]).mean()  # rated above unrated
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-
-s = scores().detach()
 right = (s[held_out][:, None] > s[~rated].view(1, -1)).float().mean()
 print(f"a rating held out ranks above an item not rated in {right:.1%} of pairs (by chance 50 %)")

@@ -1,7 +1,4 @@
-"""A U-Net (Ronneberger et al., 2015) at an odd size: what goes up is told where it receives.
-
-    python examples/unet.py
-"""
+"""A U-Net (Ronneberger et al., 2015) at an odd size: what goes up is told where it receives."""
 
 import torch
 from torch import nn

@@ -31,6 +31,24 @@ def test_an_example_is_under_80_lines(path):
     assert len(path.read_text().splitlines()) < 80
 
 
+PLUMBING = (
+    "chebnet",
+    "depthwise_separable",
+    "gin_molecules",
+    "graphsage",
+    "heterogeneous",
+    "learnable_adjacency",
+    "lightgcn",
+    "unet",
+    "virtual_node",
+)
+
+
+@pytest.mark.parametrize("name", PLUMBING)
+def test_what_shows_one_idea_is_under_40_lines(name):
+    assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) < 40
+
+
 def test_every_example_is_run_here():
     text = Path(__file__).read_text()
     assert [path.stem for path in EXAMPLES.glob("*.py") if f'run("{path.stem}"' not in text] == []
@@ -64,3 +82,46 @@ def test_rotated_mnist(run, data_root):
     assert printed[-1].startswith("rotated-mnist (made from MNIST): test error ")
     assert "on 256 images" in printed[-1]
     assert 0 < float(printed[-1].split()[-1]) < 1e-4
+
+
+def test_chebnet(run, data_root):
+    printed = run("chebnet", "--epochs", "40")
+    assert "runs on polynomial" in printed
+    assert 75 < float(printed.split()[-1].rstrip("%")) < 86
+
+
+def test_depthwise_separable(run):
+    assert float(run("depthwise_separable").split()[-1].rstrip("%")) > 80
+
+
+def test_gin_molecules(run, data_root):
+    share = float(re.findall(r"([\d.]+)% right", run("gin_molecules"))[0])
+    assert share > 68  # 66.5 % of all cause mutations
+
+
+def test_graphsage(run, data_root):
+    assert 70 < float(run("graphsage").split()[-1].rstrip("%")) < 86
+
+
+def test_heterogeneous(run):
+    assert float(run("heterogeneous").split("%")[0]) > 75
+
+
+def test_learnable_adjacency(run):
+    pairs, right = re.findall(r"of (\d+) pairs are linked: (\d+)", run("learnable_adjacency"))[0]
+    assert pairs == "132"
+    assert int(right) >= 125
+
+
+def test_lightgcn(run):
+    assert float(re.findall(r"([\d.]+)% of pairs", run("lightgcn"))[0]) > 65
+
+
+def test_unet(run):
+    error = float(re.findall(r"([\d.]+) of what", run("unet"))[0])
+    assert error < 0.1
+
+
+def test_a_virtual_node_tells_the_mean_of_all(run):
+    alone, helped = (float(word) for word in re.findall(r"0\.\d+", run("virtual_node")))
+    assert alone > 10 * helped
