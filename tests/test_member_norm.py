@@ -208,6 +208,18 @@ def test_no_step_but_by_running_statistics():
     assert error(tracked.step(s)[0].x, tracked(s).x) == 0
 
 
+def test_running_statistics_under_a_transform_are_refused_in_words():
+    layer, x = g.InstanceNorm(4, track_running_stats=True).double(), values(RAGGED)
+
+    def loss(x: Tensor) -> Tensor:
+        return layer(g.Signal(x, RAGGED)).x.sin().sum()
+
+    with pytest.raises(g.GeodlError, match="running statistics that the transform may not change"):
+        vmap(grad(loss))(x[:, None])
+    layer.eval()
+    assert vmap(grad(loss))(x[:, None]).shape == (2, 1, 10, 4)
+
+
 def test_the_state_of_a_graph_stays():
     s = g.Signal(values(g.Chain(4)), g.Chain(4), edges=torch.ones(1, 3, 2))
     assert g.InstanceNorm(4).double()(s).edges is s.edges

@@ -150,17 +150,19 @@ def check_edges_read(layer: Any, edges: Tensor | None, channels: int, like: Tens
         GeodlError: if there is no state of edges, or if it has other channels or another dtype than
             the layer.
     """
-    asked, found, do = f"{_name(layer)}, which reads edges", "", f"give {channels} channels"
+    found, do = "", f"give {channels} channels"
     if edges is None:
         do = f"give Signal(x, domain, edges=...), a row of {channels} channels for each link"
-        raise GeodlError(asked, "a signal without a state of edges", do)
+        raise GeodlError(
+            f"{_name(layer)}, which reads edges", "a signal without a state of edges", do
+        )
     if edges.shape[2] != channels:
         found = f"edges of {edges.shape[2]} channels"
     elif edges.dtype != like.dtype and not mixes_dtypes(edges.device):
         found = f"edges of {edges.dtype} and parameters of {like.dtype}"
         do = "convert one of them with .to(dtype)"
     if found:
-        raise GeodlError(asked, found, do)
+        raise GeodlError(f"{_name(layer)}, which reads edges", found, do)
     return edges
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geodl.domain import Domain, memo
@@ -11,6 +12,7 @@ from geodl.group import cached_constants
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
 from geodl.layer.folding import members_to_batch
+from geodl.lowering.differentiable import transforms_active
 from geodl.signal import Signal
 
 
@@ -70,8 +72,8 @@ class GroupNorm(Layer):
         x = check_signal(self, receiver).x
         _check_several(self, receiver.domain, self.channels_in // self.num_groups)
         values = _wide(x)
-        mean, var = statistics(values, receiver.domain, self.num_groups)
-        y = normalise(values, receiver.domain, mean, var + self.eps, self.weight, self.bias)
+        groups, weight, bias = self.num_groups, self.weight, self.bias
+        y = by_members(values, receiver.domain, groups, weight, bias, self.eps)
         return receiver.with_x(y.to(x.dtype))
 
     def extra_repr(self) -> str:
@@ -153,28 +155,56 @@ class InstanceNorm(Layer):
         values = _wide(x)
         if self.nodewise and self.running_mean is not None and self.running_var is not None:
             mean, var = self.running_mean[None, None], self.running_var[None, None]
+            y = normalise(values, domain, mean, var + self.eps, self.weight, self.bias)
         else:
             _check_several(self, domain, 1)
-            mean, var = statistics(values, domain, self.channels_in)
+            channels, weight, bias = self.channels_in, self.weight, self.bias
+            y = by_members(values, domain, channels, weight, bias, self.eps)
             if self.training:
-                self._track(mean, var, domain)
-        y = normalise(values, domain, mean, var + self.eps, self.weight, self.bias)
+                self._track(values, domain)
         return receiver.with_x(y.to(x.dtype))
 
     @torch.no_grad()
-    def _track(self, mean: Tensor, var: Tensor, domain: Domain) -> None:
-        """Move the running statistics towards the means of the members' own, of which var is
-        biased.
-        """
-        if self.running_mean is None or self.running_var is None or mean.shape[0] == 0:
+    def _track(self, x: Tensor, domain: Domain) -> None:
+        """Move the running statistics towards the means of the members' own."""
+        if self.running_mean is None or self.running_var is None or x.shape[0] == 0:
             return
+        mean, var = statistics(x, domain, self.channels_in)
         sizes = _sizes(domain, var)
         unbiased = var * (sizes / (sizes - 1).clamp(min=1))[:, None]
-        for running, found in ((self.running_mean, mean), (self.running_var, unbiased)):
-            running.lerp_(found.mean((0, 1)).to(running.dtype), self.momentum or 0.0)
+        step = self.momentum or 0.0
+        try:
+            for running, found in ((self.running_mean, mean), (self.running_var, unbiased)):
+                running.lerp_(found.mean((0, 1)).to(running.dtype), step)
+        except RuntimeError as error:
+            if not transforms_active():
+                raise
+            raise GeodlError(
+                f"{self.label} in training under a transform of torch.func",
+                "running statistics that the transform may not change",
+                "call eval(), build it without track_running_stats, or pass the buffers through "
+                "torch.func.functional_call",
+            ) from error
 
     def extra_repr(self) -> str:
         return f"{self.channels_in}"
+
+
+def by_members(
+    x: Tensor, domain: Domain, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """`(x - mean) / sqrt(var + eps) * weight + bias`, with mean and biased variance of each group
+    of channels over each member's nodes: `[B, N, C]`.
+    """
+    if len(set(domain.sizes)) > 1:
+        mean, var = statistics(x, domain, groups)
+        return normalise(x, domain, mean, var + eps, weight, bias)
+    # Members of one size are entries of a batch, of whatever kind: only sums are taken. To torch
+    # they are images of one column whose channels stand last, for which it has a kernel.
+    entries = members_to_batch(x, domain.num_members)
+    images = entries.unsqueeze(2).permute(0, 3, 1, 2)
+    y = F.group_norm(images, groups, weight, bias, eps)
+    return y.permute(0, 2, 3, 1).reshape(x.shape)
 
 
 def statistics(x: Tensor, domain: Domain, groups: int) -> tuple[Tensor, Tensor]:
@@ -188,18 +218,11 @@ def statistics(x: Tensor, domain: Domain, groups: int) -> tuple[Tensor, Tensor]:
     Returns:
         Two tensors `[B, D, G]`.
     """
-    members = domain.num_members
-    if len(set(domain.sizes)) == 1:
-        # Members of one size are entries of a batch, of whatever kind: only sums are taken.
-        split = members_to_batch(x, members).unflatten(2, (groups, -1))
-        var, mean = torch.var_mean(split, (1, 3), correction=0)
-        return mean.unflatten(0, (-1, members)), var.unflatten(0, (-1, members))
     # Two passes, the mean first: a sum of squares less the square of the sum loses all digits of a
     # variance that is small beside the mean.
     split = x.unflatten(2, (groups, -1))
-    member = _member_of(domain)
     mean = _mean_by_member(split.mean(3), domain)
-    centered = split - mean.index_select(1, member)[..., None]
+    centered = split - mean.index_select(1, _member_of(domain))[..., None]
     return mean, _mean_by_member(centered.square().mean(3), domain)
 
 
@@ -219,15 +242,10 @@ def normalise(
     shift = -mean.repeat_interleave(width, 2) * slope
     if weight is not None and bias is not None:
         slope, shift = slope * weight, shift * weight + bias
-    count = slope.shape[1]
-    if count == 1:
-        return torch.addcmul(shift, x, slope)
-    if len(set(domain.sizes)) == 1:
-        # One member after another: the nodes of each share a row of both, so nothing is gathered.
-        split = x.unflatten(1, (count, -1))
-        return torch.addcmul(shift[:, :, None], split, slope[:, :, None]).flatten(1, 2)
-    member = _member_of(domain)
-    return torch.addcmul(shift.index_select(1, member), x, slope.index_select(1, member))
+    if slope.shape[1] > 1:
+        member = _member_of(domain)
+        slope, shift = slope.index_select(1, member), shift.index_select(1, member)
+    return torch.addcmul(shift, x, slope)
 
 
 def _mean_by_member(x: Tensor, domain: Domain) -> Tensor:

@@ -73,7 +73,8 @@ def attention(
         q, k, v = (F.pad(x, (0, widest - x.shape[-1])) for x in (q, k, v))
         scale = scale or key**-0.5
         y = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=scale)
-        y = y[..., :value]
+        if value < widest:
+            y = y[..., :value]
     if y.requires_grad and not torch.compiler.is_compiling():
         watch_backward(y, HOOKS)
     return y
