@@ -81,7 +81,8 @@ def _weights(ends: Ends, at: Tensor, by: Tensor, largest: Tensor) -> tuple[Tenso
     z = _rows(at).index_select(1, ends.dst) + _rows(by).index_select(1, ends.src)
     # The largest score is a constant for the softmax: what is taken off every score cancels.
     e = (F.leaky_relu(z, SLOPE) - _rows(largest.detach()).index_select(1, ends.dst)).exp()
-    slope = torch.where(z > 0, 1.0, SLOPE).to(z.dtype)
+    # Not a choice between two numbers of Python's, which torch would round to single precision.
+    slope = 1 - (1 - SLOPE) * (z <= 0).to(z.dtype)
     return e / _total(ends, e, largest.shape[1]).index_select(1, ends.dst), slope
 
 
