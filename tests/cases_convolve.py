@@ -2,6 +2,7 @@
 lowering.
 """
 
+import torch
 from hypothesis import strategies as st
 
 import geodl as g
@@ -47,6 +48,12 @@ def lattice_convolve(draw: st.DrawFn) -> Case:
     return draw(called(layer, g.Batch([domain, domain]) if several else domain))
 
 
+def reweighted(draw: st.DrawFn, graph: g.Graph) -> g.Graph:
+    """A twin of a graph whose weights come with each call."""
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 1000)))
+    return graph.with_weights(torch.rand(graph.num_links, generator=generator))
+
+
 @st.composite
 def spmm_convolve(draw: st.DrawFn) -> Case:
     kinds = ("graph", "graph", "laplacian", "relations", "members", "links", "around", "given")
@@ -76,6 +83,8 @@ def spmm_convolve(draw: st.DrawFn) -> Case:
         rule = g.adjacency(norm, self_loops=loops)
         rule = rule.reverse() if draw(st.booleans()) else rule
         parts = draw(st.lists(graphs(), min_size=1, max_size=3 if kind == "members" else 1))
+        if draw(st.booleans()):
+            parts[0] = reweighted(draw, parts[0])
         domain = parts[0] if len(parts) == 1 else g.Batch(parts)
     return draw(called(linear(draw, rule), domain))
 

@@ -61,6 +61,14 @@ REFUSED = {
         lambda: g.Pool(g.adjacency("row"))(g.Signal(values(5).float(), GRAPH)),
         "weighted edges; .* the weighted sum is Propagate",
     ),
+    "rows of weights for scipy": (
+        lambda: GRAPH.with_weights(weights(GRAPH, 2)).to_scipy(),
+        "2 rows of weights, one for each entry of a batch; choose one",
+    ),
+    "rows of weights for PyG": (
+        lambda: GRAPH.with_weights(weights(GRAPH, 2)).to_pyg(),
+        "2 rows of weights",
+    ),
     "positions": (
         lambda: g.LaplacianPositions(2, 2)(g.Signal(values(5).float(), TWIN)),
         "weights that come with each call, where positions are kept",

@@ -325,6 +325,14 @@ def test_copies_keep_the_weights():
     assert GRAPH.edge_weight is None and GRAPH.runtime_weight is None
 
 
+def test_other_libraries_are_given_the_weights():
+    w = weights(TREE).requires_grad_()
+    twin = TREE.with_weights(w)
+    assert error(torch.from_numpy(twin.to_scipy().toarray()), dense(TREE, w)) == 0
+    assert [e["weight"] for *_, e in twin.to_networkx().edges(data=True)] == w.tolist()
+    assert twin.to_pyg().edge_weight is w
+
+
 def test_half_precision():
     layer, w = layer_over(g.adjacency("sym", self_loops=True)).float(), weights(GRAPH).float()
     x = values(5).float()

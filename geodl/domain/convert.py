@@ -130,7 +130,7 @@ def to_scipy(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None) -> 
     if edge_weight is not None:
         # scipy knows no bfloat16 and no float16; both widen without loss.
         wide = torch.promote_types(edge_weight.dtype, torch.float32)
-        data = edge_weight.to(wide).cpu().numpy()
+        data = edge_weight.to(wide).numpy(force=True)
     return sp.csr_matrix((data, (dst, src)), shape=(num_nodes, num_nodes))
 
 

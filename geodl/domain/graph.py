@@ -245,7 +245,7 @@ class Graph(TensorDomain):
 
     def to_networkx(self) -> Any:
         """A networkx MultiDiGraph with nodes 0..N-1 and, where the graph has them, weights."""
-        return convert.to_networkx(self.edge_index, self.num_nodes, self.edge_weight)
+        return convert.to_networkx(self.edge_index, self.num_nodes, self._one_row())
 
     @classmethod
     def from_scipy(cls, matrix: Any) -> "Graph":
@@ -265,7 +265,7 @@ class Graph(TensorDomain):
 
     def to_scipy(self) -> Any:
         """The adjacency matrix `[N, N]` as scipy CSR, receivers in rows; parallel edges add up."""
-        return convert.to_scipy(self.edge_index, self.num_nodes, self.edge_weight)
+        return convert.to_scipy(self.edge_index, self.num_nodes, self._one_row())
 
     @classmethod
     def from_pyg(cls, data: Any) -> "Graph":
@@ -279,8 +279,16 @@ class Graph(TensorDomain):
 
     def to_pyg(self) -> Any:
         """A PyG `Data` with the same tensors."""
-        parts = (self.edge_weight, self.edge_attr, self.edge_type)
+        parts = (self._one_row(), self.edge_attr, self.edge_type)
         return convert.to_pyg(GraphParts(self.edge_index, self.num_nodes, *parts))
+
+    def _one_row(self) -> Tensor | None:
+        """The weights of the edges as one graph has them, `[E]`."""
+        weight = self.edge_weight
+        if weight is not None and weight.dim() == 2:
+            found = f"{len(weight)} rows of weights, one for each entry of a batch"
+            raise GeodlError(f"{self} as one graph", found, "choose one: with_weights(weight[0])")
+        return weight
 
     @classmethod
     def _from_parts(cls, parts: GraphParts) -> "Graph":
