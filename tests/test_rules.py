@@ -15,6 +15,7 @@ from geodl.neighborhood import (
     Everyone,
     Neighborhood,
     Polynomial,
+    Segments,
     Shift,
     Stencil,
     Structure,
@@ -208,6 +209,7 @@ class Wrong(Neighborhood):
             "shift": (Shift(2),),
             "backwards": (Shift(-1),),
             "blocks": (Blocks(1),),
+            "segments": (Segments((2, n - 2)),),
             "everyone": (Everyone(),),
             "causal": (Everyone(causal=True),),
             "padding": (Stencil((n,), (n,), (False,), one, one, ((2, 0),), types),),
@@ -256,7 +258,7 @@ class Wrong(Neighborhood):
 FAULTS = ["out of range", "types", "nan", "weighted", "fan_in", "claim"]
 FAULTS += ["shift", "backwards", "blocks", "everyone", "causal", "padding", "circular", "typed"]
 FAULTS += ["transposed", "two of a kind", "link out of range", "another link", "no link"]
-FAULTS += ["polynomial"]
+FAULTS += ["polynomial", "segments"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -64,7 +64,7 @@ class Usage:
 
     def __init__(self, tensors: list[Tensor]):
         # Views of one storage hold it once.
-        storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}
+        storages = {s.data_ptr(): s for s in map(Tensor.untyped_storage, tensors)}
         self.size, self.device = 1, ""
         if tensors:
             self.size = sum(storage.nbytes() for storage in storages.values())

@@ -4,12 +4,14 @@ shares.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.edges import unweighted
 from geodl.lowering.sparse import Pattern, constant_pattern, multiply
+from geodl.neighborhood.structure import Segments
 
 
 class SpmmPoolPlan(NamedTuple):
@@ -25,6 +27,9 @@ def _refuses(call: Call) -> str:
 
 
 def _plan(call: Call) -> SpmmPoolPlan:
+    segments = call.structure(Segments)
+    if segments is not None:
+        return SpmmPoolPlan(_pattern_of_segments(call, segments.sizes))
     edges, shape = unweighted(call), (call.target.num_nodes, call.source.num_nodes)
     shares = None
     if call.options.reduction == "mean":
@@ -33,6 +38,24 @@ def _plan(call: Call) -> SpmmPoolPlan:
         wide = torch.promote_types(call.spec.dtype, torch.float32)
         shares = 1 / count[edges.dst].to(wide)
     return SpmmPoolPlan(constant_pattern(edges.dst, edges.src, shape, shares))
+
+
+def _pattern_of_segments(call: Call, sizes: tuple[int, ...]) -> Pattern:
+    """The pattern of a summary of each member, whose entries stand in order by rows and by columns:
+    nothing is sorted, which counts where new graphs come at every step.
+    """
+    length, device = np.asarray(sizes), call.spec.device
+    starts = np.zeros(len(sizes) + 1, dtype=np.int32)
+    length.cumsum(out=starts[1:])
+    senders = torch.arange(call.source.num_nodes + 1, dtype=torch.int32, device=device)
+    receiver = np.arange(len(sizes), dtype=np.int32).repeat(length)
+    rows, cols_t = torch.from_numpy(starts).to(device), torch.from_numpy(receiver).to(device)
+    shares = None
+    if call.options.reduction == "mean":
+        wide = torch.promote_types(call.spec.dtype, torch.float32)
+        shares = torch.from_numpy((1 / length).repeat(length)).to(device, wide)[None]
+    # Sender j is the only entry of its column: column j begins at entry j.
+    return Pattern(rows, senders[:-1], senders, cols_t, values=shares, values_t=shares)
 
 
 def _run(plan: SpmmPoolPlan, x: Tensor) -> Tensor:

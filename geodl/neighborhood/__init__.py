@@ -14,7 +14,15 @@ from geodl.neighborhood.polynomial import PolynomialOf, polynomial
 from geodl.neighborhood.pooling import Fiber, Whole, fiber, whole
 from geodl.neighborhood.relation import Relation, relation
 from geodl.neighborhood.reversed import Reversed
-from geodl.neighborhood.structure import Blocks, Everyone, Polynomial, Shift, Stencil, Structure
+from geodl.neighborhood.structure import (
+    Blocks,
+    Everyone,
+    Polynomial,
+    Segments,
+    Shift,
+    Stencil,
+    Structure,
+)
 from geodl.neighborhood.window import Window, isotropic, lift, window
 
 RULES = (
@@ -41,6 +49,7 @@ __all__ = [
     "Everyone",
     "Neighborhood",
     "Polynomial",
+    "Segments",
     "Shift",
     "Stencil",
     "Structure",

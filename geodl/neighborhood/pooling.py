@@ -9,7 +9,7 @@ from geodl.errors import GeodlError
 from geodl.neighborhood.base import Neighborhood, Symmetry
 from geodl.neighborhood.edges import Edges, untyped
 from geodl.neighborhood.reversed import Reversed
-from geodl.neighborhood.structure import Blocks, Structure
+from geodl.neighborhood.structure import Blocks, Segments, Structure
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,11 +79,10 @@ class Whole(Neighborhood):
         return Reversed(self, onto)
 
     def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
-        # Members of different sizes are runs of different lengths, which no one view shows.
         sizes = set(source.sizes)
         if len(sizes) == 1:
             return tuple(Blocks(size) for size in sizes)
-        return ()
+        return (Segments(source.sizes),)
 
     def fan_in(self, domain: Domain | None = None) -> int | None:
         if domain is None:

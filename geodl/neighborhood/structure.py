@@ -215,6 +215,25 @@ class Blocks(Structure):
 
 
 @dataclass(frozen=True, eq=False)
+class Segments(Structure):
+    """Receivers take runs of senders, of any lengths, one run after the other: receiver i the next
+    `sizes[i]`.
+
+    Args:
+        sizes: senders of each receiver.
+    """
+
+    sizes: tuple[int, ...]
+
+    def edges(self, source: Domain, target: Domain) -> Edges:
+        receiver = torch.repeat_interleave(torch.tensor(self.sizes))
+        return untyped(receiver, torch.arange(len(receiver)))
+
+    def reverse(self) -> Structure | None:
+        return None
+
+
+@dataclass(frozen=True, eq=False)
 class Shift(Structure):
     """Receiver i of a member receives from sender `i - by` of it, where there is one.
 
