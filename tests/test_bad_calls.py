@@ -131,6 +131,12 @@ SECOND_SIGNALS = {
     ),
 }
 STATES = {
+    "state of edges": (
+        lambda: g.Message(twice, g.predecessors()).step(TWO.with_edges(torch.zeros(1, 1, 1))),
+        "a step of Message(",
+        "a state of edges, which pieces do not have in common",
+        "signal.with_edges(None)",
+    ),
     "state": (
         lambda: g.Recurrent(2, 2).step(THREE, (torch.zeros(1, 1, 2),)),
         "a state",

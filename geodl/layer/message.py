@@ -13,6 +13,7 @@ from geodl.layer.entries import entries_of_call
 from geodl.layer.folding import GraphState, MergedMembers
 from geodl.lowering import MessageOptions, Plan
 from geodl.neighborhood import Neighborhood
+from geodl.signal import Signal
 
 REDUCTIONS = ("sum", "mean", "max", "min", "std", "softmax")
 
@@ -104,6 +105,18 @@ class Message(MessagePassing):
         else:
             y = self.update(receiver, y, plan.data.along.at_receivers(u))
         return check_messages(self, "update", y, receiver)
+
+    def step(
+        self, signal: Signal, state: Any = None, sender: Signal | None = None
+    ) -> tuple[Signal, Any]:
+        """As every layer of messages; the link between two pieces of a chain belongs to neither, so
+        that a state of edges is refused.
+        """
+        if isinstance(signal, Signal) and signal.edges is not None:
+            do = "drop it: signal.with_edges(None)"
+            found = "a state of edges, which pieces do not have in common"
+            raise GeodlError(f"a step of {self.label}", found, do)
+        return super().step(signal, state, sender)
 
     def _messages(self, x_i: Tensor, x_j: Tensor, e_ij: Tensor | None, *u: Tensor) -> Tensor:
         """The function of the user, held to its shape."""

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from geodl.lowering.differentiable import Operator, transforms_active
+from geodl.lowering.differentiable import Operator, graph_wanted, transforms_active
 
 
 class Incidence(NamedTuple):
@@ -134,10 +134,7 @@ class ExtremeAtNodes(Operator):
         y = _extreme_at_nodes(ends, m, kernel)
         if not counted:
             return y, y.new_empty(0)
-        attained = (m == y.index_select(1, ends.node)).to(m.dtype)
-        if copies is not None:
-            attained = attained * copies
-        return y, _sum_at_nodes(ends, attained)
+        return y, _sum_at_nodes(ends, _shares(ends, m, y, copies))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -154,14 +151,16 @@ class ExtremeAtNodes(Operator):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         m, y, ties, *copies = ctx.saved_tensors
-        share = grad_outputs[0] / ties.clamp(min=1)
-        dm = _shares(ctx.ends, m, y, copies) * Gather.apply(ctx.ends, share)
-        return None, dm, None, None, None
+        share = Gather.apply(ctx.ends, grad_outputs[0] / ties.clamp(min=1))
+        shares = _shares(ctx.ends, m, y, *copies)
+        if graph_wanted():
+            return None, shares * share, None, None, None
+        return None, share.mul_(shares), None, None, None
 
     @staticmethod
     def tangent(ctx: Any, *tangents: Any) -> Any:
         m, y, ties, *copies = ctx.saved_tensors
-        moved = _shares(ctx.ends, m, y, copies) * tangents[1]
+        moved = _shares(ctx.ends, m, y, *copies) * tangents[1]
         return SumAtNodes.apply(ctx.ends, moved) / ties.clamp(min=1), None
 
     @staticmethod
@@ -194,12 +193,14 @@ def extreme_at_nodes(
     return ExtremeAtNodes.apply(ends, m, copies, kernel, counted)
 
 
-def _shares(ends: Incidence, m: Tensor, y: Tensor, copies: list[Tensor]) -> Tensor:
+def _shares(ends: Incidence, m: Tensor, y: Tensor, copies: Tensor | None = None) -> Tensor:
     """For each edge, how many times it attains the value at its node: `[B, E, C]`."""
-    attained = (m == y.index_select(1, ends.node)).to(m.dtype)
-    if copies:
-        return attained * copies[0]
-    return attained
+    # In place: what is as large as all messages is better made once. It is piecewise constant, so
+    # that no gradient is lost.
+    attained = y.detach().index_select(1, ends.node).eq_(m.detach())
+    if copies is None:
+        return attained
+    return attained.mul_(copies)
 
 
 def _extreme_at_nodes(ends: Incidence, m: Tensor, kernel: str) -> Tensor:
