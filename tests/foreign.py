@@ -257,3 +257,24 @@ class Functional(nn.Module):
         x = F.batch_norm(x, *stats, training=self.training)
         y, _ = self.rnn(x.flatten(2).transpose(1, 2))
         return F.linear(y[:, -1], self.weight) @ self.mix
+
+
+class ByShape(nn.Module):
+    """A forward that asks for shapes as it goes, which torch.fx cannot follow."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(7, 4)
+        self.conv = nn.Conv1d(4, 4, 3, padding=1)
+        self.bn = nn.BatchNorm1d(4)
+        self.norm = nn.LayerNorm(4)
+        self.lin = nn.Linear(4, 3)
+
+    def forward(self, ids):
+        x = self.embed(ids)
+        if x.dim() != 3 or x.shape[-1] != 4:
+            raise ValueError("sequences of four channels")
+        for _ in range(x.shape[-1] // 2):
+            y = F.relu(self.bn(self.conv(x.transpose(1, 2))))
+            x = self.norm(x + F.dropout(y.transpose(1, 2), 0.0, self.training))
+        return self.lin(x.mean(dim=1))

@@ -25,6 +25,7 @@ MODELS = {
     "SmallTransformer": (foreign.SmallTransformer, (2, 5)),
     "Positions": (foreign.Positions, (2, 1, 6, 6)),
     "Functional": (foreign.Functional, (2, 1, 3, 4)),
+    "ByShape": (foreign.ByShape, (2, 5)),
     "Unknown": (foreign.Unknown, (2, 2, 4, 4)),
 }
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -33,7 +34,7 @@ every_model = pytest.mark.parametrize("name", MODELS)
 def made(name):
     """A model with every parameter drawn, and an example for it."""
     kind, shape = MODELS[name]
-    if name == "SmallTransformer":
+    if name in ("SmallTransformer", "ByShape"):
         return drawn(kind()), torch.randint(7, shape)
     return drawn(kind()), torch.randn(shape, dtype=torch.float64)
 
@@ -86,6 +87,9 @@ def assert_imported(model, example, x, bound=1e-10):
     ours_after = dict(network.named_buffers())
     # Statistics that a function is given have another name in the layer that keeps them.
     renamed = {"mean": "batch_norm.running_mean", "var": "batch_norm.running_var"}
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        if f"bn.batch_norm.{name}" in ours_after:
+            renamed[f"bn.{name}"] = f"bn.batch_norm.{name}"
     after = {name: ours_after[renamed.get(name, name)].double() for name in buffers}
     differ = [name for name, b in buffers.items() if error(after[name], b.double()) > bound]
     assert differ == []
@@ -155,6 +159,35 @@ def test_another_size(name):
     assert all(error(a, b) <= 1e-10 for a, b in zip(ours, theirs, strict=True))
 
 
+def test_shapes_are_followed_by_running():
+    model, example = made("ByShape")
+    network = from_torch(model, example)
+    assert network.opaque() == {}
+    assert "conv.conv1d_1" in list(network)
+    assert sum(p.numel() for p in network.parameters()) == sum(
+        p.numel() for p in model.parameters()
+    )
+    ids = torch.randint(7, (3, 9))
+    assert error(network.eval()(ids), model.eval()(ids)) <= 1e-10
+
+
+def test_tied_parameters_are_refused():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Embedding(5, 4)
+
+        def forward(self, ids):
+            return F.linear(self.embed(ids), self.embed.weight)
+
+    with pytest.raises(g.GeodlError, match="one parameter in the nodes embed and linear"):
+        from_torch(Tied(), torch.zeros(1, 3, dtype=torch.long))
+    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    with pytest.raises(g.GeodlError, match="one parameter called 0.weight and 1.weight"):
+        from_torch(tied, torch.zeros(1, 3))
+
+
 def test_another_length():
     model, example = made("SmallTransformer")
     network = from_torch(model, example)
@@ -187,9 +220,9 @@ def test_an_import_comes_back(name):
     model, example = made(name)
     model.eval()
     network = from_torch(model, example)
-    if name == "Functional":
+    if name in ("Functional", "ByShape"):
         # Its functions read parameters by themselves, of which layers keep other shapes.
-        with pytest.raises(g.GeodlError, match="the part 'kernel' of the original"):
+        with pytest.raises(g.GeodlError, match="of the original, for which no node stands"):
             to_torch(network)
         return
     back = to_torch(network)

@@ -16,6 +16,7 @@ from geodl.interop.giving_back import Stand, lattice_of
 from geodl.interop.guesses import default_layout, guess_layout
 from geodl.interop.layout import Atom, Layout
 from geodl.interop.on_tensors import Constant, OfDomain, OnTensors, Slot, close, identity, size_of
+from geodl.interop.owners import Owners
 from geodl.interop.rearrange import Rearrange
 from geodl.interop.structures import holds_values, replace_leaves
 from geodl.interop.values import Call, Links, Scalar, Size, Untraced, Value
@@ -50,6 +51,10 @@ class Builder:
         self.renamed: dict[str, Value] = {}
         self.stands: dict[str, Stand] = {}
         self.numbered: dict[str, str] = {}
+        self.owners = Owners()
+        self._units: list[tuple[list[Tensor], Any]] = []
+        self._by_tensors: dict[Any, Any] = {}
+        self._originals: dict[int, Tensor] = {}
         self._of_module = False
         self._taken: set[str] = set()
         self._links: dict[str, Value] = {}
@@ -76,11 +81,15 @@ class Builder:
                 answer = self._by_layer(call, entry)
             if answer is not None:
                 self._note(call, mark, answer)
+                self._own(call, mark)
                 return answer
         except REFUSALS as error:
             reason = str(error)
         self.nodes = mark
-        return self.opaque(call, reason)
+        self._units = []
+        opaque = self.opaque(call, reason)
+        self._own(call, mark)
+        return opaque
 
     def _note(self, call: Call, before: dict[str, Any], answer: Any) -> None:
         """Note which node stands for the part of the model that is called."""
@@ -99,6 +108,16 @@ class Builder:
             read = call.args[0] if call.args else None
             domain = lattice_of(getattr(getattr(read, "signal", None), "domain", None))
             self.stands[call.name] = Stand(name, library, domain)
+
+    def _own(self, call: Call, before: dict[str, Any]) -> None:
+        """Note which nodes keep copies of the model's parameters."""
+        module: Any = call.module
+        if module is not None:
+            self._units.append((list(module.parameters()), id(module)))
+        names = self.nodes.keys() - before.keys()
+        for tensors, unit in self._units:
+            self.owners.add(tensors, unit, names)
+        self._units = []
 
     def _by_layer(self, call: Call, entry: Converter) -> Value | None:
         """A call of one tensor as a layer in its place."""
@@ -253,42 +272,15 @@ class Builder:
         with evaluated(row):
             return row(*signals)
 
-    def fixed(self, name: str) -> bool:
-        """Whether a node gives the same tensor at every call with inputs of these shapes."""
-        if name not in self.nodes:
-            return False
-        part, *read = self.nodes[name]
-        inner = getattr(part, "function", None)
-        if getattr(inner, "function", None) in (size_of, getattr):
-            return True
-        return isinstance(part, Opaque) and all(self.fixed(one) for one in read)
-
-    def own_tensor(self, value: Any) -> Tensor | None:
-        """The model's own tensor behind a value; None of any other value."""
-        if not isinstance(value, Value) or value.name not in self.nodes:
-            return None
-        inner = getattr(self.nodes[value.name][0], "function", None)
-        return getattr(inner, "value", None)
-
-    def sources(self, name: str) -> list[Value]:
-        """The model's own tensors that a node depends on: those it reads, and the table of an
-        embedding.
-        """
-        found: list[Value] = []
-        waiting = [name]
-        while waiting:
-            one = waiting.pop()
-            if one not in self.nodes:
-                continue
-            part, *read = self.nodes[one]
-            waiting += read
-            inner: Any = getattr(part, "function", None)
-            tensor = getattr(inner, "value", None)
-            if isinstance(getattr(inner, "function", None), nn.Embedding):
-                tensor = inner.function.weight
-            if isinstance(tensor, Tensor):
-                found.append(Value(one, None, tensor))
-        return found
+    def shared(self, tensors: list[Any], options: Any, make: Callable[[], Any]) -> Any:
+        """The layer of some of the model's own tensors, made at the first call with them."""
+        key = (tuple(map(id, tensors)), str(options))
+        originals = [self._originals.get(id(tensor)) for tensor in tensors]
+        self._units.append(([one for one in originals if one is not None], key))
+        if key not in self._by_tensors:
+            # The tensors stay alive as long as their addresses are keys.
+            self._by_tensors[key] = (make(), tensors)
+        return self._by_tensors[key][0]
 
     def note_table(self, source: Value, answer: Value) -> None:
         """Note that a layer stands for a table of the model."""
@@ -317,8 +309,10 @@ class Builder:
         if isinstance(tensor, nn.Parameter):
             value = nn.Parameter(value, requires_grad=tensor.requires_grad)
         part = self._parts.setdefault((id(tensor), True), Opaque(Constant(value), READ))
+        self._originals[id(part.function.value)] = tensor
         free = self.add(name, part, [])
         self.stands[name] = Stand(free, "torch")
+        self.owners.add([tensor], "constant", {free})
         return Value(free, None, tensor.detach())
 
     def signal(self, value: Value, layout: Layout) -> Value:

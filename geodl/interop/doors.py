@@ -89,13 +89,18 @@ def from_torch(module: nn.Module, example: Any = None, *, on: Domain | None = No
     Transformer's dropouts. In evaluation torch's fast path of `TransformerEncoderLayer` computes
     the exact GELU even for `approximate="tanh"`; the conversion computes what training computes.
 
-    With `example` the module may be any model, also one whose parts are not in the table. It is
-    followed by torch.fx, in training and in evaluation mode, and becomes a `g.Network` whose nodes
-    have the names of the model's parts. It is called as the model is, with its tensors, or with
-    Signals. Functions of torch (`F.relu`, `torch.cat`, `x.mean(...)`) are converted as modules are;
-    views and transpositions change how a signal is read. What has no twin stays as it is, as an
-    opaque node: `network.opaque()` lists them with the reasons. Each node is compared with the
-    model on the example.
+    With `example` the module may be any model, also one whose parts are not in the table. It
+    becomes a `g.Network` whose nodes have the names of the model's parts, and which is called as
+    the model is, with its tensors, or with Signals. The model is followed by torch.fx in both of
+    its modes, else by torch.export, where linear layers, convolutions and norms are functions of
+    its parameters. Functions of torch (`F.relu`, `torch.cat`, `x.mean(...)`) are converted as
+    modules are; views and transpositions change how a signal is read, and no number. Each node is
+    compared with the model on the example.
+
+    What has no twin stays as it is, as an opaque node that runs on tensors: `network.opaque()`
+    lists them with the reasons, and a certificate finds a gap there. A part that cannot be
+    followed, or that goes another way in training, is one opaque node. Parameters that two layers
+    share are refused: their copies would train apart. :func:`to_torch` gives an import back.
 
     Args:
         module: of one of these types, not of a subclass; with an example any model.

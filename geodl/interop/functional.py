@@ -2,18 +2,20 @@
 
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from geodl.interop.ancestry import own_tensor
 from geodl.interop.conv import from_conv
 from geodl.interop.converters import converts
 from geodl.interop.embedding import from_embedding
 from geodl.interop.layout import Atom
 from geodl.interop.linear import from_linear
-from geodl.interop.norm import BATCH_NORMS, from_batch_norm, from_layer_norm
+from geodl.interop.norm import from_batch_norm, from_layer_norm
 from geodl.interop.transposed import from_transposed
 from geodl.interop.values import Call, Value
 
@@ -36,7 +38,7 @@ def held(build: Any, *values: Any) -> list[Any] | None:
         if value is None:
             tensors.append(None)
             continue
-        tensor = build.own_tensor(value)
+        tensor = own_tensor(build.nodes, value)
         if tensor is None:
             return None
         tensors.append(tensor)
@@ -77,8 +79,12 @@ def convert_matmul(build: Any, call: Call) -> Any:
 
 
 def _linear(build: Any, call: Call, value: Value, weight: Tensor, bias: Tensor | None) -> Value:
-    twin = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0])
-    layer = from_linear(filled(twin, weight=weight, bias=bias), None)
+
+    def make() -> Any:
+        twin = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0])
+        return from_linear(filled(twin, weight=weight, bias=bias), None)
+
+    layer = build.shared([weight, bias], "linear", make)
     return build.apply(call.name, layer, build.read(value, "last"), call.example)
 
 
@@ -98,8 +104,12 @@ def _register_convolution(kind: Any, functions: tuple[Any, ...], names: tuple[st
             channels = (weight.shape[0], weight.shape[1] * options["groups"])
             convert_module = from_transposed
         size = tuple(weight.shape[2:])
-        twin = nn.utils.skip_init(kind, *channels, size, **options)
-        layer = convert_module(filled(twin, weight=weight, bias=bias), None)
+
+        def make() -> Any:
+            twin = nn.utils.skip_init(kind, *channels, size, **options)
+            return convert_module(filled(twin, weight=weight, bias=bias), None)
+
+        layer = build.shared(tensors, (kind, options), make)
         return build.apply(call.name, layer, build.read(value, "planes"), call.example)
 
     converts(*functions, traced=True)(convert)
@@ -121,7 +131,11 @@ def convert_layer_norm(build: Any, call: Call) -> Any:
     tensors = held(build, weight, bias)
     if tensors is None or not isinstance(value, Value):
         return None
-    norm = from_layer_norm(shape, tensors[0], tensors[1], eps)
+    weight, bias = tensors
+    make = partial(from_layer_norm, shape, weight, bias, eps)
+    norm = make()
+    if weight is not None:
+        norm = build.shared(tensors, ("layer norm", eps), make)
     return build.apply(call.name, norm, build.read(value, "last"), call.example)
 
 
@@ -137,15 +151,20 @@ def convert_batch_norm(build: Any, call: Call) -> Any:
     if not call.follows_mode:
         # Running statistics in training too: no batch norm does that.
         return None
-    kind: Any = BATCH_NORMS[max(0, value.tensor.dim() - 3)]
-    affine = tensors[2] is not None
-    twin = kind(len(tensors[0]), eps, momentum, affine)
-    twin.running_mean, twin.running_var = (tensor.detach().clone() for tensor in tensors[:2])
-    twin.num_batches_tracked = twin.num_batches_tracked.to(tensors[0].device)
-    if affine:
-        filled(twin, weight=tensors[2], bias=tensors[3])
-    layer = from_batch_norm(twin, None)
+    make = partial(_norm, tensors, momentum, eps)
+    layer = build.shared(tensors, ("batch norm", momentum, eps), make)
     return build.apply(call.name, layer, build.read(value, "second"), call.example)
+
+
+def _norm(tensors: list[Any], momentum: float, eps: float) -> Any:
+    """A batch norm with statistics and parameters of a model."""
+    mean, var, weight, bias = tensors
+    twin: Any = nn.BatchNorm1d(len(mean), eps, momentum, weight is not None)
+    twin.running_mean, twin.running_var = mean.detach().clone(), var.detach().clone()
+    twin.num_batches_tracked = twin.num_batches_tracked.to(mean.device)
+    if weight is not None:
+        filled(twin, weight=weight, bias=bias)
+    return from_batch_norm(twin, None)
 
 
 @converts(F.embedding, traced=True)
@@ -157,8 +176,12 @@ def convert_embedding(build: Any, call: Call) -> Any:
     padded = padding is not None and padding >= 0
     if tensors is None or padded or not isinstance(ids, Value) or ids.layout is None:
         return None
-    twin = nn.utils.skip_init(nn.Embedding, *tensors[0].shape)
-    layer = from_embedding(filled(twin, weight=tensors[0]))
+
+    def make() -> Any:
+        twin = nn.utils.skip_init(nn.Embedding, *tensors[0].shape)
+        return from_embedding(filled(twin, weight=tensors[0]))
+
+    layer = build.shared(tensors, "embedding", make)
     layout = ids.layout
     made = type(layout)((*layout.dims, (Atom("channel", 0, layer.channels),)), layout.domain)
     return build.apply(call.name, layer, ids, call.example, made)

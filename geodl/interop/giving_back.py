@@ -116,7 +116,7 @@ def _part(network: Network, path: str, stand: Stand | None) -> Any:
     if stand is not None and stand.module is not None:
         return copy.deepcopy(stand.module)
     known = {node.path for node in network.nodes}
-    if stand is None or stand.path not in known:
+    if stand is None or not stand.path or stand.path not in known:
         raise GeodlError(
             f"{type(network).__name__} given back",
             f"the part {path!r} of the original, for which no node stands",

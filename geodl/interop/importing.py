@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from geodl.errors import GeodlError
 from geodl.interop.building import Builder
 from geodl.interop.door import Entrance, TensorDoor, arguments_of
+from geodl.interop.exporting import export_calls
 from geodl.interop.giving_back import origin_of
 from geodl.interop.guesses import entry_layout
 from geodl.interop.layout import Layout
@@ -37,6 +38,8 @@ def import_model(module: nn.Module, example: Any) -> Network:
     given = _bound(asked, twin, args)
     constants = {name: value for name, value in given.items() if not _holds_tensors(value)}
     trace = trace_calls(twin, constants)
+    if trace.graph is None:
+        trace = export_calls(twin, given, trace.reasons[""])
     if trace.graph is None:
         return _whole(module, trace, given)
     examples = run_on_example(asked, trace, given)
@@ -187,6 +190,7 @@ def make_network(
     assert trace.graph is not None
     form, outputs, exits = _answer(builder, trace, values)
     nodes, inputs = needed(builder.nodes, outputs)
+    builder.owners.check(asked, nodes.keys())
     names = short_names(nodes, inputs, builder.numbered)
     nodes = {
         names[name]: (part, *(names.get(one, one) for one in read))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.domain import Domain
+from geodl.interop.ancestry import is_fixed, sources_of
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
 from geodl.interop.values import Call, Value
@@ -21,9 +22,13 @@ def add_positions(build: Any, call: Call, value: Value, table: Value) -> Value |
     shape = value.tensor.shape
     if value.tensor.dim() != 3 or table.tensor.shape[-2:] != shape[1:]:
         return None
-    if value.kept.channel_dim() != 2 or not build.fixed(table.name):
+    if value.kept.channel_dim() != 2 or not is_fixed(build.nodes, table.name):
         return None
-    sources = [one for one in build.sources(table.name) if _rows(one.tensor, shape[2]) is not None]
+    sources = [
+        one
+        for one in sources_of(build.nodes, table.name)
+        if _rows(one.tensor, shape[2]) is not None
+    ]
     if len(sources) != 1:
         return None
     source = sources[0]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.interop import layout as layouts
+from geodl.interop.ancestry import is_fixed
 from geodl.interop.attention import from_attention
 from geodl.interop.converters import converts
 from geodl.interop.layout import Atom, Layout
@@ -150,7 +151,11 @@ def is_causal(build: Any, mask: Any) -> bool | None:
     """
     if mask is None:
         return False
-    if not isinstance(mask, Value) or mask.layout is not None or not build.fixed(mask.name):
+    if (
+        not isinstance(mask, Value)
+        or mask.layout is not None
+        or not is_fixed(build.nodes, mask.name)
+    ):
         return None
     x = mask.tensor
     if x.dim() != 2 or x.shape[0] != x.shape[1]:

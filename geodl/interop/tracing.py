@@ -73,7 +73,7 @@ def trace_calls(
                 with traceable_functions(functions):
                     graphs.append(tracer.trace(module, dict(constants)))
             except UNTRACEABLE as error:
-                return Trace(module.eval(), None, {"": _said(error)})
+                return Trace(module.eval(), None, {"": said("torch.fx", error)})
             whole = tracer.whole
         module.eval()
         other_way = _first_difference(*graphs)
@@ -182,14 +182,15 @@ class CallTracer(fx.Tracer):
                 if node is last:
                     break
                 self.graph.erase_node(node)
-            self.whole[path] = _said(error)
+            self.whole[path] = said("torch.fx", error)
             self.module_stack = stack
             return self.create_proxy("call_module", path, args, kwargs)
 
 
-def _said(error: Exception) -> str:
+def said(tool: str, error: Exception) -> str:
+    """Why a tool could not follow a model, in one line."""
     words = " ".join(str(error).split())
-    return f"torch.fx: {words[:200]}"
+    return f"{tool}: {words[:200]}"
 
 
 def _has_hooks(module: nn.Module) -> bool:

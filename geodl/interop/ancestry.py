@@ -1,0 +1,51 @@
+"""What a node of an import depends on: lengths alone, or tensors of the model."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from geodl.interop.on_tensors import size_of
+from geodl.interop.values import Value
+from geodl.layer.opaque import Opaque
+
+Nodes = dict[str, tuple[Any, ...]]
+
+
+def is_fixed(nodes: Nodes, name: str) -> bool:
+    """Whether a node gives the same tensor at every call with inputs of these shapes."""
+    if name not in nodes:
+        return False
+    part, *read = nodes[name]
+    inner = getattr(part, "function", None)
+    if getattr(inner, "function", None) in (size_of, getattr):
+        return True
+    return isinstance(part, Opaque) and all(is_fixed(nodes, one) for one in read)
+
+
+def own_tensor(nodes: Nodes, value: Any) -> Tensor | None:
+    """The model's own tensor behind a value; None of any other value."""
+    if not isinstance(value, Value) or value.name not in nodes:
+        return None
+    inner = getattr(nodes[value.name][0], "function", None)
+    return getattr(inner, "value", None)
+
+
+def sources_of(nodes: Nodes, name: str) -> list[Value]:
+    """The model's own tensors that a node depends on: those it reads, and the table of an
+    embedding.
+    """
+    found: list[Value] = []
+    waiting = [name]
+    while waiting:
+        one = waiting.pop()
+        if one not in nodes:
+            continue
+        part, *read = nodes[one]
+        waiting += read
+        inner: Any = getattr(part, "function", None)
+        tensor = getattr(inner, "value", None)
+        if isinstance(getattr(inner, "function", None), nn.Embedding):
+            tensor = inner.function.weight
+        if isinstance(tensor, Tensor):
+            found.append(Value(one, None, tensor))
+    return found
