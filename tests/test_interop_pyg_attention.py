@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from torch import nn
 from torch_geometric.nn import GATConv, GATv2Conv, TransformerConv
 
 import geodl as g
@@ -131,6 +132,38 @@ def test_the_features_of_added_loops(fill):
         found = layer(g.Signal(x[None], GRAPH, edges=ATTRIBUTES[None])).x[0]
         assert error(found, twin(x, INDEX, ATTRIBUTES)) < 1e-10
         assert to_pyg(layer).fill_value == fill
+
+
+class TwoLayers(nn.Module):
+    """A model of a user's, with features of edges where its layers read some."""
+
+    def __init__(self, kind, edge_dim):
+        super().__init__()
+        self.first = kind(4, 2, heads=3, edge_dim=edge_dim)
+        self.last = kind(6, 2, edge_dim=edge_dim)
+
+    def forward(self, x, edge_index, edge_attr):
+        h = self.first(x, edge_index, edge_attr).relu()
+        return self.last(h, edge_index, edge_attr)
+
+
+@pytest.mark.parametrize("edge_dim", [None, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_models_are_imported_whole(name, edge_dim):
+    """Called as PyG calls them, and with a signal."""
+    model = drawn(TwoLayers(NAMES[name], edge_dim))
+    network, x = from_pyg(model), values(5, 4).requires_grad_()
+    assert network.opaque() == {}
+    inside = {type(part).__module__ for part in network.modules()}
+    assert not any(module.startswith("torch_geometric") for module in inside)
+    attributes = ATTRIBUTES if edge_dim else None
+    wanted = model(x, INDEX, attributes)
+    edges = None if attributes is None else attributes[None]
+    plain, signal = network(x, INDEX, attributes), network(g.Signal(x[None], GRAPH, edges=edges))
+    assert max(error(plain, wanted), error(signal.x[0], wanted)) < 1e-10
+    (theirs,) = torch.autograd.grad(wanted.sin().sum(), x)
+    for ours in (plain, signal.x[0]):
+        assert error(torch.autograd.grad(ours.sin().sum(), x)[0], theirs) < 1e-10
 
 
 def test_dropout_and_mode_are_kept():
