@@ -102,6 +102,23 @@ def test_decoding_keeps_no_plan(plans):
     assert before and set(plans) == before
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        g.Pool(g.past()),
+        g.Conv(4, 4, g.past()),
+        g.Message(lambda a, b, e: b, g.past()),
+        g.Residual(g.Conv(4, 4, g.past())),
+    ],
+    ids=["pool", "convolution", "message", "residual"],
+)
+def test_steps_of_any_layer_keep_no_plan(plans, layer):
+    before, state = set(plans), None
+    for _ in range(12):
+        _, state = layer.step(g.Signal.sequence(torch.randn(1, 1, 4)), state)
+    assert set(plans) == before
+
+
 def test_a_compiled_model_finds_its_plans_after_a_long_decoding(plans):
     model = g.models.gpt(7, context=64, channels=8, heads=2, depth=1).eval()
     tokens = g.Signal.tokens(torch.randint(7, (1, 5)))

@@ -106,7 +106,7 @@ def test_the_last_state_reads_a_ragged_batch():
 @pytest.mark.parametrize("cell", CELLS)
 def test_one_token_is_enough(cell, rule):
     layer, x = g.Recurrent(3, 4, cell, rule).double(), tokens()[:, :1].contiguous()
-    y, state = layer.step(g.Signal.sequence(x))
+    y, state = layer.run_from(g.Signal.sequence(x))
     assert y.x.shape == (4, 1, 4) and error(state[0], y.x) < 1e-12
     assert assert_parity(layer, g.Signal.sequence(x)).keys() >= {"levels"}
     mask = torch.ones(4, 1, dtype=torch.bool)

@@ -36,6 +36,10 @@ LAYERS = {
     "windowed attention": lambda: g.Attention(4, causal_window(3), 2, relative=True),
     "convolution": lambda: g.Conv(4, 4, causal_window(3, 2)),
     "linear": lambda: g.Conv(4, 4, g.itself()),
+    "pool of the past": lambda: g.Pool(g.past(), "mean"),
+    "convolution of the past": lambda: g.Conv(4, 4, g.past()),
+    "message of the past": lambda: g.Message(lambda a, b, e: a * b, g.past()),
+    "one node each": lambda: g.Conv(4, 4, g.window(1, axes=1)),
     "lstm": lambda: g.Recurrent(4, 4),
     "gru twice": lambda: g.Sequential(
         g.Recurrent(4, 4, "gru"), g.Dropout(0.5), g.Recurrent(4, 4, "gru")
@@ -103,6 +107,40 @@ def test_a_forgetful_layer_is_caught():
 def test_layers_that_receive_from_the_future_are_refused(layer):
     with pytest.raises(g.GeodlError, match="nodes to come|all nodes at once|backwards"):
         layer.step(g.Signal.sequence(torch.zeros(1, 4, 4)))
+
+
+READS_ALL = {
+    "pool over offsets": lambda: g.Pool(g.all_pairs("offset")),
+    "attention over offsets": lambda: g.Attention(4, g.all_pairs("offset"), 2),
+    "message over offsets": lambda: g.Message(lambda a, b, e: b, g.all_pairs("offset")),
+    "residual over offsets": lambda: g.Residual(g.Pool(g.all_pairs("offset"))),
+    "readout": lambda: g.Readout(),
+    "readout in a row": lambda: g.Sequential(nn.Linear(4, 4), g.Readout()),
+    "convolution to one node": lambda: g.Conv(4, 4, g.whole()),
+    "window": lambda: g.Conv(4, 4, g.window(3, axes=1)),
+    "all pairs": lambda: g.Attention(4, g.all_pairs(), 2),
+    "the next node": lambda: g.Pool(g.previous().reverse()),
+    "backwards": lambda: g.Recurrent(4, 4, rule=g.previous().reverse()),
+    "backwards in a row": lambda: g.Sequential(g.Recurrent(4, 4, rule=g.previous().reverse())),
+    "edges": lambda: g.EdgeUpdate(lambda a, b, e: b, g.past()),
+}
+
+
+@pytest.mark.parametrize("name", READS_ALL)
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_pieces_of_any_length_are_refused_alike(name, length):
+    with pytest.raises(g.GeodlError, match="a step of.*(nodes to come|in common)"):
+        READS_ALL[name]().step(g.Signal.sequence(torch.zeros(1, length, 4)))
+
+
+def test_backwards_a_recurrence_runs_from_a_state_at_once():
+    rule = g.previous().reverse()
+    layer = g.Recurrent(4, 3, rule=rule).double()
+    x = torch.randn(2, 6, 4, dtype=torch.float64)
+    last, state = layer.run_from(g.Signal.sequence(x[:, 4:]))
+    first, _ = layer.run_from(g.Signal.sequence(x[:, :4]), state)
+    found = torch.cat((first.x, last.x), 1)
+    assert error(found, layer(g.Signal.sequence(x)).x) < 1e-12
 
 
 def test_cross_needs_a_second_signal():

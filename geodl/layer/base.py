@@ -26,6 +26,7 @@ from geodl.layer.folding import (
     target_elsewhere,
 )
 from geodl.layer.replaced import replaces_code
+from geodl.layer.steps import check_crosses, check_goes_on
 from geodl.layer.trace import Choice, Kernel, current_listener, traced_step
 from geodl.lowering import LOWERINGS, Plan, describe_call, plan_for, plan_once, select
 from geodl.lowering.base import Options
@@ -215,13 +216,19 @@ class MessagePassing(Layer):
         """The kernel's answer on the receivers' domain: the rule's target, or that of `receiver`
         where a sender is given.
 
-        The state of edges and of whole graphs is the receiver's, and stays with the answer.
+        The state of edges and of graphs is the receiver's, and stays with the answer.
         """
+        return self._received(receiver, sender, rule, keep=True)
+
+    def _received(
+        self, receiver: Signal, sender: Signal | None, rule: Neighborhood, *, keep: bool
+    ) -> Signal:
+        """What :meth:`compute` answers, with a plan that is kept or made for this call."""
         if sender is None:
             source, given = check_signal(self, receiver), None
         else:
             source, given = check_pair(self, receiver, sender), receiver.domain
-        plan, parts = self._plan(rule, source.domain, given, source.x)
+        plan, parts = self._plan(rule, source.domain, given, source.x, keep=keep)
         x = members_to_batch(source.x, parts.num_members)
         # The same tensor twice, not two views of it: attention projects it once.
         at = x
@@ -243,26 +250,17 @@ class MessagePassing(Layer):
         the rule still receives from.
         """
         if sender is not None:
-            everyone = self._everyone(sender.domain, signal.domain)
-            if everyone is None or everyone.causal:
-                asked = f"a step of {self.label} over a second signal"
-                found = f"{self.rule}, which asks where a node stands"
-                raise GeodlError(asked, found, "cross with all_pairs()")
+            check_crosses(self, self._everyone(sender.domain, signal.domain))
             return self(signal, sender), None
         domain = check_signal(self, signal).domain
-        lookback = self.rule.lookback(domain) if domain.ordered else None
-        if lookback is None or domain.lattice is None:
-            found = "a rule that receives from nodes to come"
-            if domain.lattice is None:
-                found = "no one order to go on in"
-            asked = f"a step of {self.label} on {domain}"
-            raise GeodlError(asked, found, "use a causal rule on a Chain")
+        lookback = check_goes_on(self, domain)
         if state is not None:
             check_state(self, (state,), signal.x, (signal.x.shape[0], None, signal.x.shape[2]))
         x = signal.x if state is None else torch.cat((state, signal.x), 1)
         known = signal.carry_state(x, domain.replace((x.shape[1],)))
         if lookback == math.inf:
-            return self(signal, known), x
+            # The plan of a longer chain each time would never be found again.
+            return self._received(signal, known, self.rule, keep=False), x
         seen = x.shape[1] - domain.num_nodes
         y = self(known).x[:, seen:]
         return signal.with_x(y), x[:, max(0, x.shape[1] - int(lookback)) :]

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from geodl.domain import Domain, told_apart
+from geodl.domain import told_apart
 from geodl.errors import GeodlError
-from geodl.layer.base import Layer, MessagePassing
+from geodl.layer.base import Layer
 from geodl.layer.check import check_sender_taken
 from geodl.layer.pointwise import POINTWISE, check_part, is_pointwise, run_pointwise, run_row
 from geodl.layer.trace import made
@@ -280,26 +280,10 @@ def step_part(
             found = "a module that reads all nodes at once"
             raise GeodlError(f"a step of {type(part).__name__}", found, "call model.eval() first")
         return run_pointwise(part, signal), None
-    if isinstance(part, MessagePassing) and _runs_backwards(part, signal.domain):
-        raise GeodlError(
-            f"a step of {part.label}",
-            "a rule that receives from nodes to come",
-            "use layers that receive only from nodes before",
-        )
     # Who crosses is asked only where there is a second signal: it costs a walk through the layers.
     if sender is not None and part.takes_context:
         return part.step(signal, state, sender)
     return part.step(signal, state)
-
-
-def _runs_backwards(layer: MessagePassing, domain: Domain) -> bool:
-    """Whether a layer that runs through the nodes in order begins at the last one."""
-    if not layer.options.ordered or layer.rule.lookback(domain) is not None:
-        return False
-    first = domain.kinds[0]
-    # A piece of one node has no edges to tell by.
-    edges = layer.rule.edges(first.replace((2,)))
-    return bool((edges.src >= edges.dst).any())
 
 
 def states_of(layer: Layer, state: Any, count: int) -> tuple[Any, ...]:

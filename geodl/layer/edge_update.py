@@ -1,6 +1,7 @@
 """A new state of the edges: the edge block of a GraphNet."""
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -65,6 +66,13 @@ class EdgeUpdate(MessagePassing):
         edges = self._run(plan, x, x, parts, state_to_batch(source, parts.num_members))
         # The links of equal members stand member after member, as their nodes do.
         return source.with_edges(edges.reshape(source.shape[0], -1, edges.shape[2]))
+
+    def step(
+        self, signal: Signal, state: Any = None, sender: Signal | None = None
+    ) -> tuple[Signal, Any]:
+        """Refused: pieces of a chain have no edges in common."""
+        found = "a new state of edges, which pieces do not have in common"
+        raise GeodlError(f"a step of {self.label}", found, "call it on the whole chain")
 
     def _run(
         self,

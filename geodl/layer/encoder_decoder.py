@@ -138,7 +138,7 @@ class FinalState(Layer):
         signal, states = receiver, []
         for layer in self.layers:
             if isinstance(layer, Recurrent):
-                signal, state = layer.step(signal)
+                signal, state = layer.run_from(signal)
                 states += state
             else:
                 signal = run_part(layer, signal)

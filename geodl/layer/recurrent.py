@@ -11,6 +11,7 @@ from geodl.errors import GeodlError, nearest, positive
 from geodl.layer.base import MessagePassing
 from geodl.layer.check import check_no_sender, check_signal, check_state
 from geodl.layer.folding import GraphState, MergedMembers, members_to_batch
+from geodl.layer.steps import check_runs_forward
 from geodl.layer.trace import traced_step
 from geodl.lowering import Plan, RecurOptions
 from geodl.lowering.cells import CELLS, State
@@ -93,7 +94,7 @@ class Recurrent(MessagePassing):
             nn.init.uniform_(self.weight_hh_l0, 0, 1)
 
     def compute(self, receiver: Signal, sender: Signal | None, rule: Neighborhood) -> Signal:
-        """The outputs of :meth:`step` from zero states."""
+        """The outputs of :meth:`run_from` from zero states."""
         check_no_sender(self, sender)
         return super().compute(receiver, None, rule)
 
@@ -101,7 +102,7 @@ class Recurrent(MessagePassing):
     def step(
         self, signal: Signal, state: State | None = None, sender: Signal | None = None
     ) -> tuple[Signal, State]:
-        """Outputs at all nodes, and the last states.
+        """Continue on the next nodes: outputs at all of them, and the last states.
 
         Args:
             signal: `[B, N, C]`.
@@ -112,6 +113,31 @@ class Recurrent(MessagePassing):
         Returns:
             The signal `[B, N, hidden]` and the states of the nodes that nobody receives from (the
             last ones), in the form of `state`.
+
+        Raises:
+            GeodlError: if it begins at the last node of a chain, as only :meth:`run_from` does; and
+                as that.
+        """
+        check_no_sender(self, sender)
+        check_runs_forward(self, check_signal(self, signal).domain)
+        return self.run_from(signal, state)
+
+    @traced_step
+    def run_from(
+        self, signal: Signal, state: State | None = None, sender: Signal | None = None
+    ) -> tuple[Signal, State]:
+        """All nodes at once from a state, in either direction: outputs at all nodes, and the last
+        states.
+
+        Backwards this is no continuation: the last node of a chain begins with `state`.
+
+        Args:
+            signal: `[B, N, C]`.
+            state: what the nodes that receive from nobody begin with, as in :meth:`step`.
+            sender: None, as there is no second signal to receive from.
+
+        Returns:
+            The signal and the states, as :meth:`step`.
 
         Raises:
             GeodlError: if the edges have a cycle, which is named by its nodes; if there are more or

@@ -63,7 +63,7 @@ def _single(cell: str, backward: bool) -> Row:
     start = tuple(draw(2, 1, 5).requires_grad_() for _ in range(STATES[cell]))
 
     def ours(layer: Recurrent, s: Signal) -> tuple[Tensor, ...]:
-        y, final = layer.step(s, start)
+        y, final = layer.run_from(s, start)
         return y.x, *final
 
     def peer(x: Tensor) -> tuple[Tensor, ...]:
