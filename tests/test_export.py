@@ -36,6 +36,34 @@ def test_lattice_and_complete_layers_are_exported(layer, training):
     assert_exported(made, made.on)
 
 
+@pytest.mark.parametrize("score", ["dot", "linear"])
+def test_products_on_a_graph_are_exported_while_gradients_are_on(score):
+    cycle = g.Graph([[0, 1, 2], [1, 2, 0]], 3)
+    layer = g.Attention(4, g.adjacency(), 2, score=score, on=cycle)
+    x = random_signal(cycle, 4).x
+    y = layer(x)
+    program = torch.export.export(layer, (x,))
+    assert error(program.module()(x), y) < 1e-6
+
+
+def test_chains_of_different_lengths_are_exported_level_by_level():
+    chains = g.Batch([g.Chain(3), g.Chain(5)])
+    layer = g.Recurrent(4, 3, on=chains)
+    x = random_signal(chains, 4).x
+    y = layer(x)
+    with pytest.raises(g.GeodlError, match="torch.export .* lowering = 'levels'"):
+        torch.export.export(layer, (x,))
+    layer.lowering = "levels"
+    layer(x)
+    assert error(torch.export.export(layer, (x,)).module()(x), y) < 1e-6
+
+
+def test_chains_of_different_lengths_run_on_meta():
+    chains = g.Batch([g.Chain(3), g.Chain(5)])
+    layer = g.Recurrent(4, 3, on=chains).to("meta")
+    assert layer(torch.randn(2, 8, 4, device="meta")).shape == (2, 8, 3)
+
+
 def assert_exported(layer: g.Layer, domain: g.Domain) -> None:
     """Exported, run, saved, loaded and run again: the layer's numbers."""
     x = random_signal(domain, 4).x

@@ -189,6 +189,57 @@ def test_a_hook_on_a_pointwise_module_is_found():
     assert not certificate.exact and "1: ReLU has code of its own" in certificate.violations[0]
 
 
+class Numbers(nn.Module):
+    """Scales each node by its number."""
+
+    def forward(self, x):
+        return x * torch.arange(float(x.shape[1]))[:, None]
+
+
+class OneBiasPerNode(nn.Module):
+    def forward(self, bias):
+        return bias * torch.arange(1.0, 5.0)[:, None]
+
+
+def exchanged(layer):
+    layer.out_proj = nn.Sequential(layer.out_proj, Numbers())
+
+
+def hooked(layer):
+    layer.out_proj.register_forward_hook(lambda module, args, y: Numbers()(y))
+
+
+def hooked_before(layer):
+    layer.out_proj.register_forward_pre_hook(lambda module, args: (Numbers()(args[0]),))
+
+
+def replaced(layer):
+    layer.out_proj.forward = Numbers()
+
+
+def parametrized(layer):
+    made = OneBiasPerNode()
+    nn.utils.parametrize.register_parametrization(layer.out_proj, "bias", made, unsafe=True)
+
+
+@pytest.mark.parametrize("change", [exchanged, hooked, hooked_before, replaced, parametrized])
+@pytest.mark.parametrize("build", [lambda layer: layer, g.Residual], ids=["alone", "residual"])
+def test_code_inside_a_layer_is_found(change, build):
+    layer = g.Attention(4, g.all_pairs(), 2, bias=True)
+    assert g.certify(build(layer), g.Complete(4)).exact
+    change(layer)
+    certificate = g.certify(build(layer), g.Complete(4))
+    assert not certificate.exact and "code of its own" in certificate.violations[0]
+
+
+def test_other_weights_inside_a_layer_are_none():
+    layer = g.Attention(4, g.all_pairs(), 2)
+    nn.utils.parametrizations.weight_norm(layer.out_proj)
+    nn.utils.parametrizations.orthogonal(layer, "in_proj_weight")
+    layer.root_proj = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    assert g.certify(layer, g.Complete(4)).exact
+
+
 class Skewed(g.Conv):
     def _run(self, plan, receiver, sender, parts, state):
         y = super()._run(plan, receiver, sender, parts, state)

@@ -57,6 +57,8 @@ def _refuses(call: Call) -> str:
         return "the rule does not step along a chain"
     if CELLS[call.options.cell].kernel is None:
         return f"torch has no kernel for the cell {call.options.cell!r}"
+    if call.source.is_union and call.spec.device.type == "meta":
+        return "torch's kernel for chains of different lengths reads values, of which meta has none"
     return ""
 
 
@@ -139,6 +141,10 @@ def _run_kernel(
 def _run_packed(
     plan: RnnPlan, packed: Packed, x: Tensor, weights: list[Tensor], state: tuple[Tensor, ...]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
+    if torch.compiler.is_exporting():
+        asked = "torch.export of a recurrence on chains of different lengths"
+        found = "a kernel of torch that reads their lengths as it runs"
+        raise GeodlError(asked, found, "set layer.lowering = 'levels'")
     batch, nodes, channels = x.shape
     members, _, hidden = state[0].shape
     # The B batch entries of a node stand beside each other: each step has B rows for every member.

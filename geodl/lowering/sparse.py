@@ -331,7 +331,8 @@ def _sddmm(rows: Tensor, cols: Tensor, x: Tensor, y: Tensor) -> Tensor:
     s = x.new_zeros(x.shape[0], len(cols))
     if x.shape[2] == 0:  # columns of an empty batch
         return s
-    receivers, senders = x.contiguous(), y.contiguous()
+    # Exported programs call this while gradients are on, which the kernel's out= does not take.
+    receivers, senders = x.detach().contiguous(), y.detach().contiguous()
     for into, one, other in zip(s.unbind(), receivers.unbind(), senders.unbind(), strict=True):
         entries = _matrix(rows, cols, into, y.shape[1])
         torch.sparse.sampled_addmm(entries, one, other.T, beta=0.0, out=entries)

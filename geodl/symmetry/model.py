@@ -27,6 +27,7 @@ def certify(
     A model is run once, in evaluation mode, on zeros; what its layers did is read from the record
     of that run (`g.trace`). A model that computes between its layers (`x + 1` in its forward)
     cannot be proved: the certificate then names the layer that reads such values as a violation.
+    Only writes that torch counts are seen: not those through `y.x.data` or a numpy array of it.
 
     Args:
         subject: a neighborhood, a layer, or a model composed of layers.
@@ -196,8 +197,39 @@ def _is_known(module: nn.Module) -> bool:
     """
     if isinstance(module, Layer):
         # Hooks on a layer act outside of its door: what they change is seen in the record.
+        if isinstance(module, MessagePassing) and not _is_known_inside(module):
+            return False
         return module.transparent and not _replaced(module)
-    return is_pointwise(module) and not any(_replaced(m) or _hooked(m) for m in module.modules())
+    if not is_pointwise(module) or not _is_known_inside(module):
+        return False
+    return not any(_replaced(m) or _hooked(m) for m in module.modules())
+
+
+def _is_known_inside(layer: nn.Module) -> bool:
+    """Whether the modules in a layer, which are no events, compute what their types say: `out_proj`
+    of an attention may have been exchanged, or have got a hook.
+    """
+    for name, part in layer.named_children():
+        if name == "parametrizations":
+            # Any value of a weight's shape is a weight; one of another shape may know the nodes.
+            if any(_reshapes(made) for made in part.children()):
+                return False
+            continue
+        if isinstance(part, nn.ModuleList):
+            known = _is_known_inside(part)
+        elif isinstance(part, Layer):
+            known = _is_known(part) and not _hooked(part)
+        else:
+            known = _is_known(part)
+        if not known:
+            return False
+    return True
+
+
+def _reshapes(made: Any) -> bool:
+    """Whether parametrizations of a tensor, not all of them torch's own, may change its shape."""
+    own = [part for part in made if not type(part).__module__.startswith("torch.nn.utils.")]
+    return bool(own) and made.unsafe
 
 
 def _replaced(module: nn.Module) -> bool:
