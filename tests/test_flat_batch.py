@@ -352,3 +352,20 @@ def test_globals_by_a_name_that_is_not_there():
         g.Signal.from_pyg(pyg_parts()[0], globals="mass")
     with pytest.raises(g.GeodlError, match="a list; give a torch_geometric"):
         g.Signal.from_pyg([1])
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 4)])
+def test_weights_that_come_with_each_call(shape):
+    """Members, and those that are chosen, keep the weights of their own links."""
+    graph = g.Graph([[0, 2, 1, 3], [1, 3, 0, 2]], 4)
+    w = torch.rand(shape, dtype=torch.float64, requires_grad=True)
+    flat = g.Batch.from_union(graph.with_weights(w), [0, 2, 4])
+    layer, x = g.Propagate(g.adjacency("row")), torch.randn(2, 4, 1, dtype=torch.float64)
+    wanted = layer(g.Signal(x, graph.with_weights(w))).x
+    assert layer(g.Signal(x, flat)).x.equal(wanted)
+    second = flat.select(torch.tensor([1])).domain
+    for domain in (flat.members[1], second):
+        y = layer(g.Signal(x[:, 2:], domain)).x
+        assert error(y, wanted[:, 2:]) < 1e-12
+        ours, theirs = (torch.autograd.grad(v.sum(), w, retain_graph=True)[0] for v in (y, wanted))
+        assert error(ours[..., [1, 3]], theirs[..., [1, 3]]) < 1e-12

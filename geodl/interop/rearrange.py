@@ -70,7 +70,7 @@ class Select(Layer):
         """The node's values, on one node."""
         signal = check_signal(self, receiver)
         count = signal.domain.num_nodes
-        if signal.domain.members is not None or not -count <= self.index < count:
+        if signal.domain.is_union or not -count <= self.index < count:
             found = f"{signal.domain}"
             raise GeodlError(f"{self.label} called", found, "give one sequence that has the node")
         return Signal(signal.x[:, self.index % count][:, None], Complete(1))

@@ -77,7 +77,7 @@ def message_edges(call: Call, edges: Edges) -> MessageEdges:
     if not call.options.reductions and not as_given:
         _check_each_link_once(call, edges)
     member = None
-    if call.target.members is not None:
+    if call.target.is_union:
         member = call.target.member_of().to(call.spec.device)
     return MessageEdges(edges, call.target.num_nodes, call.rule.fill, as_given, member)
 

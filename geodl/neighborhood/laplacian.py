@@ -91,8 +91,8 @@ class Laplacian(Neighborhood):
         if domain.runtime_weight is not None:
             asked, found = f"the largest eigenvalue of {self}", "weights that come with each call"
             raise GeodlError(asked, found, 'name lambda_max=, or use laplacian("sym")')
-        if domain.members is not None:
-            return torch.cat([self.largest_eigenvalues(part) for part in domain.members])
+        if domain.is_union:
+            return torch.cat([self.largest_eigenvalues(part) for part in domain.members or ()])
         return memo(domain, "largest eigenvalue", lambda: self._largest_eigenvalue(domain))
 
     def _largest_eigenvalue(self, domain: Domain) -> Tensor:
