@@ -29,6 +29,7 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.group import cached_constants
 from geodl.lowering.base import Lowering
+from geodl.neighborhood.base import Neighborhood
 from geodl.neighborhood.entries import Carried
 
 Value = TypeVar("Value")
@@ -232,7 +233,12 @@ def _own_store(domain: Any) -> Store:
 
 
 def cached_tensors(
-    source: Domain, target: Domain | None, name: Hashable, make: Callable[[], Value]
+    source: Domain,
+    target: Domain | None,
+    name: Hashable,
+    make: Callable[[], Value],
+    *,
+    rule: Neighborhood | None = None,
 ) -> Value:
     """Tensors that are made once for a domain, or for a pair of them, and kept where their plans
     are.
@@ -242,12 +248,18 @@ def cached_tensors(
         target: the receivers' domain; None where only one counts, or where both are the same.
         name: what they are, beside the domains.
         make: a function of no arguments to a tensor, or to nested tuples of tensors.
+        rule: whose edges they are made of, if of any; a rule that owns its edges keeps them.
 
     Raises:
         GeodlError: if there are none yet inside a compiled region.
     """
-    store, ends = store_of(source, target)
-    key = (name, ends)
+    named: Any = rule
+    if rule is None or rule.owner is None:
+        store, ends = store_of(source, target)
+    else:
+        store, ends = store_of_owner(rule.owner, source, target)
+        named = rule.key
+    key = (name, named, ends)
     value = store.values.get(key)
     if torch.compiler.is_compiling():
         if value is None:

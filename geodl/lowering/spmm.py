@@ -72,8 +72,9 @@ def _plan(call: Call) -> SpmmPlan:
     pattern, sorting = cached_tensors(
         call.source,
         target,
-        ("pattern", call.rule, *layout),
+        ("pattern", *layout),
         lambda: _pattern(call, types, transform_first, wide),
+        rule=call.rule,
     )
     return SpmmPlan(pattern, sorting, call.target.num_nodes, types, transform_first)
 
