@@ -11,7 +11,7 @@ from geodl.errors import GeodlError
 from geodl.interop import layout as layouts
 from geodl.interop.conversion import check_part
 from geodl.interop.converters import Converter, Library
-from geodl.interop.entries import copy_of, entry_of, free_of_torch, takes_place
+from geodl.interop.entries import agrees_with, copy_of, entry_of, free_of_torch, takes_place
 from geodl.interop.giving_back import Stand, lattice_of
 from geodl.interop.guesses import default_layout, guess_layout
 from geodl.interop.layout import Atom, Layout
@@ -79,7 +79,7 @@ class Builder:
                 answer = traced.convert(self, call)
             if answer is None and entry is not None:
                 answer = self._by_layer(call, entry)
-            if answer is not None:
+            if answer is not None and agrees_with(answer, call.example):
                 self._note(call, mark, answer)
                 self._own(call, mark)
                 return answer

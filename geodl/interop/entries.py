@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from geodl.interop.converters import FROM, TRACED, Converter, is_kept, key_of
-from geodl.interop.values import Call
+from geodl.interop.on_tensors import close
+from geodl.interop.values import Call, Value
 from geodl.layer import Network
 from geodl.layer.pointwise import ELEMENTWISE
 
@@ -67,3 +68,10 @@ def free_of_torch(name: str) -> str:
             piece += "_"
         pieces.append(piece)
     return ".".join(pieces)
+
+
+def agrees_with(answer: Any, example: Any) -> bool:
+    """Whether a value is the model's on the example: a view that was read wrongly is none."""
+    if not isinstance(answer, Value) or answer.layout is None or answer.signal is None:
+        return True
+    return close(answer.layout.to_tensor(answer.signal), example)

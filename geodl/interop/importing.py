@@ -197,7 +197,9 @@ def make_network(
         for name, (part, *read) in nodes.items()
     }
     outputs = [names[name] for name in outputs]
-    by_name = {v.name: v for v in values.values() if isinstance(v, Value)}
+    # Of the arguments themselves: a view of one has its name, too.
+    arguments = [values[node] for node in trace.graph.nodes if node.op == "placeholder"]
+    by_name = {v.name: v for v in arguments if isinstance(v, Value)}
     entrances = []
     for name, constant in given.items():
         if name in inputs:

@@ -159,7 +159,7 @@ class Layout:
         Raises:
             GeodlError: a signal of another lattice, other channels, or with a batch of its own.
         """
-        sizes = self._sizes(signal)
+        sizes = self.lengths(signal)
         channels = max(1, self.num_channels)
         if signal.x.shape[2] != channels:
             found = f"{signal.x.shape[2]} channels on {signal.domain}"
@@ -182,7 +182,7 @@ class Layout:
             kept = [k for k, dim in enumerate(self.dims) if dim]
             sizes = {atom: x.shape[k] for atom, k in zip(atoms, kept, strict=True)}
         else:
-            sizes = self._sizes(like)
+            sizes = self.lengths(like)
         stored = self._stored()
         x = x.reshape([sizes[atom] for atom in atoms])
         x = x.permute([atoms.index(atom) for atom in stored])
@@ -199,7 +199,7 @@ class Layout:
         batch = [BATCH] if self.batched else []
         return (*batch, *lattice, *self.channels)
 
-    def _sizes(self, signal: Signal) -> dict[Atom, int]:
+    def lengths(self, signal: Signal) -> dict[Atom, int]:
         """The length of each atom on a signal."""
         lattice = sorted([atom for atom in self.atoms if atom.kind == "node"])
         lengths: Sequence[int] = (signal.domain.num_nodes,)

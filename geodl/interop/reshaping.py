@@ -4,7 +4,6 @@ None of it changes a number, so that most of these calls are no node of a networ
 layout in which a node's signal is read as a tensor.
 """
 
-import math
 import operator
 from collections.abc import Iterable
 from typing import Any
@@ -18,6 +17,7 @@ from geodl.interop.on_tensors import Narrow
 from geodl.interop.rearrange import Select
 from geodl.interop.values import Call, Size, Value
 from geodl.layer import Pointwise
+from geodl.signal import Signal
 
 
 @converts(getattr, traced=True)
@@ -73,26 +73,24 @@ def convert_view(build: Any, call: Call) -> Any:
         shape = list(shape[0])
     if not all(isinstance(one, int | Size) for one in shape):
         return None
-    layout = viewed(value.layout, value.tensor, shape, tuple(call.example.shape))
+    layout = viewed(value.layout, value.on, shape, tuple(call.example.shape))
     if layout is None:
         return None
     return value.read_as(layout, call.example)
 
 
 def viewed(
-    layout: Layout, tensor: Tensor, shape: Iterable[Any], lengths: tuple[int, ...]
+    layout: Layout, signal: Signal, shape: Iterable[Any], lengths: tuple[int, ...]
 ) -> Layout | None:
     """The layout of a view, None where atoms would have to be cut that are no channels.
 
     Args:
         layout: of the tensor.
-        tensor: the example.
+        signal: the example.
         shape: the view's lengths: numbers, -1, or sizes that are known by their atoms.
         lengths: the same as numbers.
     """
-    lengths_of = atom_lengths(layout, tensor)
-    if lengths_of is None:
-        return None
+    lengths_of = layout.lengths(signal)
     rest = list(layout.atoms)
     dims: list[Axis] = []
     for wanted, length in zip(shape, lengths, strict=True):
@@ -120,7 +118,7 @@ def viewed(
             if atom.kind != "channel" or size % need:
                 return None
             cut = layout.with_split(atom, (need, size // need))
-            return viewed(cut, tensor, shape, lengths)
+            return viewed(cut, signal, shape, lengths)
         dims.append(tuple(axis))
     if any(lengths_of[atom] != 1 for atom in rest):
         return None
@@ -129,19 +127,6 @@ def viewed(
             return None
         dims[-1] = (*dims[-1], *rest)
     return Layout(tuple(dims), layout.domain)
-
-
-def atom_lengths(layout: Layout, tensor: Tensor) -> dict[Atom, int] | None:
-    """The length of each atom on the example; None where axes of several do not tell them."""
-    lengths = {atom: atom.size for atom in layout.atoms if atom.kind == "channel"}
-    for dim, axis in enumerate(layout.dims):
-        unknown = [atom for atom in axis if atom not in lengths]
-        known = math.prod(lengths[atom] for atom in axis if atom in lengths)
-        if len(unknown) > 1:
-            return None
-        for atom in unknown:
-            lengths[atom] = tensor.shape[dim] // known
-    return lengths
 
 
 @converts(torch.flatten, Tensor.flatten, traced=True)
@@ -191,7 +176,7 @@ def _unflattened(value: Any, dim: int, sizes: Any, example: Tensor) -> Any:
     dim = dim % value.tensor.dim()
     axes = [_size(value, k) for k in range(value.tensor.dim())]
     shape = [*axes[:dim], *sizes, *axes[dim + 1 :]]
-    layout = viewed(value.layout, value.tensor, shape, tuple(example.shape))
+    layout = viewed(value.layout, value.on, shape, tuple(example.shape))
     if layout is None:
         return None
     return value.read_as(layout, example)
