@@ -1,6 +1,7 @@
 """The one error of the library, and the checks of arguments that every room shares."""
 
 import difflib
+import numbers
 import operator
 from collections.abc import Iterable
 from typing import Any
@@ -91,3 +92,12 @@ def as_integer(value: Any) -> int | None:
         return operator.index(value)
     except (TypeError, RuntimeError):
         return None
+
+
+def is_real(value: Any) -> bool:
+    """Whether `value` is a real number, of Python or numpy, and no boolean.
+
+    >>> is_real(1), is_real(0.5), is_real(True), is_real("1")
+    (True, True, False, False)
+    """
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -17,7 +17,69 @@ from tests.bad_input import (
 )
 
 TYPED = g.Conv(2, 3, g.all_pairs("offset"), on=g.Chain(5))
+SCRIPTED = torch.jit.script(nn.ReLU())
 LAYERS = {
+    "scripted module": (
+        lambda: g.Sequential(SCRIPTED),
+        "RecursiveScriptModule",
+        "nobody has said",
+        "g.Pointwise",
+    ),
+    "momentum in words": (
+        lambda: g.BatchNorm(3, momentum="0.1"),  # pyright: ignore[reportArgumentType]
+        "momentum='0.1'",
+        "a str",
+        "give a number",
+    ),
+    "no epsilon": (
+        lambda: g.BatchNorm(3, eps=None),  # pyright: ignore[reportArgumentType]
+        "eps=None",
+        "a NoneType",
+        "give a number",
+    ),
+    "dropout in words": (
+        lambda: g.Dropout("4"),  # pyright: ignore[reportArgumentType]
+        "Dropout('4')",
+        "",
+        "give a probability",
+    ),
+    "no model to explain": (
+        lambda: g.explain(None, on(GRID)),  # pyright: ignore[reportArgumentType]
+        "model",
+        "a NoneType",
+        "give a module",
+    ),
+    "no model to set": (
+        lambda: g.set_lowering(None, "edges"),  # pyright: ignore[reportArgumentType]
+        "model",
+        "a NoneType",
+        "give a module",
+    ),
+    "no domain to certify on": (
+        lambda: g.certify(conv(), ()),
+        "certify(Conv",
+        "0 domains",
+        "give one",
+    ),
+    "collating tensors": (
+        lambda: g.collate([torch.zeros(1)]),  # pyright: ignore[reportArgumentType]
+        "collate",
+        "a Tensor",
+        "give a list of Signals",
+    ),
+    "collating nothing": (
+        lambda: g.collate(None),  # pyright: ignore[reportArgumentType]
+        "collate",
+        "a NoneType",
+        "give a list of Signals",
+    ),
+    "reversed onto a word": (
+        lambda: g.window(2, stride=2).reverse(onto="x"),  # pyright: ignore[reportArgumentType]
+        "onto='x'",
+        "a str",
+        "give a domain",
+    ),
+    "no number of classes": (lambda: g.models.vit(4.0), "vit(classes=4.0)", "4.0", "integers"),  # pyright: ignore[reportArgumentType]
     "channels": (lambda: conv()(on(GRID, 5)), "Conv(2, 3", "5 channels", "give 2 channels"),
     "tensor": (lambda: conv()(torch.zeros(1, 16, 2)), "Conv(2, 3", "a Tensor", "give a Signal"),
     "tensor to a norm": (
@@ -254,3 +316,8 @@ def test_layers_are_refused_in_words(name):
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_containers_are_refused_in_words(name):
     assert_refused(CONTAINERS[name])
+
+
+def test_a_scripted_module_is_promised_to_be_pointwise():
+    s = g.Signal.sequence(torch.randn(1, 3, 4))
+    assert torch.equal(g.Sequential(g.Pointwise(SCRIPTED))(s).x, s.x.relu())

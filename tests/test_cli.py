@@ -108,6 +108,8 @@ def test_a_kept_configuration_runs_again(here, capsys):
         (["train", "karate-gcn", "extra"], "unrecognized arguments: extra"),
         (["train", "karate-gcn", "--config", "none.yaml"], "none.yaml"),
         (["train", "karate-gcn", "--optimizer.lr=-1"], "above 0"),
+        (["train", "karate-gcn", "--optimizer.lr=1e300"], "up to 1e+30"),
+        (["train", "karate-gcn", "--optimizer.weight_decay=1e300"], "up to 1e+30"),
         (["train", "karate-gcn", "--seeds", "0"], "0 seeds"),
         (["train", "karate-gcn", "--seeds"], "expected one argument"),
         (["train", "karate-gcn", "--json", "none/result.json"], "no folder to put it in"),

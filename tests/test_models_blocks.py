@@ -253,7 +253,7 @@ TOKENS, IMAGE = (
 REFUSALS = {
     "heads": (lambda: models.gpt(9, channels=10, heads=4), "heads that do not divide"),
     "no heads": (lambda: models.transformer_encoder(8, 0), "positive integers"),
-    "depth": (lambda: models.transformer_decoder(8, 2, 0), "depth 0"),
+    "depth": (lambda: models.transformer_decoder(8, 2, 0), "depth=0"),
     "no layers": (lambda: models.char_rnn(9, depth=0), "depth 0"),
     "no directions": (lambda: models.tagger(9, 2, depth=-1), "depth -1"),
     "no blocks": (lambda: models.tcn(9, depth=0), "depth=0"),
@@ -329,3 +329,17 @@ def test_as_many_sources_as_targets():
             make(9, 9)(TOKENS, ragged)
         with pytest.raises(g.GeodlError):
             make(9, 9)(TOKENS, g.Signal.tokens(ids))
+
+
+def test_sizes_may_be_tensors():
+    eight, four, two = (torch.tensor(n) for n in (8, 4, 2))
+    made = [
+        models.gpt(9, context=4, channels=eight, heads=2, depth=1),
+        models.bert(9, context=4, channels=eight, heads=two, depth=1),
+        models.vit(four, channels=eight, heads=two, depth=1),
+        models.transformer(9, 9, channels=eight, heads=two, depth=1),
+    ]
+    widths = [
+        p.shape[-1] for model in made for name, p in model.named_parameters() if "norm" in name
+    ]
+    assert set(widths) <= {8} and [model[0].channels for model in made[:2]] == [8, 8]

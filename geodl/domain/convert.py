@@ -207,6 +207,11 @@ def _transposed_csr(data: Any) -> tuple[Tensor, Tensor | None]:
         found = f"adj_t, a {type(adj_t).__name__}, in place of edge_index"
         do = "use T.ToSparseTensor(remove_edge_index=False), or a CSR tensor [N, N]"
         raise GeodlError(asked, found, do)
+    if adj_t.shape[0] != adj_t.shape[1]:
+        found = f"adj_t of shape {list(adj_t.shape)}"
+        raise GeodlError(
+            asked, found, "give a square one: receivers and senders are the same nodes"
+        )
     dst = torch.repeat_interleave(adj_t.crow_indices().diff())
     return torch.stack((adj_t.col_indices(), dst)), _unless_ones(adj_t.values())
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from geodl.errors import GeodlError, nearest
 from geodl.layer.base import MessagePassing
-from geodl.layer.modes import evaluated
+from geodl.layer.modes import check_is_module, evaluated
 from geodl.layer.trace import Choice, Event, trace
 from geodl.lowering import LOWERINGS, pinned_for
 
@@ -97,6 +97,7 @@ def set_lowering(model: nn.Module, name: str) -> None:
     known = {lowering.name for lowerings in LOWERINGS.values() for lowering in lowerings}
     if name not in known | {"auto"}:
         raise GeodlError(f"set_lowering(model, {name!r})", do=nearest(name, known | {"auto"}))
+    check_is_module(model)
     for layer in model.modules():
         if isinstance(layer, MessagePassing) and (
             name == "auto" or name in {low.name for low in LOWERINGS[layer.verb]}

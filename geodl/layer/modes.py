@@ -2,9 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
+
+from geodl.errors import GeodlError
+
+
+def check_is_module(model: Any) -> nn.Module:
+    """A module, and nothing else."""
+    if not isinstance(model, nn.Module):
+        raise GeodlError(
+            "what runs in a model", f"a {type(model).__name__}", "give a module or a layer"
+        )
+    return model
 
 
 @contextmanager
@@ -19,6 +31,7 @@ def evaluated(model: nn.Module) -> Iterator[None]:
     >>> layer.training
     True
     """
+    check_is_module(model)
     modes = {module: module.training for module in model.modules()}
     try:
         with torch.no_grad():

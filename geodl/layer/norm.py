@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from geodl.domain import Domain
-from geodl.errors import GeodlError, positive
+from geodl.errors import GeodlError, is_real, positive
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
 from geodl.lowering.differentiable import graph_wanted, transforms_active
@@ -68,6 +68,11 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
         on: Domain | None = None,
     ):
         channels = positive(f"BatchNorm({channels!r})", channels)
+        for name, value in (("eps", eps), ("momentum", momentum)):
+            # Without momentum running statistics are an average.
+            if not is_real(value) and not (name == "momentum" and value is None):
+                asked = f"BatchNorm({name}={value!r})"
+                raise GeodlError(asked, f"a {type(value).__name__}", "give a number")
         super().__init__(channels, eps, momentum, affine, track_running_stats)
         self.channels_in = channels
         self.on = on
@@ -314,8 +319,8 @@ class Dropout(Layer):
 
     def __init__(self, p: float = 0.5):
         super().__init__()
-        if not 0 <= p < 1:
-            raise GeodlError(f"Dropout({p})", do="give a probability in [0, 1)")
+        if not (is_real(p) and 0 <= p < 1):
+            raise GeodlError(f"Dropout({p!r})", do="give a probability in [0, 1)")
         self.p = p
 
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:

@@ -239,7 +239,9 @@ def _called(module: nn.Module, x: Tensor) -> Any:
 
 def _leaves(module: nn.Module) -> Iterator[nn.Module]:
     """The modules that a plain row of torch's runs one by one; any other module is its own."""
-    if type(module).forward is not nn.Sequential.forward:
+    # Classes of scripted modules have none: theirs is made for each module.
+    forward = getattr(type(module), "forward", None)
+    if forward is not nn.Sequential.forward:
         yield module
         return
     for part in module.children():

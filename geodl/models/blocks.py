@@ -61,8 +61,12 @@ class TransformerConfig:
     eps: float = 1e-5
 
     def __post_init__(self):
-        positive(f"a Transformer of depth {self.depth!r}", self.depth)
-        positive(f"a Transformer with hidden={self.hidden!r}", self.feed_forward_channels)
+        # A size may come as a number of numpy or a 0-d tensor: kept is an integer of Python.
+        for name in ("depth", "channels", "heads", "hidden"):
+            size = getattr(self, name)
+            if name != "hidden" or size is not None:
+                asked = f"a Transformer with {name}={size!r}"
+                object.__setattr__(self, name, positive(asked, size))
         if self.activation not in ACTIVATIONS:
             asked = f"a Transformer with activation={self.activation!r}"
             raise GeodlError(asked, do=nearest(self.activation, ACTIVATIONS))

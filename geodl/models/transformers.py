@@ -157,8 +157,10 @@ def bert(
     head = nn.Linear(channels, symbols)
     positions = LearnedPositions(context, channels)
     blocks = transformer_encoder(channels, heads, depth, dropout=dropout, pre_norm=pre_norm)
-    first = [embedding, positions, nn.LayerNorm(channels), Dropout(dropout)]
-    last = [nn.Linear(channels, channels), nn.GELU(), nn.LayerNorm(channels), head]
+    # As an integer of Python, whatever the caller's is: torch's norm iterates over other sizes.
+    width = embedding.channels
+    first = [embedding, positions, nn.LayerNorm(width), Dropout(dropout)]
+    last = [nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width), head]
     model = Sequential(*first, blocks, *last)
     _initialise(model)
     head.weight = embedding.weight
@@ -203,6 +205,7 @@ def vit(
     asked = f"vit(size={size!r}, patch={patch!r})"
     size = positive(asked, size)
     patch = positive(asked, patch)
+    classes = positive(f"vit(classes={classes!r})", classes)
     if size % patch:
         raise GeodlError(
             asked, "patches that do not tile the image", "choose a divisor of the size"

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from geodl.domain import Domain, same_place, told_apart
+from geodl.errors import GeodlError
 from geodl.group import Group
 from geodl.neighborhood.base import Neighborhood, Symmetry
 from geodl.neighborhood.edges import Edges, turned_around
@@ -29,6 +30,11 @@ class Reversed(Neighborhood):
 
     rule: Neighborhood
     onto: Domain | None = None
+
+    def __post_init__(self):
+        if self.onto is not None and not isinstance(self.onto, Domain):
+            asked = f"{self.rule}.reverse(onto={self.onto!r})"
+            raise GeodlError(asked, f"a {type(self.onto).__name__}", "give a domain, as Grid(6, 6)")
 
     def __repr__(self) -> str:
         if self.onto is None:

@@ -32,6 +32,13 @@ def collate(signals: Sequence[Signal]) -> Signal:
     >>> collate(rows).domain
     Batch(2 members: Chain(3), Chain(5))
     """
+    if not isinstance(signals, Sequence):
+        found = f"a {type(signals).__name__}"
+        raise GeodlError("collate(signals)", found, "give a list of Signals")
+    others = [one for one in signals if not isinstance(one, Signal)]
+    if others:
+        found = f"a {type(others[0]).__name__} among them"
+        raise GeodlError("collate(signals)", found, "give a list of Signals")
     asked = f"collate of {len(signals)} signals"
     _check_alike(asked, signals)
     first = signals[0].domain

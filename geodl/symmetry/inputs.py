@@ -23,7 +23,7 @@ def read_ends(asked: str, domain: Any) -> list[DomainOrSignal]:
     ends = [domain]
     if isinstance(domain, tuple | list):
         ends = list(domain)
-    if len(ends) > 2:
+    if not 1 <= len(ends) <= 2:
         raise GeodlError(asked, f"{len(ends)} domains", "give one, or (receivers, senders)")
     for end in ends:
         if not isinstance(end, Signal):

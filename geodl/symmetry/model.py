@@ -253,7 +253,7 @@ def _answer(model: Any, signals: list[Any], events: list[Event], domain: Domain)
         domain: where it lives before the first event.
     """
     x, *others = signals
-    is_sequential = type(model).forward is nn.Sequential.forward
+    is_sequential = getattr(type(model), "forward", None) is nn.Sequential.forward
     if is_sequential and not others and not _hooked(model) and not _replaced(model):
         for part in model:
             x = _answer(part, [x], events, domain)

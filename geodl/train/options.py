@@ -1,12 +1,13 @@
 """What may be changed of a recipe: its optimiser, its trainer, the arguments of its model."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, final
 
 from geodl.errors import GeodlError
 
+# Adam multiplies and divides by these numbers in float32, which ends at 3.4e38: with room to spare.
+LARGEST = 1e30
 METHODS = {"adam": "Adam", "adamw": "AdamW"}
 DECAYED = {"all": "all layers", "first": "the first layer", "matrices": "matrices"}
 
@@ -44,12 +45,14 @@ class Optimizer:
     def __post_init__(self):
         for name in ("lr", "clip"):
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise GeodlError(f"optimizer.{name}={value}", do="give a number above 0")
+            if value is not None and not 0 < value <= LARGEST:
+                do = f"give a number above 0, up to {LARGEST:g}"
+                raise GeodlError(f"optimizer.{name}={value}", do=do)
         for name in ("weight_decay", "min_lr", "warmup"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise GeodlError(f"optimizer.{name}={value}", do="give a number of at least 0")
+            if not 0 <= value <= LARGEST:
+                do = f"give a number of at least 0, up to {LARGEST:g}"
+                raise GeodlError(f"optimizer.{name}={value}", do=do)
         if not 0 <= self.beta2 < 1:
             do = "give a number from 0 to 1, without 1"
             raise GeodlError(f"optimizer.beta2={self.beta2}", do=do)
