@@ -152,7 +152,10 @@ def _to_tiles(x: Tensor, nodes: Tensor | None, tiles: int) -> Tensor:
 def _typed_mask(plan: BlockMask, bias: Tensor, q: Tensor, k: Tensor) -> Tensor:
     """The bias `[types, H]` of each pair as it is added to the scores: `[T or 1, H, R, S]`."""
     assert plan.types is not None
-    added = bias.to(q.dtype).index_select(0, plan.types)
+    # The gradient of a type is a sum over all pairs of that type: added up in half precision it
+    # would lose all digits but one.
+    wide = bias.to(torch.promote_types(q.dtype, torch.float32))
+    added = wide.index_select(0, plan.types).to(q.dtype)
     added = added.view(1, q.shape[2], k.shape[2], q.shape[1])
     # the fused kernels of a GPU read a mask whose last axis is dense
     added = added.movedim(-1, 1).contiguous()

@@ -139,7 +139,9 @@ def _run(
         edge = edge._replace(state=plan.reader.state_of(edge, batch))
     s = plan.score(plan, query, key, vectors, edge)
     if bias is not None:
-        typed = bias.T.index_select(1, plan.type)
+        # Wide, as its gradient is a sum over all edges of a type.
+        wide = torch.promote_types(bias.dtype, torch.float32)
+        typed = bias.to(wide).T.index_select(1, plan.type)
         s = (s.unflatten(0, (batch, heads)) + typed).flatten(0, 1)
     largest = _Largest.apply(plan.pattern.rows, s.detach())
     e = (s - largest.index_select(1, plan.dst)).exp()

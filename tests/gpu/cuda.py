@@ -28,4 +28,4 @@ def moved(module: Module, dtype: torch.dtype) -> Module:
 
 def sent(signals: tuple[g.Signal, ...], dtype: torch.dtype) -> tuple[g.Signal, ...]:
     """Signals on the device, in a dtype."""
-    return tuple(g.Signal(s.x.to(dtype), s.domain).to(DEVICE) for s in signals)
+    return tuple(s.to(dtype).to(DEVICE) for s in signals)

@@ -1,0 +1,41 @@
+"""What names a plan: torch.compile looks at every key of a store, and cannot hash what owns
+tensors; what a key holds would live for ever.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import torch
+
+import geodl as g
+from geodl.lowering.plans import VALUES
+from tests.table import rows
+
+ROWS = rows()
+
+
+def owned(part: object) -> Iterator[str]:
+    """The fields, in a key or in what it holds, that are tensors or caches."""
+    if isinstance(part, dict | torch.Tensor):
+        yield type(part).__name__
+    elif isinstance(part, tuple | list):
+        for piece in part:
+            yield from owned(piece)
+    elif dataclasses.is_dataclass(part):
+        for field in dataclasses.fields(part):
+            yield from owned(getattr(part, field.name))
+
+
+def test_no_key_of_the_store_of_all_values_owns_tensors():
+    before = set(VALUES.values)
+    for row in ROWS.values():
+        row.layer(*row.signals()) if row.layer.on is None else row.layer(row.signals()[0].x)
+    assert len(VALUES.values) > len(before)
+    assert [key for key in VALUES.values if list(owned(key))] == []
+
+
+def test_a_key_with_a_relation_or_a_graph_is_found():
+    relation = g.relation([[0], [1]], senders=2, receivers=2)
+    assert list(owned(("convolve", "auto", (relation, None))))
+    assert list(owned(("convolve", g.window(2, stride=2).reverse(onto=g.Graph([[0], [1]], 2)))))
+    assert list(owned(("convolve", g.window(3), g.Grid(3, 3), g.C(4)))) == []
