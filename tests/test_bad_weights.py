@@ -108,3 +108,10 @@ def test_what_is_refused(name):
     call, words = REFUSED[name]
     with pytest.raises(g.GeodlError, match=words):
         call()
+
+
+def test_an_adjacency_of_pyg_that_is_not_square_is_refused():
+    data = pytest.importorskip("torch_geometric.data").Data
+    oblong = data(x=torch.zeros(3, 2), adj_t=torch.ones(2, 3).to_sparse_csr())
+    with pytest.raises(g.GeodlError, match=r"adj_t of shape \[2, 3\].*square"):
+        g.Graph.from_pyg(oblong)

@@ -214,3 +214,16 @@ def test_refused_in_words(name):
         call()
     parts = refusal.value.args
     assert found in parts[1] and do in parts[2] and parts[0], str(refusal.value)
+
+
+@pytest.mark.parametrize("domain", [g.Chain(4), g.Grid(2, 2), g.Batch([g.Chain(2), g.Chain(3)])])
+def test_places_do_not_hang_on_the_default_device(domain):
+    s = g.Signal(torch.randn(1, domain.num_nodes, 4), domain)
+    layers = [g.SinusoidalPositions(4)]
+    if domain.ordered:
+        layers.append(g.Attention(4, g.all_pairs(), 1, rotary=True))
+    for layer in layers:
+        wanted = layer(s).x
+        with torch.device("meta"):
+            found = layer(s).x
+        assert torch.equal(found, wanted)

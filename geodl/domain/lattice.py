@@ -11,13 +11,13 @@ from geodl.errors import GeodlError
 from geodl.group import Group
 
 
-def coordinates(lattice: tuple[int, ...]) -> Tensor:
-    """The points of a box, last axis fastest: `[N, d]`.
+def coordinates(lattice: tuple[int, ...], device: str | None = None) -> Tensor:
+    """The points of a box, last axis fastest: `[N, d]`, by default on the default device.
 
     >>> coordinates((2, 2)).tolist()
     [[0, 0], [0, 1], [1, 0], [1, 1]]
     """
-    axes = [torch.arange(n) for n in lattice]
+    axes = [torch.arange(n, device=device) for n in lattice]
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
     return points.reshape(-1, len(lattice))
 

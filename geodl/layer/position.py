@@ -35,14 +35,15 @@ def places(domain: Domain) -> Tensor:
             )
         return torch.cat(parts)
     if domain.ordered:
-        return torch.arange(domain.num_nodes)
+        # Whatever the default device: on meta there would be no numbers to take elsewhere.
+        return torch.arange(domain.num_nodes, device="cpu")
     if domain.lattice is None:
         raise GeodlError(
             f"places on {domain}",
             "nodes without places",
             "use a Chain or a Grid, or LaplacianPositions on a graph",
         )
-    points = coordinates(domain.lattice)
+    points = coordinates(domain.lattice, "cpu")
     if domain.fiber is None:
         return points
     # The elements of a group stand over one point of the lattice.
