@@ -34,5 +34,5 @@ for _ in range(100):
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-right = logits.argmax(-1) == field
+right = model(papers, authors).x[0].argmax(-1) == field
 print(f"{right[~train].float().mean():.1%} of the other authors told right (by chance 25 %)")

@@ -18,16 +18,22 @@ likes = g.relation(known.nonzero().T, senders=USERS, receivers=ITEMS, weight=deg
 users = nn.Parameter(0.1 * torch.randn(1, USERS, 16))
 items = nn.Parameter(0.1 * torch.randn(1, ITEMS, 16))
 to_items, to_users = g.Propagate(likes), g.Propagate(likes.reverse())
-optimizer = torch.optim.Adam([users, items], lr=0.02)
-for _ in range(60):
+
+
+def scores() -> torch.Tensor:
+    """Users by items, from embeddings and what went one and two steps along the ratings."""
     u, i = g.Signal(users, g.Complete(USERS)), g.Signal(items, g.Complete(ITEMS))
     once = to_users(u, i), to_items(i, u)
     twice = to_users(*once), to_items(*once[::-1])
-    s = (u + once[0] + twice[0]).x[0] @ (i + once[1] + twice[1]).x[0].T  # [users, items]
-    other = torch.randint(ITEMS, user.shape)
+    return (u + once[0] + twice[0]).x[0] @ (i + once[1] + twice[1]).x[0].T
+
+
+optimizer = torch.optim.Adam([users, items], lr=0.02)
+for _ in range(60):
+    s, other = scores(), torch.randint(ITEMS, user.shape)
     loss = nn.functional.softplus(s[user, other] - s[user, item]).mean()  # rated above unrated
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-right = (s[held_out][:, None] > s[~rated].view(1, -1)).float().mean()
+right = (scores()[held_out][:, None] > scores()[~rated].view(1, -1)).float().mean()
 print(f"a rating held out ranks above an item not rated in {right:.1%} of pairs (by chance 50 %)")

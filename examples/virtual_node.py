@@ -11,12 +11,11 @@ class Hub(g.Layer):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.gather = g.Pool(g.whole(), "mean")
-        self.think = nn.Sequential(nn.Linear(channels, channels), nn.ReLU())
+        self.gather, self.think = g.Pool(g.whole(), "mean"), nn.Linear(channels, channels)
         self.send = g.Conv(channels, channels, g.whole().reverse())
 
     def compute(self, receiver, sender, rule):
-        hub = self.gather(receiver).map(self.think)
+        hub = self.gather(receiver).map(self.think).map(torch.relu)
         return receiver + self.send(receiver, hub)
 
 
@@ -25,6 +24,7 @@ def learn(*middle: nn.Module) -> float:
     near = g.Conv(1, 16, g.adjacency("row", self_loops=True))
     model = g.Sequential(near, *middle, nn.Linear(16, 1))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    loss = torch.zeros(())
     for _ in range(300):
         x = torch.randn(32, 1, 1) + torch.randn(32, 40, 1)
         loss = (model(g.Signal(x, g.Chain(40))).x - x.mean(1, keepdim=True)).square().mean()

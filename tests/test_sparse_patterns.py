@@ -48,6 +48,7 @@ def test_layers_of_one_rule_share_a_pattern(monkeypatch):
         s = g.Signal(torch.randn(1, domain.num_nodes, 2), domain)
         patterns = [layer(s) and layer.explain(s).lowering for layer in layers]
         assert patterns == ["spmm"] * 4 and len(made) == count
+    s = g.Signal(torch.randn(1, 2, 2), g.Graph([[0, 1], [1, 0]]))
     g.Propagate(g.adjacency())(s)
     assert len(made) == 3
     g.Propagate(g.adjacency()).double()(s.to(torch.float64))
