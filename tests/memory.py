@@ -144,8 +144,9 @@ def live_bytes() -> int:
     gc.collect()
     storages = {}
     for held in gc.get_objects():
-        # `isinstance` would ask lazy modules for their class, and some of them warn.
-        if not issubclass(type(held), torch.Tensor):
+        # Exact types: `isinstance` would ask lazy modules for their class, and some of them warn;
+        # what a tracer left (a FakeTensor) has no memory to be asked for.
+        if type(held) not in (torch.Tensor, torch.nn.Parameter):
             continue
         if held.layout == torch.strided and not held.is_meta:
             storage = held.untyped_storage()

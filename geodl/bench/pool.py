@@ -54,7 +54,8 @@ def _distinct(sizes: Sizes, device: torch.device) -> Tensor:
     """
     count = sizes.nodes * sizes.channels
     places = torch.randperm(count, device=device).float().view(1, sizes.nodes, sizes.channels)
-    return (places / count - 0.5).requires_grad_()
+    # None of them is 0 either, with which PyG begins: it takes a 0 for one more of a tie.
+    return ((places + 0.25) / count - 0.5).requires_grad_()
 
 
 def _ours(layer: Any, x: Tensor, up: Tensor) -> Side:
