@@ -348,7 +348,7 @@ def test_data_that_are_no_signal(name):
 
 
 def test_globals_by_a_name_that_is_not_there():
-    with pytest.raises(g.GeodlError, match="no attribute 'mass'; choose one of .*, x, "):
+    with pytest.raises(g.GeodlError, match="no attribute 'mass'; choose one of .*num_nodes, x"):
         g.Signal.from_pyg(pyg_parts()[0], globals="mass")
     with pytest.raises(g.GeodlError, match="a list; give a torch_geometric"):
         g.Signal.from_pyg([1])

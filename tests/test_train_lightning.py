@@ -38,6 +38,7 @@ BATCHES: dict[str, Any] = {
     "Truecase": data.truecase("Tom"),
     "Spelled": data.spelled(torch.tensor([3, 1])),
     "Sequences": data.reversal(2),
+    "GraphData": data.GraphData("paths", DENSE, torch.tensor([0]), 1),
 }
 for name, toy in TOYS.items():
     BATCHES[f"a batch of {name}"] = next(iter(Batches(toy.parts().train, 2, seed=0)))

@@ -129,7 +129,7 @@ def test_a_folder_is_nobody_elses(karate, tmp_path):
     refused("a run of karate-gcn", act=lambda: run(recipes["digits-p4cnn"], folder=karate.folder))
     refused("a run of karate-gcn", act=lambda: run(recipes["digits-p4cnn"], resume=karate.folder))
     (tmp_path / "letter.txt").write_text("dear")
-    refused("no run's", act=lambda: run(recipes["karate-gcn"], one, folder=tmp_path))
+    refused("not those of a run", act=lambda: run(recipes["karate-gcn"], one, folder=tmp_path))
     refused("no run.json", act=lambda: run(recipes["karate-gcn"], resume=tmp_path))
     refused(
         "Not a directory",

@@ -74,7 +74,8 @@ class Embedding(Layer):
         them.
         """
         check_no_sender(self, sender)
-        return receiver.with_x(F.embedding(self._ids(receiver), self.weight))
+        ids = self._ids(receiver)
+        return receiver.with_x(F.embedding(ids, self.weight))
 
     def _ids(self, signal: Any) -> Tensor:
         if not isinstance(signal, Signal):

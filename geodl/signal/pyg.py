@@ -46,7 +46,7 @@ def read_pyg(data: Any, name: str | None) -> PygParts:
     state = data.get(name or GLOBALS)
     if state is None and name is not None:
         found = f"no attribute {name!r}"
-        raise GeodlError(asked, found, f"choose one of {', '.join(map(str, data.keys()))}")
+        raise GeodlError(asked, found, f"choose one of {', '.join(sorted(map(str, data.keys())))}")
     if state is not None:
         state = _rows(asked, name or GLOBALS, state, domain.num_members)
     return PygParts(x[None], domain, edges, state)
