@@ -32,12 +32,6 @@ ORDERS: dict[str, tuple[Any, tuple[str, ...], tuple[str, ...]]] = {
         ("input", "normalized_shape", "weight", "bias", "eps"),
     ),
 }
-OPERATORS = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "floordiv": operator.floordiv,
-}
 
 
 def export_calls(module: nn.Module, given: dict[str, Any], reason: str) -> Trace:
@@ -63,6 +57,8 @@ def export_calls(module: nn.Module, given: dict[str, Any], reason: str) -> Trace
                 module, (), kwargs=given, dynamic_shapes=shapes, strict=False
             )
             exported: Any = program.module()
+    # The model runs here with values that stand for shapes: what fails may be of any class, torch's
+    # own or the model's. It is told as the reason why the whole stays one opaque node.
     except Exception as error:
         return Trace(module, None, {"": f"{reason}; {said('torch.export', error)}"})
     graph = fx.Graph()

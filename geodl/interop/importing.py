@@ -356,6 +356,7 @@ def run_on_example(asked: str, trace: Trace, given: dict[str, Any]) -> dict[fx.N
     try:
         with torch.device(device), torch.random.fork_rng(devices=[]):
             return run_example(trace, given)
+    # A model of somebody else may fail in any way of its own.
     except Exception as error:
         words = f"{type(error).__name__}: {error}"
         raise GeodlError(asked, f"a model that fails on the example: {words}", "mend it") from error

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
 from geodl.domain import Chain, Complete, Domain, Grid
@@ -261,8 +260,3 @@ def tokens(axes: int) -> Layout:
 def same_numbers(one: Layout, other: Layout) -> bool:
     """Whether two layouts read the same tensor from the same signal."""
     return one.merged().dims == other.merged().dims
-
-
-def is_tokens(x: Tensor) -> bool:
-    """Whether a tensor holds names of tokens and no amounts."""
-    return x.dtype == torch.long
