@@ -6,11 +6,13 @@ Each raises AssertionError with what it saw.
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from geodl.domain import Domain
+from geodl.errors import GeodlError
 from geodl.group import Group
 from geodl.layer import MessagePassing, trace
 from geodl.lowering import LOWERINGS
@@ -45,7 +47,11 @@ def outcome(layer: nn.Module, *signals: Signal, upstream: Tensor | None = None) 
         layer: takes the signals, returns one.
         signals: dense signals; leaves are made of their values, edges and globals.
         upstream: the gradient of the output `[B, M, C]`; by default drawn from a fixed seed.
+
+    Raises:
+        GeodlError: something that is not a Signal, or no signal.
     """
+    _check_signals("outcome", signals)
     inputs = [_as_leaves(s) for s in signals]
     y = _call(layer, *inputs)
     if upstream is None:
@@ -65,6 +71,16 @@ def outcome(layer: nn.Module, *signals: Signal, upstream: Tensor | None = None) 
     for (name, leaf), grad in zip(leaves.items(), grads, strict=True):
         known[name] = torch.zeros_like(leaf) if grad is None else grad
     return y.detach(), known
+
+
+def _check_signals(name: str, signals: Sequence[Any]) -> None:
+    """Refuse a check on something else than signals."""
+    do = "give a Signal, as Signal(torch.randn(2, domain.num_nodes, C), domain)"
+    if not signals:
+        raise GeodlError(f"{name}(layer, *signals)", "no signal", do)
+    for signal in signals:
+        if not isinstance(signal, Signal):
+            raise GeodlError(f"{name} of a signal", f"a {type(signal).__name__}", do)
 
 
 def _as_leaves(signal: Signal) -> Signal:
@@ -106,12 +122,17 @@ def assert_parity(
 
     Raises:
         AssertionError: if a lowering is off by more than `bound`, or none accepts the call.
+        GeodlError: a layer without a verb; something that is not a Signal, or no signal.
 
     >>> from geodl import Conv, Grid, window
     >>> s = Signal(torch.randn(2, 20, 3, dtype=torch.float64), Grid(4, 5))
     >>> sorted(assert_parity(Conv(3, 2, window(3)).double(), s))
     ['lattice', 'spmm']
     """
+    if not isinstance(layer, MessagePassing):
+        found, do = f"a {type(layer).__name__}", "give a layer with a verb, as Conv or Attention"
+        raise GeodlError("assert_parity(layer, *signals)", found, do)
+    _check_signals("assert_parity", signals)
     bound = _bound(bound, signals[0])
     where, wanted, errors = f"{layer.label} on {signals[-1].domain}", layer.lowering, {}
     try:
@@ -165,7 +186,9 @@ def assert_equivariant(
 
     Raises:
         AssertionError: if the error of a claim is above `bound`, or no symmetry is claimed.
+        GeodlError: as :func:`geodl.equivariance_error`.
     """
+    _check_signals("assert_equivariant", (signal,))
     bound = _bound(bound, signal)
     errors = equivariance_error(module, signal, group)
     if not errors:
@@ -195,8 +218,9 @@ def assert_permutation_equivariant(
     Raises:
         AssertionError: if an output differs by more than `bound`; if there is nothing to check (one
             node, no permutations, no values).
-        GeodlError: if the domain cannot be renumbered, as a Grid.
+        GeodlError: if the domain cannot be renumbered, as a Grid; something that is not a Signal.
     """
+    _check_signals("assert_permutation_equivariant", (signal,))
     bound = _bound(bound, signal)
     generator, nodes = torch.Generator().manual_seed(0), signal.domain.num_nodes
     if permutations < 1 or nodes < 2 or not signal.x.numel():
@@ -245,11 +269,14 @@ def assert_lowered_to(name: str, layer: MessagePassing, *signals: Signal) -> Non
 
     Raises:
         AssertionError: if another lowering ran, or none, or several.
+        GeodlError: something that is not a Signal, or no signal.
     """
+    _check_signals("assert_lowered_to", signals)
     with record_lowerings() as ran:
         _call(layer, *signals)
     if ran != [name]:
-        where = f"{layer.label} on {signals[-1].domain}"
+        name_of_layer = getattr(layer, "label", type(layer).__name__)
+        where = f"{name_of_layer} on {signals[-1].domain}"
         raise AssertionError(f"{where} ran on {', '.join(ran) or 'nothing'}, not on {name}")
 
 

@@ -37,6 +37,24 @@ LAYERS = {
         "a NoneType",
         "give a number",
     ),
+    "momentum of a member norm in words": (
+        lambda: g.InstanceNorm(3, momentum="0.1"),  # pyright: ignore[reportArgumentType]
+        "InstanceNorm(momentum='0.1')",
+        "a str",
+        "give a number",
+    ),
+    "no epsilon of a group norm": (
+        lambda: g.GroupNorm(1, 3, eps=None),  # pyright: ignore[reportArgumentType]
+        "GroupNorm(eps=None)",
+        "a NoneType",
+        "give a number",
+    ),
+    "dropout of attention in words": (
+        lambda: g.Attention(2, g.all_pairs(), 1, dropout="4"),  # pyright: ignore[reportArgumentType]
+        "Attention(dropout='4')",
+        "",
+        "give a probability",
+    ),
     "dropout in words": (
         lambda: g.Dropout("4"),  # pyright: ignore[reportArgumentType]
         "Dropout('4')",

@@ -155,8 +155,32 @@ def test_the_models_own_group_is_measured_and_named():
         assert_equivariant(planar, g.Signal.image(torch.randn(1, 1, 8, 8)), P4)
 
 
+def staged(first: g.Group, second: g.Group) -> g.Sequential:
+    """Two parts, each equivariant under a group of its own."""
+    return g.Sequential(
+        g.Conv(1, 2, g.lift(3, group=first)),
+        g.Pool(g.fiber()),
+        g.Conv(2, 2, g.lift(3, group=second)),
+        g.Pool(g.fiber()),
+    )
+
+
+@pytest.mark.parametrize(("first", "second"), [(P4, g.C(2)), (g.C(2), P4), (g.D(4), P4)], ids=str)
+def test_a_model_of_several_groups_has_the_one_that_lies_in_all(first, second):
+    model, shared = staged(first, second).double(), min(first, second, key=lambda g: g.order)
+    certificate = g.certify(model, GRID)
+    assert certificate.exact and certificate.group == shared, str(certificate)
+    errors = g.equivariance_error(model, g.Signal(torch.randn(1, 25, 1).double(), GRID))
+    assert errors and all(name.startswith(str(shared)) for name in errors)
+    assert max(errors.values()) < 1e-12, "what was proved is seen"
+
+
 TURNING = g.Conv(1, 2, g.lift(3, group=P4))
 REFUSED = {
+    "groups that share a part": (
+        lambda: g.certify(staged(P4, g.D(2)), GRID),
+        "rules of C4 and D2, none of which lies in all others; name the group",
+    ),
     "a shape": (lambda: g.certify(TURNING, (5, 5)), "a int; give a domain"),
     "a name": (lambda: g.certify(TURNING, "grid"), "a str; give a domain"),
     "a tensor": (lambda: g.certify(TURNING, torch.zeros(1)), "a Tensor; give a domain"),

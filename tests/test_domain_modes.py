@@ -157,3 +157,72 @@ def test_a_plan_made_inside_a_transform_outlives_it():
     x.requires_grad_()
     (warm,) = torch.autograd.grad(loss(x), x)
     assert warm.equal(cold)
+
+
+SMALL_DOMAINS = [domain for kind in DOMAINS for domain in kind.small()]
+RULES_OF_VALUES = (
+    g.window(3),
+    g.all_pairs("offset"),
+    g.all_pairs("orbit"),
+    g.past(),
+    g.previous(),
+    g.whole(),
+    g.itself(),
+    g.adjacency("sym", self_loops=True),
+    g.laplacian(),
+    g.polynomial(g.laplacian(), 2),
+    g.previous().reverse(),
+)
+
+
+@pytest.mark.parametrize("mode", ["meta", "fake", "inference"])
+def test_rules_and_members_under_a_mode(mode):
+    """Rules written out are those of no mode at all, on every domain that takes them."""
+    seen = 0
+    for rule in RULES_OF_VALUES:
+        for domain in SMALL_DOMAINS:
+            if rule.refuses_senders(domain):
+                continue
+            with MODES[mode]():
+                edges, claims = rule.edges(domain), rule.symmetries(domain)
+            for found, wanted in zip(edges, rule.edges(domain), strict=True):
+                assert (found is None) == (wanted is None)
+                assert found is None or (found.equal(wanted) and not found.is_inference())
+            for found, wanted in zip(claims, rule.symmetries(domain), strict=True):
+                assert found.receivers.equal(wanted.receivers)
+            seen += 1
+    assert seen > 50
+    with torch.device("meta"):
+        members = [domain.member_of() for domain in SMALL_DOMAINS]
+    assert all(m.equal(d.member_of()) for m, d in zip(members, SMALL_DOMAINS, strict=True))
+
+
+def test_proofs_and_weights_on_another_default_device():
+    turning, grid = g.Conv(2, 2, g.lift(3, group=g.C(4))), g.Grid(5, 5)
+    s = g.Signal(torch.randn(1, 25, 2), grid)
+    shifting, attention = g.Conv(2, 2, g.window(3)), g.Attention(2, g.adjacency(), 1)
+    wanted = attention.weights(s).x
+    with torch.device("meta"):
+        assert g.certify(turning, grid).exact
+        assert g.certify(g.window(3), g.Grid(4, 4, periodic=True)).exact
+        assert g.certify(g.Sequential(g.Pool(g.all_pairs())), grid).exact
+        assert max(g.equivariance_error(turning, s).values()) < 1e-5
+        assert max(g.equivariance_error(shifting, s).values()) < 1e-5
+        assert attention.weights(s).x.equal(wanted)
+
+
+def test_a_fake_mode_that_no_plan_was_made_in_refuses_in_words():
+    """Sums over edges of each type need to know how many there are."""
+    ragged, ring = g.Batch([g.Chain(2), g.Chain(3)]), g.Grid(3, periodic=True)
+    for layer, domain in (
+        (g.Conv(2, 3, g.all_pairs("self")), ragged),
+        (g.Conv(2, 3, g.all_pairs("orbit"), on=ring), ring),
+    ):
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            x = torch.zeros(1, domain.num_nodes, 2)
+            given = x if layer.on is not None else g.Signal(x, domain)
+            with pytest.raises(g.GeodlError, match="`edges`: found a fake mode.*hold values"):
+                layer(given)
+        x = torch.randn(1, domain.num_nodes, 2)
+        given = x if layer.on is not None else g.Signal(x, domain)
+        assert layer(given).shape == (1, domain.num_nodes, 3), "later calls are sound"

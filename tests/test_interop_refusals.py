@@ -3,6 +3,8 @@
 import pytest
 import torch
 from torch import nn
+from torch_geometric.data import Batch as PygBatch
+from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv, GINConv, SAGEConv, TAGConv
 
 import geodl as g
@@ -325,3 +327,12 @@ def test_what_is_no_module_or_no_domain_is_told():
     ):
         with pytest.raises(g.GeodlError, match="with on=5: found a int; give a domain"):
             convert(module, on=5)
+
+
+def test_a_graph_at_the_door_of_models_is_shown_its_own():
+    data = Data(torch.ones(2, 3), torch.tensor([[0], [1]]))
+    for graph in (data, PygBatch.from_data_list([data])):
+        with pytest.raises(g.GeodlError, match=r"Signal.from_pyg\(data\), a domain by Graph.from"):
+            from_pyg(graph)
+    with pytest.raises(g.GeodlError, match=r"a graph goes back by graph.to_pyg\(\)"):
+        to_pyg(g.Graph([[0], [1]]))

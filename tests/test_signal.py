@@ -1,8 +1,10 @@
 """Signals: images, sequences and graphs as one data type, bit for bit."""
 
 import io
+import operator
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -237,6 +239,12 @@ def test_sums_and_maps_that_are_refused():
         (lambda: s.map(lambda x: x[:1]), r"shape \[1, 3, 1\]; give \[2, 3, C\]"),
         (lambda: s.map(lambda x: x.mean(1)), r"shape \[2, 1\]; give"),
         (lambda: s.map(lambda x: None), "a NoneType; give"),
+        (lambda: s.map(None), r"signal.map\(None\): found a NoneType; give a function"),
+        (lambda: s.to("abc"), "a signal moved to 'abc': found a device that torch does not know"),
+        (lambda: s.to(3.5), "give a device"),
+        (lambda: s.to(dtype="float"), "a str; give a torch.dtype"),
+        (lambda: g.Graph([[0], [1]]).to("abc"), "a domain moved to 'abc'.*does not know"),
+        (lambda: g.relation([[0], [0]], senders=1).to("abc"), "a relation moved to 'abc'"),
         (lambda: s.with_x(torch.zeros(2, 4, 1)), "4 nodes"),
     ):
         with pytest.raises(g.GeodlError, match=words):
@@ -261,6 +269,15 @@ NOT_OURS = {
     "a power": lambda s: s**2,
     "a comparison": lambda s: s > 0,
     "a part": lambda s: s[0],
+    "a part to be written": lambda s: operator.setitem(s, 0, 1),
+    "a length": lambda s: len(s),
+    "a number": lambda s: float(s),
+    "an integer": lambda s: int(s),
+    "rounding": lambda s: round(s),
+    "an inversion": lambda s: ~s,
+    "a mask": lambda s: s & s,
+    "a membership": lambda s: 1 in s,
+    "an array": lambda s: np.asarray(s),
 }
 
 
@@ -268,6 +285,7 @@ NOT_OURS = {
 def test_a_signal_is_no_tensor_and_says_so(name):
     with pytest.raises(g.GeodlError, match=r"a Signal, values together with their domain; use sig"):
         NOT_OURS[name](SEQUENCE)
+    assert SEQUENCE, "as any object"
 
 
 def test_unknown_attributes_are_attribute_errors():

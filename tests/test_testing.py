@@ -256,3 +256,23 @@ def test_outcome_takes_any_upstream_gradient():
     assert one["bias"].tolist() == [40.0] * 3 and re.fullmatch("input 0", next(iter(one)))
     y, again = outcome(layer, s)
     assert y.grad_fn is None and again["weight"].equal(outcome(layer, s)[1]["weight"])
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        (lambda: assert_parity(conv(), g.Chain(4)), "assert_parity.*a Chain; give a Sig"),
+        (lambda: assert_parity(conv()), "assert_parity.*no signal; give a Signal"),
+        (lambda: assert_parity(g.Dropout(), noise(GRID)), "a Dropout; give a layer"),
+        (lambda: assert_lowered_to("edges", conv(), GRID), "assert_lowered_to.*a Grid; give"),
+        (lambda: outcome(conv(), noise(GRID).x), "outcome.*a Tensor; give a Signal"),
+        (lambda: assert_equivariant(conv(), GRID), "assert_equivariant.*a Grid; give"),
+        (
+            lambda: assert_permutation_equivariant(conv(), GRID),
+            "assert_permutation_equivariant.*a Grid; give",
+        ),
+    ],
+)
+def test_checks_refuse_what_they_cannot_check(check, words):
+    with pytest.raises(g.GeodlError, match=words):
+        check()

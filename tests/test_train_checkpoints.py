@@ -40,6 +40,10 @@ def stopped(tmp_path):
     return tmp_path, torch.load(tmp_path / LAST, weights_only=True)
 
 
+def without_moments(good):
+    return [state | {"state": {}} for state in good["optimizer_states"]]
+
+
 def unfinished(folder):
     return [path for path in folder.rglob("*") if path.name.endswith(".part")]
 
@@ -150,6 +154,9 @@ def test_a_folder_that_goes_during_a_run_is_told(what, tmp_path):
         lambda path, good: torch.save(good | {"state_dict": 5}, path),
         lambda path, good: torch.save(good | {"state_dict": {"a": 5}}, path),
         lambda path, good: torch.save(good | {"optimizer_states": [5]}, path),
+        lambda path, good: torch.save(good | {"optimizer_states": []}, path),
+        lambda path, good: torch.save(good | {"optimizer_states": without_moments(good)}, path),
+        lambda path, good: torch.save(good | {"callbacks": {}}, path),
         lambda path, good: torch.save(good | {"loops": {"fit_loop": 5}}, path),
         lambda path, good: torch.save(good | {"callbacks": [1]}, path),
         lambda path, good: torch.save(good | {"pytorch-lightning_version": "x"}, path),
@@ -173,6 +180,9 @@ def test_the_checkpoint_of_another_run_or_model_is_refused(stopped, straight):
     wider = good["state_dict"] | {name: torch.zeros(1, 2, 3)}
     torch.save(good | {"state_dict": wider}, home / LAST)
     refused(name, "(1, 2, 3)", str(tuple(weight.shape)), act=lambda: run(toy, resume=home))
+    counted = {key: value.long() for key, value in good["state_dict"].items()}
+    torch.save(good | {"state_dict": counted}, home / LAST)
+    refused(name, "torch.int64", "torch.float32", act=lambda: run(toy, resume=home))
     torch.save(good, home / LAST)
     assert run(toy, resume=home).values == straight.values
 
@@ -262,12 +272,24 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
     assert (status, out) == (2, "")
     assert told in err
     assert "lower optimizer.lr" in err
+    assert f"the last checkpoint before it stays: {home / LAST}" in err
     kept = torch.load(home / LAST, weights_only=True)
     assert (kept["epoch"], kept["global_step"]) == (0, 5)
     assert all(torch.isfinite(value).all() for value in kept["state_dict"].values())
     assert not result.exists()
     assert {path.name for path in home.rglob("*.json")} == {"run.json", "vocabulary.json"}
     assert all(strict(path) for path in home.rglob("*.json"))
+
+
+def test_a_loss_that_is_no_number_at_once_promises_no_checkpoint(tmp_path):
+    toy = lettered(epochs=3)
+    broken = replace(toy, model=lambda: Diverges(1, float("nan"), "answer"))
+    refused(
+        "epoch 1, step 1: found nan",
+        "no checkpoint was written before it",
+        act=lambda: run(broken, folder=tmp_path),
+    )
+    assert not (tmp_path / LAST).exists()
 
 
 def test_an_option_that_was_not_given_is_not_blamed(tmp_path, monkeypatch, capsys):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 import torch
 from torch import Tensor
 
+from geodl.domain.check import read_device
 from geodl.errors import GeodlError
 from geodl.group import Group
 
@@ -124,7 +125,9 @@ class Domain(ABC):
 
     def member_of(self) -> Tensor:
         """The member that each node belongs to: `[N]`."""
-        return torch.repeat_interleave(torch.tensor(self.sizes, device=self.device))
+        # A domain without tensors of its own names no device: its nodes are counted on the CPU.
+        device = self.device or torch.device("cpu")
+        return torch.repeat_interleave(torch.tensor(self.sizes, device=device))
 
     @property
     def link_order(self) -> Tensor | None:
@@ -199,14 +202,19 @@ class Domain(ABC):
         return self
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
-        """This domain with its tensors on a device; plans are made anew there."""
-        place = torch.device(device)
+        """This domain with its tensors on a device; plans are made anew there.
+
+        Raises:
+            GeodlError: a device that torch does not know; a domain on meta, which has no values to
+                move.
+        """
+        place = read_device("a domain moved", device)
         if self.device is not None and self.device.type == "meta" and place.type != "meta":
             do = "keep the domain that was moved there, or build it anew"
             raise GeodlError(f"{self} from meta to {place}", "tensors without values", do)
         # What is moved while validating under inference_mode serves training later.
         with torch.inference_mode(False):
-            moved = tuple(t.to(device, non_blocking=non_blocking) for t in self.tensors())
+            moved = tuple(t.to(place, non_blocking=non_blocking) for t in self.tensors())
         return self.with_tensors(moved)
 
 

@@ -25,6 +25,26 @@ def device_of(value: Any) -> torch.device:
     return default_device()
 
 
+def read_device(asked: str, device: Any) -> torch.device:
+    """A device that torch knows.
+
+    Args:
+        asked: what the caller asked for, the beginning of the error.
+        device: a `torch.device`, its name, or the number of an accelerator.
+
+    Raises:
+        GeodlError: if it is anything else.
+    """
+    if isinstance(device, torch.device):
+        return device
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        found = "a device that torch does not know"
+        do = 'give a device, as "cpu" or "cuda"'
+        raise GeodlError(f"{asked} to {device!r}", found, do) from error
+
+
 def default_device() -> torch.device:
     """Where lists become tensors: the default device of torch, but never meta, where there are no
     numbers.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from geodl.domain.base import Domain
 from geodl.errors import GeodlError
-from geodl.group import Group
+from geodl.group import Group, cached_constants
 
 
 def coordinates(lattice: tuple[int, ...], device: str | None = None) -> Tensor:
@@ -37,6 +37,7 @@ def ravel(points: Tensor, lattice: tuple[int, ...]) -> Tensor:
     return torch.where(inside, number, -1)
 
 
+@cached_constants()
 def shift_nodes(domain: Domain, axis: int, steps: int) -> Tensor:
     """Move every node of a lattice by `steps` along an axis: `[N]`, -1 where a bounded axis ends.
 
@@ -50,6 +51,7 @@ def shift_nodes(domain: Domain, axis: int, steps: int) -> Tensor:
     return _on_sheets(ravel(_wrap(points, domain), _lattice(domain)), sheets)
 
 
+@cached_constants()
 def rotate_nodes(domain: Domain, group: Group, element: int) -> Tensor:
     """Let a point group element act on the nodes: `(x, h) -> (g x, g h)`, `[N]`, -1 where a node
     leaves the map.

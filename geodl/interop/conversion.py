@@ -34,8 +34,7 @@ def conversion(asked: str, module: Any, on: Any = None, *, whole: bool = False) 
             hooks or a replaced `forward`; if a parameter is lazy, complex or in two places.
     """
     if not isinstance(module, nn.Module):
-        found = f"a {type(module).__name__}"
-        raise GeodlError(asked, found, "give a module of torch.nn, or a layer")
+        raise GeodlError(asked, f"a {type(module).__name__}", _door_for(module))
     if on is not None and not isinstance(on, Domain):
         raise GeodlError(f"{asked} with on={on!r}", f"a {type(on).__name__}", "give a domain")
     if not whole:
@@ -51,6 +50,17 @@ def conversion(asked: str, module: Any, on: Any = None, *, whole: bool = False) 
         for kind in ("cpu", "cuda"):
             modes.enter_context(torch.autocast(kind, enabled=False))
         yield
+
+
+def _door_for(value: Any) -> str:
+    """Where a value is converted that is not a module, in words."""
+    # The class of a batch is made for it, outside of PyG's modules.
+    kinds = type(value).__mro__
+    if any(kind.__module__.startswith("torch_geometric.data") for kind in kinds):
+        return "a graph becomes a Signal by Signal.from_pyg(data), a domain by Graph.from_pyg(data)"
+    if isinstance(value, Domain):
+        return "a graph goes back by graph.to_pyg()"
+    return "give a module of torch.nn, or a layer"
 
 
 def with_parameters(module: Module, other: nn.Module, **parameters: Tensor | None) -> Module:

@@ -167,12 +167,16 @@ def _no_twin(layer: nn.Module, library: Library) -> GeodlError:
         if is_kept(layer):
             do = "it is a module of torch.nn already"
         return GeodlError(f"to_{library}({kind.__name__})", "a type with no twin", do)
-    do = f"these have twins: {kind.__name__} over {', '.join(entry.form for entry in entries)}"
+    forms = ", ".join(entry.form for entry in entries)
+    do = f"these have twins: {kind.__name__} over {forms}"
+    rule = getattr(layer, "rule", None)
+    found = f"{rule}, which no {LIBRARIES[library]} module computes"
+    if rule is None:
+        found = f"a {kind.__name__} that no {LIBRARIES[library]} module computes"
+        do += "; or convert its layers one by one"
     for other in ("torch", "pyg"):
         if other != library and _try_back(layer, None, other) is not None:
             do = f"to_{other} converts it"
-    rule = getattr(layer, "rule", None)
-    found = f"{rule}, which no {LIBRARIES[library]} module computes"
     return GeodlError(asked, found, do)
 
 

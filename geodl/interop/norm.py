@@ -18,16 +18,7 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 @converts(*BATCH_NORMS, reads="second")
 def from_batch_norm(module: Any, on: Domain | None) -> BatchNorm:
     """`nn.BatchNorm1d/2d/3d` as a `BatchNorm`, which takes any number of axes."""
-    layer = BatchNorm(
-        module.num_features,
-        eps=module.eps,
-        momentum=module.momentum,
-        affine=module.affine,
-        track_running_stats=module.track_running_stats,
-        on=on,
-    )
-    _copy_statistics(layer, module)
-    return with_parameters(layer, module, weight=module.weight, bias=module.bias)
+    return _tracking_norm(BatchNorm, module, on)
 
 
 @converts(BatchNorm, back="torch", form="nodes of a Grid, or of one axis")
@@ -55,16 +46,7 @@ def with_axes(norm: Any, axes: int) -> nn.Module:
 @converts(*INSTANCE_NORMS, reads="planes")
 def from_instance_norm(module: Any, on: Domain | None) -> InstanceNorm:
     """`nn.InstanceNorm1d/2d/3d` as an `InstanceNorm`, which takes any number of axes."""
-    layer = InstanceNorm(
-        module.num_features,
-        eps=module.eps,
-        momentum=module.momentum,
-        affine=module.affine,
-        track_running_stats=module.track_running_stats,
-        on=on,
-    )
-    _copy_statistics(layer, module)
-    return with_parameters(layer, module, weight=module.weight, bias=module.bias)
+    return _tracking_norm(InstanceNorm, module, on)
 
 
 @converts(InstanceNorm, back="torch", form="nodes of a Grid, or of one axis")
@@ -96,6 +78,20 @@ def to_group_norm(layer: GroupNorm, on: Domain | None) -> nn.GroupNorm:
     affine = layer.weight is not None
     twin = nn.GroupNorm(layer.num_groups, layer.channels_in, layer.eps, affine)
     return with_parameters(twin, layer, weight=layer.weight, bias=layer.bias)
+
+
+def _tracking_norm(kind: Any, module: Any, on: Domain | None) -> Any:
+    """A norm of torch that may keep running statistics, as a layer of the given kind."""
+    layer = kind(
+        module.num_features,
+        eps=module.eps,
+        momentum=module.momentum,
+        affine=module.affine,
+        track_running_stats=module.track_running_stats,
+        on=on,
+    )
+    _copy_statistics(layer, module)
+    return with_parameters(layer, module, weight=module.weight, bias=module.bias)
 
 
 def _count_axes(on: Domain | None) -> int:

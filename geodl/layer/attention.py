@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from geodl import reference
 from geodl.domain import Complete, Domain
-from geodl.errors import GeodlError
+from geodl.errors import GeodlError, is_real
+from geodl.group import cached_constants
 from geodl.layer.base import Layer
 from geodl.layer.check import (
     check_edges_read,
@@ -197,8 +198,9 @@ class Attention(Projecting):
             source, target = check_signal(self, receiver), None
         else:
             source, target = check_pair(self, receiver, sender), receiver.domain
-        call = describe_call(self.rule, source.domain, target, source.x, self.options)
-        edges = unweighted(call)
+        with cached_constants():
+            call = describe_call(self.rule, source.domain, target, source.x, self.options)
+            edges = unweighted(call)
         score = SCORES[self.options.score].reading(self.score_vectors)
         query, key, _ = self._heads(receiver.x, source.x, call.target, call.source)
         reader, edge = edge_reader(call, edges), self._edge_features(state_to_batch(receiver, 1))
@@ -371,8 +373,8 @@ class Attention(Projecting):
 
 def _check_dropout(score: str, dropout: float) -> None:
     """Refuse a dropout that is none or that the score cannot apply."""
-    if not 0 <= dropout < 1:
-        raise GeodlError(f"Attention(dropout={dropout})", do="give a probability in [0, 1)")
+    if not (is_real(dropout) and 0 <= dropout < 1):
+        raise GeodlError(f"Attention(dropout={dropout!r})", do="give a probability in [0, 1)")
     if score == "linear" and dropout:
         asked = f"Attention(score='linear', dropout={dropout})"
         found = "sums over senders, in which no single weight stands"

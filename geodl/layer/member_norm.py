@@ -12,6 +12,7 @@ from geodl.group import cached_constants
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
 from geodl.layer.folding import members_to_batch
+from geodl.layer.norm_numbers import check_norm_numbers
 from geodl.lowering.differentiable import transforms_active
 from geodl.signal import Signal
 
@@ -33,8 +34,8 @@ class GroupNorm(Layer):
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
     Raises:
-        GeodlError: if the groups do not divide the channels; at the call, if no member has more
-            than one value for each mean.
+        GeodlError: if the groups do not divide the channels, or `eps` is not a number; at the call,
+            if no member has more than one value for each mean.
 
     >>> from geodl import Grid
     >>> GroupNorm(2, 4)(Signal(torch.randn(2, 25, 4), Grid(5, 5))).x.shape
@@ -59,6 +60,7 @@ class GroupNorm(Layer):
         groups, channels = positive(asked, groups), positive(asked, channels)
         if channels % groups:
             raise GeodlError(asked, "groups that do not divide the channels", "choose a divisor")
+        check_norm_numbers("GroupNorm", eps)
         self.num_groups, self.channels_in, self.eps, self.on = groups, channels, eps, on
         _make_affine(self, affine)
 
@@ -97,7 +99,8 @@ class InstanceNorm(Layer):
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
     Raises:
-        GeodlError: at the call, if every member has one node alone and its own statistics serve.
+        GeodlError: if `eps` or `momentum` is not a number; at the call, if every member has one
+            node alone and its own statistics serve.
 
     >>> from geodl import Batch, Chain
     >>> s = Signal(torch.randn(1, 7, 4), Batch([Chain(3), Chain(4)]))
@@ -124,6 +127,7 @@ class InstanceNorm(Layer):
     ):
         super().__init__()
         self.channels_in = channels = positive(f"InstanceNorm({channels!r})", channels)
+        check_norm_numbers("InstanceNorm", eps, momentum)
         self.eps, self.momentum, self.on = eps, momentum, on
         _make_affine(self, affine)
         for name in ("running_mean", "running_var", "num_batches_tracked"):

@@ -10,6 +10,7 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError, is_real, positive
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
+from geodl.layer.norm_numbers import check_norm_numbers
 from geodl.lowering.differentiable import graph_wanted, transforms_active
 from geodl.signal import Signal
 
@@ -44,8 +45,8 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
     Raises:
-        GeodlError: training on a single value for each channel; running statistics that a transform
-            of `torch.func` may not change.
+        GeodlError: an eps or a momentum that is not a number; training on a single value for each
+            channel; running statistics that a transform of `torch.func` may not change.
 
     >>> from geodl import Grid
     >>> BatchNorm(3)(Signal(torch.randn(2, 25, 3), Grid(5, 5))).x.shape
@@ -68,11 +69,7 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
         on: Domain | None = None,
     ):
         channels = positive(f"BatchNorm({channels!r})", channels)
-        for name, value in (("eps", eps), ("momentum", momentum)):
-            # Without momentum running statistics are an average.
-            if not is_real(value) and not (name == "momentum" and value is None):
-                asked = f"BatchNorm({name}={value!r})"
-                raise GeodlError(asked, f"a {type(value).__name__}", "give a number")
+        check_norm_numbers("BatchNorm", eps, momentum)
         super().__init__(channels, eps, momentum, affine, track_running_stats)
         self.channels_in = channels
         self.on = on

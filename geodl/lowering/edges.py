@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import DynamicOutputShapeException
 
 from geodl import reference
 from geodl.errors import GeodlError
@@ -139,16 +140,23 @@ def _convolve(
     entries: Tensor | None = None,
 ) -> Tensor:
     if x.is_meta:
-        # the reference gathers the edges of one type, and how many there are is a value
-        do = "use a device that holds values"
-        raise GeodlError("a convolution on `edges`", "the device meta", do)
+        raise _needs_values("the device meta")
     if x.layout == torch.sparse_csr:
         refuse_sparse_values()
         x = x.to_dense()[None]
     edges = plan.edges
     if entries is not None:
         edges = edges._replace(weight=entries)
-    return reference.convolve(x, edges, weight, bias, plan.num_receivers)
+    try:
+        return reference.convolve(x, edges, weight, bias, plan.num_receivers)
+    except DynamicOutputShapeException as error:
+        raise _needs_values("a fake mode, in which tensors hold no values") from error
+
+
+def _needs_values(found: str) -> GeodlError:
+    # The reference gathers the edges of one type, and how many there are is a value.
+    do = "use tensors that hold values"
+    return GeodlError("a convolution on `edges`", found, do)
 
 
 def _plan_attend(call: Call) -> Attention:

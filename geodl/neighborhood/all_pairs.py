@@ -1,5 +1,6 @@
 """The rule over all pairs: Transformers, DeepSets, relative positions, every equivariant map."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from geodl.domain import Complete, Domain, coordinates, shift_nodes
 from geodl.errors import GeodlError, nearest
-from geodl.group import pair_orbits
+from geodl.group import cached_constants, pair_orbits
 from geodl.neighborhood.base import Neighborhood, Symmetry, permutations, same_place
 from geodl.neighborhood.edges import Edges, untyped
 from geodl.neighborhood.reversed import Reversed
@@ -110,6 +111,7 @@ class AllPairs(Neighborhood):
             raise GeodlError(f"{self} from {domain} to {target}", reason, "use all_pairs()")
         return Edges(dst, src, self._types(domain).reshape(-1))
 
+    @cached_constants()
     def _types(self, domain: Domain) -> Tensor:
         """The type of each pair: `[N, N]`, receivers first."""
         if self.by == "self":
@@ -176,6 +178,6 @@ def _widest_stencil(domain: Domain) -> Stencil:
             sizes.append(2 * n - 1)
             padding.append((n - 1, n - 1))
     one = (1,) * len(sizes)
-    edge_type = torch.arange(torch.tensor(sizes).prod().item()).reshape(1, 1, *sizes)
+    edge_type = torch.arange(math.prod(sizes)).reshape(1, 1, *sizes)
     shape = domain.lattice
     return Stencil(shape, shape, domain.periodic, one, one, tuple(padding), edge_type)

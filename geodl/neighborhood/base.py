@@ -3,14 +3,14 @@ edges share a weight.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor
 
 from geodl.domain import Domain, same_place, told_apart
 from geodl.errors import GeodlError
-from geodl.group import Group
+from geodl.group import Group, cached_constants
 from geodl.neighborhood.edges import Edges, side_by_side
 from geodl.neighborhood.entries import Carried
 from geodl.neighborhood.structure import Structure
@@ -44,6 +44,8 @@ class Neighborhood(ABC):
         group: the group whose elements its edge types respect, or None.
         by_member: each member of a union receives from its own, by the same rule in equal members;
             where not, edges are given among the nodes of the whole union.
+        writes_unions: whether `_edges` writes out a whole union at once; where not, the edges of
+            its members are put side by side.
         owner: what owns the tensors that the rule is made of, and the plans made of them; None of a
             rule that is a value.
         key: what names the rule among the plans of its owner; the rule itself without one.
@@ -56,6 +58,7 @@ class Neighborhood(ABC):
     onto: Domain | None = None
     group: Group | None = None
     by_member: bool = True
+    writes_unions: bool = False
     owner: Any = None
     key: Any = None
 
@@ -78,7 +81,7 @@ class Neighborhood(ABC):
 
     @abstractmethod
     def _edges(self, domain: Domain, target: Domain) -> Edges:
-        """`edges` between domains that are no unions."""
+        """`edges` between two domains, which are no unions unless the rule `writes_unions`."""
 
     def resolve(self, domain: Domain, target: Domain | None = None) -> "Neighborhood":
         """The rule that lowerings see: itself, unless it leaves the choice to the domains."""
@@ -167,6 +170,7 @@ class Neighborhood(ABC):
         # Members that are values name no device: the union stays where its senders are.
         return made.to(domain.tensors()[0].device)
 
+    @final
     def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
         """The rule written out; each member of a union receives from its own member only.
 
@@ -179,7 +183,15 @@ class Neighborhood(ABC):
         """
         if target is None:
             target = self.target(domain)
-        if not domain.is_union and not target.is_union:
+        if domain.runtime_weight is not None:
+            # Gradients flow to these weights, in whatever mode or transform they were made.
+            return self._write_out(domain, target)
+        with cached_constants():
+            return self._write_out(domain, target)
+
+    def _write_out(self, domain: Domain, target: Domain) -> Edges:
+        """`edges`, in the modes of torch that it is called in."""
+        if self.writes_unions or not (domain.is_union or target.is_union):
             return self._edges(domain, target)
         senders, receivers = paired_members(domain, target, str(self))
         parts = [self._edges(s, r) for s, r in zip(senders, receivers, strict=True)]
@@ -257,6 +269,7 @@ def paired_members(
     return senders, receivers
 
 
+@cached_constants()
 def permutations(name: str, moves: Tensor) -> list[Symmetry]:
     """Claims for permutations that move senders and receivers alike."""
     return [Symmetry(f"{name} {k + 1}", move, move) for k, move in enumerate(moves)]

@@ -65,7 +65,7 @@ def check_exact(
         found = f"unequal axes, which {group} exchanges"
         raise GeodlError(asked, found, "use equal axes, or exact=False")
     # An axis that every element leaves alone may have any length.
-    identity = torch.eye(group.axes, dtype=torch.long)
+    identity = torch.eye(group.axes, dtype=torch.long, device="cpu")  # as the group's elements
     moved = (group.elements != identity).any(0).any(1).tolist()
     for axis, n in enumerate(domain.lattice):
         if moved[axis] and not exact(axis, n):

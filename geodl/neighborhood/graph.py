@@ -28,6 +28,9 @@ class Adjacency(Neighborhood):
     weights: bool
     fill: float | str = 0.0
 
+    # Links are those of the whole union already.
+    writes_unions = True
+
     def __repr__(self) -> str:
         words = []
         if self.norm is not None:
@@ -59,10 +62,6 @@ class Adjacency(Neighborhood):
 
     def target(self, domain: Domain) -> Domain:
         return domain
-
-    def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
-        # Links are those of the whole union already: it is written out at once.
-        return self._edges(domain, target or domain)
 
     def _target(self, domain: Domain) -> Domain:
         return domain

@@ -35,6 +35,8 @@ class Laplacian(Neighborhood):
     norm: str | None
     reads_weights = True
     is_laplacian = True
+    # Links are those of the whole union already.
+    writes_unions = True
 
     def __repr__(self) -> str:
         if self.norm is None:
@@ -46,10 +48,6 @@ class Laplacian(Neighborhood):
 
     def target(self, domain: Domain) -> Domain:
         return domain
-
-    def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
-        # Links are those of the whole union already: it is written out at once.
-        return self._edges(domain, target or domain)
 
     def _target(self, domain: Domain) -> Domain:
         return domain

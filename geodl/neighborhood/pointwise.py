@@ -15,6 +15,8 @@ from geodl.neighborhood.structure import Blocks, Stencil, Structure
 class Itself(Neighborhood):
     """Each node receives only from itself, made by :func:`itself`."""
 
+    writes_unions = True
+
     def __repr__(self) -> str:
         return "itself()"
 
@@ -32,9 +34,6 @@ class Itself(Neighborhood):
 
     def target(self, domain: Domain) -> Domain:
         return domain
-
-    def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
-        return self._edges(domain, domain)
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         return permutations("exchange or cycle", Complete(domain.num_nodes).generators())

@@ -28,6 +28,9 @@ class PolynomialOf(Neighborhood):
     basis: str
     lambda_max: float | None
 
+    # Members of a union receive from no one but their own: powers keep them apart.
+    writes_unions = True
+
     def __repr__(self) -> str:
         words = f"{self.base}, {self.order}"
         if self.basis != "chebyshev":
@@ -88,10 +91,6 @@ class PolynomialOf(Neighborhood):
 
     def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
         return (self._record(),)
-
-    def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
-        # Members of a union receive from no one but their own: powers keep them apart.
-        return self._edges(domain, target or domain)
 
     def carry(self, source: Domain, target: Domain) -> Carried:
         inner = self.base.carry(source, target)

@@ -6,6 +6,7 @@ import torch
 
 from geodl.domain import Complete, Domain, rotate_nodes, shift_nodes
 from geodl.errors import GeodlError
+from geodl.group import cached_constants
 from geodl.neighborhood.base import Neighborhood, Symmetry
 from geodl.neighborhood.edges import Edges, untyped
 from geodl.neighborhood.reversed import Reversed
@@ -72,6 +73,8 @@ class Fiber(Neighborhood):
 class Whole(Neighborhood):
     """One receiver for each member receives from all its nodes, made by :func:`whole`."""
 
+    writes_unions = True
+
     def __repr__(self) -> str:
         return "whole()"
 
@@ -92,9 +95,7 @@ class Whole(Neighborhood):
     def target(self, domain: Domain) -> Domain:
         return Complete(domain.num_members)
 
-    def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
-        return self._edges(domain, Complete(domain.num_members))
-
+    @cached_constants()
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         # A pool over all nodes is blind to their order.
         everyone = domain

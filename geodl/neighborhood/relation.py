@@ -9,7 +9,13 @@ from torch.utils import _pytree as pytree
 
 from geodl.domain import Complete, Domain
 from geodl.domain.base import SERIALS
-from geodl.domain.check import check_edge_index, check_edge_values, check_has_values, device_of
+from geodl.domain.check import (
+    check_edge_index,
+    check_edge_values,
+    check_has_values,
+    device_of,
+    read_device,
+)
 from geodl.errors import GeodlError, as_integer, positive
 from geodl.group import cached_constants
 from geodl.neighborhood.base import Neighborhood
@@ -44,6 +50,8 @@ class Relation(Neighborhood):
     cache: dict[Any, Any] = field(default_factory=dict)
 
     by_member = False
+    # The nodes of a union are numbered through, and so are those of its edges.
+    writes_unions = True
     key = "given"
 
     def __new__(cls, *_args: Any, **_named: Any) -> Self:
@@ -103,10 +111,6 @@ class Relation(Neighborhood):
     def target(self, domain: Domain) -> Domain:
         return self._target(domain)
 
-    def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
-        # The nodes of a union are numbered through, and so are those of its edges.
-        return self._edges(domain, target or self.target(domain))
-
     def restores(self, domain: Domain) -> Domain:
         if self.one_set:
             return domain
@@ -128,16 +132,20 @@ class Relation(Neighborhood):
         return Relation(index, *sides, weight, kind, self.num_edge_types, self.one_set)
 
     def to(self, device: torch.device | str) -> "Relation":
-        """This relation with its tensors on a device."""
+        """This relation with its tensors on a device.
+
+        Raises:
+            GeodlError: a device that torch does not know.
+        """
+        place = read_device("a relation moved", device)
         with torch.inference_mode(False):
-            return self.with_tensors(tuple(tensor.to(device) for tensor in self.tensors()))
+            return self.with_tensors(tuple(tensor.to(place) for tensor in self.tensors()))
 
     def _target(self, domain: Domain) -> Domain:
         if self.one_set:
             return domain
         return Complete(self.receivers)
 
-    @cached_constants()
     def _edges(self, domain: Domain, target: Domain) -> Edges:
         if reason := self.refuses_pair(domain, target):
             do = "give signals on as many nodes"

@@ -31,6 +31,9 @@ class Reversed(Neighborhood):
     rule: Neighborhood
     onto: Domain | None = None
 
+    # The rule itself knows which members belong together.
+    writes_unions = True
+
     def __post_init__(self):
         if self.onto is not None and not isinstance(self.onto, Domain):
             asked = f"{self.rule}.reverse(onto={self.onto!r})"
@@ -141,11 +144,6 @@ class Reversed(Neighborhood):
             return super().target(domain)
         return self._target(domain)
 
-    def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
-        if target is None:
-            target = self.target(domain)
-        return turned_around(self.rule.edges(target, domain))
-
     def carry(self, source: Domain, target: Domain) -> Carried:
         forward = self.rule.carry(target, source)
         return Carried(self, turned_around(forward.edges), source.num_nodes, (forward,))
@@ -167,4 +165,4 @@ class Reversed(Neighborhood):
         return self.onto
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
-        return self.edges(domain, target)
+        return turned_around(self.rule.edges(target, domain))

@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 
 from geodl.domain import Batch, Chain, Domain, Grid, same_place
+from geodl.domain.check import read_device
 from geodl.errors import GeodlError, positive
 from geodl.neighborhood.relation import Relation
 from geodl.signal.check import (
     check_addends,
+    check_dtype,
     check_edges,
+    check_function,
     check_globals,
     check_values,
     describe,
@@ -120,11 +123,13 @@ class Signal:
             function: takes `[B, N, C]` and gives `[B, N, C_out]`.
 
         Raises:
-            GeodlError: no tensor, another batch or another number of nodes.
+            GeodlError: something that cannot be called; an answer that is not a tensor, or one of
+                another batch or another number of nodes.
 
         >>> Signal(torch.ones(1, 3, 2), Chain(3)).map(lambda x: x.sum(-1, keepdim=True)).shape
         torch.Size([1, 3, 1])
         """
+        check_function(function)
         y = function(self.x)
         wanted = f"give [{', '.join(map(str, self.shape[:-1]))}, C]"
         asked = f"signal.map(function) on {self.domain}"
@@ -151,6 +156,10 @@ class Signal:
 
     def __getattr__(self, name: str) -> Any:
         refuse_attribute(name)
+
+    def __bool__(self) -> bool:
+        # Without it Python would ask for the length, which is refused.
+        return True
 
     @staticmethod
     def image(x: Tensor, *, axes: int | None = None, periodic: bool = False) -> "Signal":
@@ -341,11 +350,17 @@ class Signal:
             dtype: of `x`, edges and globals; the domain keeps its own.
             non_blocking: copy from pinned memory while the program goes on.
 
+        Raises:
+            GeodlError: a device or a dtype that torch does not know.
+
         >>> Signal(torch.zeros(1, 3, 2), Chain(3)).to(torch.float64).dtype
         torch.float64
         """
         if isinstance(device, torch.dtype):
             device, dtype = None, device
+        if device is not None:
+            device = read_device("a signal moved", device)
+        check_dtype("a signal converted", dtype)
         x = self.x.to(device=device, dtype=dtype, non_blocking=non_blocking)
         # Tokens are made integers beside a state that stays what it is.
         if dtype is not None and not dtype.is_floating_point:

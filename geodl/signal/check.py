@@ -162,3 +162,16 @@ def describe(x: Any) -> str:
     if isinstance(x, Tensor):
         return f"{x.dtype} of shape {list(x.shape)}"
     return f"a {type(x).__name__}"
+
+
+def check_function(function: Any) -> None:
+    """Refuse to apply what cannot be called."""
+    if not callable(function):
+        do = "give a function of x, as torch.cos"
+        raise GeodlError(f"signal.map({function!r})", f"a {type(function).__name__}", do)
+
+
+def check_dtype(asked: str, dtype: Any) -> None:
+    """Refuse what is neither a dtype nor None."""
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise GeodlError(f"{asked} to {dtype!r}", f"a {type(dtype).__name__}", "give a torch.dtype")

@@ -20,16 +20,32 @@ BINARY = {
     "mod": "%",
     "pow": "**",
     "matmul": "@",
+    "and": "&",
+    "or": "|",
+    "xor": "^",
+    "lshift": "<<",
+    "rshift": ">>",
 }
 OTHERS = {
     "radd": "... + signal",
     "neg": "-signal",
+    "pos": "+signal",
+    "invert": "~signal",
     "abs": "abs(signal)",
+    "round": "round(signal)",
+    "trunc": "math.trunc(signal)",
+    "int": "int(signal)",
+    "float": "float(signal)",
+    "complex": "complex(signal)",
+    "len": "len(signal)",
+    "contains": "... in signal",
     "lt": "signal < ...",
     "le": "signal <= ...",
     "gt": "signal > ...",
     "ge": "signal >= ...",
     "getitem": "signal[...]",
+    "setitem": "signal[...] = ...",
+    "array": "a numpy array of a signal",
 }
 Class = TypeVar("Class", bound=type)
 

@@ -91,7 +91,8 @@ def _readers(model: nn.Module, count: int) -> list[nn.Module]:
 
 def _zeros(reader: nn.Module, domain: Domain, batch: int = 1) -> Signal:
     """Zeros of the channels, dtype and device that the first layer of a module reads."""
-    like = next(reader.parameters(), torch.zeros(0))
+    nowhere = torch.zeros(0, device=domain.device or "cpu")
+    like = next(reader.parameters(), nowhere)
     first = next((m for m in reader.modules() if channels_read(m) is not None), None)
     channels, dtype = 1, like.dtype
     if first is not None:

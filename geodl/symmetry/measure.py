@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from geodl.domain import Domain, rotate_nodes
 from geodl.errors import GeodlError
-from geodl.group import Group
+from geodl.group import Group, cached_constants
 from geodl.layer import MessagePassing
 from geodl.neighborhood import Symmetry
 from geodl.signal import Signal
@@ -25,8 +25,9 @@ def equivariance_error(
     Args:
         module: takes a Signal and returns one.
         signal: the input.
-        group: a point group; None takes a layer's own claims, a model's own group (that of its
-            first rule with one), or else the generators of the domain's symmetry.
+        group: a point group; None takes a layer's own claims, a model's own group (of several that
+            its rules name the one that lies in all others), or else the generators of the domain's
+            symmetry.
 
     Returns:
         The error of each claim by its name, which names the group: `{"C4 element 1": 1e-16}`.
@@ -84,15 +85,17 @@ def _answer(module: Any, signal: Signal) -> Signal:
     return Signal(module(signal.x), module.rule.target(module.on))
 
 
+@cached_constants()
 def _claims(
     module: nn.Module, source: Domain, target: Domain, group: Group | None
 ) -> list[Symmetry]:
     if group is None and isinstance(module, MessagePassing):
         return module.rule.symmetries(source, module.options.edge_types is not None)
     asked = f"the equivariance of {type(module).__name__}"
-    own = own_group(module)
-    if group is None and own is not None and own.axes == len(source.lattice or ()):
-        group = own
+    if group is None:
+        own = own_group(asked, module)
+        if own is not None and own.axes == len(source.lattice or ()):
+            group = own
     if group is not None:
         rotate_nodes(source, group, 0)  # refuses a domain on which the group does not act
         for k in group.generators:
@@ -113,6 +116,7 @@ def _claims(
     return claims
 
 
+@cached_constants()
 def _settled(module: nn.Module, domain: Domain, claim: Symmetry) -> Tensor:
     """Receivers whose whole neighborhood stays inside the lattice under the shift; only there can a
     shift under zero padding hold.

@@ -1,5 +1,6 @@
 """The proof for a model: run it once on a record, and look at the rule of every call."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -33,8 +34,10 @@ def certify(
         subject: a neighborhood, a layer, or a model composed of layers.
         domain: the domain of the input; for a model of two signals a pair, (receivers, senders). A
             Signal may be given instead of a domain: the model is then run on it, else on zeros.
-        group: the point group to prove; None takes the group that the first rule names, else every
-            symmetry that the rules claim (shifts, permutations).
+        group: the point group to prove. None takes the group that the rules name: of several the
+            one that lies in all others, because the model has no symmetry that one of its rules
+            lacks; where no rule names a group, every symmetry that the rules claim (shifts,
+            permutations).
 
     Returns:
         A certificate; `exact` needs at least one claim proved on all nodes: nothing checked is not
@@ -43,7 +46,8 @@ def certify(
 
     Raises:
         GeodlError: if `subject` is not a neighborhood or a module, `domain` not a domain or a
-            Signal, or `group` not a Group; as the call of the model.
+            Signal, or `group` not a Group; if no group is given and of those that the rules name
+            none lies in all others; as the call of the model.
 
     >>> from geodl import C, Conv, Grid, lift, window
     >>> certify(Conv(1, 8, lift(3, group=C(4))), Grid(5, 5)).exact
@@ -65,17 +69,49 @@ def certify(
     check_group(f"certify({name}, domain, group)", group)
     parts, violations = _parts_of(subject, ends)
     if group is None:
-        group = next((part.rule.group for part in parts if part.rule.group is not None), None)
+        group = common_group(f"certify({name}, domain)", [part.rule for part in parts])
     domains = [domain_of(end) for end in ends]
     elements, undecided = _elements(group, domains)
     subject_line = f"{name} on {' <- '.join(map(str, domains))}"
     return _certificate(subject_line, group, elements, undecided, parts, violations)
 
 
-def own_group(model: nn.Module) -> Group | None:
-    """The group of the first rule in a model that names one."""
-    rules = (m.rule for m in model.modules() if isinstance(m, MessagePassing))
-    return next((rule.group for rule in rules if rule.group is not None), None)
+def own_group(asked: str, model: nn.Module) -> Group | None:
+    """The group that the rules in a model name, as :func:`common_group` finds it."""
+    rules = [m.rule for m in model.modules() if isinstance(m, MessagePassing)]
+    return common_group(asked, rules)
+
+
+def common_group(asked: str, rules: Iterable[Neighborhood]) -> Group | None:
+    """The group that rules name; of several groups the one that lies in all others.
+
+    Args:
+        asked: what the caller asked for, the beginning of the error.
+        rules: of a model.
+
+    Returns:
+        None where no rule names a group.
+
+    Raises:
+        GeodlError: if none of several groups lies in all others.
+    """
+    named = dict.fromkeys(rule.group for rule in rules if rule.group is not None)
+    if not named:
+        return None
+    for group in named:
+        if all(_lies_in(group, other) for other in named):
+            return group
+    names = " and ".join(map(str, named))
+    found = f"rules of {names}, none of which lies in all others"
+    raise GeodlError(asked, found, "name the group that they share, as C(2)")
+
+
+def _lies_in(group: Group, other: Group) -> bool:
+    """Whether every element of a point group is one of another."""
+    if group.axes != other.axes:
+        return False
+    elements = {tuple(element) for element in other.elements.flatten(1).tolist()}
+    return all(tuple(element) in elements for element in group.elements.flatten(1).tolist())
 
 
 def check_group(asked: str, group: Any) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from geodl.domain import Domain, rotate_nodes, same_place
-from geodl.group import Group
+from geodl.group import Group, cached_constants
 from geodl.neighborhood import Edges, Neighborhood, Symmetry
 
 
@@ -73,6 +73,7 @@ class Examined(NamedTuple):
     violations: tuple[str, ...]
 
 
+@cached_constants()
 def examine(part: Part, group: Group | None, elements: list[int]) -> Examined:
     """Examine every claim on a part.
 
@@ -126,6 +127,7 @@ def own_claims(part: Part) -> list[Symmetry]:
     ]
 
 
+@cached_constants()
 def turns(source: Domain, target: Domain, group: Group, elements: list[int]) -> list[Symmetry]:
     """The claims of a point group's elements between two domains; on a domain without a lattice
     nothing moves.
@@ -136,6 +138,7 @@ def turns(source: Domain, target: Domain, group: Group, elements: list[int]) -> 
     ]
 
 
+@cached_constants()
 def keeps(domain: Domain, group: Group, element: int) -> bool:
     """Whether an element of a point group carries a lattice to itself.
 

@@ -23,7 +23,9 @@ PARTS = {
     "pytorch-lightning_version",
     "state_dict",
 }
-DIVERGED = "lower optimizer.lr or set optimizer.clip in a new run; the checkpoint before it stays"
+# What is empty in no checkpoint of ours; Lightning would begin it anew without a word.
+FILLED = ("callbacks", "loops", "optimizer_states", "state_dict")
+DIVERGED = "lower optimizer.lr or set optimizer.clip in a new run"
 
 
 @final
@@ -63,7 +65,8 @@ def read_checkpoint(path: Path, do: str) -> dict[str, Any]:
         do: the advice where it is none.
 
     Raises:
-        GeodlError: if the file is not there, cannot be read, or holds something else.
+        GeodlError: if the file is not there, cannot be read, or holds something else; if a part of
+            it is empty that a run always fills.
     """
     asked = f"to continue from {path}"
     try:
@@ -79,7 +82,19 @@ def read_checkpoint(path: Path, do: str) -> dict[str, Any]:
     state = found["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
         raise GeodlError(asked, "no checkpoint of a run: its state_dict holds no weights", do)
+    for part in FILLED:
+        if not found[part]:
+            raise GeodlError(asked, f"no checkpoint of a run: an empty {part}", do)
+    if found["global_step"] and not _has_moments(found["optimizer_states"]):
+        raise GeodlError(asked, "no checkpoint of a run: an optimizer without moments", do)
     return found
+
+
+def _has_moments(states: Any) -> bool:
+    """Whether every optimizer has kept something of its parameters, as all do that took a step."""
+    if not isinstance(states, list):
+        return False
+    return all(not isinstance(state, dict) or state.get("state") for state in states)
 
 
 def check_mark(checkpoint: Mapping[str, Any], mark: Mapping[str, str]) -> None:
@@ -127,27 +142,45 @@ def check_shapes(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor], asked
                 shape = tuple(state[name].shape)
             shapes.append(shape)
         found, wanted = shapes
+        do = "resume with the options the run was started with"
         if found != wanted:
             differs = f"{name} of shape {found} where the model has {wanted}"
-            raise GeodlError(asked, differs, "resume with the options the run was started with")
+            raise GeodlError(asked, differs, do)
+        # A copy would cast them: numbers of tokens are not weights. Precisions may differ.
+        if theirs[name].is_floating_point() != ours[name].is_floating_point():
+            differs = f"{name} of {theirs[name].dtype} where the model has {ours[name].dtype}"
+            raise GeodlError(asked, differs, do)
 
 
-def check_finite(loss: Tensor, when: str) -> None:
+def check_finite(loss: Tensor, when: str, kept: str = "") -> None:
     """Refuse a loss that is NaN or infinite.
 
     Args:
         loss: one number.
         when: where it came about, as "seed-0, epoch 3, step 57".
+        kept: the last checkpoint before it, "" where none was written.
     """
     if not torch.isfinite(loss):
-        raise GeodlError(f"the loss of {when}", f"{float(loss)}", DIVERGED)
+        raise GeodlError(f"the loss of {when}", f"{float(loss)}", _after_diverging(kept))
 
 
-def check_weights(state: Mapping[str, Tensor], when: str) -> None:
+def check_weights(state: Mapping[str, Tensor], when: str, kept: str = "") -> None:
     """Refuse weights that are NaN or infinite, by the name of the first: a checkpoint of them would
     take the place of the last good one.
+
+    Args:
+        state: the weights by name.
+        when: as in :func:`check_finite`.
+        kept: as in :func:`check_finite`.
     """
     for name, value in state.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             found = f"{name} that is not finite"
-            raise GeodlError(f"the weights of {when}", found, DIVERGED)
+            raise GeodlError(f"the weights of {when}", found, _after_diverging(kept))
+
+
+def _after_diverging(kept: str) -> str:
+    """What to do about a run whose numbers are not finite, and what is left of it."""
+    if not kept:
+        return f"{DIVERGED}; no checkpoint was written before it"
+    return f"{DIVERGED}; the last checkpoint before it stays: {kept}"

@@ -6,6 +6,7 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -19,6 +20,7 @@ from geodl.data import Vocabulary
 from geodl.errors import GeodlError
 from geodl.train.checkpoint import check_finite, check_mark, check_shapes, check_weights
 from geodl.train.examples import mixed, process
+from geodl.train.folder import LAST
 from geodl.train.options import Optimizer
 from geodl.train.parts import NO_VOCABULARIES
 
@@ -104,7 +106,7 @@ class Task(L.LightningModule, ABC):
         scores, classes = self.read(batch)
         loss = cross_entropy(scores, classes)
         when = f"{self._run()}, epoch {self.current_epoch + 1}, step {self.global_step + 1}"
-        check_finite(loss.detach(), when)
+        check_finite(loss.detach(), when, self._kept())
         self.log(
             "train/loss",
             loss,
@@ -126,7 +128,8 @@ class Task(L.LightningModule, ABC):
     def _evaluate(self, part: str, batch: Any) -> None:
         scores, classes = self.read(batch)
         loss = cross_entropy(scores, classes)
-        check_finite(loss, f"{self._run()}, the {part} examples after {self._steps()}")
+        when = f"{self._run()}, the {part} examples after {self._steps()}"
+        check_finite(loss, when, self._kept())
         self.log(f"{part}/loss", loss, batch_size=len(classes))
         self.judge(part, batch, scores, classes)
 
@@ -135,6 +138,16 @@ class Task(L.LightningModule, ABC):
 
     def _steps(self) -> str:
         return f"{self.global_step} steps"
+
+    def _kept(self) -> str:
+        """The checkpoint that the run would be continued from, "" where none was written yet."""
+        if self._trainer is None:
+            return ""
+        for callback in self._trainer.checkpoint_callbacks:
+            folder = getattr(callback, "dirpath", None)
+            if folder is not None and (Path(folder) / LAST).exists():
+                return str(Path(folder) / LAST)
+        return ""
 
     def configure_optimizers(self) -> Any:
         """The optimiser, with the penalty on the parameters that it is meant for, and its
@@ -180,13 +193,19 @@ class Task(L.LightningModule, ABC):
         Raises:
             GeodlError: if a weight is NaN or infinite.
         """
-        check_weights(self.state_dict(), f"{self._run()}, {self._steps()}")
+        when = f"{self._run()}, {self._steps()}"
+        check_weights(self.state_dict(), when, self._kept())
         checkpoint["geodl"] = self.mark
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse the checkpoint of another run, vocabulary or model before a weight is copied."""
+        """Refuse the checkpoint of another run, vocabulary or model before a weight is copied, or
+        one without the place in its schedule.
+        """
         check_mark(checkpoint, self.mark)
         check_shapes(checkpoint["state_dict"], self.state_dict(), f"to continue {self.mark}")
+        if self.optimizer.schedule != "constant" and not checkpoint["lr_schedulers"]:
+            found = "a checkpoint without the place in the schedule of its learning rate"
+            raise GeodlError(f"to continue {self.mark}", found, "start the run anew")
 
 
 def cosine(step: int, steps: int, asked: Optimizer) -> float:
