@@ -85,6 +85,7 @@ OWNERS = {
     g.Attention: lambda: g.Attention(4, g.window(3), 2, relative=True),
     g.Recurrent: lambda: g.Recurrent(3, 5),
     g.Embedding: lambda: g.Embedding(7, 4),
+    g.TopK: lambda: g.TopK(3),
     g.LearnedPositions: lambda: g.LearnedPositions((4, 4), 3),
     g.LaplacianPositions: lambda: g.LaplacianPositions(2, 4),
     g.BatchNorm: lambda: g.BatchNorm(3),

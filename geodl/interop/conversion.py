@@ -99,7 +99,7 @@ def check_part(asked: str, part: nn.Module) -> None:
     # Before hooks: a lazy module finds its shapes by one.
     for parameter in part.parameters(recurse=False):
         _check_parameter(asked, name, parameter)
-    if parametrize.is_parametrized(part):
+    if parametrize.is_parametrized(part) and not _have_twins(part):
         names: Any = part.parametrizations
         raise GeodlError(
             asked,
@@ -116,6 +116,12 @@ def check_part(asked: str, part: nn.Module) -> None:
             f"hooks on its {name}, which would be lost",
             "remove them first (of weight_norm and the like: torch.nn.utils.remove_...)",
         )
+
+
+def _have_twins(part: Any) -> bool:
+    """Whether all parametrizations of a module say that a converter reads them."""
+    made = [one for parts in part.parametrizations.values() for one in parts]
+    return all(getattr(one, "has_twin", False) for one in made)
 
 
 def _check_parameter(asked: str, name: str, parameter: nn.Parameter) -> None:

@@ -5,14 +5,14 @@ from typing import Any
 from torch import nn
 
 from geodl.domain import Domain
-from geodl.interop import pyg_attention, pyg_conv, pyg_pool
+from geodl.interop import pyg_attention, pyg_conv, pyg_messages, pyg_polynomial, pyg_pool
 from geodl.interop.conversion import conversion
 from geodl.interop.converters import FROM, from_module, key_of, to_module
 from geodl.interop.pyg_model import import_graph_model
 from geodl.layer import Layer
 
 # The files of converters: importing one puts its converters on the list.
-FAMILIES = (pyg_attention, pyg_conv, pyg_pool)
+FAMILIES = (pyg_attention, pyg_conv, pyg_messages, pyg_polynomial, pyg_pool)
 
 
 def from_pyg(module: nn.Module, example: Any = None, *, on: Domain | None = None) -> Layer:
@@ -27,6 +27,11 @@ def from_pyg(module: nn.Module, example: Any = None, *, on: Domain | None = None
     | `GATConv`, `GATv2Conv` | `Attention`, score "gat" and "gatv2" |
     | `TransformerConv` | `Attention`, score "dot" |
     | `Linear` | `Conv` over `itself()` |
+    | `ChebConv` | `Conv` over `polynomial(laplacian(...), K - 1)` |
+    | `RGCNConv` | `Conv` over `adjacency("row", types=R)`, in a `Residual` with `itself()` |
+    | `GCN2Conv` | a `Network` of two signals, as `g.models.gcnii_layer` |
+    | `GINEConv` | a `Network`: `Message`, a shortcut, and its converted `nn` |
+    | `PNAConv` | a `Network`, as `g.models.pna_layer` |
 
     Attention leaves out a graph's own self-loops and adds one at each node, which tells where edges
     have features: `adjacency(self_loops="anew")`. Features of edges are the signal's `edges`. A

@@ -15,6 +15,7 @@ from geodl.interop.converters import FROM, converts, from_part, is_kept, key_of,
 from geodl.interop.importing import first_channels, import_model
 from geodl.interop.values import Call, Links, Value
 from geodl.layer import Conv, Network, Pointwise, Pool
+from geodl.models.graph_parts import Scaled
 from geodl.neighborhood import Neighborhood, adjacency, itself
 
 # (normalize, add_self_loops) of GCNConv and the rule that says the same.
@@ -140,7 +141,7 @@ def from_sage(twin: Any, on: Domain | None) -> Network:
     minimum are a `Pool` before `lin_l`. The weights of links are not read, as in the twin.
     """
     asked = "from_pyg(SAGEConv)"
-    _refuse_domain(asked, on)
+    refuse_domain(asked, on)
     check_message_passing(asked, twin, "mean", "max", "min", *SUMS)
     nodes: dict[str, tuple[Any, ...]] = {}
     sent = "x"
@@ -193,46 +194,24 @@ def to_sage(layer: Network, on: Domain | None) -> nn.Module | None:
     return twin.train(layer.training)
 
 
-class Scaled(nn.Module):
-    """`(1 + eps) x`: the share of the node itself in GIN.
-
-    Args:
-        eps: `[1]`, trained or not.
-    """
-
-    def __init__(self, eps: Tensor):
-        super().__init__()
-        if isinstance(eps, nn.Parameter):
-            self.eps = eps
-        else:
-            self.register_buffer("eps", eps)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The scaled values."""
-        return (1 + self.eps) * x
-
-
 @converts("GINConv")
 def from_gin(twin: Any, on: Domain | None) -> Network:
     """`GINConv` as a network: `nn((1 + eps) x_i + sum_j x_j)`, a `Pool` and a shortcut before the
     converted `nn`.
     """
     asked = "from_pyg(GINConv)"
-    _refuse_domain(asked, on)
+    refuse_domain(asked, on)
     check_message_passing(asked, twin, *SUMS)
-    eps = twin.eps.detach().clone()
-    if isinstance(twin.eps, nn.Parameter):
-        eps = nn.Parameter(eps, requires_grad=twin.eps.requires_grad)
     nodes = {
         "aggr": (Pool(adjacency(weights=False), "sum"), "x"),
-        "self": (Pointwise(Scaled(eps)), "x"),
+        "self": (Pointwise(Scaled(copied(twin.eps))), "x"),
         "sum": ("add", "self", "aggr"),
-        "nn": (_inner(asked, twin.nn), "sum"),
+        "nn": (inner_network(asked, twin.nn), "sum"),
     }
     return Network("x", nodes).train(twin.training)
 
 
-def _inner(asked: str, module: nn.Module) -> nn.Module:
+def inner_network(asked: str, module: nn.Module) -> nn.Module:
     """The network inside of a convolution: a layer, or any model of rows `[N, C]` as a Network."""
     if key_of(module) in FROM or is_kept(module):
         return from_part(module)
@@ -247,24 +226,30 @@ def _inner(asked: str, module: nn.Module) -> nn.Module:
 @converts(Network, back="pyg", form="the nodes of GINConv")
 def to_gin(layer: Network, on: Domain | None) -> nn.Module | None:
     """The inverse of :func:`from_gin`."""
-    if list(layer) != ["aggr", "self", "sum", "nn"]:
+    if list(layer) != ["aggr", "self", "sum", "nn"] or hasattr(layer["aggr"], "message"):
         return None
     from torch_geometric.nn import GINConv
 
     pointwise: Any = layer["self"]
     eps = pointwise.module.eps
-    twin = GINConv(to_part(layer["nn"], on), train_eps=isinstance(eps, nn.Parameter))
+    twin: Any = GINConv(to_part(layer["nn"], on), train_eps=isinstance(eps, nn.Parameter))
     # PyG draws the parameters of `nn` anew when it is built.
     twin.nn = to_part(layer["nn"], on)
     twin.initial_eps = float(eps.detach())
-    copy = eps.detach().clone()
-    if isinstance(eps, nn.Parameter):
-        copy = nn.Parameter(copy, requires_grad=eps.requires_grad)
-    twin.eps = copy
+    twin.eps = copied(eps)
     return twin.train(layer.training)
 
 
-def _refuse_domain(asked: str, on: Domain | None) -> None:
+def copied(value: Tensor) -> Tensor:
+    """A copy of a buffer, or of a parameter, as one that is trained as the original."""
+    made = value.detach().clone()
+    if isinstance(value, nn.Parameter):
+        return nn.Parameter(made, requires_grad=value.requires_grad)
+    return made
+
+
+def refuse_domain(asked: str, on: Domain | None) -> None:
+    """Refuse a domain for what becomes a network."""
     if on is not None:
         raise GeodlError(
             f"{asked} with on={on}", "a network, which takes Signals", "convert without on="

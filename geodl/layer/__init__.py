@@ -19,6 +19,7 @@ from geodl.layer.pool import Pool, Readout
 from geodl.layer.position import LearnedPositions, SinusoidalPositions
 from geodl.layer.propagate import Propagate
 from geodl.layer.recurrent import Recurrent
+from geodl.layer.top_k import TopK
 from geodl.layer.trace import Choice, Event, trace
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "Residual",
     "Sequential",
     "SinusoidalPositions",
+    "TopK",
     "evaluated",
     "explain",
     "prepare",

@@ -169,12 +169,19 @@ class Attention(Projecting):
             self.root_gate = nn.Linear(3 * self.channels_out, 1, bias=False)
 
     def reset_parameters(self) -> None:
-        """Draw the parameters anew, as `nn.MultiheadAttention` does (scores' vectors and edges'
-        weights alike); relative biases start at zero.
+        """Draw the parameters anew: as `nn.MultiheadAttention` does; where keys are values, and
+        the vectors of scores, as PyG does. Relative biases start at zero.
         """
-        of_context = self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
-        of_scores = self.score_vectors, self.edge_proj_weight
-        for weight in (self.in_proj_weight, *of_context, *of_scores):
+        weights: list[Any] = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
+        weights.append(self.edge_proj_weight)
+        # Torch draws its three projections as one matrix, PyG its two apart.
+        if len(self.rows) == 3 or self.in_proj_weight is None:
+            weights.append(self.in_proj_weight)
+        else:
+            weights += self.in_proj_weight.detach().split(self.rows)
+        if self.score_vectors is not None:
+            weights += self.score_vectors.detach().unbind()
+        for weight in weights:
             if weight is not None:
                 nn.init.xavier_uniform_(weight)
         biases = [self.in_proj_bias, self.out_bias, self.relative_bias]

@@ -8,6 +8,7 @@ from torch import Tensor
 from geodl.domain import same_place, told_apart
 from geodl.errors import GeodlError
 from geodl.signal import Signal
+from geodl.signal.check import mixes_dtypes
 
 
 def _cat(values: Sequence[Tensor]) -> Tensor:
@@ -66,11 +67,18 @@ def join_signals(name: str, signals: Sequence[Signal]) -> Signal:
     """
     first, *others = signals
     for other in others:
-        _check_alike(name, first, other)
+        check_alike(name, first, other)
     return first.with_x(JOINS[name]([signal.x for signal in signals]))
 
 
-def _check_alike(name: str, one: Signal, other: Signal) -> None:
+def check_alike(name: str, one: Signal, other: Signal) -> None:
+    """Refuse to join two signals that differ in domain, shape, dtype or device.
+
+    Args:
+        name: of the join; "cat" lets the channels differ.
+        one: the first signal.
+        other: the second one.
+    """
     found = do = ""
     if not same_place(one.domain, other.domain):
         found = f"signals on {one.domain} and on {told_apart(other.domain, one.domain)}"
@@ -78,8 +86,13 @@ def _check_alike(name: str, one: Signal, other: Signal) -> None:
     elif one.shape != other.shape and (name != "cat" or one.shape[:2] != other.shape[:2]):
         found = f"shapes {list(one.shape)} and {list(other.shape)}"
         do = "give equal shapes: nothing is broadcast"
-    elif one.device != other.device or one.dtype != other.dtype:
+    elif one.device != other.device or _differ(one, other):
         found = f"{one.dtype} on {one.device} and {other.dtype} on {other.device}"
         do = "convert one of them with .to"
     if found:
         raise GeodlError(f"the join {name!r}", found, do)
+
+
+def _differ(one: Signal, other: Signal) -> bool:
+    """Whether two signals differ in dtype, where each kernel does not choose its own."""
+    return one.dtype != other.dtype and not mixes_dtypes(one.device)

@@ -1,11 +1,8 @@
 """The multilayer perceptron and the graph convolutional network."""
 
-from itertools import pairwise
-
-from torch import nn
-
-from geodl.layer import Conv, Dropout, Sequential
-from geodl.neighborhood import Neighborhood, adjacency, itself
+from geodl.layer import Sequential
+from geodl.models.graph_parts import convolutions
+from geodl.neighborhood import adjacency, itself
 
 
 def mlp(*channels: int, dropout: float = 0.0) -> Sequential:
@@ -19,7 +16,7 @@ def mlp(*channels: int, dropout: float = 0.0) -> Sequential:
     >>> len(mlp(8, 16, 4))
     3
     """
-    return _stack(itself(), channels, dropout)
+    return convolutions("mlp", itself(), channels, dropout)
 
 
 def gcn(*channels: int, dropout: float = 0.5) -> Sequential:
@@ -38,16 +35,4 @@ def gcn(*channels: int, dropout: float = 0.5) -> Sequential:
     >>> gcn(3, 16, 2)(g.Signal(torch.zeros(1, 2, 3), g.Graph([[0, 1], [1, 0]]))).x.shape
     torch.Size([1, 2, 2])
     """
-    return _stack(adjacency("sym", self_loops=True), channels, dropout)
-
-
-def _stack(rule: Neighborhood, channels: tuple[int, ...], dropout: float) -> Sequential:
-    """A convolution for each pair of successive channels, with ReLU between them."""
-    layers: list[nn.Module] = []
-    for before, after in pairwise(channels):
-        if layers:
-            layers.append(nn.ReLU())
-        if dropout:
-            layers.append(Dropout(dropout))
-        layers.append(Conv(before, after, rule))
-    return Sequential(*layers)
+    return convolutions("gcn", adjacency("sym", self_loops=True), channels, dropout)

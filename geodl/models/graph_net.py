@@ -1,0 +1,198 @@
+"""GraphNets: edges, nodes and whole graphs have states, each renewed by those of the others."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from geodl.domain import Complete
+from geodl.errors import GeodlError, nearest, positive
+from geodl.layer import EdgeUpdate, Layer, Message, Pool, Readout, Sequential
+from geodl.layer.check import check_globals_given, check_no_sender, check_signal
+from geodl.models.graph_parts import read_edges
+from geodl.neighborhood import adjacency, whole
+from geodl.signal import Signal
+
+LEVELS = ("node", "edge", "graph")
+LINKS = adjacency(weights=False)
+
+
+class Widths(NamedTuple):
+    """Channels of the three states; 0 where there is none."""
+
+    nodes: int
+    edges: int
+    globals: int
+
+
+class Perceptron(nn.Module):
+    """A linear layer, ReLU and a linear layer on all that it is given, side by side.
+
+    Args:
+        channels: of all that it reads together.
+        hidden: inside.
+        out: of its answer.
+    """
+
+    def __init__(self, channels: int, hidden: int, out: int):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, out))
+
+    def forward(self, *given: Tensor) -> Tensor:
+        """`[B, ..., C_out]`."""
+        return self.net(torch.cat(given, -1))
+
+
+class EdgeFunction(nn.Module):
+    """The new state of an edge, of both its ends, its state and its graph's, where there are any.
+
+    Args:
+        widths: of the states that it reads.
+        hidden: channels inside, and of its answer.
+    """
+
+    def __init__(self, widths: Widths, hidden: int):
+        super().__init__()
+        self.edges = widths.edges
+        self.net = Perceptron(2 * widths.nodes + widths.edges + widths.globals, hidden, hidden)
+
+    def forward(self, x_i: Tensor, x_j: Tensor, e_ij: Tensor | None, *u: Tensor) -> Tensor:
+        """`[B, E, hidden]`."""
+        if not self.edges:
+            return self.net(x_i, x_j, *u)
+        return self.net(x_i, x_j, read_edges("a GraphNet", e_ij, self.edges), *u)
+
+
+def edge_state(x_i: Tensor, x_j: Tensor, e_ij: Tensor, *u: Tensor) -> Tensor:
+    """The message that is the state of the edge itself."""
+    return e_ij
+
+
+class GraphNet(Layer):
+    """A block of a GraphNet: with all states of before on the right,
+
+        e'_ij = f(x_i, x_j, e_ij, u)
+        x'_i = h(x_i, sum over edges (j -> i) of e'_ij, u)
+        u' = k(u, mean over nodes of x'_i, mean over nodes of what they received)
+
+    (Battaglia et al., "Relational inductive biases, deep learning, and graph networks", 2018;
+    Sanchez-Lengeling et al., "A Gentle Introduction to Graph Neural Networks", Distill, 2021.)
+
+    Args:
+        widths: channels of nodes, edges and globals that it reads; 0 for edges or globals that a
+            signal does not have yet.
+        hidden: channels of all three that it answers.
+
+    Raises:
+        GeodlError: at the call, a second signal; a signal without the states, or with others.
+    """
+
+    def __init__(self, widths: Widths, hidden: int):
+        super().__init__()
+        self.channels_in, self.globals_in = widths.nodes, widths.globals
+        reads = widths.globals > 0
+        self.edge = EdgeUpdate(EdgeFunction(widths, hidden), LINKS, reads_globals=reads)
+        self.received = Message(edge_state, LINKS, "sum")
+        self.node = Perceptron(widths.nodes + hidden + widths.globals, hidden, hidden)
+        self.whole = Perceptron(2 * hidden + widths.globals, hidden, hidden)
+        self.mean, self.spread = Readout("mean"), Pool(whole().reverse(), "sum")
+
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
+        """The signal with three new states."""
+        check_no_sender(self, sender)
+        signal = self.edge(check_signal(self, receiver))
+        received = self.received(signal)
+        at_nodes, at_graphs = self._globals(receiver)
+        x = self.node(signal.x, received.x, *at_nodes)
+        signal = signal.with_x(x)
+        u = self.whole(self.mean(signal).x, self.mean(received).x, *at_graphs)
+        return signal.with_globals(u)
+
+    def _globals(self, signal: Signal) -> tuple[list[Tensor], list[Tensor]]:
+        """The globals at each node, and at each graph; nothing where none are read."""
+        if not self.globals_in:
+            return [], []
+        u = check_globals_given(self, signal.globals).expand(signal.shape[0], -1, -1)
+        # Reversed, the readout sends what stands at a graph to all its nodes.
+        spread = self.spread(signal, Signal(u, Complete(u.shape[1])))
+        return [spread.x], [u]
+
+
+class Level(Layer):
+    """One of the three states as a signal of its own: `[B, N, C]` on the domain, `[B, E, C_e]` on
+    `Complete(E)`, or `[B, D, C_g]` on `Complete(D)`.
+
+    Args:
+        level: "node", "edge" or "graph".
+    """
+
+    def __init__(self, level: str):
+        super().__init__()
+        if level not in LEVELS:
+            raise GeodlError(f"graph_net(level={level!r})", do=nearest(str(level), LEVELS))
+        self.level = level
+
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
+        """The state."""
+        check_no_sender(self, sender)
+        state: Any = {"edge": receiver.edges, "graph": receiver.globals}.get(self.level)
+        if self.level == "node":
+            return receiver
+        if state is None:
+            do = f"give a signal with a state of each {self.level}"
+            raise GeodlError(f"the level {self.level!r}", "a signal without", do)
+        return Signal(state, Complete(state.shape[1]))
+
+    def extra_repr(self) -> str:
+        return repr(self.level)
+
+
+def graph_net(
+    channels_in: int,
+    hidden: int,
+    channels_out: int,
+    *,
+    edge_channels: int | None = None,
+    global_channels: int | None = None,
+    depth: int = 2,
+    level: str = "graph",
+) -> Sequential:
+    """A GraphNet for answers at nodes, edges or whole graphs: blocks of :class:`GraphNet` and a
+    linear layer on one of the three states.
+
+    Args:
+        channels_in: C_in of the nodes.
+        hidden: channels of all three states.
+        channels_out: C_out.
+        edge_channels: C_e of the signal's `edges`; None where it has none.
+        global_channels: C_g of the signal's `globals`; None where it has none.
+        depth: number of blocks.
+        level: "node", "edge" or "graph": the answer is `[B, N, C_out]` on the domain, `[B, E,
+            C_out]` on `Complete(E)`, or `[B, D, C_out]` on `Complete(D)`, D the graphs of a Batch.
+
+    Raises:
+        GeodlError: an unknown level.
+
+    >>> import torch, geodl as g
+    >>> s = g.Signal(torch.zeros(1, 2, 3), g.Graph([[0, 1], [1, 0]]), torch.zeros(1, 2, 4))
+    >>> [tuple(graph_net(3, 8, 5, edge_channels=4, level=at)(s).x.shape) for at in LEVELS]
+    [(1, 2, 5), (1, 2, 5), (1, 1, 5)]
+    """
+    asked = f"graph_net({channels_in!r}, {hidden!r}, {channels_out!r})"
+    hidden = positive(asked, hidden)
+    widths = Widths(
+        nodes=positive(asked, channels_in),
+        edges=_width(asked, edge_channels),
+        globals=_width(asked, global_channels),
+    )
+    blocks: list[nn.Module] = []
+    for _ in range(positive(f"{asked} with depth={depth!r}", depth)):
+        blocks.append(GraphNet(widths, hidden))
+        widths = Widths(hidden, hidden, hidden)
+    return Sequential(*blocks, Level(level), nn.Linear(hidden, positive(asked, channels_out)))
+
+
+def _width(asked: str, channels: int | None) -> int:
+    if channels is None:
+        return 0
+    return positive(asked, channels)
