@@ -30,6 +30,7 @@ from geodl.bench import (
     peers,
     polynomial,
     pool,
+    pyg_model,
     spmm,
     tree,
 )
@@ -64,6 +65,9 @@ TINY = {
     "cora-epoch": functools.partial(cora_epoch.cases, cora_epoch.Sizes(4, small_cora)),
     "mini-batches": functools.partial(
         mini_batches.cases, mini_batches.Sizes((2, 3), 4, 2, small_graphs)
+    ),
+    "pyg-model": functools.partial(
+        pyg_model.cases, pyg_model.Sizes(4, 2, (2, 3), 2, small_cora, small_graphs)
     ),
     "deepsets": functools.partial(deepsets.cases, deepsets.Sizes((3, 5), 2, 4)),
     "attention": functools.partial(attention.cases, attention.Sizes(2, 6, 8, 2, 5)),

@@ -221,8 +221,8 @@ def test_models_that_are_refused():
     network = from_pyg(MODELS["GCN"]())
     with pytest.raises(g.GeodlError, match="no edge_index; call it as the original"):
         network(torch.zeros(2, 3))
-    with pytest.raises(g.GeodlError, match="an import made with batch_size=None"):
-        network(torch.zeros(2, 3), torch.zeros(2, 1, dtype=torch.long), batch_size=2)
+    with pytest.raises(g.GeodlError, match="made with num_sampled_nodes_per_hop=None"):
+        network(torch.zeros(2, 3), EDGES[:, :0], num_sampled_nodes_per_hop=[2])
 
 
 def test_a_model_of_two_features_takes_its_example():

@@ -138,7 +138,9 @@ def test_propagation_learns_nothing_and_takes_any_channels():
         assert layer(g.Signal(values(GRAPH, channels), GRAPH)).x.shape == (2, 5, channels)
     x = values(GRAPH, 2)
     assert error(g.Propagate(GCN, on=GRAPH)(x), layer(g.Signal(x, GRAPH)).x) == 0
-    with pytest.raises(g.GeodlError, match="sparse values, which only Conv and Dropout read"):
+    with pytest.raises(
+        g.GeodlError, match="sparse values, which only Conv, Attention and Dropout read"
+    ):
         layer(g.Signal(torch.eye(5).to_sparse_csr(), GRAPH))
 
 

@@ -1,4 +1,6 @@
-"""Sparse values: Conv reads them as it reads dense ones, and every other layer refuses them."""
+"""Sparse values: Conv and Attention read them as they read dense ones, and every other layer
+refuses them.
+"""
 
 import pytest
 import torch
@@ -9,23 +11,42 @@ from tests.bad_input import RING, twice
 
 SPARSE = torch.eye(4).to_sparse_csr()
 READS_DENSE = {
-    "attention": lambda: g.Attention(4, g.adjacency(self_loops=True), heads=2),
     "pool": lambda: g.Pool(g.whole()),
     "message": lambda: g.Message(twice, g.adjacency(self_loops=True)),
     "norm": lambda: g.BatchNorm(4),
     "relu": lambda: g.Sequential(nn.ReLU()),
-    "weights": lambda: g.Attention(4, g.adjacency(self_loops=True), heads=2).weights,
 }
 
 
 @pytest.mark.parametrize("name", READS_DENSE)
-def test_sparse_values_are_for_conv(name):
+def test_other_layers_refuse_sparse_values(name):
     with pytest.raises(
-        g.GeodlError, match="sparse values, which only Conv and Dropout read; give dense ones"
+        g.GeodlError,
+        match="sparse values, which only Conv, Attention and Dropout read; give dense ones",
     ):
         READS_DENSE[name]()(g.Signal(SPARSE, RING))
     with pytest.raises(g.GeodlError, match="sparse values"):
         g.Recurrent(4, 2)(g.Signal(SPARSE, g.Chain(4)))
+
+
+@pytest.mark.parametrize("root", [False, "gated"])
+@pytest.mark.parametrize("score", ["gat", "gatv2", "dot"])
+@pytest.mark.parametrize("lowering", ["auto", "edges"])
+def test_attention_to_sparse_values_is_attention_to_dense_ones(score, root, lowering):
+    torch.manual_seed(0)
+    rule = g.adjacency(self_loops=True)
+    layer = g.Attention(4, rule, 2, score, channels_out=6, out_proj=False, root=root).double()
+    layer.lowering = lowering
+    values = torch.randn(4, 4, dtype=torch.float64) * (torch.rand(4, 4) > 0.4)
+    sparse = values.to_sparse_csr()
+    y, wanted = layer(g.Signal(sparse, RING)).x, layer(g.Signal(values[None], RING)).x
+    up, parameters = torch.randn_like(wanted), list(layer.parameters())
+    theirs = torch.autograd.grad(wanted, parameters, up)
+    ours = torch.autograd.grad(y, parameters, up)
+    assert y.shape == wanted.shape and (y - wanted).abs().max() < 1e-12
+    assert all((a - b).abs().max() < 1e-12 for a, b in zip(ours, theirs, strict=True))
+    weights = [layer.weights(g.Signal(x, RING)).x for x in (sparse, values[None])]
+    assert (weights[0] - weights[1]).abs().max() < 1e-12
 
 
 SPARSE_CONVS = {

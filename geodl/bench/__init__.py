@@ -28,6 +28,7 @@ from geodl.bench import (
     p4cnn_step,
     polynomial,
     pool,
+    pyg_model,
     spmm,
     tree,
 )
@@ -45,6 +46,7 @@ ROWS: dict[str, Callable[..., Iterator[Case]]] = {
     "polynomial": polynomial.cases,
     "cora-epoch": cora_epoch.cases,
     "mini-batches": mini_batches.cases,
+    "pyg-model": pyg_model.cases,
     "deepsets": deepsets.cases,
     "attention": attention.cases,
     "banded": banded.cases,

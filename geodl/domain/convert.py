@@ -147,7 +147,8 @@ def from_pyg(data: Any) -> GraphParts:
 
     # The data in words are made for an error alone: PyG's repr takes longer than all that follows.
     if isinstance(data, HeteroData):
-        do = "use data.to_homogeneous(), which keeps the relations as edge_type"
+        do = "use data.to_homogeneous(), whose edge_type tells its edges apart, or "
+        do += "g.interop.from_hetero(data): a relation for each kind of edges"
         raise GeodlError(_from_pyg(data), "several kinds of nodes, a HeteroData", do)
     if not isinstance(data, Data):
         do = "give a torch_geometric.data.Data"

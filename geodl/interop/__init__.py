@@ -5,7 +5,18 @@ A *twin* is the module of the other library that computes the same numbers as a 
 
 from geodl.interop.doors import from_torch, to_torch
 from geodl.interop.escnn import from_escnn, to_escnn
+from geodl.interop.hetero import HeteroGraph, from_hetero
 from geodl.interop.mask import over
 from geodl.interop.pyg import from_pyg, to_pyg
 
-__all__ = ["from_escnn", "from_pyg", "from_torch", "over", "to_escnn", "to_pyg", "to_torch"]
+__all__ = [
+    "HeteroGraph",
+    "from_escnn",
+    "from_hetero",
+    "from_pyg",
+    "from_torch",
+    "over",
+    "to_escnn",
+    "to_pyg",
+    "to_torch",
+]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.converters import converts
-from geodl.interop.on_tensors import Apply, Slot
-from geodl.interop.values import Call, Value
+from geodl.interop.whole.on_tensors import Apply, Slot
+from geodl.interop.whole.values import Call, Value
 from geodl.layer import Dropout, Pointwise
 
 FUNCTIONS: tuple[tuple[Callable[..., Tensor], type[nn.Module]], ...] = (

@@ -6,7 +6,9 @@ from torch import nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.interop import (
+
+# Importing a file of converters puts them on the list.
+from geodl.interop import (  # noqa: F401
     activation,
     attention,
     conv,
@@ -27,29 +29,8 @@ from geodl.interop import (
 )
 from geodl.interop.conversion import conversion
 from geodl.interop.converters import from_module, to_module
-from geodl.interop.importing import import_model
+from geodl.interop.whole.importing import import_model
 from geodl.layer import Layer
-
-# The files of converters: importing one puts its converters on the list.
-FAMILIES = (
-    activation,
-    attention,
-    conv,
-    embedding,
-    functional,
-    joins,
-    linear,
-    norm,
-    pooling,
-    positions,
-    recurrent,
-    reshaping,
-    sequences,
-    sequential,
-    transformer,
-    transformer_block,
-    transposed,
-)
 
 
 def from_torch(module: nn.Module, example: Any = None, *, on: Domain | None = None) -> Layer:

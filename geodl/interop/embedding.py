@@ -8,8 +8,8 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
-from geodl.interop.layout import Atom
-from geodl.interop.values import Call, Value
+from geodl.interop.whole.layout import Atom
+from geodl.interop.whole.values import Call, Value
 from geodl.layer import Embedding
 
 

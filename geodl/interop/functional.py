@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geodl.interop.ancestry import own_tensor
 from geodl.interop.conv import from_conv
 from geodl.interop.converters import converts
 from geodl.interop.embedding import from_embedding
-from geodl.interop.layout import Atom
 from geodl.interop.linear import from_linear
 from geodl.interop.norm import from_batch_norm, from_layer_norm
 from geodl.interop.transposed import from_transposed
-from geodl.interop.values import Call, Value
+from geodl.interop.whole.ancestry import own_tensor
+from geodl.interop.whole.layout import Atom
+from geodl.interop.whole.values import Call, Value
 
 CONVOLUTIONS: dict[Any, tuple[Any, ...]] = {
     nn.Conv1d: (F.conv1d, torch.conv1d),

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geodl.interop import layout as layouts
 from geodl.interop.converters import converts
-from geodl.interop.on_tensors import Apply, Slot, Spread
 from geodl.interop.positions import add_positions
-from geodl.interop.values import Call, Size, Value
+from geodl.interop.whole import layout as layouts
+from geodl.interop.whole.on_tensors import Apply, Slot, Spread
+from geodl.interop.whole.values import Call, Size, Value
 from geodl.layer import Pointwise, Pool
 from geodl.neighborhood import whole
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.converters import converts
-from geodl.interop.layout import Layout
-from geodl.interop.on_tensors import Apply, Slot
 from geodl.interop.padding import with_mode
-from geodl.interop.values import Call, Value
+from geodl.interop.whole.layout import Layout
+from geodl.interop.whole.on_tensors import Apply, Slot
+from geodl.interop.whole.values import Call, Value
 from geodl.layer import Layer, Pointwise, Pool, Propagate, Readout, Sequential
 from geodl.neighborhood import window
 from geodl.neighborhood.window import Window

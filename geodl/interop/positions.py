@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from geodl.domain import Domain
-from geodl.interop.ancestry import is_fixed, sources_of
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
-from geodl.interop.values import Call, Value
+from geodl.interop.whole.ancestry import is_fixed, sources_of
+from geodl.interop.whole.values import Call, Value
 from geodl.layer import LearnedPositions
 
 

@@ -5,14 +5,19 @@ from typing import Any
 from torch import nn
 
 from geodl.domain import Domain
-from geodl.interop import pyg_attention, pyg_conv, pyg_messages, pyg_polynomial, pyg_pool
+
+# Importing a file of converters puts them on the list.
+from geodl.interop import (  # noqa: F401
+    pyg_attention,
+    pyg_conv,
+    pyg_messages,
+    pyg_polynomial,
+    pyg_pool,
+)
 from geodl.interop.conversion import conversion
 from geodl.interop.converters import FROM, from_module, key_of, to_module
-from geodl.interop.pyg_model import import_graph_model
+from geodl.interop.whole.pyg_model import import_graph_model
 from geodl.layer import Layer
-
-# The files of converters: importing one puts its converters on the list.
-FAMILIES = (pyg_attention, pyg_conv, pyg_messages, pyg_polynomial, pyg_pool)
 
 
 def from_pyg(module: nn.Module, example: Any = None, *, on: Domain | None = None) -> Layer:
@@ -38,16 +43,21 @@ def from_pyg(module: nn.Module, example: Any = None, *, on: Domain | None = None
     pair of channels makes a layer of two signals, `layer(receiver, sender)`, and with
     `rule=relation` of two sets of nodes.
 
-    A model is any module with a `forward(x, edge_index, ...)` of PyG's argument names
-    (`edge_weight`, `edge_attr`, `batch`): one of `torch_geometric.nn.models`, a
-    `torch_geometric.nn.Sequential`, or one of your own. It becomes a `g.Network` that takes Signals
-    on graphs, or PyG's own arguments, and whose nodes have the names of the model's parts. Parts
-    without a twin stay as they are: `network.opaque()` lists them.
+    A model is any module whose forward reads features, links and what PyG has beside them
+    (`edge_weight`, `edge_attr`, `edge_type`, `batch`), each as an argument, or a `Data`: one of
+    `torch_geometric.nn.models`, a `torch_geometric.nn.Sequential`, or one of your own. It becomes a
+    `g.Network` that takes Signals on graphs, or what the model takes, and whose nodes have the
+    names of the model's parts. Parts without a twin stay as they are: `network.opaque()` lists
+    them.
+
+    An argument that the import was made without (`edge_weight=None`) is refused at a call, unless
+    the model never reads it. Graphs are remembered by their tensors; so are features, of which a
+    sparse copy is made where 95 % of them are zeros, they need no gradient and come again.
 
     Args:
         module: of one of these types, not of a subclass; or a model.
-        example: the arguments of a model, (x, edge_index, ...); by default a small ring, with as
-            many channels as the model's first part reads.
+        example: the arguments of a model, (x, edge_index, ...), or a `Data` with them; by default a
+            small ring, with as many channels as the model's first part reads.
         on: a graph; a layer (no network) then takes and returns tensors `[B, N, C]` on it.
 
     Raises:

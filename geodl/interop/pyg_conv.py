@@ -12,8 +12,8 @@ from geodl.errors import GeodlError
 from geodl.interop.conv import check_one_group
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import FROM, converts, from_part, is_kept, key_of, to_part
-from geodl.interop.importing import first_channels, import_model
-from geodl.interop.values import Call, Links, Value
+from geodl.interop.whole.importing import first_channels, import_model
+from geodl.interop.whole.values import Call, Links, Value
 from geodl.layer import Conv, Network, Pointwise, Pool
 from geodl.models.graph_parts import Scaled
 from geodl.neighborhood import Neighborhood, adjacency, itself
@@ -26,7 +26,7 @@ GCN_RULES: tuple[tuple[bool, bool, Neighborhood], ...] = (
 )
 SUMS = ("add", "sum")
 CONVOLUTIONS = ("GCNConv", "SAGEConv", "GINConv", "GATConv", "GATv2Conv", "TransformerConv")
-EDGE_ROLES = ("edge_weight", "edge_attr")
+EDGE_ROLES = ("edge_weight", "edge_attr", "edge_type")
 
 
 def check_message_passing(asked: str, twin: Any, *reductions: str) -> None:

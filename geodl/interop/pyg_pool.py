@@ -9,9 +9,9 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import TRACED, converts
-from geodl.interop.layout import Layout, nodes
 from geodl.interop.norm import from_batch_norm, to_batch_norm
-from geodl.interop.values import Call, Links, Value
+from geodl.interop.whole.layout import Layout, nodes
+from geodl.interop.whole.values import Call, Links, Value
 from geodl.layer import BatchNorm, Readout
 
 READOUTS = {"global_add_pool": "sum", "global_mean_pool": "mean", "global_max_pool": "max"}
@@ -54,14 +54,19 @@ def _pooled(
     build: Any, call: Call, value: Any, batch: Any, size: Any, reduction: str
 ) -> Value | None:
     """One node for each member of the graph."""
-    members = batch is None or (isinstance(batch, Links) and batch.role == "batch")
-    if not members or size is not None or not isinstance(value, Value) or value.layout is None:
+    known = _is_held(batch, "batch") and _is_held(size, "num_graphs")
+    if not known or not isinstance(value, Value) or value.layout is None:
         return None
     channel = value.layout.channel_dim()
     if value.layout.dims[:1] != (nodes(1),) or channel != 1:
         return None
     made = Layout((nodes(1), value.layout.channels), "set")
     return build.apply(call.name, Readout(reduction), value, call.example, made)
+
+
+def _is_held(value: Any, role: str) -> bool:
+    """Whether an argument says no more than the domain, or nothing."""
+    return value is None or (isinstance(value, Links) and value.role == role)
 
 
 @converts("BatchNorm", reads="second")

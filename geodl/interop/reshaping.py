@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from geodl.interop.converters import converts
-from geodl.interop.layout import Atom, Axis, Layout, nodes
-from geodl.interop.on_tensors import Narrow
-from geodl.interop.rearrange import Select
-from geodl.interop.values import Call, Size, Value
+from geodl.interop.whole.layout import Atom, Axis, Layout, nodes
+from geodl.interop.whole.on_tensors import Narrow
+from geodl.interop.whole.rearrange import Select
+from geodl.interop.whole.values import Call, Size, Value
 from geodl.layer import Pointwise
 from geodl.signal import Signal
 

@@ -5,16 +5,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geodl.interop import layout as layouts
-from geodl.interop.ancestry import is_fixed
 from geodl.interop.attention import from_attention
 from geodl.interop.converters import converts
-from geodl.interop.layout import Atom, Layout
 from geodl.interop.mask import over
 from geodl.interop.recurrent import from_recurrent
 from geodl.interop.transformer import from_stack, from_transformer
 from geodl.interop.transformer_block import from_block
-from geodl.interop.values import Call, Value
+from geodl.interop.whole import layout as layouts
+from geodl.interop.whole.ancestry import is_fixed
+from geodl.interop.whole.layout import Atom, Layout
+from geodl.interop.whole.values import Call, Value
 from geodl.neighborhood import all_pairs, past
 
 ENCODERS = (nn.TransformerEncoderLayer, nn.TransformerEncoder)

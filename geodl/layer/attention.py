@@ -19,7 +19,7 @@ from geodl.layer.check import (
     count_types,
 )
 from geodl.layer.folding import GraphState, MergedMembers, state_to_batch
-from geodl.layer.projection import Projecting
+from geodl.layer.projection import Projecting, linear
 from geodl.layer.trace import traced_step
 from geodl.layer.widths import BIASES, ROOTS, Asked, check_word, resolve_widths
 from geodl.lowering import AttendOptions, Plan, describe_call
@@ -84,6 +84,7 @@ class Attention(Projecting):
     """
 
     verb = "attend"
+    takes_sparse = True
     transparent = True
     # None where a layer has none, as those of its base.
     out_proj: Any
@@ -327,7 +328,10 @@ class Attention(Projecting):
         if self.root_proj is None:
             return y
         # PyG's order: the receiver's share is the first term, and the gate's last input y - r.
-        own = self.root_proj(receiver)
+        if receiver.layout == torch.strided:
+            own = self.root_proj(receiver)
+        else:
+            own = linear(receiver, self.root_proj.weight, self.root_proj.bias)
         if self.root_gate is None:
             return y + own
         share = self.root_gate(torch.cat((y, own, y - own), -1)).sigmoid()

@@ -57,7 +57,7 @@ def check_values(layer: Any, x: Tensor, domain: Domain, channels: int | None = N
     if x.layout != torch.strided and not getattr(layer, "takes_sparse", False):
         raise GeodlError(
             f"{_name(layer)} on {domain}",
-            "sparse values, which only Conv and Dropout read",
+            "sparse values, which only Conv, Attention and Dropout read",
             "give dense ones: x.to_dense()[None]",
         )
     if not x.is_floating_point():

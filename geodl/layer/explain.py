@@ -9,6 +9,7 @@ from geodl.layer.base import MessagePassing
 from geodl.layer.modes import check_is_module, evaluated
 from geodl.layer.trace import Choice, Event, trace
 from geodl.lowering import LOWERINGS, pinned_for
+from geodl.neighborhood import Neighborhood
 
 
 class Explanation(NamedTuple):
@@ -20,13 +21,16 @@ class Explanation(NamedTuple):
         return "\n".join(map(str, self.choices))
 
 
-def explain(model: nn.Module, signal: Any, sender: Any = None) -> Explanation:
+def explain(
+    model: nn.Module, signal: Any, sender: Any = None, *, rule: Neighborhood | None = None
+) -> Explanation:
     """Run a model once and tell, layer by layer, what ran and why each earlier lowering refused.
 
     Args:
         model: a layer, a container or any module with layers inside.
         signal: what the model takes: a Signal, or a tensor for layers built with `on=`.
         sender: the second signal, of models that take one.
+        rule: that the call names, of a layer.
 
     Raises:
         GeodlError: no module; whatever the call itself refuses.
@@ -36,7 +40,7 @@ def explain(model: nn.Module, signal: Any, sender: Any = None) -> Explanation:
     >>> print(explain(Conv(1, 8, window(3)), Signal(torch.zeros(1, 25, 1), Grid(5, 5))))
     Conv(1, 8, window(3x3)) on Grid(5, 5) runs on lattice
     """
-    events = _run(model, signal, sender)
+    events = _run(model, signal, sender, rule)
     chosen = [_choice(event) for event in events if event.lowering is not None]
     return Explanation(tuple(chosen))
 
@@ -56,7 +60,9 @@ def _choice(event: Event) -> Choice:
     )
 
 
-def prepare(model: nn.Module, signal: Any, sender: Any = None) -> None:
+def prepare(
+    model: nn.Module, signal: Any, sender: Any = None, *, rule: Neighborhood | None = None
+) -> None:
     """Make every plan that a call needs, so that a compiled model finds them.
 
     The plans stay as long as the model lives, whatever other calls make.
@@ -66,19 +72,21 @@ def prepare(model: nn.Module, signal: Any, sender: Any = None) -> None:
         signal: an example of what the model takes; its values do not matter, its domain, dtype and
             device do.
         sender: an example of the second signal, of models that take one.
+        rule: that the call names, of a layer.
 
     Raises:
         GeodlError: no module; whatever the call itself refuses.
     """
     with pinned_for(model):
-        _run(model, signal, sender)
+        _run(model, signal, sender, rule)
 
 
-def _run(model: nn.Module, signal: Any, sender: Any) -> list[Event]:
+def _run(model: nn.Module, signal: Any, sender: Any, rule: Neighborhood | None) -> list[Event]:
     """The record of one run. A compiled model, which makes no plans, runs as it was before."""
     signals = (signal,) if sender is None else (signal, sender)
+    named = {} if rule is None else {"rule": rule}
     with trace(model) as events, evaluated(model):
-        model(*signals)
+        model(*signals, **named)
     return events
 
 

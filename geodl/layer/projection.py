@@ -11,6 +11,7 @@ from geodl.errors import GeodlError
 from geodl.layer.base import Layer, MessagePassing
 from geodl.layer.position import places, rotate
 from geodl.layer.widths import Widths
+from geodl.lowering.spmm import sparse_features
 from geodl.signal import Signal
 
 Projection = tuple[Tensor, Tensor | None]  # weight and bias
@@ -108,7 +109,7 @@ class Projecting(MessagePassing):
         if receiver is sender:
             self._check_channels(receiver, None)
             # One product in place of three, and one view where heads have one width.
-            y = F.linear(sender, weight, bias)
+            y = linear(sender, weight, bias)
             if self.head_dim == self.value_dim:
                 shape = y.shape[0], y.shape[1], len(self.rows), self.heads, self.head_dim
                 parts = y.view(shape).unbind(2)
@@ -122,8 +123,8 @@ class Projecting(MessagePassing):
         of_queries = of_senders = None
         if bias is not None:
             of_queries, of_senders = bias[:first], bias[-sum(others) :]
-        query = F.linear(receiver, weight[:first], of_queries)
-        y = F.linear(sender, weight[-sum(others) :], of_senders)
+        query = linear(receiver, weight[:first], of_queries)
+        y = linear(sender, weight[-sum(others) :], of_senders)
         parts = y.split_with_sizes(others, -1)
         return self._by_head(query, parts[0], parts[-1])
 
@@ -135,11 +136,11 @@ class Projecting(MessagePassing):
         """
         self._check_channels(receiver, sender)
         parts = self._projections()
-        query = F.linear(receiver, *parts[0])
-        key = F.linear(sender, *parts[min(1, len(parts) - 1)])
+        query = linear(receiver, *parts[0])
+        key = linear(sender, *parts[min(1, len(parts) - 1)])
         if len(parts) < 3 and sender is value:
             return self._by_head(query, key, key)
-        return self._by_head(query, key, F.linear(value, *parts[-1]))
+        return self._by_head(query, key, linear(value, *parts[-1]))
 
     def _projections(self) -> list[Projection]:
         """Each projection's weight and bias: queries, keys, values."""
@@ -170,6 +171,16 @@ class Projecting(MessagePassing):
         if found != channels:
             do = f"give {channels} channels"
             raise GeodlError(self.label, f"{name} of {found} channels", do)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`x W^T + b` for `[B, N, C]`, or sparse values `[N, C]`, which become `[1, N, C_out]`."""
+    if x.layout == torch.strided:
+        return F.linear(x, weight, bias)
+    y = sparse_features(x, weight.T)
+    if bias is not None:
+        y = y + bias
+    return y
 
 
 def _position_layers(positions: Any) -> nn.ModuleList | None:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from geodl.interop.layout import Axis, Layout
+from geodl.interop.whole.layout import Axis, Layout
 from geodl.signal import Signal
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from geodl.interop.layout import Atom
-from geodl.interop.on_tensors import Slot
-from geodl.interop.values import Links, Scalar, Size, Value
+from geodl.interop.whole.layout import Atom
+from geodl.interop.whole.on_tensors import Slot
+from geodl.interop.whole.values import Links, Scalar, Size, Value
 
 HELD = (Value, Size, Scalar, Links)
 

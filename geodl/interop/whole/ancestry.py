@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from geodl.interop.on_tensors import size_of
-from geodl.interop.values import Value
+from geodl.interop.whole.on_tensors import size_of
+from geodl.interop.whole.values import Value
 from geodl.layer.opaque import Opaque
 
 Nodes = dict[str, tuple[Any, ...]]

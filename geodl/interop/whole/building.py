@@ -8,18 +8,34 @@ import torch
 from torch import Tensor, nn
 
 from geodl.errors import GeodlError
-from geodl.interop import layout as layouts
 from geodl.interop.conversion import check_part
 from geodl.interop.converters import Converter, Library
-from geodl.interop.entries import agrees_with, copy_of, entry_of, free_of_torch, takes_place
-from geodl.interop.giving_back import Stand, lattice_of
-from geodl.interop.guesses import default_layout, guess_layout
-from geodl.interop.layout import Atom, Layout
-from geodl.interop.on_tensors import Constant, OfDomain, OnTensors, Slot, close, identity, size_of
-from geodl.interop.owners import Owners
-from geodl.interop.rearrange import Rearrange
-from geodl.interop.structures import holds_values, replace_leaves
-from geodl.interop.values import Call, Links, Scalar, Size, Untraced, Value
+from geodl.interop.whole import layout as layouts
+from geodl.interop.whole.entries import (
+    agrees_with,
+    copy_of,
+    entry_of,
+    free_of_torch,
+    layout_after,
+    same_places,
+    takes_place,
+)
+from geodl.interop.whole.giving_back import Stand, lattice_of
+from geodl.interop.whole.guesses import default_layout, guess_layout
+from geodl.interop.whole.layout import Atom, Layout
+from geodl.interop.whole.on_tensors import (
+    Constant,
+    OfDomain,
+    OnTensors,
+    Slot,
+    close,
+    identity,
+    size_of,
+)
+from geodl.interop.whole.owners import Owners
+from geodl.interop.whole.rearrange import Rearrange
+from geodl.interop.whole.structures import holds_values, replace_leaves
+from geodl.interop.whole.values import Call, Links, Scalar, Size, Untraced, Value
 from geodl.layer import Network, evaluated
 from geodl.layer.opaque import Opaque
 
@@ -57,7 +73,7 @@ class Builder:
         self._originals: dict[int, Tensor] = {}
         self._of_module = False
         self._taken: set[str] = set()
-        self._links: dict[str, Value] = {}
+        self._links: dict[str, Value | Scalar] = {}
         self._parts: dict[tuple[int, bool], Any] = {}
 
     def convert(self, call: Call) -> Any:
@@ -68,6 +84,8 @@ class Builder:
         if plain and not holds_values((call.args, call.kwargs)):
             return call.example
         reason = "no converter"
+        if call.module is not None:
+            reason = f"{type(call.module).__name__} has no converter"
         entry, traced = entry_of(call)
         mark = dict(self.nodes)
         self._of_module = call.module is not None
@@ -237,7 +255,7 @@ class Builder:
         read = [value] if sender is None else [value, sender]
         signal = self.run(part, [one.on for one in read])
         if layout is None:
-            layout = _layout_after(value, signal)
+            layout = layout_after(value, signal)
         if not close(layout.to_tensor(signal), example):
             found = "other numbers than the model's on the example"
             raise GeodlError(f"the twin of {name}", found, "report the module")
@@ -295,12 +313,14 @@ class Builder:
         part = Opaque(OnTensors(size_of, (Slot(0), size.dim), {}, reads), "the length of an axis")
         return Scalar(self.add("size", part, [size.value.name]), size.number)
 
-    def links(self, links: Links) -> Value:
-        """What the domain holds, as a tensor for an opaque call."""
+    def links(self, links: Links) -> Value | Scalar:
+        """What the domain holds, as a tensor or a number for an opaque call."""
         if links.role not in self._links:
             part = Opaque(OfDomain(links.role), "what the domain holds, as a tensor")
             name = self.add(links.role, part, [links.value.name])
-            self._links[links.role] = Value(name, None, links.example)
+            self._links[links.role] = Scalar(name, links.example)
+            if isinstance(links.example, Tensor):
+                self._links[links.role] = Value(name, None, links.example)
         return self._links[links.role]
 
     def constant(self, name: str, tensor: Tensor) -> Value:
@@ -351,7 +371,7 @@ class Builder:
         """The same tensor as a signal in another layout, on the nodes of `like` where it is
         given.
         """
-        if layouts.same_numbers(value.kept, made) and like is None and _same_places(value, made):
+        if layouts.same_numbers(value.kept, made) and like is None and same_places(value, made):
             return value
         part = Rearrange(value.kept, made)
         if like is None:
@@ -373,21 +393,6 @@ class Builder:
             if not rule.refuses(domain):
                 return self.rearrange(value, made)
         return value
-
-
-def _layout_after(value: Value, signal: Any) -> Layout:
-    """The layout after a layer: as before, with the channels that came out."""
-    layout = value.kept
-    if signal.x.shape[2] != max(1, layout.num_channels):
-        layout = layout.with_channels(signal.x.shape[2])
-    return layout
-
-
-def _same_places(value: Value, made: Layout) -> bool:
-    """Whether a value's signal lives where a layout would put it."""
-    if not made.is_plain():
-        return True
-    return made.to_signal(value.tensor).domain == value.on.domain
 
 
 def _item(values: Any, k: int) -> Any:

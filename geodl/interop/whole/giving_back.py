@@ -11,7 +11,7 @@ from torch import fx, nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.converters import Library, converts, is_kept, to_module
-from geodl.interop.on_tensors import Constant
+from geodl.interop.whole.on_tensors import Constant
 from geodl.layer import Attention, Network
 from geodl.layer.opaque import Opaque
 from geodl.neighborhood import full_or_adjacency

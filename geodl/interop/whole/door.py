@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from geodl.errors import GeodlError
-from geodl.interop.layout import Layout
-from geodl.interop.on_tensors import fill
+from geodl.interop.whole.layout import Layout
+from geodl.interop.whole.on_tensors import fill
 from geodl.signal import Signal
 
 
@@ -27,31 +27,37 @@ class Entrance(NamedTuple):
     constant: Any
 
 
-class TensorDoor:
-    """Reads the arguments of the original's forward, and gives answers in its form.
+class CallForm(NamedTuple):
+    """How the original is called, and what it answers.
 
-    Args:
-        names: of the arguments of the original's forward, in order.
+    Attributes:
+        names: of the arguments of its forward, in order.
         defaults: of those that may be left out.
-        entrances: its arguments in order.
+        entrances: what is read of the arguments, in order.
         exits: the tensors that are answered: of which output of the network, and how it is read;
             None of a plain tensor.
         answer: the form of the answer, with a slot for each of them.
     """
 
-    def __init__(
-        self,
-        names: tuple[str, ...],
-        defaults: dict[str, Any],
-        entrances: tuple[Entrance, ...],
-        exits: tuple[tuple[int, Layout | None], ...],
-        answer: Any,
-    ):
-        self.names = names
-        self.defaults = defaults
-        self.entrances = entrances
-        self.exits = exits
-        self.answer = answer
+    names: tuple[str, ...]
+    defaults: dict[str, Any]
+    entrances: tuple[Entrance, ...]
+    exits: tuple[tuple[int, Layout | None], ...]
+    answer: Any
+
+
+class TensorDoor:
+    """Reads the arguments of the original's forward, and gives answers in its form.
+
+    Args:
+        form: of the call.
+
+    Attributes:
+        origin: the calls of the original, for the way back.
+    """
+
+    def __init__(self, form: CallForm):
+        self.form = form
         self.origin: Any = None
 
     def enter(self, *args: Any, **kwargs: Any) -> list[Any]:
@@ -61,29 +67,24 @@ class TensorDoor:
             GeodlError: other arguments than the original's, tensors of other dimensions, constants
                 that the import was not made with.
         """
-        bound = bind_arguments(self.names, self.defaults, args, kwargs)
+        bound = bind_arguments(self.form, args, kwargs)
         values = []
-        for entrance in self.entrances:
+        for entrance in self.form.entrances:
             given = bound[entrance.name]
             if entrance.layout is not None:
                 values.append(_read(entrance, given))
             elif entrance.input:
                 values.append(given)
-            elif not isinstance(given, Tensor):
+            elif not isinstance(entrance.constant, Tensor) or not isinstance(given, Tensor):
                 check_constant(entrance, given)
         return values
 
     def leave(self, answer: Any) -> Any:
         """The answer in the original's form."""
-        return leave_tensors(self.exits, self.answer, answer)
+        return leave_tensors(self.form, answer)
 
 
-def bind_arguments(
-    names: tuple[str, ...],
-    defaults: dict[str, Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> dict[str, Any]:
+def bind_arguments(form: CallForm, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a call by name.
 
     By hand: compilers do not follow `inspect.signature(...).bind`.
@@ -91,7 +92,7 @@ def bind_arguments(
     Raises:
         GeodlError: if there are too many, too few or unknown ones.
     """
-    bound = dict(defaults)
+    names, bound = form.names, dict(form.defaults)
     for name, given in zip(names, args, strict=False):
         bound[name] = given
     found = ""
@@ -110,24 +111,23 @@ def bind_arguments(
     return bound
 
 
-def leave_tensors(exits: tuple[tuple[int, Layout | None], ...], form: Any, answer: Any) -> Any:
+def leave_tensors(form: CallForm, answer: Any) -> Any:
     """What a network answers in the original's form.
 
     Args:
-        exits: for each tensor the output of the network, and how it is read.
-        form: the original's answer, with a slot for each tensor.
+        form: of the call.
         answer: of the network: one value, or a tuple of them.
     """
     values = answer
     if not isinstance(answer, tuple):
         values = (answer,)
     tensors = []
-    for output, layout in exits:
+    for output, layout in form.exits:
         value = values[output]
         if layout is not None:
             value = layout.to_tensor(value)
         tensors.append(value)
-    return fill(form, tensors)
+    return fill(form.answer, tensors)
 
 
 def _read(entrance: Entrance, given: Any) -> Signal:
@@ -145,14 +145,20 @@ def _read(entrance: Entrance, given: Any) -> Signal:
 def check_constant(entrance: Entrance, given: Any) -> None:
     """Refuse another value than the one that the import was made with."""
     same = given is entrance.constant
-    if not same and not isinstance(entrance.constant, Tensor):
+    if not same and not isinstance(entrance.constant, Tensor) and not isinstance(given, Tensor):
         same = bool(given == entrance.constant)
     if not same:
         raise GeodlError(
-            f"the argument {entrance.name}={given!r} of an imported network",
-            f"an import made with {entrance.name}={entrance.constant!r}",
+            f"the argument {entrance.name}={_said_of(given)} of an imported network",
+            f"an import made with {entrance.name}={_said_of(entrance.constant)}",
             "import the model once more with it among the example",
         )
+
+
+def _said_of(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return "a tensor"
+    return repr(value)
 
 
 def arguments_of(module: nn.Module) -> tuple[tuple[str, ...], dict[str, Any]]:

@@ -14,7 +14,7 @@ from torch.fx.node import map_aggregate, map_arg
 from torch.fx.proxy import TraceError
 
 from geodl.interop.converters import FROM, TRACED, key_of
-from geodl.interop.on_tensors import Slot
+from geodl.interop.whole.on_tensors import Slot
 from geodl.layer.pointwise import is_pointwise
 
 # What a forward may raise where values decide its way, which a trace has none of.
@@ -49,6 +49,7 @@ def trace_calls(
     module: nn.Module,
     constants: dict[str, Any],
     functions: tuple[Callable[..., Any], ...] = (),
+    arguments: Any = None,
 ) -> Trace:
     """Follow a model's forward in evaluation mode, and once more in training mode.
 
@@ -58,6 +59,8 @@ def trace_calls(
         module: a copy that may be changed.
         constants: arguments of forward that are no tensors, by name.
         functions: that are one call each.
+        arguments: makes the arguments of a trace by name, `arguments(tracer)`; by default torch.fx
+            does.
     """
     whole: dict[str, str] = {}
     for part in module.modules():
@@ -67,10 +70,10 @@ def trace_calls(
     while True:
         graphs = []
         for training in (False, True):
-            tracer = CallTracer(whole, functions)
+            tracer = CallTracer(whole, functions, arguments)
             module.train(training)
             try:
-                with traceable_functions(functions):
+                with traceable_functions(functions), traceable_parts(module):
                     graphs.append(tracer.trace(module, dict(constants)))
             except UNTRACEABLE as error:
                 return Trace(module.eval(), None, {"": said("torch.fx", error)})
@@ -112,6 +115,31 @@ def traceable_functions(functions: tuple[Callable[..., Any], ...]) -> Iterator[N
             setattr(holder, name, function)
 
 
+@contextmanager
+def traceable_parts(module: nn.Module) -> Iterator[None]:
+    """A block in which calls of PyG's parts are seen that look at tensors before they are called.
+
+    Args:
+        module: the model.
+    """
+    kinds = {kind for part in module.modules() for kind in type(part).__mro__}
+    places = []
+    for kind in kinds:
+        if kind.__module__.startswith("torch_geometric.") and "__call__" in vars(kind):
+            places.append((kind, kind.__call__))
+    try:
+        for kind, _ in places:
+            kind.__call__ = _plain_call
+        yield
+    finally:
+        for kind, call in places:
+            kind.__call__ = call
+
+
+def _plain_call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    return nn.Module.__call__(module, *args, **kwargs)
+
+
 def _holders(function: Callable[..., Any]) -> list[Any]:
     """The modules of a function's own package in which it stands under its name."""
     pieces = function.__module__.split(".")
@@ -142,12 +170,32 @@ class CallTracer(fx.Tracer):
     Args:
         whole: parts that are not to be followed, by path, and why.
         functions: that are one call each.
+        arguments: makes the arguments by name.
     """
 
-    def __init__(self, whole: dict[str, str], functions: tuple[Callable[..., Any], ...]):
+    def __init__(
+        self,
+        whole: dict[str, str],
+        functions: tuple[Callable[..., Any], ...],
+        arguments: Any = None,
+    ):
         super().__init__(autowrap_functions=functions)
         self.whole = dict(whole)
+        self.arguments = arguments
         self.proxy_buffer_attributes = True
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """The function that is followed, and its arguments."""
+        if self.arguments is None:
+            return super().create_args_for_root(root_fn, is_module, concrete_args)
+        named = self.arguments(self)
+
+        def called(root: nn.Module) -> Any:
+            return root_fn(root, **named)
+
+        return called, [self.root]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a call of a part is one call."""

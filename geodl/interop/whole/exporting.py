@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from geodl.interop.converters import FROM, TRACED
-from geodl.interop.tracing import Trace, said
+from geodl.interop.whole.tracing import Trace, said
 
 # What an operator of ATen takes, in the order of the function of torch that is converted.
 ORDERS: dict[str, tuple[Any, tuple[str, ...], tuple[str, ...]]] = {

@@ -4,7 +4,7 @@ from typing import Any
 
 from geodl.domain import Complete
 from geodl.errors import GeodlError
-from geodl.interop.layout import Layout
+from geodl.interop.whole.layout import Layout
 from geodl.layer import Layer
 from geodl.layer.check import check_signal
 from geodl.signal import Signal
@@ -23,7 +23,7 @@ class Rearrange(Layer):
 
     >>> import torch
     >>> from geodl.domain import Grid
-    >>> from geodl.interop.layout import last, planes
+    >>> from geodl.interop.whole.layout import last, planes
     >>> swap = Rearrange(planes(3, 2), last(5, 2))
     >>> swap(Signal(torch.zeros(2, 20, 3), Grid(4, 5))).domain
     Grid(3, 4)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from geodl.errors import GeodlError
-from geodl.interop import layout as layouts
 from geodl.interop.converters import FROM, key_of
-from geodl.interop.layout import Atom, Layout
+from geodl.interop.whole import layout as layouts
+from geodl.interop.whole.layout import Atom, Layout
 
 
 def entry_layout(model: nn.Module, node: fx.Node, x: Tensor) -> Layout | None:

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, fx, nn
 
 from geodl.errors import GeodlError
-from geodl.interop.building import Builder
-from geodl.interop.door import Entrance, TensorDoor, arguments_of
-from geodl.interop.exporting import export_calls
-from geodl.interop.giving_back import origin_of
-from geodl.interop.guesses import entry_layout
-from geodl.interop.layout import Layout
-from geodl.interop.on_tensors import Constant, OfDomain, OnTensors, Slot, fill
-from geodl.interop.structures import leaves, replace_leaves
-from geodl.interop.tracing import Trace, bind, run_example, slots, trace_calls
-from geodl.interop.values import Call, Scalar, Size, Untraced, Value
+from geodl.interop.whole.building import Builder
+from geodl.interop.whole.door import CallForm, Entrance, TensorDoor, arguments_of
+from geodl.interop.whole.exporting import export_calls
+from geodl.interop.whole.giving_back import origin_of
+from geodl.interop.whole.guesses import entry_layout
+from geodl.interop.whole.layout import Layout
+from geodl.interop.whole.on_tensors import Constant, OfDomain, OnTensors, Slot, fill
+from geodl.interop.whole.structures import leaves, replace_leaves
+from geodl.interop.whole.tracing import Trace, bind, run_example, slots, trace_calls
+from geodl.interop.whole.values import Call, Scalar, Size, Untraced, Value
 from geodl.layer import Network
 from geodl.layer.opaque import Opaque
 
@@ -50,7 +50,7 @@ def import_model(module: nn.Module, example: Any) -> Network:
     names, defaults = arguments_of(module)
 
     def door(entrances: Any, exits: Any, form: Any) -> TensorDoor:
-        return TensorDoor(names, defaults, entrances, exits, form)
+        return TensorDoor(CallForm(names, defaults, entrances, exits, form))
 
     return make_network(asked, module, builder, trace, values, given, door)
 
@@ -315,7 +315,8 @@ def _whole(module: nn.Module, trace: Trace, given: dict[str, Any]) -> Network:
             entrances.append(Entrance(name, True, None, None))
         else:
             entrances.append(Entrance(name, False, None, value))
-    door = TensorDoor(*arguments_of(module), tuple(entrances), ((0, None),), Slot(0))
+    form = CallForm(*arguments_of(module), tuple(entrances), ((0, None),), Slot(0))
+    door = TensorDoor(form)
     network = Network(tuple(tensors), {"model": (part, *tensors)}, door=door)
     _set_modes(network, module.training)
     return network

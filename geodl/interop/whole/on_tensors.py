@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from geodl.interop.layout import Layout
+from geodl.interop.whole.layout import Layout
 from geodl.signal import Signal
 
 
@@ -128,7 +128,8 @@ class OfDomain(nn.Module):
     """What a signal's domain holds, as PyG's tensors.
 
     Args:
-        role: "edge_index", "edge_weight", "edge_attr" or "batch".
+        role: "edge_index", "edge_weight", "edge_type", "edge_attr", "batch", or "num_graphs", a
+            number.
     """
 
     def __init__(self, role: str):
@@ -137,13 +138,18 @@ class OfDomain(nn.Module):
 
     def forward(self, signal: Signal) -> Any:
         """The tensor; None where the domain has none."""
-        dst, src, weight = signal.domain.links()
+        domain: Any = signal.domain
+        if self.role == "num_graphs":
+            return domain.num_members
+        if self.role == "batch":
+            return domain.member_of()
+        if self.role == "edge_type":
+            return domain.edge_type
+        dst, src, weight = domain.links()
         if self.role == "edge_index":
             return torch.stack((src, dst))
         if self.role == "edge_weight":
             return weight
-        if self.role == "batch":
-            return signal.domain.member_of()
         if signal.edges is None:
             return None
         return signal.edges[0]

@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from geodl.interop.converters import FROM, TRACED, Converter, is_kept, key_of
-from geodl.interop.on_tensors import close
-from geodl.interop.values import Call, Value
+from geodl.interop.whole.layout import Layout
+from geodl.interop.whole.on_tensors import close
+from geodl.interop.whole.values import Call, Value
 from geodl.layer import Network
 from geodl.layer.pointwise import ELEMENTWISE
 
@@ -75,3 +76,18 @@ def agrees_with(answer: Any, example: Any) -> bool:
     if not isinstance(answer, Value) or answer.layout is None or answer.signal is None:
         return True
     return close(answer.layout.to_tensor(answer.signal), example)
+
+
+def layout_after(value: Value, signal: Any) -> Layout:
+    """The layout after a layer: as before, with the channels that came out."""
+    layout = value.kept
+    if signal.x.shape[2] != max(1, layout.num_channels):
+        layout = layout.with_channels(signal.x.shape[2])
+    return layout
+
+
+def same_places(value: Value, made: Layout) -> bool:
+    """Whether a value's signal lives where a layout would put it."""
+    if not made.is_plain():
+        return True
+    return made.to_signal(value.tensor).domain == value.on.domain

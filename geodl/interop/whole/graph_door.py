@@ -1,0 +1,202 @@
+"""How an imported graph model is called as its original is: with nodes' features and links."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from geodl.domain import Batch, Domain, Graph
+from geodl.errors import GeodlError
+from geodl.interop.whole.door import CallForm, bind_arguments, check_constant, leave_tensors
+from geodl.interop.whole.graph_features import SparseCopies
+from geodl.interop.whole.memory import Memory
+from geodl.signal import Signal
+
+KEPT = 8  # graphs that a door remembers
+DOMAIN_ROLES = ("edge_index", "edge_weight", "edge_type", "batch")
+ASKED = "a call of an imported graph model"
+
+
+class Held(NamedTuple):
+    """What a model reads of arguments that are a `Data`.
+
+    Attributes:
+        attributes: of each of them.
+        needed: those that have to be there.
+    """
+
+    attributes: dict[str, tuple[str, ...]]
+    needed: frozenset[str]
+
+
+class GraphDoor:
+    """Reads `(x, edge_index, ...)`, or a `Data`, as signals on a graph, and gives answers as
+    tensors.
+
+    Graphs are remembered by the very tensors they were made of, so that calls on one graph find its
+    plans.
+
+    Args:
+        form: of the call.
+        roles: "node" of features, of what the domain or the edges hold "edge_index", "edge_weight",
+            "edge_type", "edge_attr", "batch" or "num_graphs", by the names of the arguments.
+        free: the arguments that the original never reads.
+        held: what it reads of arguments that are a `Data`.
+
+    Attributes:
+        origin: the calls of the original, for the way back.
+        may_be_sparse: the features that are read by layers alone which take sparse ones.
+    """
+
+    def __init__(
+        self,
+        form: CallForm,
+        roles: dict[str, str],
+        free: frozenset[str],
+        held: Held,
+    ):
+        self.form = form
+        self.roles = roles
+        self.free = free
+        self.held = held
+        self.origin: Any = None
+        self.may_be_sparse: frozenset[str] = frozenset()
+        self._graphs = Memory(KEPT)
+        self._sparse = SparseCopies()
+
+    def enter(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """The network's inputs: signals on the graph of the call.
+
+        Raises:
+            GeodlError: if the arguments are other ones than the original's; whatever a Graph or a
+                Signal refuses.
+        """
+        bound = self._by_name(bind_arguments(self.form, args, kwargs))
+        links = {role: bound[name] for name, role in self.roles.items() if role != "node"}
+        features = [bound[name] for name, role in self.roles.items() if role == "node"]
+        if not isinstance(features[0], Tensor) or not isinstance(links.get("edge_index"), Tensor):
+            raise GeodlError(ASKED, "no tensors x and edge_index", "give them, or only Signals")
+        domain = self._domain(features[0].shape[0], links)
+        edges = edge_state(links.get("edge_attr"))
+        values = []
+        for entrance in self.form.entrances:
+            given, role = bound[entrance.name], self.roles.get(entrance.name, "")
+            if entrance.input and role == "node":
+                values.append(self._on_nodes(entrance.name, given, domain, edges))
+            elif entrance.input:
+                values.append(given)
+            elif (entrance.name not in self.free and entrance.constant is None) or (
+                entrance.name not in self.free and not isinstance(given, Tensor) and not role
+            ):
+                check_constant(entrance, given)
+        return values
+
+    def leave(self, answer: Any) -> Any:
+        """The answer in the original's form."""
+        return leave_tensors(self.form, answer)
+
+    def _by_name(self, bound: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a call, those that are a `Data` taken apart."""
+        for name, attributes in self.held.attributes.items():
+            data = bound[name]
+            if isinstance(data, Tensor) or not hasattr(data, attributes[0]):
+                found = f"a {type(data).__name__} as {name}"
+                raise GeodlError(ASKED, found, f"give a Data with {', '.join(attributes)}")
+            for attribute in attributes:
+                bound[attribute] = getattr(data, attribute, None)
+                if bound[attribute] is None and attribute in self.held.needed:
+                    do = "import the model once more with such a Data as the example"
+                    raise GeodlError(ASKED, f"no {name}.{attribute}, which the import had", do)
+        return bound
+
+    def _on_nodes(self, name: str, x: Any, domain: Domain, edges: Tensor | None) -> Signal:
+        """A feature `[N, C]`, or tokens `[N]`, as a signal."""
+        if not isinstance(x, Tensor):
+            raise GeodlError(ASKED, f"{name}, a {type(x).__name__}", "give a tensor [N, C]")
+        if name in self.may_be_sparse:
+            x = self._sparse.of(x)
+        if x.layout == torch.sparse_csr:
+            return Signal(x, domain, edges)
+        if x.dim() == 1:
+            x = x[:, None]
+        return Signal(x[None], domain, edges)
+
+    def _domain(self, count: int, links: dict[str, Any]) -> Domain:
+        """The domain of a call: one that is remembered, or a new one."""
+        given = [links.get(role) for role in DOMAIN_ROLES]
+        weight = given[1]
+        if weight is not None and weight.requires_grad:
+            # Weights that are learnt differ at each call: the pattern alone is remembered.
+            graph = self._kept(count, {"edge_index": given[0], "edge_type": given[2]})
+            domain = union_of(graph.with_weights(weight), given[3])
+        else:
+            domain = self._kept(count, dict(zip(DOMAIN_ROLES, given, strict=True)))
+        graphs = links.get("num_graphs")
+        if graphs is not None and int(graphs) != domain.num_members:
+            found = f"{graphs} graphs and a batch vector of {domain.num_members}"
+            raise GeodlError(ASKED, found, "leave out graphs without nodes")
+        return domain
+
+    def _kept(self, count: int, links: dict[str, Any]) -> Any:
+        """A domain that is remembered, or a new one. Compilers follow no weak references."""
+        if torch.compiler.is_compiling():
+            return domain_of(count, links)
+        given = [links.get(role) for role in DOMAIN_ROLES]
+        found = self._graphs.find(given)
+        if found is None or found.num_nodes != count:
+            found = domain_of(count, links)
+            self._graphs.keep(given, found)
+        return found
+
+
+def domain_of(count: int, links: dict[str, Any]) -> Domain:
+    """The domain of PyG's arguments.
+
+    Args:
+        count: of the nodes.
+        links: by their roles: `edge_index` `[2, E]`, senders first; `edge_weight` and `edge_type`
+            `[E]`; `batch` `[N]`, the member of each node, in order.
+    """
+    weight, kind = links.get("edge_weight"), links.get("edge_type")
+    graph = Graph(pairs_of(links["edge_index"]), count, edge_weight=weight, edge_type=kind)
+    return union_of(graph, links.get("batch"))
+
+
+def pairs_of(edge_index: Tensor) -> Tensor:
+    """Links as `[2, E]`, also of a sparse matrix with receivers in rows, PyG's `adj_t`.
+
+    Raises:
+        GeodlError: if the matrix has weights, which only some of PyG's layers read.
+    """
+    if edge_index.layout == torch.strided:
+        return edge_index
+    coo = edge_index.to_sparse_coo().coalesce()
+    if not bool((coo.values() == 1).all()):
+        do = "give edge_index and edge_weight"
+        raise GeodlError(ASKED, "a sparse adjacency with weights", do)
+    return coo.indices().flip(0)
+
+
+def union_of(graph: Graph, batch: Tensor | None) -> Domain:
+    """A graph whose nodes belong to the members that `batch` numbers; itself without one.
+
+    Raises:
+        GeodlError: if the nodes do not stand member after member; if a member has none.
+    """
+    if batch is None:
+        return graph
+    if bool((batch.diff() < 0).any()):
+        found = "a batch vector whose nodes do not stand graph after graph"
+        raise GeodlError(ASKED, found, "sort the nodes by their graph")
+    counts = torch.bincount(batch)
+    starts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+    return Batch.from_union(graph, starts)
+
+
+def edge_state(edge_attr: Tensor | None) -> Tensor | None:
+    """`[E, C_e]` or `[E]` as the state of a signal's edges."""
+    if edge_attr is None:
+        return None
+    if edge_attr.dim() == 1:
+        edge_attr = edge_attr[:, None]
+    return edge_attr[None]

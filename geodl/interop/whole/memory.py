@@ -1,0 +1,55 @@
+"""What was made of some tensors, found again by the very same tensors."""
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+
+class Memory:
+    """The last few values that were made of tensors.
+
+    A tensor that was changed in place since is another one. None stands for a tensor that was not
+    given. Copies begin empty, since they share no tensor with the original.
+
+    Args:
+        count: how many values are kept.
+    """
+
+    def __init__(self, count: int):
+        self.count = count
+        self._kept: list[tuple[list[Any], Any]] = []
+
+    def find(self, tensors: Sequence[Tensor | None]) -> Any:
+        """What was made of these tensors; None where nothing was."""
+        for marks, value in self._kept:
+            if all(map(_is_marked, marks, tensors)):
+                return value
+        return None
+
+    def keep(self, tensors: Sequence[Tensor | None], value: Any) -> None:
+        """Remember what was made of these tensors, and forget what was made of them before."""
+        if any(tensor is not None and tensor.is_inference() for tensor in tensors):
+            # Tensors of inference mode do not count their changes.
+            return
+        others = [kept for kept in self._kept if not all(map(_is_marked, kept[0], tensors))]
+        marks = [_mark(tensor) for tensor in tensors]
+        self._kept = [*others[1 - self.count :], (marks, value)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"count": self.count, "_kept": []}
+
+
+def _mark(tensor: Tensor | None) -> Any:
+    """What tells a tensor from every other one, and from itself once it is changed."""
+    if tensor is None:
+        return None
+    return weakref.ref(tensor), tensor._version
+
+
+def _is_marked(mark: Any, tensor: Tensor | None) -> bool:
+    if mark is None or tensor is None:
+        return mark is None and tensor is None
+    reference, version = mark
+    return reference() is tensor and tensor._version == version
