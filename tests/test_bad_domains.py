@@ -168,19 +168,19 @@ DOMAINS = {
     "relabel": (
         lambda: RING.relabel(torch.tensor([0, 0, 1, 2])),
         "relabelling",
-        "no permutation",
+        "not a permutation",
         "each of 0..3 once",
     ),
     "relabel places": (
         lambda: GRID.relabel(torch.arange(16)),
         "relabelling",
-        "nodes that are places",
+        "nodes that are fixed by their coordinates",
         "a Graph",
     ),
     "no permutation": (
         lambda: g.GSet([[0, 0, 1]]),
         "GSet(generators)",
-        "no permutation",
+        "not a permutation",
         "each of 0..2 once",
     ),
     "empty batch": (lambda: g.Batch([]), "Batch([])", "no members", "at least one"),

@@ -79,11 +79,11 @@ LOST = {
     "large negative ones": (torch.tensor([-(2**63)]), "beyond 2\\^53"),
     "uint64": (np.array([2**63], dtype=np.uint64), "uint64; use weight.float"),
     "float8": (torch.ones(1).to(torch.float8_e5m2), "float8_e5m2; use weight.float"),
-    "larger than int64": ([2**70], "no tensor"),
-    "strings": (["heavy"], "no tensor"),
-    "None inside": ([None], "no tensor"),
-    "ragged": ([[1.0, 2.0], [3.0]], "no tensor"),
-    "objects": (np.array([object()]), "no tensor"),
+    "larger than int64": ([2**70], "not a tensor"),
+    "strings": (["heavy"], "not a tensor"),
+    "None inside": ([None], "not a tensor"),
+    "ragged": ([[1.0, 2.0], [3.0]], "not a tensor"),
+    "objects": (np.array([object()]), "not a tensor"),
     "sparse": (torch.ones(1).to_sparse(), "layout torch.sparse_coo; give a dense"),
     "a gradient": (nn.Parameter(torch.ones(1)), "asks for a gradient"),
     "NaN": (np.array([np.nan]), "NaN or infinite"),
@@ -119,14 +119,14 @@ def test_weights_that_are_kept(weight):
 @pytest.mark.parametrize(
     ("index", "words"),
     [
-        ("ab", "edge_index that is no tensor"),
-        ([["a"], ["b"]], "no tensor"),
-        ([[0, 1], [1]], "no tensor"),
+        ("ab", "edge_index that is not a tensor"),
+        ([["a"], ["b"]], "not a tensor"),
+        ([[0, 1], [1]], "not a tensor"),
         (torch.tensor([[0j], [1j]]), "complex64; node numbers are integers"),
         (torch.eye(2).to_sparse(), "layout torch.sparse_coo"),
         (torch.zeros(2, 3, dtype=torch.long, device="meta"), "without values"),
         (np.array([[2**63], [0]], dtype=np.uint64), "node numbers from -"),
-        ([torch.zeros(2), torch.zeros(3)], "no tensor"),
+        ([torch.zeros(2), torch.zeros(3)], "not a tensor"),
     ],
 )
 def test_edges_that_are_none(index, words):
@@ -176,7 +176,7 @@ def test_permutations_that_are_none(moves):
 
 def test_relabelled_by_a_list():
     assert g.Graph(ONE).relabel([1, 0]).edge_index.tolist() == [[1], [0]]
-    with pytest.raises(g.GeodlError, match="no permutation of its nodes, 3 numbers"):
+    with pytest.raises(g.GeodlError, match="3 numbers, not a permutation of its nodes"):
         g.Graph(ONE).relabel([1, 0, 2])
 
 

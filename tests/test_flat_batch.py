@@ -153,7 +153,7 @@ WRONG = {
     "booleans": (PAIR, [False, True], "give integers"),
     "meta": (PAIR, torch.zeros(3, dtype=torch.long, device="meta"), "without values"),
     "across": (PAIR, [0, 1, 4], "an edge from member 0 to member 1"),
-    "words": (PAIR, "ab", "no tensor"),
+    "words": (PAIR, "ab", "not a tensor"),
 }
 
 
@@ -205,7 +205,7 @@ def test_what_cannot_be_selected():
     ):
         with pytest.raises(g.GeodlError, match=r"give some of 0\.\.1"):
             batch.select(numbers)
-    with pytest.raises(g.GeodlError, match="a domain that is no union"):
+    with pytest.raises(g.GeodlError, match="a domain that is not a union"):
         g.Chain(3).select(torch.tensor([0]))
 
 

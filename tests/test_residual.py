@@ -88,7 +88,7 @@ BAD = {
         lambda: g.Residual(nn.Identity(), shortcut=g.Readout())(
             g.Signal(torch.zeros(1, 25, 2), g.Grid(5, 5))
         ),
-        r"Residual from \[1, 1, 2\] on Complete\(1\).*give a shortcut that changes them alike",
+        r"Residual from \[1, 1, 2\] on Complete\(1\).*give a shortcut that changes them, too",
     ),
     "other channels": (
         lambda: g.Residual(nn.Linear(2, 3))(g.Signal(torch.zeros(1, 25, 2), g.Grid(5, 5))),

@@ -108,7 +108,7 @@ BAD = {
         r"give node numbers \[K\], or booleans",
     ),
     "floats": (lambda: UNION.restrict([0.0]), r"booleans \[5\]"),
-    "a word": (lambda: UNION.restrict("all"), "nodes that is no tensor"),
+    "a word": (lambda: UNION.restrict("all"), "nodes that is not a tensor"),
     "sparse": (
         lambda: g.Signal(torch.eye(3).to_sparse_csr(), g.Chain(3)).restrict([0]),
         "sparse values",

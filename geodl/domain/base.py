@@ -49,7 +49,8 @@ class Selection(NamedTuple):
 
 
 class Domain(ABC):
-    """Where signals live. Lowerings and layers read these fields and never ask for the class.
+    """A set of nodes, and the structure that kernels may use. Kernels read these fields, not the
+    class.
 
     Attributes:
         num_nodes: N.
@@ -61,7 +62,7 @@ class Domain(ABC):
         complete: every node is linked with every node.
         ordered: the nodes have a meaningful order, 0 first.
         is_union: whether it is a disjoint union of other domains.
-        members: those domains, None for a domain that is no union; a flat union makes them when
+        members: those domains, None for any other domain; a flat union makes them when
             they are asked for, so `is_union` is the question to ask first.
         serial: the number of a domain that owns tensors, else None.
         cache: where lowerings and :func:`memo` keep what they made for this domain; None when the
@@ -69,7 +70,7 @@ class Domain(ABC):
         runtime_weight: weights of the links that come with each call, `[L]` or one row for each
             entry of the batch `[B, L]`, as `Graph.with_weights` makes them; None where the domain
             keeps its weights, or has none. Nothing that is kept may depend on them.
-        set_of: makes n nodes without an order, where edge states live; `complete.py` sets it.
+        set_of: makes a set of n nodes (`Complete`), on which edge states live.
     """
 
     set_of: ClassVar[Any]
@@ -91,7 +92,7 @@ class Domain(ABC):
 
     @property
     def kinds(self) -> "tuple[Domain, ...]":
-        """The members that differ in what a rule may ask of them; of a domain that is no union,
+        """The members that differ in what a rule may ask of them; of a domain that is not a union,
         itself.
         """
         return (self,)
@@ -99,13 +100,13 @@ class Domain(ABC):
     @property
     def equal_member(self) -> "Domain | None":
         """The one domain that all members are equal to, None where they differ; of a domain that is
-        no union, itself.
+        not a union, itself.
         """
         return self
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The number of nodes of each member; a domain that is no union is its own only member."""
+        """The number of nodes of each member; a domain that is not a union is its only member."""
         return (self.num_nodes,)
 
     @property
@@ -147,15 +148,16 @@ class Domain(ABC):
             numbers: `[D']` of torch.long on the CPU, in the order in which members are wanted.
 
         Raises:
-            GeodlError: no numbers, numbers of no member, a domain that is no union.
+            GeodlError: if there are no numbers, if one is not that of a member, or if the domain is
+                not a union.
         """
         do = "put several side by side: Batch([domain, ...])"
-        raise GeodlError(f"members of {self}", "a domain that is no union", do)
+        raise GeodlError(f"members of {self}", "a domain that is not a union", do)
 
     @abstractmethod
     def generators(self) -> Tensor:
-        """Generators of the largest symmetry this domain vouches for: `[G, N]`, row k sends node i
-        to `[k, i]`.
+        """Permutations `[G, N]` that generate the symmetry group of this domain, or a part of it
+        that is known: row k maps node i to `[k, i]`; `[0, N]` where none is known.
         """
 
     @abstractmethod
@@ -173,7 +175,7 @@ class Domain(ABC):
         """The same kind of domain at other lengths and with another fiber (None: without one).
 
         Raises:
-            GeodlError: a domain without a lattice.
+            GeodlError: if the domain has no lattice.
         """
         asked = f"{self} at lengths {lattice} and fiber {fiber}"
         raise GeodlError(asked, "a domain without a lattice", "use a Grid or a Chain")
@@ -185,13 +187,14 @@ class Domain(ABC):
         return self.set_of(self.num_links)
 
     def relabel(self, permutation: Tensor) -> "Domain":
-        """The same domain with node i called `permutation[i]`.
+        """The same domain with node i renumbered to `permutation[i]`.
 
         Raises:
-            GeodlError: nodes that are places, which have no other names.
+            GeodlError: if the nodes are fixed by their coordinates, as those of a lattice or a
+                chain.
         """
         do = "relabel a Graph or a Complete domain"
-        raise GeodlError(f"relabelling {self}", "nodes that are places", do)
+        raise GeodlError(f"relabelling {self}", "nodes that are fixed by their coordinates", do)
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors this domain owns (none for a value domain)."""
@@ -205,8 +208,8 @@ class Domain(ABC):
         """This domain with its tensors on a device; plans are made anew there.
 
         Raises:
-            GeodlError: a device that torch does not know; a domain on meta, which has no values to
-                move.
+            GeodlError: if torch does not know the device, or if the domain is on meta and has no
+                values to move.
         """
         place = read_device("a domain moved", device)
         if self.device is not None and self.device.type == "meta" and place.type != "meta":
@@ -255,8 +258,8 @@ class TensorDomain(Domain):
 
 
 def replace_fields(domain: TensorDomain, **fields: Any) -> Any:
-    """A copy of a domain in which some fields, known to be valid, are others; its cache is
-    empty.
+    """A copy of a domain with other values of some fields, which are known to be valid; its cache
+    is empty.
     """
     twin = type(domain).__new__(type(domain))
     # Not by the constructor: the fields are known to be valid, and compilers follow no checks.
@@ -307,7 +310,7 @@ def same_place(one: Domain, other: Domain) -> bool:
 
 
 def told_apart(domain: Domain, other: Domain) -> str:
-    """A domain in words that tell it from another one which may look alike.
+    """The repr of a domain; marked as another one where both print the same.
 
     >>> from geodl.domain import Graph
     >>> told_apart(Graph([[0], [1]]), Graph([[1], [0]]))

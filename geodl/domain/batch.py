@@ -41,7 +41,8 @@ class Batch(TensorDomain):
         members: the domains, or a PyG `Batch`, taken as it is.
 
     Raises:
-        GeodlError: no members, members that are no domains or are unions, or on several devices.
+        GeodlError: if there are no members, if a member is not a domain or is a union itself, or if
+            members are on different devices.
 
     >>> from geodl.domain import Chain, Grid
     >>> batch = Batch([Grid(2, 2), Chain(3)])
@@ -96,8 +97,8 @@ class Batch(TensorDomain):
                 (PyG's `ptr`).
 
         Raises:
-            GeodlError: no Graph; starts that do not grow from 0 to the number of nodes; an edge
-                from one member to another.
+            GeodlError: if it is not a Graph, if the starts do not grow from 0 to the number of
+                nodes, or if an edge leads from one member to another.
 
         >>> two = Batch.from_union(Graph([[0, 3], [1, 2]], 5), [0, 2, 5])
         >>> [member.edge_index.tolist() for member in two.members]
@@ -139,7 +140,7 @@ class Batch(TensorDomain):
         them, and `ptr`, or else `batch`.
 
         Raises:
-            GeodlError: as :meth:`Graph.from_pyg` and :meth:`from_union`; a `Data` that is no batch.
+            GeodlError: as :meth:`Graph.from_pyg` and :meth:`from_union`; if it is not a batch.
 
         >>> from torch_geometric.data import Batch as Pyg, Data
         >>> pair = Data(edge_index=torch.tensor([[0], [1]]), num_nodes=2)
@@ -154,7 +155,7 @@ class Batch(TensorDomain):
         again.
 
         Raises:
-            GeodlError: a member that is no graph.
+            GeodlError: if a member is not a graph.
         """
         graphs = []
         for member in self.members:
@@ -297,9 +298,8 @@ class Batch(TensorDomain):
 
     @cached_constants()
     def generators(self) -> Tensor:
-        """Each member's generators, the others at rest."""
-        # Equal members could be exchanged, too; they are not, so that all members are vouched for
-        # alike.
+        """Each member's generators, which leave the nodes of other members fixed."""
+        # Equal members are not exchanged: the group does not depend on which members are equal.
         moves, start = [], 0
         for member in self.given or ():  # the members of a flat union, graphs, have none
             for move in member.generators():
@@ -364,7 +364,7 @@ class Batch(TensorDomain):
         return cut_members(self.union, self.counts, self.starts, links.length, order)
 
     def relabel(self, permutation: Tensor) -> Domain:
-        """The union as one Graph with node i called `permutation[i]`."""
+        """The union as one Graph with node i renumbered to `permutation[i]`."""
         dst, src, weight = self.links()
         index, kind = torch.stack((src, dst)), self.edge_type
         graph = Graph(index, self.num_nodes, edge_weight=weight, edge_type=kind)

@@ -52,7 +52,7 @@ class Chain(Domain):
 
     @cached_constants()
     def generators(self) -> Tensor:
-        """None: an order has no symmetry."""
+        """`[0, N]`, no generators: an order has no symmetry."""
         return torch.zeros(0, self.length, dtype=torch.long)
 
     @property

@@ -77,7 +77,8 @@ def as_tensor(asked: str, name: str, value: Any, device: torch.device) -> Tensor
         device: where lists and arrays go.
 
     Raises:
-        GeodlError: rows of different lengths, strings, objects; sparse tensors.
+        GeodlError: if rows have different lengths, if there are strings or objects, or if a tensor
+            is sparse.
     """
     if isinstance(value, Tensor):
         if value.layout != torch.strided:
@@ -96,7 +97,7 @@ def as_tensor(asked: str, name: str, value: Any, device: torch.device) -> Tensor
             return torch.from_numpy(native).to(device)
         return torch.as_tensor(value, device=device)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        found = f"{name} that is no tensor ({error})"
+        found = f"a value for {name} that is not a tensor ({error})"
         raise GeodlError(asked, found, "give numbers, in rows of equal lengths") from error
 
 
@@ -109,7 +110,8 @@ def check_edge_index(asked: str, value: Any, device: torch.device) -> Tensor:
         device: where lists and arrays go.
 
     Raises:
-        GeodlError: another shape, numbers that are no integers, a tensor without values.
+        GeodlError: if the shape is another one, if the numbers are not integers, or if a tensor has
+            no values (on meta).
     """
     index = as_tensor(asked, "edge_index", value, device)
     # No edges come in many shapes and dtypes: [], [[], []], torch.zeros(2, 0).
@@ -147,8 +149,8 @@ def check_edge_values(asked: str, name: str, value: Any, index: Tensor) -> Tenso
         index: the edges `[2, E]`.
 
     Raises:
-        GeodlError: another shape or device, a gradient that the copy would lose, weights that are
-            no finite real numbers, types that are no numbers from 0.
+        GeodlError: if the shape or device is another one, if a gradient would be lost in the copy,
+            if weights are not finite real numbers, or if types are not integers from 0.
     """
     values = as_tensor(asked, name, value, index.device)
     count, is_attr = index.shape[1], name == "edge_attr"
@@ -178,7 +180,8 @@ def check_link_weights(asked: str, value: Any, index: Tensor) -> Tensor:
     """Weights that come with each call, `[E]` or `[B, E]`: the very tensor, no copy of it.
 
     Raises:
-        GeodlError: another shape or device, no floating point numbers, NaN or infinite ones.
+        GeodlError: if the shape or device is another one, or if the weights are not finite floating
+            point numbers.
     """
     weight = as_tensor(asked, "weight", value, index.device)
     count = index.shape[1]
@@ -242,7 +245,8 @@ def check_permutations(asked: str, value: Any, device: torch.device) -> Tensor:
     """Permutations of N points `[G, N]`, each of 0..N-1 once in every row, as a copy of torch.long.
 
     Raises:
-        GeodlError: another shape, numbers that are no integers, a row that is no permutation.
+        GeodlError: if the shape is another one, if the numbers are not integers, or if a row is not
+            a permutation.
     """
     moves = as_tensor(asked, "permutations", value, device)
     is_integer = not (moves.is_floating_point() or moves.is_complex() or moves.dtype == torch.bool)
@@ -254,6 +258,6 @@ def check_permutations(asked: str, value: Any, device: torch.device) -> Tensor:
     moves = moves.detach().long().clone()
     every = torch.arange(moves.shape[1], device=moves.device)
     if not torch.equal(moves.sort(dim=1).values, every.expand_as(moves)):
-        found = "a row that is no permutation"
+        found = "a row that is not a permutation"
         raise GeodlError(asked, found, f"each row holds each of 0..{len(every) - 1} once")
     return moves

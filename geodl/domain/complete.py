@@ -12,7 +12,7 @@ from geodl.group import cached_constants
 
 @dataclass(frozen=True)
 class Complete(Domain):
-    """Nodes without order or place; every node is linked with every other.
+    """A set: nodes without order or coordinates; every node is linked with every other.
 
     Args:
         size: the number of nodes.
@@ -63,7 +63,7 @@ class Complete(Domain):
         return Links(pairs[:, 0], pairs[:, 1])
 
     def relabel(self, permutation: Tensor) -> Domain:
-        """Itself: the nodes of a set have no names."""
+        """Itself: renumbering the nodes of a set gives the same set."""
         return self
 
     @classmethod

@@ -35,7 +35,8 @@ def from_networkx(graph: Any, weight: str | None) -> GraphParts:
             weigh 1, as everywhere in networkx; weights that are all 1 give an unweighted graph.
 
     Raises:
-        GeodlError: no networkx graph; an attribute that no edge has; a weight that is no number.
+        GeodlError: if it is not a networkx graph; if no edge has the attribute; if a weight is not
+            a number.
     """
     import networkx as nx
 
@@ -100,7 +101,7 @@ def from_scipy(matrix: Any) -> GraphParts:
     Entries that are all 1, or booleans, give an unweighted graph.
 
     Raises:
-        GeodlError: no sparse matrix, or one that is not square.
+        GeodlError: if it is not a sparse matrix, or not square.
     """
     import scipy.sparse as sp
 
@@ -141,7 +142,7 @@ def from_pyg(data: Any) -> GraphParts:
     Without anything that tells the number of nodes, it is the largest node number plus one.
 
     Raises:
-        GeodlError: another class, heterogeneous data, data without edges.
+        GeodlError: if it is not a `Data`, if it is heterogeneous, or if it has no edges.
     """
     from torch_geometric.data import Data, HeteroData
 
@@ -182,7 +183,7 @@ def pyg_starts(batch: Any, num_nodes: int) -> Any:
     """Where the graphs of a PyG `Batch` begin, `[D + 1]`: its `ptr`, else told by its `batch`.
 
     Raises:
-        GeodlError: neither; nodes that do not stand graph after graph.
+        GeodlError: if it is neither, or if the nodes do not stand graph after graph.
     """
     asked, starts = "Batch.from_pyg(batch)", batch.get("ptr")
     if starts is not None:

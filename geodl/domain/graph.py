@@ -43,8 +43,9 @@ class Graph(TensorDomain):
         edge_type: `[E]` relation numbers from 0, for `adjacency(types=...)`.
 
     Raises:
-        GeodlError: wrong shape or dtype, node numbers out of range, no nodes, weights that are NaN,
-            infinite, complex or booleans, tensors on different devices or without values.
+        GeodlError: if `edge_index` has another shape or dtype, or node numbers out of range; if
+            there are no nodes; if weights are NaN, infinite, complex or booleans; if tensors are on
+            different devices or without values.
 
     >>> graph = Graph([[0, 1, 1], [1, 0, 2]])
     >>> graph
@@ -135,7 +136,8 @@ class Graph(TensorDomain):
                 floating point numbers, which may require a gradient.
 
         Raises:
-            GeodlError: another shape or device, numbers that are no finite floating point numbers.
+            GeodlError: if the shape or device is another one, or if the weights are not finite
+                floating point numbers.
 
         >>> graph, w = Graph([[0, 1], [1, 0]]), torch.ones(2, requires_grad=True)
         >>> graph.with_weights(w)
@@ -153,7 +155,7 @@ class Graph(TensorDomain):
 
     @cached_constants()
     def generators(self) -> Tensor:
-        """None: the automorphisms of a given graph are not searched for."""
+        """`[0, N]`, no generators: the automorphisms of a given graph are not searched for."""
         return torch.zeros(0, self.num_nodes, dtype=torch.long)
 
     @cached_constants()
@@ -161,7 +163,7 @@ class Graph(TensorDomain):
         """The edges as given.
 
         Raises:
-            GeodlError: edges on meta or fake ones, which have no numbers to plan with.
+            GeodlError: if the edges are meta or fake tensors, which have no numbers to plan with.
         """
         check_has_values(f"the links of {self}", self.edge_index)
         return Links(self.edge_index[1], self.edge_index[0], self.edge_weight)
@@ -170,13 +172,13 @@ class Graph(TensorDomain):
         """The same graph with node i called `permutation[i]`; edges keep their order.
 
         Raises:
-            GeodlError: no permutation of the nodes.
+            GeodlError: if it is not a permutation of the nodes.
         """
         with cached_constants():
             asked = f"relabelling {self}"
             moves = check_permutations(asked, [permutation], self.edge_index.device)
             if moves.shape[1] != self.num_nodes:
-                found = f"no permutation of its nodes, {moves.shape[1]} numbers"
+                found = f"{moves.shape[1]} numbers, not a permutation of its nodes"
                 raise GeodlError(asked, found, f"give each of 0..{self.num_nodes - 1} once")
             return replace_fields(self, edge_index=moves[0][self.edge_index])
 
@@ -234,8 +236,8 @@ class Graph(TensorDomain):
                 networkx; where all weigh 1, the graph is unweighted.
 
         Raises:
-            GeodlError: no networkx graph, an attribute that no edge has, a weight that is no
-                number.
+            GeodlError: if it is not a networkx graph, if no edge has the attribute, or if a weight
+                is not a number.
 
         >>> import networkx as nx
         >>> Graph.from_networkx(nx.karate_club_graph())
@@ -255,7 +257,7 @@ class Graph(TensorDomain):
         Where all entries are 1, or booleans, the graph is unweighted.
 
         Raises:
-            GeodlError: a dense matrix, one that is not square, entries that are no weights.
+            GeodlError: if the matrix is dense or not square, or if its entries are not weights.
 
         >>> import scipy.sparse as sp
         >>> Graph.from_scipy(sp.csr_array([[0, 2], [0, 0]])).edge_index.tolist()
@@ -273,7 +275,7 @@ class Graph(TensorDomain):
         edge_type where it has them.
 
         Raises:
-            GeodlError: no `Data`, several kinds of nodes, no edges, no nodes.
+            GeodlError: if it is not a `Data`, has several kinds of nodes, no edges or no nodes.
         """
         return cls._from_parts(convert.from_pyg(data))
 

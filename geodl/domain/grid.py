@@ -24,8 +24,8 @@ class Grid(Domain):
         periodic: whether the axes wrap around; one bool for all axes or one for each.
 
     Raises:
-        GeodlError: no or more than three axes, a length that is no positive integer, another
-            number of bools.
+        GeodlError: if there are no axes or more than three, if a length is not a positive integer,
+            or if there are not as many bools as axes.
 
     >>> Grid(28, 28).num_nodes
     784
@@ -97,7 +97,7 @@ class Grid(Domain):
 
     @cached_constants()
     def links(self) -> Links:
-        """Nearest neighbours along each axis, in both directions."""
+        """Nearest neighbors along each axis, in both directions."""
         return neighbours(unit_shifts(self))
 
     def replace(
@@ -129,7 +129,8 @@ class GroupGrid(Domain):
         group: a group that acts on it.
 
     Raises:
-        GeodlError: no lattice, no group, or a group that acts on another number of axes.
+        GeodlError: if the first is not a lattice or the second not a group, or if the group acts on
+            another number of axes.
 
     >>> GroupGrid(Grid(28, 28), C(4)).num_nodes
     3136
@@ -175,7 +176,7 @@ class GroupGrid(Domain):
     @cached_constants()
     def generators(self) -> Tensor:
         """The group's generators that map the grid to itself, and unit shifts of periodic axes."""
-        # On unequal axes a quarter turn leaves the map: the domain vouches for the half turn alone.
+        # On unequal axes a quarter turn leaves the lattice: the half turn is the symmetry.
         turns = [rotate_nodes(self, self.group, element) for element in self.group.generators]
         moves = [move for move in turns if (move >= 0).all()]
         for axis, wraps in enumerate(self.periodic):
@@ -187,7 +188,7 @@ class GroupGrid(Domain):
 
     @cached_constants()
     def links(self) -> Links:
-        """Nearest neighbours on each sheet, and along the fiber by the group's generators (a Cayley
+        """Nearest neighbors on each sheet, and along the fiber by the group's generators (a Cayley
         graph).
         """
         moves = unit_shifts(self)
@@ -223,7 +224,7 @@ def neighbours(moves: list[Tensor]) -> Links:
     """The links i <- moves[k][i], each pair of nodes once, no node with itself."""
     dst = torch.arange(len(moves[0])).repeat(len(moves))
     src = torch.cat(moves)
-    # A move that leaves the map gives no link, and on an axis of one node it stays where it is; on
+    # A move off the lattice gives no link, and on an axis of one node it stays where it is; on
     # a ring of two nodes both directions give the same link.
     keep = (src >= 0) & (src != dst)
     pairs = torch.unique(torch.stack((dst[keep], src[keep])), dim=1)

@@ -1,6 +1,6 @@
 """The arithmetic of lattices: points and node numbers, shifts and rotations of the nodes.
 
-A move is a tensor `[N]`: node i goes to node `move[i]`, -1 where it leaves the map.
+A move is a tensor `[N]`: node i goes to node `move[i]`, -1 where it leaves the lattice.
 """
 
 import torch
@@ -54,7 +54,7 @@ def shift_nodes(domain: Domain, axis: int, steps: int) -> Tensor:
 @cached_constants()
 def rotate_nodes(domain: Domain, group: Group, element: int) -> Tensor:
     """Let a point group element act on the nodes: `(x, h) -> (g x, g h)`, `[N]`, -1 where a node
-    leaves the map.
+    leaves the lattice.
 
     Bounded lattices turn about their centre, periodic ones about node 0.
 
@@ -64,7 +64,8 @@ def rotate_nodes(domain: Domain, group: Group, element: int) -> Tensor:
         element: the number of g in `group.elements`.
 
     Raises:
-        GeodlError: no lattice, another number of axes, an element that the fiber does not have.
+        GeodlError: if the domain has no lattice or another number of axes, or if its fiber does not
+            have the element.
 
     >>> from geodl.domain import Grid
     >>> from geodl.group import C

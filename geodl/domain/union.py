@@ -38,7 +38,7 @@ def check_starts(asked: str, starts: Any, num_nodes: int, device: torch.device) 
     torch.long.
 
     Raises:
-        GeodlError: no such integers, or some that do not grow from 0 to the number of nodes.
+        GeodlError: if they are not such integers, or do not grow from 0 to the number of nodes.
     """
     begins = as_tensor(asked, "starts", starts, device)
     check_has_values(asked, begins)
@@ -59,7 +59,7 @@ def check_starts(asked: str, starts: Any, num_nodes: int, device: torch.device) 
 
 
 def check_numbers(asked: str, numbers: Any, count: int) -> None:
-    """Refuse what are no numbers of members, `[D']` of torch.long from 0 to count - 1."""
+    """Refuse what is not a row of numbers of members, `[D']` of torch.long from 0 to count - 1."""
     do = f"give some of 0..{count - 1}, in torch.long"
     if not isinstance(numbers, Tensor) or numbers.dtype != torch.long or numbers.dim() != 1:
         raise GeodlError(asked, f"{numbers!r}", do)

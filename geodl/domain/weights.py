@@ -19,7 +19,7 @@ def joined_weights(members: Sequence[Domain]) -> Tensor:
     that keep their weights have these, others ones.
 
     Raises:
-        GeodlError: members whose weights are for different batches.
+        GeodlError: if the weights of members are for different batches.
     """
     parts = []
     for member in members:

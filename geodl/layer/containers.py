@@ -146,7 +146,7 @@ class Residual(Layer):
         if y.domain != receiver.domain or y.x.shape != receiver.x.shape:
             asked = f"Residual from {list(receiver.x.shape)} on {receiver.domain}"
             found = f"{list(y.x.shape)} on {told_apart(y.domain, receiver.domain)}"
-            do = "keep domain and channels inside, or give a shortcut that changes them alike"
+            do = "keep domain and channels inside, or give a shortcut that changes them, too"
             raise GeodlError(asked, found, do)
         # The sum is the container's own: whoever reads the record is told what it was made of.
         return made(self, receiver.with_x(receiver.x + y.x), receiver, y)

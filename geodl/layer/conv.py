@@ -16,7 +16,11 @@ from geodl.neighborhood import Neighborhood
 
 
 class Conv(MessagePassing):
-    """Edges of one type share one weight: `Y = sum_t S_t X W_t + b`.
+    """`y_i = b + sum over edges (j -> i) of type t of s_ij x_j W_t`: edges of one type share one
+    weight.
+
+    s_ij is the edge's own weight (1 unless the rule gives one, as `adjacency("sym")`); in matrices
+    `Y = sum_t S_t X W_t + b`, S_t `[M, N]` the entries s_ij of type t.
 
     With `window` it is (cross-)correlation, with `adjacency` a GCN, with `itself` a linear layer,
     with `all_pairs("self")` DeepSets, with `lift` and `window(group=...)` a group convolution, with
@@ -36,12 +40,12 @@ class Conv(MessagePassing):
     Shapes: weight `[T, C_in / groups, C_out]`, bias `[C_out]`, in `[B, N, C_in]`, out `[B, M,
     C_out]`.
 
-    Initialised as the twin is: as `nn.Conv2d` with `C_in / groups * rule.fan_in()` inputs, over a
-    reversed rule as `nn.ConvTranspose2d`, or as PyG's `GCNConv`.
+    Initialised as its counterpart in torch or PyG: as `nn.Conv2d` with `C_in / groups *
+    rule.fan_in()` inputs, over a reversed rule as `nn.ConvTranspose2d`, or as PyG's `GCNConv`.
 
     Raises:
         GeodlError: if a number of channels or groups is not positive, if `groups` does not divide
-            both channels, or if `rule` is no rule.
+            both channels, or if `rule` is not a rule.
 
     >>> from geodl import Grid, Signal, window
     >>> layer = Conv(3, 8, window(3))
@@ -91,7 +95,7 @@ class Conv(MessagePassing):
             if self.bias is not None:
                 nn.init.zeros_(self.bias)
             return
-        # torch's `kaiming_uniform_(a=sqrt(5))`: a deviation of 1 / sqrt(3 fan_in), biases alike.
+        # torch's `kaiming_uniform_(a=sqrt(5))`: a deviation of 1 / sqrt(3 fan_in), as biases.
         bound = 1 / math.sqrt(fan_in)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)

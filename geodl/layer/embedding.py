@@ -30,8 +30,8 @@ class Embedding(Layer):
     torch.Size([1, 3, 65])
 
     Raises:
-        GeodlError: values that are no tokens, ids out of range (in compiled code the kernel's own
-            check is left).
+        GeodlError: if the values are not tokens, or an id is out of range (in compiled code the
+            kernel's own check is left).
     """
 
     nodewise = True

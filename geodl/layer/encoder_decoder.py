@@ -1,4 +1,4 @@
-"""Layers that answer a second signal: one is read, another is written."""
+"""Encoder-decoder models, and recurrent layers that pass on their last state."""
 
 from typing import Any
 
@@ -28,8 +28,8 @@ class EncoderDecoder(Layer):
         decoder: a layer that crosses, with a `Cross` or a `FromState` in it.
 
     Raises:
-        GeodlError: a decoder that takes no second signal, no source, not as many sources as
-            targets.
+        GeodlError: if the decoder takes no second signal; at the call, if the source is missing, or
+            there are not as many sources as targets.
 
     >>> from geodl import Chain, Readout
     >>> model = EncoderDecoder(Readout(), FromState(Recurrent(3, 4, "gru")))
@@ -76,8 +76,8 @@ class EncoderDecoder(Layer):
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
-        """The decoder on the next nodes; the state are what the encoder said, once, and the
-        decoder's state.
+        """The decoder on the next nodes; the state is the pair (the encoder's output, the decoder's
+        state).
 
         Source and target have rows of one length each here: `generate` decodes ragged sources
         length by length.
@@ -109,7 +109,7 @@ class EncoderDecoder(Layer):
 
 
 class FinalState(Layer):
-    """The last states of recurrent layers in a row, their channels one after another: a readout of
+    """The last states of a stack of recurrent layers, concatenated on the channels: a readout of
     sequences.
 
     Both directions are `Concat(FinalState(Recurrent(...)), FinalState(Recurrent(...,
@@ -118,8 +118,8 @@ class FinalState(Layer):
     Args:
         layers: `Recurrent` layers, and between them layers that treat each node alone.
 
-    The answer lies on `Complete(D)`, `[B, D, S]`: one node for each member of a Batch (D = 1
-    without one), S the channels of all states, of an LSTM h and then c.
+    The output is on `Complete(D)`, `[B, D, S]`: one node for each member of a Batch (D = 1 without
+    one), S the channels of all states; an LSTM has h, then c. :class:`FromState` starts from it.
 
     >>> FinalState(Recurrent(3, 4), Recurrent(4, 4))(Signal.sequence(torch.zeros(2, 5, 3))).x.shape
     torch.Size([2, 1, 16])
@@ -147,13 +147,14 @@ class FinalState(Layer):
 
 
 class FromState(Layer):
-    """A stack of recurrent layers whose initial state is given by the second signal, laid out as
-    :class:`FinalState` gives it.
+    """Recurrent layers that start from the second signal: `layer(target, state)`.
+
+    The second signal holds the initial states of all layers, `[B, D, S]`, concatenated on the
+    channels as :class:`FinalState` returns them; an LSTM has h, then c.
 
     Args:
         layers: `Recurrent` layers, and between them layers that treat each node alone.
-        reader: makes that state `[B, D, S]` of the second signal; None where the second signal is
-            the state.
+        reader: a layer that computes these states from the second signal; None if it is the states.
 
     >>> last, begun = FinalState(Recurrent(3, 4)), FromState(Recurrent(3, 4))
     >>> source, target = (Signal.sequence(torch.zeros(2, n, 3)) for n in (5, 6))
@@ -220,14 +221,14 @@ def state_widths(*layers: nn.Module) -> list[list[int]]:
             widths.append([layer.hidden] * CELLS[layer.options.cell].states)
         elif isinstance(layer, Layer) and not layer.nodewise:
             raise GeodlError(
-                "a row of recurrent layers",
+                "a stack of recurrent layers",
                 layer.label,
                 "give Recurrent layers, and such as treat each node alone",
             )
         else:
             widths.append([])
     if not any(widths):
-        raise GeodlError("a row of recurrent layers", "no Recurrent", "give at least one")
+        raise GeodlError("a stack of recurrent layers", "no Recurrent", "give at least one")
     return widths
 
 

@@ -33,7 +33,7 @@ def explain(
         rule: that the call names, of a layer.
 
     Raises:
-        GeodlError: no module; whatever the call itself refuses.
+        GeodlError: if `model` is not a module; as the call itself.
 
     >>> import torch
     >>> from geodl import Conv, Grid, Signal, window
@@ -75,7 +75,7 @@ def prepare(
         rule: that the call names, of a layer.
 
     Raises:
-        GeodlError: no module; whatever the call itself refuses.
+        GeodlError: if `model` is not a module; as the call itself.
     """
     with pinned_for(model):
         _run(model, signal, sender, rule)
@@ -94,7 +94,7 @@ def set_lowering(model: nn.Module, name: str) -> None:
     """Set the lowering of every layer of a model whose verb has one of that name.
 
     Raises:
-        GeodlError: no verb has such a lowering.
+        GeodlError: if no verb has such a lowering.
 
     >>> from geodl import Conv, window
     >>> layer = Conv(1, 8, window(3))

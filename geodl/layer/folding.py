@@ -1,4 +1,4 @@
-"""Equal members of a Batch become batch entries: decided here, for runs and for `explain` alike."""
+"""Equal members of a Batch become batch entries: decided here, for runs and for `explain`."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ class MergedMembers(NamedTuple):
 
     Attributes:
         source: the senders' domain, of one member where members were merged.
-        target: the receivers' domain alike; None where the rule decides.
+        target: likewise the receivers' domain; None where the rule decides.
         num_members: D, 1 where nothing was merged.
     """
 
@@ -42,7 +42,7 @@ def merge_equal_members(
 ) -> MergedMembers:
     """Equal members of a Batch become batch entries: the one place where this is decided.
 
-    A union of one member is that member, also beside a domain that is no union.
+    A union of one member is that member, also beside a domain that is not a union.
 
     Args:
         source: the senders' domain.

@@ -43,7 +43,7 @@ class Network(Layer):
 
     Raises:
         GeodlError: a name twice, unknown or not allowed; a circle, which is named; a node or an
-            input that no output needs; a part that is no layer; too many or too few inputs.
+            input that no output needs; a part that is not a layer; too many or too few inputs.
 
     >>> import torch
     >>> from geodl import Conv, Pool, window

@@ -24,15 +24,14 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
     """Normalise each channel over batch and nodes: `y = (x - mean) / sqrt(var + eps) * weight +
     bias`.
 
-    The nodes include a group's fiber, so its statistics are shared over the fiber and equivariance
-    is kept. A norm for each plane would be faster to write and would break it. (Ioffe and Szegedy,
-    "Batch Normalization", 2015.)
+    Statistics are taken over batch, nodes and group elements: one for each group element would
+    break equivariance. (Ioffe and Szegedy, "Batch Normalization", 2015.)
 
     It is a batch norm of torch, with the attributes, parameters, buffers and state of
     `nn.BatchNorm1d` and the layer's `forward`, so torch's tools for batch norms find it:
     `torch.optim.swa_utils.update_bn`, `torch.func.replace_all_batch_norm_modules_`, and
-    `nn.SyncBatchNorm.convert_sync_batchnorm`, whose result the containers of layers run. They alone
-    do: outside of them, as with `on=`, a converted norm takes the nodes for channels.
+    `nn.SyncBatchNorm.convert_sync_batchnorm`. A `SyncBatchNorm` that the last one made works only
+    inside geodl's containers; called by itself it would take axis 1, the nodes, for channels.
 
     Args:
         channels: C.
@@ -45,8 +44,9 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
     Raises:
-        GeodlError: an eps or a momentum that is not a number; training on a single value for each
-            channel; running statistics that a transform of `torch.func` may not change.
+        GeodlError: if `eps` or `momentum` is not a number; in training, if there is a single value
+            for each channel, or if a transform of `torch.func` may not change the running
+            statistics.
 
     >>> from geodl import Grid
     >>> BatchNorm(3)(Signal(torch.randn(2, 25, 3), Grid(5, 5))).x.shape

@@ -88,7 +88,7 @@ INSTEAD = {  # by the beginning of the name of a class of torch.nn
 
 
 class Pointwise(Layer):
-    """A module of one's own that acts on the channels of each node alone: its user's promise.
+    """Your own module, of which you promise that it acts on the channels of each node alone.
 
     Containers, `step` and `certify` rely on it. `y[b, n] = module(x[b, n])` for every node n; a
     module that mixes nodes breaks the promise, and only a changed shape is noticed.
@@ -97,8 +97,8 @@ class Pointwise(Layer):
         module: takes `[B, N, C]` and returns `[B, N, C_out]`.
 
     Raises:
-        GeodlError: no module; a layer inside; a module of torch that is known to act on another
-            axis; at the call, an answer that is not `[B, N, C_out]`.
+        GeodlError: if it is not a module, has a layer inside, or is a module of torch that acts on
+            another axis; at the call, if the answer is not `[B, N, C_out]`.
 
     >>> class Square(nn.Module):
     ...     def forward(self, x):
@@ -129,11 +129,12 @@ class Pointwise(Layer):
 
 
 def check_part(part: Any) -> nn.Module:
-    """A layer, or a module on the list; anything else is refused by name, with what to use.
+    """Check a part of a container: a layer, or a module on the list; anything else is refused by
+    name, with what to use.
 
     Raises:
-        GeodlError: no module; a module that acts on another axis than the last, or of which nobody
-            has said on which.
+        GeodlError: if it is not a module; if it acts on another axis than the last, or it is not
+            known on which.
     """
     _check_module("a container of layers", part)
     if isinstance(part, Layer):
@@ -177,10 +178,11 @@ def instead_of(module: nn.Module) -> str:
 
 
 def run_pointwise(module: nn.Module, signal: Any) -> Signal:
-    """A module on the list on the values of a signal; an event where someone listens.
+    """A module on the list on the values of a signal; an event inside of `g.trace`.
 
     Raises:
-        GeodlError: a module that is not on the list: put in after the container was built.
+        GeodlError: if the module is not on the list, which happens where it was put in after the
+            container was built.
     """
     # By its very type, which is the usual case and a look into a set.
     if type(module) not in POINTWISE:
@@ -238,7 +240,7 @@ def _called(module: nn.Module, x: Tensor) -> Any:
 
 
 def _leaves(module: nn.Module) -> Iterator[nn.Module]:
-    """The modules that a plain row of torch's runs one by one; any other module is its own."""
+    """The modules that a plain `nn.Sequential` runs one by one; any other module is its own."""
     # Classes of scripted modules have none: theirs is made for each module.
     forward = getattr(type(module), "forward", None)
     if forward is not nn.Sequential.forward:

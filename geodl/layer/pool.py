@@ -18,9 +18,9 @@ class Pool(MessagePassing):
     With `window(2, stride=2)` it is max pooling, with `fiber()` pooling over a group, with
     `whole()` a readout. A plain window on a fibered domain pools each sheet for itself.
 
-    Where several senders attain a maximum or minimum, `lattice` follows torch's max pooling and
-    gives the whole gradient to one of them; every other lowering shares it equally, which alone
-    commutes with a relabelling of the nodes.
+    If several senders attain the maximum or minimum, the gradient is shared equally among them, so
+    that it does not depend on the numbering of nodes; the `lattice` kernels give it to one of them,
+    as torch's max pooling does.
 
     Args:
         rule: which nodes each node receives from; its target is coarser.
@@ -57,7 +57,16 @@ class Pool(MessagePassing):
 
 
 def Readout(reduce: str = "mean", *, on: Domain | None = None) -> Pool:
-    """Pool each member of the domain to one node: a Signal on `Complete(D)`, `[B, D, C]`, D = 1 for
-    all but a Batch.
+    """Pool all nodes to one: `[B, N, C]` to `[B, 1, C]`, or `[B, D, C]` on a Batch of D members,
+    one node for each (PyG's `global_mean_pool`). It is `Pool(whole(), reduce)`.
+
+    Args:
+        reduce: "mean", "max", "sum" or "min".
+        on: a domain; the layer then takes and returns tensors.
+
+    >>> import torch
+    >>> from geodl import Chain, Signal
+    >>> Readout("max")(Signal(torch.zeros(2, 5, 3), Chain(5))).x.shape
+    torch.Size([2, 1, 3])
     """
     return Pool(whole(), reduce, on=on)

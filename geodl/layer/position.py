@@ -141,7 +141,8 @@ class Positions(Layer):
 
 
 class SinusoidalPositions(Positions):
-    """Adds :func:`sinusoidal` positions, without parameters and for any length.
+    """Adds sinusoidal positions (`geodl.layer.position.sinusoidal`), without parameters and for any
+    length.
 
     Args:
         channels: C, even; on a lattice of several axes a multiple of 2 axes.
@@ -176,7 +177,7 @@ class LearnedPositions(Positions):
     (Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018).
 
     Raises:
-        GeodlError: more nodes than the table has rows; another lattice.
+        GeodlError: if there are more nodes than the table has rows, or the lattice is another one.
 
     >>> LearnedPositions(8, 4)(Signal.sequence(torch.zeros(1, 5, 4))).x.shape
     torch.Size([1, 5, 4])

@@ -26,7 +26,7 @@ class Propagate(MessagePassing):
     Shapes: in `[B, N, C]`, out `[B, M, C]`, any C.
 
     Raises:
-        GeodlError: if `rule` is no rule.
+        GeodlError: if `rule` is not a rule.
 
     >>> import torch
     >>> from geodl import Graph, Signal, adjacency

@@ -129,7 +129,7 @@ class Recurrent(MessagePassing):
         """All nodes at once from a state, in either direction: outputs at all nodes, and the last
         states.
 
-        Backwards this is no continuation: the last node of a chain begins with `state`.
+        Backwards this is not a continuation: the last node of a chain begins with `state`.
 
         Args:
             signal: `[B, N, C]`.

@@ -1,7 +1,7 @@
 """The record of a model's run: what every layer and every pointwise module did, in order.
 
-While someone listens, each call appends an :class:`Event`. Explanations, certificates and pictures
-read this record and nothing else. Where nobody listens, and in compiled code, nothing is kept.
+Inside of `g.trace` each call appends an :class:`Event`. Explanations, certificates and pictures
+read this record and nothing else. Outside of it, and in compiled code, nothing is kept.
 """
 
 import sys
@@ -28,7 +28,7 @@ class Stamp(NamedTuple):
     Attributes:
         tensor: the tensor itself.
         version: how often it had been changed in place.
-        domain: where its nodes live; None of a tensor that is no signal's.
+        domain: where its nodes live; None for a tensor that belongs to no signal.
     """
 
     tensor: Tensor
@@ -47,20 +47,21 @@ class Stamp(NamedTuple):
 class Event(NamedTuple):
     """One call of a layer, of its `step`, or of a pointwise module.
 
-    A container that hands on what its last layer made is no event; a sum or a concatenation is one.
+    A container is recorded only where it computes something itself (a sum, a concatenation).
 
     Attributes:
-        path: the module's name in the traced model, "" for the model itself and for strangers.
+        path: the module's name in the traced model, "" for the model itself and for modules outside
+            of it.
         layer: the module.
-        rule: the rule of this call; None of a module without one.
+        rule: the rule of this call; None for a module without one.
         source: the senders' domain.
         target: the receivers' domain.
-        lowering: the name of the lowering that ran; None of a module without a rule.
+        lowering: the name of the lowering that ran; None for a module without a rule.
         note: what its name does not say: which of two paths its plan took.
         refused: (lowering, reason) of those preferred to it, which refused.
         output: the answer.
         signals: what it was called with: the receiver, and the sender where one was given.
-        call: what the lowerings were asked; None of a module without a rule.
+        call: what the lowerings were asked; None for a module without a rule.
         read: the tensors it was given, as they were before.
         written: the tensors it made, as they were then: the answer first, then those of its state.
     """
@@ -149,7 +150,7 @@ class Listener:
 
         Args:
             layer: the module that is called.
-            signals: what it is called with; what is no Signal is left out.
+            signals: what it is called with; what is not a Signal is left out.
             run: the call, which gives a Signal, or a Signal and a state.
             state: the state that a step begins with.
         """
@@ -229,7 +230,7 @@ def trace(model: nn.Module | None = None) -> Iterator[list[Event]]:
         The events, in the order in which the calls end. They keep the tensors they name alive.
 
     Raises:
-        GeodlError: no module.
+        GeodlError: if `model` is not a module.
 
     >>> import geodl as g
     >>> model = g.Sequential(g.Conv(1, 8, g.window(3)), nn.ReLU(), g.Readout())
@@ -251,7 +252,7 @@ def trace(model: nn.Module | None = None) -> Iterator[list[Event]]:
 
 
 def current_listener() -> Listener | None:
-    """Who listens to this call; no one in code that is compiled.
+    """The listener of the innermost `g.trace`; None outside of it, and in code that is compiled.
 
     Compilers cannot read a ContextVar, so they are asked for first.
     """
@@ -261,13 +262,13 @@ def current_listener() -> Listener | None:
 
 
 def made(layer: nn.Module, output: Signal, *read: Signal | Tensor, state: Any = None) -> Signal:
-    """Record what a container makes itself, and give it back.
+    """Record a value that a container computes itself (a sum, a concatenation), and return it.
 
     Args:
         layer: the container.
-        output: what it made: a sum, rows side by side.
-        read: the values it made it of, all of them.
-        state: tensors that it made beside.
+        output: the value.
+        read: all the values it was computed from.
+        state: tensors that were computed besides.
     """
     listener = current_listener()
     if listener is not None:
@@ -277,7 +278,7 @@ def made(layer: nn.Module, output: Signal, *read: Signal | Tensor, state: Any = 
 
 
 def traced_step(step: Callable[..., Any]) -> Callable[..., Any]:
-    """A layer's `step` as an event where someone listens; else the step alone.
+    """A layer's `step` as an event inside of `g.trace`; else the step alone.
 
     Containers need none: the layers in them say what they did, and :func:`made` what was added.
     """

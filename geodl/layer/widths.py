@@ -63,7 +63,7 @@ def resolve_widths(given: Asked) -> Widths:
     """The sizes of an attention layer from its arguments.
 
     Raises:
-        GeodlError: if the score or the join is unknown, or if sizes are no positive integers or
+        GeodlError: if the score or the join is unknown, or if sizes are not positive integers or
             contradict each other.
     """
     given = _checked(given)

@@ -122,7 +122,7 @@ class AllPairs(Neighborhood):
 
 
 def all_pairs(by: str | None = None) -> AllPairs:
-    """The rule of Transformers and DeepSets: all receive from all, themselves too.
+    """The rule of Transformers and DeepSets: every node receives from every node, itself too.
 
     Args:
         by: which pairs share a type. None: all; "self": a node with itself, with others (DeepSets,
@@ -165,8 +165,8 @@ def _widest_stencil(domain: Domain) -> Stencil:
     """All pairs by offset as a window as wide as the lattice, types as :func:`_offsets` counts
     them.
 
-    On an axis of n nodes the window has 2n-1 places and begins n-1 before its receiver; on one that
-    wraps it has n places and begins at its receiver.
+    On an axis of n nodes the window has size 2n-1 and begins n-1 before its receiver; on one that
+    wraps it has size n and begins at its receiver.
     """
     assert domain.lattice is not None
     sizes, padding = [], []

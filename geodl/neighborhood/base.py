@@ -17,11 +17,11 @@ from geodl.neighborhood.structure import Structure
 
 
 class Symmetry(NamedTuple):
-    """A claim: sending node j to `senders[j]` and receiver i to `receivers[i]` maps edges to edges
-    of the same type.
+    """A claimed symmetry: moving every sender j to `senders[j]` and every receiver i to
+    `receivers[i]` maps edges to edges of the same type and weight.
 
-    A -1 marks a node that leaves the map, which only a claim with `leaves` may do (a shift under
-    zero padding).
+    -1 marks a node that is moved off the lattice; only claims with `leaves` have them (a shift at a
+    border).
     """
 
     name: str
@@ -77,11 +77,11 @@ class Neighborhood(ABC):
 
     @abstractmethod
     def _target(self, domain: Domain) -> Domain:
-        """`target` for a domain that is no union."""
+        """`target` for a domain that is not a union."""
 
     @abstractmethod
     def _edges(self, domain: Domain, target: Domain) -> Edges:
-        """`edges` between two domains, which are no unions unless the rule `writes_unions`."""
+        """`edges` between two domains, which are not unions unless the rule `writes_unions`."""
 
     def resolve(self, domain: Domain, target: Domain | None = None) -> "Neighborhood":
         """The rule that lowerings see: itself, unless it leaves the choice to the domains."""
@@ -92,13 +92,15 @@ class Neighborhood(ABC):
         return ()
 
     def lookback(self, domain: Domain) -> float | None:
-        """How many nodes before its own a node may receive from; None if also from later ones."""
+        """How many nodes before its own a node may receive from: 0 for itself alone, `math.inf` for
+        all of them; None if it receives from later nodes too, or if no record says.
+        """
         # Every record is a promise about the same edges, so the tightest one holds.
         known = [s.lookback for s in self.structures(domain, domain) if s.lookback is not None]
         return min(known, default=None)
 
     def refuses(self, domain: Domain, typed: bool = True) -> str:
-        """Why this rule cannot be used on a domain that is no union; "" when it can.
+        """Why this rule cannot be used on a domain that is not a union; "" when it can.
 
         Args:
             domain: where the senders live.
@@ -145,8 +147,8 @@ class Neighborhood(ABC):
     def weight_fan_in(
         self, channels_in: int, channels_out: int, domain: Domain | None = None
     ) -> int | None:
-        """Numbers that one output of a convolution is a weighted sum of, as its twin counts
-        them.
+        """How many products one output of a convolution sums, for initialisation: `channels_in *
+        fan_in`; over a reversed rule `channels_out * fan_in`, as `nn.ConvTranspose` counts.
         """
         edges = self.fan_in(domain)
         if edges is None:
@@ -179,7 +181,7 @@ class Neighborhood(ABC):
             target: where the receivers live, by default :meth:`target`.
 
         Raises:
-            GeodlError: two unions of different numbers of members.
+            GeodlError: if the two domains have different numbers of members.
         """
         if target is None:
             target = self.target(domain)
@@ -214,7 +216,7 @@ class Neighborhood(ABC):
         order of :meth:`edges`, and what :meth:`entries` needs of the domain.
 
         Raises:
-            GeodlError: a rule that does not read the weights of links.
+            GeodlError: if the rule does not read the weights of links.
         """
         asked = f"{self} on {source} with weights that come with each call"
         raise GeodlError(asked, "a rule that does not read them", "use adjacency() or laplacian()")
@@ -233,17 +235,21 @@ class Neighborhood(ABC):
         """Of a Laplacian, the largest eigenvalue on each member: `[D]` in float64.
 
         Raises:
-            GeodlError: another rule, whose eigenvalues are not known.
+            GeodlError: if the rule is not a Laplacian, whose eigenvalues are known.
         """
         asked = f"the largest eigenvalue of {self}"
         raise GeodlError(asked, "no Laplacian", "name it: lambda_max=")
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
-        """What the rule claims on a domain; layers are held to it. Nothing, unless a rule knows."""
+        """The symmetries that the rule has on a domain, which tests and certificates check; none
+        unless a rule says so.
+        """
         return []
 
     def restores(self, domain: Domain) -> Domain:
-        """The domain on which the reversed rule ends by default."""
+        """The smallest domain that this rule maps to `domain`: the default target of
+        :meth:`reverse`.
+        """
         return domain
 
     def to(self, device: torch.device | str) -> "Neighborhood":
@@ -254,10 +260,10 @@ class Neighborhood(ABC):
 def paired_members(
     source: Domain, target: Domain, asked: str
 ) -> tuple[tuple[Domain, ...], tuple[Domain, ...]]:
-    """The members of two domains, one of each for every pair; a domain that is no union has one.
+    """The members of two domains, one of each for every pair; a domain that is not a union has one.
 
     Raises:
-        GeodlError: different numbers of members.
+        GeodlError: if the two domains have different numbers of members.
     """
     senders, receivers = source.members or (source,), target.members or (target,)
     if len(senders) != len(receivers):
@@ -271,5 +277,5 @@ def paired_members(
 
 @cached_constants()
 def permutations(name: str, moves: Tensor) -> list[Symmetry]:
-    """Claims for permutations that move senders and receivers alike."""
+    """One claim for each permutation, which moves senders and receivers in the same way."""
     return [Symmetry(f"{name} {k + 1}", move, move) for k, move in enumerate(moves)]

@@ -28,7 +28,7 @@ def type_table(
         in_fiber: whether senders have (R = |G|, else 1).
 
     Raises:
-        GeodlError: a box that the group does not map to itself.
+        GeodlError: if the group does not map the box to itself.
     """
     if group is None:
         return torch.arange(len(coordinates(size)))[None, None]

@@ -14,9 +14,10 @@ class Edges(NamedTuple):
         dst: `[E]` receivers.
         src: `[E]` senders.
         type: `[E]` edge types from 0; edges of one type share one weight.
-        weight: `[E]` entries of the shift operator S_t, None for all ones.
+        weight: `[E]` the factor of each edge (an entry of the normalised adjacency), None for all
+            ones.
         link: `[E]` the number, in `domain.links()`, of the raw link behind each edge, -1 where the
-            rule added the edge; None of a rule that reads no links. By it an edge finds its state.
+            rule added the edge; None for a rule that reads no links. By it an edge finds its state.
     """
 
     dst: Tensor

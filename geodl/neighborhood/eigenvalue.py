@@ -22,8 +22,8 @@ def largest_eigenvalue(edges: Edges, num_nodes: int) -> float:
     matrix = coo_array((weight, (dst, src)), shape=(num_nodes, num_nodes), dtype=float).tocsr()
     if num_nodes <= DENSE:
         return float(torch.linalg.eigvalsh(torch.from_numpy(matrix.toarray()))[-1])
-    # The start is fixed: the same graph has the same number in every run. It is no eigenvector of
-    # a Laplacian, as ones would be.
+    # The start is fixed: the same graph has the same number in every run. It is not an eigenvector
+    # of a Laplacian, as ones would be.
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(num_nodes, generator=generator, dtype=torch.float64).numpy()
     found = eigsh(matrix, 1, which="LA", v0=start, ncv=40, return_eigenvectors=False)

@@ -1,4 +1,4 @@
-"""The rule that leaves it to the domain: everyone, or the links alone."""
+"""The rule of a Transformer on any domain: all pairs, or on a graph its links."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from geodl.neighborhood.reversed import Reversed
 
 @dataclass(frozen=True, repr=False)
 class FullOrAdjacency(Neighborhood):
-    """Everyone on a lattice or a complete domain, the links where a domain has nothing else; made
-    by :func:`full_or_adjacency`.
+    """All pairs on a lattice or a complete domain, else the links; made by
+    :func:`full_or_adjacency`.
     """
 
     def __repr__(self) -> str:
@@ -45,10 +45,11 @@ class FullOrAdjacency(Neighborhood):
 
 
 def full_or_adjacency() -> FullOrAdjacency:
-    """The rule of a Transformer on any domain: `all_pairs()`, but on a graph `adjacency()`.
+    """`all_pairs()` on grids, chains and complete domains, `adjacency()` on `Graph` and `GSet`,
+    member by member on a Batch; `all_pairs()` between two domains.
 
-    A mask is a missing edge. Between two domains (cross-attention) it is
-    `all_pairs()`.
+    It is what `interop.from_torch` gives attention, so that one set of weights runs on a sequence
+    and on a graph.
 
     >>> from geodl.domain import Chain, Graph
     >>> [full_or_adjacency().edges(domain).src.tolist() for domain in (Chain(2), Graph([[0], [1]]))]

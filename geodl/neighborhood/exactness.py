@@ -1,12 +1,12 @@
 """At which sizes a window commutes with a point group, exactly.
 
-A window with stride s, padding (p, q), dilation d and k places on an axis of n nodes puts its
+A window with stride s, padding (p, q), dilation d and size k on an axis of n nodes puts its
 receivers at `i * s` and reaches from `i * s - p` to `i * s - p + d (k - 1)`. A reflection about the
 axis' centre maps the lattice of receivers to itself when the first window begins as far before the
 first node as the last one ends after the last:
 `p = (m - 1) s - p + d (k - 1) - (n - 1)` with `m = (n + p + q - d (k - 1) - 1) // s + 1`,
 that is `s * ((n + p + q - d (k - 1) - 1) // s) = n + 2 p - d (k - 1) - 1`; for p = q this says that
-s divides `n + 2 p - d (k - 1) - 1` (CLAIMS, last part). An axis that wraps has no ends: there the
+s divides `n + 2 p - d (k - 1) - 1`. An axis that wraps has no ends: there the
 steps must tile it, and the window must be centred up to a multiple of n.
 """
 
@@ -53,7 +53,8 @@ def check_exact(
         exact: whether an axis (its number, its length) is mapped to itself.
 
     Raises:
-        GeodlError: unequal axes that the group exchanges, or an axis that is not mapped to itself.
+        GeodlError: if the group exchanges axes that are unequal, or an axis is not mapped to
+            itself.
     """
     assert domain.lattice is not None
     if group.order == 1:

@@ -109,8 +109,8 @@ class Adjacency(Neighborhood):
         return kind
 
     def _with_self_loops(self, edges: Edges, num_nodes: int) -> Edges:
-        """One loop at each node that has none, after all other edges; without types, one loop alone
-        at those that have several. Anew: one at each node, in place of its own.
+        """Append a self-loop to each node without one; without types, keep only the last of several
+        at a node. Anew: one at each node, in place of its own.
         """
         added = torch.arange(num_nodes, device=edges.dst.device)
         # Most graphs have no loop at all, and a batch of small ones is written out at every step.
@@ -174,10 +174,10 @@ def adjacency(
     Args:
         norm: None, "sym" (Kipf and Welling, "Semi-Supervised Classification with GCNs", 2017) or
             "row".
-        self_loops: leave one self-loop at each node before degrees are counted: the last one given,
-            else one of weight 1 (PyG's `add_remaining_self_loops`). With types, the loops of the
-            relations all stay. "anew" leaves out the graph's own loops and adds one of weight 1 at
-            each node (PyG's attention), which tells where edges have a state.
+        self_loops: give each node exactly one self-loop before degrees are counted: its own last
+            one if it has any, else one of weight 1 (PyG's `add_remaining_self_loops`). With types,
+            the loops of the relations all stay. "anew" leaves out the graph's own loops and adds
+            one of weight 1 at each node (PyG's attention), which tells where edges have a state.
         types: R when the graph carries `edge_type` 0..R-1, one weight for each and one more for the
             added self-loops (R-GCN: Schlichtkrull et al. 2018); "row" then normalises each type for
             itself.
@@ -187,8 +187,8 @@ def adjacency(
             Attention and Pool, which weigh their neighbors themselves, need it on a weighted graph.
 
     Raises:
-        GeodlError: an unknown norm or fill; negative degrees under "sym" or "row"; types that the
-            graph does not have.
+        GeodlError: if the norm or the fill is unknown; on a graph, if a degree is negative under
+            "sym" or "row", or if the graph does not have the types.
 
     >>> from geodl.domain import Graph
     >>> adjacency("row", self_loops=True).edges(Graph([[0], [1]])).weight.tolist()
@@ -223,6 +223,9 @@ def _checked_fill(fill: Any) -> float | str:
 def predecessors() -> Adjacency:
     """The rule of recurrence on trees and DAGs: each node receives from the nodes with a link to
     it, without weights. It is `adjacency(weights=False)`.
+
+    See also: `past()` itself and all before (causal attention), `previous()` the one before (RNN),
+    `predecessors()` all nodes with a link to it (trees, DAGs).
 
     >>> from geodl.domain import Chain
     >>> predecessors().edges(Chain(3)).src.tolist()

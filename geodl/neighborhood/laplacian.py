@@ -126,8 +126,8 @@ def laplacian(norm: str | None = None) -> Laplacian:
         norm: None, "sym" or "rw" (Chung, "Spectral Graph Theory", 1997).
 
     Raises:
-        GeodlError: an unknown norm; weights that differ in the two directions; negative degrees
-            under "sym" or "rw".
+        GeodlError: if the norm is unknown; on a graph, if weights differ in the two directions, or
+            if a degree is negative under "sym" or "rw".
 
     >>> from geodl.domain import Chain
     >>> edges = laplacian().edges(Chain(3))
@@ -162,7 +162,7 @@ class Pairs(NamedTuple):
     Attributes:
         first: `[P]` nodes, smaller than the second ones.
         second: `[P]` nodes.
-        links: `[L']` the links that are no self-loops.
+        links: `[L']` the links that are not self-loops.
         way: `[L']` the pair of each, and P more for those that run to the larger number.
         ways: `[P]` in how many directions a pair is linked, 1 or 2.
     """
@@ -191,7 +191,7 @@ def weight_of_pairs(pairs: Pairs, weight: Tensor, asked: str) -> Tensor:
     """The weights of undirected pairs from those of the links, `[..., L]` to `[..., P]`.
 
     Raises:
-        GeodlError: a pair linked in both directions with different weights.
+        GeodlError: if a pair is linked in both directions with different weights.
     """
     count = len(pairs.first)
     total = sums(weight.index_select(-1, pairs.links), pairs.way, 2 * count)

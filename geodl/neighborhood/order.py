@@ -91,6 +91,9 @@ def past() -> Past:
     Between two ordered domains the ends are aligned: receiver M-1 receives from sender N-1, as the
     newest tokens do from all tokens so far; M <= N in every member.
 
+    See also: `past()` itself and all before (causal attention), `previous()` the one before (RNN),
+    `predecessors()` all nodes with a link to it (trees, DAGs).
+
     >>> from geodl.domain import Chain
     >>> past().edges(Chain(2)).src.tolist()
     [0, 0, 1]
@@ -103,6 +106,9 @@ def past() -> Past:
 def previous() -> Previous:
     """The rule of RNNs: each node receives from the one before, `previous().reverse()` from the one
     after.
+
+    See also: `past()` itself and all before (causal attention), `previous()` the one before (RNN),
+    `predecessors()` all nodes with a link to it (trees, DAGs).
 
     >>> from geodl.domain import Chain
     >>> previous().reverse().edges(Chain(3)).src.tolist()

@@ -44,7 +44,8 @@ def normalize_padding(
         dilation: of the window.
 
     Raises:
-        GeodlError: another notation, negative numbers, "same" for an even window.
+        GeodlError: if the notation is another one, a number is negative, or it is "same" for an
+            even window.
     """
     odd = all(k % 2 for k in size)
     if padding is None:

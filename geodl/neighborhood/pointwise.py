@@ -24,7 +24,7 @@ class Itself(Neighborhood):
         return Reversed(self, onto)
 
     def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
-        # On any domain the nodes may be taken for a row: a window of one place sees no neighbor.
+        # On any domain the nodes may be taken for one axis: a window of size 1 sees no neighbor.
         row, one = (source.num_nodes,), (1,)
         only = torch.zeros(1, 1, 1, dtype=torch.long)
         return Stencil(row, row, (False,), one, one, ((0, 0),), only), Blocks(1)

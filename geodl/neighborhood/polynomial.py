@@ -197,8 +197,8 @@ def polynomial(
             for a graph and kept. Other rules have to name it. Monomials have none.
 
     Raises:
-        GeodlError: no rule, one with several edge types; a negative order; an unknown basis; no
-            positive `lambda_max`, or one that is not known.
+        GeodlError: if `rule` is not a rule or has several edge types, if the order is negative, if
+            the basis is unknown, or if `lambda_max` is not positive or not known.
 
     >>> from geodl.domain import Chain
     >>> from geodl.neighborhood import laplacian

@@ -127,12 +127,23 @@ class Whole(Neighborhood):
 
 
 def fiber() -> Fiber:
-    """Pool over the group at each lattice point: group invariance, where rotation of the map
-    remains.
+    """From a `GroupGrid` to its grid: each lattice point receives from its |G| group elements. A
+    maximum or mean over it makes features that only move with the image: escnn's `GroupPooling`.
+
+    >>> from geodl.domain import Grid, GroupGrid
+    >>> from geodl.group import C
+    >>> fiber().target(GroupGrid(Grid(5, 5), C(4)))
+    Grid(5, 5)
     """
     return Fiber()
 
 
 def whole() -> Whole:
-    """Pool over all nodes of each member: one node for each, on `Complete(D)`."""
+    """From any domain to one node that receives from all (one for each of the D members of a Batch,
+    on `Complete(D)`); `Readout` uses it.
+
+    >>> from geodl.domain import Grid
+    >>> whole().target(Grid(5, 5))
+    Complete(1)
+    """
     return Whole()

@@ -135,7 +135,7 @@ class Relation(Neighborhood):
         """This relation with its tensors on a device.
 
         Raises:
-            GeodlError: a device that torch does not know.
+            GeodlError: if torch does not know the device.
         """
         place = read_device("a relation moved", device)
         with torch.inference_mode(False):
@@ -185,8 +185,8 @@ def relation(
         types: T, by default the largest type plus one.
 
     Raises:
-        GeodlError: wrong shape or dtype, node numbers beyond the sides, types beyond T, weights
-            that are no finite real numbers or that ask for a gradient.
+        GeodlError: if the shape or dtype is another one, if node numbers are beyond the sides or
+            types beyond T, or if weights are not finite real numbers or require a gradient.
 
     >>> from geodl.domain import Complete
     >>> rated = relation([[0, 0, 2], [0, 1, 1]], senders=3, receivers=2)

@@ -139,7 +139,7 @@ class Reversed(Neighborhood):
         return Reversed(self.rule.to(device), self.onto)
 
     def target(self, domain: Domain) -> Domain:
-        # What is no rule for each member restores the whole union.
+        # What is not a rule for each member restores the whole union.
         if self.by_member:
             return super().target(domain)
         return self._target(domain)

@@ -42,9 +42,8 @@ class Structure(ABC):
 
     @property
     def lookback(self) -> float | None:
-        """How many nodes before its own a node may receive from, where nodes stand in order.
-
-        None: it receives from nodes to come as well, or the record does not say.
+        """How many nodes before its own a node may receive from: 0 for itself alone, `math.inf` for
+        all of them; None if it receives from later nodes too, or if the record does not say.
         """
         return None
 
@@ -70,7 +69,7 @@ class Everyone(Structure):
 
     @property
     def lookback(self) -> float | None:
-        """All that came before, in causal order."""
+        """`math.inf` in causal order, else None."""
         if self.causal:
             return math.inf
         return None
@@ -132,7 +131,9 @@ class Stencil(Structure):
 
     @property
     def lookback(self) -> float | None:
-        """The reach of a window of stride 1 on one axis that ends at its own receiver."""
+        """The reach of a window of stride 1 on one axis that ends at its own receiver, else
+        None.
+        """
         if self.transposed or self.stride != (1,) or self.circular != (False,):
             return None
         # All padding in front, as long as the window reaches: its last place is the receiver's own.
@@ -199,7 +200,7 @@ class Blocks(Structure):
 
     @property
     def lookback(self) -> float | None:
-        """Nothing, where each node receives from itself alone."""
+        """0 where each node receives from itself alone (size 1), else None."""
         if self.size == 1:
             return 0
         return None
@@ -238,14 +239,14 @@ class Shift(Structure):
     """Receiver i of a member receives from sender `i - by` of it, where there is one.
 
     Args:
-        by: how many places before its own; negative: after.
+        by: how many nodes before its own; negative: after.
     """
 
     by: int
 
     @property
     def lookback(self) -> float | None:
-        """The distance, backwards."""
+        """`by`; None where it receives from later nodes."""
         if self.by >= 0:
             return self.by
         return None

@@ -287,7 +287,7 @@ def window(
         exact: refuse sizes at which the group's symmetry would be approximate.
 
     Raises:
-        GeodlError: sizes that are no positive integers, an even window with "same", a group that
+        GeodlError: if a size is not a positive integer, an even window has "same", or the group
             does not fit.
 
     >>> window(3)

@@ -33,14 +33,15 @@ class Signal:
     """Values on the nodes of a domain, and where they are given a state of its edges and of whole
     graphs.
 
-    A Signal is no tensor: layers take it, torch's functions take its `x`. It moves by :meth:`to`,
-    adds to another one on its domain, and is a pytree of its tensors. Two signals are equal only
-    when they are the same object. (`torch.utils.checkpoint` finds the gradient of a Signal only
-    with `use_reentrant=False`.)
+    A Signal is not a tensor: layers take it, torch's functions take its `x`. It moves by
+    :meth:`to`, adds to another one on its domain, and is a pytree of its tensors. Two signals are
+    equal only when they are the same object. (`torch.utils.checkpoint` finds the gradient of a
+    Signal only with `use_reentrant=False`.)
 
     Args:
-        x: `[B, N, C]`, batch by nodes by channels; or sparse CSR `[N, C]`, read by `Conv` on a
-            graph as B = 1; or tokens, one channel `[B, N, 1]` of torch.long, read by `Embedding`.
+        x: `[B, N, C]`, batch by nodes by channels; or sparse CSR `[N, C]` (B = 1), which `Dropout`,
+            and `Conv` on a graph, read; or tokens, one channel `[B, N, 1]` of torch.long, read by
+            `Embedding`.
         domain: where the N nodes live; `x` and the domain's tensors are on one device.
         edges: `[1 or B, E, C_e]`, a state for each link, in the order of `domain.links()`; of any
             floating dtype.
@@ -48,8 +49,9 @@ class Signal:
             Batch); of any floating dtype.
 
     Raises:
-        GeodlError: another number of dimensions, nodes, edges or members that do not match the
-            domain, other integers, complex values, mixed devices.
+        GeodlError: if `x` has another number of dimensions; if its nodes, `edges` or `globals` are
+            not as many as those of the domain; if values are complex, or integers other than
+            tokens; if a tensor is on another device.
 
     >>> s = Signal(torch.zeros(2, 25, 3), Grid(5, 5))
     >>> s.to_image().shape
@@ -123,8 +125,8 @@ class Signal:
             function: takes `[B, N, C]` and gives `[B, N, C_out]`.
 
         Raises:
-            GeodlError: something that cannot be called; an answer that is not a tensor, or one of
-                another batch or another number of nodes.
+            GeodlError: if `function` cannot be called, or if its result is not a tensor or has
+                another batch or number of nodes.
 
         >>> Signal(torch.ones(1, 3, 2), Chain(3)).map(lambda x: x.sum(-1, keepdim=True)).shape
         torch.Size([1, 3, 1])
@@ -173,7 +175,7 @@ class Signal:
             periodic: whether the axes wrap around.
 
         Raises:
-            GeodlError: another number of dimensions.
+            GeodlError: if `x` has another number of dimensions.
 
         >>> Signal.image(torch.zeros(2, 3, 28, 28)).domain
         Grid(28, 28)
@@ -207,8 +209,8 @@ class Signal:
                 then ends at each row's last token.
 
         Raises:
-            GeodlError: another shape, a mask of another shape, dtype or device, a row without a
-                token or with a gap.
+            GeodlError: if `x` or the mask has another shape, the mask another dtype or device, or a
+                row has no token or a gap.
 
         >>> Signal.sequence(torch.zeros(2, 7, 3)).domain
         Chain(7)
@@ -252,8 +254,8 @@ class Signal:
                 one); by default `u`, as in PyG's `MetaLayer`, where there is one.
 
         Raises:
-            GeodlError: no PyG data, several kinds of nodes; no `x`, no edges; attributes of other
-                shapes, or of integers.
+            GeodlError: if it is not PyG data or has several kinds of nodes, if it has no `x` or no
+                edges, or if attributes have other shapes or are integers.
 
         >>> from torch_geometric.data import Data
         >>> Signal.from_pyg(Data(torch.ones(2, 3), torch.tensor([[0], [1]]))).shape
@@ -275,8 +277,8 @@ class Signal:
                 data, outside of what is compiled whole.
 
         Raises:
-            GeodlError: numbers that are no nodes, come twice or are none; a member that keeps none;
-                sparse values.
+            GeodlError: if there are no numbers, if one is not that of a node or comes twice, if a
+                member keeps no node, or if the values are sparse.
 
         >>> s = Signal(torch.arange(4.0).view(1, 4, 1), Chain(4))
         >>> kept, relation = s.restrict([3, 2, 0])
@@ -300,7 +302,7 @@ class Signal:
         element h at h * C + c.
 
         Raises:
-            GeodlError: a domain without a lattice, sparse values.
+            GeodlError: if the domain has no lattice, or the values are sparse.
         """
         lattice, fiber = self.domain.lattice, self.domain.fiber
         asked, do = "an image of a signal", "use a dense signal on a Grid"
@@ -325,8 +327,8 @@ class Signal:
                 where this argument is called `total_length`.
 
         Raises:
-            GeodlError: a domain without one order, sparse values, a row longer than `length`, a
-                value that the dtype does not hold.
+            GeodlError: if the domain has no order, the values are sparse, a row is longer than
+                `length`, or the dtype does not hold the fill value.
 
         >>> mask = torch.arange(5) < torch.tensor([[4], [2]])
         >>> s = Signal.sequence(torch.zeros(2, 5, 8), mask)
@@ -351,7 +353,7 @@ class Signal:
             non_blocking: copy from pinned memory while the program goes on.
 
         Raises:
-            GeodlError: a device or a dtype that torch does not know.
+            GeodlError: if torch does not know the device or the dtype.
 
         >>> Signal(torch.zeros(1, 3, 2), Chain(3)).to(torch.float64).dtype
         torch.float64

@@ -10,7 +10,7 @@ from geodl.errors import GeodlError
 
 
 def check_values(x: Any, domain: Any) -> None:
-    """Refuse values that are no values on the nodes of the domain.
+    """Refuse values that do not fit the nodes of the domain.
 
     Every layer makes a signal: words are put together only where something is wrong.
     """
@@ -69,7 +69,7 @@ def check_globals(state: Any, x: Tensor, domain: Domain) -> None:
 
 
 def _check_state(asked: str, name: str, state: Any, x: Tensor) -> None:
-    """Refuse a state that is no dense floating-point tensor `[1 or B, rows, C]` where the values
+    """Refuse a state that is not a dense floating-point tensor `[1 or B, rows, C]` where the values
     are.
     """
     if not isinstance(state, Tensor):

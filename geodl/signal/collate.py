@@ -23,9 +23,9 @@ def collate(signals: Sequence[Signal]) -> Signal:
         signals: dense signals of one dtype, device and number of channels.
 
     Raises:
-        GeodlError: no signals, signals of different channels or dtypes, sparse ones, different
-            domains with more than one entry on the batch axis; edges or globals that some lack, or
-            that differ in channels or dtype.
+        GeodlError: if there are no signals, if they are sparse or differ in channels or dtype, or
+            if their domains differ while one has more than one entry on the batch axis; if some
+            lack edges or globals, or differ in their channels or dtype.
 
     >>> from geodl.domain import Chain
     >>> rows = [Signal(torch.zeros(1, 3, 2), Chain(3)), Signal(torch.zeros(1, 5, 2), Chain(5))]

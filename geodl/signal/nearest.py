@@ -28,8 +28,8 @@ def knn(signal: Signal, k: int, *, loops: bool = False) -> Relation:
         Edges one receiver after the other, its nearest sender first.
 
     Raises:
-        GeodlError: no Signal, sparse values, tokens, another batch than 1, k that is no positive
-            integer.
+        GeodlError: if it is not a Signal, if its values are sparse or tokens, if its batch is not
+            1, or if k is not a positive integer.
 
     >>> from geodl.domain import Complete
     >>> points = Signal(torch.tensor([[[0.0], [1.0], [5.0]]]), Complete(3))

@@ -28,7 +28,8 @@ def read_pyg(data: Any, name: str | None) -> PygParts:
         name: the attribute of whole graphs to read as globals; None for `u`, where there is one.
 
     Raises:
-        GeodlError: no PyG data; no `x`; attributes of other shapes; no attribute of that name.
+        GeodlError: if it is not PyG data, if it has no `x` or no attribute of that name, or if
+            attributes have other shapes.
     """
     asked = f"Signal.from_pyg({type(data).__name__})"
     if any(getattr(data, one, None) is not None for one in ("ptr", "batch")):

@@ -22,7 +22,8 @@ def check_nodes(asked: str, nodes: Any, domain: Domain, device: torch.device) ->
         device: where the numbers go.
 
     Raises:
-        GeodlError: another shape or dtype, numbers that are no nodes or that come twice, none.
+        GeodlError: if the shape or dtype is another one, if there are no numbers, or if one is not
+            that of a node or comes twice.
     """
     n = domain.num_nodes
     numbers = as_tensor(asked, "nodes", nodes, device).detach()
@@ -56,7 +57,7 @@ def induced(asked: str, domain: Domain, nodes: Tensor) -> tuple[Domain, Tensor]:
         nodes: `[K]`, as :func:`check_nodes` gives them.
 
     Raises:
-        GeodlError: a member of a union that keeps no node.
+        GeodlError: if a member of a union keeps no node.
     """
     # Weights that come with the call have gradients, and belong to the caller's modes.
     if domain.runtime_weight is not None:
@@ -98,7 +99,7 @@ def _induced_by_member(domain: Domain, nodes: Sequence[Tensor]) -> tuple[Domain,
 
 
 def _induced(domain: Domain, nodes: Tensor) -> tuple[Any, Tensor]:
-    """As :func:`induced`, of a domain that is no union."""
+    """As :func:`induced`, of a domain that is not a union."""
     dst, src, weight = domain.links()
     if domain.runtime_weight is not None:
         weight = None
