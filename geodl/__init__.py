@@ -10,7 +10,7 @@ torch.Size([2, 8, 28, 28])
 import importlib
 from typing import Any
 
-from geodl.domain import Batch, Chain, Complete, Domain, Graph, Grid, GroupGrid, GSet
+from geodl.domain import Batch, Chain, Complete, Domain, Graph, Grid, GroupGrid, GSet, Spectrum
 from geodl.errors import GeodlError
 from geodl.group import C, D, Group, O, Oh, S
 from geodl.layer import (
@@ -25,6 +25,7 @@ from geodl.layer import (
     EncoderDecoder,
     Event,
     Explanation,
+    Filter,
     FinalState,
     FromState,
     GroupNorm,
@@ -68,6 +69,17 @@ from geodl.neighborhood import (
     window,
 )
 from geodl.signal import Signal, collate, knn
+from geodl.spectrum import (
+    Modes,
+    band_pass,
+    fourier,
+    fourier_inverse,
+    heat,
+    mexican_hat,
+    meyer,
+    modes,
+    spectrum,
+)
 from geodl.symmetry import Certificate, certify, equivariance_error, orbits
 
 __version__ = "0.1.0"
@@ -105,6 +117,7 @@ __all__ = [
     "EncoderDecoder",
     "Event",
     "Explanation",
+    "Filter",
     "FinalState",
     "FromState",
     "GSet",
@@ -119,6 +132,7 @@ __all__ = [
     "Layer",
     "LearnedPositions",
     "Message",
+    "Modes",
     "Neighborhood",
     "Network",
     "O",
@@ -133,20 +147,28 @@ __all__ = [
     "Sequential",
     "Signal",
     "SinusoidalPositions",
+    "Spectrum",
     "TopK",
     "adjacency",
     "all_pairs",
+    "band_pass",
     "certify",
     "collate",
     "equivariance_error",
     "explain",
     "fiber",
+    "fourier",
+    "fourier_inverse",
     "full_or_adjacency",
+    "heat",
     "isotropic",
     "itself",
     "knn",
     "laplacian",
     "lift",
+    "mexican_hat",
+    "meyer",
+    "modes",
     "orbits",
     "past",
     "polynomial",
@@ -155,6 +177,7 @@ __all__ = [
     "previous",
     "relation",
     "set_lowering",
+    "spectrum",
     "trace",
     "whole",
     "window",

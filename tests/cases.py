@@ -11,6 +11,8 @@ from geodl.domain import Domain
 from geodl.neighborhood import Neighborhood
 from tests.cases_convolve import (
     edges_convolve,
+    fft_convolve,
+    gft_convolve,
     lattice_convolve,
     mean_convolve,
     polynomial_convolve,
@@ -311,6 +313,8 @@ def segment_pool(draw: st.DrawFn) -> Case:
 
 CASES = {
     ("convolve", "lattice"): lattice_convolve(),
+    ("convolve", "fft"): fft_convolve(),
+    ("convolve", "gft"): gft_convolve(),
     ("convolve", "mean"): mean_convolve(),
     ("convolve", "polynomial"): polynomial_convolve(),
     ("convolve", "spmm"): spmm_convolve(),

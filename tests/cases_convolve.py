@@ -2,6 +2,8 @@
 lowering.
 """
 
+from dataclasses import replace
+
 import torch
 from hypothesis import strategies as st
 
@@ -134,3 +136,66 @@ def edges_convolve(draw: st.DrawFn) -> Case:
     rule = g.past() if kind == "past" else g.all_pairs(draw(st.sampled_from((None, "self"))))
     domain = g.Chain(draw(st.integers(1, 6))) if kind == "past" else draw(unequal())
     return draw(called(linear(draw, rule), domain))
+
+
+@st.composite
+def fft_convolve(draw: st.DrawFn) -> Case:
+    """Windows of many places around lattices that wrap, wider than these too, both ways, between
+    fibers; depthwise ones.
+    """
+    if draw(st.booleans()):
+        size = draw(st.integers(128, 140))
+        low = draw(st.integers(0, size - 1))
+        rule = g.window(size, axes=1, dilation=draw(few), padding=((low, 0),))
+        reach = rule.dilation[0] * (size - 1)
+        rule = replace(rule, padding=((low, reach - low),))
+        domain: Domain = g.Grid(draw(st.integers(3, 150)), periodic=True)
+    elif draw(st.booleans()):
+        group = draw(st.sampled_from((g.C(2), g.C(4))))
+        make = draw(st.sampled_from((g.lift, g.window, g.isotropic)))
+        rule = make(15, group=group, exact=False)
+        domain = g.Grid(4, 4, periodic=True)
+        if make is g.window:
+            domain = g.GroupGrid(domain, group)
+    else:
+        rule = g.window((15, 17), dilation=draw(st.sampled_from((1, 2))))
+        domain = g.Grid(draw(st.integers(3, 9)), draw(st.integers(16, 18)), periodic=True)
+    if draw(st.booleans()):
+        rule, domain = rule.reverse(onto=domain), rule.target(domain)
+    layer = g.Conv(draw(few), draw(few), rule, draw(st.booleans()))
+    if domain.fiber is None and rule.group is None and draw(st.booleans()):
+        channels = draw(few)
+        layer = g.Conv(channels, channels, rule, draw(st.booleans()), groups=channels)
+        if draw(st.booleans()):
+            layer = g.Propagate(rule)
+    return draw(called(layer, domain))
+
+
+@st.composite
+def gft_convolve(draw: st.DrawFn) -> Case:
+    """Modes of any domain, and polynomials of high order on those with a fast transform."""
+    norm = draw(st.sampled_from((None, "sym", "rw")))
+    if draw(st.booleans()):
+        places: tuple[Domain, ...] = (
+            g.Chain(4),
+            g.Complete(3),
+            g.Grid(3, 3, periodic=True),
+            g.Grid(2, 3),
+            g.GroupGrid(g.Grid(2, 2), g.C(4)),
+        )
+        domain = draw(st.one_of(st.sampled_from(places), unequal()))
+        if draw(st.booleans()):
+            domain = two_way(draw(graphs(types=False)))
+        count = draw(st.one_of(st.none(), st.integers(1, min(domain.sizes))))
+        rule = g.modes(count, norm=norm)
+        return draw(called(linear(draw, rule, domain), domain))
+    places = (
+        g.Grid(5, periodic=True),
+        g.Grid(3, 4, periodic=True),
+        g.Complete(4),
+        g.Chain(6),
+        g.Batch([g.Chain(3), g.Grid(4, periodic=True)]),
+    )
+    basis = draw(st.sampled_from(("chebyshev", "bernstein")))
+    rule = g.polynomial(g.laplacian(norm), draw(st.integers(12, 14)), basis)
+    return draw(called(linear(draw, rule), draw(st.sampled_from(places))))

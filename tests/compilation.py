@@ -10,6 +10,8 @@ from geodl.testing import error, outcome
 from tests.table import Row, rows
 
 COMPILED = {
+    "fft",
+    "gft",
     "lattice",
     "mean",
     "polynomial",

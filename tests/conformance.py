@@ -93,7 +93,29 @@ def hold_domain(domain: Domain) -> None:
             present | torch.eye(n, dtype=torch.bool), torch.ones(n, n, dtype=torch.bool)
         )
     assert sum(part.num_nodes for part in domain.members or (domain,)) == n
+    _hold_links(domain, present | present.T)
     assert domain.num_members == len(domain.members or (domain,))
+
+
+def _hold_links(domain: Domain, linked: torch.Tensor) -> None:
+    """What a domain says of its links, which closed forms of its spectrum rely on."""
+    weight = domain.links().weight
+    assert not (domain.linked_to_nearest or domain.linked_by_generators) or weight is None
+    if domain.linked_to_nearest:
+        assert domain.lattice is not None
+        lattice: Domain = g.Grid(*domain.lattice, periodic=domain.periodic)
+        if domain.fiber is not None:
+            lattice = g.GroupGrid(lattice, domain.fiber)
+        dst, src, _ = lattice.links()
+        nearest = torch.zeros_like(linked).index_put((dst, src), torch.tensor(True))
+        assert torch.equal(linked, nearest), "links that are not those of nearest neighbors"
+    if domain.linked_by_generators:
+        node = torch.arange(domain.num_nodes)
+        images = torch.zeros_like(linked)
+        for move in domain.generators():
+            images[node, move] = True
+        images &= node[:, None] != node
+        assert torch.equal(linked, images | images.T), "links that no generator makes"
 
 
 def accepts(rule: Neighborhood, domain: Domain) -> bool:

@@ -181,6 +181,8 @@ def _in_blocks() -> list[Row]:
 
 def _polynomials() -> list[Row]:
     cheb = g.polynomial(g.laplacian("sym"), 2)
+    high = g.polynomial(g.laplacian("sym"), 12)
+    wide = g.window(15, padding="same")
     return [
         Row(g.Conv(4, 3, cheb), HEAVY, "polynomial"),
         Row(g.Conv(4, 6, cheb), GRID, "polynomial"),
@@ -189,6 +191,12 @@ def _polynomials() -> list[Row]:
         Row(g.Conv(4, 3, g.polynomial(g.laplacian(), 2, "bernstein")), HEAVY, "polynomial"),
         Row(g.Conv(4, 3, g.polynomial(g.adjacency("row"), 3, "monomial")), GRAPH, "polynomial"),
         Row(g.Propagate(cheb), TREE, "polynomial"),
+        Row(g.Conv(4, 3, high), TORUS, "gft"),
+        Row(g.Conv(4, 6, g.modes(3)), HEAVY, "gft"),
+        Row(g.Filter(g.heat(0.5)), TORUS, "gft"),
+        Row(g.Filter(g.heat(0.5), "sym", 3), HEAVY, "polynomial"),
+        Row(g.Conv(4, 3, wide), TORUS, "fft"),
+        Row(g.Conv(4, 3, g.lift(15, group=g.C(4))), TORUS, "fft"),
     ]
 
 

@@ -18,15 +18,17 @@ from geodl.domain.graph import Graph
 from geodl.domain.grid import Grid, GroupGrid
 from geodl.domain.gset import GSet
 from geodl.domain.lattice import coordinates, ravel, rotate_nodes, shift_nodes
+from geodl.domain.spectrum import LAPLACIAN_NORMS, Spectrum
 from geodl.group import Group
 
-DOMAINS: tuple[type[Domain], ...] = (Grid, Chain, Complete, Graph, GroupGrid, GSet, Batch)
+DOMAINS: tuple[type[Domain], ...] = (Grid, Chain, Complete, Graph, GroupGrid, GSet, Batch, Spectrum)
 
 # Files of signals are read under torch.load's default, which builds no class it was not told of.
 torch.serialization.add_safe_globals([*DOMAINS, Group])
 
 __all__ = [
     "DOMAINS",
+    "LAPLACIAN_NORMS",
     "Batch",
     "Chain",
     "Complete",
@@ -37,6 +39,7 @@ __all__ = [
     "GroupGrid",
     "Links",
     "Selection",
+    "Spectrum",
     "TensorDomain",
     "coordinates",
     "memo",

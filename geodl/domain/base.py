@@ -67,6 +67,12 @@ class Domain(ABC):
         serial: the number of a domain that owns tensors, else None.
         cache: where lowerings and :func:`memo` keep what they made for this domain; None when the
             domain is a plain value.
+        linked_to_nearest: whether the links are those of nearest neighbors along each axis of the
+            lattice, and of the group's generators over each point, all of weight 1.
+        linked_by_generators: whether the links join each node with its images under the generators
+            and their inverses, all of weight 1.
+        frequencies_of: the domain whose modes its nodes stand for, None of all but a Spectrum;
+            values on modes may be complex.
         runtime_weight: weights of the links that come with each call, `[L]` or one row for each
             entry of the batch `[B, L]`, as `Graph.with_weights` makes them; None where the domain
             keeps its weights, or has none. Nothing that is kept may depend on them.
@@ -83,6 +89,9 @@ class Domain(ABC):
     members: "tuple[Domain, ...] | None" = None
     cache: ClassVar[dict[Any, Any] | None] = None
     serial: int | None = None
+    linked_to_nearest: ClassVar[bool] = False
+    linked_by_generators: ClassVar[bool] = False
+    frequencies_of: "Domain | None" = None
     runtime_weight: Tensor | None = None
 
     @property

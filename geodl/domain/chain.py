@@ -22,6 +22,7 @@ class Chain(Domain):
     """
 
     length: int
+    linked_to_nearest = True
 
     def __post_init__(self):
         length = positive(f"Chain({self.length!r})", self.length)

@@ -35,6 +35,7 @@ class Grid(Domain):
 
     lattice: tuple[int, ...]  # pyright: ignore[reportIncompatibleVariableOverride] - narrower: a grid always has one
     periodic: tuple[bool, ...]
+    linked_to_nearest = True
 
     def __init__(self, *lengths: int, periodic: bool | tuple[bool, ...] = False):
         asked = f"Grid{lengths}"
@@ -138,6 +139,7 @@ class GroupGrid(Domain):
 
     grid: Grid
     group: Group
+    linked_to_nearest = True
 
     def __post_init__(self):
         asked = f"{self.group} over {self.grid}"

@@ -30,6 +30,7 @@ class GSet(TensorDomain):
 
     permutations: Tensor
     cache: dict[Any, Any]
+    linked_by_generators = True
 
     def __init__(self, permutations: Any):
         device = device_of(permutations)

@@ -8,6 +8,7 @@ from geodl.layer.edge_update import EdgeUpdate
 from geodl.layer.embedding import Embedding
 from geodl.layer.encoder_decoder import EncoderDecoder, FinalState, FromState
 from geodl.layer.explain import Explanation, explain, prepare, set_lowering
+from geodl.layer.filter import Filter
 from geodl.layer.laplacian import LaplacianPositions
 from geodl.layer.member_norm import GroupNorm, InstanceNorm
 from geodl.layer.message import Message
@@ -36,6 +37,7 @@ __all__ = [
     "EncoderDecoder",
     "Event",
     "Explanation",
+    "Filter",
     "FinalState",
     "FromState",
     "GroupNorm",

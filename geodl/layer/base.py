@@ -246,9 +246,7 @@ class MessagePassing(Layer):
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
     ) -> tuple[Signal, Any]:
-        """Continue on the next nodes of a chain; the state are the values of the last nodes that
-        the rule still receives from.
-        """
+        """Continue on the next nodes of a chain; the state are the values that are read again."""
         if sender is not None:
             check_crosses(self, self._everyone(sender.domain, signal.domain))
             return self(signal, sender), None
@@ -357,7 +355,8 @@ class MessagePassing(Layer):
         if merge and rule.by_member:
             parts = merge_equal_members(source, target, x.layout)
         find = plan_for if keep else plan_once
-        plan = find(self.verb, self._lowering, rule, parts.source, parts.target, x, self.options)
+        options = self._options_on(parts.source)
+        plan = find(self.verb, self._lowering, rule, parts.source, parts.target, x, options)
         listener = current_listener()
         if listener is not None:
             listener.reached(self, self._kernel(rule, source, plan, parts, x))
@@ -368,9 +367,13 @@ class MessagePassing(Layer):
     ) -> Kernel:
         """The lowering that a plan belongs to, and why those before it refused."""
         # Asked a second time, because a plan that was kept does not know who refused before it.
-        call = describe_call(rule, parts.source, parts.target, x, self.options)
+        call = describe_call(rule, parts.source, parts.target, x, self._options_on(parts.source))
         _, refused = select(LOWERINGS[self.verb], call, self._lowering)
         return Kernel(rule, source, plan.lowering.name, plan.note, refused, call)
+
+    def _options_on(self, source: Domain) -> Any:
+        """What lowerings look at; made at each call where the domain decides the weights."""
+        return self.options
 
     def _made_domain(
         self, plan: Plan, parts: MergedMembers, source: Domain, rule: Neighborhood

@@ -60,6 +60,9 @@ def check_values(layer: Any, x: Tensor, domain: Domain, channels: int | None = N
             "sparse values, which only Conv, Attention and Dropout read",
             "give dense ones: x.to_dense()[None]",
         )
+    if x.is_complex():
+        asked, found = f"{_name(layer)} on {domain}", "complex values, which no layer reads"
+        raise GeodlError(asked, found, "go back first: g.fourier_inverse(signal)")
     if not x.is_floating_point():
         raise GeodlError(
             f"{_name(layer)} on {domain}",

@@ -1,6 +1,5 @@
 """Positions on any graph: eigenvectors of its Laplacian."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,7 @@ from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
 from geodl.lowering import cached_tensors
 from geodl.signal import Signal
-
-DENSE = 512  # nodes up to which all eigenvectors are found faster than a few
+from geodl.spectrum.solver import lowest
 
 
 class LaplacianPositions(Layer):
@@ -117,7 +115,7 @@ def _eigenvectors(domain: Domain, count: int) -> Tensor:
         # The eigenvectors of eigenvalue 0: D^1/2 1 on each connected part, of length 1.
         lengths = np.sqrt(np.bincount(part, root**2))
         trivial = csr_array((root / lengths[part], (np.arange(len(linked)), part)))
-        found = _lowest(laplacian.tocsr(), trivial, min(count, len(linked) - parts))
+        found = lowest(laplacian.tocsr(), trivial, min(count, len(linked) - parts))
         vectors[linked, : found.shape[1]] = found
     return torch.from_numpy(vectors)
 
@@ -139,60 +137,3 @@ def _undirected(domain: Domain) -> Any:
     both = directed + directed.T
     both.eliminate_zeros()
     return both
-
-
-def _lowest(laplacian: Any, trivial: Any, count: int) -> Any:
-    """Eigenvectors of the smallest eigenvalues, but for those of eigenvalue 0, which are known."""
-    from scipy.sparse import hstack
-
-    n = laplacian.shape[0]
-    if n <= DENSE or 4 * count > n:
-        # No eigenvalue is above 2: those of the known vectors, moved to 3, come last.
-        dense = (laplacian + 3 * trivial @ trivial.T).toarray()
-        return np.linalg.eigh(dense)[1][:, :count]
-    apply, found = _first_search(laplacian, trivial, count)
-    # One start may see one vector of a multiple eigenvalue: look beside those found until nothing
-    # smaller is left.
-    while True:
-        known = hstack((trivial, found)).tocsr()
-        both = np.hstack((found, _largest(apply, n, 1, known)))
-        size = (both * (laplacian @ both)).sum(0)
-        found = both[:, np.argsort(size)[:count]]
-        if size[-1] > (1 - 1e-6) * size[:-1].max():
-            return found
-
-
-def _first_search(laplacian: Any, trivial: Any, count: int) -> tuple[Callable[[Any], Any], Any]:
-    """An operator whose largest eigenvalues belong to the smallest of the Laplacian, and the
-    eigenvectors that one search finds.
-    """
-    from scipy.sparse import eye_array, linalg
-
-    n = laplacian.shape[0]
-    apply = (2 * eye_array(n) - laplacian).dot
-    try:
-        return apply, _largest(apply, n, count, trivial, maxiter=100)
-    except linalg.ArpackNoConvergence:
-        smooth = _largest(apply, n, 1, trivial, tol=0.1)
-    # Eigenvalues too close together for products alone. Where few edges join large parts, as in
-    # meshes, the factors of the Laplacian are sparse, and its inverse pulls them apart.
-    if (smooth * (laplacian @ smooth)).sum() < 0.05:
-        shifted = (laplacian + 1e-6 * eye_array(n)).tocsc()
-        options = {"SymmetricMode": True}
-        apply = linalg.splu(shifted, permc_spec="MMD_AT_PLUS_A", options=options).solve
-    return apply, _largest(apply, n, count, trivial)
-
-
-def _largest(apply: Callable[[Any], Any], n: int, k: int, known: Any, **options: Any) -> Any:
-    """Eigenvectors of the k largest eigenvalues of an operator on what is orthogonal to the known
-    vectors.
-    """
-    from scipy.sparse import linalg
-
-    def rest(x: Any) -> Any:
-        return x - known @ (known.T @ x)
-
-    operator = linalg.LinearOperator((n, n), lambda x: rest(apply(rest(x))))
-    # The start is fixed: the same graph has the same positions in every run.
-    start = np.random.default_rng(0).standard_normal(n)
-    return linalg.eigsh(operator, k, which="LA", v0=start, ncv=2 * k + 20, **options)[1]

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from geodl.lowering import fft
 from geodl.lowering.base import Call, Lowering
 from geodl.neighborhood.structure import Stencil
 
@@ -73,6 +74,14 @@ def refuses_window(call: Call) -> str:
     axes = zip(stencil.circular, stencil.padding, stencil.in_shape, strict=True)
     if any(wraps and max(pair) > n for wraps, pair, n in axes):
         return "a window that wraps around its axis more than once"
+    return ""
+
+
+def _refuses(call: Call) -> str:
+    if reason := refuses_window(call):
+        return reason
+    if not fft.convolve.refuses(call):
+        return "a window this wide, around a lattice that wraps, takes less time by transforms"
     return ""
 
 
@@ -232,4 +241,4 @@ def _last_axis_first(pairs: Pairs) -> Axes:
     return tuple(number for pair in reversed(pairs) for number in pair)
 
 
-convolve = Lowering("lattice", refuses_window, _plan, _run)
+convolve = Lowering("lattice", _refuses, _plan, _run)

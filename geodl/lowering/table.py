@@ -5,6 +5,8 @@ from geodl.lowering import (
     blocks,
     edge_softmax,
     edges,
+    fft,
+    gft,
     lattice,
     lattice_pool,
     levels,
@@ -23,7 +25,9 @@ from geodl.lowering.base import Lowering
 LOWERINGS: dict[str, tuple[Lowering, ...]] = {
     "convolve": (
         lattice.convolve,
+        fft.convolve,
         mean.convolve,
+        gft.convolve,
         polynomial.convolve,
         spmm.convolve,
         edges.convolve,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from geodl.domain import Domain, memo
+from geodl.domain import LAPLACIAN_NORMS, Domain, memo
 from geodl.domain.check import can_be_read
 from geodl.errors import GeodlError, nearest
 from geodl.neighborhood.base import Neighborhood, Symmetry, permutations
@@ -22,7 +22,6 @@ from geodl.neighborhood.graph import (
 )
 from geodl.neighborhood.reversed import Reversed
 
-NORMS = (None, "sym", "rw")
 SAME = 1e-6  # how far the weights of the two directions may differ, relative to the larger
 
 
@@ -135,8 +134,8 @@ def laplacian(norm: str | None = None) -> Laplacian:
     >>> dense.index_put((edges.dst, edges.src), edges.weight, accumulate=True).tolist()
     [[1.0, -1.0, 0.0], [-1.0, 2.0, -1.0], [0.0, -1.0, 1.0]]
     """
-    if norm not in NORMS:
-        names = ["None", *filter(None, NORMS)]
+    if norm not in LAPLACIAN_NORMS:
+        names = ["None", *filter(None, LAPLACIAN_NORMS)]
         raise GeodlError(f"laplacian(norm={norm!r})", do=nearest(str(norm), names))
     return Laplacian(norm)
 

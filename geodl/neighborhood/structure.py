@@ -298,6 +298,23 @@ class Polynomial(Structure):
         shape = domain.num_nodes, 1
         return torch.full(shape, factor, dtype=torch.float64, device=domain.device)
 
+    def at(self, numbers: Tensor) -> Tensor:
+        """`p_0 ... p_K` at numbers that stand for `2 S / lambda_max`, or S of powers: `[K + 1]`
+        behind their shape.
+        """
+        if self.basis == "monomial":
+            return torch.stack([numbers**k for k in range(self.order + 1)], dim=-1)
+        if self.basis == "bernstein":
+            t, terms = numbers / 2, []
+            for k in range(self.order + 1):
+                terms.append(math.comb(self.order, k) * t**k * (1 - t) ** (self.order - k))
+            return torch.stack(terms, dim=-1)
+        x = numbers - 1
+        terms = [torch.ones_like(x), x]
+        for _ in range(self.order - 1):
+            terms.append(2 * x * terms[-1] - terms[-2])
+        return torch.stack(terms[: self.order + 1], dim=-1)
+
     def edges(self, source: Domain, target: Domain) -> Edges:
         """By the coefficients of the polynomials: exact enough for small orders alone."""
         n, inner = source.num_nodes, self.base.edges(source, target)

@@ -50,8 +50,8 @@ class Signal:
 
     Raises:
         GeodlError: if `x` has another number of dimensions; if its nodes, `edges` or `globals` are
-            not as many as those of the domain; if values are complex, or integers other than
-            tokens; if a tensor is on another device.
+            not as many as those of the domain; if values are complex anywhere but on a
+            Spectrum, or integers other than tokens; if a tensor is on another device.
 
     >>> s = Signal(torch.zeros(2, 25, 3), Grid(5, 5))
     >>> s.to_image().shape
@@ -349,7 +349,8 @@ class Signal:
 
         Args:
             device: where to; a dtype may stand here alone, as in `Tensor.to`.
-            dtype: of `x`, edges and globals; the domain keeps its own.
+            dtype: of `x`, edges and globals; the domain keeps its own. Complex values stay complex,
+                of the precision that it names.
             non_blocking: copy from pinned memory while the program goes on.
 
         Raises:
@@ -363,7 +364,10 @@ class Signal:
         if device is not None:
             device = read_device("a signal moved", device)
         check_dtype("a signal converted", dtype)
-        x = self.x.to(device=device, dtype=dtype, non_blocking=non_blocking)
+        wanted = dtype
+        if dtype is not None and self.x.is_complex():
+            wanted = dtype.to_complex()  # a cast to real numbers would drop the imaginary parts
+        x = self.x.to(device=device, dtype=wanted, non_blocking=non_blocking)
         # Tokens are made integers beside a state that stays what it is.
         if dtype is not None and not dtype.is_floating_point:
             dtype = None

@@ -39,11 +39,15 @@ def check_values(x: Any, domain: Any) -> None:
 
 
 def _check_tokens(x: Tensor, domain: Domain) -> None:
-    """Refuse what is neither floating point nor one channel of token numbers."""
+    """Refuse what is neither floating point nor one channel of token numbers; complex values live
+    on a Spectrum alone.
+    """
     if x.dtype == torch.long and x.shape[2:] == (1,):
         return
     do = "use x.float(), or one channel of torch.long for tokens"
     if x.is_complex():
+        if domain.frequencies_of is not None:
+            return
         do = "give real and imaginary parts as channels: torch.view_as_real(x).flatten(-2)"
     raise GeodlError(f"a Signal on {domain}", f"x of dtype {x.dtype}", do)
 
@@ -120,7 +124,7 @@ def check_addends(one: Any, other: Any) -> None:
         do = "give equal shapes: nothing is broadcast"
     elif one.device != other.device:
         found, do = f"{one.device} and {other.device}", "move both to one device"
-    elif not (one.x.is_floating_point() and other.x.is_floating_point()):
+    elif torch.long in (one.dtype, other.dtype):
         found, do = "tokens, which are names and no amounts", "begin with an Embedding"
     elif one.dtype != other.dtype and not mixes_dtypes(one.device):
         found, do = f"{one.dtype} and {other.dtype}", "convert one with .to(dtype)"

@@ -16,6 +16,7 @@ FLOORS = {
     "neighborhood": 3,
     "signal": 3.5,  # nearest neighbors and restricted signals come with a relation
     "reference": 4,
+    "spectrum": 4,
     "lowering": 5,
     "layer": 6,
     "symmetry": 7,  # measured here, asserted in testing
@@ -41,6 +42,7 @@ DELAYED = {
     "geodl.domain.convert": {"networkx", "scipy", "torch_geometric"},
     "geodl.layer.laplacian": {"scipy"},
     "geodl.neighborhood.eigenvalue": {"scipy"},
+    "geodl.spectrum.solver": {"scipy"},
     "geodl.lowering.kernels.compiler": {"numba"},
 }
 DECLARED = ALWAYS | {

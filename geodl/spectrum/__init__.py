@@ -1,0 +1,48 @@
+"""Spectra: modes of a domain's Laplacian, in closed form by structure or solved, the transforms
+that they make, and the rule that gives each mode a weight.
+"""
+
+import torch
+
+from geodl.spectrum.find import (
+    Pieces,
+    analyse_pieces,
+    fast_transform,
+    on_device,
+    pieces_of,
+    synthesise_pieces,
+    transform_of,
+)
+from geodl.spectrum.fourier import Modes, fourier, fourier_inverse, spectrum
+from geodl.spectrum.modes import ByMode, Projections, modes
+from geodl.spectrum.responses import band_pass, heat, mexican_hat, meyer
+from geodl.spectrum.transform import Transform, analyse, one_of_zeros, synthesise, write_modes
+
+# torch.load's safe default builds no class that it was not told of.
+torch.serialization.add_safe_globals([ByMode])
+
+__all__ = [
+    "ByMode",
+    "Modes",
+    "Pieces",
+    "Projections",
+    "Transform",
+    "analyse",
+    "analyse_pieces",
+    "band_pass",
+    "fast_transform",
+    "fourier",
+    "fourier_inverse",
+    "heat",
+    "mexican_hat",
+    "meyer",
+    "modes",
+    "on_device",
+    "one_of_zeros",
+    "pieces_of",
+    "spectrum",
+    "synthesise",
+    "synthesise_pieces",
+    "transform_of",
+    "write_modes",
+]

@@ -1,0 +1,131 @@
+"""The Fourier transform of a domain as a record: axes that are transformed one by one, and the
+order that makes eigenvalues ascend.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from geodl.spectrum.axes import Axis, backward, forward
+
+SAME = 1e-12  # eigenvalues this close are equal, and keep the order of their numbers
+
+
+class Transform(NamedTuple):
+    """An orthonormal basis of modes, written as a product of axes.
+
+    Attributes:
+        eigenvalues: `[K]` ascending, float64.
+        axes: of the box that the nodes form; of a graph one, whose columns are its eigenvectors.
+        place: `[N]` the node at each place of the box; None where they stand in its order.
+        order: `[K]` the place in the box of frequencies of each mode; None for all in their order.
+        rank: `[N]` the inverse, of a mode that is left out K; None alike.
+        root: `[N]` `sqrt(degree / mean degree)`, where modes are those of `I - D^-1 A`: orthonormal
+            under weights that are its squares. None where they are so without.
+        method: how the modes are found, in words.
+    """
+
+    eigenvalues: Tensor
+    axes: tuple[Axis, ...]
+    place: Tensor | None = None
+    order: Tensor | None = None
+    rank: Tensor | None = None
+    root: Tensor | None = None
+    method: str = ""
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Nodes along each axis."""
+        return tuple(axis.length for axis in self.axes)
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether modes are complex."""
+        return any(axis.kind == "ring" for axis in self.axes)
+
+
+def sorted_transform(
+    box: Tensor, axes: tuple[Axis, ...], method: str, place: Tensor | None = None
+) -> Transform:
+    """A transform whose eigenvalues stand in a box, one for each product of modes of the axes."""
+    values = box.flatten()
+    # Sums of the same numbers in another order differ in the last bit: rounded, they are equal, and
+    # the order is the same on every processor.
+    order = torch.argsort(torch.round(values / SAME), stable=True)
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order))
+    return Transform(values[order], axes, place, order, rank, None, method)
+
+
+def first_modes(t: Transform, count: int) -> Transform:
+    """The transform with its first modes alone."""
+    if count == len(t.eigenvalues):
+        return t
+    order, rank = t.order, t.rank
+    if order is None or rank is None:
+        order = rank = torch.arange(len(t.eigenvalues))
+    return t._replace(
+        eigenvalues=t.eigenvalues[:count], order=order[:count], rank=rank.clamp(max=count)
+    )
+
+
+def analyse(t: Transform, x: Tensor) -> Tensor:
+    """The coefficients of values: `[B, N, C]` to `[B, K, C]`.
+
+    In at least single precision, on the device of x, where the transform must be, too.
+    """
+    if x.shape[0] == 0:
+        return analyse(t, one_of_zeros(x))[:0]
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    if t.root is not None:
+        x = x * t.root.to(x.dtype)[:, None]
+    if t.place is not None:
+        x = x.index_select(1, t.place)
+    x = x.unflatten(1, t.lengths)
+    for k, axis in enumerate(t.axes):
+        x = forward(axis, x, k + 1)
+    x = x.flatten(1, len(t.axes))
+    if t.order is not None:
+        x = x.index_select(1, t.order)
+    return x
+
+
+def synthesise(t: Transform, x: Tensor) -> Tensor:
+    """The values of coefficients: `[B, K, C]` to `[B, N, C]`, complex where modes are."""
+    if x.shape[0] == 0:
+        return synthesise(t, one_of_zeros(x))[:0]
+    if t.rank is not None:
+        count, nodes = x.shape[1], len(t.rank)
+        if count < nodes:  # modes that were left out have coefficient 0, which stands last
+            x = torch.cat((x, torch.zeros_like(x[:, :1])), dim=1)
+        x = x.index_select(1, t.rank)
+    if t.order is not None:
+        x = x.unflatten(1, t.lengths)
+    # Turned rings read the frequencies of the axes before them: the last axis is undone first.
+    for k, axis in reversed(list(enumerate(t.axes))):
+        x = backward(axis, x, k + 1)
+    x = x.flatten(1, len(t.axes))
+    if t.place is not None:
+        x = x.index_select(1, torch.argsort(t.place))
+    if t.root is not None:
+        x = x / t.root.to(x.dtype)[:, None]
+    return x
+
+
+def one_of_zeros(x: Tensor) -> Tensor:
+    """A batch of one entry in place of an empty one, which some FFTs of torch refuse."""
+    return torch.cat((x, x.new_zeros(1, *x.shape[1:])))
+
+
+def write_modes(t: Transform, first: int = 0, count: int | None = None) -> Tensor:
+    """Modes written out as columns: `[N, count]`, from number `first` on, by default all."""
+    modes = len(t.eigenvalues)
+    if count is None:
+        count = modes - first
+    dtype = torch.float64
+    if t.is_complex:
+        dtype = torch.complex128
+    one = torch.zeros(count, modes, dtype=dtype, device=t.eigenvalues.device)
+    one[torch.arange(count), first + torch.arange(count)] = 1
+    return synthesise(t, one[:, :, None])[:, :, 0].T
