@@ -93,6 +93,7 @@ def test_names_are_the_loaders():
         "karate",
         "mnist",
         "mutag",
+        "proteins",
         "rotated_mnist",
         "tatoeba",
         "tinyshakespeare",

@@ -197,7 +197,7 @@ def test_recipes_are_whole(name):
     assert found.name == name
     assert isinstance(found.options, Options)
     assert (found.optimizer.lr is None) == bool(found.search)
-    assert (found.batch_size is None) == (found.task == "nodes")
+    assert (found.batch_size is None) == (found.task in ("nodes", "links"))
     assert found.protocol
     assert found.paper
 

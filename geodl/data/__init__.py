@@ -1,13 +1,24 @@
 """The data room: cards, verified downloads, and loaders that return signals, images and texts."""
 
-from geodl.data.base import GraphData, ImageData, NodeData, Split
+from geodl.data.base import (
+    CloudData,
+    Clouds,
+    GraphData,
+    ImageData,
+    LinkData,
+    NodeData,
+    NodePairs,
+    Split,
+)
 from geodl.data.cards import Card, File, card, names, root
 from geodl.data.fetch import check, get
 from geodl.data.graphs import citeseer, cora, karate
 from geodl.data.images import digits, mnist, rotate
+from geodl.data.links import split_links, unlinked
 from geodl.data.loader import GraphLoader
-from geodl.data.molecules import mutag
+from geodl.data.molecules import folds, mutag, proteins
 from geodl.data.rotated import rotated_mnist
+from geodl.data.solids import solids
 from geodl.data.text import (
     PairData,
     SentenceData,
@@ -46,11 +57,15 @@ __all__ = [
     "SPECIALS",
     "UNK",
     "Card",
+    "CloudData",
+    "Clouds",
     "File",
     "GraphData",
     "GraphLoader",
     "ImageData",
+    "LinkData",
     "NodeData",
+    "NodePairs",
     "PairData",
     "SentenceData",
     "Sentences",
@@ -70,6 +85,7 @@ __all__ = [
     "crossing",
     "digits",
     "disjoint",
+    "folds",
     "get",
     "join",
     "karate",
@@ -81,16 +97,20 @@ __all__ = [
     "normalized",
     "padded",
     "part",
+    "proteins",
     "recase",
     "reversal",
     "root",
     "rotate",
     "rotated_mnist",
+    "solids",
     "sorting",
     "spelled",
+    "split_links",
     "tatoeba",
     "tinyshakespeare",
     "truecase",
+    "unlinked",
     "windows",
     "words",
 ]

@@ -86,3 +86,47 @@ def check_texts(asked: str, texts: Any) -> list[str]:
         if not isinstance(text, str):
             raise GeodlError(asked, f"{describe(text)} at place {place}", do)
     return several
+
+
+def check_classes(asked: str, labels: Any, count: int | None = None) -> None:
+    """Refuse labels that are no vector of classes `[D]` from 0 to count - 1.
+
+    Args:
+        asked: what the caller asked for, the beginning of the error.
+        labels: to be checked.
+        count: how many classes there are; None for any number.
+
+    >>> check_classes("a data set", torch.tensor([0, 2]), 2)
+    Traceback (most recent call last):
+    geodl.errors.GeodlError: a data set: found labels from 0 to 2; give classes from 0 to 1
+    """
+    do = "give classes from 0 on, as torch.tensor([0, 1])"
+    check_vector(asked, labels, do)
+    if not len(labels):
+        raise GeodlError(asked, "no labels", do)
+    if labels.dtype != torch.long:
+        raise GeodlError(asked, f"labels of {labels.dtype}", "give torch.long: labels.long()")
+    least, largest = int(labels.min()), int(labels.max())
+    if count is not None:
+        do = f"give classes from 0 to {count - 1}"
+    if least < 0 or (count is not None and largest >= count):
+        raise GeodlError(asked, f"labels from {least} to {largest}", do)
+
+
+def check_mask(asked: str, mask: Any, count: int, *, do: str = "") -> None:
+    """Refuse what is not a mask `[N]` of booleans.
+
+    Args:
+        asked: what the caller asked for, the beginning of the error.
+        mask: to be checked.
+        count: N.
+        do: what to do where it chooses nobody; "" where that is allowed.
+
+    >>> check_mask("the training nodes", torch.zeros(3, dtype=torch.bool), 3, do="choose some")
+    Traceback (most recent call last):
+    geodl.errors.GeodlError: the training nodes: found a mask that chooses nobody; choose some
+    """
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != (count,):
+        raise GeodlError(asked, describe(mask), f"give {count} booleans, one for each node")
+    if do and not mask.any():
+        raise GeodlError(asked, "a mask that chooses nobody", do)

@@ -1,5 +1,5 @@
-"""Tasks whose answer is a class: of a node, an image, the next token, a hidden one, each token, a
-sequence.
+"""Tasks whose answer is a class: of a node, a graph, an image, the next token, a hidden one, each
+token, a sequence.
 """
 
 from abc import ABC, abstractmethod
@@ -42,6 +42,18 @@ class NodeClassification(Classification):
         """Scores and classes of the nodes meant."""
         scores = self.model(batch.signal).x[0]
         return scores[batch.nodes], batch.labels
+
+
+@final
+class GraphClassification(Classification):
+    """Classes of whole graphs; a batch is a signal on D graphs side by side and classes `[D]`; the
+    model ends on one node for each graph.
+    """
+
+    def read(self, batch: tuple[Signal, Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores and classes of the graphs."""
+        signal, classes = batch
+        return self.model(signal).x[0], classes
 
 
 @final

@@ -90,7 +90,7 @@ class Rows(Examples):
 
     def draw(self, size: int | None, generator: Generator | None) -> Iterator[tuple[Tensor, ...]]:
         """Each row once."""
-        order = _order(len(self.tensors[0]), generator)
+        order = shuffled(len(self.tensors[0]), generator)
         for places in order.split(size or self.evaluated):
             # One indexing of each tensor: no example is touched alone, as a DataLoader would.
             yield tuple(tensor[places] for tensor in self.tensors)
@@ -252,12 +252,12 @@ class Pairs(Examples):
 
     def draw(self, size: int | None, generator: Generator | None) -> Iterator[Pair]:
         """Each pair once."""
-        mixed = [group[_order(len(group), generator)] for group in self.groups]
+        mixed = [group[shuffled(len(group), generator)] for group in self.groups]
         if generator is not None:
             # Pairs of one target length stay in their new random order: the sort is stable.
             mixed = [group[self.target_lengths[group].argsort(stable=True)] for group in mixed]
         cut = [places for group in mixed for places in group.split(size or EVALUATED)]
-        for k in _order(len(cut), generator).tolist():
+        for k in shuffled(len(cut), generator).tolist():
             places = cut[k].tolist()
             targets, mask = padded([self.targets[place] for place in places], 0)
             sources = torch.stack([self.sources[place] for place in places])
@@ -339,7 +339,7 @@ def mixed(seed: int, epoch: int, rank: int = 0) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
-def _order(count: int, generator: Generator | None) -> Tensor:
+def shuffled(count: int, generator: Generator | None) -> Tensor:
     """The places 0 to count - 1 in random order, or in their own without a generator."""
     if generator is None:
         return torch.arange(count)

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from geodl.errors import GeodlError
 from geodl.files import in_words, remove_parts, write_json
 from geodl.train import folder as folders
-from geodl.train.fit import check_trainer, fit
+from geodl.train.fit import check_trainer, check_validated, fit
 from geodl.train.options import Options
 from geodl.train.parts import Parts
 from geodl.train.quiet import Progress, quiet
@@ -69,6 +69,7 @@ def run(
         _check(recipe, options, seeds, named=(folder or resume) is not None)
         progress(f"{recipe.name}: preparing the data", 0, 0)
         parts = recipe.parts()
+        check_validated(recipe, options.trainer, parts)
         home = resume or _home(folder, recipe, options, seeds, parts)
         folders.check_vocabularies(home, parts.vocabularies)
         try:
@@ -136,6 +137,8 @@ def _all(job: _Job, parts: Parts, seeds: int) -> Result:
     runs = []
     for seed in range(seeds):
         label = f"seed {seed}, {seed + 1} of {seeds}"
+        if job.recipe.folds is not None:
+            parts = job.recipe.folds(seed)
         runs.append(_one(job, parts, seed, f"seed-{seed}", label))
     first = runs[0]
     result = Result(

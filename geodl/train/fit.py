@@ -6,12 +6,12 @@ from typing import Any
 
 import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from geodl.errors import GeodlError
 from geodl.train.checkpoint import WholeCheckpoints, read_checkpoint
 from geodl.train.examples import Batches
-from geodl.train.folder import LAST
+from geodl.train.folder import BEST, LAST
 from geodl.train.metrics import FILE, EpochMetrics
 from geodl.train.options import Options, TrainerOptions
 from geodl.train.parts import Parts
@@ -38,6 +38,21 @@ def check_trainer(recipe: Recipe, asked: TrainerOptions, *, named: bool) -> None
         raise GeodlError(several, "no folder that all processes know", "name one with --run")
 
 
+def check_validated(recipe: Recipe, asked: TrainerOptions, parts: Parts) -> None:
+    """Refuse to choose weights, or to stop, by a validation that there will not be."""
+    if asked.weights == "last" and asked.patience is None:
+        return
+    wanted = f"{recipe.name} with trainer.weights={asked.weights}"
+    wanted += f" and trainer.patience={asked.patience}"
+    if parts.val is None:
+        raise GeodlError(wanted, "no examples to validate on", "leave both out")
+    every = asked.check_val_every_n_epoch
+    if every > asked.max_epochs:
+        found = f"no validation in {asked.max_epochs} epochs"
+        do = f"give trainer.check_val_every_n_epoch of at most {asked.max_epochs}"
+        raise GeodlError(wanted, found, do)
+
+
 def fit(
     task: Task,
     parts: Parts,
@@ -48,8 +63,8 @@ def fit(
     label: str,
     do: str,
 ) -> dict[str, float]:
-    """Train, then evaluate the weights of the last epoch; go on from the last checkpoint if there
-    is one.
+    """Train, then evaluate the weights of the last epoch, or the best ones; go on from the last
+    checkpoint if there is one.
 
     Args:
         task: what is learnt, its weights at their start.
@@ -74,7 +89,10 @@ def fit(
         _kept(home, every, filename=Path(LAST).stem),
     ]
     if parts.val is not None:
-        callbacks.append(_kept(home, every, filename="best", monitor="val/loss"))
+        callbacks.append(_kept(home, every, filename=Path(BEST).stem, monitor="val/loss"))
+    if options.trainer.patience is not None:
+        checks = max(1, options.trainer.patience // every)
+        callbacks.append(EarlyStopping("val/loss", patience=checks, check_on_train_epoch_end=False))
     trainer = _trainer(
         options.trainer,
         clip=options.optimizer.clip,
@@ -89,6 +107,9 @@ def fit(
     metrics: Mapping[str, float] = {}
     with interrupts(trainer):
         _train(trainer, task, train, val, home / LAST)
+        if options.trainer.weights == "best":
+            best = read_checkpoint(home / BEST, do)
+            task.load_state_dict(best["state_dict"])
         if val is not None:
             (metrics,) = trainer.validate(task, val, verbose=False)
         for suffix, part in parts.tests.items():
@@ -154,7 +175,12 @@ def _train(trainer: L.Trainer, task: Task, train: Batches, val: Batches | None, 
     if not last.exists():
         trainer.fit(task, train, val)
     else:
-        read_checkpoint(last, do)
+        kept = read_checkpoint(last, do)
+        if _was_stopped(kept):
+            # Lightning would train one epoch more before it asks again.
+            task.on_load_checkpoint(kept)
+            task.load_state_dict(kept["state_dict"])
+            return
         try:
             trainer.fit(task, train, val, ckpt_path=str(last))
         except Exception as error:
@@ -165,3 +191,14 @@ def _train(trainer: L.Trainer, task: Task, train: Batches, val: Batches | None, 
             found = f"no checkpoint of this run ({type(error).__name__}: {error})"
             raise GeodlError(f"to continue from {last}", found, do) from error
     trainer.save_checkpoint(last)
+
+
+def _was_stopped(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether training had stopped for want of a smaller validation loss."""
+    callbacks = checkpoint["callbacks"]
+    if not isinstance(callbacks, dict):
+        return False
+    for name, state in callbacks.items():
+        if str(name).startswith("EarlyStopping") and state.get("stopped_epoch"):
+            return True
+    return False

@@ -19,7 +19,7 @@ from geodl.train.options import Options
 from geodl.train.parts import NO_VOCABULARIES
 
 CONFIG, ABOUT, RESULT, VOCABULARIES = "config.yaml", "run.json", "result.json", "vocabulary.json"
-LAST = "last.ckpt"
+LAST, BEST = "last.ckpt", "best.ckpt"
 ELSEWHERE = "give another folder with --run"
 
 

@@ -9,7 +9,12 @@ from geodl.errors import GeodlError
 # Adam multiplies and divides by these numbers in float32, which ends at 3.4e38: with room to spare.
 LARGEST = 1e30
 METHODS = {"adam": "Adam", "adamw": "AdamW"}
-DECAYED = {"all": "all layers", "first": "the first layer", "matrices": "matrices"}
+DECAYED = {
+    "all": "all layers",
+    "first": "the first layer",
+    "inner": "all layers but the first and the last",
+    "matrices": "matrices",
+}
 
 
 @final
@@ -22,7 +27,9 @@ class Optimizer:
     Args:
         lr: learning rate, the highest one of a schedule; null has the recipe search for it.
         weight_decay: strength of the L2 penalty, or of AdamW's decay.
-        decayed: the parameters that it falls on; matrices are those of two axes or more.
+        decayed: the parameters that it falls on; matrices are those of two axes or more, inner are
+            those of all layers but the first and the last.
+        others_decay: strength of the penalty on all other parameters.
         schedule: how the learning rate moves: one-cycle is that of Smith (2018), over all steps;
             cosine rises over `warmup` steps and falls along half a cosine to `min_lr`.
         method: which of the two.
@@ -34,7 +41,8 @@ class Optimizer:
 
     lr: float | None
     weight_decay: float = 0.0
-    decayed: Literal["all", "first", "matrices"] = "all"
+    decayed: Literal["all", "first", "inner", "matrices"] = "all"
+    others_decay: float = 0.0
     schedule: Literal["constant", "one-cycle", "cosine"] = "constant"
     method: Literal["adam", "adamw"] = "adam"
     beta2: float = 0.999
@@ -48,11 +56,14 @@ class Optimizer:
             if value is not None and not 0 < value <= LARGEST:
                 do = f"give a number above 0, up to {LARGEST:g}"
                 raise GeodlError(f"optimizer.{name}={value}", do=do)
-        for name in ("weight_decay", "min_lr", "warmup"):
+        for name in ("weight_decay", "others_decay", "min_lr", "warmup"):
             value = getattr(self, name)
             if not 0 <= value <= LARGEST:
                 do = f"give a number of at least 0, up to {LARGEST:g}"
                 raise GeodlError(f"optimizer.{name}={value}", do=do)
+        if self.others_decay and self.decayed == "all":
+            found = "a penalty on all layers, which leaves no others"
+            raise GeodlError("optimizer.others_decay", found, "give optimizer.weight_decay alone")
         if not 0 <= self.beta2 < 1:
             do = "give a number from 0 to 1, without 1"
             raise GeodlError(f"optimizer.beta2={self.beta2}", do=do)
@@ -72,6 +83,8 @@ class Optimizer:
         said = [name, rate]
         if self.weight_decay:
             said.append(f"weight decay {self.weight_decay:g} on {DECAYED[self.decayed]}")
+        if self.others_decay:
+            said.append(f"weight decay {self.others_decay:g} on the others")
         if self.beta2 != 0.999:
             said.append(f"betas 0.9 and {self.beta2:g}")
         if self.clip is not None:
@@ -85,9 +98,13 @@ class TrainerOptions:
     """How long and on what to train.
 
     Args:
-        max_epochs: passes over the training examples; of a long text, a recipe says how many steps
-            an epoch has.
+        max_epochs: the most passes over the training examples; of a long text, a recipe says how
+            many steps an epoch has.
         check_val_every_n_epoch: validate and keep a checkpoint every so many epochs.
+        weights: which are reported, those of the last epoch or the best, of the least validation
+            loss among those that were validated.
+        patience: stop after so many epochs without a smaller validation loss; null trains to the
+            end.
         accelerator: auto takes a GPU where there is one.
         precision: bf16-mixed computes in bfloat16 where that is safe.
         devices: how many, their numbers, or auto, as Lightning reads it; of several, each takes
@@ -99,6 +116,8 @@ class TrainerOptions:
 
     max_epochs: int = 20
     check_val_every_n_epoch: int = 1
+    weights: Literal["last", "best"] = "last"
+    patience: int | None = None
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     devices: int | list[int] | str = 1
@@ -106,7 +125,7 @@ class TrainerOptions:
     limit_batches: int | None = None
 
     def __post_init__(self):
-        for name in ("max_epochs", "check_val_every_n_epoch", "limit_batches"):
+        for name in ("max_epochs", "check_val_every_n_epoch", "patience", "limit_batches"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise GeodlError(f"trainer.{name}={value}", do="give at least 1")
@@ -114,6 +133,10 @@ class TrainerOptions:
     def __str__(self) -> str:
         """The epochs as a protocol prints them, and what is not at its default."""
         said = [f"{self.max_epochs} epoch{'s' * (self.max_epochs > 1)}"]
+        if self.patience is not None:
+            said.append(f"patience {self.patience}")
+        if self.weights == "best":
+            said.append("weights of the least validation loss")
         if self.precision != "32-true":
             said.append(self.precision)
         if self.devices != 1:

@@ -1,4 +1,4 @@
-"""What one run sees of a data set: graphs and images cut for a recipe."""
+"""What one run sees of a data set: graphs, clouds and images cut for a recipe."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -6,8 +6,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from geodl.data import ImageData, NodeData, Split, Vocabulary, rotate
+from geodl.data import (
+    CloudData,
+    Clouds,
+    GraphData,
+    GraphLoader,
+    ImageData,
+    LinkData,
+    NodeData,
+    NodePairs,
+    Split,
+    Vocabulary,
+    folds,
+    rotate,
+)
+from geodl.errors import GeodlError
 from geodl.train.examples import Examples, Nodes, Rows
+from geodl.train.graph_examples import CloudRows, Graphs, Links
 
 NO_VOCABULARIES: Mapping[str, Vocabulary] = {}
 
@@ -32,7 +47,14 @@ class Parts(NamedTuple):
 
 
 def node_parts(data: NodeData) -> Parts:
-    """The three node sets of a graph; all see the whole graph."""
+    """The three node sets of a graph; all see the whole graph.
+
+    Raises:
+        GeodlError: no test nodes: there would be nothing to report.
+    """
+    if not data.test.any():
+        found = "a mask that chooses nobody"
+        raise GeodlError(f"the test nodes of {data.name}", found, "choose the nodes to report on")
 
     def part(mask: Tensor) -> Nodes:
         nodes = mask.nonzero().squeeze(1)
@@ -42,6 +64,41 @@ def node_parts(data: NodeData) -> Parts:
     if data.val.any():
         val = part(data.val)
     return Parts(data.name, part(data.train), val, {"": part(data.test)})
+
+
+def link_parts(data: LinkData) -> Parts:
+    """The links that are left, with as many unlinked pairs drawn anew each epoch; hidden links and
+    unlinked pairs to validate and to test on.
+    """
+    none = data.train.new_empty(2, 0)
+    train = Links(data.signal, NodePairs.of(data.train, none), apart=data.train.shape[1])
+    val = Links(data.signal, data.val)
+    return Parts(data.name, train, val, {"": Links(data.signal, data.test)})
+
+
+def fold_parts(data: GraphData, seed: int, *, count: int = 10) -> Parts:
+    """Graphs in folds, every class in proportion: seed k tests on fold k, validates on the fold
+    before it and learns from all others. A seed beyond the last fold has folds of its own.
+    """
+    fold = folds(data.labels, count, seed=seed // count)
+    store = GraphLoader(data.signal, data.labels)
+
+    def part(chosen: Tensor) -> Graphs:
+        return Graphs(store, chosen.nonzero().squeeze(1))
+
+    is_test = fold == seed % count
+    is_val = fold == (seed - 1) % count
+    train = part(~is_test & ~is_val)
+    return Parts(data.name, train, part(is_val), {"": part(is_test)})
+
+
+def cloud_parts(data: CloudData) -> Parts:
+    """Clouds of points as they are."""
+
+    def part(clouds: Clouds) -> CloudRows:
+        return CloudRows(clouds.points, clouds.labels)
+
+    return Parts(data.name, part(data.train), part(data.val), {"": part(data.test)})
 
 
 def image_parts(data: ImageData, *, merge: bool = False, turned: bool = False) -> Parts:

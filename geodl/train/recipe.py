@@ -14,6 +14,8 @@ from geodl.train.parts import Parts
 
 TaskName = Literal[
     "nodes",
+    "links",
+    "graphs",
     "images",
     "next token",
     "masked tokens",
@@ -36,6 +38,8 @@ class Recipe:
         summary: what is trained on what, a phrase.
         task: what is learnt; `geodl.train.tasks.TASKS` has a class for each.
         parts: makes the examples to learn from, to validate on and to report on.
+        folds: makes the examples of each seed where each has its own: seed k is tested on fold k;
+            None where all seeds see what `parts` makes.
         protocol: which examples serve what, and how the reported weights are chosen.
         paper: the published number and where it stands.
         reached: the number that this recipe gives, as the README prints it.
@@ -46,7 +50,7 @@ class Recipe:
         sample: makes the signals that the network takes.
         optimizer: the optimiser.
         trainer: how long and on what to train.
-        batch_size: examples a step; None for a graph.
+        batch_size: examples a step; None for one graph, which is one batch.
         search: learning rates, the best of which is taken where `optimizer.lr` is None.
         search_parts: makes the examples of the search: `val` chooses, no test example is touched.
     """
@@ -63,6 +67,7 @@ class Recipe:
     sizes: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     sample: Callable[[], tuple[Signal, ...]] = field(repr=False)
+    folds: Callable[[int], Parts] | None = field(default=None, repr=False)
     optimizer: Optimizer
     trainer: TrainerOptions
     batch_size: int | None = None

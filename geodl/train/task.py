@@ -5,7 +5,7 @@ it.
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +156,10 @@ class Task(L.LightningModule, ABC):
         asked = self.optimizer
         if asked.lr is None:
             raise GeodlError("to learn without a learning rate", do="give optimizer.lr")
+        decays = (asked.weight_decay, asked.others_decay)
         groups = [
             {"params": chosen, "weight_decay": decay}
-            for chosen, decay in zip(self._decayed(), (asked.weight_decay, 0.0), strict=True)
+            for chosen, decay in zip(self._decayed(), decays, strict=True)
             if chosen
         ]
         method = torch.optim.Adam if asked.method == "adam" else torch.optim.AdamW
@@ -181,8 +182,11 @@ class Task(L.LightningModule, ABC):
         if self.optimizer.decayed == "matrices":
             chosen = {id(p) for p in everything if p.dim() > 1}
         else:
-            own = (list(layer.parameters(recurse=False)) for layer in self.model.modules())
-            chosen = {id(p) for p in next(filter(None, own))}
+            layers = list(layers_of(self.model))
+            meant = layers[:1]
+            if self.optimizer.decayed == "inner":
+                meant = layers[1:-1]
+            chosen = {id(p) for layer in meant for p in layer}
         decayed = [p for p in everything if id(p) in chosen]
         others = [p for p in everything if id(p) not in chosen]
         return decayed, others
@@ -206,6 +210,20 @@ class Task(L.LightningModule, ABC):
         if self.optimizer.schedule != "constant" and not checkpoint["lr_schedulers"]:
             found = "a checkpoint without the place in the schedule of its learning rate"
             raise GeodlError(f"to continue {self.mark}", found, "start the run anew")
+
+
+def layers_of(module: nn.Module) -> Iterator[list[nn.Parameter]]:
+    """The parameters of each layer of a model: of the outermost modules that own some themselves,
+    with those inside of them.
+
+    >>> [len(layer) for layer in layers_of(nn.Sequential(nn.Linear(3, 2), nn.ReLU()))]
+    [2]
+    """
+    if next(module.parameters(recurse=False), None) is not None:
+        yield list(module.parameters())
+        return
+    for part in module.children():
+        yield from layers_of(part)
 
 
 def cosine(step: int, steps: int, asked: Optimizer) -> float:

@@ -1,6 +1,7 @@
 """The class of each task that a recipe can name."""
 
 from geodl.train.classification import (
+    GraphClassification,
     ImageClassification,
     MaskedTokens,
     NextToken,
@@ -9,11 +10,14 @@ from geodl.train.classification import (
     Tagging,
 )
 from geodl.train.decoding import Captioning, Transduction, Translation
+from geodl.train.links import LinkPrediction
 from geodl.train.recipe import TaskName
 from geodl.train.task import Task
 
 TASKS: dict[TaskName, type[Task]] = {
     "nodes": NodeClassification,
+    "links": LinkPrediction,
+    "graphs": GraphClassification,
     "images": ImageClassification,
     "next token": NextToken,
     "masked tokens": MaskedTokens,

@@ -12,7 +12,7 @@ from geodl.train.recipes import recipe
 
 
 class Trained(NamedTuple):
-    """A recipe, its network with the weights that a run ended with, in evaluation mode, and how it
+    """A recipe, its network with the weights that a run reports, in evaluation mode, and how it
     reads tokens.
     """
 
@@ -22,7 +22,7 @@ class Trained(NamedTuple):
 
 
 def trained(folder: Path, tasks: tuple[TaskName, ...]) -> Trained:
-    """The network of seed 0 of a run.
+    """The network of seed 0 of a run, with the weights that it reports.
 
     Args:
         folder: of the run.
@@ -40,7 +40,10 @@ def trained(folder: Path, tasks: tuple[TaskName, ...]) -> Trained:
     options, _ = folders.reopen(folder, name)
     folders.check_finished(folder / "seed-0", folder)
     vocabularies = folders.read_vocabularies(folder)
-    checkpoint = read_checkpoint(folder / "seed-0" / folders.LAST, "run the recipe anew")
+    weights = folders.LAST
+    if options.trainer.weights == "best":
+        weights = folders.BEST
+    checkpoint = read_checkpoint(folder / "seed-0" / weights, "run the recipe anew")
     mark = {"recipe": name, "run": "seed-0"}
     for role, vocabulary in vocabularies.items():
         mark[f"vocabulary {role}"] = vocabulary.fingerprint

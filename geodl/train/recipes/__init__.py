@@ -7,10 +7,13 @@ from geodl.train.recipe import Recipe
 from geodl.train.recipes.generated import GENERATED
 from geodl.train.recipes.graphs import GRAPHS
 from geodl.train.recipes.images import IMAGES
+from geodl.train.recipes.links import LINKS
+from geodl.train.recipes.nodes import NODES
 from geodl.train.recipes.text import TEXTS
 from geodl.train.recipes.translation import TRANSLATIONS
 
-RECIPES = {found.name: found for found in (*GRAPHS, *IMAGES, *TEXTS, *TRANSLATIONS, *GENERATED)}
+ALL = (*NODES, *LINKS, *GRAPHS, *IMAGES, *TEXTS, *TRANSLATIONS, *GENERATED)
+RECIPES = {found.name: found for found in ALL}
 
 
 def recipe(name: str) -> Recipe:

@@ -1,0 +1,165 @@
+"""Clouds of points on generated solids: a data set of shapes that needs no download."""
+
+import math
+
+import torch
+from torch import Generator, Tensor
+
+from geodl.data.arguments import check_count, check_seed
+from geodl.data.base import CloudData, Clouds
+
+SOLIDS = ("sphere", "cube", "cylinder", "cone", "torus", "tetrahedron", "octahedron", "ring")
+SIZES = {"train": 100, "val": 25, "test": 50}  # of each solid
+NOISE = 0.02
+
+
+def solids(points: int = 128, *, seed: int = 0) -> CloudData:
+    """Clouds of points on the surfaces of eight solids: 800 to learn from, 200 to validate, 400 to
+    test, as many of each solid.
+
+    A solid is stretched along each axis by a factor of its own in [0.8, 1.25], turned in any
+    direction, moved to the mean of its points, scaled to a largest distance of 1 from there, and
+    each point is off by noise of deviation 0.02.
+
+    Args:
+        points: P, of each cloud, spread evenly over the surface of the solid.
+        seed: which points, which turns.
+
+    Returns:
+        Parts of clouds `[M, P, 3]`; the same seed gives the same clouds.
+
+    Raises:
+        GeodlError: a number of points that is none.
+
+    >>> import geodl as g
+    >>> data = g.data.solids(16)
+    >>> data.train.points.shape, data.classes[:3]
+    (torch.Size([800, 16, 3]), ('sphere', 'cube', 'cylinder'))
+    """
+    points = check_count(f"solids of {points!r} points", points, least=4)
+    chance = torch.Generator().manual_seed(check_seed(seed))
+    parts = [_part(count, points, chance) for count in SIZES.values()]
+    return CloudData("solids", *parts, classes=SOLIDS)
+
+
+def _part(count: int, points: int, chance: Generator) -> Clouds:
+    """As many clouds of each solid."""
+    clouds = [_placed(SURFACES[name](count, points, chance), chance) for name in SOLIDS]
+    labels = torch.arange(len(SOLIDS)).repeat_interleave(count)
+    return Clouds(torch.cat(clouds).float(), labels)
+
+
+def _placed(clouds: Tensor, chance: Generator) -> Tensor:
+    """Clouds `[M, P, 3]` stretched, turned, centred, scaled and disturbed."""
+    count = len(clouds)
+    stretch = 0.8 * (1.25 / 0.8) ** _uniform((count, 1, 3), chance)
+    # The orthogonal factor of a matrix of normal numbers is even over all turns once the signs of
+    # the triangular one are fixed (Mezzadri 2007).
+    q, r = torch.linalg.qr(_normal((count, 3, 3), chance))
+    turns = q * r.diagonal(dim1=1, dim2=2).sign()[:, None, :]
+    turned = (clouds * stretch) @ turns
+    centred = turned - turned.mean(1, keepdim=True)
+    radius = centred.norm(dim=2).amax(1)[:, None, None]
+    return centred / radius + NOISE * _normal(centred.shape, chance)
+
+
+def _sphere(count: int, points: int, chance: Generator) -> Tensor:
+    return torch.nn.functional.normalize(_normal((count, points, 3), chance), dim=2)
+
+
+def _cube(count: int, points: int, chance: Generator) -> Tensor:
+    """One coordinate of each point is -1 or 1, the others are even in between."""
+    inside = 2 * _uniform((count, points, 3), chance) - 1
+    axis = torch.randint(3, (count, points, 1), generator=chance)
+    side = 2.0 * torch.randint(2, (count, points, 1), generator=chance) - 1
+    return inside.scatter(2, axis, side.double())
+
+
+def _cylinder(count: int, points: int, chance: Generator) -> Tensor:
+    """Of radius 1 and height 2: its two ends have a third of its surface, 2 pi of 6 pi."""
+    angle, height, share, radius = _uniform((4, count, points), chance)
+    height = 2 * height - 1
+    at_an_end = share < 1 / 3
+    radius = torch.where(at_an_end, radius.sqrt(), 1.0)
+    height = torch.where(at_an_end, height.sign(), height)
+    return _around(angle, radius, height)
+
+
+def _cone(count: int, points: int, chance: Generator) -> Tensor:
+    """Of radius 1 and height 2: the base has pi, the side pi sqrt(5), its radius falls evenly to
+    the tip; points are even on both where the square of the radius is.
+    """
+    angle, share, square = _uniform((3, count, points), chance)
+    radius = square.sqrt()
+    on_the_base = share < 1 / (1 + math.sqrt(5))
+    height = torch.where(on_the_base, -1.0, 1 - 2 * radius)
+    return _around(angle, radius, height)
+
+
+def _torus(count: int, points: int, chance: Generator) -> Tensor:
+    return _tube(count, points, chance, thickness=0.4)
+
+
+def _ring(count: int, points: int, chance: Generator) -> Tensor:
+    """A thin torus."""
+    return _tube(count, points, chance, thickness=0.1)
+
+
+def _tube(count: int, points: int, chance: Generator, *, thickness: float) -> Tensor:
+    """A tube around a circle of radius 1. Its surface has more on the outside: the angle t around
+    the tube has density 1 + thickness cos t, drawn as the even one, and put on the other side as
+    often as that one has less than this side.
+    """
+    angle, around, share = _uniform((3, count, points), chance)
+    lean = thickness * torch.cos(2 * math.pi * around)
+    # cos of the half turn changes its sign: mirrored where (1 + lean) / 2 is below an even number.
+    around = torch.where(share < (1 + lean) / 2, around, 0.5 - around)
+    radius = 1 + thickness * torch.cos(2 * math.pi * around)
+    return _around(angle, radius, thickness * torch.sin(2 * math.pi * around))
+
+
+def _tetrahedron(count: int, points: int, chance: Generator) -> Tensor:
+    corners = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]).double()
+    faces = torch.tensor([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]])
+    return _on_faces(corners[faces], count, points, chance)
+
+
+def _octahedron(count: int, points: int, chance: Generator) -> Tensor:
+    """One face in each of the eight directions of signs."""
+    signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0]).double()] * 3)
+    return _on_faces(torch.diag_embed(signs), count, points, chance)
+
+
+def _on_faces(faces: Tensor, count: int, points: int, chance: Generator) -> Tensor:
+    """Points on triangles `[F, 3, 3]` of one area."""
+    face = torch.randint(len(faces), (count, points), generator=chance)
+    # Differences of sorted even numbers are even on the triangle of weights that add up to 1.
+    cut = _uniform((count, points, 2), chance).sort(2).values
+    ends = torch.nn.functional.pad(torch.nn.functional.pad(cut, (1, 0)), (0, 1), value=1.0)
+    return (ends.diff(dim=2)[..., None] * faces[face]).sum(2)
+
+
+def _around(angle: Tensor, radius: Tensor, height: Tensor) -> Tensor:
+    """Points by their angle about the third axis, in turns, their distance from it and height."""
+    angle = 2 * math.pi * angle
+    return torch.stack((radius * torch.cos(angle), radius * torch.sin(angle), height), dim=-1)
+
+
+def _uniform(shape: tuple[int, ...], chance: Generator) -> Tensor:
+    return torch.rand(shape, generator=chance, dtype=torch.float64)
+
+
+def _normal(shape: tuple[int, ...], chance: Generator) -> Tensor:
+    return torch.randn(shape, generator=chance, dtype=torch.float64)
+
+
+SURFACES = {
+    "sphere": _sphere,
+    "cube": _cube,
+    "cylinder": _cylinder,
+    "cone": _cone,
+    "torus": _torus,
+    "tetrahedron": _tetrahedron,
+    "octahedron": _octahedron,
+    "ring": _ring,
+}
