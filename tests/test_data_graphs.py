@@ -122,10 +122,16 @@ def test_shares_that_are_none(shares, said):
 
 
 def test_links_of_what_has_none():
-    refused("Grid", act=lambda: data.split_links(g.Signal(torch.zeros(1, 4, 1), g.Grid(2, 2))))
+    union = g.Batch([KARATE.signal.domain] * 2)
+    refused("several graphs", act=lambda: data.split_links(g.Signal(torch.zeros(1, 68, 1), union)))
     refused("a list", act=lambda: data.split_links([1]))
-    refused("give a Graph", act=lambda: data.unlinked(g.Grid(2, 2), 1))
+    refused("another domain", act=lambda: data.unlinked([1], 1))
     refused("0 pairs", act=lambda: data.unlinked(KARATE.signal.domain, 0))
+
+
+def test_links_of_a_grid():
+    split = data.split_links(g.Signal(torch.zeros(1, 25, 1), g.Grid(5, 5)), val=0.2, test=0.2)
+    assert split.signal.domain.num_links == 2 * split.train.shape[1] == 2 * (40 - 8 - 8)
 
 
 def test_folds():

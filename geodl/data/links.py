@@ -7,9 +7,11 @@ from torch import Generator, Tensor
 
 from geodl.data.arguments import check_count, check_seed, describe
 from geodl.data.base import LinkData, NodePairs
-from geodl.domain import Graph
+from geodl.domain import Domain, Graph
 from geodl.errors import GeodlError, is_real
 from geodl.signal import Signal
+
+LOOP = -1  # in place of the number of a pair
 
 
 def split_links(
@@ -23,14 +25,14 @@ def split_links(
     state of edges) stays with those that are left.
 
     Args:
-        signal: the features on their graph, whose links go both ways.
+        signal: the features on their graph, or another domain, whose links go both ways.
         val: the share of the links that are hidden to validate on.
         test: the share of the links that are hidden to report on.
         seed: which ones, and which pairs beside them.
         name: the data set, as it is printed beside a number.
 
     Raises:
-        GeodlError: no signal on a Graph; a graph with links of one direction; shares that are no
+        GeodlError: no signal; a union of several graphs; links of one direction; shares that are no
             numbers in [0, 1) or hide all; a part that would be empty.
 
     Source: Kipf and Welling, "Variational Graph Auto-Encoders", 2016 (5 % and 10 %).
@@ -44,43 +46,46 @@ def split_links(
     """
     asked = f"split_links(val={val!r}, test={test!r})"
     seed = check_seed(seed)
-    graph = _graph_of(asked, signal)
+    if not isinstance(signal, Signal):
+        raise GeodlError(asked, describe(signal), "give a Signal on a graph")
+    domain = signal.domain
+    if domain.is_union:
+        raise GeodlError(asked, f"several graphs, {domain}", "give a signal on one of them")
     for share in (val, test):
         if not is_real(share) or not 0 <= share < 1:
             raise GeodlError(asked, do="give shares of the links, in [0, 1)")
-    known, of_link = _joined(graph)
-    _check_both_ways(asked, graph)
+    _check_both_ways(asked, domain)
+    known, of_link = _joined(domain)
     hidden = [int(share * len(known)) for share in (val, test)]
     counts = [len(known) - sum(hidden), *hidden]
     if min(counts) < 1:
         found = f"{counts[0]} links to learn from, {counts[1]} to validate and {counts[2]} to test"
         raise GeodlError(asked, found, "leave at least one to each")
     chance = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(known), generator=chance)
-    places = [part.sort().values for part in order.split(counts)]
-    train, *others = [_pairs(known[part.to(known.device)], graph.num_nodes) for part in places]
-    apart = unlinked(graph, sum(hidden), generator=chance).split(hidden, dim=1)
+    order = torch.randperm(len(known), generator=chance).to(known.device)
+    learnt, *asked_for = [known[part.sort().values] for part in order.split(counts)]
+    apart = unlinked(domain, sum(hidden), generator=chance).split(hidden, dim=1)
     parts = []
-    for joined, others_apart in zip(others, apart, strict=True):
-        parts.append(NodePairs.of(joined, others_apart))
-    learnt = known[places[0].to(known.device)]
-    kept = torch.isin(of_link, learnt) | (graph.edge_index[0] == graph.edge_index[1])
-    return LinkData(name, _with_links(signal, graph, kept), train, *parts)
+    for numbers, others in zip(asked_for, apart, strict=True):
+        parts.append(NodePairs.of(_pairs(numbers, domain.num_nodes), others))
+    kept = torch.isin(of_link, learnt) | (of_link == LOOP)
+    train = _pairs(learnt, domain.num_nodes)
+    return LinkData(name, _with_links(signal, kept), train, *parts)
 
 
-def unlinked(graph: Graph, count: int, *, generator: Generator | None = None) -> Tensor:
+def unlinked(domain: Domain, count: int, *, generator: Generator | None = None) -> Tensor:
     """Pairs of different nodes that no link joins in either direction, none of them twice:
     `[2, count]`, the smaller number first.
 
     They are drawn evenly from all such pairs, in random order: negative sampling.
 
     Args:
-        graph: the links.
+        domain: the nodes and their links.
         count: how many pairs.
         generator: where they are drawn from, on the CPU; None for torch's own.
 
     Raises:
-        GeodlError: no Graph; more pairs than there are.
+        GeodlError: no domain; more pairs than there are.
 
     >>> unlinked(Graph([[0, 1], [1, 2]], 3), 1)
     tensor([[0],
@@ -88,13 +93,13 @@ def unlinked(graph: Graph, count: int, *, generator: Generator | None = None) ->
     """
     asked = f"{count} pairs of nodes that no link joins"
     count = check_count(asked, count)
-    if not isinstance(graph, Graph):
-        raise GeodlError(asked, describe(graph), "give a Graph")
-    nodes = graph.num_nodes
-    known, _ = _joined(graph)
+    if not isinstance(domain, Domain):
+        raise GeodlError(asked, describe(domain), "give a Graph or another domain")
+    nodes = domain.num_nodes
+    known, _ = _joined(domain)
     free = nodes * (nodes - 1) // 2 - len(known)
     if count > free:
-        raise GeodlError(asked, f"{free} such pairs in {graph}", "ask for fewer")
+        raise GeodlError(asked, f"{free} such pairs in {domain}", "ask for fewer")
     found = known.new_empty(0)
     while len(found) < count:
         # Both ends at random, and of those only what is new: every pair that is left is as likely
@@ -106,35 +111,25 @@ def unlinked(graph: Graph, count: int, *, generator: Generator | None = None) ->
     return _pairs(found[:count], nodes)
 
 
-def _graph_of(asked: str, signal: Signal) -> Graph:
-    """The graph of a signal."""
-    if not isinstance(signal, Signal):
-        raise GeodlError(asked, describe(signal), "give a Signal on a Graph")
-    graph = signal.domain
-    if not isinstance(graph, Graph):
-        do = "give a Signal on a Graph; of one with several members each for itself"
-        raise GeodlError(asked, f"a signal on {graph}", do)
-    return graph
-
-
-def _check_both_ways(asked: str, graph: Graph) -> None:
+def _check_both_ways(asked: str, domain: Domain) -> None:
     """Refuse a graph in which a link has no link back."""
-    sender, receiver = graph.edge_index
-    there = sender * graph.num_nodes + receiver
-    back = receiver * graph.num_nodes + sender
+    receiver, sender, _ = domain.links()
+    there = sender * domain.num_nodes + receiver
+    back = receiver * domain.num_nodes + sender
     alone = int((~torch.isin(there, back)).sum())
     if alone:
         do = "give both directions of each: torch_geometric.utils.to_undirected(edge_index)"
-        raise GeodlError(asked, f"{alone} links of one direction in {graph}", do)
+        raise GeodlError(asked, f"{alone} links of one direction in {domain}", do)
 
 
-def _joined(graph: Graph) -> tuple[Tensor, Tensor]:
+def _joined(domain: Domain) -> tuple[Tensor, Tensor]:
     """The numbers of all pairs that links join, in order and each once, and the number of each
-    link's pair, -1 for loops.
+    link's pair, `LOOP` of a loop.
     """
-    of_link = _numbers(graph.edge_index, graph.num_nodes)
-    of_link = of_link.masked_fill(graph.edge_index[0] == graph.edge_index[1], -1)
-    return of_link[of_link >= 0].unique(), of_link
+    receiver, sender, _ = domain.links()
+    of_link = _numbers(torch.stack((sender, receiver)), domain.num_nodes)
+    of_link = of_link.masked_fill(sender == receiver, LOOP)
+    return of_link[of_link != LOOP].unique(), of_link
 
 
 def _numbers(ends: Tensor, nodes: int) -> Tensor:
@@ -155,11 +150,18 @@ def _first_of_each(numbers: Tensor) -> Tensor:
     return numbers[first.sort().values]
 
 
-def _with_links(signal: Signal, graph: Graph, kept: Tensor) -> Signal:
+def _with_links(signal: Signal, kept: Tensor) -> Signal:
     """A signal on the same nodes with some of their links, and with what these carry."""
-    (places,) = kept.nonzero(as_tuple=True)
-    left = graph.part(places, graph.num_nodes, torch.zeros_like(places))
+    domain = signal.domain
+    receiver, sender, weight = domain.links()
+    given = {
+        "edge_weight": weight,
+        "edge_type": getattr(domain, "edge_type", None),
+        "edge_attr": getattr(domain, "edge_attr", None),
+    }
+    carried = {name: value[kept] for name, value in given.items() if value is not None}
+    left = Graph(torch.stack((sender, receiver))[:, kept], domain.num_nodes, **carried)
     edges = signal.edges
     if edges is not None:
-        edges = edges[:, places]
+        edges = edges[:, kept]
     return Signal(signal.x, left, edges, signal.globals)
