@@ -7,13 +7,14 @@ import torch
 
 import geodl as g
 from geodl import data
-from geodl.train import RECIPES, Optimizer, run
+from geodl.train import RECIPES, Optimizer, TrainerOptions, run
 from geodl.train.classification import GraphClassification
 from geodl.train.examples import Batches
 from geodl.train.experiment import Interrupted
 from geodl.train.graph_examples import Links
 from geodl.train.links import LinkPrediction
 from geodl.train.parts import cloud_parts, fold_parts, link_parts, node_parts
+from geodl.train.recipes.links import CORA_LINK
 from geodl.train.task import layers_of
 from geodl.train.trained import trained
 from tests.toy_recipes import lettered
@@ -134,12 +135,16 @@ def test_scores_of_links():
 
 def test_links_of_the_karate_club_are_told_from_others(tmp_path):
     recipe = replace(
-        RECIPES["cora-link"],
+        CORA_LINK,
         name="karate-link",
         parts=lambda: link_parts(data.split_links(KARATE.signal, val=0.1, test=0.2)),
         sizes={"features": 34, "library": "geodl"},
     )
-    result = run(recipe, short("cora-link", 60, every=20), folder=tmp_path)
+    result = run(
+        recipe,
+        replace(CORA_LINK.options, trainer=TrainerOptions(60, accelerator="cpu")),
+        folder=tmp_path,
+    )
     assert {"test/auc", "test/ap", "test/loss", "val/auc"} <= result.values.keys()
     assert result.metrics["test/auc"]["mean"] > 0.6
 

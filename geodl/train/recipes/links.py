@@ -7,6 +7,7 @@ from geodl.train.graph_models import link_encoder
 from geodl.train.options import Optimizer, TrainerOptions
 from geodl.train.parts import Parts, link_parts
 from geodl.train.recipe import Recipe
+from geodl.train.recipes.reached import reached
 
 
 def _parts() -> Parts:
@@ -30,12 +31,14 @@ CORA_LINK = Recipe(
     trainer=TrainerOptions(200, check_val_every_n_epoch=20),
 )
 
-LINKS = (
-    CORA_LINK,
-    replace(
+LINKS = reached(
+    (
         CORA_LINK,
-        name="cora-link-pyg",
-        summary="PyG's GCNConv in the graph auto-encoder on the links of Cora",
-        sizes=dict(CORA_LINK.sizes) | {"library": "pyg"},
-    ),
+        replace(
+            CORA_LINK,
+            name="cora-link-pyg",
+            summary="PyG's GCNConv in the graph auto-encoder on the links of Cora",
+            sizes=dict(CORA_LINK.sizes) | {"library": "pyg"},
+        ),
+    )
 )

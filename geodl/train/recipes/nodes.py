@@ -13,6 +13,7 @@ from geodl.train import node_models
 from geodl.train.options import Optimizer, TrainerOptions
 from geodl.train.parts import Parts, node_parts
 from geodl.train.recipe import NO_PAPER, Recipe
+from geodl.train.recipes.reached import reached
 
 
 class Citations(NamedTuple):
@@ -138,16 +139,6 @@ NETWORKS = (
 )
 
 
-class Reached(NamedTuple):
-    """What a recipe reached, and the minutes of one seed."""
-
-    number: str
-    minutes: float
-
-
-REACHED: dict[str, Reached] = {}
-
-
 def _recipe(network: Network, papers: str, *, library: node_models.Library) -> Recipe:
     """A network on a set of papers."""
     found = PAPERS[papers]
@@ -157,7 +148,6 @@ def _recipe(network: Network, papers: str, *, library: node_models.Library) -> R
         name, by = f"{name}-pyg", " out of PyG's layers"
         sparse = not network.dense
     sizes: dict[str, Any] = {"features": found.features, "classes": found.classes}
-    reached = REACHED.get(name, Reached("", 0.0))
     return Recipe(
         name=name,
         summary=f"{network.title}{by} on {found.title}",
@@ -166,8 +156,6 @@ def _recipe(network: Network, papers: str, *, library: node_models.Library) -> R
         sample=partial(_sample, found.load, sparse),
         protocol=PUBLIC_SPLIT.format(found.labelled),
         paper=network.papers.get(papers, NO_PAPER),
-        reached=reached.number,
-        minutes=reached.minutes,
         model=network.model,
         sizes=sizes | {"library": library},
         optimizer=network.optimizer,
@@ -200,7 +188,7 @@ KARATE = Recipe(
 )
 
 NODES = (
-    *(
+    *reached(
         _recipe(network, papers, library=library)
         for papers in PAPERS
         for network in NETWORKS
