@@ -262,17 +262,16 @@ class Attention(Projecting):
 
     def _check_steps(self, sender: Signal | None) -> None:
         """Refuse steps of a layer whose scores read what pieces of a chain do not say."""
-        asked = f"a step of {self.label}"
+        found, do = "", ""
         if self.positions is not None:
             found, do = "positions of its own", "add the positions before the layer"
-            raise GeodlError(asked, found, do)
-        if self.reads_edges:
+        elif self.reads_edges:
             found = "a state of edges, which pieces do not have in common"
-            raise GeodlError(asked, found, "call it on the whole chain")
-        if sender is not None and self.rotary:
-            raise GeodlError(
-                f"{asked} over a second signal", "rotary positions", "cross without them"
-            )
+            do = "call it on the whole chain"
+        elif sender is not None and self.rotary:
+            found, do = "rotary positions and a second signal", "cross without them"
+        if found:
+            raise GeodlError(f"a step of {self.label}", found, do)
 
     def _recall(
         self, signal: Signal, sender: Signal, state: tuple[Tensor, Tensor] | None

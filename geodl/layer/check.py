@@ -28,7 +28,9 @@ def check_signal(layer: Any, signal: Any, channels: int | None = None) -> Signal
         GeodlError: no Signal, sparse values, tokens; other channels, another device or dtype than
             the layer's.
     """
-    check_is_signal(layer, signal)
+    # Asked here and not in check_is_signal: every layer's call passes by.
+    if not isinstance(signal, Signal):
+        check_is_signal(layer, signal)
     check_values(layer, signal.x, signal.domain, channels)
     return signal
 
@@ -188,13 +190,12 @@ def check_state(layer: Any, state: Any, x: Tensor, *shapes: Shape) -> None:
 
 
 def _fit(parts: Sequence[Any], x: Tensor, shapes: tuple[Shape, ...]) -> bool:
-    # Under autocast a state comes out of a kernel in its own precision.
-    mixed = mixes_dtypes(x.device)
     lengths = set[int]()
     for part, shape in zip(parts, shapes, strict=True):
         if not isinstance(part, Tensor) or part.dim() != len(shape) or part.device != x.device:
             return False
-        if part.dtype != x.dtype and not mixed:
+        # Under autocast a state comes out of a kernel in its own precision.
+        if part.dtype != x.dtype and not mixes_dtypes(x.device):
             return False
         for length, wanted in zip(part.shape, shape, strict=True):
             if wanted is None:

@@ -63,10 +63,19 @@ class Sequential(Layer):
         """Continue on the next nodes; the state are those of the layers, in a row."""
         check_sender_taken(self, sender)
         befores = states_of(self, state, len(self))
-        afters = []
+        afters: list[Any] = []
+        row: list[nn.Module] = []
         for layer, before in zip(self._modules.values(), befores, strict=True):
+            if type(layer) in POINTWISE:
+                row.append(layer)
+                afters.append(None)
+                continue
+            if row:
+                signal, row = run_row(row, signal), []
             signal, after = step_part(layer, signal, before, sender)
             afters.append(after)
+        if row:
+            signal = run_row(row, signal)
         return signal, tuple(afters)
 
     @property

@@ -31,13 +31,15 @@ def check_goes_on(layer: Any, domain: Domain) -> float:
     Raises:
         GeodlError: nodes in no one order; a rule that receives from nodes to come.
     """
-    do = "use a causal rule on a Chain"
-    asked = f"a step of {layer.label} on {domain}"
-    if domain.lattice is None:
-        raise GeodlError(asked, "no one order to go on in", do)
-    known = lookback(layer.rule, domain) if domain.ordered else None
+    known = None
+    if domain.lattice is not None and domain.ordered:
+        known = lookback(layer.rule, domain)
     if known is None:
-        raise GeodlError(asked, TO_COME, do)
+        found = TO_COME
+        if domain.lattice is None:
+            found = "no one order to go on in"
+        asked = f"a step of {layer.label} on {domain}"
+        raise GeodlError(asked, found, "use a causal rule on a Chain")
     return known
 
 

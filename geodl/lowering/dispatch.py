@@ -56,17 +56,17 @@ def plan_for(
         name = rule.key
     is_open = has_open_entries(rule, source)
     key = (verb, wanted, name, place, given, is_open, x.dtype, x.device, x.layout, options)
-    plan = store.values.get(key)
+    kept = store.values.get(key)
     if torch.compiler.is_compiling():
-        if plan is None:
+        if kept is None:
             do = "call g.prepare(model, signal) first"
             raise GeodlError("a plan inside a compiled region", "none made yet", do)
-        return plan
-    if plan is None:
+        return kept.value
+    if kept is None:
         plan = plan_once(verb, wanted, rule, source, target, x, options)
-        store.keep(key, plan)
-    store.mark_used(key)
-    return plan
+        kept = store.keep(key, plan)
+    kept.usage.mark()
+    return kept.value
 
 
 def check_sizes(rule: Neighborhood, source: Domain, target: Domain | None) -> None:

@@ -199,6 +199,9 @@ def filter_bank(plan: ConvPlan, weight: Tensor) -> Tensor:
         bank = bank.permute(4, 0, 3, 2, 1, 5)
         shape = (groups * plan.in_sheets * rows, *plan.kernel, plan.out_sheets * columns)
         return bank.reshape(shape).movedim(-1, 1)
+    if plan.out_sheets == plan.in_sheets == groups == 1:
+        # The usual bank, [K, rows, columns], in two steps less: each costs a microsecond a call.
+        return gathered.permute(2, 0, 1).reshape(columns, *plan.kernel, rows).movedim(-1, 1)
     bank = gathered.view(plan.out_sheets, plan.in_sheets, -1, rows, groups, columns)
     bank = bank.permute(4, 0, 5, 2, 1, 3)
     shape = (groups * plan.out_sheets * columns, *plan.kernel, plan.in_sheets * rows)

@@ -79,6 +79,26 @@ class Usage:
         """Whether a model that needs the value still lives."""
         return self.owners is not None and len(self.owners) > 0
 
+    def mark(self) -> None:
+        """Note that the value was used, and by the model whose plans are being pinned."""
+        self.last = next(CLOCK)
+        owner = OWNER.get()
+        if owner is not None:
+            with LOCK:
+                if self.owners is None:
+                    self.owners = weakref.WeakSet()
+                self.owners.add(owner)
+
+
+class Kept(NamedTuple):
+    """What a store holds under a key: the value, and when it was used.
+
+    Both stand in one entry because a key is hashed at every call: once, not twice.
+    """
+
+    value: Any
+    usage: Usage
+
 
 class Plan(NamedTuple):
     """A lowering with what it made of a call.
@@ -113,22 +133,21 @@ class Store:
         most_values: how many values without tensors it keeps.
 
     Attributes:
-        values: the values by their keys, read without a lock.
+        values: the values by their keys, each with its usage, read without a lock.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES, most_values: int = MOST_VALUES):
         self.most_bytes, self.most_values = most_bytes, most_values
-        self.values: dict[Hashable, Any] = {}
-        self._usage: dict[Hashable, Usage] = {}
+        self.values: dict[Hashable, Kept] = {}
         self._sizes: Counter[str] = Counter()
 
-    def keep(self, key: Hashable, value: Any) -> None:
+    def keep(self, key: Hashable, value: Any) -> Kept:
         """Put a value in. Where that is too much, the least recently used are dropped."""
         usage = Usage(tensors_of(value))
+        kept = Kept(value, usage)
         with LOCK:
             self._drop(key)
-            self._usage[key] = usage
-            self.values[key] = value
+            self.values[key] = kept
             self._sizes[usage.device] += usage.size
             bound = self.most_values
             if usage.device:
@@ -138,19 +157,7 @@ class Store:
                 self._make_room(usage.device, bound - bound // 8, key)
                 if usage.device == "cpu":
                     return_memory()
-
-    def mark_used(self, key: Hashable) -> None:
-        """Note that a value was used, and by the model whose plans are being pinned, if one is."""
-        usage = self._usage.get(key)
-        if usage is None:  # another thread made room
-            return
-        usage.last = next(CLOCK)
-        owner = OWNER.get()
-        if owner is not None:
-            with LOCK:
-                if usage.owners is None:
-                    usage.owners = weakref.WeakSet()
-                usage.owners.add(owner)
+        return kept
 
     def held_bytes(self) -> int:
         """The bytes of all values with tensors, on every device."""
@@ -158,19 +165,20 @@ class Store:
             return sum(size for device, size in self._sizes.items() if device)
 
     def _make_room(self, device: str, bound: int, newest: Hashable) -> None:
-        kin = [key for key, usage in self._usage.items() if usage.device == device]
-        kin.sort(key=lambda key: self._usage[key].last)
-        for key in kin:
+        kin = [
+            (key, kept.usage) for key, kept in self.values.items() if kept.usage.device == device
+        ]
+        kin.sort(key=lambda entry: entry[1].last)
+        for key, usage in kin:
             if self._sizes[device] <= bound:
                 return
-            if key != newest and not self._usage[key].pinned:
+            if key != newest and not usage.pinned:
                 self._drop(key)
 
     def _drop(self, key: Hashable) -> None:
-        self.values.pop(key, None)
-        usage = self._usage.pop(key, None)
-        if usage is not None:
-            self._sizes[usage.device] -= usage.size
+        kept = self.values.pop(key, None)
+        if kept is not None:
+            self._sizes[kept.usage.device] -= kept.usage.size
 
 
 VALUES = Store()
@@ -260,18 +268,18 @@ def cached_tensors(
         store, ends = store_of_owner(rule.owner, source, target)
         named = rule.key
     key = (name, named, ends)
-    value = store.values.get(key)
+    kept = store.values.get(key)
     if torch.compiler.is_compiling():
-        if value is None:
+        if kept is None:
             do = "call g.prepare(model, signal) first"
             raise GeodlError("what is kept for a domain, in a compiled region", "none made yet", do)
-        return value
-    if value is None:
+        return kept.value
+    if kept is None:
         with cached_constants():
             value = make()
-        store.keep(key, value)
-    store.mark_used(key)
-    return value
+        kept = store.keep(key, value)
+    kept.usage.mark()
+    return kept.value
 
 
 @contextmanager
