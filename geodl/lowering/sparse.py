@@ -188,7 +188,7 @@ class SpMM(Operator):
         entries = pattern.values
         if a is not None:
             entries = a
-        return _run_spmm(pattern.rows, pattern.cols, entries, x)
+        return torch.ops.geodl.spmm.default(pattern.rows, pattern.cols, entries, x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -203,7 +203,7 @@ class SpMM(Operator):
         (g,), pattern = grad_outputs, ctx.pattern
         if not ctx.saved_tensors and not graph_wanted():
             # The usual step: a product like the one before, of which no gradient will be asked.
-            dx = _run_spmm(pattern.rows_t, pattern.cols_t, pattern.values_t, g)
+            dx = torch.ops.geodl.spmm.default(pattern.rows_t, pattern.cols_t, pattern.values_t, g)
             return None, None, dx
         a, x = ctx.saved_tensors or (None, None)
         da, dx = None, None
@@ -304,15 +304,6 @@ def _over_groups(
 def _mapped_first(x: Tensor, axis: int | None, size: int) -> Tensor:
     """The mapped axis in front; repeated where x is the same for all."""
     return x.expand(size, *x.shape) if axis is None else x.movedim(axis, 0)
-
-
-def _run_spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
-    """The kernel; by its registered name only where compilers or fake tensors must see it, because
-    the name costs as much as a product on a small graph (8 microseconds, measured).
-    """
-    if torch.compiler.is_compiling() or type(x) is not Tensor:
-        return torch.ops.geodl.spmm.default(rows, cols, a, x)
-    return _spmm(rows, cols, a, x)
 
 
 def _spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
