@@ -351,10 +351,9 @@ class MessagePassing(Layer):
             merge: whether equal members of a union may become batch entries.
             keep: whether the plan is kept for the next call; a step of decoding needs it once.
         """
+        parts = MergedMembers(source, target, 1)
         if merge and rule.by_member:
             parts = merge_equal_members(source, target, x.layout)
-        else:
-            parts = MergedMembers(source, target, 1)
         find = plan_for if keep else plan_once
         options = self._options_on(parts.source)
         plan = find(self.verb, self._lowering, rule, parts.source, parts.target, x, options)

@@ -64,7 +64,7 @@ class Sequential(Layer):
         check_sender_taken(self, sender)
         befores = states_of(self, state, len(self))
         afters: list[Any] = []
-        row: list[nn.Module] = []
+        row: list[Any] = []
         for layer, before in zip(self._modules.values(), befores, strict=True):
             if type(layer) in POINTWISE:
                 row.append(layer)
