@@ -4,6 +4,7 @@ from geodl.data.base import (
     CloudData,
     Clouds,
     GraphData,
+    GraphSplits,
     ImageData,
     LinkData,
     NodeData,
@@ -17,6 +18,7 @@ from geodl.data.images import digits, mnist, rotate
 from geodl.data.links import split_links, unlinked
 from geodl.data.loader import GraphLoader
 from geodl.data.molecules import folds, mutag, proteins
+from geodl.data.regions import Regions, mnist_superpixels, superpixels
 from geodl.data.rotated import rotated_mnist
 from geodl.data.solids import solids
 from geodl.data.text import (
@@ -62,11 +64,13 @@ __all__ = [
     "File",
     "GraphData",
     "GraphLoader",
+    "GraphSplits",
     "ImageData",
     "LinkData",
     "NodeData",
     "NodePairs",
     "PairData",
+    "Regions",
     "SentenceData",
     "Sentences",
     "Sequences",
@@ -92,6 +96,7 @@ __all__ = [
     "language_id",
     "load_vectors",
     "mnist",
+    "mnist_superpixels",
     "mutag",
     "names",
     "normalized",
@@ -107,6 +112,7 @@ __all__ = [
     "sorting",
     "spelled",
     "split_links",
+    "superpixels",
     "tatoeba",
     "tinyshakespeare",
     "truecase",

@@ -97,6 +97,17 @@ class GraphData:
         return replace(self, signal=self.signal.to(device), labels=self.labels.to(device))
 
 
+class GraphSplits(NamedTuple):
+    """Sets of graphs in three parts: what it is called, the part to learn from, the part to choose
+    by, and the part to report.
+    """
+
+    name: str
+    train: GraphData
+    val: GraphData
+    test: GraphData
+
+
 class NodePairs(NamedTuple):
     """Pairs of nodes `[2, M]`, and whether a link joins each, `[M]`: 1 or 0, int64."""
 

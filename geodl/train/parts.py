@@ -11,6 +11,7 @@ from geodl.data import (
     Clouds,
     GraphData,
     GraphLoader,
+    GraphSplits,
     ImageData,
     LinkData,
     NodeData,
@@ -90,6 +91,15 @@ def fold_parts(data: GraphData, seed: int, *, count: int = 10) -> Parts:
     is_val = fold == (seed - 1) % count
     train = part(~is_test & ~is_val)
     return Parts(data.name, train, part(is_val), {"": part(is_test)})
+
+
+def graph_parts(data: GraphSplits) -> Parts:
+    """Graphs in three parts, as they are."""
+
+    def part(graphs: GraphData) -> Graphs:
+        return Graphs(GraphLoader(graphs.signal, graphs.labels), torch.arange(len(graphs.labels)))
+
+    return Parts(data.name, part(data.train), part(data.val), {"": part(data.test)})
 
 
 def cloud_parts(data: CloudData) -> Parts:

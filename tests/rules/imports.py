@@ -48,7 +48,7 @@ DELAYED = {
 DECLARED = ALWAYS | {
     *("torch_geometric", "networkx", "scipy"),
     *("lightning", "jsonargparse", "rich", "torchmetrics", "yaml"),
-    *("pooch", "sklearn", "PIL", "matplotlib", "numba"),
+    *("pooch", "sklearn", "skimage", "PIL", "matplotlib", "numba"),
     *("escnn", "dgl"),  # peers: never required, see README
 }
 

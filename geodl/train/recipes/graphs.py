@@ -6,12 +6,13 @@ from functools import partial
 
 import torch
 
-from geodl.data import GraphData, mutag, proteins, solids
+from geodl.data import GraphData, mnist_superpixels, mutag, proteins, solids
+from geodl.domain import Graph
 from geodl.signal import Signal, select_members
 from geodl.train.graph_examples import clouds_signal
 from geodl.train.graph_models import edge_conv, gin, graph_net
 from geodl.train.options import Optimizer, TrainerOptions
-from geodl.train.parts import Parts, cloud_parts, fold_parts
+from geodl.train.parts import Parts, cloud_parts, fold_parts, graph_parts
 from geodl.train.recipe import Recipe
 from geodl.train.recipes.reached import reached
 
@@ -29,6 +30,12 @@ def _sample(load: Callable[[], GraphData]) -> tuple[Signal]:
     """The first two graphs of a data set."""
     signal, _ = select_members(load().signal, torch.arange(2))
     return (signal,)
+
+
+def _sample_of_regions() -> tuple[Signal]:
+    """Three regions in a row, as those of a digit."""
+    links = Graph([[0, 1, 1, 2], [1, 0, 2, 1]], 3)
+    return (Signal(torch.zeros(1, 3, 3), links),)
 
 
 MUTAG_GIN = Recipe(
@@ -89,6 +96,24 @@ SHAPES = Recipe(
 )
 
 
+SUPERPIXELS = Recipe(
+    name="mnist-superpixels",
+    summary="a GIN of 100,000 parameters on superpixels of MNIST",
+    task="graphs",
+    parts=lambda: graph_parts(mnist_superpixels()),
+    sample=_sample_of_regions,
+    protocol="10,000 digits to learn from, 2,000 to validate, 10,000 to test, about 75 regions "
+    "each, linked to the 8 nearest; weights of the last epoch, nothing selected on the test digits",
+    paper="96.5 % accuracy of GIN, 90.7 % of GCN (Dwivedi et al. 2023, 55,000 digits learnt from)",
+    model=gin,
+    sizes={"features": 3, "classes": 10, "library": "geodl"},
+    settings={"hidden": 110, "dropout": 0.0},
+    optimizer=Optimizer(lr=3e-3, schedule="one-cycle"),
+    trainer=TrainerOptions(20),
+    batch_size=128,
+)
+
+
 def _by_pyg(recipe: Recipe, summary: str) -> Recipe:
     """The same recipe with PyG's layers."""
     sizes = dict(recipe.sizes) | {"library": "pyg"}
@@ -103,6 +128,8 @@ GRAPHS = reached(
         _by_pyg(PROTEINS_GIN, "PyG's GINConv in the GIN of Xu et al. on PROTEINS"),
         MUTAG_GRAPHNET,
         _by_pyg(MUTAG_GRAPHNET, "PyG's MetaLayer in the GraphNet on MUTAG"),
+        SUPERPIXELS,
+        _by_pyg(SUPERPIXELS, "PyG's GINConv in the GIN on superpixels of MNIST"),
         SHAPES,
         _by_pyg(SHAPES, "PyG's EdgeConv in the dynamic graph CNN on generated solids"),
     )
