@@ -149,6 +149,7 @@ def test_import_geodl_loads_torch_and_little_else():
         "matplotlib",
         "numba",
         "sklearn",
+        "skimage",
         "rich",
         "pooch",
         "jsonargparse",

@@ -184,3 +184,9 @@ def test_parts_of_a_weight_are_trained_together():
 def test_a_layer_that_reads_edges_says_so():
     with pytest.raises(g.GeodlError, match="without a state of edges"):
         from_pyg(pyg.GINEConv(perceptron(), edge_dim=EDGES))(g.Signal(torch.zeros(1, 8, 4), GRAPH))
+
+
+def test_a_chebyshev_filter_keeps_its_meaning_on_directed_graphs():
+    layer = from_pyg(pyg.ChebConv(4, 3, 2))
+    with pytest.raises(g.GeodlError, match="nodes 0 and 1, linked in one direction alone"):
+        layer(g.Signal(torch.zeros(1, 2, 4), g.Graph([[0], [1]])))

@@ -32,7 +32,7 @@ def from_pyg(module: nn.Module, example: Any = None, *, on: Domain | None = None
     | `GATConv`, `GATv2Conv` | `Attention`, score "gat" and "gatv2" |
     | `TransformerConv` | `Attention`, score "dot" |
     | `Linear` | `Conv` over `itself()` |
-    | `ChebConv` | `Conv` over `polynomial(laplacian(...), K - 1)` |
+    | `ChebConv` | `Conv` over `polynomial(laplacian(..., both_ways=True), K - 1)` |
     | `RGCNConv` | `Conv` over `adjacency("row", types=R)`, in a `Residual` with `itself()` |
     | `GCN2Conv` | a `Network` of two signals, as `g.models.gcnii_layer` |
     | `GINEConv` | a `Network`: `Message`, a shortcut, and its converted `nn` |

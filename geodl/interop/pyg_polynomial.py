@@ -21,7 +21,10 @@ from geodl.models.graph_parts import Mix, Times
 from geodl.neighborhood import adjacency, itself, laplacian, polynomial
 
 # PyG divides a Laplacian by the degrees of the senders, the rule by those of the receivers.
-LAPLACIANS = {"sym": laplacian("sym"), "rw": laplacian("rw").reverse()}
+LAPLACIANS = {
+    "sym": laplacian("sym", both_ways=True),
+    "rw": laplacian("rw", both_ways=True).reverse(),
+}
 # The nodes of GCN2Conv, with one weight of both signals and with a weight of each.
 SHARED = {"received", "kept", "weighed", "out"}
 APART = SHARED | {"near", "far", "weighed_near", "weighed_far"}
@@ -31,8 +34,8 @@ APART = SHARED | {"near", "far", "weighed_near", "weighed_far"}
 def from_cheb(twin: Any, on: Domain | None) -> Conv:
     """`ChebConv(K)` as a `Conv` over `polynomial(laplacian(...), K - 1)`.
 
-    The rule reads links in both directions, which the twin's users give it: of a link without its
-    way back the twin makes a matrix that is no Laplacian.
+    A graph with a link that has no way back is refused: the twin makes a matrix of it that is no
+    Laplacian.
     """
     asked = "from_pyg(ChebConv)"
     check_message_passing(asked, twin, *SUMS)
@@ -50,6 +53,9 @@ def to_cheb(layer: Conv, on: Domain | None) -> nn.Module | None:
     """The inverse of :func:`from_cheb`."""
     order = layer.weight.shape[0] - 1
     names: dict[Any, str] = {polynomial(base, order): name for name, base in LAPLACIANS.items()}
+    # On graphs with links in both directions it is the same rule.
+    names[polynomial(laplacian("sym"), order)] = "sym"
+    names[polynomial(laplacian("rw").reverse(), order)] = "rw"
     if layer.rule not in names:
         return None
     check_one_group(f"to_pyg({layer.label})", layer)

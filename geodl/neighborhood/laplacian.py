@@ -32,15 +32,19 @@ class Laplacian(Neighborhood):
     """
 
     norm: str | None
+    both_ways: bool = False
     reads_weights = True
     is_laplacian = True
     # Links are those of the whole union already.
     writes_unions = True
 
     def __repr__(self) -> str:
-        if self.norm is None:
-            return "laplacian()"
-        return f"laplacian({self.norm!r})"
+        words = []
+        if self.norm is not None:
+            words.append(repr(self.norm))
+        if self.both_ways:
+            words.append("both_ways=True")
+        return f"laplacian({', '.join(words)})"
 
     def reverse(self, onto: Domain | None = None) -> Neighborhood:
         return Reversed(self, onto)
@@ -54,6 +58,8 @@ class Laplacian(Neighborhood):
     def carry(self, source: Domain, target: Domain) -> Carried:
         check_one_domain(self, source, target)
         pairs = undirected_pairs(source)
+        if self.both_ways:
+            _check_both_ways(self, source, pairs)
         dst = torch.cat((pairs.first, pairs.second))
         src = torch.cat((pairs.second, pairs.first))
         link = _links_behind(source, dst, src)
@@ -109,7 +115,7 @@ class Laplacian(Neighborhood):
         return permutations("generator", domain.generators())
 
 
-def laplacian(norm: str | None = None) -> Laplacian:
+def laplacian(norm: str | None = None, *, both_ways: bool = False) -> Laplacian:
     """The rule whose shift operator is the Laplacian of the undirected links of a domain.
 
     With A the symmetric matrix of undirected weights and D its degrees: None: `D - A`; "sym":
@@ -123,10 +129,13 @@ def laplacian(norm: str | None = None) -> Laplacian:
 
     Args:
         norm: None, "sym" or "rw" (Chung, "Spectral Graph Theory", 1997).
+        both_ways: refuse a link that is given in one direction alone, where other libraries would
+            compute something else.
 
     Raises:
-        GeodlError: if the norm is unknown; on a graph, if weights differ in the two directions, or
-            if a degree is negative under "sym" or "rw".
+        GeodlError: if the norm is unknown; on a graph, if weights differ in the two directions, if
+            a link has no way back under `both_ways`, or if a degree is negative under "sym" or
+            "rw".
 
     >>> from geodl.domain import Chain
     >>> edges = laplacian().edges(Chain(3))
@@ -137,7 +146,9 @@ def laplacian(norm: str | None = None) -> Laplacian:
     if norm not in LAPLACIAN_NORMS:
         names = ["None", *filter(None, LAPLACIAN_NORMS)]
         raise GeodlError(f"laplacian(norm={norm!r})", do=nearest(str(norm), names))
-    return Laplacian(norm)
+    if not isinstance(both_ways, bool):
+        raise GeodlError(f"laplacian(both_ways={both_ways!r})", do="give True or False")
+    return Laplacian(norm, both_ways)
 
 
 def _links_behind(domain: Domain, dst: Tensor, src: Tensor) -> Tensor:
@@ -184,6 +195,15 @@ def undirected_pairs(domain: Domain) -> Pairs:
     there = torch.bincount(way, minlength=2 * len(pairs)).clamp(max=1)
     ways = there.view(2, -1).sum(0)
     return Pairs(pairs // domain.num_nodes, pairs % domain.num_nodes, links, way, ways)
+
+
+def _check_both_ways(rule: Neighborhood, domain: Domain, pairs: Pairs) -> None:
+    """Refuse pairs that are linked in one direction alone."""
+    alone = (pairs.ways < 2).nonzero()
+    if len(alone):
+        first, second = int(pairs.first[alone[0, 0]]), int(pairs.second[alone[0, 0]])
+        found = f"nodes {first} and {second}, linked in one direction alone"
+        raise GeodlError(f"{rule} on {domain}", found, "give the link in both directions")
 
 
 def weight_of_pairs(pairs: Pairs, weight: Tensor, asked: str) -> Tensor:
