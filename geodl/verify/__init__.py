@@ -24,6 +24,7 @@ from geodl.verify import (
     rotations,
     sharing,
     signals,
+    trained,
     transformers,
     two_graphs,
 )
@@ -41,6 +42,7 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
     "09": two_graphs.CLAIMS,
     "10": sharing.CLAIMS,
     "11": rotations.CLAIMS,
+    "12": trained.CLAIMS,
 }
 
 
