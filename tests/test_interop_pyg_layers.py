@@ -190,3 +190,39 @@ def test_a_chebyshev_filter_keeps_its_meaning_on_directed_graphs():
     layer = from_pyg(pyg.ChebConv(4, 3, 2))
     with pytest.raises(g.GeodlError, match="nodes 0 and 1, linked in one direction alone"):
         layer(g.Signal(torch.zeros(1, 2, 4), g.Graph([[0], [1]])))
+
+
+class Various(nn.Module):
+    """A user's model that calls each of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.cheb = pyg.ChebConv(4, 4, 2)
+        self.gcn2 = pyg.GCN2Conv(4, 0.2, 0.5, 1)
+        self.rgcn = pyg.RGCNConv(4, 4, TYPES, num_bases=2)
+        self.gine = pyg.GINEConv(perceptron(), edge_dim=EDGES)
+        self.pna = pyg.PNAConv(3, 2, ["mean", "max"], ["identity", "amplification"], DEGREES)
+
+    def forward(self, x, edge_index, edge_attr, edge_type):
+        first = self.cheb(x, edge_index).relu()
+        x = self.gcn2(first, first, edge_index) + self.rgcn(first, edge_index, edge_type)
+        return self.pna(self.gine(x, edge_index, edge_attr).tanh(), edge_index)
+
+
+def test_models_that_call_them_are_imported_whole():
+    model = drawn(Various())
+    with torch.no_grad():
+        for key in ("avg_deg_log", "avg_deg_lin"):
+            getattr(model.pna.aggr_module, key).fill_(1.7)
+    x = values(8, 4).requires_grad_()
+    given = (INDEX, E, GRAPH.edge_type)
+    network = from_pyg(model, (x.detach(), *given))
+    assert network.opaque() == {}
+    theirs, ours = model(x, *given), network(x, *given)
+    assert error(ours, theirs) < 1e-10
+    upstream = torch.randn_like(theirs)
+    (wanted,) = torch.autograd.grad(theirs, x, upstream)
+    (found,) = torch.autograd.grad(ours, x, upstream)
+    assert error(found, wanted) < 1e-10
+    signal = network(g.Signal(x[None], GRAPH, E[None]))
+    assert error(signal.x[0], theirs) < 1e-10

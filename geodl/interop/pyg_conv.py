@@ -25,7 +25,11 @@ GCN_RULES: tuple[tuple[bool, bool, Neighborhood], ...] = (
     (False, False, adjacency()),
 )
 SUMS = ("add", "sum")
-CONVOLUTIONS = ("GCNConv", "SAGEConv", "GINConv", "GATConv", "GATv2Conv", "TransformerConv")
+# Called as conv(x, edge_index) or conv(x, edge_index, of_edges).
+CONVOLUTIONS = (
+    *("GCNConv", "SAGEConv", "GINConv", "GATConv", "GATv2Conv", "TransformerConv"),
+    *("ChebConv", "RGCNConv", "GINEConv", "PNAConv"),
+)
 EDGE_ROLES = ("edge_weight", "edge_attr", "edge_type")
 
 
@@ -68,9 +72,12 @@ def convert_convolution(build: Any, call: Call) -> Any:
     if not all(isinstance(one, Links) and one.role in EDGE_ROLES for one in given):
         return None
     layer = build.once(module, FROM[key_of(module)].convert)
-    if not given and getattr(layer.rule, "weights", False):
+    unweighted = not given and getattr(layer.rule, "reads_weights", False)
+    if unweighted and hasattr(layer.rule, "weights"):
         # Without weights in its call the twin reads none, whatever the graph has.
         layer = layer.over(ignoring_weights(layer.rule))
+    elif unweighted and value.on.domain.links().weight is not None:
+        return None
     return build.apply(call.name, layer, build.read(value, "last"), call.example)
 
 

@@ -13,8 +13,9 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.conv import check_one_group
 from geodl.interop.conversion import with_parameters
-from geodl.interop.converters import converts
+from geodl.interop.converters import FROM, converts
 from geodl.interop.pyg_conv import GCN_RULES, SUMS, check_message_passing, refuse_domain
+from geodl.interop.whole.values import Call, Links, Value
 from geodl.layer import Conv, Layer, Network, Pointwise, Propagate, Residual
 from geodl.models.graph_convolutions import share_bases
 from geodl.models.graph_parts import Mix, Times
@@ -200,6 +201,24 @@ def from_gcn2(twin: Any, on: Domain | None) -> Network:
         nodes["weighed"] = ("add", "weighed_near", "weighed_far")
     nodes["out"] = (Mix(twin.beta), "kept", "weighed")
     return Network(("x", "first"), nodes).train(twin.training)
+
+
+@converts("GCN2Conv", traced=True)
+def convert_gcn2(build: Any, call: Call) -> Any:
+    """A call `conv(x, x_0, edge_index, edge_weight)` on the links of the graph."""
+    module: Any = call.module
+    names = ("x", "x_0", "edge_index", "edge_weight")
+    value, first, links, weight = call.given(*names, edge_weight=None)
+    of_graph = isinstance(links, Links) and links.role == "edge_index"
+    if not of_graph or not isinstance(value, Value) or not isinstance(first, Value):
+        return None
+    # Without weights in its call the twin reads none, the layer those that the graph has.
+    unread = weight is None and value.on.domain.links().weight is not None
+    if unread or not (weight is None or isinstance(weight, Links)):
+        return None
+    layer = build.once(module, FROM["GCN2Conv"].convert)
+    read = build.read(value, "last")
+    return build.apply(call.name, layer, read, call.example, sender=build.read(first, "last"))
 
 
 def _weigher(twin: Any, weight: Tensor) -> nn.Linear:
