@@ -86,7 +86,8 @@ def _edge_features(wanted: Wanted, name: str, count: int, made: dict[str, Any]) 
     """Features of as many channels as a part reads of each edge; None where none says it."""
     for part, use in _uses(wanted, name):
         channels = getattr(part, "edge_dim", None)
-        if use == "edge_attr" and channels is None and getattr(part, "lin", None) is not None:
+        silent = not hasattr(part, "edge_dim")
+        if use == "edge_attr" and silent and getattr(part, "lin", None) is not None:
             # PyG's GINEConv keeps its width of edges in a linear layer alone.
             channels = first_channels(part.lin)
         if use == "edge_attr" and isinstance(channels, int):
