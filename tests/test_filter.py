@@ -53,6 +53,14 @@ def test_polynomials_approach_the_exact_filter(domain, norm):
         assert off[2] < 1e-7 and off[2] <= off[1] <= off[0] + 1e-12
 
 
+def test_half_precision():
+    for order in (None, 3):
+        layer, s = g.Filter(g.heat(0.5), "sym", order), signal(TORUS)
+        found = layer(s.to(torch.bfloat16))
+        assert found.dtype == torch.bfloat16
+        assert error(found.x.double(), layer.double()(s).x) < 2e-2
+
+
 def test_a_polynomial_function_is_met_exactly():
     layer = g.Filter(lambda f: 1 - f + 0.5 * f**3, "sym", 3)
     s, operator = signal(GRAPH), dense(GRAPH, "sym")

@@ -15,8 +15,11 @@ from geodl.lowering.cells import GRU
 from geodl.neighborhood import graph, order
 from geodl.neighborhood.edges import untyped
 from geodl.neighborhood.laplacian import Laplacian
+from geodl.spectrum import axes
 
-WANTED = ("01", "02", "04", "05", "06", "07", "08", "09", "10", "11")
+WANTED = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11")
+FOURIER = importlib.import_module("geodl.spectrum.fourier")
+WAVELETS = importlib.import_module("geodl.models.wavelets")
 PAIRS = importlib.import_module("geodl.neighborhood.all_pairs")
 WINDOWS = importlib.import_module(
     "geodl.neighborhood.window"
@@ -60,7 +63,16 @@ def test_every_row_is_there(rows, number):
     [
         "02 sum_t S_t X W_t: 3 edge types",
         "Jacobian of 4 tanh",
+        "03 eigenvalues 2-2cos(2 pi k/n), n=64",
+        "03 eigenvalues and projectors of eigh: torus 16 x 16",
+        "03 Parseval",
+        "03 DFT of a circular convolution = product of DFTs, 2-d",
+        "03 cross-correlation does not",
+        "03 db4 and its reverse",
+        "03 z-transform of a linear recurrence",
         "04 GCN = PyG",
+        "PyG's ChebConv(6)",
+        "04 Filter(f, order=10)",
         "Chebyshev's, [",
         "05 conv1d 4, circular",
         "05 conv2d 4x4, zero padding",
@@ -183,6 +195,31 @@ def half_degrees(patch):
     patch.setattr(Laplacian, "_edges", halved)
 
 
+def doubled_frequencies(patch):
+    found = FOURIER.transform_of
+
+    def doubled(*call):
+        made = found(*call)
+        return made._replace(eigenvalues=2 * made.eigenvalues)
+
+    patch.setattr(FOURIER, "transform_of", doubled)
+
+
+def longer_waves(patch):
+    forward, backward = axes.TRANSFORMS["ring"]
+    patch.setitem(axes.TRANSFORMS, "ring", (lambda *call: 2 * forward(*call), backward))
+
+
+def shifted_modes(patch):
+    forward, backward = axes.TRANSFORMS["path"]
+    patch.setitem(axes.TRANSFORMS, "path", (forward, lambda *call: backward(*call).roll(1, 1)))
+
+
+def other_taps(patch):
+    made = WAVELETS.daubechies
+    patch.setattr(WAVELETS, "daubechies", lambda moments: made(moments).sort().values)
+
+
 def relabelled_backwards(patch):
     relabel = g.Graph.relabel
     patch.setattr(
@@ -298,6 +335,10 @@ def mirrored_table(patch):
         ("02", detached_bias, "02 sum_t S_t X W_t: A"),
         ("02", wrong_norm, "02 sum_t S_t X W_t: D^-1 A"),
         ("02", links_backwards, "02 where the Jacobian of 1 tanh layers is not 0 = ((A+I)^1 > 0)"),
+        ("03", doubled_frequencies, "03 eigenvalues 2-2cos(2 pi k/n), n=8"),
+        ("03", longer_waves, "03 Parseval"),
+        ("03", shifted_modes, "03 eigenvalues and projectors of eigh: path"),
+        ("03", other_taps, "03 db2 and its reverse"),
         ("04", wrong_norm, "04 GCN = D~^-1/2 (A+I) D~^-1/2 X W"),
         ("04", links_backwards, "04 GCN = PyG's GCNConv"),
         ("04", half_degrees, "04 U p(Lambda) U'x = Chebyshev recursion, K=10"),

@@ -142,7 +142,9 @@ class Filter(MessagePassing):
             points = self._points(domain, x)
             answers = self._checked(self.function(points.frequencies), points, x)
             if points.coefficients is not None:
-                answers = torch.tensordot(points.coefficients, answers, dims=1)
+                coefficients = points.coefficients.to(answers.dtype)
+                answers = torch.tensordot(coefficients, answers, dims=1)
+            answers = answers.to(x.dtype)
         # One number for all channels is a depthwise weight, which kernels apply without a product.
         if answers.dim() == 1:
             return answers[:, None, None].expand(-1, 1, x.shape[2])
@@ -153,6 +155,8 @@ class Filter(MessagePassing):
 
     def _points(self, domain: Domain, x: Tensor) -> Points:
         """Where the function is asked, found once for a domain."""
+        # The response of half-precision signals is computed in single precision, as their transform
+        # is: the exponential of a frequency has no digits to lose.
         like = (x.device, torch.promote_types(x.dtype, torch.float32))
         name = ("frequencies", self.norm, self.order, self.lambda_max, *like)
 
@@ -160,6 +164,7 @@ class Filter(MessagePassing):
             if self.order is None:
                 return Points(pieces_of(domain, self.norm).eigenvalues.to(*like), None)
             angles, coefficients = chebyshev_points(self.order)
+            # The polynomial's variable runs from -1 to 1, frequencies from 0 to the largest.
             frequencies = self._largest(domain) * (torch.cos(angles) + 1) / 2
             return Points(frequencies.to(*like), coefficients.to(*like))
 
@@ -187,8 +192,10 @@ class Filter(MessagePassing):
         found = f"a function that answers with a {type(answers).__name__}"
         if isinstance(answers, Tensor):
             found = f"a function that answers with {answers.dtype} of shape {list(answers.shape)}"
+            # Numbers of another dtype would be cast in silence where they meet the signal.
             fits = answers.dim() in (1, 3) and len(answers) == count
-            if fits and (answers.dtype == x.dtype or mixes_dtypes(x.device)):
+            same = answers.dtype == points.frequencies.dtype
+            if fits and (same or mixes_dtypes(x.device)):
                 return answers
         do = f"answer with [{count}] or [{count}, C_in, C_out] of {points.frequencies.dtype}"
         raise GeodlError(self.label, found, do)

@@ -39,6 +39,7 @@ from geodl.models.sequences import (
     tcn,
 )
 from geodl.models.transformers import bert, gpt, transformer, vit
+from geodl.models.wavelets import inverse_wavelet_transform, wavelet_transform
 
 __all__ = [
     "EncoderDecoder",
@@ -74,6 +75,7 @@ __all__ = [
     "graph_sage",
     "graph_transformer",
     "graph_unet",
+    "inverse_wavelet_transform",
     "jumping_knowledge",
     "mean_log_degree",
     "mlp",
@@ -95,5 +97,6 @@ __all__ = [
     "transformer_encoder",
     "virtual_node",
     "vit",
+    "wavelet_transform",
     "z2cnn",
 ]

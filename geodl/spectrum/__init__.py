@@ -14,6 +14,7 @@ from geodl.spectrum.find import (
     transform_of,
 )
 from geodl.spectrum.fourier import Modes, fourier, fourier_inverse, spectrum
+from geodl.spectrum.laplace import z_transform
 from geodl.spectrum.modes import ByMode, Projections, modes
 from geodl.spectrum.responses import band_pass, heat, mexican_hat, meyer
 from geodl.spectrum.transform import Transform, analyse, one_of_zeros, synthesise, write_modes
@@ -45,4 +46,5 @@ __all__ = [
     "synthesise_pieces",
     "transform_of",
     "write_modes",
+    "z_transform",
 ]

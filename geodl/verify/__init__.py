@@ -24,6 +24,7 @@ from geodl.verify import (
     rotations,
     sharing,
     signals,
+    spectra,
     trained,
     transformers,
     two_graphs,
@@ -34,6 +35,7 @@ from geodl.verify.report import save, table
 CLAIMS: dict[str, tuple[Claim, ...]] = {
     "01": signals.CLAIMS,
     "02": graphs.CLAIMS,
+    "03": spectra.CLAIMS,
     "04": gcn.CLAIMS,
     "05": lattices.CLAIMS,
     "06": chains.CLAIMS,

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from geodl import Conv, Graph, Neighborhood, Signal, adjacency, laplacian, polynomial
+from geodl import Conv, Filter, Graph, Neighborhood, Signal, adjacency, laplacian, polynomial
 from geodl.verify.base import (
     Row,
     above,
+    as_leaves,
     count_edges,
+    difference,
     equal,
     normal,
     randomised,
@@ -51,6 +53,43 @@ def pyg() -> Iterator[Row]:
             return functional_call(twin, weights, (x, *links))
 
         yield equal("04 GCN = PyG's GCNConv", layer, [signal(graph, 5)], peer, 1e-12)
+
+
+def cheb_conv() -> Iterator[Row]:
+    """PyG's ChebConv of K terms is the polynomial of order K - 1 of the normalised Laplacian."""
+    from torch_geometric.nn import ChebConv
+
+    graph = ring(9, ((0, 4), (2, 7)))
+    for terms in (1, 2, 3, 6):
+        rule = polynomial(laplacian("sym"), terms - 1)
+        layer = randomised(Conv(5, 3, rule), normal(24))
+        twin = ChebConv(5, 3, terms).double()
+        weights = {f"lins.{k}.weight": block.T for k, block in enumerate(layer.weight)}
+        assert layer.bias is not None
+        weights["bias"] = layer.bias
+        links = graph.edge_index, graph.edge_weight
+
+        def peer(x: Tensor, twin: Any = twin, weights: Any = weights, links: Any = links) -> Tensor:
+            largest = {"lambda_max": torch.tensor(2.0, dtype=torch.float64)}
+            return functional_call(twin, weights, (x, *links), largest)
+
+        claim = f'04 Conv(polynomial(laplacian("sym"), {terms - 1})) = PyG\'s ChebConv({terms})'
+        yield equal(claim, layer, [signal(graph, 5)], peer, 1e-10)
+
+
+def filters() -> Iterator[Row]:
+    """The same polynomial as a function of frequency, and as a recursion."""
+    graph = ring(12, ((0, 5), (3, 9)))
+    taps = normal(25)(11).requires_grad_()
+
+    def response(frequency: Tensor) -> Tensor:
+        return torch.stack([frequency**k for k in range(11)], dim=1) @ taps
+
+    s = as_leaves([signal(graph, 2)])[0]
+    exact, recursion = Filter(response, "sym"), Filter(response, "sym", 10)
+    differences = [difference(recursion(s).x, exact(s).x, [s.x, taps])]
+    where = count_edges(recursion, s)._replace(parameters=11)
+    yield row("04 Filter(f, order=10) = Filter(f) for f of degree 10", where, differences, 1e-10)
 
 
 def chebyshev() -> Iterator[Row]:
@@ -113,4 +152,4 @@ def shift_operator(rule: Neighborhood) -> Conv:
     return layer
 
 
-CLAIMS = (formula, pyg, chebyshev, spectra)
+CLAIMS = (formula, pyg, cheb_conv, chebyshev, filters, spectra)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from geodl import Conv, Graph
+from geodl import Conv, Domain, Graph
 from geodl.verify.base import normal
 
 
@@ -86,6 +86,16 @@ def dense_laplacian(graph: Graph) -> Tensor:
         a[i, i] = 0.0
         for j in range(i):
             a[i, j] = a[j, i] = max(a[i, j], a[j, i])
+    return torch.diag(a.sum(1)) - a
+
+
+def dense_links(domain: Domain) -> Tensor:
+    """`D - A` `[N, N]` of a domain whose links have weight 1, each pair of linked nodes once."""
+    links, n = domain.links(), domain.num_nodes
+    a = torch.zeros(n, n, dtype=torch.float64)
+    a[links.dst, links.src] = 1.0
+    a[links.src, links.dst] = 1.0
+    a.fill_diagonal_(0.0)
     return torch.diag(a.sum(1)) - a
 
 
