@@ -5,10 +5,10 @@ pairs.
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ContextDecorator, contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -22,8 +22,7 @@ from geodl.errors import GeodlError, as_integer
 LARGEST_TABLE = 720
 
 
-@contextmanager
-def cached_constants() -> Iterator[None]:
+def cached_constants() -> "OutsideModes":
     """Make cached constants outside of every mode of torch that their first caller is in, so that
     any later caller may use them, in training too.
 
@@ -31,9 +30,35 @@ def cached_constants() -> Iterator[None]:
     unseen by fake modes, by `torch.jit.trace` (to which sizes are tensors) and by the transforms of
     `torch.func`, whose wrappers die with them.
     """
-    if _is_plain():  # as nearly always: entering all of these takes longer than a small graph
-        yield
-        return
+    return OutsideModes()
+
+
+@final
+class OutsideModes(ContextDecorator):
+    """The block, or the function, of :func:`cached_constants`."""
+
+    def __init__(self):
+        self.left: AbstractContextManager[None] | None = None
+
+    def _recreate_cm(self) -> "OutsideModes":
+        # As a decorator it is entered by every call anew, from several threads.
+        return OutsideModes()
+
+    def __enter__(self) -> None:
+        # As nearly always: entering all of the others takes longer than a small graph.
+        if not _is_plain():
+            self.left = _without_modes()
+            self.left.__enter__()
+
+    def __exit__(self, *raised: Any) -> bool | None:
+        if self.left is not None:
+            return self.left.__exit__(*raised)
+        return None
+
+
+@contextmanager
+def _without_modes() -> Iterator[None]:
+    """A block outside of all modes of torch."""
     trace = torch._C._get_tracing_state()
     torch._C._set_tracing_state(None)  # pyright: ignore[reportAttributeAccessIssue]
     try:

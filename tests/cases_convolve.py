@@ -14,6 +14,7 @@ from tests.strategies import (
     Case,
     anywhere,
     called,
+    chosen,
     few,
     graphs,
     joined,
@@ -58,7 +59,8 @@ def reweighted(draw: st.DrawFn, graph: g.Graph) -> g.Graph:
 
 @st.composite
 def spmm_convolve(draw: st.DrawFn) -> Case:
-    kinds = ("graph", "graph", "laplacian", "relations", "members", "links", "around", "given")
+    kinds = ("graph", "graph", "laplacian", "relations", "members", "chosen", "links", "around")
+    kinds += ("given",)
     kind = draw(st.sampled_from(kinds))
     if kind == "given":
         between = draw(joined(weighted=draw(st.booleans()), types=draw(few)))
@@ -68,6 +70,11 @@ def spmm_convolve(draw: st.DrawFn) -> Case:
         rule = g.adjacency(draw(st.sampled_from((None, "sym", "row"))), loops, types=3)
         members = draw(st.lists(graphs(types=True), min_size=1, max_size=2))
         domain = members[0] if len(members) == 1 else g.Batch(members)
+    elif kind == "chosen":
+        types = draw(st.sampled_from((None, 3)))
+        rule = g.adjacency(norm, loops, types)
+        rule = rule.reverse() if draw(st.booleans()) else rule
+        domain = draw(chosen(types=types is not None))
     elif kind == "around":
         forward = draw(windows().filter(lambda rule: rule.group is None))
         onto = draw(lattices(forward))

@@ -167,6 +167,18 @@ def graphs(draw: st.DrawFn, *, weighted: bool | None = None, types: bool | None 
     )
 
 
+@st.composite
+def chosen(draw: st.DrawFn, *, types: bool) -> g.Batch:
+    """Members of a flat union, some of them several times; of graphs both ways too, whose matrix is
+    symmetric.
+    """
+    parts = draw(st.lists(graphs(types=types), min_size=1, max_size=3))
+    if not types and draw(st.booleans()):
+        parts = [two_way(part) for part in parts]
+    numbers = draw(st.lists(st.integers(0, len(parts) - 1), min_size=1, max_size=4))
+    return g.Batch(parts).flat().select(torch.tensor(numbers)).domain
+
+
 class Joined(NamedTuple):
     """A rule between two domains; `receivers` is None where the call names none."""
 

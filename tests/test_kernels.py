@@ -23,11 +23,17 @@ from tests.cases import CASES
 from tests.strategies import Case
 from tests.test_threads import FORKED, in_threads
 
+
+def apart(x_i: torch.Tensor, x_j: torch.Tensor, e_ij: None) -> torch.Tensor:
+    return x_j * x_j - x_i
+
+
 COUNT = 3  # threads of torch: more than a machine of two cores has, so that they take turns
 LAYERS = {
     "max": lambda: g.Pool(g.adjacency(), "max"),
     "min": lambda: g.Pool(g.adjacency(), "min"),
     "gat": lambda: g.Attention(4, g.adjacency(), 2, "gat"),
+    "message": lambda: g.Message(apart, g.adjacency(), ("max", "min")),
 }
 
 
@@ -113,7 +119,8 @@ def made(name: str) -> Any:
 def test_explain_says_which_path_runs(name, runs):
     layer, signal = made(name), noise(graph())
     told = layer.explain(signal)
-    assert told.note.startswith("by numba" if runs else "by torch: ")
+    words = "by numba" if runs else "by torch: "
+    assert told.note.removeprefix("extremes ").startswith(words)
     assert f"runs on {told.lowering}, {told.note}" in str(g.explain(layer, signal))
     lowering = "edge_softmax" if name == "gat" else "segment"
     assert_lowered_to(lowering, layer, signal)

@@ -185,3 +185,44 @@ def test_a_converted_sync_batch_norm_runs_on_all_nodes():
     with pytest.raises(g.GeodlError, match=r"a step of SyncBatchNorm.*eval"):
         synced.step(s)
     assert synced.eval().step(s)[0].x.shape == (3, 5, 2)
+
+
+class Shifted(g.BatchNorm):
+    """A norm whose user computes something else."""
+
+    def compute(self, receiver, sender, rule):
+        return receiver.with_x(super().compute(receiver, sender, rule).x + 1)
+
+
+def one_by_one(net: g.Sequential, s: g.Signal) -> g.Signal:
+    for part in net:
+        s = part(s) if isinstance(part, g.Layer) else s.map(part)
+    return s
+
+
+@pytest.mark.parametrize("norm", [g.BatchNorm, Shifted])
+@pytest.mark.parametrize("batch", [0, 1, 3])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_row_is_its_parts_one_by_one(norm, batch, training):
+    torch.manual_seed(0)
+    last = nn.Softmax(dim=2) if batch == 3 else nn.Softmax(dim=-1)
+    net = g.Sequential(nn.Linear(2, 3), norm(3), nn.ReLU(), nn.Linear(3, 2), last).double()
+    net.train(training)
+    s = g.Signal(torch.randn(batch, 16, 2, dtype=torch.float64, requires_grad=True), GRID)
+    if batch == 3:  # nodes first in memory
+        s = s.with_x(s.x.transpose(0, 1).contiguous().transpose(0, 1))
+    ends = []
+    for run in (net, lambda s: one_by_one(net, s)):
+        net[1].reset_running_stats()
+        y = run(s).x
+        leaves = [s.x, *net.parameters()]
+        ends.append([y, *torch.autograd.grad(y.square().sum(), leaves), net[1].running_var.clone()])
+    assert all(error(a, b) < 1e-12 for a, b in zip(*ends, strict=True))
+    assert norm.rowwise == (norm is g.BatchNorm)
+
+
+def test_hooks_of_a_norm_in_a_row_are_called():
+    net, seen = g.Sequential(nn.Linear(2, 2), g.BatchNorm(2), nn.ReLU()), []
+    net[1].register_forward_hook(lambda layer, given, answer: seen.append(answer))
+    net(image())
+    assert [type(one) for one in seen] == [g.Signal]

@@ -1,13 +1,15 @@
 """Batches of many small graphs, out of one flat store."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from geodl.errors import GeodlError, positive
-from geodl.signal import Signal, select_members, stand_beside
+from geodl.signal import Signal, in_groups, select_members, stand_beside
+
+FEW_NODES = 2**13  # of the batches that are gathered at once
 
 
 @final
@@ -81,8 +83,32 @@ class GraphLoader:
             order = torch.randperm(self.num_graphs, generator=self.generator)
         else:
             order = torch.arange(self.num_graphs)
-        for numbers in order.split(self.batch_size)[: len(self)]:
-            yield self.batch(numbers)
+        batches = order[: len(self) * self.batch_size].split(self.batch_size)
+        together = self._gathered_together()
+        for first in range(0, len(batches), together):
+            yield from self._gather(batches[first : first + together])
+
+    def _gathered_together(self) -> int:
+        """How many batches are gathered at once, of which each is then a view: what Python does for
+        a batch of small graphs takes longer than to move its numbers.
+        """
+        nodes = self.store.domain.num_nodes / self.num_graphs * self.batch_size
+        return max(1, int(FEW_NODES / nodes))
+
+    def _gather(self, batches: Sequence[Tensor]) -> Iterator[tuple[Signal, Tensor | None]]:
+        """Several batches, by the numbers of their graphs."""
+        if len(batches) == 1:
+            yield self.batch(batches[0])
+            return
+        signal, targets = self.batch(torch.cat(list(batches)))
+        sizes = [len(numbers) for numbers in batches]
+        signals = in_groups(signal, sizes)
+        if targets is None:
+            yield from ((one, None) for one in signals)
+            return
+        if self.per_node:
+            sizes = [one.domain.num_nodes for one in signals]
+        yield from zip(signals, torch.unsafe_split_with_sizes(targets, sizes), strict=True)
 
     def batch(self, numbers: Tensor) -> tuple[Signal, Tensor | None]:
         """Some graphs, by their numbers `[D']`, and their targets.

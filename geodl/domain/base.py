@@ -2,13 +2,14 @@
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from geodl.domain.check import read_device
+from geodl.domain.chosen import Chosen
 from geodl.errors import GeodlError
 from geodl.group import Group
 
@@ -40,12 +41,17 @@ class Selection(NamedTuple):
     Attributes:
         domain: the union of the members that were chosen, in the order of the choice.
         nodes: `[N']` the number that each of its nodes has in the union chosen from.
-        links: `[L']` the number that each of its links has there.
+        chosen: where its links stand there, when they are asked for.
     """
 
     domain: "Domain"
     nodes: Tensor
-    links: Tensor
+    chosen: Chosen
+
+    @property
+    def links(self) -> Tensor:
+        """`[L']` the number that each of its links has in the union chosen from."""
+        return self.chosen.place_links()
 
 
 class Domain(ABC):
@@ -64,6 +70,7 @@ class Domain(ABC):
         is_union: whether it is a disjoint union of other domains.
         members: those domains, None for any other domain; a flat union makes them when
             they are asked for, so `is_union` is the question to ask first.
+        chosen: of members that were chosen from a flat union, which they are; None of any other.
         serial: the number of a domain that owns tensors, else None.
         cache: where lowerings and :func:`memo` keep what they made for this domain; None when the
             domain is a plain value.
@@ -88,6 +95,7 @@ class Domain(ABC):
     is_union: ClassVar[bool] = False
     members: "tuple[Domain, ...] | None" = None
     cache: ClassVar[dict[Any, Any] | None] = None
+    chosen: Chosen | None = None
     serial: int | None = None
     linked_to_nearest: ClassVar[bool] = False
     linked_by_generators: ClassVar[bool] = False
@@ -163,6 +171,15 @@ class Domain(ABC):
         do = "put several side by side: Batch([domain, ...])"
         raise GeodlError(f"members of {self}", "a domain that is not a union", do)
 
+    def in_groups(self, sizes: Sequence[int]) -> "list[Domain]":
+        """The members of a union in groups, so many in each, every group a union of its own.
+
+        Raises:
+            GeodlError: a domain that is no union.
+        """
+        do = "put several side by side: Batch([domain, ...])"
+        raise GeodlError(f"{self} in groups of members", "a domain that is no union", do)
+
     @abstractmethod
     def generators(self) -> Tensor:
         """Permutations `[G, N]` that generate the symmetry group of this domain, or a part of it
@@ -221,7 +238,9 @@ class Domain(ABC):
                 values to move.
         """
         place = read_device("a domain moved", device)
-        if self.device is not None and self.device.type == "meta" and place.type != "meta":
+        if self.device is None or self.device == place:
+            return self
+        if self.device.type == "meta" and place.type != "meta":
             do = "keep the domain that was moved there, or build it anew"
             raise GeodlError(f"{self} from meta to {place}", "tensors without values", do)
         # What is moved while validating under inference_mode serves training later.
@@ -258,6 +277,13 @@ class TensorDomain(Domain):
     @abstractmethod
     def with_tensors(self, tensors: tuple[Tensor, ...]) -> Self:
         """This domain over other copies of its tensors."""
+
+    @property
+    def num_bytes(self) -> int:
+        """What the tensors take; of members that were chosen, what their links will."""
+        if self.chosen is not None:
+            return 16 * self.chosen.num_links
+        return sum(tensor.nbytes for tensor in self.tensors())
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy has a number of its own, and plans are made anew: they may be on another device.

@@ -1,5 +1,7 @@
 """Disjoint unions: many domains, of any kinds and sizes, as one."""
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -9,19 +11,23 @@ from torch import Tensor
 from geodl.domain import convert
 from geodl.domain.base import Domain, Links, Selection, TensorDomain, memo, replace_fields
 from geodl.domain.chain import Chain
-from geodl.domain.check import check_has_values
+from geodl.domain.chosen import Chosen, choose, choose_run
 from geodl.domain.complete import Complete
 from geodl.domain.graph import Graph
 from geodl.domain.grid import Grid
-from geodl.domain.runs import Runs, running_sum, runs_of
 from geodl.domain.union import (
+    Places,
+    check_graphs,
     check_members,
     check_numbers,
     check_starts,
+    check_within_members,
     cut_members,
     device_of_members,
+    joined_generators,
+    joined_values,
     merged_links,
-    places_of_links,
+    places_of,
 )
 from geodl.domain.weights import is_reweighted, joined_weights
 from geodl.errors import GeodlError
@@ -52,10 +58,11 @@ class Batch(TensorDomain):
 
     is_union = True
     given: tuple[Domain, ...] | None
-    union: Graph | None
+    held: Graph | None
     counts: tuple[int, ...]
     count: int
     starts: Tensor
+    chosen: Chosen | None
     reweighted: bool
     cache: dict[Any, Any]
 
@@ -74,17 +81,15 @@ class Batch(TensorDomain):
     def _set(
         self,
         given: tuple[Domain, ...] | None,
-        union: Graph | None,
+        held: Graph | None,
         counts: tuple[int, ...],
         starts: Tensor,
+        chosen: Chosen | None = None,
     ) -> None:
-        object.__setattr__(self, "given", given)
-        object.__setattr__(self, "union", union)
-        object.__setattr__(self, "counts", counts)
-        object.__setattr__(self, "count", sum(counts))
-        object.__setattr__(self, "starts", starts)
-        object.__setattr__(self, "reweighted", is_reweighted(self._parts))
-        object.__setattr__(self, "cache", {})
+        reweighted = is_reweighted(given or ()) or (held is not None and held.reweighted)
+        # A frozen dataclass lets no other assignment through.
+        vars(self).update(given=given, held=held, counts=counts, count=sum(counts), starts=starts)
+        vars(self).update(chosen=chosen, reweighted=reweighted, cache={})
 
     @classmethod
     def from_union(cls, union: Graph, starts: Any) -> "Batch":
@@ -109,14 +114,7 @@ class Batch(TensorDomain):
             raise GeodlError(asked, f"a {type(union).__name__}", "give a Graph")
         with cached_constants():
             begins = check_starts(asked, starts, union.num_nodes, union.device)
-            sizes = begins.diff()
-            counts = tuple(sizes.tolist())
-            member = torch.repeat_interleave(sizes, output_size=union.num_nodes)
-            ends = member[union.edge_index]
-            if not torch.equal(ends[0], ends[1]):
-                k = int((ends[0] != ends[1]).nonzero()[0, 0])
-                found = f"an edge from member {int(ends[0, k])} to member {int(ends[1, k])}"
-                raise GeodlError(asked, found, "members have no edges between them")
+            counts = check_within_members(asked, union, begins)
         return cls.unchecked(union, counts, begins)
 
     @classmethod
@@ -157,22 +155,34 @@ class Batch(TensorDomain):
         Raises:
             GeodlError: if a member is not a graph.
         """
-        graphs = []
-        for member in self.members:
-            if not isinstance(member, Graph):
-                do = "give graphs: PyG knows nothing else"
-                raise GeodlError(f"{self} to PyG", f"a member {member}", do)
-            graphs.append(member.to_pyg())
-        return convert.to_pyg_batch(graphs)
+        graphs = check_graphs(f"{self} to PyG", self.members)
+        return convert.to_pyg_batch([graph.to_pyg() for graph in graphs])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy holds its own links, and nothing of the union that its members were chosen from.
+        return {**super().__getstate__(), "held": self.union, "chosen": None}
 
     def __repr__(self) -> str:
-        if self.union is not None:
-            edges = self.union.edge_index.shape[1]
-            return f"Batch({self.num_members} graphs: {self.count} nodes, {edges} edges)"
+        if self.is_flat:
+            counts = f"{self.count} nodes, {self.num_links} edges"
+            return f"Batch({self.num_members} graphs: {counts})"
         kinds = [str(member) for member in self.members[:3]]
         if self.num_members > 3:
             kinds.append("...")
         return f"Batch({self.num_members} members: {', '.join(kinds)})"
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether one Graph holds the links of all members."""
+        return self.given is None
+
+    @property
+    def union(self) -> Graph | None:
+        """The one Graph of a flat union; that of chosen members is made at the first call."""
+        if self.held is None and self.chosen is not None:
+            with cached_constants():
+                object.__setattr__(self, "held", self.chosen.make_graph())
+        return self.held
 
     @property
     def members(self) -> tuple[Domain, ...]:  # pyright: ignore[reportIncompatibleVariableOverride] - narrower: a batch always has some
@@ -184,6 +194,8 @@ class Batch(TensorDomain):
     @property
     def kinds(self) -> tuple[Domain, ...]:
         """Members that differ; of a flat union, whose members are all graphs, one graph for all."""
+        if self.chosen is not None:
+            return self.chosen.of.kinds  # nothing but graphs, as they are
         if self.union is not None:
             return (self.union,)
         # Tensor domains differ by identity, so that only values are found equal.
@@ -194,7 +206,7 @@ class Batch(TensorDomain):
         """The member that all members are equal to, None where they differ."""
         if self.num_members == 1:
             return self.members[0]
-        if self.union is not None:
+        if self.is_flat:
             return None  # graphs differ by identity
         first = self.members[0]
         # Found once: comparing the members costs time in proportion to their number.
@@ -227,6 +239,8 @@ class Batch(TensorDomain):
     @property
     def num_links(self) -> int:
         """The links of all members."""
+        if self.chosen is not None:
+            return self.chosen.num_links
         return sum(part.num_links for part in self._parts)
 
     @property
@@ -237,13 +251,11 @@ class Batch(TensorDomain):
     @property
     def ordered(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """Each member is ordered."""
-        return all(part.ordered for part in self._parts)
+        return not self.is_flat and all(part.ordered for part in self._parts)
 
     @property
     def edge_type(self) -> Tensor | None:
-        """The members' relation numbers, in the order of :meth:`links`; None unless every member
-        has them.
-        """
+        """The relation number of each of :meth:`links`; None unless every member has them."""
         return self._joined_values("edge_type")
 
     def member_of(self) -> Tensor:
@@ -263,25 +275,32 @@ class Batch(TensorDomain):
         >>> chosen.domain, chosen.nodes.tolist()
         (Batch(3 members: Chain(3), Chain(2), Chain(3)), [2, 3, 4, 0, 1, 2, 3, 4])
         """
-        check_numbers(f"members of {self}", numbers, self.num_members)
+        check_numbers(self, numbers)
         with cached_constants():
-            nodes_of, links_of, order = memo(self, "places", self._places)
-            chosen = numbers.numpy()
-            nodes, node_counts = nodes_of.select(chosen)
-            links, link_counts = links_of.select(chosen)
-            if order is not None:
-                links = order[links]
-            nodes, links = nodes.to(self.device), links.to(self.device)
-            if self.union is None:
-                domain = Batch([self.members[k] for k in numbers.tolist()]).to(self.device)
-                return Selection(domain, nodes, links)
-            starts = running_sum(node_counts)
-            moved = (starts[:-1] - nodes_of.first[chosen]).repeat(link_counts)
-            shift = torch.from_numpy(moved).to(self.device)
-            union = self.union.part(links, int(starts[-1]), shift)
-            begins = torch.from_numpy(starts).to(self.device)
-            batch = Batch.unchecked(union, tuple(node_counts.tolist()), begins)
-            return Selection(batch, nodes, links)
+            chosen = choose(self, numbers.numpy(), *self._places)
+            nodes = torch.from_numpy(chosen.nodes).to(self.device)
+            return Selection(self._union_of(chosen), nodes, chosen)
+
+    def in_groups(self, sizes: Sequence[int]) -> "list[Domain]":
+        """As of every union; of a flat one each group is flat, too.
+
+        >>> Batch([Graph([[0], [1]])] * 3).flat().in_groups([2, 1])
+        [Batch(2 graphs: 4 nodes, 2 edges), Batch(1 graphs: 2 nodes, 1 edges)]
+        """
+        with cached_constants():
+            bounds = itertools.pairwise(itertools.accumulate(sizes, initial=0))
+            return [self._union_of(choose_run(self, *bound, *self._places)) for bound in bounds]
+
+    def _union_of(self, chosen: Chosen) -> "Batch":
+        if not self.is_flat:
+            return Batch([self.members[k] for k in chosen.numbers.tolist()]).to(self.device)
+        held = None
+        if self.reweighted:  # by weights that belong to this call
+            held = chosen.make_graph()
+        batch = Batch.__new__(Batch)
+        starts = torch.from_numpy(chosen.starts).to(self.device)
+        batch._set(None, held, tuple(chosen.counts.tolist()), starts, chosen)
+        return batch
 
     def flat(self) -> "Batch":
         """As of every domain; weights are 1 where some members have none.
@@ -289,27 +308,16 @@ class Batch(TensorDomain):
         >>> Batch([Graph([[0], [1]]), Graph([[0], [1]], 3)]).flat()
         Batch(2 graphs: 5 nodes, 2 edges)
         """
-        if self.union is not None or not all(isinstance(m, Graph) for m in self.members):
+        if self.is_flat or not all(isinstance(m, Graph) for m in self.members):
             return self
-        dst, src, weight = self.links()
         values = {name: self._joined_values(name) for name in ("edge_attr", "edge_type")}
-        union = Graph(torch.stack((src, dst)), self.count, edge_weight=weight, **values)
-        return Batch.unchecked(union, self.counts, self.starts)
+        return Batch.unchecked(self._as_graph(**values), self.counts, self.starts)
 
     @cached_constants()
     def generators(self) -> Tensor:
         """Each member's generators, which leave the nodes of other members fixed."""
-        # Equal members are not exchanged: the group does not depend on which members are equal.
-        moves, start = [], 0
-        for member in self.given or ():  # the members of a flat union, graphs, have none
-            for move in member.generators():
-                whole = torch.arange(self.num_nodes)
-                whole[start : start + len(move)] = move + start
-                moves.append(whole)
-            start += member.num_nodes
-        if not moves:
-            return torch.zeros(0, self.num_nodes, dtype=torch.long)
-        return torch.stack(moves)
+        # The members of a flat union, graphs, have none.
+        return joined_generators(self.given or (), self.num_nodes)
 
     @property
     def runtime_weight(self) -> Tensor | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
@@ -328,29 +336,19 @@ class Batch(TensorDomain):
     @property
     def link_order(self) -> Tensor | None:
         """As of every domain; looked for once."""
-        if self.union is None:
+        if not self.is_flat:
             return None
-        return memo(self, "places", self._places)[2]
+        return self._places[2]
 
     def _joined_values(self, name: str) -> Tensor | None:
         """The values of the links of all members by name; None unless every member has them."""
         if self.union is not None:
             return getattr(self.union, name)
-        values = [getattr(member, name, None) for member in self.members]
-        present = [value for value in values if value is not None]
-        if len(present) < len(values):
-            return None
-        return torch.cat(present)
+        return joined_values(self.members, name)
 
-    def _places(self) -> "tuple[Runs, Runs, Tensor | None]":
-        """Where the nodes and the links of each member stand, on the CPU; and, where links stand in
-        another order, the order that brings those of one member together.
-        """
-        nodes = runs_of(self.counts)
-        if self.union is None:
-            return nodes, runs_of([member.num_links for member in self.members]), None
-        check_has_values(f"the members of {self}", self.starts)
-        return nodes, *places_of_links(self.union, self.member_of(), self.num_members)
+    @property
+    def _places(self) -> Places:
+        return memo(self, "places", lambda: places_of(self))
 
     @cached_constants()
     def _made_members(self) -> tuple[Domain, ...]:
@@ -360,15 +358,17 @@ class Batch(TensorDomain):
         assert self.union is not None
         if self.num_members == 1:
             return (self.union,)
-        _, links, order = memo(self, "places", self._places)
+        _, links, order = self._places
         return cut_members(self.union, self.counts, self.starts, links.length, order)
 
     def relabel(self, permutation: Tensor) -> Domain:
         """The union as one Graph with node i renumbered to `permutation[i]`."""
+        return self._as_graph(edge_type=self.edge_type).relabel(permutation)
+
+    def _as_graph(self, **values: Tensor | None) -> Graph:
+        """The links and weights of all members in one Graph, with other values by name."""
         dst, src, weight = self.links()
-        index, kind = torch.stack((src, dst)), self.edge_type
-        graph = Graph(index, self.num_nodes, edge_weight=weight, edge_type=kind)
-        return graph.relabel(permutation)
+        return Graph(torch.stack((src, dst)), self.count, edge_weight=weight, **values)
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors of the members (of a flat union, of the one graph), then the starts."""
@@ -380,7 +380,7 @@ class Batch(TensorDomain):
             return self
         if self.union is not None:
             union = self.union.with_tensors(tensors[:-1])
-            return replace_fields(self, union=union, starts=tensors[-1])
+            return replace_fields(self, held=union, starts=tensors[-1])
         # The tensors stand member after member, as `tensors` lays them out, and the starts last.
         members, begin = [], 0
         for member in self.members:

@@ -3,8 +3,6 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 
 class Runs(NamedTuple):
@@ -21,7 +19,7 @@ class Runs(NamedTuple):
     first: Any
     length: Any
 
-    def select(self, numbers: Any) -> tuple[Tensor, Any]:
+    def select(self, numbers: Any) -> tuple[Any, Any]:
         """The numbers in some of the runs, one run after the other, and how long each is.
 
         >>> runs = runs_of([2, 3])
@@ -32,9 +30,9 @@ class Runs(NamedTuple):
         end = length.cumsum()
         # Place p of the answer, in a run that ends before place `end`, holds the number
         # first + (p - (end - length)): its own place, moved by as much as its whole run.
-        moved = self.first[numbers] - (end - length)
-        places = np.arange(end[-1])
-        return torch.from_numpy(places + moved.repeat(length)), length
+        places = (self.first[numbers] - (end - length)).repeat(length)
+        places += np.arange(len(places))
+        return places, length
 
 
 def runs_of(lengths: Any) -> Runs:

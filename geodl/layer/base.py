@@ -44,13 +44,12 @@ class Layer(nn.Module, ABC):
     Attributes:
         takes_sparse: whether it takes a signal with sparse values.
         nodewise: whether it treats each node alone.
-        breaks_symmetry: whether it tells nodes apart by where they stand, which no symmetry
-            survives.
-        takes_context: whether it, or a layer in it, receives from the second signal of a call to a
-            container, wherever in it it stands.
-        transparent: whether its rule and the layers in it say all that it computes across nodes.
-            Certificates rely on it; a subclass that replaces any of the code loses it, unless it
-            says so itself.
+        breaks_symmetry: whether it tells nodes apart by where they stand.
+        takes_context: whether it, or a layer in it, receives from the second signal of a container.
+        transparent: whether its rule and the layers in it say all that it computes across nodes; a
+            subclass that replaces any of the code loses it, unless it says so itself.
+        rowwise: whether it reads rows of channels whichever nodes they belong to, and defines
+            `on_rows(x)`, from `[B N, C]` to `[B N, C_out]`; lost as `transparent` is.
         rule: which nodes each node receives from; None of a layer without a rule.
         on: its own domain, on which it takes and returns tensors `[B, N, C]`; None for Signals.
 
@@ -63,6 +62,7 @@ class Layer(nn.Module, ABC):
     breaks_symmetry: bool = False
     takes_context: bool = False
     transparent: ClassVar[bool] = False
+    rowwise: ClassVar[bool] = False
     rule: Any = None
     on: Domain | None = None
 
@@ -75,8 +75,8 @@ class Layer(nn.Module, ABC):
                 "a forward of its own",
                 "define compute(self, receiver, sender, rule), which forward calls",
             )
-        if "transparent" not in vars(cls):
-            cls.transparent = cls.transparent and not replaces_code(cls)
+        for promise in {"transparent", "rowwise"} - vars(cls).keys():
+            setattr(cls, promise, getattr(cls, promise) and not replaces_code(cls))
 
     @property
     def label(self) -> str:

@@ -10,7 +10,14 @@ from geodl.domain import told_apart
 from geodl.errors import GeodlError
 from geodl.layer.base import Layer
 from geodl.layer.check import check_sender_taken
-from geodl.layer.pointwise import POINTWISE, check_part, is_pointwise, run_pointwise, run_row
+from geodl.layer.pointwise import (
+    POINTWISE,
+    check_part,
+    is_pointwise,
+    run_pointwise,
+    run_row,
+    stands_in_row,
+)
 from geodl.layer.trace import made
 from geodl.signal import Signal
 
@@ -47,7 +54,7 @@ class Sequential(Layer):
         check_sender_taken(self, sender)
         signal, row = receiver, []
         for layer in self._modules.values():
-            if type(layer) in POINTWISE:
+            if stands_in_row(layer):
                 row.append(layer)
                 continue
             if row:

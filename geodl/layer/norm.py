@@ -54,6 +54,7 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
     """
 
     transparent = True
+    rowwise = True
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
@@ -85,21 +86,27 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
         """
         check_no_sender(self, sender)
         x = check_signal(self, receiver).x
-        values = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+        return receiver.with_x(self.on_rows(x.flatten(0, 1)).view(x.shape))
+
+    def on_rows(self, x: Tensor) -> Tensor:
+        """The same of values `[B N, C]`, a row for each node of each entry of the batch."""
+        values = x
+        if x.dtype in (torch.bfloat16, torch.float16):
+            values = x.float()
         if self.training or self.running_mean is None or self.running_var is None:
             y = self._by_batch(values)
         else:
             weight, bias = self._weight_and_bias(values)
             scale = weight * torch.rsqrt(self.running_var + self.eps)
             y = torch.addcmul(bias - self.running_mean * scale, values, scale)
-        return receiver.with_x(y.to(x.dtype))
+        return y.to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.channels_in}"
 
     def _by_batch(self, x: Tensor) -> Tensor:
-        """Normalise by the statistics of the values `[B, N, C]` themselves."""
-        count = x.shape[0] * x.shape[1]
+        """Normalise by the statistics of the values `[B N, C]` themselves."""
+        count = x.shape[0]
         if self.training and count == 1:
             raise GeodlError(
                 f"{self.label} in training",
@@ -112,7 +119,7 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
         if x.is_meta or transforms_active():
             y, mean, var = _by_formula(x, weight, bias, self.eps)
         else:
-            y, mean, var = _Normalise.apply(x, weight, bias, self.eps)
+            y, mean, var = _Normalise.apply(x[None], weight, bias, self.eps)
             y = y.view(x.shape)
         if self.training and self.track_running_stats and count > 0:
             self._track(mean, var * (count / (count - 1)))
@@ -134,11 +141,9 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
             mean, var = self.running_mean, self.running_var
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
-        rows = x.reshape(-1, x.shape[2])
         assert self.momentum is not None
         fast = torch.backends.cudnn.enabled
-        y = torch.batch_norm(rows, weight, bias, mean, var, True, self.momentum, self.eps, fast)
-        return y.view(x.shape)
+        return torch.batch_norm(x, weight, bias, mean, var, True, self.momentum, self.eps, fast)
 
     def _weight_and_bias(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.affine:
@@ -216,9 +221,9 @@ def _by_formula(
     x: Tensor, weight: Tensor, bias: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """y, mean and biased variance in operations that every transform of torch can follow."""
-    mean = x.mean((0, 1))
+    mean = x.mean(0)
     centered = x - mean
-    var = centered.square().mean((0, 1))
+    var = centered.square().mean(0)
     y = centered * (weight * torch.rsqrt(var + eps)) + bias
     return y, mean, var
 

@@ -1,6 +1,7 @@
 """Modules that act on the last axis, the channels of each node alone: one list, and a promise."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -54,6 +55,14 @@ POINTWISE: frozenset[type[nn.Module]] = ELEMENTWISE | {
     nn.Softmax,
     nn.Softmin,
 }
+# What runs when a module is called, and not when a method of it is.
+INTERCEPTS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_compiled_call_impl",
+)
 INSTEAD = {  # by the beginning of the name of a class of torch.nn
     "BatchNorm": "use g.BatchNorm(channels)",
     "LazyBatchNorm": "use g.BatchNorm(channels)",
@@ -193,24 +202,57 @@ def run_pointwise(module: nn.Module, signal: Any) -> Signal:
     return listener.record(module, (signal,), lambda: _on_values(module, signal))
 
 
-def run_row(modules: Sequence[nn.Module], signal: Any) -> Signal:
-    """Modules of the list one after another, as :func:`run_pointwise` runs each; where nobody
-    listens, one signal is made of what the last one answers.
+def stands_in_row(part: Any) -> bool:
+    """Whether a part of a container may run in a row with its neighbors: it is on the list, or a
+    layer of rows that is called by nobody else: hooks, and what `layer.compile()` made, run where
+    the layer itself is called.
+    """
+    if type(part) in POINTWISE:
+        return True
+    if not isinstance(part, Layer) or not part.rowwise:
+        return False
+    held = vars(part)
+    return part.on is None and not any(held.get(name) for name in INTERCEPTS)
+
+
+def run_row(modules: Sequence[Any], signal: Any) -> Signal:
+    """Parts that stand in a row, one after another, as each would run alone; where nobody listens,
+    one signal is made of what the last one answers.
 
     Args:
-        modules: of types in POINTWISE, one at least.
+        modules: one at least; :func:`stands_in_row` says of each that it may.
         signal: what the first one reads.
     """
     if current_listener() is not None:
         for module in modules:
-            signal = run_pointwise(module, signal)
+            run = module
+            if not isinstance(module, Layer):
+                run = partial(run_pointwise, module)
+            signal = run(signal)
         return signal
     # A signal for each of them would take longer than a module on a small graph (measured).
     check_is_signal(modules[0], signal)
     x, domain = signal.x, signal.domain
+    rows = x
+    # Values of a batch are a matrix of rows. Most modules of torch make one of what they are given,
+    # and a view of the answer: done once, it costs less on a small graph than in each of them.
+    if len(modules) > 1 and _has_rows(x) and not any(map(_names_axis, modules)):
+        rows = x.flatten(0, 1)
     for module in modules:
-        x = _applied(module, x, domain)
-    return signal.with_x(x)
+        rows = _applied(module, rows, domain)
+    if rows.dim() < x.dim():
+        rows = rows.view(*x.shape[:-1], rows.shape[-1])
+    return signal.with_x(rows)
+
+
+def _has_rows(x: Tensor) -> bool:
+    """Whether values are `[B, N, C]` in one block of memory."""
+    return x.layout == torch.strided and x.is_contiguous()
+
+
+def _names_axis(module: nn.Module) -> bool:
+    """Whether a module names the last axis by its number among three."""
+    return vars(module).get("dim") == 2
 
 
 def _on_values(module: nn.Module, signal: Any) -> Signal:
@@ -232,7 +274,14 @@ def _applied(module: nn.Module, x: Tensor, domain: Domain) -> Tensor:
     return y
 
 
-def _called(module: nn.Module, x: Tensor) -> Any:
+def _called(module: Any, x: Tensor) -> Any:
+    if type(module) in POINTWISE:
+        return module(x)
+    if isinstance(module, Layer):
+        layer: Any = module  # a layer of rows: see `stands_in_row`
+        if x.dim() == 2:
+            return layer.on_rows(x)
+        return layer.on_rows(x.flatten(0, 1)).view(x.shape)
     if type(module) is nn.SyncBatchNorm:
         # It takes channels on axis 1: all nodes of all rows are its batch.
         return module(x.flatten(0, 1)).reshape(x.shape)

@@ -58,6 +58,15 @@ def transforms_active() -> bool:
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
+def called_plainly(x: Tensor) -> bool:
+    """Whether nothing watches the operators that are called with x: no compiler, no mode of torch's
+    dispatcher, no subclass of tensors, no tensor without values.
+    """
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+        return False
+    return type(x) is Tensor and not x.is_meta and torch._C._get_tracing_state() is None
+
+
 def graph_wanted() -> bool:
     """Asked inside a backward: whether it will itself be differentiated or transformed.
 

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geodl.lowering.differentiable import Operator, graph_wanted, transforms_active
+from geodl.lowering.largest import largest
+from geodl.lowering.sparse import sort_by_row
 
 
 class Incidence(NamedTuple):
@@ -23,12 +25,14 @@ class Incidence(NamedTuple):
     Attributes:
         node: `[E]` the node of each edge.
         start: `[N + 1]` where the edges of each node begin in `order`.
-        order: `[E]` the edges, node after node.
+        order: `[E]` the edges, node after node; both with 32 bits where they fit.
+        compiled: whether the compiled kernel finds the extremes at the nodes.
     """
 
     node: Tensor
     start: Tensor
     order: Tensor
+    compiled: bool = False
 
     @property
     def num_nodes(self) -> int:
@@ -41,11 +45,11 @@ class Incidence(NamedTuple):
         return self.start.diff()
 
 
-def incidence(node: Tensor, num_nodes: int) -> Incidence:
+def incidence(node: Tensor, num_nodes: int, *, compiled: bool = False) -> Incidence:
     """The incidence of edges that end at these nodes `[E]`, of N."""
-    degree = torch.bincount(node, minlength=num_nodes)
-    start = torch.cat((degree.new_zeros(1), degree.cumsum(0)))
-    return Incidence(node, start, torch.argsort(node, stable=True))
+    each = torch.arange(len(node), device=node.device)
+    start, order, _ = sort_by_row(node, each, num_nodes)
+    return Incidence(node, start, order, compiled)
 
 
 class Gather(Operator):
@@ -178,7 +182,7 @@ class ExtremeAtNodes(Operator):
 
 
 def extreme_at_nodes(
-    ends: Incidence, m: Tensor, kernel: str, copies: Tensor | None = None
+    ends: Incidence, m: Tensor, reduction: str, copies: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """The largest or smallest value at each node `[B, N, C]`, and how many edges attain it (nothing
     where no gradient asks for it).
@@ -186,11 +190,13 @@ def extreme_at_nodes(
     Args:
         ends: the node of each edge.
         m: `[B, E, C]`.
-        kernel: "amax" or "amin".
+        reduction: "max" or "min".
         copies: `[B, E, C]` how many values each stands for; None for one.
     """
+    if ends.compiled and copies is None:
+        return largest(ends.start, ends.order, m, reduction)
     counted = transforms_active() or (torch.is_grad_enabled() and m.requires_grad)
-    return ExtremeAtNodes.apply(ends, m, copies, kernel, counted)
+    return ExtremeAtNodes.apply(ends, m, copies, f"a{reduction}", counted)
 
 
 def _shares(ends: Incidence, m: Tensor, y: Tensor, copies: Tensor | None = None) -> Tensor:

@@ -69,10 +69,11 @@ def cut(receivers: Incidence, src: Tensor, most: int) -> Pieces:
     """
     pieces, rows = [], []
     on_cpu = src.device.type == "cpu"
-    for number, place in enumerate(receivers.order.split(most)):
+    for number, place in enumerate(receivers.order.long().split(most)):
         dst = receivers.node[place]
         first, end = int(dst[0]), int(dst[-1]) + 1
-        own, tidies = incidence(dst - first, end - first), on_cpu and number % TIDY_EVERY == 0
+        own = incidence(dst - first, end - first, compiled=receivers.compiled)
+        tidies = on_cpu and number % TIDY_EVERY == 0
         pieces.append(Piece(dst, src[place], place, own, tidies))
         rows.append(torch.arange(first, end, device=dst.device))
     counts = torch.cat([piece.receivers.degree for piece in pieces])

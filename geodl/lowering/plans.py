@@ -235,9 +235,9 @@ def _own_store(domain: Any) -> Store:
         return store
     if torch.compiler.is_compiling():
         return Store()  # nothing is kept there yet, and nothing can be made now
-    own = sum(tensor.nbytes for tensor in domain.tensors())
+    most = max(MOST_BYTES, TIMES_ITS_DOMAIN * domain.num_bytes)
     with LOCK:
-        return domain.cache.setdefault("plans", Store(max(MOST_BYTES, TIMES_ITS_DOMAIN * own)))
+        return domain.cache.setdefault("plans", Store(most))
 
 
 def cached_tensors(
@@ -296,6 +296,17 @@ def tensors_of(data: Any) -> list[Tensor]:
     """All tensors in nested tuples and lists."""
     if isinstance(data, Tensor):
         return [data]
+    found: list[Tensor] = []
     if isinstance(data, tuple | list):
-        return [tensor for part in data for tensor in tensors_of(part)]
-    return []
+        _collect_tensors(data, found)
+    return found
+
+
+def _collect_tensors(data: Any, found: list[Tensor]) -> None:
+    # A call for each tuple, and not for each of its parts: new plans come at every step where new
+    # graphs do.
+    for part in data:
+        if isinstance(part, tuple | list):
+            _collect_tensors(part, found)
+        elif isinstance(part, Tensor):
+            found.append(part)

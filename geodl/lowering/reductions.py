@@ -60,19 +60,25 @@ def _finish_mean(degree: Tensor, whole: Summary) -> Tensor:
 
 
 def _collect_max(ends: Incidence, m: Tensor) -> Summary:
-    return extreme_at_nodes(ends, m, "amax")
+    return extreme_at_nodes(ends, m, "max")
 
 
 def _merge_max(rows: Incidence, count: Tensor, parts: Summary) -> Summary:
-    return extreme_at_nodes(rows, parts[0], "amax", parts[1])
+    return _merge_extremes(rows, parts, "max")
 
 
 def _collect_min(ends: Incidence, m: Tensor) -> Summary:
-    return extreme_at_nodes(ends, m, "amin")
+    return extreme_at_nodes(ends, m, "min")
 
 
 def _merge_min(rows: Incidence, count: Tensor, parts: Summary) -> Summary:
-    return extreme_at_nodes(rows, parts[0], "amin", parts[1])
+    return _merge_extremes(rows, parts, "min")
+
+
+def _merge_extremes(rows: Incidence, parts: Summary, reduction: str) -> Summary:
+    values, ties = parts
+    # A row stands for as many messages as attain it in its piece.
+    return extreme_at_nodes(rows, values, reduction, ties.to(values.dtype))
 
 
 def _collect_std(ends: Incidence, m: Tensor) -> Summary:
@@ -98,14 +104,14 @@ def _finish_std(degree: Tensor, whole: Summary) -> Tensor:
 
 
 def _collect_softmax(ends: Incidence, m: Tensor) -> Summary:
-    top, _ = extreme_at_nodes(ends, m.detach(), "amax")
+    top, _ = extreme_at_nodes(ends, m.detach(), "max")
     e = (m - Gather.apply(ends, top)).exp()
     return top, SumAtNodes.apply(ends, e), SumAtNodes.apply(ends, e * m)
 
 
 def _merge_softmax(rows: Incidence, count: Tensor, parts: Summary) -> Summary:
     top_of_part, denominator, numerator = parts
-    top, _ = extreme_at_nodes(rows, top_of_part.detach(), "amax")
+    top, _ = extreme_at_nodes(rows, top_of_part.detach(), "max")
     scale = (top_of_part.detach() - Gather.apply(rows, top)).exp()
     return (
         top,
@@ -133,3 +139,5 @@ REDUCTIONS = {
     "std": Reduction(2, _collect_std, _merge_std, _finish_std),
     "softmax": Reduction(3, _collect_softmax, _merge_softmax, _finish_softmax),
 }
+# those that look for the largest or smallest message into each node
+FINDS_EXTREMES = frozenset({"max", "min", "softmax"})

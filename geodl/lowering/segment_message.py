@@ -14,9 +14,11 @@ from torch import Tensor
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.edges import never, written_out
 from geodl.lowering.incidence import Gather, Incidence, incidence
+from geodl.lowering.kernels.compiler import numba_missing
+from geodl.lowering.largest import compile_largest
 from geodl.lowering.message_edges import MessageEdges, message_edges
 from geodl.lowering.message_pieces import Pieces, cut, reduce_in_pieces
-from geodl.lowering.reductions import REDUCTIONS
+from geodl.lowering.reductions import FINDS_EXTREMES, REDUCTIONS
 
 
 class MessagePlan(NamedTuple):
@@ -28,6 +30,8 @@ class MessagePlan(NamedTuple):
         senders: the sender of each edge.
         reductions: by name; none where the messages themselves are the answer.
         pieces: of the edges; None where they are all computed at once.
+        torch_because: why torch finds the extremes; "" where the compiled kernel does. None where
+            no reduction asks for any.
     """
 
     along: MessageEdges
@@ -35,16 +39,37 @@ class MessagePlan(NamedTuple):
     senders: Incidence
     reductions: tuple[str, ...]
     pieces: Pieces | None
+    torch_because: str | None
 
 
 def _plan(call: Call) -> MessagePlan:
     along = message_edges(call, written_out(call))
-    receivers = incidence(along.edges.dst, call.target.num_nodes)
+    reason = _no_kernel(call)
+    receivers = incidence(along.edges.dst, call.target.num_nodes, compiled=reason == "")
+    if receivers.compiled:
+        compile_largest(receivers.start, receivers.order, call.spec.dtype)
     senders = incidence(along.edges.src, call.source.num_nodes)
     pieces, most = None, call.options.max_edges
     if most is not None and most < len(receivers.node):
         pieces = cut(receivers, along.edges.src, most)
-    return MessagePlan(along, receivers, senders, call.options.reductions, pieces)
+    return MessagePlan(along, receivers, senders, call.options.reductions, pieces, reason)
+
+
+def _no_kernel(call: Call) -> str | None:
+    """Why torch finds the extremes; "" where the compiled kernel does, None without any."""
+    if FINDS_EXTREMES.isdisjoint(call.options.reductions):
+        return None
+    if call.spec.device.type != "cpu":
+        return "the kernels are for CPUs"
+    return numba_missing()
+
+
+def _note(plan: MessagePlan) -> str:
+    if plan.torch_because is None:
+        return ""
+    if plan.torch_because:
+        return f"extremes by torch: {plan.torch_because}"
+    return "extremes by numba"
 
 
 def _run(
@@ -75,4 +100,4 @@ def _run(
     return torch.cat(reduced, dim=2)
 
 
-message = Lowering("segment", never, _plan, _run)
+message = Lowering("segment", never, _plan, _run, note=_note)

@@ -3,77 +3,96 @@
 With numba, `lowering/kernels/segment.py` reads each sender's row once for each of its edges and
 keeps, for each receiver and channel, the first sender that attains the maximum and along how many
 edges it arrives. Without it, and where all senders are summed, the rows are gathered along the
-edges and reduced as the reference does it.
+edges and reduced as messages are (`lowering/reductions.py`).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from geodl import reference
 from geodl.lowering.base import Call, Lowering
-from geodl.lowering.differentiable import Operator, graph_wanted
 from geodl.lowering.edges import never, unweighted
+from geodl.lowering.incidence import Gather, Incidence, incidence
 from geodl.lowering.kernels.compiler import numba_missing
-from geodl.lowering.kernels.segment import (
-    largest_values,
-    shared_gradient,
-)
+from geodl.lowering.largest import SIGN, compile_largest, largest
+from geodl.lowering.reductions import REDUCTIONS
 from geodl.lowering.sparse import sort_by_row
-from geodl.neighborhood.edges import untyped
 
-SIGN = {"max": 1.0, "min": -1.0}
+
+class Ends(NamedTuple):
+    """The edges by their receivers and by their senders, for torch's operations.
+
+    Attributes:
+        receivers: the receiver of each edge.
+        senders: the sender of each edge.
+    """
+
+    receivers: Incidence
+    senders: Incidence
+
+
+class Rows(NamedTuple):
+    """The edges sorted by their receivers, for the compiled kernel.
+
+    Attributes:
+        starts: `[M + 1]` where each receiver's edges begin.
+        cols: `[E]` the sender of each.
+    """
+
+    starts: Tensor
+    cols: Tensor
 
 
 class SegmentPlan(NamedTuple):
-    """The edges, sorted by their receivers, and what runs over them.
+    """The edges, and what runs over them.
 
     Attributes:
-        rows: `[M + 1]` where each receiver's edges begin.
-        cols: `[E]` the sender of each.
         reduction: "max", "min", "mean" or "sum".
+        rows: for the compiled kernel; None where torch's operations run.
+        ends: for torch's operations; None where the compiled kernel runs.
         torch_because: why torch's operations run; "" where the compiled kernel does.
     """
 
-    rows: Tensor
-    cols: Tensor
     reduction: str
+    rows: Rows | None
+    ends: Ends | None
     torch_because: str
 
 
 def _plan(call: Call) -> SegmentPlan:
     edges, reduction = unweighted(call), call.options.reduction
-    rows, cols, _ = sort_by_row(edges.dst, edges.src, call.target.num_nodes)
-    if reduction not in SIGN:
-        reason = "a sum has no kernel of its own"
-    elif call.spec.device.type != "cpu":
-        reason = "the kernels are for CPUs"
-    else:
-        reason = numba_missing()
-    plan = SegmentPlan(rows, cols, reduction, reason)
-    if not reason:
-        _compile(plan, call.spec.dtype)
-    return plan
+    reason = _no_kernel(call)
+    if reason:
+        receivers = incidence(edges.dst, call.target.num_nodes)
+        senders = incidence(edges.src, call.source.num_nodes)
+        return SegmentPlan(reduction, None, Ends(receivers, senders), reason)
+    starts, cols, _ = sort_by_row(edges.dst, edges.src, call.target.num_nodes)
+    compile_largest(starts, cols, call.spec.dtype)
+    return SegmentPlan(reduction, Rows(starts, cols), None, "")
 
 
-def _compile(plan: SegmentPlan, dtype: torch.dtype) -> None:
-    """Compile, or load from disk, what this plan runs: here, and not in a call that is timed."""
-    wide = torch.promote_types(dtype, torch.float32)
-    x = torch.zeros(0, 1, 1, dtype=wide)
-    y, winner, ties = largest_values(plan.rows, plan.cols, x, 1.0)
-    shared_gradient(plan.rows, plan.cols, x, winner, ties, y)
+def _no_kernel(call: Call) -> str:
+    """Why torch's operations run; "" where the compiled kernel does."""
+    if call.options.reduction not in SIGN:
+        return "a sum has no kernel of its own"
+    if call.spec.device.type != "cpu":
+        return "the kernels are for CPUs"
+    return numba_missing()
 
 
 def _run(plan: SegmentPlan, x: Tensor) -> Tensor:
-    if plan.torch_because:
-        receiver = _receivers(plan.rows, plan.cols)
-        edges = untyped(receiver, plan.cols.long())
-        return reference.pool(x, edges, plan.reduction, len(plan.rows) - 1)
-    # The kernels know no narrower type, and to widen changes no order.
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    y, _, _ = Largest.apply(plan.rows, plan.cols, wide, SIGN[plan.reduction])
-    return y.to(x.dtype)
+    if plan.rows is not None:
+        y, _ = largest(plan.rows.starts, plan.rows.cols, x, plan.reduction)
+        return y
+    assert plan.ends is not None
+    receivers, senders = plan.ends
+    reduction = REDUCTIONS[plan.reduction]
+    summary = reduction.collect(receivers, Gather.apply(senders, x))
+    y = reduction.finish(receivers.degree, summary)
+    if plan.reduction in SIGN:
+        # The backward reads the extremes once more: what the caller gets may be changed in place.
+        return y.clone()
+    return y
 
 
 def _note(plan: SegmentPlan) -> str:
@@ -81,93 +100,5 @@ def _note(plan: SegmentPlan) -> str:
         return f"by torch: {plan.torch_because}"
     return "by numba"
 
-
-class Largest(Operator):
-    """The largest of `sign * x` over each receiver's senders, times sign, the first sender that
-    attains it, and along how many edges it arrives: arguments and results of
-    :func:`geodl.lowering.kernels.segment.largest_values`.
-
-    With `a_ijc = 1` where the edge's sender attains the maximum and t_ic their number, the gradient
-    of x for an upstream gradient g is `dx_jc = sum_i a_ijc g_ic / t_ic`. a and t are constants, so
-    that this is linear in g, and its own derivative needs no more than the same sum in operations
-    of torch.
-    """
-
-    @staticmethod
-    def forward(rows: Tensor, cols: Tensor, x: Tensor, sign: float) -> tuple[Tensor, ...]:
-        return torch.ops.geodl.largest_values(rows, cols, x, sign)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        rows, cols, x, _ = inputs
-        _, winner, ties = output
-        # The maximum itself is x at the winner: what the caller gets may be changed in place.
-        ctx.mark_non_differentiable(winner, ties)
-        ctx.save_for_backward(rows, cols, x, winner, ties)
-        ctx.save_for_forward(rows, cols, x, winner, ties)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        g, (rows, cols, x, winner, ties) = grad_outputs[0], ctx.saved_tensors
-        if not graph_wanted():
-            dx = torch.ops.geodl.shared_gradient(rows, cols, x, winner, ties, g)
-            return None, None, dx, None
-        receiver, attains = _attaining(rows, cols, x, winner)
-        share = (g / ties.clamp(min=1)).index_select(1, receiver)
-        dx = torch.zeros_like(x).index_add(1, cols, share * attains)
-        return None, None, dx, None
-
-    @staticmethod
-    def tangent(ctx: Any, *tangents: Any) -> Any:
-        rows, cols, x, winner, ties = ctx.saved_tensors
-        receiver, attains = _attaining(rows, cols, x, winner)
-        along = tangents[2].index_select(1, cols) * attains
-        total = torch.zeros_like(winner, dtype=x.dtype).index_add(1, receiver, along)
-        return total / ties.clamp(min=1), None, None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        rows, cols, x, sign = args
-        x = x.movedim(in_dims[2], 0)
-        found = Largest.apply(rows, cols, x.flatten(0, 1), sign)
-        return tuple(t.unflatten(0, x.shape[:2]) for t in found), (0, 0, 0)
-
-
-def _receivers(rows: Tensor, cols: Tensor) -> Tensor:
-    """`[E]` the receiver of each edge; compilers must know how many there are."""
-    return torch.repeat_interleave(rows.diff(), output_size=len(cols))
-
-
-def _attaining(rows: Tensor, cols: Tensor, x: Tensor, winner: Tensor) -> tuple[Tensor, Tensor]:
-    """The receiver of each edge `[E]`, and whether its sender attains the maximum `[B, E, C]`."""
-    receiver = _receivers(rows, cols)
-    best = x.gather(1, winner.long()).index_select(1, receiver)
-    return receiver, x.index_select(1, cols) == best
-
-
-def _fake_largest(
-    rows: Tensor, cols: Tensor, x: Tensor, sign: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    shape = x.shape[0], rows.shape[0] - 1, x.shape[2]
-    whole = x.new_empty(shape, dtype=torch.int32)
-    return x.new_empty(shape), whole, torch.empty_like(whole)
-
-
-# Operators without a gradient, which the class above brings: one that torch.library registers
-# would fail torch.func.grad.
-torch.library.define(
-    "geodl::largest_values",
-    "(Tensor rows, Tensor cols, Tensor x, float sign) -> (Tensor, Tensor, Tensor)",
-)
-torch.library.impl("geodl::largest_values", "default", largest_values)
-torch.library.register_fake("geodl::largest_values", _fake_largest)
-torch.library.define(
-    "geodl::shared_gradient",
-    "(Tensor rows, Tensor cols, Tensor x, Tensor winner, Tensor ties, Tensor g) -> Tensor",
-)
-torch.library.impl("geodl::shared_gradient", "default", shared_gradient)
-torch.library.register_fake(
-    "geodl::shared_gradient", lambda rows, cols, x, winner, ties, g: torch.empty_like(x)
-)
 
 pool = Lowering("segment", never, _plan, _run, note=_note)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geodl.lowering.differentiable import Operator, graph_wanted
+from geodl.lowering.differentiable import Operator, called_plainly, graph_wanted
 
 FEW_ROWS = 2**15  # row numbers that 16 bits hold
 
@@ -66,6 +66,8 @@ def constant_pattern(
         shape: M and N.
         values: `[E]`, the entries; None for all ones.
     """
+    if dst.device.type == "cpu" and max(shape) <= FEW_ROWS and values is None:
+        return _sort_few_both_ways(dst, src, shape)
     rows, cols, order = sort_by_row(dst, src, shape[0])
     rows_t, cols_t, order_t = sort_by_row(src, dst, shape[1])
     # The transpose's values are kept as well: to gather them at each backward takes a tenth of the
@@ -75,6 +77,22 @@ def constant_pattern(
     return Pattern(
         rows, cols, rows_t, cols_t, values=values[order][None], values_t=values[order_t][None]
     )
+
+
+def _sort_few_both_ways(dst: Tensor, src: Tensor, shape: tuple[int, int]) -> Pattern:
+    """The same of few rows and columns without values, by as few calls as it takes, for a batch of
+    small graphs is planned at every step.
+    """
+    ends = np.empty((2, len(dst)), dtype=np.int16)
+    ends[0], ends[1] = dst.numpy(), src.numpy()
+    order = ends.argsort(axis=1, kind="stable")
+    sides = []
+    for near, size in enumerate(shape):
+        starts = np.zeros(size + 1, dtype=np.int32)
+        np.bincount(ends[near], minlength=size).cumsum(out=starts[1:])
+        others = ends[1 - near][order[near]].astype(np.int32)
+        sides += [torch.from_numpy(starts), torch.from_numpy(others)]
+    return Pattern(*sides)
 
 
 def open_pattern(dst: Tensor, src: Tensor, shape: tuple[int, int]) -> tuple[Pattern, Tensor]:
@@ -188,7 +206,7 @@ class SpMM(Operator):
         entries = pattern.values
         if a is not None:
             entries = a
-        return torch.ops.geodl.spmm.default(pattern.rows, pattern.cols, entries, x)
+        return _run_spmm(pattern.rows, pattern.cols, entries, x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -203,8 +221,7 @@ class SpMM(Operator):
         (g,), pattern = grad_outputs, ctx.pattern
         if not ctx.saved_tensors and not graph_wanted():
             # The usual step: a product like the one before, of which no gradient will be asked.
-            dx = torch.ops.geodl.spmm.default(pattern.rows_t, pattern.cols_t, pattern.values_t, g)
-            return None, None, dx
+            return None, None, _run_spmm(pattern.rows_t, pattern.cols_t, pattern.values_t, g)
         a, x = ctx.saved_tensors or (None, None)
         da, dx = None, None
         if ctx.needs_input_grad[1]:
@@ -304,6 +321,15 @@ def _over_groups(
 def _mapped_first(x: Tensor, axis: int | None, size: int) -> Tensor:
     """The mapped axis in front; repeated where x is the same for all."""
     return x.expand(size, *x.shape) if axis is None else x.movedim(axis, 0)
+
+
+def _run_spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
+    """The operator, and in plain calls what it calls: through torch's dispatcher and back into
+    Python takes as long as a small product.
+    """
+    if called_plainly(x):
+        return _spmm(rows, cols, a, x)
+    return torch.ops.geodl.spmm.default(rows, cols, a, x)
 
 
 def _spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:

@@ -13,6 +13,12 @@ from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.channels import mix_channels
+from geodl.lowering.chosen import (
+    Store,
+    pattern_of_chosen,
+    pattern_of_run,
+    store_of_members,
+)
 from geodl.lowering.differentiable import refuse_sparse_values
 from geodl.lowering.edges import written_out
 from geodl.lowering.plans import cached_tensors
@@ -27,6 +33,10 @@ from geodl.lowering.sparse import (
     sort_by_row,
 )
 from geodl.neighborhood.structure import Everyone
+
+# Of a larger union the pattern is not worth to be made for a few batches of members: meanwhile it
+# takes a hundred bytes for each link.
+MOST_LINKS = 2**24
 
 
 class SpmmPlan(NamedTuple):
@@ -46,6 +56,22 @@ class SpmmPlan(NamedTuple):
     num_receivers: int
     types: int
     transform_first: bool
+
+
+class Layout(NamedTuple):
+    """How the matrix of a call is laid out, beside its rule and domains.
+
+    Attributes:
+        types: T.
+        types_beside: whether its blocks S_t stand beside each other, else one below the other.
+        is_open: whether its entries come with each call.
+        wide: the type of its entries.
+    """
+
+    types: int
+    types_beside: bool
+    is_open: bool
+    wide: torch.dtype
 
 
 def _refuses(call: Call) -> str:
@@ -68,35 +94,67 @@ def _plan(call: Call) -> SpmmPlan:
     if target is call.source:
         target = None
     # Layers of any channels, on one domain by one rule, share the pattern.
-    layout = types, transform_first and types > 1, call.open_entries, wide, call.spec.device
+    layout = Layout(types, transform_first and types > 1, call.open_entries, wide)
     pattern, sorting = cached_tensors(
         call.source,
         target,
-        ("pattern", *layout),
-        lambda: _pattern(call, types, transform_first, wide),
+        ("pattern", layout, call.spec.device),
+        lambda: _pattern(call, layout),
         rule=call.rule,
     )
     return SpmmPlan(pattern, sorting, call.target.num_nodes, types, transform_first)
 
 
-def _pattern(
-    call: Call, types: int, transform_first: bool, wide: torch.dtype
-) -> tuple[Pattern, Tensor | None]:
+def _pattern(call: Call, layout: Layout) -> tuple[Pattern, Tensor | None]:
     """The pattern of the wide matrix, and its sorting, as a plan has them."""
+    if _is_gathered(call, layout):
+        return _gathered(call, layout), None
     edges, m, n = written_out(call), call.target.num_nodes, call.source.num_nodes
     # The T rows (or columns) that stand for one node lie side by side, so that what comes before
     # or after the product is a plain view of its values.
-    dst, src = edges.dst, edges.src
-    if types > 1 and transform_first:
+    dst, src, types = edges.dst, edges.src, layout.types
+    if layout.types_beside:
         src, n = src * types + edges.type, n * types
     elif types > 1:
         dst, m = dst * types + edges.type, m * types
-    if call.open_entries:
+    if layout.is_open:
         return open_pattern(dst, src, (m, n))
     values = edges.weight
     if values is not None:
-        values = values.to(wide)
+        values = values.to(layout.wide)
     return constant_pattern(dst, src, (m, n), values), None
+
+
+def _is_gathered(call: Call, layout: Layout) -> bool:
+    """Whether the matrix is put together from that of all members, of which some were chosen."""
+    chosen = call.source.chosen
+    same = call.target is call.source and call.rule.by_member and call.rule.owner is None
+    if not same or chosen is None or layout.is_open:
+        return False
+    on_cpu = call.spec.device.type == "cpu" and call.source.device == call.spec.device
+    return on_cpu and chosen.of.num_links <= MOST_LINKS
+
+
+def _gathered(call: Call, layout: Layout) -> Pattern:
+    """The pattern of chosen members, from that of the union that they are chosen from."""
+    chosen = call.source.chosen
+    assert chosen is not None
+    union, device, wide = chosen.of, call.spec.device, (layout.types, 1)
+    if layout.types_beside:
+        wide = (1, layout.types)
+    of_all = call._replace(source=union, target=union)
+
+    def make_store() -> Store:
+        pattern, _ = _pattern(of_all, layout)
+        return store_of_members(pattern, union.sizes, wide)
+
+    if not chosen.consecutive:
+        name = ("store", layout, device)
+        store = cached_tensors(union, None, name, make_store, rule=call.rule)
+        return pattern_of_chosen(store, chosen)
+    name = ("pattern", layout, device)
+    whole, _ = cached_tensors(union, None, name, lambda: _pattern(of_all, layout), rule=call.rule)
+    return pattern_of_run(whole, chosen, wide)
 
 
 def _run(

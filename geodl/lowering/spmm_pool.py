@@ -44,16 +44,19 @@ def _pattern_of_segments(call: Call, sizes: tuple[int, ...]) -> Pattern:
     """The pattern of a summary of each member, whose entries stand in order by rows and by columns:
     nothing is sorted, which counts where new graphs come at every step.
     """
-    length, device = np.asarray(sizes), call.spec.device
+    length, nodes = np.asarray(sizes), call.source.num_nodes
     starts = np.zeros(len(sizes) + 1, dtype=np.int32)
     length.cumsum(out=starts[1:])
-    senders = torch.arange(call.source.num_nodes + 1, dtype=torch.int32, device=device)
     receiver = np.arange(len(sizes), dtype=np.int32).repeat(length)
-    rows, cols_t = torch.from_numpy(starts).to(device), torch.from_numpy(receiver).to(device)
+    arrays = (starts, np.arange(nodes + 1, dtype=np.int32), receiver)
+    columns = [torch.from_numpy(array) for array in arrays]
+    if call.spec.device.type != "cpu":
+        columns = [column.to(call.spec.device) for column in columns]
+    rows, senders, cols_t = columns
     shares = None
     if call.options.reduction == "mean":
         wide = torch.promote_types(call.spec.dtype, torch.float32)
-        shares = torch.from_numpy((1 / length).repeat(length)).to(device, wide)[None]
+        shares = torch.from_numpy((1 / length).repeat(length)).to(call.spec.device, wide)[None]
     # Sender j is the only entry of its column: column j begins at entry j.
     return Pattern(rows, senders[:-1], senders, cols_t, values=shares, values_t=shares)
 

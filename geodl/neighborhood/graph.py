@@ -126,14 +126,13 @@ class Adjacency(Neighborhood):
             added = has_none.nonzero()[:, 0]
         dst, src, kind, _, link = edges
         assert link is not None
-        added_kind = torch.full_like(added, self.num_edge_types - 1)
-        no_link = torch.full_like(added, -1)
+        more = (0, len(added))
         return Edges(
             torch.cat((dst, added)),
             torch.cat((src, added)),
-            torch.cat((kind, added_kind)),
+            torch.constant_pad_nd(kind, more, self.num_edge_types - 1),
             None,
-            torch.cat((link, no_link)),
+            torch.constant_pad_nd(link, more, -1),
         )
 
     def _normalised(self, edges: Edges, w: Tensor, num_nodes: int) -> Tensor:

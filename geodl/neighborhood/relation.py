@@ -116,6 +116,11 @@ class Relation(Neighborhood):
             return domain
         return Complete(self.senders)
 
+    @property
+    def num_bytes(self) -> int:
+        """What the tensors take."""
+        return sum(tensor.nbytes for tensor in self.tensors())
+
     def tensors(self) -> tuple[Tensor, ...]:
         """Edge index, then weights and types where given."""
         parts = (self.edge_index, self.weight, self.type)

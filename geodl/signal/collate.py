@@ -83,14 +83,42 @@ def select_members(signal: Signal, numbers: Tensor) -> tuple[Signal, Tensor]:
     >>> select_members(s, torch.tensor([1]))[0].x.flatten().tolist()
     [2.0, 3.0, 4.0]
     """
-    domain, nodes, links = signal.domain.select(numbers)
+    selection = signal.domain.select(numbers)
+    domain, nodes = selection.domain, selection.nodes
     edges, state = signal.edges, signal.globals
     # Rows of edges, nodes and members are gathered by the same choice, each from its own table.
     if edges is not None:
-        edges = edges.index_select(1, links)
+        edges = edges.index_select(1, selection.links)
     if state is not None:
         state = state.index_select(1, numbers.to(state.device))
     return Signal(signal.x.index_select(1, nodes), domain, edges, state), nodes
+
+
+def in_groups(signal: Signal, sizes: Sequence[int]) -> list[Signal]:
+    """A signal on a Batch as several, on so many of its members each, with edges and globals.
+
+    Args:
+        signal: `[1, N, C]` on a Batch whose links stand member after member.
+        sizes: the members of each group.
+    """
+    domains = signal.domain.in_groups(sizes)
+    columns = [
+        _split(signal.x, [domain.num_nodes for domain in domains]),
+        _split(signal.edges, [domain.num_links for domain in domains]),
+        _split(signal.globals, sizes),
+    ]
+    return [
+        Signal(x, domain, edges, state)
+        for domain, x, edges, state in zip(domains, *columns, strict=True)
+    ]
+
+
+def _split(rows: Tensor | None, sizes: Sequence[int]) -> Sequence[Tensor | None]:
+    """Values `[1, R, C]` in pieces of so many rows; None for each where there are none."""
+    if rows is None:
+        return [None] * len(sizes)
+    # Pieces that a user may change in place, each without a word to the others.
+    return torch.unsafe_split_with_sizes(rows, list(sizes), dim=1)
 
 
 def _check_alike(asked: str, signals: Sequence[Signal]) -> None:
