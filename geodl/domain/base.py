@@ -226,6 +226,13 @@ class Domain(ABC):
         """The tensors this domain owns (none for a value domain)."""
         return ()
 
+    @property
+    def num_bytes(self) -> int:
+        """What the tensors take; of members that were chosen, what their links will."""
+        if self.chosen is not None:
+            return 16 * self.chosen.num_links
+        return sum(tensor.nbytes for tensor in self.tensors())
+
     def with_tensors(self, tensors: tuple[Tensor, ...]) -> Self:
         """This domain over other copies of its tensors, as `to` and pytrees make them."""
         return self
@@ -277,13 +284,6 @@ class TensorDomain(Domain):
     @abstractmethod
     def with_tensors(self, tensors: tuple[Tensor, ...]) -> Self:
         """This domain over other copies of its tensors."""
-
-    @property
-    def num_bytes(self) -> int:
-        """What the tensors take; of members that were chosen, what their links will."""
-        if self.chosen is not None:
-            return 16 * self.chosen.num_links
-        return sum(tensor.nbytes for tensor in self.tensors())
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy has a number of its own, and plans are made anew: they may be on another device.

@@ -64,7 +64,10 @@ def called_plainly(x: Tensor) -> bool:
     """
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return False
-    return type(x) is Tensor and not x.is_meta and torch._C._get_tracing_state() is None
+    if type(x) is not Tensor or x.is_meta or torch._C._get_tracing_state() is not None:
+        return False
+    # torch's older vmap, which `vectorize=True` runs, is no transform of torch.func
+    return not torch._C._functorch.is_legacy_batchedtensor(x)
 
 
 def graph_wanted() -> bool:

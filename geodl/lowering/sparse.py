@@ -327,7 +327,7 @@ def _run_spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor
     """The operator, and in plain calls what it calls: through torch's dispatcher and back into
     Python takes as long as a small product.
     """
-    if called_plainly(x):
+    if called_plainly(x) and (a is None or called_plainly(a)):
         return _spmm(rows, cols, a, x)
     return torch.ops.geodl.spmm.default(rows, cols, a, x)
 
