@@ -34,8 +34,8 @@ class EdgeUpdate(MessagePassing):
         reads_globals: hand over u, the state of the receiver's graph (`signal.globals`).
 
     Raises:
-        GeodlError: at the call, a rule whose edges are not the links, each of them once; a second
-            signal; and what :class:`Message` refuses.
+        GeodlError: at the call, if the edges of the rule are not the links, each of them once, or
+            if there is a second signal; and as :class:`Message`.
 
     >>> import torch
     >>> from geodl import Graph, adjacency

@@ -17,7 +17,7 @@ def entries_of_call(plan: Plan, parts: MergedMembers, x: Tensor) -> Tensor | Non
         x: the values on these domains.
 
     Raises:
-        GeodlError: weights for another batch.
+        GeodlError: if the weights are for another batch.
     """
     weight = parts.source.runtime_weight
     if plan.carried is None or weight is None:

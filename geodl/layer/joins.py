@@ -58,7 +58,7 @@ def join_signals(name: str, signals: Sequence[Signal]) -> Signal:
         signals: on one domain, with one batch, dtype and device; of one shape, but for "cat".
 
     Raises:
-        GeodlError: signals that differ: nothing is broadcast or cast.
+        GeodlError: if the signals differ: nothing is broadcast or cast.
 
     >>> from geodl.domain import Chain
     >>> s = Signal(torch.ones(1, 3, 2), Chain(3))

@@ -51,9 +51,9 @@ class Message(MessagePassing):
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
     Raises:
-        GeodlError: an unknown reduction or none; at the call, a message that is not `[B, E, C]`, a
-            state of edges or graphs of another dtype than the values, `reads_globals` without
-            globals.
+        GeodlError: if a reduction is unknown, or there is none; at the call, if a message is not
+            `[B, E, C]`, if a state of edges or graphs has another dtype than the values, or if
+            `reads_globals` finds no globals.
 
     >>> import torch
     >>> from geodl import Graph, Signal, adjacency

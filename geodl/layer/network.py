@@ -42,8 +42,9 @@ class Network(Layer):
         door: how calls with other things than Signals are read and answered; imports have one.
 
     Raises:
-        GeodlError: a name twice, unknown or not allowed; a circle, which is named; a node or an
-            input that no output needs; a part that is not a layer; too many or too few inputs.
+        GeodlError: if a name comes twice, is unknown or not allowed; if nodes read each other in a
+            circle, which is named; if no output needs a node or an input; if a part is not a layer;
+            if there are too many or too few inputs.
 
     >>> import torch
     >>> from geodl import Conv, Pool, window
@@ -95,7 +96,7 @@ class Network(Layer):
             named: of an import, what the original takes by name.
 
         Raises:
-            GeodlError: other things, or another number of them.
+            GeodlError: if they are other things, or of another number.
         """
         if self.door is None or any(isinstance(value, Signal) for value in given):
             if named:
@@ -124,7 +125,7 @@ class Network(Layer):
         their order.
 
         Raises:
-            GeodlError: a node without a step.
+            GeodlError: if a node has no step.
         """
         given = (signal, *_others(sender))
         self._check_given(given)

@@ -97,7 +97,7 @@ def in_order(inputs: tuple[str, ...], given: Given) -> list[str]:
     """The names of the nodes, each after those it reads; otherwise as they were given.
 
     Raises:
-        GeodlError: a circle, with the names along it.
+        GeodlError: if nodes read each other in a circle, with the names along it.
     """
     known = set(inputs)
     order: list[str] = []
