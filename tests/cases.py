@@ -157,7 +157,7 @@ def continued(layer: g.Attention, before: int, lengths: list[int]) -> st.SearchS
 def edge_softmax_attend(draw: st.DrawFn) -> Case:
     kinds = ("graph", "graph", "relations", "window", "around", "pairs", "given")
     kind = draw(st.sampled_from(kinds))
-    score = draw(st.sampled_from(("dot", "product", "gat", "linear")))
+    score = draw(st.sampled_from(("dot", "product", "gat", "linear", "additive", "gatv2")))
     if kind == "given":
         between = draw(joined(types=draw(few)))
         layer = attention(draw, between.rule, True, score=score)

@@ -274,9 +274,9 @@ def _attend_edges() -> list[Row]:
         Row(_edged("dot", g.adjacency(self_loops=True)), GRAPH, "edge_softmax"),
         Row(_edged("product", g.predecessors()), g.Batch([GRAPH, GRAPH]), "edge_softmax"),
         Row(_edged("linear", g.adjacency()), GRAPH, "edges"),
-        Row(_edged("gatv2", g.adjacency(self_loops=True)), GRAPH, "edges"),
-        Row(_attention(g.adjacency(), score="gatv2"), GRAPH, "edges"),
-        Row(_attention(g.adjacency(self_loops=True), score="additive"), GRAPH, "edges"),
+        Row(_edged("gatv2", g.adjacency(self_loops=True)), GRAPH, "edge_softmax"),
+        Row(_attention(g.adjacency(), score="gatv2"), GRAPH, "edge_softmax"),
+        Row(_attention(g.adjacency(self_loops=True), score="additive"), GRAPH, "edge_softmax"),
         Row(_attention(g.past(), score="additive"), CHAIN, "edges"),
     ]
 

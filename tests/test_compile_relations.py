@@ -57,3 +57,21 @@ def test_a_layer_over_a_relation_compiles_with_its_gradients():
     layer = g.Conv(4, 3, rule)
     g.prepare(layer, s)
     same_when_compiled(layer, s)
+
+
+def test_weights_that_come_with_the_call_compile_with_their_gradients():
+    s, rule = sampled(3, weighted=False, within=False)
+    layer, counter = g.Conv(4, 3, g.itself()), CompileCounterWithBackend("aot_eager")
+
+    @torch.compile(fullgraph=True, backend=counter)
+    def fast(signal: g.Signal, w: torch.Tensor) -> torch.Tensor:
+        return layer(signal, rule=rule.with_weights(w)).x
+
+    for scale in (1.0, 2.0, 3.0):
+        w = torch.full((rule.edge_index.shape[1],), scale, requires_grad=True)
+        wanted = layer(s, rule=rule.with_weights(w)).x
+        (theirs,) = torch.autograd.grad(wanted.square().sum(), w)
+        found = fast(s, w)
+        (ours,) = torch.autograd.grad(found.square().sum(), w)
+        assert error(found, wanted) < 1e-5 and error(ours, theirs) < 1e-4
+    assert counter.frame_count <= 2

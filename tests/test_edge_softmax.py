@@ -157,15 +157,6 @@ def test_a_transpose_in_another_order_is_seen(monkeypatch):
         assert_parity(g.Attention(4, g.adjacency(), 2), noise(graph(9, 30), 4))
 
 
-def test_a_score_that_needs_each_edge_is_refused():
-    layer = g.Attention(4, g.adjacency(self_loops=True), 2, "additive")
-    layer.lowering = "edge_softmax"
-    with pytest.raises(
-        g.GeodlError, match="the additive score is no product of the nodes' numbers"
-    ):
-        layer(noise(graph(9, 30), 4))
-
-
 @pytest.mark.parametrize("score", ["dot", "gat", "linear"])
 def test_half_precision_answers_in_half_precision(score):
     layer, graph = (

@@ -198,7 +198,6 @@ def test_sparse_features_give_the_dense_numbers(rule):
 @pytest.mark.parametrize(
     "layer",
     [
-        g.Attention(4, g.adjacency(self_loops=True), 2),
         g.Pool(g.whole()),
         g.Message(product, g.adjacency("sym", self_loops=True)),
         g.BatchNorm(4),

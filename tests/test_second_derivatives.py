@@ -42,7 +42,8 @@ ATTENTION = {
     ("edge_softmax", "gat"): lambda: (attention(g.adjacency(), "gat"), GRAPH),
     ("edge_softmax", "linear"): lambda: (attention(g.adjacency(), "linear"), GRAPH),
     ("edge_softmax", "typed"): lambda: (attention(g.adjacency(types=2), relative=True), TYPED),
-    ("edges", "additive"): lambda: (attention(g.adjacency(), "additive"), GRAPH),
+    ("edge_softmax", "additive"): lambda: (attention(g.adjacency(), "additive"), GRAPH),
+    ("edges", "additive"): lambda: (attention(g.past(), "additive"), CHAIN),
     ("sdpa", "wide values"): lambda: (attention(g.all_pairs(), value_dim=3), g.Complete(3)),
     ("sdpa", "wide keys"): lambda: (
         attention(g.past(), "product", head_dim=3, value_dim=2),
@@ -56,7 +57,10 @@ ATTENTION = {
         attention(g.adjacency(self_loops="anew", fill="mean"), "gat", edge_channels=2),
         GRAPH,
     ),
-    ("edges", "gatv2, edges"): lambda: (attention(g.adjacency(), "gatv2", edge_channels=2), GRAPH),
+    ("edge_softmax", "gatv2, edges"): lambda: (
+        attention(g.adjacency(), "gatv2", edge_channels=2),
+        GRAPH,
+    ),
 }
 
 

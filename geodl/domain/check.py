@@ -171,7 +171,7 @@ def check_edge_values(asked: str, name: str, value: Any, index: Tensor) -> Tenso
         found = f"{name} that asks for a gradient, which a graph's frozen copy would lose"
         do = "give it as the state of edges, Signal(x, graph, edges=...), or detached"
         if name == "edge_weight":
-            do = "learn it by graph.with_weights(weight), or give it detached"
+            do = "learn it by graph.with_weights(weight), or relation.with_weights(weight)"
         raise GeodlError(asked, found, do)
     if name == "edge_weight":
         values = _real(asked, values)

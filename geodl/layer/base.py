@@ -351,7 +351,7 @@ class MessagePassing(Layer):
             merge: whether equal members of a union may become batch entries.
             keep: whether the plan is kept for the next call; a step of decoding needs it once.
         """
-        parts = MergedMembers(source, target, 1)
+        parts = MergedMembers(source, target, 1, rule.runtime_weight)
         if merge and rule.by_member:
             parts = merge_equal_members(source, target, x.layout)
         find = plan_for if keep else plan_once

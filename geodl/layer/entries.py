@@ -19,7 +19,9 @@ def entries_of_call(plan: Plan, parts: MergedMembers, x: Tensor) -> Tensor | Non
     Raises:
         GeodlError: if the weights are for another batch.
     """
-    weight = parts.source.runtime_weight
+    weight = parts.weight
+    if weight is None:
+        weight = parts.source.runtime_weight
     if plan.carried is None or weight is None:
         return None
     batch = 1

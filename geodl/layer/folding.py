@@ -18,11 +18,13 @@ class MergedMembers(NamedTuple):
         source: the senders' domain, of one member where members were merged.
         target: likewise the receivers' domain; None where the rule decides.
         num_members: D, 1 where nothing was merged.
+        weight: weights of the rule's own edges that come with the call; None of other rules.
     """
 
     source: Domain
     target: Domain | None
     num_members: int
+    weight: Tensor | None = None
 
 
 class GraphState(NamedTuple):

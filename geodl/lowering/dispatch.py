@@ -124,7 +124,11 @@ def plan_on_device(lowering: Lowering, call: Call) -> tuple[Any, Carried | None]
 
 
 def has_open_entries(rule: Neighborhood, source: Domain) -> bool:
-    """Whether the entries of a rule come with each call: it reads weights of links that do."""
+    """Whether the entries of a rule come with each call: it reads weights of links that do, or its
+    own edges have weights that do.
+    """
+    if rule.runtime_weight is not None:
+        return True
     return source.runtime_weight is not None and rule.reads_weights
 
 

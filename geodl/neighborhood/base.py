@@ -49,6 +49,8 @@ class Neighborhood(ABC):
         owner: what owns the tensors that the rule is made of, and the plans made of them; None of a
             rule that is a value.
         key: what names the rule among the plans of its owner; the rule itself without one.
+        runtime_weight: weights of its own edges that come with each call, as
+            `Relation.with_weights` makes them; None of any other rule.
     """
 
     num_edge_types: int | None = 1
@@ -61,6 +63,7 @@ class Neighborhood(ABC):
     writes_unions: bool = False
     owner: Any = None
     key: Any = None
+    runtime_weight: Tensor | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Neighborhood":
         """Itself, as any value: a copied layer stays on the very domains that its rule names."""
@@ -185,7 +188,7 @@ class Neighborhood(ABC):
         """
         if target is None:
             target = self.target(domain)
-        if domain.runtime_weight is not None:
+        if domain.runtime_weight is not None or self.runtime_weight is not None:
             # Gradients flow to these weights, in whatever mode or transform they were made.
             return self._write_out(domain, target)
         with cached_constants():
@@ -219,7 +222,8 @@ class Neighborhood(ABC):
             GeodlError: if the rule does not read the weights of links.
         """
         asked = f"{self} on {source} with weights that come with each call"
-        raise GeodlError(asked, "a rule that does not read them", "use adjacency() or laplacian()")
+        do = "use adjacency(), laplacian() or relation.with_weights(w)"
+        raise GeodlError(asked, "a rule that does not read them", do)
 
     def entries(self, carried: Carried, weight: Tensor) -> Tensor:
         """The entries of the edges from the weights of the links, `[..., L]` to `[..., E]`, by

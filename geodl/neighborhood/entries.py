@@ -26,6 +26,27 @@ class Carried(NamedTuple):
     parts: tuple[Any, ...] = ()
 
 
+class WeightsAreEntries:
+    """Of a rule whose edges have one weight each, in their own order."""
+
+    def entries(self, carried: Carried, weight: Tensor) -> Tensor:
+        """The weights themselves."""
+        return weight
+
+
+class EntriesOfForward:
+    """Of a rule that runs another one the other way, edge by edge: `parts` holds the other's."""
+
+    def entries(self, carried: Carried, weight: Tensor) -> Tensor:
+        """The entries of the rule that runs forward."""
+        (forward,) = carried.parts
+        return forward.rule.entries(forward, weight)
+
+
+WEIGHTS_ARE_ENTRIES = WeightsAreEntries()
+ENTRIES_OF_FORWARD = EntriesOfForward()
+
+
 def weight_of_edges(weight: Tensor, link: Tensor) -> Tensor:
     """The weight of the link behind each edge, 1 where the rule added the edge: `[..., L]` to
     `[..., E]`.

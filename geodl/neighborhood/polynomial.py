@@ -12,6 +12,7 @@ from geodl.errors import GeodlError, as_integer, nearest
 from geodl.neighborhood.base import Neighborhood, Symmetry
 from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.entries import Carried
+from geodl.neighborhood.pointwise import itself
 from geodl.neighborhood.reversed import Reversed
 from geodl.neighborhood.structure import Polynomial, Structure
 
@@ -60,6 +61,11 @@ class PolynomialOf(Neighborhood):
         return self.base.owner
 
     @property
+    def runtime_weight(self) -> Tensor | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """The weights that come with each call, of a rule that owns its edges."""
+        return self.base.runtime_weight
+
+    @property
     def key(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
         """The name of this polynomial among the plans of the rule's owner."""
         return "polynomial", self.order, self.basis, self.lambda_max, self.base.key
@@ -97,7 +103,9 @@ class PolynomialOf(Neighborhood):
         ones = torch.ones(len(inner.edges.dst), dtype=torch.float64, device=inner.edges.dst.device)
         operator = _matrix(inner.edges, ones, source.num_nodes)
         edges = self._reached(source, operator)
-        return Carried(self, edges, source.num_nodes, (inner, self._record().scale(source)))
+        # Entries read no base, and one that is kept would keep the weights of this call alive.
+        rule = replace(self, base=itself())
+        return Carried(rule, edges, source.num_nodes, (inner, self._record().scale(source)))
 
     def entries(self, carried: Carried, weight: Tensor) -> Tensor:
         inner, scale = carried.parts

@@ -13,6 +13,7 @@ from geodl.domain.check import (
     check_edge_index,
     check_edge_values,
     check_has_values,
+    check_link_weights,
     device_of,
     read_device,
 )
@@ -20,6 +21,7 @@ from geodl.errors import GeodlError, as_integer, positive
 from geodl.group import cached_constants
 from geodl.neighborhood.base import Neighborhood
 from geodl.neighborhood.edges import Edges
+from geodl.neighborhood.entries import WEIGHTS_ARE_ENTRIES, Carried
 from geodl.neighborhood.reversed import Reversed
 
 
@@ -38,6 +40,7 @@ class Relation(Neighborhood):
         type: `[E]` edge types from 0, None for one type.
         num_edge_types: T.
         one_set: whether the receivers are the senders.
+        reweighted: whether the weights come with each call, as :meth:`with_weights` makes them.
     """
 
     edge_index: Tensor
@@ -47,6 +50,7 @@ class Relation(Neighborhood):
     type: Tensor | None = None
     num_edge_types: int = 1  # pyright: ignore[reportIncompatibleVariableOverride] - narrower: known
     one_set: bool = False
+    reweighted: bool = False
     cache: dict[Any, Any] = field(default_factory=dict)
 
     by_member = False
@@ -66,7 +70,9 @@ class Relation(Neighborhood):
         parts.append(f"{self.edge_index.shape[1]} edges")
         if self.num_edge_types > 1:
             parts.append(f"{self.num_edge_types} types")
-        if self.weight is not None:
+        if self.reweighted:
+            parts.append("weighted at run time")
+        elif self.weight is not None:
             parts.append("weighted")
         return f"relation({', '.join(parts)})"
 
@@ -83,6 +89,39 @@ class Relation(Neighborhood):
     def owner(self) -> "Relation":
         """Itself: its tensors and plans live and die with it."""
         return self
+
+    @property
+    def runtime_weight(self) -> Tensor | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """The weights of a twin made by :meth:`with_weights`, None of any other relation."""
+        if self.reweighted:
+            return self.weight
+        return None
+
+    def with_weights(self, weight: Any) -> "Relation":
+        """This relation with weights that come with each call: a light twin, over the same edges.
+
+        It shares edges, cache and plans with this relation, and gradients flow to `weight`:
+        `layer(receiver, sender, rule=relation.with_weights(w))`, in `Conv`, `Propagate` and
+        `Message`. In one set of nodes it is what `Graph.with_weights` is for the links of a graph.
+
+        Args:
+            weight: `[E]`, or `[B, E]` for a batch whose entries differ in their weights; real
+                floating point numbers, which may require a gradient.
+
+        Raises:
+            GeodlError: if the shape or device is another one, or if the weights are not finite
+                floating point numbers.
+
+        >>> rated, w = relation([[0, 1], [0, 0]], senders=2, receivers=1), torch.ones(2)
+        >>> rated.with_weights(w.requires_grad_())
+        relation(2 senders, 1 receivers, 2 edges, weighted at run time)
+        """
+        weight = check_link_weights(f"{self} with_weights(weight)", weight, self.edge_index)
+        # By hand: compilers follow neither the count of serial numbers nor the checks.
+        twin = object.__new__(type(self))
+        for name, value in {**vars(self), "weight": weight, "reweighted": True}.items():
+            object.__setattr__(twin, name, value)
+        return twin
 
     def reverse(self, onto: Domain | None = None) -> Neighborhood:
         return Reversed(self, onto)
@@ -134,7 +173,8 @@ class Relation(Neighborhood):
         weight = values.pop(0) if self.weight is not None else None
         kind = values.pop(0) if self.type is not None else None
         sides = (self.senders, self.receivers)
-        return Relation(index, *sides, weight, kind, self.num_edge_types, self.one_set)
+        shape = self.num_edge_types, self.one_set, self.reweighted
+        return Relation(index, *sides, weight, kind, *shape)
 
     def to(self, device: torch.device | str) -> "Relation":
         """This relation with its tensors on a device.
@@ -156,11 +196,20 @@ class Relation(Neighborhood):
             do = "give signals on as many nodes"
             raise GeodlError(f"{self} from {domain} to {target}", reason, do)
         check_has_values(f"the edges of {self}", self.edge_index)
+        return self._unweighted()._replace(weight=self.weight)
+
+    def _unweighted(self) -> Edges:
         src, dst = self.edge_index
         kind = self.type
         if kind is None:
             kind = torch.zeros_like(dst)
-        return Edges(dst, src, kind, self.weight)
+        return Edges(dst, src, kind)
+
+    def carry(self, source: Domain, target: Domain) -> Carried:
+        if self.runtime_weight is None:
+            return super().carry(source, target)
+        # Not the twin itself: what is kept would keep the weights of one call alive.
+        return Carried(WEIGHTS_ARE_ENTRIES, self._unweighted(), source.num_nodes)
 
 
 def relation(

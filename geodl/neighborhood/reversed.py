@@ -11,7 +11,7 @@ from geodl.errors import GeodlError
 from geodl.group import Group
 from geodl.neighborhood.base import Neighborhood, Symmetry
 from geodl.neighborhood.edges import Edges, turned_around
-from geodl.neighborhood.entries import Carried
+from geodl.neighborhood.entries import ENTRIES_OF_FORWARD, Carried
 from geodl.neighborhood.structure import Structure
 
 
@@ -73,6 +73,11 @@ class Reversed(Neighborhood):
     def owner(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
         """The owner of the rule's tensors."""
         return self.rule.owner
+
+    @property
+    def runtime_weight(self) -> Tensor | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """The weights that come with each call, of a rule that owns its edges."""
+        return self.rule.runtime_weight
 
     @property
     def key(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
@@ -146,11 +151,8 @@ class Reversed(Neighborhood):
 
     def carry(self, source: Domain, target: Domain) -> Carried:
         forward = self.rule.carry(target, source)
-        return Carried(self, turned_around(forward.edges), source.num_nodes, (forward,))
-
-    def entries(self, carried: Carried, weight: Tensor) -> Tensor:
-        (forward,) = carried.parts
-        return self.rule.entries(forward, weight)
+        edges = turned_around(forward.edges)
+        return Carried(ENTRIES_OF_FORWARD, edges, source.num_nodes, (forward,))
 
     def largest_eigenvalues(self, domain: Domain) -> Tensor:
         return self.rule.largest_eigenvalues(domain)
