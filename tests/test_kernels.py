@@ -54,6 +54,7 @@ def forget() -> None:
     """Let the library look for numba again."""
     compiler.numba_missing.cache_clear()
     compiler.compiled.cache_clear()
+    compiler._teach_prefetch.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,11 @@ def choose_numba(patch: pytest.MonkeyPatch, setting: str) -> bool:
     if SETTINGS[setting] is not None:
         config = SimpleNamespace(DISABLE_JIT=False)
         found = SimpleNamespace(config=config, njit=SETTINGS[setting])
-        parts = SimpleNamespace(register_jitable=lambda part: part)
+        parts = SimpleNamespace(
+            register_jitable=lambda part: part,
+            intrinsic=lambda part: part,
+            overload=lambda part: lambda twin: twin,
+        )
         patch.setitem(sys.modules, "numba.extending", parts)
     patch.setitem(sys.modules, "numba", found)
     return setting == "interpreted"

@@ -23,7 +23,7 @@ class Sizes(NamedTuple):
     nodes: int = 20_000
     edges: int = 300_000
     channels: int = 32
-    max_edges: int = 7_500
+    max_edges: int = 10_000
 
 
 USUAL = Sizes()

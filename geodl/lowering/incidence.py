@@ -211,7 +211,12 @@ def _shares(ends: Incidence, m: Tensor, y: Tensor, copies: Tensor | None = None)
 
 def _extreme_at_nodes(ends: Incidence, m: Tensor, kernel: str) -> Tensor:
     """The kernel of :class:`ExtremeAtNodes`."""
+    b, e, c = m.shape
     worst = {"amax": -torch.inf, "amin": torch.inf}[kernel]
-    y = m.new_full((m.shape[0], ends.num_nodes, m.shape[2]), worst)
-    y = y.scatter_reduce(1, ends.node[None, :, None].expand_as(m), m, kernel)
-    return y.masked_fill((ends.degree == 0)[:, None], 0.0)
+    # Side by side as columns, as above: torch has a kernel for the rows of a matrix, which takes a
+    # fourth of the time of the one for any other axis.
+    columns = m.transpose(0, 1).reshape(e, b * c)
+    y = m.new_full((ends.num_nodes, b * c), worst)
+    y = y.scatter_reduce(0, ends.node[:, None].expand_as(columns), columns, kernel)
+    y = y.masked_fill((ends.degree == 0)[:, None], 0.0)
+    return y.view(ends.num_nodes, b, c).transpose(0, 1)

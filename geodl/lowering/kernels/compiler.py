@@ -44,9 +44,49 @@ def compiled(kernel: Kernel, *parts: Kernel) -> Kernel:
     from numba.extending import register_jitable
 
     for part in parts:
-        register_jitable(part)
+        if part is prefetch:
+            _teach_prefetch()
+        else:
+            register_jitable(part)
     options: Any = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contract"}}
     return numba.njit(**options)(kernel)
+
+
+def prefetch(array: Any, place: Any) -> None:
+    """Ask for the cache line of a number in an array of one axis, which will be read soon.
+
+    A hint to the processor, and nothing to Python.
+    """
+
+
+@functools.cache
+def _teach_prefetch() -> None:
+    """Let numba translate :func:`prefetch` into the processor's own instruction."""
+    from numba.extending import intrinsic, overload
+
+    @intrinsic
+    def line(typing: Any, array: Any, place: Any) -> Any:
+        from numba.core import cgutils, types
+
+        ir: Any = cgutils.ir  # pyright: ignore[reportPrivateImportUsage] - of numba's own compiler
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            held = context.make_array(signature.args[0])(context, builder, values[0])
+            byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+            address = builder.bitcast(builder.gep(held.data, [values[1]]), byte)
+            form = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+            hint = builder.module.declare_intrinsic("llvm.prefetch", [byte], form)
+            # to be read (0), to be kept (3 of 0 to 3), data and no instructions (1)
+            builder.call(hint, [address, word(0), word(3), word(1)])
+            return context.get_dummy_value()
+
+        return types.void(array, place), generate
+
+    hint_of: Any = line  # called without the first argument, which numba gives
+
+    @overload(prefetch)
+    def translated(array, place):  # numba compares the names, and annotations, of what it returns
+        return lambda array, place: hint_of(array, place)
 
 
 def _nothing() -> None:

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geodl.lowering.kernels.compiler import compiled
+from geodl.lowering.kernels.compiler import compiled, prefetch
 from geodl.lowering.kernels.threads import equal_ranges, equal_shares, run_together
 
 LINE = 16  # channels that threads may not share: a cache line of single precision
+AHEAD = 64  # edges of which the senders are fetched ahead: more would push each other out
 
 
 def largest_values(
@@ -42,7 +43,7 @@ def largest_values(
     winner = torch.zeros(shape, dtype=torch.int32)
     ties = torch.zeros(shape, dtype=torch.int32)
     arrays = [t.numpy() for t in (rows, cols, x.detach().contiguous(), y, winner, ties)]
-    kernel, factor = compiled(find_largest), arrays[2].dtype.type(sign)
+    kernel, factor = compiled(find_largest, fetch_ahead, prefetch), arrays[2].dtype.type(sign)
     parts = equal_ranges(arrays[0], shape[0] * shape[2])
     run_together([partial(kernel, first, last, factor, *arrays) for first, last in parts])
     return y, winner, ties
@@ -70,6 +71,8 @@ def find_largest(first, last, sign, rows, cols, x, y, winner, ties):
     channels = x.shape[2]
     for b in range(x.shape[0]):
         for i in range(first, last):
+            # The next receiver's senders are on their way while this one's are compared.
+            fetch_ahead(min(i + 1, last - 1), rows, cols, x[b])
             begin, end = rows[i], rows[i + 1]
             if begin == end:
                 continue
@@ -114,6 +117,14 @@ def find_largest(first, last, sign, rows, cols, x, y, winner, ties):
                     first_one = j1 if hit1 else first_one
                     winner[b, i, c] = j0 if hit0 else first_one
                     ties[b, i, c] = ties[b, i, c] + hit0 + hit1 + hit2 + hit3
+
+
+def fetch_ahead(i, rows, cols, values):
+    """Ask for the rows of the senders of receiver i, before they are read."""
+    numbers, channels = values.reshape(-1), values.shape[1]
+    for e in range(rows[i], min(rows[i + 1], rows[i] + AHEAD)):
+        for c in range(0, channels, LINE):
+            prefetch(numbers, cols[e] * channels + c)
 
 
 def share_gradient(first, last, rows, cols, x, winner, ties, g, dx):
