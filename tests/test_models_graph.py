@@ -93,6 +93,11 @@ def test_sizes_of_the_papers():
 
 REFUSED = {
     "one size": (lambda: models.gcn(4), "1 numbers of channels"),
+    "no number": (lambda: models.gin("4", 2), "gin('4', 2)"),
+    "no channels": (lambda: models.gat(4, 0, 2), "gat(4, 0, 2)"),
+    "no width": (lambda: models.gps(4, 2.5, 2), "gps(4, 2.5, 2, depth=3)"),
+    "no edges": (lambda: models.mpnn(4, 3, 2, edge_channels=None), "mpnn(edge_channels=None"),
+    "no hidden": (lambda: models.gin_layer(4, 2, hidden=0), "gin_layer(4, 2, hidden=0)"),
     "aggregation": (lambda: models.graph_sage(4, 2, aggregation="maxx"), "did you mean 'max'"),
     "root": (lambda: models.graph_sage(4, 2, root="sum"), "graph_sage(root='sum')"),
     "halves": (lambda: models.graph_sage(4, 3, root="concat"), "3 channels for two halves"),

@@ -142,8 +142,8 @@ for place, norm in (("local", "norm1"), ("global", "norm2"), ("out", "norm3")):
         GPS[f"{place}.1.{kind}"] = same(f"{norm}.module.{kind}")
 
 
-def gated(kind: str) -> Reads:
-    parts = ("lin_key", "lin_query", "lin_value")
+def sent(kind: str) -> Reads:
+    parts = ("lin_query", "lin_value")
     return lambda twin: torch.cat([twin.get_parameter(f"{part}.{kind}") for part in parts])
 
 
@@ -161,10 +161,12 @@ LAYERS |= {
         lambda: models.gated_gcn_layer(4, 3),
         lambda: pyg.ResGatedGraphConv(4, 3),
         {
-            "inner.0.weight": gated("weight"),
-            "inner.0.bias": gated("bias"),
-            "shortcut.weight": transposed("lin_skip.weight"),
-            "shortcut.bias": same("bias"),
+            "key.weight": same("lin_key.weight"),
+            "key.bias": same("lin_key.bias"),
+            "sent.weight": sent("weight"),
+            "sent.bias": sent("bias"),
+            "own.weight": transposed("lin_skip.weight"),
+            "own.bias": same("bias"),
         },
     ),
     "gps": Twins(
@@ -309,12 +311,14 @@ def test_gates_that_read_edges_are_pygs():
     layer = models.gated_gcn_layer(4, 3, edge_channels=EDGES).double()
     key, query, value = (twin.get_parameter(f"lin_{n}.weight") for n in ("key", "query", "value"))
     with torch.no_grad():
-        layer.inner[0].weight.copy_(torch.cat([w[:, :4] for w in (key, query, value)]))
-        layer.inner[0].bias.copy_(gated("bias")(twin))
-        gates = layer.inner[1].message.of_edges.weight
+        layer["key"].weight.copy_(key[:, :4])
+        layer["key"].bias.copy_(twin.lin_key.bias)
+        layer["sent"].weight.copy_(torch.cat((query[:, :4], value[:, :4])))
+        layer["sent"].bias.copy_(sent("bias")(twin))
+        gates = layer["received"].message.of_edges.weight
         gates.copy_(torch.cat((key[:, 4:] + query[:, 4:], value[:, 4:])))
-        layer.shortcut.weight.copy_(twin.lin_skip.weight.T[None])
-        layer.shortcut.bias.copy_(twin.bias)
+        layer["own"].weight.copy_(twin.lin_skip.weight.T[None])
+        layer["own"].bias.copy_(twin.bias)
     x, e = leaves()
     theirs, ours = twin(x, GRAPH.edge_index, e), layer(g.Signal(x[None], GRAPH, e[None])).x[0]
     assert error(ours, theirs) < 1e-10

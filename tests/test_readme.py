@@ -240,6 +240,7 @@ def test_what_one_writes_here_runs_and_is_as_large_as_what_one_writes_there(page
 
     namespace = {"torch": torch, "nn": torch.nn, "g": g}
     peers = ("GCNConv", "ChebConv", "TransformerConv", "GATConv", "RGCNConv")
+    peers += ("SAGEConv", "GINEConv", "GCN2Conv", "ResGatedGraphConv", "EdgeConv", "TopKPooling")
     namespace |= {name: getattr(pyg, name) for name in peers}
     namespace |= {"Data": torch_geometric.data.Data}
     section = page[page.index("## Coming from") :]

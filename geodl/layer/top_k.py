@@ -29,8 +29,8 @@ class TopK(Layer):
     Shapes: weight `[C]`, in `[1, N, C]`, out `[1, K, C]`.
 
     Raises:
-        GeodlError: a ratio that is no share and no number of nodes; at the call, several signals on
-            one domain, each of which would keep other nodes.
+        GeodlError: if the ratio is no share and no number of nodes; at the call, if there are
+            several signals on one domain, each of which would keep other nodes.
 
     >>> from geodl.domain import Graph
     >>> s = Signal(torch.randn(1, 4, 3), Graph([[0, 1, 2, 3], [1, 2, 3, 0]]))

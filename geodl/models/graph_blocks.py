@@ -37,7 +37,7 @@ def jumping_knowledge(*layers: nn.Module, join: str = "cat") -> Network:
         join: "cat", "max" or "add" of all answers.
 
     Raises:
-        GeodlError: no layers; an unknown join.
+        GeodlError: if there are no layers, or if the join is unknown.
 
     >>> import torch, geodl as g
     >>> rule = g.adjacency("sym", self_loops=True)
@@ -72,7 +72,7 @@ def virtual_node(*layers: nn.Module, channels: int) -> Network:
         channels: of the virtual node, and of every answer.
 
     Raises:
-        GeodlError: fewer than two layers.
+        GeodlError: if there are fewer than two layers.
 
     >>> import torch, geodl as g
     >>> rule = g.adjacency("sym", self_loops=True)
@@ -170,7 +170,9 @@ def gps(
     >>> gps(3, 8, 2)(s).x.shape
     torch.Size([1, 2, 2])
     """
-    depth = positive(f"gps(depth={depth!r})", depth)
+    asked = f"gps({channels_in!r}, {hidden!r}, {channels_out!r}, depth={depth!r})"
+    channels_in, hidden = positive(asked, channels_in), positive(asked, hidden)
+    channels_out, depth = positive(asked, channels_out), positive(asked, depth)
     layers: list[nn.Module] = [nn.Linear(channels_in, hidden)]
     for _ in range(depth):
         local: Layer = gin_layer(hidden, hidden)
@@ -194,7 +196,7 @@ def deep_sets(*channels: int, readout: str | None = None, dropout: float = 0.0) 
         dropout: probability of dropout before every layer.
 
     Raises:
-        GeodlError: an unknown readout.
+        GeodlError: if the readout is unknown.
 
     >>> import torch, geodl as g
     >>> s = g.Signal(torch.zeros(1, 5, 3), g.Complete(5))

@@ -81,7 +81,7 @@ def sage_layer(
         project: reduce `ReLU(P x_j + p)`, as the paper's pooling does, and not x_j.
 
     Raises:
-        GeodlError: an unknown aggregation or root; an odd C_out for two halves.
+        GeodlError: if the aggregation or the root is unknown, or if C_out is odd for two halves.
 
     >>> sage_layer(3, 8, aggregation="max", project=True).inner[0]
     Conv(3, 3, itself())
@@ -322,7 +322,8 @@ def rgcn_layer(
         blocks: block diagonal W_t of so many blocks.
 
     Raises:
-        GeodlError: both bases and blocks; at the call, a graph without types, or with more.
+        GeodlError: if bases and blocks are both given; at the call, if the graph has no types, or
+            more.
 
     >>> rgcn_layer(3, 8, types=4).inner[0].weight.shape
     torch.Size([4, 3, 8])

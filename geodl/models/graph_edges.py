@@ -41,8 +41,8 @@ class Nearest(Layer):
         k: how many neighbors.
 
     Raises:
-        GeodlError: as :func:`geodl.knn`, a batch of several clouds among them: put them side by
-            side, as :func:`geodl.collate` does.
+        GeodlError: as :func:`geodl.knn` raises, if the batch has several clouds among others: put
+            them side by side, as :func:`geodl.collate` does.
 
     >>> import torch, geodl as g
     >>> s = g.Signal(torch.tensor([[[0.0], [1.0], [5.0]]]), g.Complete(3))
@@ -130,8 +130,8 @@ def edge_conv(*channels: int, k: int | None = 20, dropout: float = 0.0) -> Seque
 
 
 class Gates(nn.Module):
-    """The message of a gated convolution: `sigmoid(k_i + q_j + E e_ij) (v_j + F e_ij)`, of nodes
-    that hold `[k, q, v]`.
+    """The message of a gated convolution: `sigmoid(k_i + q_j + E e_ij) (v_j + F e_ij)`, of
+    receivers that hold k and senders that hold `[q, v]`.
 
     Args:
         channels: C of each of the three.
@@ -148,8 +148,8 @@ class Gates(nn.Module):
     def forward(self, x_i: Tensor, x_j: Tensor, e_ij: Tensor | None) -> Tensor:
         """`[B, E, C]`."""
         c = self.channels
-        gate = x_i[..., :c] + x_j[..., c : 2 * c]
-        value = x_j[..., 2 * c :]
+        gate = x_i + x_j[..., :c]
+        value = x_j[..., c:]
         if self.of_edges is not None and self.edge_channels is not None:
             edge = self.of_edges(read_edges("a gated message", e_ij, self.edge_channels))
             gate = gate + edge[..., :c]
@@ -159,7 +159,7 @@ class Gates(nn.Module):
 
 def gated_gcn_layer(
     channels_in: int, channels_out: int, *, edge_channels: int | None = None
-) -> Residual:
+) -> Network:
     """A gated graph convolution: `y_i = W x_i + b + sum over edges (j -> i) of sigmoid(K x_i + Q
     x_j + E e_ij) (V x_j + F e_ij)`, the gate one number for each channel.
 
@@ -177,9 +177,14 @@ def gated_gcn_layer(
     """
     asked = f"gated_gcn_layer({channels_in!r}, {channels_out!r})"
     channels_in, channels_out = positive(asked, channels_in), positive(asked, channels_out)
-    project = nn.Linear(channels_in, 3 * channels_out)
-    message = Message(Gates(channels_out, edge_channels), LINKS, "sum")
-    return Residual(project, message, shortcut=Conv(channels_in, channels_out, itself()))
+    nodes = {
+        "key": (nn.Linear(channels_in, channels_out), "x"),
+        "sent": (nn.Linear(channels_in, 2 * channels_out), "x"),
+        "received": (Message(Gates(channels_out, edge_channels), LINKS, "sum"), "key", "sent"),
+        "own": (Conv(channels_in, channels_out, itself()), "x"),
+        "out": ("add", "own", "received"),
+    }
+    return Network("x", nodes)
 
 
 def gated_gcn(*channels: int, edge_channels: int | None = None, dropout: float = 0.0) -> Sequential:
@@ -284,7 +289,9 @@ def mpnn(
     """
     asked = f"mpnn({channels_in!r}, {hidden!r}, {channels_out!r}, steps={steps!r})"
     hidden, steps = positive(asked, hidden), positive(asked, steps)
-    message = EdgeNetwork(hidden, edge_channels, edge_hidden)
+    channels_in, channels_out = positive(asked, channels_in), positive(asked, channels_out)
+    asked = f"mpnn(edge_channels={edge_channels!r}, edge_hidden={edge_hidden!r})"
+    message = EdgeNetwork(hidden, positive(asked, edge_channels), positive(asked, edge_hidden))
     step = reading(Message(message, LINKS, "sum", GatedUpdate(hidden)), hidden)
     nodes: dict[str, tuple[Any, ...]] = {}
     nodes["first"] = (Sequential(nn.Linear(channels_in, hidden), nn.ReLU()), "x")

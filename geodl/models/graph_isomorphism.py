@@ -32,7 +32,7 @@ def gin_layer(
         train_eps: whether eps is a parameter.
 
     Raises:
-        GeodlError: sizes that are no positive integers; an eps that is no number.
+        GeodlError: if a size is no positive integer, or if eps is no number.
 
     >>> [type(part).__name__ for part in gin_layer(3, 8)]
     ['Residual', 'Linear', 'BatchNorm', 'ReLU', 'Linear']
@@ -83,7 +83,7 @@ class EdgeAdded(nn.Module):
         self.edge_channels, self.project = channels, None
         if edge_channels is not None:
             self.edge_channels = edge_channels
-            self.project = nn.Linear(edge_channels, channels)
+            self.project = nn.Linear(positive("GINE with edge_channels", edge_channels), channels)
 
     def forward(self, x_i: Tensor, x_j: Tensor, e_ij: Tensor | None) -> Tensor:
         """`[B, E, C]`."""
@@ -114,7 +114,7 @@ def gine_layer(
         train_eps: whether eps is a parameter.
 
     Raises:
-        GeodlError: as :func:`gin_layer`.
+        GeodlError: as :func:`gin_layer` raises.
 
     >>> import torch, geodl as g
     >>> graph, e = g.Graph([[0, 1], [1, 0]]), torch.zeros(1, 2, 4)
@@ -171,7 +171,10 @@ def _itself(asked: str, eps: float, train_eps: bool) -> Pointwise:
 def _hidden(asked: str, before: int, after: int, hidden: int | None) -> int:
     if hidden is None:
         hidden = after
-    return positive(f"{asked}({before!r}, {after!r}, hidden={hidden!r})", hidden)
+    asked = f"{asked}({before!r}, {after!r}, hidden={hidden!r})"
+    positive(asked, before)
+    positive(asked, after)
+    return positive(asked, hidden)
 
 
 def _two_layers(before: int, hidden: int, after: int) -> list[nn.Module]:

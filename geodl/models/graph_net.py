@@ -84,7 +84,8 @@ class GraphNet(Layer):
         hidden: channels of all three that it answers.
 
     Raises:
-        GeodlError: at the call, a second signal; a signal without the states, or with others.
+        GeodlError: at the call, if there is a second signal, or if the signal lacks a state that is
+            read, or has one of other channels.
     """
 
     def __init__(self, widths: Widths, hidden: int):
@@ -171,7 +172,7 @@ def graph_net(
             C_out]` on `Complete(E)`, or `[B, D, C_out]` on `Complete(D)`, D the graphs of a Batch.
 
     Raises:
-        GeodlError: an unknown level.
+        GeodlError: if the level is unknown.
 
     >>> import torch, geodl as g
     >>> s = g.Signal(torch.zeros(1, 2, 3), g.Graph([[0, 1], [1, 0]]), torch.zeros(1, 2, 4))

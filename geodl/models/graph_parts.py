@@ -28,7 +28,7 @@ def stack(
     """A layer for each pair of successive channels, each but the first after an activation.
 
     Args:
-        asked: the network in words, for errors.
+        asked: the network's name, for errors.
         channels: of the input, of each hidden layer, of the output.
         make: `make(before, after, last)`, the parts of one layer; `last` says whether it is the
             last one.
@@ -36,14 +36,17 @@ def stack(
         activation: makes the module between two layers; None where the layers have their own.
 
     Raises:
-        GeodlError: fewer than two numbers of channels.
+        GeodlError: if there are fewer than two numbers of channels, or if one is no positive
+            integer.
     """
+    asked = f"{asked}({', '.join(map(repr, channels))})"
     if len(channels) < 2:
         found = f"{len(channels)} numbers of channels"
         raise GeodlError(asked, found, "give those of the input and of the output at least")
+    sizes = [positive(asked, size) for size in channels]
     layers: list[nn.Module] = []
-    count = len(channels) - 1
-    for k, (before, after) in enumerate(pairwise(channels), 1):
+    count = len(sizes) - 1
+    for k, (before, after) in enumerate(pairwise(sizes), 1):
         if layers and activation is not None:
             layers.append(activation())
         if dropout:
@@ -72,8 +75,8 @@ class Mix(Layer):
         share: of the sender, from 0 to 1.
 
     Raises:
-        GeodlError: a share that is no number from 0 to 1; at the call one signal alone, or two on
-            different domains or of different shapes.
+        GeodlError: if the share is no number from 0 to 1; at the call, if there is one signal
+            alone, or if two differ in domain or shape.
 
     >>> from geodl.domain import Complete
     >>> one, two = (Signal(torch.full((1, 2, 1), k), Complete(2)) for k in (1.0, 2.0))
@@ -154,7 +157,7 @@ def check_share(asked: str, name: str, share: Any) -> float:
     """A number from 0 to 1.
 
     Raises:
-        GeodlError: anything else.
+        GeodlError: if it is anything else.
     """
     if not (is_real(share) and 0 <= share <= 1):
         raise GeodlError(f"{asked}({name}={share!r})", do="give a number from 0 to 1")
@@ -188,7 +191,7 @@ def read_edges(asked: str, e_ij: Tensor | None, channels: int) -> Tensor:
         channels: C_e that it has to have.
 
     Raises:
-        GeodlError: none, or one of other channels.
+        GeodlError: if there is none, or if it has other channels.
     """
     do = f"give Signal(x, domain, edges=...), a row of {channels} channels for each link"
     if e_ij is None:

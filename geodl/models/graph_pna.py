@@ -23,7 +23,7 @@ def mean_log_degree(*domains: Domain) -> float:
     :func:`pna` divides by.
 
     Raises:
-        GeodlError: no domains, or none with a link.
+        GeodlError: if no domain has a link.
 
     >>> import geodl as g
     >>> round(mean_log_degree(g.Graph([[0, 1], [1, 0]], 2)), 4)
@@ -199,7 +199,7 @@ def pna_layer(
         edge_channels: C_e of the signal's `edges`; None where none are read.
 
     Raises:
-        GeodlError: a mean that is no positive number; an unknown scaler or reduction.
+        GeodlError: if the mean is no positive number, or if a scaler or a reduction is unknown.
 
     >>> import torch, geodl as g
     >>> s = g.Signal(torch.zeros(1, 2, 3), g.Graph([[0, 1], [1, 0]]))

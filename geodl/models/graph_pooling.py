@@ -29,8 +29,8 @@ class Unpooled(Layer):
         inner: layers on them, that keep domain and channels.
 
     Raises:
-        GeodlError: at the call, as the pooling and the layers; an answer on another domain or of
-            other channels.
+        GeodlError: at the call, if the pooling or a layer refuses it, or if the answer has another
+            domain or other channels.
     """
 
     def __init__(self, pool: TopK, inner: Layer):
@@ -97,8 +97,8 @@ def cluster_pool(signal: Signal, cluster: Any, *, reduce: str = "mean") -> tuple
         The signal `[B, K, C]` on a Graph, or a Batch, of the clusters; and the relation.
 
     Raises:
-        GeodlError: another reduction; numbers that are not `[N]`, negative ones, numbers left out;
-            a cluster in two members.
+        GeodlError: if the reduction is unknown, if the numbers are not `[N]`, are negative or leave
+            one out, or if a cluster stands in two members.
 
     >>> from geodl.domain import Chain
     >>> s = Signal(torch.tensor([[[1.0], [3.0], [8.0]]]), Chain(3))
