@@ -23,6 +23,8 @@ from tests.training import refused, short
 NOWHERE = torch.device("meta")  # a device that is not where the data are
 CLUB = data.karate()
 DENSE = g.Signal(torch.randn(2, 4, 3), g.Grid(2, 2))
+PATHS = data.GraphData("paths", DENSE, torch.tensor([0]), 1)
+LINKS = data.split_links(CLUB.signal)
 BATCHES: dict[str, Any] = {
     "a Signal on a grid": DENSE,
     "a dictionary of Signals": {"source": DENSE, "target": (DENSE, torch.zeros(2))},
@@ -39,6 +41,12 @@ BATCHES: dict[str, Any] = {
     "Spelled": data.spelled(torch.tensor([3, 1])),
     "Sequences": data.reversal(2),
     "GraphData": data.GraphData("paths", DENSE, torch.tensor([0]), 1),
+    "GraphSplits": data.GraphSplits("paths", PATHS, PATHS, PATHS),
+    "LinkData": LINKS,
+    "NodePairs": LINKS.test,
+    "CloudData": data.solids(4),
+    "Clouds": data.solids(4).train,
+    "Regions": data.Regions(g.relation([[0], [1]], senders=2, receivers=2), g.Graph([[0], [1]], 2)),
 }
 for name, toy in TOYS.items():
     BATCHES[f"a batch of {name}"] = next(iter(Batches(toy.parts().train, 2, seed=0)))

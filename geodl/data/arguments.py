@@ -106,6 +106,8 @@ def check_classes(asked: str, labels: Any, count: int | None = None) -> None:
         raise GeodlError(asked, "no labels", do)
     if labels.dtype != torch.long:
         raise GeodlError(asked, f"labels of {labels.dtype}", "give torch.long: labels.long()")
+    if labels.is_meta:
+        return  # numbers without values: they were checked where they had some
     least, largest = int(labels.min()), int(labels.max())
     if count is not None:
         do = f"give classes from 0 to {count - 1}"
@@ -128,5 +130,5 @@ def check_mask(asked: str, mask: Any, count: int, *, do: str = "") -> None:
     """
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != (count,):
         raise GeodlError(asked, describe(mask), f"give {count} booleans, one for each node")
-    if do and not mask.any():
+    if do and not mask.is_meta and not mask.any():
         raise GeodlError(asked, "a mask that chooses nobody", do)

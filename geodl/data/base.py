@@ -107,6 +107,11 @@ class GraphSplits(NamedTuple):
     val: GraphData
     test: GraphData
 
+    def to(self, device: torch.device | str) -> "GraphSplits":
+        """These graphs and labels on a device."""
+        train, val, test = (part.to(device) for part in (self.train, self.val, self.test))
+        return GraphSplits(self.name, train, val, test)
+
 
 class NodePairs(NamedTuple):
     """Pairs of nodes `[2, M]`, and whether a link joins each, `[M]`: 1 or 0, int64."""

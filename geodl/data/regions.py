@@ -11,7 +11,8 @@ from geodl.data.base import GraphData, GraphSplits, Split
 from geodl.data.images import mnist
 from geodl.domain import Batch, Complete, Graph
 from geodl.errors import GeodlError, is_real
-from geodl.neighborhood import Neighborhood, relation
+from geodl.neighborhood import relation
+from geodl.neighborhood.relation import Relation
 from geodl.signal import Signal, knn
 
 SIZES = (10_000, 2_000, 10_000)
@@ -27,8 +28,12 @@ class Regions(NamedTuple):
         graph: the regions, linked both ways where they touch.
     """
 
-    relation: Neighborhood
+    relation: Relation
     graph: Graph
+
+    def to(self, device: torch.device | str) -> "Regions":
+        """These regions on a device."""
+        return Regions(self.relation.to(device), self.graph.to(device))
 
 
 def superpixels(image: Tensor, count: int = 75, *, compactness: float = 10.0) -> Regions:
