@@ -98,6 +98,7 @@ WITHOUT = {
     "Dropout",
     "EdgeUpdate",
     "EncoderDecoder",
+    "Filter",
     "FinalState",
     "FromState",
     "Message",

@@ -50,6 +50,7 @@ class EdgePlan(NamedTuple):
         dst: `[E]` the receiver of each, 64-bit as all three: torch adds up by others slowly.
         src: `[E]` its sender.
         type: `[E]` its type.
+        degree: `[M]` how many edges arrive at each receiver.
         score: what computes the scores `[B H, E]`.
         reader: where the edges find their features; None where they have none.
         senders: the pattern of edges as senders, where keys and values carry features.
@@ -61,6 +62,7 @@ class EdgePlan(NamedTuple):
     dst: Tensor
     src: Tensor
     type: Tensor
+    degree: Tensor
     score: Callable[["EdgePlan", Tensor, Tensor, Tensor | None, Edge], Tensor]
     torch_because: str | None
     reader: EdgeReader | None = None
@@ -95,7 +97,8 @@ def _plan(call: Call) -> EdgePlan:
     if reason == "":
         _compile(pattern, call.spec.dtype)
     score = SCORES[call.options.score]
-    return EdgePlan(pattern, dst, src, kind, score, reason, reader, senders)
+    degree = pattern.rows.diff()
+    return EdgePlan(pattern, dst, src, kind, degree, score, reason, reader, senders)
 
 
 def _no_kernel(call: Call, reader: EdgeReader | None) -> str:
@@ -146,7 +149,7 @@ def _run(
         wide = torch.promote_types(bias.dtype, torch.float32)
         typed = bias.to(wide).T.index_select(1, plan.type)
         s = (s.unflatten(0, (batch, heads)) + typed).flatten(0, 1)
-    largest = _Largest.apply(plan.pattern.rows, s.detach())
+    largest = _Largest.apply(plan.degree, s.detach())
     e = (s - largest.index_select(1, plan.dst)).exp()
     # The largest score adds exp(0) = 1: a sum is less only where there is no edge, and 0 / 1 is 0.
     total = e.new_zeros(len(e), receivers).index_add(1, plan.dst, e).clamp(min=1)
@@ -169,15 +172,17 @@ def _run_fused(
 
 
 class _Largest(Operator):
-    """The largest score of each receiver: where its edges begin `[M + 1]`, scores `[G, E]` to
-    `[G, M]`, -inf where it has none.
+    """The largest score of each receiver: degrees `[M]` and scores `[G, E]` to `[G, M]`, -inf where
+    no edge arrives.
 
-    For the softmax it is a constant: what is taken off every score of a receiver cancels.
+    For the softmax it is a constant: what is taken off every score of a receiver cancels. It takes
+    degrees, which no pattern holds: `torch.jit.trace` breaks where one operation reads a tensor
+    that stands in the pattern of another.
     """
 
     @staticmethod
-    def forward(rows: Tensor, s: Tensor) -> Tensor:
-        lengths = rows.diff().expand(len(s), -1)
+    def forward(degree: Tensor, s: Tensor) -> Tensor:
+        lengths = degree.expand(len(s), -1)
         return torch.segment_reduce(s, "max", lengths=lengths, axis=1, unsafe=True)
 
     @staticmethod
@@ -194,9 +199,9 @@ class _Largest(Operator):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        rows, s = args
+        degree, s = args
         s = s.movedim(in_dims[1], 0)
-        return _Largest.apply(rows, s.flatten(0, 1)).unflatten(0, s.shape[:2]), 0
+        return _Largest.apply(degree, s.flatten(0, 1)).unflatten(0, s.shape[:2]), 0
 
 
 def _carried(senders: Pattern, a: Tensor, edge: EdgeFeatures) -> Tensor:
