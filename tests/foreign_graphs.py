@@ -72,11 +72,36 @@ class OfEdges(nn.Module):
         return self.trans(h, edge_index, edge_attr)
 
 
+class Many(nn.Module):
+    """Links of several types and with features, and a signal that comes again."""
+
+    def __init__(self):
+        super().__init__()
+        self.rgcn = pyg.RGCNConv(3, 4, num_relations=3)
+        inner = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 4))
+        self.gine = pyg.GINEConv(inner, edge_dim=2)
+        self.gcn2 = pyg.GCN2Conv(4, alpha=0.2, theta=0.5, layer=2)
+
+    def forward(self, x, edge_index, edge_type, edge_attr):
+        first = self.rgcn(x, edge_index, edge_type).relu()
+        h = self.gine(first, edge_index, edge_attr)
+        h = self.gcn2(h, first, edge_index).relu()
+        return h
+
+
 MODELS = {
     "GCN": lambda: pyg.GCN(3, 6, 3, 4, norm="batch_norm"),
     "GraphSAGE": lambda: pyg.GraphSAGE(3, 6, 2, 4, jk="cat"),
     "GAT": lambda: pyg.GAT(3, 6, 2, 4, heads=2),
     "OfEdges": OfEdges,
+    "Many": Many,
+    "PNA": lambda: pyg.PNA(
+        *(3, 4, 2, 5),
+        aggregators=["mean", "max", "std"],
+        scalers=["identity", "amplification"],
+        deg=torch.tensor([1, 3, 3]),
+        edge_dim=2,
+    ),
     "GIN": lambda: pyg.GIN(3, 6, 2, 4, jk="max", train_eps=True, norm="batch_norm"),
     "Sequential": in_a_row,
     "TwoBranches": TwoBranches,

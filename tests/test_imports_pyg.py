@@ -19,6 +19,7 @@ from tests.twins import drawn
 
 EDGES = torch.tensor([[0, 1, 2, 3, 4, 1, 2, 0, 6, 3], [1, 0, 1, 4, 3, 2, 0, 2, 5, 3]])
 MEMBERS = torch.tensor([0, 0, 0, 1, 1, 2, 2])
+OF_EDGES = ("OfEdges", "Many", "PNA")  # which have no way without features of edges
 every_model = pytest.mark.parametrize("name", MODELS)
 
 
@@ -33,9 +34,12 @@ def arguments(model, *, weights=True):
     if weights and "edge_weight" in names:
         weight = torch.rand(EDGES.shape[1], generator=generator, dtype=torch.float64)
         given["edge_weight"] = weight + 0.1
-    if "edge_attr" in names and weights and "edge_weight" not in names:
+    reads = any(getattr(part, "edge_dim", None) for part in model.modules())
+    if "edge_attr" in names and weights and (reads or "edge_weight" not in names):
         shape = (EDGES.shape[1], 2)
         given["edge_attr"] = torch.randn(shape, generator=generator, dtype=torch.float64)
+    if "edge_type" in names:
+        given["edge_type"] = torch.arange(EDGES.shape[1]) % 3
     if "batch" in names:
         given["batch"] = MEMBERS
     return given
@@ -60,7 +64,7 @@ def outputs_and_gradients(model, given):
 @pytest.mark.parametrize("weights", [False, True])
 def test_a_model_and_its_import_agree(name, training, weights):
     model = drawn(MODELS[name]()).train(training)
-    given = arguments(model, weights=weights or name == "OfEdges")
+    given = arguments(model, weights=weights or name in OF_EDGES)
     network = from_pyg(model)
     assert isinstance(network, g.Network)
     assert {part.training for part in network.modules()} == {training}
@@ -99,9 +103,9 @@ def test_no_module_of_pyg_remains(name):
 @every_model
 def test_an_import_takes_signals(name):
     model = drawn(MODELS[name]()).eval()
-    given = arguments(model, weights=name == "OfEdges")
+    given = arguments(model, weights=name in OF_EDGES)
     network = from_pyg(model)
-    domain, edges = g.Graph(EDGES, 7), None
+    domain, edges = g.Graph(EDGES, 7, edge_type=given.get("edge_type")), None
     if "batch" in given:
         domain = g.Batch.from_union(domain, [0, 3, 5, 7])
     if "edge_attr" in given:
