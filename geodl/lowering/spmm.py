@@ -217,34 +217,50 @@ def sparse_features(x: Tensor, weight: Tensor) -> Tensor:
     """`X W` for sparse values X `[N, C_in]`: `[1, N, C_out]`."""
     refuse_sparse_values()
     wide = torch.promote_types(x.dtype, torch.float32)  # the product knows no narrower type
+    columns = getattr(x, COLUMNS, None)
+    parts = x.crow_indices(), x.col_indices(), x.values().to(wide)
     with without_autocast(x.device):
-        y = _Features.apply(x.crow_indices(), x.col_indices(), x.values().to(wide), weight.to(wide))
+        y = _Features.apply(*parts, weight.to(wide), columns)
     return y.to(x.dtype)[None]
 
 
+COLUMNS = "_geodl_columns"  # the attribute of sparse values that are read more than once
+
+
+def remember_columns(x: Tensor) -> None:
+    """Let sparse values `[N, C]` that come at every call keep their entries in the order of their
+    columns, so that no backward has to sort them.
+    """
+    node = torch.repeat_interleave(x.crow_indices().diff())
+    setattr(x, COLUMNS, sort_by_row(x.col_indices(), node, x.shape[1]))
+
+
 class _Features(torch.autograd.Function):
-    """`X W` for sparse features X `[N, C]`, given by its CSR parts; torch's own gradient is slow to
-    transpose X.
+    """`X W` for sparse features X `[N, C]`, given by its CSR parts, and the order of its columns
+    where it is known; torch's own gradient is slow to transpose X.
 
     `dW = X^T g`, a product of the same kind, and an entry's gradient is `dX_nc = g_n . W_c`.
     """
 
     @staticmethod
-    def forward(ctx: Any, rows, cols, values, weight) -> Tensor:
+    def forward(ctx: Any, rows, cols, values, weight, columns) -> Tensor:
         ctx.save_for_backward(rows, cols, values, weight)
+        ctx.columns = columns
         return csr_matmul(rows, cols, values.detach(), weight.detach())
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (g,), (rows, cols, values, weight) = grad_outputs, ctx.saved_tensors
-        node = torch.repeat_interleave(rows.diff())
-        dvalues, dweight = None, None
-        if ctx.needs_input_grad[2]:
-            dvalues = (g[node] * weight[cols]).sum(1)
+        dvalues, dweight, columns = None, None, ctx.columns
+        if columns is None or ctx.needs_input_grad[2]:
+            node = torch.repeat_interleave(rows.diff())
+            columns = columns or sort_by_row(cols, node, len(weight))
+            if ctx.needs_input_grad[2]:
+                dvalues = (g[node] * weight[cols]).sum(1)
         if ctx.needs_input_grad[3]:
-            starts, nodes, order = sort_by_row(cols, node, len(weight))
-            dweight = _Features.apply(starts, nodes, values[order], g)
-        return None, None, dvalues, dweight
+            starts, nodes, order = columns
+            dweight = _Features.apply(starts, nodes, values[order], g, None)
+        return None, None, dvalues, dweight, None
 
 
 convolve = Lowering("spmm", _refuses, _plan, _run)

@@ -10,6 +10,7 @@ from geodl.group import cached_constants
 from geodl.interop.whole.memory import Memory
 from geodl.layer import Dropout, Network
 from geodl.lowering.differentiable import transforms_active
+from geodl.lowering.spmm import remember_columns
 
 KEPT = 4  # features that are remembered
 LEAST = 1 << 18  # numbers: below, a dense product is as fast
@@ -52,7 +53,9 @@ def _sparse_copy(x: Tensor) -> Any:
         if int(torch.count_nonzero(x)) > DENSEST * x.numel():
             return DENSE
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-        return x.to_sparse_csr()
+        copy = x.to_sparse_csr()
+        remember_columns(copy)
+        return copy
 
 
 def sparse_inputs(network: Network) -> frozenset[str]:
