@@ -156,6 +156,17 @@ def test_layers_of_our_models_have_twins(name):
     assert error(again(*given).x, layer(*given).x) < 1e-12
 
 
+@pytest.mark.parametrize("aggregation", ["mean", "sum", "max"])
+@pytest.mark.parametrize("project", [False, True])
+def test_a_graph_sage_of_our_models_has_a_twin(aggregation, project):
+    layer = models.sage_layer(4, 3, aggregation=aggregation, project=project).double()
+    twin, x = to_pyg(layer), values(1, 8, 4)
+    assert isinstance(twin, pyg.SAGEConv)
+    assert error(on_links(twin, x), layer(g.Signal(x, GRAPH)).x) < 1e-12
+    with pytest.raises(g.GeodlError, match="Residual over"):
+        to_pyg(g.Residual(*layer.inner, shortcut=nn.Linear(4, 3)))
+
+
 FROM = {
     "laplacian": (lambda: pyg.ChebConv(4, 3, 2, normalization=None), "normalization=None"),
     "two kinds": (lambda: pyg.RGCNConv((4, 3), 6, 2), "of two kinds of nodes"),

@@ -14,7 +14,7 @@ from tests.graph_networks import NETWORKS, built, graph, signal
 
 every_network = pytest.mark.parametrize("name", NETWORKS)
 # Those with code that no other compiled test runs; the others are layers in a row.
-COMPILED = ("appnp", "rgcn of bases", "gated by edges", "graph net", "mpnn", "pna", "gps")
+COMPILED = ("appnp", "rgcn of bases", "graph net", "gps")
 
 
 @every_network

@@ -14,7 +14,7 @@ from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import FROM, converts, from_part, is_kept, key_of, to_part
 from geodl.interop.whole.importing import first_channels, import_model
 from geodl.interop.whole.values import Call, Links, Value
-from geodl.layer import Conv, Network, Pointwise, Pool
+from geodl.layer import Conv, Network, Pointwise, Pool, Residual
 from geodl.models.graph_parts import Scaled
 from geodl.neighborhood import Neighborhood, adjacency, itself
 
@@ -199,6 +199,36 @@ def to_sage(layer: Network, on: Domain | None) -> nn.Module | None:
         if name in names:
             _copy_linear(getattr(twin, name), layer[name])
     return twin.train(layer.training)
+
+
+SAGE_RULES = (adjacency("row", weights=False), adjacency(weights=False))
+
+
+@converts(Residual, back="pyg", form="the layers of g.models.sage_layer")
+def to_sage_of_layers(layer: Residual, on: Domain | None) -> nn.Module | None:
+    """A `g.models.sage_layer` as a `SAGEConv`, by way of the network that :func:`from_sage`
+    makes.
+    """
+    own: Any = layer.shortcut
+    received: list[Any] = list(layer.inner)
+    if getattr(own, "rule", None) != itself() or own.bias is not None:
+        return None
+    nodes: dict[str, tuple[Any, ...]] = {}
+    sent = "x"
+    if len(received) > 1 and getattr(received[0], "rule", None) == itself():
+        nodes["lin"], nodes["act"] = (received.pop(0), "x"), (received.pop(0), "lin")
+        sent = "act"
+    rules = [getattr(part, "rule", None) for part in received]
+    if rules == [adjacency(weights=False), itself()]:
+        nodes["aggr"] = (received.pop(0), sent)
+        sent = "aggr"
+    elif len(rules) != 1 or rules[0] not in SAGE_RULES:
+        return None
+    if not hasattr(received[0], "channels_out"):
+        return None
+    nodes["lin_l"], nodes["lin_r"] = (received[0], sent), (own, "x")
+    nodes["out"] = ("add", "lin_l", "lin_r")
+    return to_sage(Network("x", nodes).train(layer.training), on)
 
 
 @converts("GINConv")
