@@ -181,7 +181,7 @@ def _in_blocks() -> list[Row]:
 
 def _polynomials() -> list[Row]:
     cheb = g.polynomial(g.laplacian("sym"), 2)
-    high = g.polynomial(g.laplacian("sym"), 12)
+    high = g.polynomial(g.laplacian("sym"), 8)
     wide = g.window(15, padding="same")
     return [
         Row(g.Conv(4, 3, cheb), HEAVY, "polynomial"),
@@ -191,7 +191,7 @@ def _polynomials() -> list[Row]:
         Row(g.Conv(4, 3, g.polynomial(g.laplacian(), 2, "bernstein")), HEAVY, "polynomial"),
         Row(g.Conv(4, 3, g.polynomial(g.adjacency("row"), 3, "monomial")), GRAPH, "polynomial"),
         Row(g.Propagate(cheb), TREE, "polynomial"),
-        Row(g.Conv(4, 3, high), TORUS, "gft"),
+        Row(g.Conv(4, 4, high, groups=4), TORUS, "gft"),
         Row(g.Conv(4, 6, g.modes(3)), HEAVY, "gft"),
         Row(g.Filter(g.heat(0.5)), TORUS, "gft"),
         Row(g.Filter(g.heat(0.5), "sym", 3), HEAVY, "polynomial"),

@@ -33,6 +33,7 @@ from geodl.bench import (
     pyg_model,
     spmm,
     tree,
+    wide_windows,
 )
 from geodl.bench.harness import BenchRow, Case, Effort, Side, compare, hold_same, measured
 from geodl.bench.meter import CpuMeter
@@ -58,6 +59,7 @@ def small_graphs():
 TINY = {
     "conv2d": functools.partial(conv2d.cases, conv2d.Sizes(2, 3, (2, 4), 5)),
     "group-conv": functools.partial(group_conv.cases, group_conv.Sizes(2, 2, 6)),
+    "wide-windows": functools.partial(wide_windows.cases, wide_windows.Sizes(2, 1, 6, 5, 16, 27)),
     "p4cnn-step": functools.partial(p4cnn_step.cases, p4cnn_step.Sizes(2, 2)),
     "spmm": functools.partial(spmm.cases, spmm.Sizes(20, 60, 3, ((2, 1.0),))),
     "pool": functools.partial(pool.cases, pool.Sizes(20, 60, 3)),

@@ -165,6 +165,15 @@ def test_numbers_are_learnt_mode_by_mode():
     assert layer.weight.grad is not None and layer.weight.grad.all()
 
 
+def test_long_polynomials_of_a_torus_are_transformed():
+    """Layers that mix channels, too, from an order on that no recursion reaches as fast."""
+    for order, wanted in ((31, "polynomial"), (32, "gft")):
+        layer = g.Conv(2, 3, g.polynomial(g.laplacian("sym"), order)).double()
+        assert_lowered_to(wanted, layer, signal(TORUS))
+    layer = layer.over(g.polynomial(g.laplacian(), 32))
+    assert max(assert_parity(layer, signal(TORUS)).values()) < 1e-10
+
+
 def test_explain_says_which_transform_ran():
     layer = g.Filter(g.heat(1.0))
     assert "runs on gft, fft x fft" in str(layer.explain(TORUS))

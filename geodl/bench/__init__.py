@@ -31,6 +31,7 @@ from geodl.bench import (
     pyg_model,
     spmm,
     tree,
+    wide_windows,
 )
 from geodl.bench.harness import BenchRow, Case, measured
 from geodl.bench.meter import check_device
@@ -40,6 +41,7 @@ from geodl.errors import GeodlError, nearest
 ROWS: dict[str, Callable[..., Iterator[Case]]] = {
     "conv2d": conv2d.cases,
     "group-conv": group_conv.cases,
+    "wide-windows": wide_windows.cases,
     "p4cnn-step": p4cnn_step.cases,
     "spmm": spmm.cases,
     "pool": pool.cases,
