@@ -290,11 +290,21 @@ class Torn(g.Chain):
             else super().generators()
         )
 
+    def links(self):
+        links = super().links()
+        if self.fault == "nearest":  # says that it is linked to nearest neighbors
+            links = links._replace(src=torch.zeros_like(links.src))
+        return links
+
+    @property
+    def linked_by_generators(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.fault == "by generators"
+
     def replace(self, lattice=None, fiber=None, periodic=None):
         return self
 
 
-@pytest.mark.parametrize("fault", ["lattice", "complete", "generators"])
+@pytest.mark.parametrize("fault", ["lattice", "complete", "generators", "nearest", "by generators"])
 def test_a_wrong_domain_is_found(fault):
     hold_domain(Torn(3))
     domain = type("Torn", (Torn,), {"fault": fault})(3)
