@@ -84,7 +84,7 @@ from geodl.symmetry import Certificate, certify, equivariance_error, orbits
 
 __version__ = "0.1.0"
 
-ON_FIRST_USE = ("bench", "data", "interop", "models", "testing", "train", "viz")
+ON_FIRST_USE = ("bench", "data", "inspection", "interop", "models", "testing", "train", "viz")
 
 
 def __getattr__(name: str) -> Any:

@@ -39,6 +39,9 @@ PLUMBING = (
     "heterogeneous",
     "learnable_adjacency",
     "lightgcn",
+    "own_graphs",
+    "own_links",
+    "own_nodes",
     "unet",
     "virtual_node",
 )
@@ -115,6 +118,21 @@ def test_learnable_adjacency(run):
 
 def test_lightgcn(run):
     assert float(re.findall(r"([\d.]+)% of pairs", run("lightgcn"))[0]) > 65
+
+
+def test_own_graphs(run):
+    assert float(re.findall(r"([\d.]+)% right", run("own_graphs"))[0]) > 80
+
+
+def test_own_links(run):
+    auc, precision = map(float, re.findall(r"0\.\d+|1\.0+", run("own_links")))
+    assert auc > 0.85 and precision > 0.85
+
+
+def test_own_nodes(run):
+    printed = run("own_nodes")
+    assert float(re.findall(r"([\d.]+)% of the others", printed)[0]) > 85
+    assert re.search(r"the link \d+ -> 5$", printed.strip())
 
 
 def test_unet(run):

@@ -152,6 +152,23 @@ def _curve(run: Path) -> tuple[str, str, dict[int, list[float]]]:
     return name, label, curve
 
 
+def _draw_neighborhood(asked: Asked) -> int:
+    from geodl.cli.graphs import neighborhood
+
+    values = asked.values
+    _save(neighborhood(values.run, values.node, values.hops), values.to)
+    print(values.to)
+    return OK
+
+
+def _draw_smoothing(asked: Asked) -> int:
+    from geodl.cli.graphs import smoothing
+
+    _save(smoothing(asked.values.runs), asked.values.to)
+    print(asked.values.to)
+    return OK
+
+
 def _save(figure: Any, path: Path) -> None:
     """Write a picture, whole or not at all, in the format that its name ends in."""
     asked, do = f"to draw {path}", "give a file that you can write, as picture.png"
@@ -164,7 +181,11 @@ def _save(figure: Any, path: Path) -> None:
         raise GeodlError(asked, str(error), do) from error
 
 
-PICTURES: dict[str, Callable[[Asked], int]] = {"lengths": _draw_lengths}
+PICTURES: dict[str, Callable[[Asked], int]] = {
+    "lengths": _draw_lengths,
+    "neighborhood": _draw_neighborhood,
+    "smoothing": _draw_smoothing,
+}
 COMMANDS: dict[str, Callable[[Asked], int]] = {
     "generate": _generate,
     "translate": _translate,

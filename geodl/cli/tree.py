@@ -133,6 +133,19 @@ def _add_draw(root: Parser) -> None:
     )
     lengths.takes("runs", Path, "folders of runs, as of reverse-rnn", nargs="+")
     lengths.takes("--to", Path, "the file of the picture", required=True)
+    neighborhood = draw.command(
+        "neighborhood",
+        "Draw what the answer at a node rests on: the links and nodes around it, by each method.",
+    )
+    neighborhood.takes("run", Path, "the folder of a run, as of cora-gcn")
+    neighborhood.takes("--node", int, "the number of the node", default=0)
+    neighborhood.takes("--hops", int, "how far around it", default=2)
+    neighborhood.takes("--to", Path, "the file of the picture", required=True)
+    smoothing = draw.command(
+        "smoothing", "Draw over-smoothing: how much neighbors differ, by depth, a line a run."
+    )
+    smoothing.takes("runs", Path, "folders of runs, as of cora-gcn", nargs="+")
+    smoothing.takes("--to", Path, "the file of the picture", required=True)
 
 
 def _add_tour(root: Parser) -> None:

@@ -1,5 +1,5 @@
 """Pictures: weight tying, feature maps that turn with the image, graphs with predictions,
-attention, curves.
+attention, what an answer owes to a neighborhood, curves.
 
 Each function returns a matplotlib Figure that belongs to no window: pyplot and its backend are left
 alone.
@@ -16,8 +16,19 @@ except ImportError as error:
 
 from geodl.viz.attention import attention, cross_attention
 from geodl.viz.lengths import lengths
+from geodl.viz.neighborhood import neighborhood
 from geodl.viz.network import graph
 from geodl.viz.rotation import feature_strip
+from geodl.viz.smoothing import smoothing
 from geodl.viz.weights import tying
 
-__all__ = ["attention", "cross_attention", "feature_strip", "graph", "lengths", "tying"]
+__all__ = [
+    "attention",
+    "cross_attention",
+    "feature_strip",
+    "graph",
+    "lengths",
+    "neighborhood",
+    "smoothing",
+    "tying",
+]

@@ -22,6 +22,7 @@ FLOORS = {
     "symmetry": 7,  # measured here, asserted in testing
     "models": 7,
     "testing": 7.5,
+    "inspection": 7.5,
     "interop": 7.5,
     "data": 8,
     "columns": 1,
@@ -35,7 +36,7 @@ FLOORS = {
 }
 CORE = 6
 WINDOW = 7  # `import geodl` shows floors 0 to 7: floors above may import it, floors below make it
-LAZY = {"interop", "models", "data", "train", "viz", "bench"}
+LAZY = {"inspection", "interop", "models", "data", "train", "viz", "bench"}
 STDLIB = set(sys.stdlib_module_names)
 ALWAYS = STDLIB | {"geodl", "torch", "numpy"}
 DELAYED = {

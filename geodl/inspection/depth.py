@@ -1,0 +1,147 @@
+"""How far a model sees, and how much alike its layers make neighbors."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geodl.domain import same_place
+from geodl.errors import GeodlError
+from geodl.inspection.question import Question, asked_of, check_has_gradient, check_signal
+from geodl.layer import evaluated, trace
+from geodl.neighborhood import itself
+from geodl.signal import Signal
+
+NORMS = (None, "sym")
+
+
+def receptive_field(model: nn.Module, signal: Signal, node: int) -> Tensor:
+    """`[N]`, the influence of each node j on the answer at node i, `sum_cd |dy_ic / dx_jd|`: zero
+    outside of the receptive field of i.
+
+    k layers over the links see k hops. The field is that at this signal: a ReLU that is off hides
+    what is behind it.
+
+    Args:
+        model: takes a signal and answers with one, `[1, M, K]`.
+        signal: one signal, `x` of shape `[1, N, C]` or sparse `[N, C]`, on any domain.
+        node: i, the number of a node of the answer.
+
+    Raises:
+        GeodlError: as `saliency`.
+
+    Source: Xu et al., "Representation Learning on Graphs with Jumping Knowledge Networks" (2018),
+    definition 3.1.
+
+    >>> import geodl as g
+    >>> signal = g.Signal(torch.ones(1, 4, 1), g.Graph([[0, 1, 2], [1, 2, 3]]))
+    >>> twice = g.Sequential(*(g.Propagate(g.adjacency(self_loops=True)) for _ in range(2)))
+    >>> receptive_field(twice, signal, node=3).tolist()
+    [0.0, 1.0, 2.0, 1.0]
+    """
+    with asked_of(model):
+        question = Question("receptive_field(model, signal, node)", model, signal, node)
+        x = question.x.requires_grad_()
+        scores = question.scores(x, None)
+        check_has_gradient(question.asked, scores)
+        found = torch.zeros_like(x[0, :, 0])
+        for score in scores:
+            (slope,) = torch.autograd.grad(score, x, retain_graph=True, allow_unused=True)
+            if slope is not None:
+                found += slope[0].abs().sum(-1)
+    return found.detach()
+
+
+def dirichlet_energy(signal: Signal, *, norm: str | None = "sym") -> Tensor:
+    """`[B]`, how much neighbors differ: `1/2 sum over links (j -> i) of w_ij |x_i / s_i - x_j /
+    s_j|^2`, a link given in both directions counting once.
+
+    Args:
+        signal: values `[B, N, C]` or sparse `[N, C]` on a domain with links.
+        norm: "sym" for `s_i = sqrt(1 + d_i)`, d_i the weights of all links into i: zero for what a
+            GCN's layers tend to; None for `s_i = 1`: zero for values that are all alike.
+
+    Raises:
+        GeodlError: if it is not a signal of real numbers, or the norm another one.
+
+    Source: Cai and Wang, "A Note on Over-Smoothing for Graph Neural Networks" (2020), definition
+    2.1; Rusch, Bronstein and Mishra, "A Survey on Oversmoothing in Graph Neural Networks" (2023).
+
+    >>> import geodl as g
+    >>> both_ways = g.Graph([[0, 1], [1, 0]])
+    >>> dirichlet_energy(g.Signal(torch.tensor([[[1.0], [3.0]]]), both_ways), norm=None)
+    tensor([4.], dtype=torch.float64)
+    """
+    if not isinstance(signal, Signal) or not signal.x.is_floating_point():
+        do = "give a Signal of floating point numbers"
+        raise GeodlError("dirichlet_energy(signal)", f"a {type(signal).__name__}", do)
+    if norm not in NORMS:
+        raise GeodlError(f"dirichlet_energy(norm={norm!r})", do="give None or 'sym'")
+    x = signal.x.detach()
+    if x.layout != torch.strided:
+        x = x.to_dense()[None]
+    # In double precision: deep layers make neighbors alike to many digits.
+    x = x.double()
+    links = signal.domain.links()
+    weight = x.new_ones(len(links.dst))
+    if links.weight is not None:
+        weight = links.weight.detach().to(x)
+    if norm == "sym":
+        degree = x.new_zeros(*weight.shape[:-1], x.shape[1]).index_add(-1, links.dst, weight)
+        x = x / (1 + degree).sqrt()[..., None]
+    apart = (x[:, links.dst] - x[:, links.src]).square().sum(-1)
+    return (weight * apart).sum(-1) / 2
+
+
+def smoothing(model: nn.Module, signal: Signal, *, norm: str | None = "sym") -> tuple[float, ...]:
+    """The over-smoothing curve: Dirichlet energy over `|x|^2` of the values that each layer over
+    the links reads, and of the answer.
+
+    Number k says how different neighbors are after k such layers, whatever the scale of the values;
+    0 means that they cannot be told apart. Layers on each node alone count with the next one, so
+    that activations, norms and residual sums are in.
+
+    Args:
+        model: takes one signal.
+        signal: one signal, `x` of shape `[1, N, C]` or sparse `[N, C]`.
+        norm: that of `dirichlet_energy`.
+
+    Raises:
+        GeodlError: if no layer of the model is over links between nodes; as `dirichlet_energy`, and
+            as the model itself.
+
+    Source: as of `dirichlet_energy`.
+
+    >>> import geodl as g
+    >>> pair = g.Signal(torch.tensor([[[1.0], [-1.0]]]), g.Graph([[0, 1], [1, 0]]))
+    >>> smoothing(g.Propagate(g.adjacency("sym", self_loops=True)), pair, norm=None)
+    (2.0, 0.0)
+    """
+    asked = "smoothing(model, signal)"
+    with evaluated(model):
+        given = check_signal(asked, signal)
+        with trace(model) as events:
+            answer: Any = model(given)
+    read: list[Signal] = []
+    for event in events:
+        # A layer on each node alone makes no two nodes more alike.
+        joins = event.rule is not None and event.rule != itself()
+        if not joins or not same_place(event.source, given.domain):
+            continue
+        # Layers side by side read the same values.
+        if not read or read[-1].x is not event.signals[0].x:
+            read.append(event.signals[0])
+    if not read:
+        found = f"no layer over links in {type(model).__name__}"
+        raise GeodlError(asked, found, "give a model with g.Conv, g.Attention, ... on a graph")
+    if isinstance(answer, Signal) and same_place(answer.domain, given.domain):
+        read.append(answer)
+    return tuple(_quotient(values, norm) for values in read)
+
+
+def _quotient(signal: Signal, norm: str | None) -> float:
+    """The energy over the squared length of all values; 0 where they are zero."""
+    length = float(signal.x.detach().double().square().sum())
+    if length == 0:
+        return 0.0
+    return float(dirichlet_energy(signal, norm=norm)[0]) / length

@@ -1,0 +1,133 @@
+"""Attribution by gradients, to values of nodes and to weights of links."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geodl.errors import GeodlError, positive
+from geodl.inspection.question import Attribution, Question, asked_of
+from geodl.signal import Signal
+
+TOLERATED = 0.05  # the largest share that a sum over a path may miss
+
+
+def saliency(
+    model: nn.Module, signal: Signal, node: int, channel: int | None = None
+) -> Attribution:
+    """The derivatives of one score of an answer: `dy_ic / dx_jd` for each value of each node,
+    `dy_ic / dw_e` for each link, at the weights that the graph has, 1 where it has none.
+
+    A saliency map is their absolute value. On a graph of ones the derivative is, to first order,
+    what the score would lose without the link.
+
+    Args:
+        model: takes a signal and answers with one, `[1, M, K]`.
+        signal: one signal, `x` of shape `[1, N, C]` or sparse `[N, C]`, on any domain.
+        node: i, the number of a node of the answer; 0 where a whole graph has one answer.
+        channel: c, the score's number; None for the largest score.
+
+    Raises:
+        GeodlError: if the signal is not one signal of real numbers, the answer not one signal, or
+            has no such node or channel, or no derivative; as the model itself.
+
+    Source: Simonyan, Vedaldi and Zisserman, "Deep Inside Convolutional Networks: Visualising Image
+    Classification Models and Saliency Maps" (2014), equation 3.
+
+    >>> import geodl as g
+    >>> path = g.Graph([[0, 1], [1, 2]])
+    >>> found = saliency(g.Propagate(g.adjacency()), g.Signal(torch.ones(1, 3, 1), path), node=2)
+    >>> found.nodes.flatten().tolist(), found.edges.tolist()
+    ([0.0, 1.0, 0.0], [0.0, 1.0])
+    """
+    with asked_of(model):
+        question = Question("saliency(model, signal, node)", model, signal, node, channel)
+        return Attribution(*question.gradients(question.x, question.weight))
+
+
+def integrated_gradients(
+    model: nn.Module,
+    signal: Signal,
+    node: int,
+    channel: int | None = None,
+    *,
+    steps: int = 50,
+) -> Attribution:
+    """The derivatives of one score, integrated on the way from nothing to the input:
+    `x_jd * integral over 0 < t < 1 of dy_ic / dx_jd at t x`, all links in place, and
+    `w_e * integral over 0 < t < 1 of dy_ic / dw_e at t w`, all values in place.
+
+    The attributions of the values add up to `y_ic(x, w) - y_ic(0, w)`, those of the links to
+    `y_ic(x, w) - y_ic(x, 0)`, up to the error of the midpoint rule, which is checked.
+
+    Args:
+        model: takes a signal and answers with one, `[1, M, K]`.
+        signal: one signal, `x` of shape `[1, N, C]` or sparse `[N, C]`, on any domain.
+        node: i, the number of a node of the answer; 0 where a whole graph has one answer.
+        channel: c, the score's number; None for the largest score at the input.
+        steps: points of the midpoint rule.
+
+    Raises:
+        GeodlError: as `saliency`; if the sums miss the change of the score by more than 5 %: too
+            few steps, or a score that jumps where all weights are zero (a norm by degrees without
+            self-loops).
+
+    Source: Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks" (2017), equations
+    1 and 3; completeness is their proposition 1.
+
+    >>> import geodl as g
+    >>> path = g.Graph([[0, 1], [1, 2]], edge_weight=[1.0, 3.0])
+    >>> signal = g.Signal(torch.full((1, 3, 1), 2.0), path)
+    >>> found = integrated_gradients(g.Propagate(g.adjacency()), signal, node=2)
+    >>> found.nodes.flatten().tolist(), found.edges.tolist()
+    ([0.0, 6.0, 0.0], [0.0, 6.0])
+    """
+    asked = "integrated_gradients(model, signal, node)"
+    count = positive(f"{asked} with steps={steps!r}", steps)
+    with asked_of(model):
+        question = Question(asked, model, signal, node, channel)
+        x, weight = question.x, question.weight
+        nodes = _integral(question, "values", x, count, lambda x: (x, weight))
+        edges = None
+        if weight is not None and question.gradients(x, weight)[1] is not None:
+            edges = _integral(question, "links", weight, count, lambda weight: (x, weight))
+    return Attribution(nodes.detach().view_as(x[0]), edges)
+
+
+def _integral(
+    question: Question,
+    name: str,
+    end: Tensor,
+    steps: int,
+    inputs: Callable[[Tensor], tuple[Tensor, Any]],
+) -> Tensor:
+    """The end of a straight way from zero, times the mean derivative of the score along it.
+
+    Args:
+        question: which score.
+        name: what moves, in words.
+        end: where the way ends.
+        steps: places at which the derivative is taken.
+        inputs: values and weights at a place of the way.
+    """
+    total = torch.zeros_like(end)
+    for k in range(steps):
+        place = (end * ((k + 0.5) / steps)).requires_grad_()
+        score = question.score(*inputs(place))
+        if score.requires_grad:
+            (slope,) = torch.autograd.grad(score, place, allow_unused=True)
+            if slope is not None:
+                total += slope
+    found = end * total / steps
+    with torch.no_grad():
+        change = question.score(*inputs(end)) - question.score(*inputs(torch.zeros_like(end)))
+    missed = float((found.sum() - change).abs())
+    # Attributions of both signs may add up to nearly nothing: their size is the measure.
+    scale = max(float(found.abs().sum()), float(change.abs()))
+    # A NaN fails the comparison, too.
+    if scale > 0 and not missed <= TOLERATED * scale:
+        found = f"{name} that explain {float(found.sum()):.3g} of a change of {float(change):.3g}"
+        do = "take more steps; a norm by degrees needs self_loops=True"
+        raise GeodlError(f"{question.asked} with {steps} steps", found, do)
+    return found

@@ -1,0 +1,150 @@
+"""A mask over links and nodes that is learned for one answer."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from geodl.errors import GeodlError, is_real, positive
+from geodl.inspection.question import Attribution, Question, asked_of
+from geodl.signal import Signal
+
+ASKED = "gnn_explainer(model, signal, node)"
+
+
+def gnn_explainer(
+    model: nn.Module,
+    signal: Signal,
+    node: int,
+    channel: int | None = None,
+    *,
+    steps: int = 200,
+    rate: float = 0.1,
+    size: float = 0.005,
+    entropy: float = 1.0,
+) -> Attribution:
+    """The few links and nodes that suffice for a model's class of a node: masks m in (0, 1), by
+    which the weights of links and the values of nodes are multiplied, that minimise
+
+    `-log softmax(y_i(m x, m w))_c + size * sum m + entropy * mean H(m)`,
+
+    `H(m) = -m log m - (1 - m) log(1 - m)`, by Adam on their logits. The first term is the mutual
+    information of the class with what is left, up to a constant; the second asks for few links, the
+    third for a decision on each. Links and nodes that the score does not depend on get 0.
+
+    The two directions of a link share one mask, as in the authors' code (a Laplacian has one weight
+    for both). The paper's mask of features is shared by all nodes; here a node's values are masked
+    together, so that nodes are attributed to as links are.
+
+    Args:
+        model: takes a signal on a graph and answers with scores of classes `[1, M, K]`, K > 1. It
+            has to read the weights of links.
+        signal: one signal, `x` of shape `[1, N, C]` or sparse `[N, C]`, on a `Graph`.
+        node: i, the number of a node of the answer; 0 where a whole graph has one answer.
+        channel: c, the class; None for the one with the largest score.
+        steps: of Adam.
+        rate: Adam's learning rate.
+        size: weight of the number of links and nodes that stay.
+        entropy: weight of the mean entropy.
+
+    Returns:
+        The masks, `[N, 1]` and `[E]`.
+
+    Raises:
+        GeodlError: if the model has one score only, or does not read the weights of links (it reads
+            no links, or attends or pools over them: see `attention_on_edges`); if a number is out
+            of range; as `saliency`.
+
+    Source: Ying, Bourgeois, You, Zitnik and Leskovec, "GNNExplainer: Generating Explanations for
+    Graph Neural Networks" (2019), equations 1 and 4.
+
+    >>> import geodl as g
+    >>> star = g.Graph([[0, 1, 2], [3, 3, 3]])
+    >>> signal = g.Signal(torch.tensor([[[0.0, 0.0], [5.0, 0.0], [0.0, 0.0], [0.0, 0.0]]]), star)
+    >>> found = gnn_explainer(g.Propagate(g.adjacency()), signal, node=3)
+    >>> found.edges.argmax().item(), found.nodes.argmax().item()
+    (1, 1)
+    """
+    count = positive(f"{ASKED} with steps={steps!r}", steps)
+    for name, value in (("rate", rate), ("size", size), ("entropy", entropy)):
+        if not is_real(value) or not 0 <= value < float("inf"):
+            raise GeodlError(f"{ASKED} with {name}={value!r}", do="give a number from 0 on")
+    with asked_of(model):
+        question = Question(ASKED, model, signal, node, channel)
+        matter = _that_matter(question)
+        # At 1/2 the entropy has no slope: it prefers neither answer.
+        logits = question.x.new_zeros(matter.num_masks).requires_grad_()
+        optimizer = torch.optim.Adam([logits], rate)
+        for _ in range(count):
+            optimizer.zero_grad()
+            loss = _objective(question, logits, matter, size, entropy)
+            loss.backward(inputs=[logits])
+            optimizer.step()
+    nodes, edges = matter.spread(logits.detach().sigmoid())
+    return Attribution(nodes[:, None], edges * matter.edges)
+
+
+class Matter(NamedTuple):
+    """What a score depends on at all: the computation graph.
+
+    Attributes:
+        nodes: `[N]` bool.
+        edges: `[E]` bool.
+        pair: `[E]` the number of each link's pair of nodes, whichever sends.
+        pairs: `[P]` bool, the pairs that a link of `edges` joins.
+    """
+
+    nodes: Tensor
+    edges: Tensor
+    pair: Tensor
+    pairs: Tensor
+
+    @property
+    def num_masks(self) -> int:
+        """How many masks are learned: one a node, one a pair."""
+        return int(self.nodes.sum() + self.pairs.sum())
+
+    def spread(self, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """The masks of all nodes `[N]` and links `[E]`, 0 of what does not matter."""
+        of_nodes, of_pairs = masks.tensor_split([int(self.nodes.sum())])
+        nodes = masks.new_zeros(self.nodes.shape).masked_scatter(self.nodes, of_nodes)
+        pairs = masks.new_zeros(self.pairs.shape).masked_scatter(self.pairs, of_pairs)
+        return nodes, pairs[self.pair]
+
+
+def _that_matter(question: Question) -> Matter:
+    """The nodes and links that the score has a derivative by."""
+    scores = question.scores(question.x, question.weight)
+    if len(scores) < 2:
+        do = "give a model with a score for each class"
+        raise GeodlError(ASKED, "an answer of one channel", do)
+    of_x, of_weight = question.gradients(question.x, question.weight)
+    if of_weight is None:
+        found = "a model that does not read the weights of links"
+        do = "attention and pooling read none: see attention_on_edges and saliency"
+        raise GeodlError(ASKED, found, do)
+    edges = of_weight != 0
+    if not edges.any():
+        found = f"an answer at node {question.node} that depends on no link"
+        raise GeodlError(ASKED, found, "give a node that has links")
+    links = question.signal.domain.links()
+    ends = torch.stack((links.dst, links.src)).sort(0).values
+    known, pair = ends.unique(dim=1, return_inverse=True)
+    pairs = edges.new_zeros(known.shape[1])
+    pairs[pair[edges]] = True
+    return Matter((of_x != 0).any(-1), edges, pair, pairs)
+
+
+def _objective(
+    question: Question, logits: Tensor, matter: Matter, size: float, entropy: float
+) -> Tensor:
+    """What is minimised."""
+    assert question.weight is not None
+    masks = logits.sigmoid()
+    nodes, edges = matter.spread(masks)
+    scores = question.scores(question.x * nodes[:, None], question.weight * edges)
+    # log(1 - sigmoid(l)) = logsigmoid(-l): exact where the mask is nearly 1.
+    log, log_of_rest = nn.functional.logsigmoid(logits), nn.functional.logsigmoid(-logits)
+    undecided = -(masks * log + (1 - masks) * log_of_rest).mean()
+    likelihood = scores.log_softmax(-1)[question.channel]
+    return -likelihood + size * masks.sum() + entropy * undecided
