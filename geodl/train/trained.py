@@ -10,6 +10,8 @@ from geodl.train.checkpoint import check_mark, check_shapes, read_checkpoint
 from geodl.train.recipe import Recipe, TaskName
 from geodl.train.recipes import recipe
 
+TOKENLESS = ("nodes", "links", "graphs")  # tasks whose runs keep no vocabulary
+
 
 class Trained(NamedTuple):
     """A recipe, its network with the weights that a run reports, in evaluation mode, and how it
@@ -39,7 +41,9 @@ def trained(folder: Path, tasks: tuple[TaskName, ...]) -> Trained:
         raise GeodlError(asked, f"a run of {name}: {found.task}", "give another run")
     options, _ = folders.reopen(folder, name)
     folders.check_finished(folder / "seed-0", folder)
-    vocabularies = folders.read_vocabularies(folder)
+    vocabularies: dict[str, Vocabulary] = {}
+    if found.task not in TOKENLESS:
+        vocabularies = folders.read_vocabularies(folder)
     weights = folders.LAST
     if options.trainer.weights == "best":
         weights = folders.BEST
