@@ -13,7 +13,8 @@ known = torch.arange(120) % 12 == 0
 features = torch.eye(120)  # nothing is known but who is linked with whom
 
 torch.manual_seed(0)
-signal = g.Signal(features[None], g.Graph.from_networkx(graph))
+links = g.Graph.from_networkx(graph)
+signal = g.Signal(features[None], links)
 model = g.models.gcn(120, 16, 2, dropout=0.5)
 optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=5e-4)
 for _ in range(100):
@@ -26,6 +27,6 @@ right = model.eval()(signal).x[0].argmax(-1) == labels
 print(f"{int(known.sum())} of 120 known: {right[~known].float().mean():.1%} of the others right")
 
 # Which links does the answer at node 5 rest on?
-links = g.inspection.integrated_gradients(model, signal, node=5).edges
-sender, receiver = signal.domain.edge_index[:, links.argmax()].tolist()
+weight = g.inspection.integrated_gradients(model, signal, node=5).edges
+sender, receiver = links.edge_index[:, weight.argmax()].tolist()
 print(f"node 5 rests most on the link {sender} -> {receiver}")

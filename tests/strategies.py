@@ -176,7 +176,9 @@ def chosen(draw: st.DrawFn, *, types: bool) -> g.Batch:
     if not types and draw(st.booleans()):
         parts = [two_way(part) for part in parts]
     numbers = draw(st.lists(st.integers(0, len(parts) - 1), min_size=1, max_size=4))
-    return g.Batch(parts).flat().select(torch.tensor(numbers)).domain
+    union = g.Batch(parts).flat().select(torch.tensor(numbers)).domain
+    assert isinstance(union, g.Batch)
+    return union
 
 
 class Joined(NamedTuple):

@@ -67,7 +67,8 @@ def called_plainly(x: Tensor) -> bool:
     if type(x) is not Tensor or x.is_meta or torch._C._get_tracing_state() is not None:
         return False
     # torch's older vmap, which `vectorize=True` runs, is no transform of torch.func
-    return not torch._C._functorch.is_legacy_batchedtensor(x)
+    functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue] - not in stubs
+    return not functorch.is_legacy_batchedtensor(x)
 
 
 def graph_wanted() -> bool:

@@ -25,6 +25,7 @@ class ByMode(Neighborhood):
     count: int | None
     norm: str | None
     reads_weights = True  # and refuses those that come with each call
+    writes_unions = True
 
     def __repr__(self) -> str:
         words = []
@@ -58,14 +59,14 @@ class ByMode(Neighborhood):
     def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
         return (Projections(self.count, self.norm),)
 
-    def edges(self, domain: Domain, target: Domain | None = None) -> Edges:
-        # All modes of a union are numbered member after member, as its nodes are.
-        return by_member(domain, self._edges, self.count)
-
     def _target(self, domain: Domain) -> Domain:
         return domain
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
+        # All modes of a union are numbered member after member, as its nodes are.
+        return by_member(domain, self._edges_of_member, self.count)
+
+    def _edges_of_member(self, domain: Domain, target: Domain) -> Edges:
         transform = transform_of(domain, self.norm, self.count)
         check_size(f"{self} written out on {domain}", len(transform.eigenvalues), domain)
         u = write_modes(transform)
@@ -105,6 +106,10 @@ class Projections(Structure):
         return Projections(self.count, self.norm, not self.transposed)
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
+        # All modes of a union are numbered member after member, as its nodes are.
+        return by_member(domain, self._edges_of_member, self.count)
+
+    def _edges_of_member(self, domain: Domain, target: Domain) -> Edges:
         transform = transform_of(domain, self.norm, self.count)
         impulses = torch.eye(domain.num_nodes, dtype=torch.float64)[:, :, None]
         coefficients = analyse(transform, impulses)[:, :, 0]
