@@ -194,6 +194,10 @@ BAD_CLOUDS = {
         "a batch of 2, whose rows have different neighbors",
     ),
     "tokens": (lambda: g.knn(g.Signal.tokens(torch.zeros(1, 3).long()), 1), "give dense numbers"),
+    "nan": (
+        lambda: g.knn(g.Signal(torch.tensor([[[0.0], [torch.nan], [1.0]]]), g.Complete(3)), 2),
+        "no finite numbers",
+    ),
     "sparse": (lambda: g.knn(g.Signal(torch.eye(3).to_sparse_csr(), g.Chain(3)), 1), "sparse_csr"),
 }
 

@@ -196,6 +196,15 @@ def test_gradients_and_transforms_of_functions(domain, norm):
     assert error(each, torch.autograd.grad(energy(rows), rows)[0]) < 1e-12
 
 
+@pytest.mark.parametrize("shape", [(0, 2), (2, 0), (0, 0)], ids=str)
+def test_no_values_have_no_coefficients(shape):
+    batch, channels = shape
+    for domain in (g.Grid(4, periodic=True), g.Chain(4), WEIGHTED):
+        s = g.Signal(torch.zeros(batch, domain.num_nodes, channels), domain)
+        there = g.fourier(s)
+        assert there.shape == s.shape and g.fourier_inverse(there).shape == s.shape
+
+
 def test_single_precision():
     for domain in (g.Grid(8, 8, periodic=True), g.Grid(8, 8), WEIGHTED):
         x = values(domain)

@@ -128,8 +128,8 @@ def test_scores_of_links():
     assert scores.tolist() == [[0, 2], [0, 0]] and labels.tolist() == [1, 0]
     logged = {}
     task.log = lambda name, value, batch_size: logged.update({name: float(value)})
-    # In single precision the logistic function of both is 1.
-    task.judge("val", None, torch.tensor([[0, 30.0], [0, 29.0]]), torch.tensor([1, 0]))
+    # The logistic function of both is 1, in double precision, too.
+    task.judge("val", None, torch.tensor([[0, 60.0], [0, 50.0]]), torch.tensor([1, 0]))
     assert logged == {"val/auc": 1.0, "val/ap": 1.0}
 
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from geodl.domain.check import can_be_read
 from geodl.errors import GeodlError, positive
 from geodl.neighborhood.relation import Relation
 from geodl.signal.base import Signal
@@ -29,7 +30,7 @@ def knn(signal: Signal, k: int, *, loops: bool = False) -> Relation:
 
     Raises:
         GeodlError: if it is not a Signal, if its values are sparse or tokens, if its batch is not
-            1, or if k is not a positive integer.
+            1, if k is not a positive integer, or if distances are NaN or infinite.
 
     >>> from geodl.domain import Complete
     >>> points = Signal(torch.tensor([[[0.0], [1.0], [5.0]]]), Complete(3))
@@ -55,17 +56,18 @@ def knn(signal: Signal, k: int, *, loops: bool = False) -> Relation:
     for size in sizes.unique().tolist():
         of_size = starts[sizes == size].to(x.device)
         nodes = of_size[:, None] + torch.arange(size, device=x.device)
-        found.append(_nearest(points, nodes, k, loops))
+        found.append(_nearest(asked, points, nodes, k, loops))
     index = torch.cat(found, dim=1)
     # Receivers in the order of their numbers; those of equal ones keep their order, nearest first.
     index = index[:, torch.argsort(index[1], stable=True)]
     return Relation(index, domain.num_nodes, domain.num_nodes, one_set=True)
 
 
-def _nearest(points: Tensor, nodes: Tensor, k: int, loops: bool) -> Tensor:
+def _nearest(asked: str, points: Tensor, nodes: Tensor, k: int, loops: bool) -> Tensor:
     """Edges `[2, E]` from the nearest nodes of D members of one size.
 
     Args:
+        asked: the call in words, for the error.
         points: `[N, C]`.
         nodes: `[D, n]` the nodes of each member.
         k: how many neighbors.
@@ -89,7 +91,10 @@ def _nearest(points: Tensor, nodes: Tensor, k: int, loops: bool) -> Tensor:
             distance[:, place, begin + place] = -1.0
         else:
             distance[:, place, begin + place] = torch.inf
-        nearest = distance.topk(count, dim=2, largest=False, sorted=True).indices
+        least, nearest = distance.topk(count, dim=2, largest=False, sorted=True)
+        if can_be_read(least) and not torch.isfinite(least).all():
+            found = "distances that are no finite numbers, under which no node is near"
+            raise GeodlError(asked, found, "clean the values first, as x.nan_to_num(), or scale them")
         src = torch.gather(nodes, 1, nearest.flatten(1))
         dst = nodes[:, begin : begin + rows, None].expand_as(nearest)
         parts.append(torch.stack((src.flatten(), dst.flatten())))

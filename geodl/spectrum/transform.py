@@ -75,8 +75,9 @@ def analyse(t: Transform, x: Tensor) -> Tensor:
 
     In at least single precision, on the device of x, where the transform must be, too.
     """
-    if x.shape[0] == 0:
-        return analyse(t, one_of_zeros(x))[:0]
+    batch, _, channels = x.shape
+    if batch * channels == 0:
+        return analyse(t, _one_more(x))[:batch, :, :channels]
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     if t.root is not None:
         x = x * t.root.to(x.dtype)[:, None]
@@ -93,8 +94,9 @@ def analyse(t: Transform, x: Tensor) -> Tensor:
 
 def synthesise(t: Transform, x: Tensor) -> Tensor:
     """The values of coefficients: `[B, K, C]` to `[B, N, C]`, complex where modes are."""
-    if x.shape[0] == 0:
-        return synthesise(t, one_of_zeros(x))[:0]
+    batch, _, channels = x.shape
+    if batch * channels == 0:
+        return synthesise(t, _one_more(x))[:batch, :, :channels]
     if t.rank is not None:
         count, nodes = x.shape[1], len(t.rank)
         if count < nodes:  # modes that were left out have coefficient 0, which stands last
@@ -116,6 +118,11 @@ def synthesise(t: Transform, x: Tensor) -> Tensor:
 def one_of_zeros(x: Tensor) -> Tensor:
     """A batch of one entry in place of an empty one, which some FFTs of torch refuse."""
     return torch.cat((x, x.new_zeros(1, *x.shape[1:])))
+
+
+def _one_more(x: Tensor) -> Tensor:
+    """A batch with an entry and a channel of zeros more."""
+    return torch.nn.functional.pad(x, (0, 1, 0, 0, 0, 1))
 
 
 def write_modes(t: Transform, first: int = 0, count: int | None = None) -> Tensor:

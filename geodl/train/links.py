@@ -30,9 +30,10 @@ class LinkPrediction(Task):
 
     def judge(self, part: str, batch: Links, scores: Tensor, classes: Tensor) -> None:
         """Log the area under the ROC curve, and the average precision."""
-        # In double precision: torchmetrics takes the logistic function, which in single precision
-        # is 1 from 17 on and would make ties.
-        score = scores[:, 1].double()
-        self.log(f"{part}/auc", binary_auroc(score, classes), batch_size=len(classes))
-        precision = binary_average_precision(score, classes)
+        # Both measures read the order of the scores alone. torchmetrics takes the logistic function
+        # of numbers beyond [0, 1], which is 1 from 37 on in double precision and would make ties.
+        place = scores[:, 1].unique(return_inverse=True)[1]
+        rank = place.double() / len(classes)
+        self.log(f"{part}/auc", binary_auroc(rank, classes), batch_size=len(classes))
+        precision = binary_average_precision(rank, classes)
         self.log(f"{part}/ap", precision, batch_size=len(classes))

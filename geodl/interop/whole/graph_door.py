@@ -181,10 +181,16 @@ def union_of(graph: Graph, batch: Tensor | None) -> Domain:
     """A graph whose nodes belong to the members that `batch` numbers; itself without one.
 
     Raises:
-        GeodlError: if the nodes do not stand member after member; if a member has none.
+        GeodlError: if there is not one number from 0 for each node; if the nodes do not stand
+            member after member; if a member has none.
     """
     if batch is None:
         return graph
+    numbers = batch.dim() == 1 and batch.dtype in (torch.int32, torch.int64)
+    if not numbers or len(batch) != graph.num_nodes or bool((batch < 0).any()):
+        found = f"a batch vector of {batch.dtype} and shape {list(batch.shape)}"
+        do = f"give the graph of each of the {graph.num_nodes} nodes, integers from 0"
+        raise GeodlError(ASKED, found, do)
     if bool((batch.diff() < 0).any()):
         found = "a batch vector whose nodes do not stand graph after graph"
         raise GeodlError(ASKED, found, "sort the nodes by their graph")
