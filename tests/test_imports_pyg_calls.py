@@ -139,6 +139,14 @@ def test_weights_that_an_import_did_not_know_are_refused():
     assert error(network(x, EDGES), model(x, EDGES)) <= 1e-10
 
 
+@pytest.mark.parametrize("norm", ["graph_norm", "pair_norm"])
+def test_norms_that_count_in_place(norm):
+    model = drawn(pyg.models.GCN(3, 4, 2, 2, norm=norm)).eval()
+    network, x = from_pyg(model), values(7, 3)
+    for named in ({}, {"batch": MEMBERS}):
+        assert error(network(x, EDGES, **named), model(x, EDGES, **named)) <= 1e-10
+
+
 def test_batch_vectors_are_checked():
     class Pooled(nn.Module):
         def __init__(self):

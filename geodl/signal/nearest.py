@@ -94,7 +94,8 @@ def _nearest(asked: str, points: Tensor, nodes: Tensor, k: int, loops: bool) -> 
         least, nearest = distance.topk(count, dim=2, largest=False, sorted=True)
         if can_be_read(least) and not torch.isfinite(least).all():
             found = "distances that are no finite numbers, under which no node is near"
-            raise GeodlError(asked, found, "clean the values first, as x.nan_to_num(), or scale them")
+            do = "clean the values first, as x.nan_to_num(), or scale them"
+            raise GeodlError(asked, found, do)
         src = torch.gather(nodes, 1, nearest.flatten(1))
         dst = nodes[:, begin : begin + rows, None].expand_as(nearest)
         parts.append(torch.stack((src.flatten(), dst.flatten())))

@@ -124,7 +124,11 @@ def current(builder: Builder, value: Any) -> Any:
     def renamed(leaf: Any) -> Any:
         while isinstance(leaf, Value) and leaf.name in builder.renamed:
             new = builder.renamed[leaf.name]
-            if leaf.layout is None or new.signal is None or new.on.shape != leaf.on.shape:
+            if leaf.layout is None or new.signal is None:
+                # A tensor that is no signal is what the call answered.
+                leaf = new
+                continue
+            if new.on.shape != leaf.on.shape:
                 break
             tensor = leaf.layout.to_tensor(new.on)
             leaf = Value(new.name, leaf.layout, tensor, new.signal)
