@@ -182,18 +182,10 @@ class Builder:
         if call.module is not None:
             self.stands[call.name] = Stand(name, "torch")
         if isinstance(call.example, Tensor):
-            answer = self._value(name, made, call.example, found, like)
-            first = next(iter(call.args), None)
-            # A copy of a module leaves its input as it is; a function in place is called as it is.
-            if call.module is None and isinstance(first, Value) and takes_place(call):
-                self.renamed[first.name] = answer
-            return answer
+            return self._value(name, made, call.example, found, like)
         if isinstance(call.example, tuple | list):
-            entries = [self._entry_of(name, k, one) for k, one in enumerate(call.example)]
-            # A tuple stays one: sizes are added to others.
-            if isinstance(call.example, tuple):
-                return tuple(entries)
-            return entries
+            kind = tuple if isinstance(call.example, tuple) else list
+            return kind(self._entry_of(name, k, one) for k, one in enumerate(call.example))
         return Scalar(name, call.example)
 
     def _entry_of(self, name: str, k: int, example: Any) -> Any:

@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from geodl.errors import GeodlError
 from geodl.interop.whole.building import Builder
 from geodl.interop.whole.door import CallForm, Entrance, TensorDoor, arguments_of
+from geodl.interop.whole.entries import takes_place
 from geodl.interop.whole.exporting import export_calls
 from geodl.interop.whole.giving_back import origin_of
 from geodl.interop.whole.guesses import entry_layout
@@ -91,8 +92,20 @@ def convert_calls(
         elif node.op == "get_attr":
             values[node] = _constant(builder, trace.module, node)
         elif node.op != "output":
-            values[node] = builder.convert(_call(builder, trace, node, values, examples))
+            call = _call(builder, trace, node, values, examples)
+            values[node] = builder.convert(call)
+            _rename(builder, call, values[node])
     return values
+
+
+def _rename(builder: Builder, call: Call, answer: Any) -> None:
+    """Let later calls read what a function in place made of its first argument; a converted module
+    leaves its input as it is.
+    """
+    first = next(iter(call.args), None)
+    both = isinstance(first, Value) and isinstance(answer, Value)
+    if both and call.module is None and takes_place(call) and answer.name != first.name:
+        builder.renamed.setdefault(first.name, answer)
 
 
 def _call(
