@@ -103,8 +103,9 @@ def _rename(builder: Builder, call: Call, answer: Any) -> None:
     leaves its input as it is.
     """
     first = next(iter(call.args), None)
-    both = isinstance(first, Value) and isinstance(answer, Value)
-    if both and call.module is None and takes_place(call) and answer.name != first.name:
+    if not isinstance(first, Value) or not isinstance(answer, Value):
+        return
+    if call.module is None and takes_place(call) and answer.name != first.name:
         builder.renamed.setdefault(first.name, answer)
 
 
