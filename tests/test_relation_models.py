@@ -246,3 +246,18 @@ def test_clusters_are_pooled_and_unpooled():
     assert coarse.x[:, 2].allclose(s.x[:, 3:].mean(1))
     fine = g.Pool(rule.reverse(), "sum")(s, coarse)
     assert fine.domain is s.domain and fine.x.equal(coarse.x[:, cluster])
+
+
+def test_a_call_by_another_rule_is_explained_and_prepared():
+    s = g.Signal(normal(1, 3, 2), g.Graph([[0, 1], [1, 2]], 3))
+    rule = g.relation(torch.tensor([[2, 1], [0, 0]]), senders=3, receivers=3)
+    layer = g.Conv(2, 2, g.adjacency()).double()
+    (own,), (named,) = g.explain(layer, s).choices, g.explain(layer, s, rule=rule).choices
+    assert (own.neighborhood, named.neighborhood) == (str(layer.rule), str(rule))
+    fresh = g.relation(torch.tensor([[2, 1], [0, 0]]), senders=3, receivers=3)
+    assert "plans" not in fresh.cache
+    g.prepare(layer, s, rule=fresh)
+    kept = fresh.cache["plans"].values.values()
+    plans = [entry for entry in kept if hasattr(entry.value, "lowering")]
+    assert [entry.value.lowering.name for entry in plans] == [named.lowering]
+    assert all(entry.usage.pinned for entry in plans)

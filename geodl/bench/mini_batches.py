@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from geodl import data
 from geodl.bench.harness import Case, Side
 from geodl.bench.meter import CPU
+from geodl.bench.peers import gin_parts
 from geodl.data import GraphData, GraphLoader
 from geodl.errors import GeodlError
 from geodl.layer import BatchNorm, Propagate, Readout, Sequential
@@ -157,19 +158,7 @@ class _PygGin(nn.Module):
 
     def __init__(self, channels: int, hidden: int, classes: int):
         super().__init__()
-        from torch_geometric.nn import GINConv
-
-        self.layers = nn.ModuleList()
-        for width in (channels, hidden, hidden):
-            perceptron = nn.Sequential(
-                nn.Linear(width, hidden),
-                nn.BatchNorm1d(hidden),
-                nn.ReLU(),
-                nn.Linear(hidden, hidden),
-                nn.ReLU(),
-            )
-            self.layers.append(GINConv(perceptron))
-        self.head = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+        self.layers, self.head = gin_parts(channels, hidden, classes)
 
     def forward(self, batch: Any) -> Tensor:
         from torch_geometric.nn import global_add_pool

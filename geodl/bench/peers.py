@@ -7,7 +7,7 @@ import os
 import warnings
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from geodl.bench.harness import DGL_INSTALL, PEER_INSTALL
 
@@ -95,3 +95,23 @@ def values_of(planes: Tensor) -> Tensor:
     b, c, *sides = planes.shape
     nodes_first = planes.reshape(b, c // SHEETS, SHEETS, *sides).permute(0, 3, 4, 2, 1)
     return nodes_first.reshape(b, -1, c // SHEETS)
+
+
+def gin_parts(channels: int, hidden: int, classes: int) -> tuple[nn.ModuleList, nn.Sequential]:
+    """PyG's three layers of a GIN (Xu et al., "How Powerful are Graph Neural Networks?", 2019), and
+    the perceptron that reads the sums over each graph.
+    """
+    from torch_geometric.nn import GINConv
+
+    layers = nn.ModuleList()
+    for width in (channels, hidden, hidden):
+        perceptron = nn.Sequential(
+            nn.Linear(width, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+        )
+        layers.append(GINConv(perceptron))
+    head = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+    return layers, head

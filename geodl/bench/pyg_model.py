@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from geodl import data
 from geodl.bench.harness import Case, Side
 from geodl.bench.meter import CPU
+from geodl.bench.peers import gin_parts
 from geodl.data import GraphData, NodeData
 from geodl.errors import GeodlError
 from geodl.interop import from_pyg
@@ -144,19 +145,7 @@ class GinOfGraphs(nn.Module):
 
     def __init__(self, channels: int, hidden: int, classes: int):
         super().__init__()
-        from torch_geometric.nn import GINConv
-
-        self.convs = nn.ModuleList()
-        for width in (channels, hidden, hidden):
-            perceptron = nn.Sequential(
-                nn.Linear(width, hidden),
-                nn.BatchNorm1d(hidden),
-                nn.ReLU(),
-                nn.Linear(hidden, hidden),
-                nn.ReLU(),
-            )
-            self.convs.append(GINConv(perceptron))
-        self.head = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+        self.convs, self.head = gin_parts(channels, hidden, classes)
 
     def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor) -> Tensor:
         """Logits of each graph `[D, classes]`."""
