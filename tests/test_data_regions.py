@@ -68,6 +68,7 @@ def test_what_has_no_regions(monkeypatch):
 
     refused("one image", lambda: data.superpixels(torch.zeros(4, 4)))
     refused("a list", lambda: data.superpixels([1.0]))
+    refused("near no color", lambda: data.superpixels(torch.full((1, 4, 4), torch.nan)))
     refused("0 superpixels", lambda: data.superpixels(torch.zeros(1, 4, 4), 0))
     refused("compactness", lambda: data.superpixels(torch.zeros(1, 4, 4), compactness=-1.0))
     monkeypatch.setitem(sys.modules, "skimage.segmentation", None)

@@ -261,6 +261,18 @@ REFUSED = {
         "6.0 GiB",
         "order=20",
     ),
+    "NaN": (
+        lambda: g.Filter(g.heat(1.0))(g.Signal(torch.full((1, 7, 1), math.nan), CHAIN)),
+        "Filter",
+        "NaN or infinite values",
+        "nan_to_num",
+    ),
+    "NaN for the first modes": (
+        lambda: g.Filter([1.0])(g.Signal(torch.full((1, 7, 1), math.inf), CHAIN)),
+        "Filter",
+        "NaN or infinite values",
+        "nan_to_num",
+    ),
     "heat": (lambda: g.heat(-1.0), "heat(time=-1.0)", "", "positive"),
     "hat": (lambda: g.mexican_hat(math.inf), "mexican_hat", "", "positive"),
     "band": (lambda: g.band_pass(-1.0, 2.0), "band_pass", "", "from 0"),

@@ -249,6 +249,7 @@ REFUSALS = {
         lambda: inspection.integrated_gradients(scored(), SIGNAL, 0, 2),
         "channel=2 of an answer with 2",
     ),
+    "NaN": (lambda: inspection.saliency(MLP, SIGNAL.map(lambda x: x / 0 * 0), 0), "are NaN"),
     "a batch": (lambda: inspection.saliency(MLP, BATCH, 0), r"values \[2, 6, 2\]"),
     "tokens": (
         lambda: inspection.saliency(MLP, g.Signal.tokens(torch.zeros(1, 3).long()), 0),

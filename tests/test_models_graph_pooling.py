@@ -53,6 +53,12 @@ def test_clusters_of_a_batch_stay_in_their_members():
         models.cluster_pool(s, torch.tensor([0, 0, 1, 1, 2, 2, 3, 4, 4]))
 
 
+def zeros(layer: g.Layer) -> g.Layer:
+    for p in layer.parameters():
+        torch.nn.init.zeros_(p)
+    return layer
+
+
 S = g.Signal(torch.zeros(1, 3, 2), g.Chain(3))
 REFUSED = {
     "reduction": (lambda: models.cluster_pool(S, [0, 0, 1], reduce="maxx"), "did you mean 'max'"),
@@ -65,6 +71,12 @@ REFUSED = {
     "no ratio": (lambda: g.TopK(2, 0), "TopK(ratio=0)"),
     "rows": (lambda: g.TopK(2)(g.Signal(torch.zeros(2, 3, 2), g.Complete(3))), "a batch of 2"),
     "channels": (lambda: g.TopK(4)(S), "2 channels"),
+    "NaN": (lambda: g.TopK(2)(S.map(lambda x: x / 0)), "scores that are NaN"),
+    "no direction": (lambda: zeros(g.TopK(2))(S), "a weight of zeros has no direction"),
+    "NaN in a U-Net": (
+        lambda: models.graph_unet(2, 3, 1, depth=1)(S.map(lambda x: x / 0)),
+        "scores that are NaN",
+    ),
     "level": (lambda: models.graph_net(2, 3, 1, level="graphs"), "did you mean 'graph'"),
     "edges": (lambda: models.graph_net(2, 3, 1, edge_channels=2)(S), "without a state of edges"),
     "other edges": (

@@ -10,6 +10,7 @@ from geodl.data.arguments import check_count, describe
 from geodl.data.base import GraphData, GraphSplits, Split
 from geodl.data.images import mnist
 from geodl.domain import Batch, Complete, Graph
+from geodl.domain.check import check_finite
 from geodl.errors import GeodlError, is_real
 from geodl.neighborhood import relation
 from geodl.neighborhood.relation import Relation
@@ -46,7 +47,8 @@ def superpixels(image: Tensor, count: int = 75, *, compactness: float = 10.0) ->
         compactness: how much more place counts than color; 0.25 is usual for grey digits.
 
     Raises:
-        GeodlError: no image `[C, H, W]`; a count or a compactness that is none; scikit-image is not
+        GeodlError: if the image is not `[C, H, W]` of finite floating point numbers, the count not
+            a positive integer, or the compactness not a positive number; if scikit-image is not
             installed.
 
     >>> import geodl as g
@@ -60,6 +62,7 @@ def superpixels(image: Tensor, count: int = 75, *, compactness: float = 10.0) ->
     asked = "superpixels(image)"
     if not isinstance(image, Tensor) or image.dim() != 3 or not image.is_floating_point():
         raise GeodlError(asked, describe(image), "give one image [C, H, W] of real numbers")
+    check_finite(asked, image.detach(), "which are near no color")
     count = check_count(f"{count!r} superpixels", count)
     if not is_real(compactness) or not compactness > 0:
         raise GeodlError(f"superpixels(compactness={compactness!r})", do="give a number above 0")

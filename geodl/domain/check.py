@@ -213,6 +213,25 @@ def can_be_read(tensor: Tensor) -> bool:
     return has_values(tensor)
 
 
+def check_finite(asked: str, values: Tensor, consequence: str) -> None:
+    """Refuse NaN and infinite values where a result would hide them or be NaN everywhere.
+
+    Arithmetic on NaN gives NaN, as in torch; a decision (the largest score, the nearest node) would
+    be made at random. Asked wherever values may be read, as :func:`can_be_read` says.
+
+    Args:
+        asked: what the caller asked for, the beginning of the error.
+        values: any floating point or complex tensor.
+        consequence: what would become of the result, "which ..." or "under which ...".
+
+    Raises:
+        GeodlError: if a value is NaN or infinite.
+    """
+    if can_be_read(values) and not torch.isfinite(values).all():
+        found = f"NaN or infinite values, {consequence}"
+        raise GeodlError(asked, found, "clean them first, as x.nan_to_num()")
+
+
 def _real(asked: str, weight: Tensor) -> Tensor:
     """Weights as floating point numbers, none of them changed."""
     found = f"edge weights of dtype {weight.dtype}"

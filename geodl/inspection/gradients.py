@@ -29,8 +29,9 @@ def saliency(
         channel: c, the score's number; None for the largest score.
 
     Raises:
-        GeodlError: if the signal is not one signal of real numbers, the answer not one signal, or
-            has no such node or channel, or no derivative; as the model itself.
+        GeodlError: if the signal is not one signal of real numbers; if the answer is not one
+            signal, has no such node or channel, is NaN at the node, or has no derivative; as the
+            model itself.
 
     Source: Simonyan, Vedaldi and Zisserman, "Deep Inside Convolutional Networks: Visualising Image
     Classification Models and Saliency Maps" (2014), equation 3.

@@ -57,6 +57,10 @@ class Question:
             self.weight = _weights_of(self.signal)
         count, channels = answer.shape
         self.node = _number(asked, "node", node, count)
+        if answer[self.node].isnan().any():
+            # No class is the largest, and every derivative is NaN.
+            do = "clean the signal's values, and look at the model's weights"
+            raise GeodlError(f"{asked} at node {self.node}", "scores that are NaN", do)
         if channel is None:
             channel = int(answer[self.node].argmax())
         self.channel = _number(asked, "channel", channel, channels)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.domain import Domain
+from geodl.domain.check import check_finite
 from geodl.errors import GeodlError, as_integer
 from geodl.layer.base import MessagePassing
 from geodl.layer.check import check_no_sender, check_signal
@@ -61,9 +62,10 @@ class Filter(MessagePassing):
     Shapes: in `[B, N, C]`, any C or C_in; out `[B, N, C]` or `[B, N, C_out]`.
 
     Raises:
-        GeodlError: a negative order, one for numbers that are given mode by mode, a largest
-            eigenvalue without one; at the call, answers of another shape, more numbers than modes,
-            and what :func:`geodl.spectrum` refuses.
+        GeodlError: if the order is negative, or is given beside numbers mode by mode; if
+            `lambda_max` is given without an order; at the call, if the function answers with
+            another shape or dtype, if there are more numbers than modes, if values of an exact
+            filter are NaN or infinite, and as :func:`geodl.spectrum`.
 
     >>> from geodl import Chain, heat
     >>> s = Signal(torch.tensor([[[0.0], [3.0], [0.0]]]), Chain(3))
@@ -108,6 +110,8 @@ class Filter(MessagePassing):
         """The filtered signal on its own domain."""
         check_no_sender(self, sender)
         domain = check_signal(self, receiver).domain
+        if self.order is None:
+            check_finite(self.label, receiver.x, "which would spread over all modes")
         # Weights are the coefficients of one polynomial for all nodes: the members of a union share
         # it, up to the largest eigenvalue of them all.
         if self.order is not None and domain.equal_member is None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geodl.domain.check import can_be_read
 from geodl.errors import GeodlError, as_integer, is_real, positive
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
@@ -29,8 +30,9 @@ class TopK(Layer):
     Shapes: weight `[C]`, in `[1, N, C]`, out `[1, K, C]`.
 
     Raises:
-        GeodlError: if the ratio is no share and no number of nodes; at the call, if there are
-            several signals on one domain, each of which would keep other nodes.
+        GeodlError: if `channels` is not a positive integer, or the ratio neither a share in (0, 1]
+            nor a positive integer; at the call, if there are several signals on one domain, each of
+            which would keep other nodes, or if a score is NaN.
 
     >>> from geodl.domain import Graph
     >>> s = Signal(torch.randn(1, 4, 3), Graph([[0, 1, 2, 3], [1, 2, 3, 0]]))
@@ -64,6 +66,10 @@ class TopK(Layer):
             found = f"a batch of {x.shape[0]}, whose rows would keep different nodes"
             raise GeodlError(self.label, found, "put the rows side by side: g.collate")
         score = torch.tanh(x[0] @ self.weight / self.weight.norm())
+        if can_be_read(score) and score.isnan().any():
+            found = "scores that are NaN, of which none is the largest"
+            do = "clean the values, as x.nan_to_num(); a weight of zeros has no direction"
+            raise GeodlError(self.label, found, do)
         kept = self._best(score.detach(), signal.domain.sizes)
         return signal.with_x(x * score[:, None]).restrict(kept)
 

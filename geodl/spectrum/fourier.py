@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from geodl.domain import LAPLACIAN_NORMS, Domain, Spectrum
-from geodl.domain.check import can_be_read
+from geodl.domain.check import can_be_read, check_finite
 from geodl.errors import GeodlError, as_integer, nearest
 from geodl.signal import Signal
 from geodl.spectrum.find import (
@@ -197,9 +197,7 @@ def _check_values(asked: str, signal: Signal) -> None:
         raise GeodlError(asked, f"a {type(signal).__name__}", "give a Signal")
     if signal.x.layout != torch.strided:
         raise GeodlError(asked, "sparse values", "use dense ones: x.to_dense()[None]")
-    if can_be_read(signal.x) and not torch.isfinite(signal.x).all():
-        found = "NaN or infinite values, which would spread over all modes"
-        raise GeodlError(asked, found, "clean them first, as x.nan_to_num()")
+    check_finite(asked, signal.x, "which would spread over all modes")
 
 
 def _check_real(asked: str, y: Tensor) -> None:
