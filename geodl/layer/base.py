@@ -229,11 +229,12 @@ class MessagePassing(Layer):
         else:
             source, given = check_pair(self, receiver, sender), receiver.domain
         plan, parts = self._plan(rule, source.domain, given, source.x, keep=keep)
-        x = members_to_batch(source.x, parts.num_members)
-        # The same tensor twice, not two views of it: attention projects it once.
-        at = x
-        if sender is not None:
-            at = members_to_batch(receiver.x, parts.num_members)
+        x, at = source.x, receiver.x
+        if parts.num_members > 1:
+            x = at = members_to_batch(x, parts.num_members)
+            # Of one signal the same tensor twice, not two views: attention projects it once.
+            if sender is not None:
+                at = members_to_batch(receiver.x, parts.num_members)
         y = self._run(plan, at, x, parts, state_to_batch(receiver, parts.num_members))
         domain = given
         if domain is None:
@@ -327,9 +328,7 @@ class MessagePassing(Layer):
         parts: MergedMembers,
         state: GraphState,
     ) -> Tensor:
-        """Hand the parameters to the lowering: receivers' and senders' values and the state of
-        edges and graphs on `parts` in, `[B, M, C]` out.
-        """
+        """Hand values, parameters and the state of edges and graphs to the plan: `[B, M, C]`."""
 
     def _plan(
         self,
@@ -347,13 +346,14 @@ class MessagePassing(Layer):
             rule: of this call.
             source: the senders' domain.
             target: the receivers' domain where it is given; else the rule decides.
-            x: values of the senders, of which dtype, device and layout count.
+            x: the senders' values: their dtype, device and layout count.
             merge: whether equal members of a union may become batch entries.
-            keep: whether the plan is kept for the next call; a step of decoding needs it once.
+            keep: whether the plan is kept for the next call.
         """
-        parts = MergedMembers(source, target, 1, rule.runtime_weight)
         if merge and rule.by_member:
             parts = merge_equal_members(source, target, x.layout)
+        else:
+            parts = MergedMembers(source, target, 1, rule.runtime_weight)
         find = plan_for if keep else plan_once
         options = self._options_on(parts.source)
         plan = find(self.verb, self._lowering, rule, parts.source, parts.target, x, options)

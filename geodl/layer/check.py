@@ -62,15 +62,8 @@ def check_values(layer: Any, x: Tensor, domain: Domain, channels: int | None = N
             "sparse values, which only Conv, Attention and Dropout read",
             "give dense ones: x.to_dense()[None]",
         )
-    if x.is_complex():
-        asked, found = f"{_name(layer)} on {domain}", "complex values, which no layer reads"
-        raise GeodlError(asked, found, "go back first: g.fourier_inverse(signal)")
     if not x.is_floating_point():
-        raise GeodlError(
-            f"{_name(layer)} on {domain}",
-            "tokens, which only Embedding reads",
-            "begin with an Embedding",
-        )
+        _refuse_dtype(layer, x, domain)
     if channels is None:
         channels = channels_read(layer)
     if channels is not None and x.shape[-1] != channels:
@@ -79,19 +72,27 @@ def check_values(layer: Any, x: Tensor, domain: Domain, channels: int | None = N
             f"{x.shape[-1]} channels",
             f"give {channels} channels",
         )
-    _check_parameters(layer, x)
-
-
-def _check_parameters(layer: Any, x: Tensor) -> None:
-    """Refuse values on another device, or of another dtype, than a layer's first parameter."""
     # The first one stands for all: `parameters()` walks through every part at every call.
     weight = next(iter(layer._parameters.values()), None)
-    if weight is None:
-        return
+    if weight is not None and (weight.dtype != x.dtype or weight.device != x.device):
+        _check_parameters(layer, weight, x)
+
+
+def _refuse_dtype(layer: Any, x: Tensor, domain: Domain) -> None:
+    """Refuse values that are no real numbers, in the words for their kind."""
+    asked = f"{_name(layer)} on {domain}"
+    if x.is_complex():
+        found = "complex values, which no layer reads"
+        raise GeodlError(asked, found, "go back first: g.fourier_inverse(signal)")
+    raise GeodlError(asked, "tokens, which only Embedding reads", "begin with an Embedding")
+
+
+def _check_parameters(layer: Any, weight: Tensor, x: Tensor) -> None:
+    """Refuse values on another device, or of another dtype, than a parameter of the layer."""
     if weight.device != x.device:
         found = f"the signal on {x.device} and the layer on {weight.device}"
         raise GeodlError(_name(layer), found, "move both to one device with .to(device)")
-    if weight.dtype != x.dtype and not mixes_dtypes(x.device):
+    if not mixes_dtypes(x.device):
         found = f"a signal of {x.dtype} and parameters of {weight.dtype}"
         raise GeodlError(_name(layer), found, "convert one of them with .to(dtype)")
 

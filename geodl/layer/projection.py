@@ -71,7 +71,9 @@ class Projecting(MessagePassing):
         """Queries, keys and values as the scores read them, on the domains of both ends."""
         if self.positions is None:
             query, key, value = self._project(receiver, sender)
-            return *self._rotated(query, key, target, source), value
+            if self.rotary:
+                query, key = self._rotated(query, key, target, source)
+            return query, key, value
         first, last = self.positions[0], self.positions[-1]
         at = self._positioned(first, receiver, target)
         by = at
@@ -107,7 +109,6 @@ class Projecting(MessagePassing):
         if weight is None:
             return self._project_apart(receiver, sender, sender)
         if receiver is sender:
-            self._check_channels(receiver, None)
             # One product in place of three, and one view where heads have one width.
             y = linear(sender, weight, bias)
             if self.head_dim == self.value_dim:
@@ -161,11 +162,11 @@ class Projecting(MessagePassing):
         key = key.view(key.shape[0], key.shape[1], heads, wide)
         return query, key, value.view(value.shape[0], value.shape[1], heads, self.value_dim)
 
-    def _check_channels(self, receiver: Tensor, sender: Tensor | None) -> None:
-        """Refuse values of other channels than both ends have; None for those of the receivers."""
+    def _check_channels(self, receiver: Tensor, sender: Tensor) -> None:
+        """Refuse values of other channels than both ends have."""
         channels, name = self.channels_in, "receivers"
         found = receiver.shape[-1]
-        if found == channels and sender is not None:
+        if found == channels:
             channels, name = self.context_channels, "senders"
             found = sender.shape[-1]
         if found != channels:

@@ -58,17 +58,22 @@ def transforms_active() -> bool:
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
-def called_plainly(x: Tensor) -> bool:
-    """Whether nothing watches the operators that are called with x: no compiler, no mode of torch's
-    dispatcher, no subclass of tensors, no tensor without values.
+def called_plainly(*tensors: Tensor | None) -> bool:
+    """Whether nothing watches the operators that are called with tensors: no compiler, no mode of
+    torch's dispatcher, no subclass of tensors, no tensor without values.
     """
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return False
-    if type(x) is not Tensor or x.is_meta or torch._C._get_tracing_state() is not None:
+    if torch._C._get_tracing_state() is not None:
         return False
     # torch's older vmap, which `vectorize=True` runs, is no transform of torch.func
     functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue] - not in stubs
-    return not functorch.is_legacy_batchedtensor(x)
+    for x in tensors:
+        if x is None:
+            continue
+        if type(x) is not Tensor or x.is_meta or functorch.is_legacy_batchedtensor(x):
+            return False
+    return True
 
 
 def graph_wanted() -> bool:

@@ -148,13 +148,17 @@ def csr_matmul(rows: Tensor, cols: Tensor, values: Tensor | None, x: Tensor) -> 
     """
     if x.shape[1] == 0:  # an empty batch, which embedding_bag refuses
         return x.new_zeros(len(rows) - 1, 0)
-    wide = torch.promote_types(x.dtype, torch.float32)  # the kernel knows no narrower type
+    dtype = x.dtype
+    wide = torch.promote_types(dtype, torch.float32)  # the kernel knows no narrower type
     if values is not None:
         wide = values.dtype
+    # To ask for the type that a tensor has takes a fourth of a small product.
+    if wide != dtype:
+        x = x.to(wide)
     # What `F.embedding_bag` calls once it has checked its arguments, which takes as long as a small
     # product: mode 0 is the sum, and the last offset is where the last row ends.
-    y, *_ = torch.embedding_bag(x.to(wide), cols, rows, False, 0, False, values, True)
-    return y.to(x.dtype)
+    y = torch.embedding_bag(x, cols, rows, False, 0, False, values, True)[0]
+    return y if wide == dtype else y.to(dtype)
 
 
 def in_pattern_order(entries: Tensor, sorting: Tensor, dtype: torch.dtype) -> Tensor:
@@ -327,21 +331,26 @@ def _run_spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor
     """The operator, and in plain calls what it calls: through torch's dispatcher and back into
     Python takes as long as a small product.
     """
-    if called_plainly(x) and (a is None or called_plainly(a)):
+    if called_plainly(x, a):
         return _spmm(rows, cols, a, x)
     return torch.ops.geodl.spmm.default(rows, cols, a, x)
 
 
 def _spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
     values = x.detach().contiguous()  # of what requires no gradient the kernel keeps nothing
-    entries: list[Tensor | None] = [None]
     if a is not None:
-        entries = list(a.detach().contiguous().unbind())
-    if len(values) == 1:
-        y = csr_matmul(rows, cols, entries[0], values[0])
+        a = a.detach().contiguous()
+    if values.shape[0] == 1:
+        own = a
+        if a is not None:
+            own = a.squeeze(0)
+        y = csr_matmul(rows, cols, own, values.squeeze(0))
         # No view, which torch forbids to change in place where a function made it.
         return torch.ops.aten._unsafe_view.default(y, [1, *y.shape])
     # Entries of one group serve all.
+    entries: list[Tensor | None] = [None]
+    if a is not None:
+        entries = list(a.unbind())
     if len(entries) == 1:
         entries = entries * len(values)
     y = x.new_empty(x.shape[0], len(rows) - 1, x.shape[2])

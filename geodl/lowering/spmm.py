@@ -182,6 +182,9 @@ def _transformed(plan: SpmmPlan, x: Tensor, weight: Tensor) -> Tensor:
     """`x_j W_t` of all types beside each other: `[B, N, C_in]` to `[B, N T, C_out]`."""
     if x.layout != torch.strided:
         sent = sparse_features(x, _beside(weight))
+    elif x.shape[0] == weight.shape[0] == 1 and weight.shape[1] == x.shape[2]:
+        # One matrix on either side, as they stand: torch takes a fifth of the time to begin.
+        return torch.bmm(x, weight)
     elif weight.shape[1] == x.shape[2]:
         sent = x @ _beside(weight)
     else:
