@@ -13,6 +13,7 @@ from geodl.neighborhood import Neighborhood
 from tests.strategies import (
     Case,
     anywhere,
+    based_windows,
     called,
     chosen,
     few,
@@ -41,7 +42,7 @@ def linear(draw: st.DrawFn, rule: Neighborhood, on: Domain | None = None) -> g.C
 
 @st.composite
 def lattice_convolve(draw: st.DrawFn) -> Case:
-    rule = draw(windows())
+    rule = draw(st.one_of(windows(), windows(), based_windows()))
     reverse = draw(st.booleans())
     domain = draw(lattices(rule, periodic=not reverse))
     if reverse:
@@ -76,7 +77,8 @@ def spmm_convolve(draw: st.DrawFn) -> Case:
         rule = rule.reverse() if draw(st.booleans()) else rule
         domain = draw(chosen(types=types is not None))
     elif kind == "around":
-        forward = draw(windows().filter(lambda rule: rule.group is None))
+        either = st.one_of(windows(), based_windows())
+        forward = draw(either.filter(lambda rule: rule.group is None))
         onto = draw(lattices(forward))
         rule, domain = forward.reverse(onto=onto), forward.target(onto)
     elif kind == "links":
@@ -160,12 +162,14 @@ def fft_convolve(draw: st.DrawFn) -> Case:
     elif draw(st.booleans()):
         group = draw(st.sampled_from((g.C(2), g.C(4))))
         make = draw(st.sampled_from((g.lift, g.window, g.isotropic)))
-        rule = make(15, group=group, exact=False)
+        basis = draw(st.sampled_from((None, g.gaussian_derivatives(2))))
+        rule = make(15, group=group, exact=False, basis=basis)
         domain = g.Grid(4, 4, periodic=True)
         if make is g.window:
             domain = g.GroupGrid(domain, group)
     else:
-        rule = g.window((15, 17), dilation=draw(st.sampled_from((1, 2))))
+        basis = draw(st.sampled_from((None, g.gaussian_derivatives(3, width=2.0))))
+        rule = g.window((15, 17), dilation=draw(st.sampled_from((1, 2))), basis=basis)
         domain = g.Grid(draw(st.integers(3, 9)), draw(st.integers(16, 18)), periodic=True)
     if draw(st.booleans()):
         rule, domain = rule.reverse(onto=domain), rule.target(domain)

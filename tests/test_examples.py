@@ -38,6 +38,7 @@ PLUMBING = (
     "graphsage",
     "heterogeneous",
     "learnable_adjacency",
+    "learnable_gabor",
     "lightgcn",
     "own_graphs",
     "own_links",
@@ -114,6 +115,10 @@ def test_learnable_adjacency(run):
     pairs, right = re.findall(r"of (\d+) pairs are linked: (\d+)", run("learnable_adjacency"))[0]
     assert pairs == "132"
     assert int(right) >= 125
+
+
+def test_learnable_gabor(run):
+    assert float(run("learnable_gabor").split()[0]) < 0.1
 
 
 def test_lightgcn(run):

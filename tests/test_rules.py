@@ -60,6 +60,15 @@ GROUPS = [
         g.window(2, group=group, stride=2),
     )
 ]
+BANKS = [
+    g.window(3, basis=g.harmonics()),
+    g.window(2, axes=1, padding="valid", basis=torch.tensor([[1.0, 0.0], [2.0, -1.0]])),
+    g.window(3, axes=3, basis=g.gaussian_derivatives(1)),
+    g.lift(3, group=g.D(4), basis=g.harmonics()),
+    g.window(2, group=g.C(4), padding="valid", basis=g.harmonics()),
+    g.window(3, group=g.C(4), basis=g.gabor(2)),
+    g.isotropic(3, group=g.C(4), basis=g.gaussian_derivatives(2)),
+]
 GRAPHS = [
     g.adjacency(norm, self_loops=loops) for norm in (None, "sym", "row") for loops in (True, False)
 ]
@@ -85,19 +94,19 @@ GIVEN = [
     g.relation([[0, 1, 4, 4], [2, 0, 0, 2]], senders=5, weight=[1.0, 0.5, 2.0, 1.0]),
     g.relation([[], []], senders=4, receivers=9),
 ]
-FORWARD = WINDOWS + GROUPS + GRAPHS + PAIRS + POLYNOMIALS + MODES + COARSE + GIVEN
+FORWARD = WINDOWS + GROUPS + BANKS + GRAPHS + PAIRS + POLYNOMIALS + MODES + COARSE + GIVEN
 RULES = FORWARD + [rule.reverse() for rule in FORWARD]
 
 
 # How many rules each kind's small examples take: one that begins to refuse, or to take, is seen.
 TAKEN = {
-    g.Grid: 335,
-    g.Chain: 126,
+    g.Grid: 350,
+    g.Chain: 129,
     g.Complete: 95,
     g.Graph: 191,
-    g.GroupGrid: 216,
+    g.GroupGrid: 221,
     g.GSet: 98,
-    g.Batch: 206,
+    g.Batch: 208,
     g.Spectrum: 95,
 }
 
@@ -218,6 +227,18 @@ class Wrong(Neighborhood):
             "circular": (Stencil((n,), (n,), (True,), one, one, ((1, 0),), types),),
             "typed": (Stencil((n,), (n,), (False,), one, one, ((1, 0),), types + 1),),
             "transposed": (Stencil((n,), (n,), (False,), one, one, ((1, 0),), types, True),),
+            "basis": (
+                Stencil(
+                    (n,),
+                    (n,),
+                    (False,),
+                    one,
+                    one,
+                    ((1, 0),),
+                    types,
+                    basis=torch.full((1, 1, 1, 1), 2.0, dtype=torch.float64),
+                ),
+            ),
             "polynomial": (Polynomial(g.previous(), "monomial", 0),),
             "two of a kind": (Shift(1), Shift(1)),
         }
@@ -259,7 +280,7 @@ class Wrong(Neighborhood):
 
 FAULTS = ["out of range", "types", "nan", "weighted", "fan_in", "claim"]
 FAULTS += ["shift", "backwards", "blocks", "everyone", "causal", "padding", "circular", "typed"]
-FAULTS += ["transposed", "two of a kind", "link out of range", "another link", "no link"]
+FAULTS += ["basis", "transposed", "two of a kind", "link out of range", "another link", "no link"]
 FAULTS += ["polynomial", "segments"]
 
 

@@ -19,7 +19,7 @@ from geodl.spectrum import axes
 
 WANTED = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11")
 FOURIER = importlib.import_module("geodl.spectrum.fourier")
-WAVELETS = importlib.import_module("geodl.models.wavelets")
+FILTERS = importlib.import_module("geodl.neighborhood.filter_basis")
 PAIRS = importlib.import_module("geodl.neighborhood.all_pairs")
 WINDOWS = importlib.import_module(
     "geodl.neighborhood.window"
@@ -214,8 +214,8 @@ def shifted_modes(patch):
 
 
 def other_taps(patch):
-    made = WAVELETS.daubechies
-    patch.setattr(WAVELETS, "daubechies", lambda moments: made(moments).sort().values)
+    made = FILTERS.daubechies
+    patch.setattr(FILTERS, "daubechies", lambda moments: made(moments).sort().values)
 
 
 def relabelled_backwards(patch):

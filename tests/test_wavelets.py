@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import geodl as g
-from geodl.models.wavelets import ORDERS, daubechies
+from geodl.neighborhood.filter_basis import WAVELETS, daubechies
 from geodl.spectrum import z_transform
 from geodl.testing import assert_parity, error
 from tests.bad_input import assert_refused
@@ -19,9 +19,9 @@ def values(domain: g.Domain, channels: int = 1) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("name", ORDERS)
+@pytest.mark.parametrize("name", WAVELETS)
 def test_taps_are_orthonormal_and_blind_to_polynomials(name):
-    order, taps = ORDERS[name], daubechies(ORDERS[name])
+    order, taps = WAVELETS[name], daubechies(WAVELETS[name])
     assert len(taps) == 2 * order
     for shift in range(order):
         product = (taps[2 * shift :] * taps[: len(taps) - 2 * shift]).sum()

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from geodl.domain import Domain
@@ -40,8 +41,10 @@ def from_conv(module: Any, on: Domain | None) -> Conv:
 
 @converts(Conv, back="torch", form="window(...)")
 def to_conv(layer: Conv, on: Domain | None) -> nn.Module | None:
-    """The inverse of :func:`from_conv`."""
-    if not is_plain(layer.rule):
+    """The inverse of :func:`from_conv`; of a window on a basis with its filters written out, which
+    learn as they are from then on.
+    """
+    if not is_plain(layer.rule, on_basis=True):
         return None
     asked = f"to_torch({layer.label})"
     rule: Any = layer.rule
@@ -57,12 +60,17 @@ def to_conv(layer: Conv, on: Domain | None) -> nn.Module | None:
         bias=layer.bias is not None,
         padding_mode=mode_of(asked, rule, on),
     )
-    weight = layer.weight.permute(2, 1, 0).unflatten(2, rule.size)
+    weight = layer.weight
+    if rule.basis is not None:
+        values = rule.bank().basis[0, 0].to(weight)
+        weight = torch.einsum("kt,tio->kio", values, weight).detach()
+        weight.requires_grad_(layer.weight.requires_grad)
+    weight = weight.permute(2, 1, 0).unflatten(2, rule.size)
     return with_parameters(twin, layer, weight=weight, bias=layer.bias)
 
 
-def is_plain(rule: Any) -> bool:
-    """Whether a rule is a window without a group."""
+def is_plain(rule: Any, on_basis: bool = False) -> bool:
+    """Whether a rule is a window without a group; one on a basis only where that is asked for."""
     if getattr(rule, "size", None) is None:
         return False
     same = window(
@@ -72,6 +80,8 @@ def is_plain(rule: Any) -> bool:
         padding=rule.padding,
         exact=rule.exact,
     )
+    if on_basis:
+        same = replace(same, basis=rule.basis)
     return replace(same, boundary=rule.boundary) == rule
 
 

@@ -172,7 +172,7 @@ def to_pool(layer: Pool, on: Domain | None) -> nn.Module | None:
     """
     rule: Any = layer.rule
     reduction = layer.options.reduction
-    if getattr(rule, "size", None) is None or rule.group is not None:
+    if getattr(rule, "size", None) is None or rule.group is not None or rule.basis is not None:
         return None
     if reduction not in ("max", "mean"):
         return None

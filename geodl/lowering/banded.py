@@ -44,6 +44,8 @@ def _refuses(call: Call) -> str:
         return "the rule is no window on a lattice"
     if stencil.transposed:
         return "the edges run against their window"
+    if stencil.basis is not None:
+        return "a basis weighs the edges"
     if reason := refuses_score(call):
         return reason
     return ""

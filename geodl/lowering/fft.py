@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from geodl.domain import coordinates, ravel
+from geodl.lowering.bank import BankPlan, bank_entries, plan_bank
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.precision import without_autocast
 from geodl.neighborhood.structure import Stencil
@@ -36,19 +37,13 @@ class FftPlan(NamedTuple):
     Attributes:
         lattice: its lengths.
         place: `[K]` the lattice point of each place of the window.
-        table: `[S R K]` the weight of each entry of the bank; None where it is the identity.
-        sheets_out: elements of the receivers' fiber.
-        sheets_in: elements of the senders' fiber.
-        types: T.
+        bank: how the window's entries come from the weights.
         depthwise: whether each channel is filtered for itself.
     """
 
     lattice: tuple[int, ...]
     place: Tensor
-    table: Tensor | None
-    sheets_out: int
-    sheets_in: int
-    types: int
+    bank: BankPlan
     depthwise: bool
 
 
@@ -105,32 +100,21 @@ def _plan(call: Call) -> FftPlan:
     assert s is not None
     before = torch.tensor([low for low, _ in s.padding])
     offset = coordinates(s.kernel) * torch.tensor(s.dilation) - before
-    sheets_out, sheets_in = s.edge_type.shape[:2]
-    entries = s.edge_type
-    if s.transposed:
-        # The edges run the other way: from offset o to the point itself, between sheets exchanged.
-        entries = entries.transpose(0, 1)
-        sheets_out, sheets_in = sheets_in, sheets_out
-    else:
+    # Reversed edges run the other way: from offset o to the point itself, between sheets exchanged.
+    if not s.transposed:
         offset = -offset
     place = ravel(offset % torch.tensor(s.in_shape), s.in_shape)
-    table, in_order = None, torch.arange(entries.numel())
-    if not (sheets_out == sheets_in == 1 and torch.equal(entries.flatten(), in_order)):
-        table = entries.flatten().to(call.spec.device)
     return FftPlan(
         lattice=s.in_shape,
         place=place.to(call.spec.device),
-        table=table,
-        sheets_out=sheets_out,
-        sheets_in=sheets_in,
-        types=int(s.edge_type.max()) + 1,
+        bank=plan_bank(s, call.spec, turned=s.transposed),
         depthwise=is_depthwise(call),
     )
 
 
 def _run(plan: FftPlan, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     if weight is None:
-        weight = x.new_ones(plan.types, 1, x.shape[2])
+        weight = x.new_ones(plan.bank.types, 1, x.shape[2])
     if x.shape[0] == 0:
         return _run(plan, one_of_zeros(x), weight, bias)[:0]
     batch, channels_out, points = x.shape[0], weight.shape[2], math.prod(plan.lattice)
@@ -147,7 +131,7 @@ def _run(plan: FftPlan, x: Tensor, weight: Tensor | None, bias: Tensor | None) -
             product = torch.mul
         y = product(sent, response)
         y = torch.fft.irfftn(y, s=plan.lattice, dim=axes)
-    y = y.reshape(batch, points * plan.sheets_out, channels_out).to(x.dtype)
+    y = y.reshape(batch, points * plan.bank.sheets[0], channels_out).to(x.dtype)
     if bias is not None:
         y = y + bias
     return y
@@ -158,13 +142,11 @@ def _kernel(plan: FftPlan, weight: Tensor) -> Tensor:
     where channels are filtered one by one. A window that goes around more than once adds up.
     """
     points = math.prod(plan.lattice)
-    gathered = weight
-    if plan.table is not None:
-        gathered = weight.index_select(0, plan.table)
+    gathered = bank_entries(plan.bank, weight)
     if plan.depthwise:
         spread = weight.new_zeros(points, weight.shape[2])
         return spread.index_add(0, plan.place, gathered[:, 0]).unflatten(0, plan.lattice)
-    bank = gathered.unflatten(0, (plan.sheets_out, plan.sheets_in, len(plan.place)))
+    bank = gathered.unflatten(0, (*plan.bank.sheets, len(plan.place)))
     bank = bank.permute(2, 1, 3, 0, 4)  # [K, R, C_in, S, C_out]
     bank = bank.flatten(3).flatten(1, 2)
     spread = weight.new_zeros(points, *bank.shape[1:])

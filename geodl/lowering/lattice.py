@@ -3,9 +3,9 @@ view.
 
 A signal `[B, N, C]` on a lattice with |G| sheets over each point is an image `[B, |G| C, *axes]`
 whose planes are sheets by channels; it is reached by a view, because nodes are numbered point by
-point. The filter bank is gathered from the edge types, `bank = weight[table]`, so that plain,
-lifting and group convolutions in one to three dimensions, strided, even, transposed and periodic,
-are the same few lines.
+point. The filter bank is gathered from the edge types, `bank = weight[table]`, or summed over a
+basis, `bank = einsum(basis, weight)`, so that plain, lifting and group convolutions in one to three
+dimensions, strided, even, transposed and periodic, are the same few lines.
 """
 
 import math
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geodl.lowering import fft
+from geodl.lowering.bank import BankPlan, bank_entries, plan_bank
 from geodl.lowering.base import Call, Lowering
 from geodl.neighborhood.structure import Stencil
 
@@ -26,14 +27,14 @@ Pairs = tuple[tuple[int, int], ...]
 
 
 class ConvPlan(NamedTuple):
-    """The views, the gather that makes the bank, and the kernel's numbers.
+    """The views, what makes the bank, and the kernel's numbers.
 
     Attributes:
         transposed: whether the kernel is a transposed convolution.
         space: lengths of the senders' lattice.
         num_receivers: M.
         kernel: size of the window.
-        table: `[S R K]` the weight of each entry of the bank; None where it is the identity.
+        bank: how its entries come from the weights.
         out_sheets: elements of the receivers' fiber.
         in_sheets: elements of the senders' fiber.
         wrap: (before, after) for each axis, taken from the axis' other end; empty without any.
@@ -43,14 +44,14 @@ class ConvPlan(NamedTuple):
         padding: zeros that the kernel adds on both sides of each axis.
         dilation: of the window.
         groups: blocks of channels that the weights mix.
-        types: T.
+        linear: whether each node receives from itself alone.
     """
 
     transposed: bool
     space: Axes
     num_receivers: int
     kernel: Axes
-    table: Tensor | None
+    bank: BankPlan
     out_sheets: int
     in_sheets: int
     wrap: Pairs
@@ -59,7 +60,6 @@ class ConvPlan(NamedTuple):
     padding: Axes
     dilation: Axes
     groups: int
-    types: int
     linear: bool
 
 
@@ -90,12 +90,8 @@ def _plan(call: Call) -> ConvPlan:
     stencil = call.structure(Stencil)
     assert stencil is not None
     s = on_two_axes(stencil)
-    sheets_made, sheets_read = s.edge_type.shape[:2]
-    # A plain window's bank is its weight as it stands: nothing has to be gathered.
-    table = None
-    in_order = torch.arange(s.edge_type.numel())
-    if not (sheets_made == sheets_read == 1 and torch.equal(s.edge_type.flatten(), in_order)):
-        table = s.edge_type.flatten().to(call.spec.device)
+    bank = plan_bank(s, call.spec)
+    sheets_made, sheets_read = bank.sheets
     by_axis = list(zip(s.circular, s.padding, strict=True))
     # Padding is copied from the other end of axes that wrap, and zeros on the others.
     wrap = tuple((before * wraps, after * wraps) for wraps, (before, after) in by_axis)
@@ -119,7 +115,7 @@ def _plan(call: Call) -> ConvPlan:
         space=space,
         num_receivers=call.target.num_nodes,
         kernel=s.kernel,
-        table=table,
+        bank=bank,
         out_sheets=out_sheets,
         in_sheets=in_sheets,
         wrap=wrap,
@@ -128,7 +124,6 @@ def _plan(call: Call) -> ConvPlan:
         padding=padding,
         dilation=s.dilation,
         groups=call.options.groups,
-        types=int(s.edge_type.max()) + 1,
         linear=_is_linear(s) and call.options.groups == 1,
     )
 
@@ -136,6 +131,8 @@ def _plan(call: Call) -> ConvPlan:
 def _is_linear(s: Stencil) -> bool:
     """Whether each node receives from itself alone."""
     if s.transposed or s.in_shape != s.out_shape or s.edge_type.numel() > 1:
+        return False
+    if s.basis is not None:
         return False
     return set(s.kernel) | set(s.stride) == {1} and not any(map(any, s.padding))
 
@@ -151,7 +148,7 @@ def _run(plan: ConvPlan, x: Tensor, weight: Tensor | None, bias: Tensor | None) 
     if weight is None:
         # A sum over the window is a depthwise convolution with ones.
         channels = planes // plan.in_sheets
-        weight, plan = x.new_ones(plan.types, 1, channels), plan._replace(groups=channels)
+        weight, plan = x.new_ones(plan.bank.types, 1, channels), plan._replace(groups=channels)
     else:
         channels_out = weight.shape[2]
     image = x.reshape(batch, *plan.space, planes)
@@ -190,10 +187,10 @@ def _sheets_inside(planes: Tensor, outer: int, inner: int) -> Tensor:
 
 
 def filter_bank(plan: ConvPlan, weight: Tensor) -> Tensor:
-    """`weight[table]` as convNd takes it, in memory channels last.
+    """The bank's entries as convNd takes them, in memory channels last.
 
     Args:
-        plan: whose table says which weight stands at each place.
+        plan: whose bank says what stands at each place.
         weight: `[T, C_in / groups, C_out]`.
 
     Returns:
@@ -204,9 +201,7 @@ def filter_bank(plan: ConvPlan, weight: Tensor) -> Tensor:
     columns = weight.shape[2] // groups
     # Entries stand by (sheet s, sheet r, place in the window); rows of the weight, then its blocks
     # and their columns, are the last axes.
-    gathered = weight
-    if plan.table is not None:
-        gathered = weight.index_select(0, plan.table)
+    gathered = bank_entries(plan.bank, weight)
     if plan.transposed:
         bank = gathered.view(plan.in_sheets, plan.out_sheets, -1, rows, groups, columns)
         bank = bank.permute(4, 0, 3, 2, 1, 5)
@@ -225,6 +220,11 @@ def on_two_axes(s: Stencil) -> Stencil:
     """A stencil of one axis as one of two: the kernels for a row of an image are the fast ones."""
     if len(s.in_shape) > 1:
         return s
+    edge_type, basis = s.edge_type, s.basis
+    if basis is None:
+        edge_type = edge_type.unsqueeze(2)
+    else:
+        basis = basis.unsqueeze(2)
     return Stencil(
         in_shape=(1, *s.in_shape),
         out_shape=(1, *s.out_shape),
@@ -232,8 +232,9 @@ def on_two_axes(s: Stencil) -> Stencil:
         stride=(1, *s.stride),
         dilation=(1, *s.dilation),
         padding=((0, 0), *s.padding),
-        edge_type=s.edge_type.unsqueeze(2),
+        edge_type=edge_type,
         transposed=s.transposed,
+        basis=basis,
     )
 
 

@@ -49,6 +49,8 @@ def _refuses(call: Call) -> str:
         return reason
     s = call.structure(Stencil)
     assert s is not None
+    if s.basis is not None:
+        return "a basis weighs the edges"
     if s.transposed or s.edge_type.shape[:2] != (1, 1):
         return "only a plain window pools each sheet for itself"
     for axis, (before, after) in enumerate(s.padding):

@@ -2,18 +2,13 @@
 and the same window reversed.
 """
 
-import math
-
-import numpy as np
 import torch
 from torch import Tensor
 
 from geodl.domain import Domain
-from geodl.errors import GeodlError, nearest, positive
+from geodl.errors import GeodlError, positive
 from geodl.layer import Conv
-from geodl.neighborhood import Neighborhood, window
-
-ORDERS = {"haar": 1, "db2": 2, "db3": 3, "db4": 4}
+from geodl.neighborhood import Neighborhood, wavelets, window
 
 
 def wavelet_transform(
@@ -51,7 +46,7 @@ def wavelet_transform(
     (torch.Size([1, 4, 4]), [2.0, 0.0, 0.0, 0.0])
     """
     rule = _rule(name, axes, periodic)
-    bands = _bands(name, axes)
+    bands = wavelets(name, axes).flatten(0, -2)  # [places, 2^d]
     count = positive(f"wavelet_transform({name!r}, channels={channels!r})", channels)
     layer = Conv(count, count * bands.shape[1], rule, bias=False, groups=count)
     # [T, 1, C 2^d]: the bands of each channel stand side by side.
@@ -94,50 +89,14 @@ def inverse_wavelet_transform(
     asked = f"inverse_wavelet_transform({name!r}, onto={onto})"
     if periodic and any(n % 2 for n in onto.lattice or ()):
         raise GeodlError(asked, "a periodic axis of odd length", "use even lengths")
-    bands = _bands(name, axes)
+    bands = wavelets(name, axes).flatten(0, -2)  # [places, 2^d]
     count = positive(f"{asked} with channels={channels!r}", channels)
     layer = Conv(count * bands.shape[1], count, rule.reverse(onto=onto), bias=False, groups=count)
     return _fixed(layer, bands[:, :, None].repeat(1, 1, count), dtype)
 
 
-def daubechies(moments: int) -> Tensor:
-    """The low-pass filter with 2 p taps and p vanishing moments, of norm 1: `[2 p]`, float64.
-
-    `|H|^2 = 2 cos^(2p)(w / 2) P(sin^2(w / 2))` with `P(y) = sum_(k < p) C(p - 1 + k, k) y^k` is
-    orthonormal to its shifts by 2. A root y of P is a pair z, 1/z of roots of H by `y = (2 - z -
-    1/z) / 4`; taking those inside the unit circle gives the filter of least delay.
-    """
-    coefficients = [math.comb(moments - 1 + k, k) for k in range(moments)]
-    taps = np.array([1.0])
-    for _ in range(moments):
-        taps = np.convolve(taps, [1.0, 1.0])
-    for y in np.roots(coefficients[::-1]):
-        pair = np.roots([1.0, 4 * y - 2, 1.0])
-        inside = pair[np.argmin(np.abs(pair))]
-        taps = np.convolve(taps, [1.0, -inside])
-    real = torch.from_numpy(np.real(taps).copy())
-    return real * math.sqrt(2) / real.sum()
-
-
-def _bands(name: str, axes: int) -> Tensor:
-    """The taps of each band at each place of the window: `[(2 p)^axes, 2^axes]`."""
-    low = daubechies(ORDERS[name])
-    # The high-pass is the low-pass backwards with every second sign changed.
-    signs = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(len(low) // 2)
-    both = torch.stack((low, signs * low.flip(0)), dim=1)
-    bands = both
-    for _ in range(axes - 1):
-        bands = torch.kron(bands, both)
-    return bands
-
-
 def _rule(name: str, axes: int, periodic: bool) -> Neighborhood:
-    asked = f"wavelet_transform({name!r}, {axes!r})"
-    if name not in ORDERS:
-        raise GeodlError(asked, do=nearest(str(name), ORDERS))
-    if axes not in (1, 2, 3):
-        raise GeodlError(asked, f"{axes!r} axes", "give 1, 2 or 3")
-    taps = 2 * ORDERS[name]
+    taps = len(wavelets(name, axes))
     # Every window that touches the signal is there, for even lengths and odd ones; around an axis
     # that wraps, half as many as nodes are enough.
     pair = (taps - 2, taps - 1)

@@ -6,6 +6,17 @@ from geodl.neighborhood.all_pairs import AllPairs, all_pairs
 from geodl.neighborhood.base import Neighborhood, Symmetry
 from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.either import FullOrAdjacency, full_or_adjacency
+from geodl.neighborhood.filter_basis import (
+    FilterBasis,
+    Gabor,
+    GaussianDerivatives,
+    Harmonics,
+    Sampled,
+    gabor,
+    gaussian_derivatives,
+    harmonics,
+    wavelets,
+)
 from geodl.neighborhood.graph import Adjacency, adjacency, predecessors
 from geodl.neighborhood.laplacian import Laplacian, laplacian
 from geodl.neighborhood.order import Past, Previous, past, previous
@@ -40,13 +51,15 @@ RULES = (
     Whole,
     Window,
 )
+BASES = (Gabor, GaussianDerivatives, Harmonics, Sampled)
 # torch.load's safe default builds no class that it was not told of.
-torch.serialization.add_safe_globals([*RULES])
+torch.serialization.add_safe_globals([*RULES, *BASES])
 
 __all__ = [
     "Blocks",
     "Edges",
     "Everyone",
+    "FilterBasis",
     "Neighborhood",
     "Polynomial",
     "Segments",
@@ -58,6 +71,9 @@ __all__ = [
     "all_pairs",
     "fiber",
     "full_or_adjacency",
+    "gabor",
+    "gaussian_derivatives",
+    "harmonics",
     "isotropic",
     "itself",
     "laplacian",
@@ -67,6 +83,7 @@ __all__ = [
     "predecessors",
     "previous",
     "relation",
+    "wavelets",
     "whole",
     "window",
 ]

@@ -141,15 +141,15 @@ class Neighborhood(ABC):
         assert self.num_edge_types is not None
         return self.num_edge_types
 
-    def fan_in(self, domain: Domain | None = None) -> int | None:
-        """Edges into one receiver, as initialisation counts them; None where they depend on
-        data.
+    def fan_in(self, domain: Domain | None = None) -> float | None:
+        """Edges into one receiver, as initialisation counts them, those with weights of their own
+        by the squares of these; None where they depend on data.
         """
         return None
 
     def weight_fan_in(
         self, channels_in: int, channels_out: int, domain: Domain | None = None
-    ) -> int | None:
+    ) -> float | None:
         """How many products one output of a convolution sums, for initialisation: `channels_in *
         fan_in`; over a reversed rule `channels_out * fan_in`, as `nn.ConvTranspose` counts.
         """

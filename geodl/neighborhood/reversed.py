@@ -126,12 +126,12 @@ class Reversed(Neighborhood):
             return self.num_edge_types
         return self.rule.num_types(self.target(domain))
 
-    def fan_in(self, domain: Domain | None = None) -> int | None:
+    def fan_in(self, domain: Domain | None = None) -> float | None:
         return self.rule.fan_in(domain)
 
     def weight_fan_in(
         self, channels_in: int, channels_out: int, domain: Domain | None = None
-    ) -> int | None:
+    ) -> float | None:
         # torch's transposed convolutions start as the convolutions that they transpose.
         return self.rule.weight_fan_in(channels_out, channels_in, domain)
 

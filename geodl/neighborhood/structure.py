@@ -111,6 +111,9 @@ class Stencil(Structure):
         edge_type: `[S, R, *kernel]` integers: the type of the edge from sheet r of the sender's
             fiber to sheet s of the receiver's. With S = R = 1 on a lattice with a fiber, each sheet
             is for itself.
+        basis: `[S, R, *kernel, J]` floats: at each place the values of J functions, each the weight
+            of an edge of its own; edge_type is then `[S, R, J]`, the types of the functions. None
+            where all weights are 1.
         transposed: the edges run the other way, from the lattice it makes to the one it slides
             over.
     """
@@ -123,11 +126,24 @@ class Stencil(Structure):
     padding: tuple[tuple[int, int], ...]
     edge_type: Tensor
     transposed: bool = False
+    basis: Tensor | None = None
 
     @property
     def kernel(self) -> tuple[int, ...]:
         """The size of the window."""
+        if self.basis is not None:
+            return tuple(self.basis.shape[2:-1])
         return tuple(self.edge_type.shape[2:])
+
+    @property
+    def weighted(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """Whether the edges carry the values of a basis."""
+        return self.basis is not None
+
+    @property
+    def num_types(self) -> int:
+        """T."""
+        return int(self.edge_type.max()) + 1
 
     @property
     def lookback(self) -> float | None:
@@ -152,16 +168,18 @@ class Stencil(Structure):
             self._edges_at(position, source, target)
             for position in itertools.product(*map(range, self.kernel))
         ]
-        dst, src, kind = (torch.cat(column) for column in zip(*parts, strict=True))
-        return Edges(dst, src, kind)
+        dst, src, kind, weight = (torch.cat(column) for column in zip(*parts, strict=True))
+        if self.basis is None:
+            return Edges(dst, src, kind)
+        return Edges(dst, src, kind, weight)
 
     def reverse(self) -> Structure | None:
         return replace(self, transposed=not self.transposed)
 
     def _edges_at(
         self, position: tuple[int, ...], source: Domain, target: Domain
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The edges of one kernel position: receivers, senders, types."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The edges of one kernel position: receivers, senders, types, weights."""
         before = torch.tensor([low for low, _ in self.padding])
         step = torch.tensor(position) * torch.tensor(self.dilation) - before
         points = coordinates(self.out_shape) * torch.tensor(self.stride) + step
@@ -171,21 +189,25 @@ class Stencil(Structure):
         sender = ravel(points, self.in_shape)
         receiver = (sender >= 0).nonzero()[:, 0]
         sender = sender[receiver]
-        types = self.edge_type[(slice(None), slice(None), *position)]
+        place = (slice(None), slice(None), *position)
+        if self.basis is None:
+            types = self.edge_type[place][..., None]
+            weights = torch.ones_like(types, dtype=torch.float64)
+        else:
+            types, weights = self.edge_type, self.basis[place]
         sheets_out = target.num_nodes // math.prod(self.out_shape)
         sheets_in = source.num_nodes // math.prod(self.in_shape)
+        s, r, function = weights.nonzero().unbind(1)
+        kind, weight = types[s, r, function], weights[s, r, function]
         # Sheets are the last, fastest index of a node. Where the table has one entry for all of
-        # them,
-        # each sheet is a lattice for itself.
-        if types.shape == (sheets_out, sheets_in):
-            s, r = torch.ones_like(types).nonzero().unbind(1)
-            kind = types.reshape(-1)
-        else:
-            s = r = torch.arange(sheets_out)
-            kind = types.reshape(-1).expand(sheets_out)
+        # them, each sheet is a lattice for itself.
+        if types.shape[:2] != (sheets_out, sheets_in):
+            s = r = torch.arange(sheets_out).repeat_interleave(len(kind))
+            kind, weight = kind.repeat(sheets_out), weight.repeat(sheets_out)
         dst = receiver[:, None] * sheets_out + s
         src = sender[:, None] * sheets_in + r
-        return dst.reshape(-1), src.reshape(-1), kind.expand_as(dst).reshape(-1)
+        ends = dst.reshape(-1), src.reshape(-1)
+        return *ends, kind.expand_as(dst).reshape(-1), weight.expand_as(dst).reshape(-1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,7 @@
 convolution.
 """
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,10 +11,11 @@ from torch import Tensor
 from geodl.domain import Domain, coordinates, ravel, rotate_nodes, shift_nodes
 from geodl.errors import GeodlError, as_integer
 from geodl.group import Group
+from geodl.neighborhood.bank import Bank, bank_of
 from geodl.neighborhood.base import Neighborhood, Symmetry
-from geodl.neighborhood.box import type_table
 from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.exactness import check_exact, is_exact
+from geodl.neighborhood.filter_basis import FilterBasis, sampled
 from geodl.neighborhood.padding import (
     Padding,
     compact,
@@ -33,7 +33,8 @@ class Window(Neighborhood):
     :func:`isotropic`.
 
     Edges from sender (offset o, group element r) to receiver (0, s) have the type of
-    `(s^-1 o, s^-1 r)`.
+    `(s^-1 o, s^-1 r)`. On a basis there is one edge for each function that is not 0 at
+    `s^-1 o`, of the type of (function, s^-1 r), its weight the function's value there.
 
     Attributes:
         size: of the box, for each axis.
@@ -47,6 +48,7 @@ class Window(Neighborhood):
         boundary: what the padding stands for. None follows the domain: periodic axes wrap, at a
             border the edge is missing. "zeros" and "circular" are the padding modes of a
             convolution that was converted: such a window refuses a domain that pads otherwise.
+        basis: the functions that its filters are sums of, or None for a weight at each place.
     """
 
     size: tuple[int, ...]
@@ -58,6 +60,7 @@ class Window(Neighborhood):
     out_fiber: bool = False
     exact: bool = True
     boundary: Literal["zeros", "circular"] | None = None
+    basis: FilterBasis | None = None
 
     def __repr__(self) -> str:
         name = "isotropic"
@@ -76,16 +79,31 @@ class Window(Neighborhood):
             parts.append(f"group={self.group}")
         if self.boundary is not None:
             parts.append(f"boundary={self.boundary!r}")
+        if self.basis is not None:
+            parts.append(f"basis={self.basis}")
         return f"{name}({', '.join(parts)})"
 
     @property
     def num_edge_types(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
-        """T: one for each offset, orbit of offsets, or pair of offset and group element."""
-        return int(self.table().max()) + 1
+        """T: one for each offset, orbit of offsets, or pair of offset and group element; on a basis
+        functions stand in the place of offsets.
+        """
+        return self.bank().num_types
+
+    def bank(self) -> Bank:
+        """What stands at each place of the window, for each pair of sheets."""
+        return bank_of(self.size, self.group, self.out_fiber, self.in_fiber, self.basis)
 
     def table(self) -> Tensor:
-        """Edge types `[S, R, K]` by the receiver's group element, the sender's, and the offset."""
-        return type_table(self.size, self.group, self.out_fiber, self.in_fiber)
+        """Edge types `[S, R, K]` by the receiver's group element, the sender's, and the offset.
+
+        Raises:
+            GeodlError: of a window on a basis, whose places have no type of their own.
+        """
+        if self.basis is not None:
+            asked, do = f"the edge types of {self}", "read rule.bank()"
+            raise GeodlError(asked, "a basis, of several types at each place", do)
+        return self.bank().edge_type
 
     def reverse(self, onto: Domain | None = None) -> Neighborhood:
         return Reversed(self, onto)
@@ -95,15 +113,16 @@ class Window(Neighborhood):
         # out.
         if source.lattice is None or target.lattice is None:
             return ()
-        table = self.table().unflatten(2, self.size)
+        edge_type, basis = self.bank().over(self.size)
         stencil = Stencil(
-            source.lattice,
-            target.lattice,
-            source.periodic,
-            self.stride,
-            self.dilation,
-            self.padding,
-            table,
+            in_shape=source.lattice,
+            out_shape=target.lattice,
+            circular=source.periodic,
+            stride=self.stride,
+            dilation=self.dilation,
+            padding=self.padding,
+            edge_type=edge_type,
+            basis=basis,
         )
         return (stencil,)
 
@@ -119,11 +138,8 @@ class Window(Neighborhood):
             return f"{self} takes a domain with {named}"
         return self._refuses_boundary(domain)
 
-    def fan_in(self, domain: Domain | None = None) -> int | None:
-        places = math.prod(self.size)
-        if self.group is not None and self.in_fiber:
-            return places * self.group.order
-        return places
+    def fan_in(self, domain: Domain | None = None) -> float | None:
+        return self.bank().energy()
 
     def restores(self, domain: Domain) -> Domain:
         reach = tuple(d * (k - 1) for k, d in zip(self.size, self.dilation, strict=True))
@@ -233,7 +249,6 @@ class Window(Neighborhood):
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
         assert domain.lattice is not None and target.lattice is not None
-        table = self.table()
         before = torch.tensor([low for low, _ in self.padding])
         offsets = coordinates(self.size) * torch.tensor(self.dilation) - before
         first = coordinates(target.lattice) * torch.tensor(self.stride)
@@ -241,21 +256,21 @@ class Window(Neighborhood):
         points = first[:, None] + offsets
         lengths = torch.tensor(domain.lattice)
         points = torch.where(torch.tensor(domain.periodic), points % lengths, points)
-        src = ravel(points, domain.lattice)[:, None, None, :]
-        dst = torch.arange(len(points))[:, None, None, None]
-        inside = src >= 0
-        if self.group is None and domain.fiber is not None:  # each sheet for itself
-            sheet = torch.arange(domain.fiber.order)[None, :, None, None]
-            dst = dst * domain.fiber.order + sheet
-            src = src * domain.fiber.order + sheet
-        else:
-            sheets_out, sheets_in, _ = table.shape
-            dst = dst * sheets_out + torch.arange(sheets_out)[None, :, None, None]
-            src = src * sheets_in + torch.arange(sheets_in)[None, None, :, None]
-        # All four are [M, S, R, K] now: receiver, its sheet, the sender's sheet, place in the
-        # window.
-        dst, src, kind, inside = torch.broadcast_tensors(dst, src, table[None], inside)
-        return Edges(dst[inside], src[inside], kind[inside])
+        senders = ravel(points, domain.lattice)
+        entries, (sheets_out, sheets_in, *_) = self.bank().entries(), self.bank().edge_type.shape
+        if self.group is None and domain.fiber is not None:
+            sheets_out = sheets_in = domain.fiber.order
+            entries = entries.on_each_sheet(sheets_out)
+        # All are [M, P] now: receiver, and what stands on the edges into it.
+        point = senders[:, entries.place]
+        inside = point >= 0
+        receiver = torch.arange(len(point))[:, None]
+        dst = (receiver * sheets_out + entries.receiver)[inside]
+        src = (point * sheets_in + entries.sender)[inside]
+        weight = entries.weight
+        if weight is not None:
+            weight = weight.expand_as(inside)[inside]
+        return Edges(dst, src, entries.type.expand_as(inside)[inside], weight)
 
 
 def window(
@@ -267,6 +282,7 @@ def window(
     padding: Padding = None,
     group: Group | None = None,
     exact: bool = True,
+    basis: FilterBasis | Tensor | None = None,
 ) -> Window:
     """The window of a convolution: each receiver takes a box of senders, one weight for each
     offset.
@@ -285,20 +301,21 @@ def window(
             nothing: an edge to the outside does not exist.
         group: the group of the fiber on both sides.
         exact: refuse sizes at which the group's symmetry would be approximate.
+        basis: what filters are sums of, one weight for each function: a tensor `[*kernel, T]` of
+            values, or functions: `harmonics()`, `gabor()`, `gaussian_derivatives()`. A basis that
+            learns is no rule but a parametrization of `Conv.weight`.
 
     Raises:
-        GeodlError: if a size is not a positive integer, an even window has "same", or the group
-            does not fit.
+        GeodlError: if a size is not a positive integer, an even window has "same", or the group or
+            the basis does not fit.
 
     >>> window(3)
     window(3x3)
     >>> window(3).num_edge_types, window(2, stride=2).num_edge_types
     (9, 4)
     """
-    plain = _window(size, axes, stride, dilation, padding, group, exact)
-    if group is None:
-        return plain
-    return replace(plain, in_fiber=True, out_fiber=True)
+    both = group is not None
+    return _window(size, axes, stride, dilation, padding, group, exact, basis, (both, both))
 
 
 def lift(
@@ -309,6 +326,7 @@ def lift(
     dilation: int | tuple[int, ...] = 1,
     padding: Padding = None,
     exact: bool = True,
+    basis: FilterBasis | Tensor | None = None,
 ) -> Window:
     """A window from a lattice to the lattice times a group: the first layer of a group CNN.
     Arguments as in `window`.
@@ -318,9 +336,8 @@ def lift(
     >>> lift(3, group=C(4)).target(Grid(5, 5))
     GroupGrid(Grid(5, 5), C4)
     """
-    return replace(
-        _window(size, group.axes, stride, dilation, padding, group, exact), out_fiber=True
-    )
+    sides = False, True
+    return _window(size, group.axes, stride, dilation, padding, group, exact, basis, sides)
 
 
 def isotropic(
@@ -331,6 +348,7 @@ def isotropic(
     dilation: int | tuple[int, ...] = 1,
     padding: Padding = None,
     exact: bool = True,
+    basis: FilterBasis | Tensor | None = None,
 ) -> Window:
     """A window from lattice to lattice in which offsets that the group exchanges share a weight.
     Arguments as in `window`.
@@ -339,7 +357,8 @@ def isotropic(
     >>> isotropic(3, group=D(4)).num_edge_types  # the centre, the four neighbours, the four corners
     3
     """
-    return _window(size, group.axes, stride, dilation, padding, group, exact)
+    sides = False, False
+    return _window(size, group.axes, stride, dilation, padding, group, exact, basis, sides)
 
 
 def _window(
@@ -350,7 +369,10 @@ def _window(
     padding: Padding,
     group: Group | None,
     exact: bool,
+    basis: FilterBasis | Tensor | None,
+    sides: tuple[bool, bool],
 ) -> Window:
+    """The window whose senders and receivers have a fiber as `sides` says."""
     if isinstance(size, tuple):
         axes = len(size)
     elif group is not None:
@@ -364,10 +386,12 @@ def _window(
     strides = per_axis(asked, stride, axes)
     dilations = per_axis(asked, dilation, axes)
     pairs = normalize_padding(asked, padding, sizes, strides, dilations)
-    rule = Window(sizes, strides, dilations, pairs, group, exact=exact)
+    if basis is not None and not isinstance(basis, FilterBasis):
+        basis = sampled(asked, basis)
+    rule = Window(sizes, strides, dilations, pairs, group, *sides, exact=exact, basis=basis)
+    rule.bank()  # refuses a box that the group does not map to itself, a basis that does not fit
     if group is None:
         return rule
-    rule.table()  # refuses a box that the group does not map to itself
     if exact and len(set(zip(strides, dilations, pairs, strict=True))) > 1:
         found = f"axes that {group} exchanges but that differ"
         raise GeodlError(asked, found, "use equal strides, dilations and padding")

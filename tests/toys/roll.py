@@ -19,6 +19,8 @@ def _refuses(call: Call) -> str:
     s = call.structure(Stencil)
     if s is None or s.transposed or s.edge_type.shape[:2] != (1, 1) or s.circular != (True,):
         return "the rule is no plain window around a ring"
+    if s.basis is not None:
+        return "a basis weighs the edges"
     return (
         "the window does not make as many nodes as it hears"
         if s.out_shape != s.in_shape or s.stride != (1,)
