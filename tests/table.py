@@ -71,6 +71,7 @@ def rows() -> dict[str, Row]:
         torch.manual_seed(0)
         made = (
             _convolve()
+            + _on_a_basis()
             + _in_blocks()
             + _polynomials()
             + _attend_all()
@@ -129,11 +130,6 @@ def _convolve() -> list[Row]:
         Row(_conv(g.window(3, group=c4).reverse()), P4, "lattice"),
         Row(_conv(g.lift(3, group=octa)), CUBE, "lattice"),
         Row(_conv(g.window(2, group=octa, padding="valid")), OCTA, "lattice"),
-        Row(_conv(g.window(5, basis=g.gabor(4))), GRID, "lattice"),
-        Row(_conv(g.window(3, axes=1, basis=g.gaussian_derivatives(1))), RAGGED, "spmm"),
-        Row(_conv(g.lift(3, group=d4, basis=g.harmonics())), GRID, "lattice"),
-        Row(_conv(g.window(3, group=c4, basis=g.harmonics())), P4, "lattice"),
-        Row(_conv(g.window(2, stride=2, basis=g.wavelets()).reverse()), GRID, "lattice"),
         Row(_conv(g.itself()), GRAPH, "lattice"),
         Row(_conv(g.itself()), P4, "lattice"),
         Row(_conv(g.all_pairs()), SET, "mean"),
@@ -159,12 +155,24 @@ def _convolve() -> list[Row]:
     ]
 
 
+def _on_a_basis() -> list[Row]:
+    return [
+        Row(_conv(g.window(5, basis=g.gabor(4))), GRID, "lattice"),
+        Row(_conv(g.window(3, axes=1, basis=g.gaussian_derivatives(1))), RAGGED, "spmm"),
+        Row(_conv(g.lift(3, group=g.D(4), basis=g.harmonics())), GRID, "lattice"),
+        Row(_conv(g.window(3, group=g.C(4), basis=g.harmonics())), P4, "lattice"),
+        Row(_conv(g.window(2, stride=2, basis=g.wavelets()).reverse()), GRID, "lattice"),
+        Row(g.Conv(4, 6, g.window(3, basis=g.harmonics()), groups=2), GRID, "lattice"),
+        Row(g.Propagate(g.window(3, basis=g.gaussian_derivatives(1))), P4, "lattice"),
+        Row(g.Conv(4, 3, g.window(15, basis=g.gaussian_derivatives())), TORUS, "fft"),
+    ]
+
+
 def _in_blocks() -> list[Row]:
     gcn = g.adjacency("sym", self_loops=True)
     return [
         Row(g.Conv(4, 6, g.window(3), groups=2), GRID, "lattice"),
         Row(g.Conv(4, 4, g.window(3, axes=1), groups=4), RING, "lattice"),
-        Row(g.Conv(4, 6, g.window(3, basis=g.harmonics()), groups=2), GRID, "lattice"),
         Row(g.Conv(4, 2, g.window(3, group=g.C(4)), groups=2), P4, "lattice"),
         Row(g.Conv(4, 4, g.window(2, stride=2).reverse(), groups=2), GRID, "lattice"),
         Row(g.Conv(4, 4, g.window(3, axes=1), groups=2), RAGGED, "spmm"),
@@ -177,7 +185,6 @@ def _in_blocks() -> list[Row]:
         Row(g.Propagate(g.window(3)), P4, "lattice"),
         Row(g.Propagate(g.lift(3, group=g.C(4))), GRID, "lattice"),
         Row(g.Propagate(g.window(2, stride=2).reverse()), GRID, "lattice"),
-        Row(g.Propagate(g.window(3, basis=g.gaussian_derivatives(1))), P4, "lattice"),
         Row(g.Propagate(gcn), GRAPH, "spmm"),
         Row(g.Propagate(g.adjacency(types=2)), KNOWN, "spmm"),
         Row(g.Propagate(g.laplacian("rw")), HEAVY, "spmm"),
@@ -204,7 +211,6 @@ def _polynomials() -> list[Row]:
         Row(g.Filter(g.heat(0.5), "sym", 3), HEAVY, "polynomial"),
         Row(g.Conv(4, 3, wide), TORUS, "fft"),
         Row(g.Conv(4, 3, g.lift(15, group=g.C(4))), TORUS, "fft"),
-        Row(g.Conv(4, 3, g.window(15, basis=g.gaussian_derivatives())), TORUS, "fft"),
     ]
 
 
