@@ -55,7 +55,21 @@ def any_message(draw: st.DrawFn) -> Case:
 
 @st.composite
 def message_over_relation(draw: st.DrawFn) -> Case:
-    """Messages between two sets of nodes."""
+    """Messages between two sets of nodes, along edges with features and without."""
     between = draw(joined(weighted=draw(st.booleans())))
     layer = g.Message(Gated(2), between.rule, draw(st.sampled_from(("sum", "mean", "max", "min"))))
-    return draw(called(layer, *between.domains(reads_receivers=True)))
+    case = draw(called(layer, *between.domains(reads_receivers=True)))
+    if draw(st.booleans()):
+        generator = torch.Generator().manual_seed(draw(st.integers(0, 10_000)))
+        batch, dtype = case.signals[0].shape[0], case.signals[0].dtype
+        shape = draw(st.sampled_from((1, batch))), layer.rule.owner.edge_index.shape[1], 2
+        state = torch.randn(shape, generator=generator, dtype=dtype)
+        layer.rule = with_features(layer.rule, state)
+    return case
+
+
+def with_features(rule: g.Neighborhood, state: Tensor) -> g.Neighborhood:
+    """A relation, or one turned around, with features of its edges."""
+    if rule is rule.owner:
+        return rule.with_edges(state)
+    return rule.owner.with_edges(state).reverse()

@@ -45,6 +45,7 @@ NETWORKS = {
     "rgcn": Entry(lambda: models.rgcn(4, 3, 2, types=TYPES)),
     "rgcn of bases": Entry(lambda: models.rgcn(4, 3, 2, types=TYPES, bases=2)),
     "jumping": Entry(lambda: jumping()),
+    "jumping by lstm": Entry(lambda: jumping("lstm", 3)),
     "pna": Entry(lambda: models.pna(4, 3, 2, mean_log_degree=1.3)),
     "pna of edges": Entry(
         lambda: models.pna(4, 2, mean_log_degree=1.3, edge_channels=EDGES), edges=True
@@ -64,14 +65,18 @@ NETWORKS = {
     "deep sets": Entry(lambda: models.deep_sets(4, 3, 2)),
     # Which nodes stay, and who is near, depends on data.
     "unet": Entry(lambda: models.graph_unet(4, 8, 2, depth=2), by_data=True),
+    "unet of links": Entry(
+        lambda: models.graph_unet(4, 8, 2, depth=1, two_hops=False), by_data=True
+    ),
     "nearest": Entry(lambda: models.edge_conv(4, 3, 2, k=2), by_data=True),
 }
 
 
-def jumping() -> nn.Module:
+def jumping(join: str = "max", channels: int | None = None) -> nn.Module:
     """Two layers, both of which the answer reads."""
     rule = g.adjacency("sym", self_loops=True)
-    return models.jumping_knowledge(g.Conv(4, 3, rule), g.Conv(3, 3, rule), join="max")
+    layers = (g.Conv(4, 3, rule), g.Conv(3, 3, rule))
+    return models.jumping_knowledge(*layers, join=join, channels=channels)
 
 
 def virtual() -> nn.Module:

@@ -52,6 +52,26 @@ def test_twenty_relations_cost_at_most_two_compilations(name, reverse):
     assert counter.frame_count <= 2
 
 
+@pytest.mark.parametrize("name", ["Attention", "Message"])
+def test_features_of_edges_enter_compiled_code(name):
+    layer = g.Attention(4, g.itself(), 2, edge_channels=2)
+    if name == "Message":
+        layer = g.Message(lambda x_i, x_j, e_ij: x_j * e_ij.sum(-1, keepdim=True), g.itself())
+    counter = CompileCounterWithBackend("aot_eager")
+
+    @torch.compile(fullgraph=True, backend=counter)
+    def fast(signal: g.Signal, receiver: g.Signal, e: torch.Tensor) -> torch.Tensor:
+        return layer(receiver, signal, rule=rule.with_edges(e)).x
+
+    s, rule = sampled(3, weighted=False, within=False)
+    receiver = random_signal(g.Complete(rule.receivers), 4, batch=1)
+    for scale in (1.0, 2.0):
+        e = scale * torch.ones(1, rule.edge_index.shape[1], 2)
+        wanted = layer(receiver, s, rule=rule.with_edges(e)).x
+        assert error(fast(s, receiver, e), wanted) < 1e-6
+    assert counter.frame_count == 1
+
+
 def test_a_layer_over_a_relation_compiles_with_its_gradients():
     s, rule = sampled(3, weighted=True, within=False)
     layer = g.Conv(4, 3, rule)

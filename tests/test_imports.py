@@ -238,13 +238,58 @@ def test_an_import_comes_back(name):
         assert all(error(a, b) <= 1e-10 for a, b in zip(*answers, strict=True))
 
 
-def test_a_network_of_ones_own_does_not_come_back():
-    net = g.Network("x", {"y": (g.Conv(2, 2, g.itself()), "x")})
-    with pytest.raises(g.GeodlError) as refusal:
-        to_torch(net)
-    assert "a Network that no torch.nn module computes" in str(refusal.value)
-    assert "Network over the nodes of an import" in str(refusal.value)
-    assert str(refusal.value).endswith("convert its layers one by one")
+def hand_made() -> g.Network:
+    """Two ways through a network of one's own, with a layer that stands in it twice."""
+    twice = g.Conv(4, 4, g.window(3))
+    nodes = {
+        "down.conv": (g.Conv(3, 4, g.window(3)), "image"),
+        "down.norm": (g.BatchNorm(4), "down.conv"),
+        "once": (twice, "down.norm"),
+        "again": (twice, "once"),
+        "sum": ("add", "down.norm", "once", "again"),
+        "largest": ("max", "sum", "down.conv"),
+        "both": ("cat", "sum", "largest"),
+        "row": (g.Sequential(nn.ReLU(), g.Pool(g.window(2, stride=2))), "both"),
+        "out": (g.Conv(8, 2, g.window(1)), "row"),
+    }
+    return g.Network("image", nodes, ("out", "sum"))
+
+
+def test_a_network_of_ones_own_as_a_module_of_torch():
+    torch.manual_seed(0)
+    net = hand_made().double()
+    twin = to_torch(net, on=g.Grid(6, 6))
+    state = net.state_dict()
+    assert {k: v.numel() for k, v in twin.state_dict().items()} == {
+        k: v.numel() for k, v in state.items()
+    }
+    image = torch.randn(2, 3, 6, 6, dtype=torch.float64, requires_grad=True)
+    ours = [s.to_image() for s in net(g.Signal.image(image))]
+    theirs = twin(image)
+    assert max(map(error, ours, theirs)) < 1e-12
+    slopes = []
+    for y in (ours, theirs):
+        total = sum(part.sin().sum() for part in y)
+        slopes.append(torch.autograd.grad(total, image)[0])
+    assert error(*slopes) < 1e-12
+    assert {(k, v.item()) for k, v in twin.named_buffers() if v.dim() == 0} == {
+        (k, v.item()) for k, v in net.named_buffers() if v.dim() == 0
+    }
+    rows = g.Network("x", {"y": (g.Conv(2, 2, g.itself()), "x"), "z": ("cat", "x", "y")})
+    x = torch.randn(2, 5, 2)
+    assert error(to_torch(rows)(x), rows(g.Signal.sequence(x)).x) < 1e-6
+
+
+def test_what_torch_has_no_module_for_does_not_go_there():
+    cross = g.Attention(2, g.all_pairs(), 1)
+    nodes = {"a": (g.Conv(2, 2, g.itself()), "x"), "y": (cross, "a", "x")}
+    with pytest.raises(g.GeodlError, match="a Network that no torch.nn module computes"):
+        to_torch(g.Network("x", nodes))
+    up = g.Conv(2, 2, g.window(2, stride=2).reverse())
+    with pytest.raises(g.GeodlError, match="receives from a second signal"):
+        to_torch(g.Network("x", {"a": (nn.ReLU(), "x"), "y": (up, "x", "a")}))
+    with pytest.raises(g.GeodlError, match="to_torch"):
+        to_torch(g.Network("x", {"y": (g.Conv(2, 2, g.adjacency()), "x")}))
 
 
 def test_names_are_those_of_the_model():

@@ -290,6 +290,13 @@ def test_kinds_of_nodes_and_edges_are_signals_and_relations():
     y = layer(signals["film"], signals["user"], rule=rule)
     pair = (one["user"].x, one["film"].x)
     assert error(y.x[0], twin(pair, one["user", "rates", "film"].edge_index)) <= 1e-10
+    # Likewise along edges with features.
+    twin = drawn(pyg.GATConv((4, 5), 6, edge_dim=2, add_self_loops=False))
+    features = values(3, 2)
+    rule = from_hetero(hetero(edge_attr=features)).relations["user", "rates", "film"]
+    y = from_pyg(twin)(signals["film"], signals["user"], rule=rule)
+    wanted = twin(pair, one["user", "rates", "film"].edge_index, features)
+    assert error(y.x[0], wanted) <= 1e-10
 
 
 @pytest.mark.parametrize(
@@ -299,7 +306,11 @@ def test_kinds_of_nodes_and_edges_are_signals_and_relations():
         (lambda d: HeteroData(), "no nodes; give"),
         (lambda d: d["film"].pop("x"), "the nodes 'film': found x of type NoneType"),
         (lambda d: d["user"].update({"x": values(3)}), r"x of shape \[3\]"),
-        (lambda d: d["user", "rates", "film"].update({"edge_attr": values(3, 1)}), "edge_attr; a"),
+        (
+            lambda d: d["user", "rates", "film"].update({"edge_attr": values(2, 1)}),
+            r"'rates', 'film'.: found torch.float64 of shape \[1, 2, 1\]; .*\[1 or B, 3, C\]",
+        ),
+        (lambda d: d["user", "rates", "film"].update({"edge_attr": [1]}), "edge_attr of type list"),
         (lambda d: d["user", "rates", "film"].pop("edge_index"), "edge_index of type NoneType"),
         (
             lambda d: d["user", "rates", "film"].update({"edge_index": torch.tensor([[7], [0]])}),
@@ -310,7 +321,7 @@ def test_kinds_of_nodes_and_edges_are_signals_and_relations():
             "no nodes 'tag'",
         ),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_what_cannot_become_relations_is_named(change, words):
     data = hetero()

@@ -28,6 +28,10 @@ def apart(x_i: torch.Tensor, x_j: torch.Tensor, e_ij: None) -> torch.Tensor:
     return x_j * x_j - x_i
 
 
+def sender(x_i: torch.Tensor, x_j: torch.Tensor, e_ij: None) -> torch.Tensor:
+    return x_j
+
+
 COUNT = 3  # threads of torch: more than a machine of two cores has, so that they take turns
 LAYERS = {
     "max": lambda: g.Pool(g.adjacency(), "max"),
@@ -193,6 +197,30 @@ def test_what_is_no_number_and_what_is_infinite(reduce, runs):
     found = layer(g.Signal(x, domain)).x
     layer.lowering = "edges"
     assert torch.equal(found.nan_to_num(5.0), layer(g.Signal(x, domain)).x.nan_to_num(5.0))
+
+
+@pytest.mark.parametrize("reduce", ["max", "min"])
+def test_the_gradient_of_a_maximum_that_is_nan(reduce, runs):
+    """NaN for all that arrives where the maximum is NaN, and for nothing else; `lattice`, torch's
+    pooling, gives all of it to the NaN.
+    """
+    domain = g.Graph([[1, 2, 3, 2, 3, 0], [0, 0, 0, 2, 2, 3]], 5)
+    values = torch.tensor([1.0, 5.0, torch.nan, 0.0, 2.0], dtype=torch.float64)
+    for layer in (g.Pool(g.adjacency(), reduce), g.Message(sender, g.adjacency(), reduce)):
+        for lowering in ("segment", "edges"):
+            layer.lowering = lowering
+            for again in (False, True):
+                x = values[None, :, None].clone().requires_grad_()
+                y = layer(g.Signal(x, domain)).x
+                assert y.isnan().flatten().tolist() == [True, False, True, False, False]
+                (dx,) = torch.autograd.grad(y.nansum() + y[0, 0].sum(), x, create_graph=again)
+                assert dx.isnan().flatten().tolist() == [False, True, True, True, False]
+                assert dx[0, 0] == 1 and dx[0, 4] == 0
+    layer = g.Pool(g.window(3), reduce)
+    layer.lowering = "lattice"
+    x = values[None, :4, None].clone().requires_grad_()
+    (dx,) = torch.autograd.grad(layer(g.Signal(x, g.Grid(2, 2))).x.sum(), x)
+    assert dx.flatten().tolist() == [0, 0, 4, 0]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -187,8 +187,19 @@ def test_eigenvectors_are_found_once_and_leave_with_the_graph(monkeypatch):
     assert gone() is None
 
 
+def test_links_count_as_in_the_laplacian():
+    """A link in both directions once, where others have one direction only."""
+    domain = g.Graph([[0, 1, 1, 2], [1, 0, 2, 3]], 4)
+    edges = g.laplacian("sym").edges(domain)
+    full = torch.zeros(4, 4).double().index_put((edges.dst, edges.src), edges.weight, True)
+    u, values = laplacian_eigenvectors(domain, 3), torch.linalg.eigvalsh(full)[1:]
+    assert error(full @ u, u * values) < 1e-12
+    with pytest.raises(g.GeodlError, match="weight 1 from 0 to 1 and 2 back"):
+        laplacian_eigenvectors(g.Graph([[0, 1], [1, 0]], edge_weight=[1.0, 2.0]), 1)
+
+
 def test_refused_in_words():
     with pytest.raises(g.GeodlError, match="the size 0; give positive"):
         g.LaplacianPositions(0, 4)
-    with pytest.raises(g.GeodlError, match="negative weights; use non-negative"):
+    with pytest.raises(g.GeodlError, match="negative weights.*use non-negative"):
         laplacian_eigenvectors(g.Graph([[0], [1]], edge_weight=[-1.0]), 1)

@@ -2,6 +2,9 @@
 compiled code, and what is refused.
 """
 
+import copy
+import io
+
 import pytest
 import torch
 from torch import nn
@@ -54,6 +57,31 @@ def _row(s: g.Signal, k: int) -> g.Signal:
     if s.edges is not None:
         edges = s.edges[k : k + 1]
     return g.Signal(s.x[k : k + 1], s.domain, edges)
+
+
+@every_network
+def test_nothing_is_lost_on_the_way(name):
+    """State dicts, copies, values that do not stand side by side in memory; no links, no rows."""
+    model, s = built(name), signal(name, graph(7, 0), batch=_rows(name))
+    y = model(s).x
+    saved = io.BytesIO()
+    torch.save(model.state_dict(), saved)
+    saved.seek(0)
+    other = NETWORKS[name].make().double().eval()
+    other.load_state_dict(torch.load(saved, weights_only=True))
+    assert torch.equal(other(s).x, y) and torch.equal(copy.deepcopy(model)(s).x, y)
+    wide = torch.empty(*s.shape[:2], 8, dtype=torch.float64)
+    apart = wide[..., ::2].copy_(s.x)
+    assert error(model(s.with_x(apart)).x, y) < 1e-12
+    single = model.bfloat16()(s.to(torch.bfloat16)).x
+    assert single.dtype == torch.bfloat16 and error(single.double(), y) < 0.3
+    alone = signal(name, g.Graph([[], []], 4, edge_type=[]), batch=_rows(name))
+    found = model.double()(alone)
+    g.set_lowering(model, "edges")
+    assert torch.isfinite(found.x).all() and error(found.x, model(alone).x) < 1e-10
+    if not NETWORKS[name].by_data:
+        g.set_lowering(model, "auto")
+        assert model(signal(name, graph(7, 0), batch=0)).shape[0] == 0
 
 
 @every_network

@@ -37,6 +37,35 @@ def test_clusters_of_a_graph_and_back(reduce):
     assert back.domain is domain and torch.equal(back.x, pooled.x[:, cluster])
 
 
+@pytest.mark.parametrize("by_call", [False, True])
+def test_links_between_clusters_carry_what_theirs_carry(by_call):
+    index = [[0, 1, 1, 2, 3, 4, 0], [1, 2, 3, 3, 4, 0, 2]]
+    types, weight = [0, 1, 1, 0, 1, 0, 0], torch.tensor([1.0, 2, 3, 4, 5, 6, 7]).double()
+    domain, state = g.Graph(index, 5, edge_type=types), values(1, 7, 2)
+    w = weight.clone().requires_grad_()
+    if by_call:
+        domain = domain.with_weights(w)
+    else:
+        domain = g.Graph(index, 5, edge_weight=weight, edge_type=types)
+    s = g.Signal(values(1, 5, 3), domain, state)
+    # Clusters 0 = {0, 1}, 1 = {2, 3}, 2 = {4}: 1 -> 2 and 1 -> 3 have type 1, 0 -> 2 type 0.
+    pooled, _ = models.cluster_pool(s, [0, 0, 1, 1, 2])
+    dst, src, summed = pooled.domain.links()
+    found = zip(src.tolist(), dst.tolist(), pooled.domain.edge_type.tolist(), strict=True)
+    places = {link: k for k, link in enumerate(found)}
+    wanted = {(0, 1, 1): [1, 2], (0, 1, 0): [6], (1, 2, 1): [4], (2, 0, 0): [5]}
+    assert places.keys() == wanted.keys()
+    for link, theirs in wanted.items():
+        k = places[link]
+        assert error(summed[k], weight[theirs].sum()) < 1e-12
+        assert error(pooled.edges[:, k], state[:, theirs].mean(1)) < 1e-12
+    if by_call:
+        (slope,) = torch.autograd.grad(summed.sum(), w)
+        assert slope.tolist() == [0, 1, 1, 0, 1, 1, 1]
+    alone, _ = models.cluster_pool(s, [0] * 5)
+    assert alone.domain.num_links == 0 and alone.edges.shape == (1, 0, 2)
+
+
 def test_clusters_of_a_batch_stay_in_their_members():
     parts = [graph(5, 0), graph(4, 1)]
     s = g.collate([g.Signal(values(1, part.num_nodes, 2), part) for part in parts])
@@ -85,6 +114,24 @@ REFUSED = {
     ),
     "globals": (lambda: models.graph_net(2, 3, 1, global_channels=2)(S), "without globals"),
     "readout": (lambda: models.deep_sets(2, 3, readout="sums"), "did you mean 'sum'"),
+    "channels of layers": (
+        lambda: models.jumping_knowledge(g.Pool(g.adjacency()), join="lstm"),
+        "channels=None",
+    ),
+    "channels for a maximum": (
+        lambda: models.jumping_knowledge(g.Pool(g.adjacency()), join="max", channels=2),
+        "leave channels out",
+    ),
+    "dtype of a message": (
+        lambda: models.edge_conv(2, 3, k=None)(S.to(torch.float64)),
+        "values of torch.float64 and a message with parameters of torch.float32",
+    ),
+    "dtype of an edge update": (
+        lambda: models.graph_net(2, 3, 1, edge_channels=2)(
+            S.with_edges(torch.zeros(1, 2, 2)).to(torch.float64)
+        ),
+        "torch.float64",
+    ),
     "layers": (lambda: models.virtual_node(g.Pool(g.adjacency()), channels=2), "1 layers"),
     "neighbors": (lambda: models.edge_conv(2, 3, k=0), "Nearest(k=0)"),
     "degree": (lambda: models.pna(2, 3, mean_log_degree=0), "mean_log_degree=0"),
@@ -94,6 +141,7 @@ REFUSED = {
     ),
     "no scaler": (lambda: models.pna(2, 3, mean_log_degree=1.0, scalers=()), "scalers=()"),
     "no links": (lambda: models.mean_log_degree(g.Complete(1)), "no links"),
+    "no domain": (lambda: models.mean_log_degree("a"), "a str; give a domain"),
     "width": (lambda: models.edge_conv(4, 3, k=None)(S), "2 channels"),
     "steps": (lambda: models.mpnn(2, 3, 1, edge_channels=2, steps=0), "steps=0"),
 }

@@ -67,6 +67,16 @@ def test_bands_of_a_channel_stand_side_by_side():
     assert "lattice" in assert_parity(layer, g.Signal(x, g.Chain(6)))
 
 
+def test_the_z_transform_rounds_nothing():
+    z = torch.tensor([1.1 + 0.3j], dtype=torch.complex128)
+    single, double = g.Signal.sequence(torch.rand(1, 9, 1)), torch.complex128
+    wanted = z_transform(single.to(torch.float64), z)
+    assert z_transform(single, z).dtype == z_transform(single, z.real).dtype == double
+    assert error(z_transform(single, z), wanted) < 1e-14
+    assert z_transform(single, z.to(torch.complex64)).dtype == torch.complex64
+    assert z_transform(single.to(torch.bfloat16), z.real.float()).dtype == torch.complex64
+
+
 def test_the_z_transform_on_the_unit_circle_is_the_dft():
     chain = g.Chain(6)
     s = g.Signal(values(chain, 2).requires_grad_(), chain)

@@ -32,8 +32,9 @@ def split_links(
         name: the data set, as it is printed beside a number.
 
     Raises:
-        GeodlError: no signal; a union of several graphs; links of one direction; shares that are no
-            numbers in [0, 1) or hide all; a part that would be empty.
+        GeodlError: if it is no Signal, or one on a union of several graphs; if a link has no way
+            back; if a share is not in [0, 1), or leaves no pair to learn from, to validate on or to
+            test on; if there are too few pairs that no link joins.
 
     Source: Kipf and Welling, "Variational Graph Auto-Encoders", 2016 (5 % and 10 %).
 
@@ -85,7 +86,7 @@ def unlinked(domain: Domain, count: int, *, generator: Generator | None = None) 
         generator: where they are drawn from, on the CPU; None for torch's own.
 
     Raises:
-        GeodlError: no domain; more pairs than there are.
+        GeodlError: if it is no domain, or has fewer such pairs.
 
     >>> unlinked(Graph([[0, 1], [1, 2]], 3), 1)
     tensor([[0],

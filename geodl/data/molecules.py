@@ -23,8 +23,8 @@ def mutag() -> GraphData:
     `x [1, 3371, 7]`, `edges [1, 7442, 4]`.
 
     Raises:
-        GeodlError: a file is missing everywhere, truncated, or has another SHA-256 than the card
-            says.
+        GeodlError: if a file is missing everywhere, is truncated, or has another SHA-256 than its
+            card says.
 
     Source: Debnath et al., "Structure-Activity Relationship of Mutagenic Aromatic and
     Heteroaromatic Nitro Compounds", 1991; see its card.
@@ -52,7 +52,7 @@ def proteins(*, lengths: bool = False) -> GraphData:
         lengths: give their lengths, in amino acids, as a fourth channel.
 
     Raises:
-        GeodlError: as of `mutag`.
+        GeodlError: as :func:`mutag`.
 
     Source: Borgwardt et al., "Protein Function Prediction via Graph Kernels", 2005; see its card.
 
@@ -79,8 +79,8 @@ def folds(labels: Tensor, count: int = 10, *, seed: int = 0) -> Tensor:
         seed: which examples go where.
 
     Raises:
-        GeodlError: no vector of classes; a class of fewer examples than folds; scikit-learn is not
-            installed.
+        GeodlError: if `labels` is no vector of classes, if a class has fewer examples than there
+            are folds, if a number is out of range, or if scikit-learn is not installed.
 
     >>> import geodl as g
     >>> fold = g.data.folds(torch.tensor([0, 1] * 10), 5)

@@ -88,7 +88,7 @@ def mnist_superpixels(count: int = 75, *, neighbors: int = 8) -> GraphSplits:
         neighbors: from how many regions each receives.
 
     Raises:
-        GeodlError: as of `mnist` and `superpixels`.
+        GeodlError: as :func:`geodl.data.mnist` and :func:`superpixels`.
 
     Source: Monti et al., "Geometric Deep Learning on Graphs and Manifolds Using Mixture Model
     CNNs", 2017; Dwivedi et al., "Benchmarking Graph Neural Networks", 2023.

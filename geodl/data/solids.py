@@ -17,19 +17,20 @@ def solids(points: int = 128, *, seed: int = 0) -> CloudData:
     """Clouds of points on the surfaces of eight solids: 800 to learn from, 200 to validate, 400 to
     test, as many of each solid.
 
-    A solid is stretched along each axis by a factor of its own in [0.8, 1.25], turned in any
-    direction, moved to the mean of its points, scaled to a largest distance of 1 from there, and
-    each point is off by noise of deviation 0.02.
+    Each solid is stretched along each axis by a random factor in [0.8, 1.25], rotated at random,
+    centred at the mean of its points and scaled to a largest distance of 1 from there; then normal
+    noise of standard deviation 0.02 is added to each coordinate.
 
     Args:
-        points: P, of each cloud, spread evenly over the surface of the solid.
-        seed: which points, which turns.
+        points: P, how many a cloud has, drawn uniformly from the surface of the solid before it is
+            stretched.
+        seed: of the random numbers; the same seed gives the same clouds.
 
     Returns:
-        Parts of clouds `[M, P, 3]`; the same seed gives the same clouds.
+        `train`, `val` and `test`, each with clouds `[M, P, 3]`, float32, and labels `[M]`.
 
     Raises:
-        GeodlError: a number of points that is none.
+        GeodlError: if `points` is not an integer of at least 4, or the seed not one of numpy's.
 
     >>> import geodl as g
     >>> data = g.data.solids(16)

@@ -254,6 +254,8 @@ def _real(asked: str, weight: Tensor) -> Tensor:
 
 
 def _relation_numbers(asked: str, kind: Tensor) -> Tensor:
+    if not kind.numel():
+        return kind.long()  # an empty list becomes a tensor of floats
     found = f"edge_type with dtype {kind.dtype} or negative numbers"
     refusal = GeodlError(asked, found, "give relation numbers from 0")
     if kind.is_floating_point() or kind.is_complex() or kind.dtype == torch.bool:

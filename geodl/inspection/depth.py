@@ -28,7 +28,7 @@ def receptive_field(model: nn.Module, signal: Signal, node: int) -> Tensor:
         node: i, the number of a node of the answer.
 
     Raises:
-        GeodlError: as `saliency`.
+        GeodlError: as :func:`geodl.inspection.saliency`.
 
     Source: Xu et al., "Representation Learning on Graphs with Jumping Knowledge Networks" (2018),
     definition 3.1.

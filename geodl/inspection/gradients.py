@@ -70,9 +70,9 @@ def integrated_gradients(
         steps: points of the midpoint rule.
 
     Raises:
-        GeodlError: as `saliency`; if the sums miss the change of the score by more than 5 %: too
-            few steps, or a score that jumps where all weights are zero (a norm by degrees without
-            self-loops).
+        GeodlError: as :func:`saliency`; if the sums miss the change of the score by more than 5 %,
+            because there are too few steps, or because the score jumps where all weights are zero
+            (a norm by degrees without self-loops).
 
     Source: Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks" (2017), equations
     1 and 3; completeness is their proposition 1.

@@ -29,6 +29,7 @@ from geodl.interop import (  # noqa: F401
 )
 from geodl.interop.conversion import conversion
 from geodl.interop.converters import from_module, to_module
+from geodl.interop.whole import hand_made  # noqa: F401
 from geodl.interop.whole.importing import import_model
 from geodl.layer import Layer
 
@@ -135,7 +136,8 @@ def to_torch(layer: Layer, *, on: Domain | None = None) -> nn.Module:
         layer: `Conv` over `itself()`, a plain `window` or its reverse; `Recurrent` along a chain,
             and the containers that `from_torch` makes of them; `Attention` over `all_pairs()` or
             `full_or_adjacency()`, blocks and stacks of it as `from_torch` and `g.models` make them;
-            `Sequential` of `Conv` and pointwise modules.
+            `Sequential` of `Conv` and pointwise modules; a `Network`, as the original it was
+            imported from, else as a `torch.fx.GraphModule` of the twins of its layers.
         on: the domain of the layer's signals, by default the one it was built on. A periodic one
             makes `padding_mode="circular"`, where the window does not remember the mode of a twin.
 

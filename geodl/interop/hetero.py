@@ -28,15 +28,17 @@ def from_hetero(data: Any) -> HeteroGraph:
     """A `HeteroData` of PyG, or a batch of several: one relation for each kind of edges.
 
     A layer from one kind of nodes to another is called `layer(receiver, sender)`, over the relation
-    of their edges. Read are `x` of each kind of nodes, and `edge_index` and `edge_weight` of each
-    kind of edges; labels and masks stay in the data.
+    of their edges. Read are `x` of each kind of nodes, and `edge_index`, `edge_weight` and
+    `edge_attr` (`[E, C_e]`, the features of the relation's edges) of each kind of edges; labels and
+    masks stay in the data.
 
     Args:
         data: with `x` of shape `[N, C]` for each kind of nodes.
 
     Raises:
-        GeodlError: no HeteroData; a kind of nodes without features; a kind of edges without
-            `edge_index`, between nodes that are not there, or with features.
+        GeodlError: if it is no HeteroData; if a kind of nodes has no features; if a kind of edges
+            has no `edge_index`, joins nodes that are not there, or has `edge_attr` of another shape
+            or of integers.
 
     >>> import torch
     >>> from geodl import Conv
@@ -87,9 +89,9 @@ def _relation(kind: Kind, store: Any, signals: dict[str, Signal]) -> Relation:
     if not isinstance(index, Tensor):
         do = "give edge_index [2, E]"
         raise GeodlError(asked, f"edge_index of type {type(index).__name__}", do)
-    if features is not None:
-        do = f"a relation has none: del data[{kind}].edge_attr, or use data.to_homogeneous()"
-        raise GeodlError(asked, "features of edges, edge_attr", do)
+    if features is not None and not (isinstance(features, Tensor) and features.dim() == 2):
+        do = f"give [E, C], as data[{kind}].edge_attr = torch.ones(E, 1)"
+        raise GeodlError(asked, f"edge_attr of type {type(features).__name__}", do)
     missing = [end for end in (senders, receivers) if end not in signals]
     if missing:
         raise GeodlError(asked, f"no nodes {missing[0]!r}", f"give data[{missing[0]!r}].x")
@@ -97,12 +99,15 @@ def _relation(kind: Kind, store: Any, signals: dict[str, Signal]) -> Relation:
     if senders == receivers:
         count = None
     try:
-        return relation(
+        rule = relation(
             index,
             senders=signals[senders].domain.num_nodes,
             receivers=count,
             weight=store.get("edge_weight"),
         )
+        if features is None:
+            return rule
+        return rule.with_edges(features[None])
     except GeodlError as error:
         _, found, do = error.args
         raise GeodlError(asked, found, do) from error

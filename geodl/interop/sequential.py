@@ -35,7 +35,7 @@ def from_sequential(module: nn.Sequential, on: Domain | None) -> Sequential:
         raise GeodlError(
             f"{asked} with on={on}", "a container, which takes Signals", "convert without on="
         )
-    _check_layout(asked, module)
+    check_layout(asked, module)
     layer = Sequential()
     # Not named_children(), which leaves out a module that stands in it twice.
     for name, part in module._modules.items():
@@ -54,15 +54,15 @@ def to_sequential(layer: Sequential, on: Domain | None) -> nn.Sequential | None:
     for name, part in layer._modules.items():
         assert part is not None
         parts[name] = to_part(part, on)
-        on = _target(part, on)
+        on = target_of(part, on)
     twin = nn.Sequential(parts)
-    _set_axes(twin)
-    _check_layout(f"to_torch({type(layer).__name__})", twin)
+    set_axes(twin)
+    check_layout(f"to_torch({type(layer).__name__})", twin)
     twin.training = layer.training
     return twin
 
 
-def _set_axes(module: nn.Sequential) -> None:
+def set_axes(module: nn.Module) -> None:
     """Give batch norms beside convolutions as many axes as those have: a layer does not know."""
     planes = next((part for part in module.modules() if isinstance(part, PLANES)), None)
     if planes is None:
@@ -78,32 +78,32 @@ def _axes_of(planes: Any) -> int:
     return int(type(planes).__name__[-2])
 
 
-def _target(part: Any, domain: Domain | None) -> Domain | None:
+def target_of(part: Any, domain: Domain | None) -> Domain | None:
     """The domain on which a part ends."""
     if domain is None:
         return None
     if isinstance(part, Sequential):
         for inner in part:
-            domain = _target(inner, domain)
+            domain = target_of(inner, domain)
         return domain
     rule = getattr(part, "rule", None)
     return domain if rule is None else rule.target(domain)
 
 
-def _check_layout(asked: str, module: nn.Sequential) -> None:
-    """Refuse an `nn.Sequential` whose parts disagree about axes.
+def check_layout(asked: str, module: nn.Module) -> None:
+    """Refuse a module of torch whose parts disagree about axes.
 
     torch's convolutions have channels on axis 1, its linear layers on the last: both together mix
     two meanings.
     """
-    several = _first(module, SEVERAL_TENSORS)
+    several = first_of(module, SEVERAL_TENSORS)
     if several:
         raise GeodlError(
             asked,
             f"{several}, which may take or return more than one tensor",
             "convert it alone, and put the layers into a g.Sequential",
         )
-    planes, last = _first(module, PLANES), _first(module, LAST_AXIS)
+    planes, last = first_of(module, PLANES), first_of(module, LAST_AXIS)
     if planes and last:
         raise GeodlError(
             asked,
@@ -112,7 +112,7 @@ def _check_layout(asked: str, module: nn.Sequential) -> None:
         )
 
 
-def _first(module: nn.Module, kinds: tuple[type, ...]) -> str:
+def first_of(module: nn.Module, kinds: tuple[type, ...]) -> str:
     """The name of the first part of one of these types, "" without one."""
     names = (type(part).__name__ for part in module.modules() if isinstance(part, kinds))
     return next(names, "")

@@ -18,7 +18,7 @@ from geodl.layer.check import (
     check_state,
     count_types,
 )
-from geodl.layer.folding import GraphState, MergedMembers, state_to_batch
+from geodl.layer.folding import GraphState, MergedMembers, state_of_call
 from geodl.layer.projection import Projecting, linear
 from geodl.layer.trace import traced_step
 from geodl.layer.widths import BIASES, ROOTS, Asked, check_word, resolve_widths
@@ -211,7 +211,8 @@ class Attention(Projecting):
             edges = unweighted(call)
         score = SCORES[self.options.score].reading(self.score_vectors)
         query, key, _ = self._heads(receiver.x, source.x, call.target, call.source)
-        reader, edge = edge_reader(call, edges), self._edge_features(state_to_batch(receiver, 1))
+        parts = MergedMembers(source.domain, target, 1, self.rule)
+        reader, edge = edge_reader(call, edges), self._edge_features(state_of_call(receiver, parts))
         projected = None
         if reader is not None and edge is not None:
             projected = reader.project(edge, query.shape[0])

@@ -22,7 +22,7 @@ from geodl.layer.folding import (
     MergedMembers,
     members_to_batch,
     merge_equal_members,
-    state_to_batch,
+    state_of_call,
     target_elsewhere,
 )
 from geodl.layer.replaced import replaces_code
@@ -235,7 +235,7 @@ class MessagePassing(Layer):
             # Of one signal the same tensor twice, not two views: attention projects it once.
             if sender is not None:
                 at = members_to_batch(receiver.x, parts.num_members)
-        y = self._run(plan, at, x, parts, state_to_batch(receiver, parts.num_members))
+        y = self._run(plan, at, x, parts, state_of_call(receiver, parts))
         domain = given
         if domain is None:
             domain = self._made_domain(plan, parts, source.domain, rule)
@@ -353,7 +353,7 @@ class MessagePassing(Layer):
         if merge and rule.by_member:
             parts = merge_equal_members(source, target, x.layout)
         else:
-            parts = MergedMembers(source, target, 1, rule.runtime_weight)
+            parts = MergedMembers(source, target, 1, rule)
         find = plan_for if keep else plan_once
         options = self._options_on(parts.source)
         plan = find(self.verb, self._lowering, rule, parts.source, parts.target, x, options)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
@@ -159,6 +159,7 @@ def check_edges_read(layer: Any, edges: Tensor | None, channels: int, like: Tens
     found, do = "", f"give {channels} channels"
     if edges is None:
         do = f"give Signal(x, domain, edges=...), a row of {channels} channels for each link"
+        do += "; over a relation relation.with_edges(e)"
         raise GeodlError(
             f"{_name(layer)}, which reads edges", "a signal without a state of edges", do
         )
@@ -314,6 +315,31 @@ def check_messages(layer: Any, name: str, y: Any, like: Tensor) -> Tensor:
     if isinstance(y, Tensor):
         found = f"a {name} of shape {list(y.shape)} for values of shape {list(like.shape)}"
     raise GeodlError(_name(layer), found, f"give [{like.shape[0]}, {like.shape[1]}, C]")
+
+
+def check_function(layer: Any, name: str, function: Any, x: Tensor) -> None:
+    """Refuse a module of the user's whose parameters have another dtype, or are elsewhere, than the
+    values it is given: asked once it has failed, for it may convert what it reads.
+
+    Args:
+        layer: the layer that called it.
+        name: what the layer calls it.
+        function: a module, or a function, of which nothing is known.
+        x: values that it was given.
+
+    Raises:
+        GeodlError: if a parameter has another device or, but under autocast, another dtype.
+    """
+    if not isinstance(function, nn.Module):
+        return
+    for parameter in function.parameters():
+        if parameter.device != x.device:
+            found = f"values on {x.device} and a {name} on {parameter.device}"
+            raise GeodlError(_name(layer), found, "move both to one device with .to(device)")
+        differs = parameter.is_floating_point() and parameter.dtype != x.dtype
+        if differs and not mixes_dtypes(x.device):
+            found = f"values of {x.dtype} and a {name} with parameters of {parameter.dtype}"
+            raise GeodlError(_name(layer), found, "convert one of them with .to(dtype)")
 
 
 def check_read_state(layer: Any, name: str, state: Tensor, x: Tensor) -> Tensor:

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from geodl.errors import GeodlError
 from geodl.layer.base import MessagePassing
-from geodl.layer.check import check_messages, check_no_sender, check_signal
+from geodl.layer.check import check_no_sender, check_signal
 from geodl.layer.entries import entries_of_call
 from geodl.layer.folding import GraphState, MergedMembers, members_to_batch, state_to_batch
-from geodl.layer.message import read_state
+from geodl.layer.message import call_function, read_state
 from geodl.lowering import MessageOptions, Plan
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
@@ -65,7 +65,8 @@ class EdgeUpdate(MessagePassing):
         x = members_to_batch(source.x, parts.num_members)
         edges = self._run(plan, x, x, parts, state_to_batch(source, parts.num_members))
         # The links of equal members stand member after member, as their nodes do.
-        return source.with_edges(edges.reshape(source.shape[0], -1, edges.shape[2]))
+        links = source.domain.num_links
+        return source.with_edges(edges.reshape(source.shape[0], links, edges.shape[2]))
 
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
@@ -88,7 +89,7 @@ class EdgeUpdate(MessagePassing):
 
     def _messages(self, x_i: Tensor, x_j: Tensor, e_ij: Tensor | None, *u: Tensor) -> Tensor:
         """The function of the user, held to its shape."""
-        return check_messages(self, "function", self.function(x_i, x_j, e_ij, *u), x_i)
+        return call_function(self, "function", self.function, x_i, x_j, e_ij, *u)
 
     def extra_repr(self) -> str:
         parts = [str(self.rule)]

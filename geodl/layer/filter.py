@@ -19,7 +19,7 @@ from geodl.lowering import ConvolveOptions, Plan, cached_tensors
 from geodl.neighborhood import Neighborhood, laplacian, polynomial
 from geodl.signal import Signal
 from geodl.signal.check import mixes_dtypes
-from geodl.spectrum import modes, pieces_of
+from geodl.spectrum import modes, transforms_of
 
 
 class Points(NamedTuple):
@@ -166,7 +166,7 @@ class Filter(MessagePassing):
 
         def make() -> Points:
             if self.order is None:
-                return Points(pieces_of(domain, self.norm).eigenvalues.to(*like), None)
+                return Points(transforms_of(domain, self.norm).eigenvalues.to(*like), None)
             angles, coefficients = chebyshev_points(self.order)
             # The polynomial's variable runs from -1 to 1, frequencies from 0 to the largest.
             frequencies = self._largest(domain) * (torch.cos(angles) + 1) / 2

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from geodl.domain import Domain
+from geodl.errors import GeodlError
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
 from geodl.signal.check import batch_of
@@ -18,13 +19,13 @@ class MergedMembers(NamedTuple):
         source: the senders' domain, of one member where members were merged.
         target: likewise the receivers' domain; None where the rule decides.
         num_members: D, 1 where nothing was merged.
-        weight: weights of the rule's own edges that come with the call; None of other rules.
+        rule: a rule that is not one for each member, and may own its edges; None of other rules.
     """
 
     source: Domain
     target: Domain | None
     num_members: int
-    weight: Tensor | None = None
+    rule: Neighborhood | None = None
 
 
 class GraphState(NamedTuple):
@@ -77,6 +78,26 @@ def members_to_batch(x: Tensor, count: int) -> Tensor:
     if count == 1:
         return x
     return x.reshape(x.shape[0] * count, x.shape[1] // count, x.shape[2])
+
+
+def state_of_call(signal: Signal, parts: MergedMembers) -> GraphState:
+    """The state that a layer may read: that of the signal; of the edges that of the rule, where it
+    owns them.
+
+    Raises:
+        GeodlError: if the features of a rule's edges are for another batch.
+    """
+    rule = parts.rule
+    if rule is None or rule.owner is None:
+        return state_to_batch(signal, parts.num_members)
+    edges, batch = rule.edge_state, batch_of(signal.x)
+    if edges is not None and edges.shape[0] not in (1, batch):
+        raise GeodlError(
+            f"a signal on {signal.domain} over {rule}",
+            f"features of edges for a batch of {edges.shape[0]} and a batch of {batch}",
+            "give one set of features for each entry of the batch, or one for all",
+        )
+    return GraphState(edges, signal.globals)
 
 
 def state_to_batch(signal: Signal, count: int) -> GraphState:

@@ -13,7 +13,7 @@ from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
 from geodl.lowering import cached_tensors
 from geodl.signal import Signal
-from geodl.spectrum.solver import lowest
+from geodl.spectrum.solver import laplacian_matrix, lowest
 
 
 class LaplacianPositions(Layer):
@@ -82,14 +82,19 @@ def laplacian_eigenvectors(domain: Domain, count: int) -> Tensor:
     """The first eigenvectors of `I - D^-1/2 A D^-1/2` with eigenvalues above 0, smallest first:
     `[N, count]`, float64.
 
-    Links count in both directions, self-loops do not. Eigenvalue 0, once for each connected part,
-    is left out; isolated nodes get zeros, and missing columns of a graph with fewer eigenvectors
+    Links are undirected, as :func:`geodl.laplacian` counts them: one that is given in both
+    directions counts once, self-loops drop out. Eigenvalue 0, once for each connected part, is left
+    out; isolated nodes get zeros, and missing columns of a graph with fewer eigenvectors
     are zeros. Each member of a Batch has its own. An eigenvector is fixed up to its sign, those of
     an equal eigenvalue up to a rotation among them. Found once and kept as plans are.
 
     Args:
         domain: any, with links of non-negative weight.
         count: how many.
+
+    Raises:
+        GeodlError: if `count` is not a positive integer, if a weight is negative, or if the two
+            directions of a link have different weights.
 
     >>> from geodl.domain import Chain
     >>> laplacian_eigenvectors(Chain(2), 1).abs().flatten()
@@ -102,38 +107,21 @@ def laplacian_eigenvectors(domain: Domain, count: int) -> Tensor:
 
 
 def _eigenvectors(domain: Domain, count: int) -> Tensor:
-    from scipy.sparse import csgraph, csr_array
+    from scipy.sparse import csgraph, csr_array, diags_array
 
-    links = _undirected(domain)
+    matrix = laplacian_matrix(domain)
+    degree = matrix.diagonal()
     vectors = np.zeros((domain.num_nodes, count))
     # A node without a link has no degree to divide by: it gets zeros.
-    linked = links.sum(0).nonzero()[0]
+    linked = (degree > 0).nonzero()[0]
     if len(linked):
-        inner = links[linked][:, linked]
-        laplacian, root = csgraph.laplacian(inner, normed=True, return_diag=True)
-        parts, part = csgraph.connected_components(inner, directed=False)
+        root = np.sqrt(degree[linked])
+        scale = diags_array(1 / root)
+        normalised = (scale @ matrix[linked][:, linked] @ scale).tocsr()
+        parts, part = csgraph.connected_components(normalised, directed=False)
         # The eigenvectors of eigenvalue 0: D^1/2 1 on each connected part, of length 1.
         lengths = np.sqrt(np.bincount(part, root**2))
         trivial = csr_array((root / lengths[part], (np.arange(len(linked)), part)))
-        found = lowest(laplacian.tocsr(), trivial, min(count, len(linked) - parts))
+        found = lowest(normalised, trivial, min(count, len(linked) - parts))
         vectors[linked, : found.shape[1]] = found
     return torch.from_numpy(vectors)
-
-
-def _undirected(domain: Domain) -> Any:
-    """`A + A^T` without self-loops, as a sparse array."""
-    from scipy.sparse import coo_array
-
-    links = domain.links()
-    dst, src = (end.numpy(force=True) for end in links[:2])
-    weight = np.ones(len(dst))
-    if links.weight is not None:
-        weight = links.weight.numpy(force=True)
-    values, n = np.where(dst == src, 0.0, weight), domain.num_nodes
-    if (values < 0).any():
-        asked = f"Laplacian eigenvectors of {domain}"
-        raise GeodlError(asked, "negative weights", "use non-negative weights")
-    directed = coo_array((values, (dst, src)), shape=(n, n), dtype=float).tocsr()
-    both = directed + directed.T
-    both.eliminate_zeros()
-    return both

@@ -8,7 +8,12 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest, positive
 from geodl.layer.base import MessagePassing
-from geodl.layer.check import check_globals_given, check_messages, check_read_state
+from geodl.layer.check import (
+    check_function,
+    check_globals_given,
+    check_messages,
+    check_read_state,
+)
 from geodl.layer.entries import entries_of_call
 from geodl.layer.folding import GraphState, MergedMembers
 from geodl.lowering import MessageOptions, Plan
@@ -100,11 +105,10 @@ class Message(MessagePassing):
         y = plan.run(receiver, sender, edge, u, self._messages, entries)
         if self.update is None:
             return y
-        if u is None:
-            y = self.update(receiver, y)
-        else:
-            y = self.update(receiver, y, plan.data.along.at_receivers(u))
-        return check_messages(self, "update", y, receiver)
+        read = [receiver, y]
+        if u is not None:
+            read.append(plan.data.along.at_receivers(u))
+        return call_function(self, "update", self.update, *read)
 
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
@@ -120,7 +124,7 @@ class Message(MessagePassing):
 
     def _messages(self, x_i: Tensor, x_j: Tensor, e_ij: Tensor | None, *u: Tensor) -> Tensor:
         """The function of the user, held to its shape."""
-        return check_messages(self, "message", self.message(x_i, x_j, e_ij, *u), x_i)
+        return call_function(self, "message", self.message, x_i, x_j, e_ij, *u)
 
     def extra_repr(self) -> str:
         reduce: Any = self.options.reductions
@@ -134,6 +138,30 @@ class Message(MessagePassing):
         if self.options.max_edges is not None:
             parts.append(f"max_edges={self.options.max_edges}")
         return ", ".join(parts)
+
+
+def call_function(
+    layer: Any, name: str, function: Callable[..., Tensor], like: Tensor, *others: Tensor | None
+) -> Tensor:
+    """What a function of the user answers, held to its shape.
+
+    Args:
+        layer: the layer that calls it.
+        name: what the layer calls it.
+        function: of the tensors that follow.
+        like: `[B, E, C]`, the first of them.
+        others: the rest.
+
+    Raises:
+        GeodlError: if the answer is not `[B, E, C_out]`, or if the function fails and has
+            parameters of another dtype or device than the values.
+    """
+    try:
+        y = function(like, *others)
+    except RuntimeError:
+        check_function(layer, name, function, like)
+        raise
+    return check_messages(layer, name, y, like)
 
 
 def read_state(

@@ -24,7 +24,8 @@ class EdgeFeatures(NamedTuple):
     """The features of a call's edges.
 
     Attributes:
-        state: `[1 or B, L, C_e]`, a row for each link of the senders' domain.
+        state: `[1 or B, L, C_e]`, a row for each link of the senders' domain, or for each edge of a
+            rule that owns them.
         weight: W of each head, `[H, D, C_e]`.
     """
 
@@ -67,8 +68,12 @@ def edge_reader(call: Call, edges: Edges) -> EdgeReader | None:
     """
     if call.options.edge_channels is None:
         return None
-    if edges.link is None:
+    if call.rule.owner is not None:
+        # Features of a rule's own edges stand in the order of these.
+        edges = edges._replace(link=torch.arange(len(edges.dst), device=edges.dst.device))
+    elif edges.link is None:
         found = "a rule that reads no links, and so no state of edges"
         asked = f"{call.rule} on {call.source} for a layer that reads edges"
-        raise GeodlError(asked, found, "use a rule of links, as adjacency()")
+        do = "use a rule of links, as adjacency(), or relation(...).with_edges(e)"
+        raise GeodlError(asked, found, do)
     return EdgeReader(edges, call.rule.fill, call.target.num_nodes)

@@ -85,8 +85,10 @@ def _plan(call: Call) -> EdgePlan:
     pattern, sorting = open_pattern(edges.dst, edges.src, shape)
     dst, src, kind = (end[sorting] for end in edges[:3])
     reader, senders = edge_reader(call, edges), None
-    if reader is not None and edges.link is not None:
-        reader = reader._replace(edges=Edges(dst, src, kind, link=edges.link[sorting]))
+    if reader is not None:
+        link = reader.edges.link
+        assert link is not None
+        reader = reader._replace(edges=Edges(dst, src, kind, link=link[sorting]))
         if NAMED[call.options.score].carries_edges:
             # Each edge sends once, to its own receiver.
             own = torch.arange(len(dst), device=dst.device)

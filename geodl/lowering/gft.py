@@ -19,12 +19,12 @@ from geodl.lowering.channels import mix_channels
 from geodl.lowering.precision import without_autocast
 from geodl.neighborhood.structure import Polynomial
 from geodl.spectrum import (
-    Pieces,
+    MemberTransforms,
     Projections,
-    analyse_pieces,
+    analyse_members,
     fast_transform,
-    pieces_of,
-    synthesise_pieces,
+    synthesise_members,
+    transforms_of,
 )
 
 # From these orders of a polynomial on two transforms take less time than the recursion, measured
@@ -38,13 +38,13 @@ class GftPlan(NamedTuple):
     """The transforms, and what each mode is multiplied by.
 
     Attributes:
-        pieces: the transforms of the members.
+        transforms: the transforms of the members.
         terms: `[K, T]` the polynomials at the eigenvalue of each mode; None where each mode has a
             weight of its own.
         types: `[K]` the weight of each mode; None where weights stand in the order of the modes.
     """
 
-    pieces: Pieces
+    transforms: MemberTransforms
     terms: Tensor | None
     types: Tensor | None
 
@@ -77,14 +77,14 @@ def _plan(call: Call) -> GftPlan:
     own, record = call.structure(Projections), call.structure(Polynomial)
     terms = types = None
     if own is not None:
-        pieces = pieces_of(call.source, own.norm, own.count)
+        transforms = transforms_of(call.source, own.norm, own.count)
         if own.count is not None:
             types = torch.arange(own.count).repeat(call.source.num_members)
     else:
         assert record is not None
-        pieces = pieces_of(call.source, record.base.norm)
+        transforms = transforms_of(call.source, record.base.norm)
         scale = record.scale(call.source)[:, 0].cpu()
-        terms = record.at(scale * pieces.eigenvalues)
+        terms = record.at(scale * transforms.eigenvalues)
     wide = torch.promote_types(call.spec.dtype, torch.float32)
 
     def placed(tensor: Tensor) -> Tensor:
@@ -95,14 +95,14 @@ def _plan(call: Call) -> GftPlan:
             dtype = wide.to_complex()
         return tensor.to(call.spec.device, dtype)
 
-    return pytree.tree_map_only(Tensor, placed, GftPlan(pieces, terms, types))
+    return pytree.tree_map_only(Tensor, placed, GftPlan(transforms, terms, types))
 
 
 def _run(plan: GftPlan, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     # Autocast would round the parts of complex numbers to a dtype that has none.
     with without_autocast(x.device):
-        coefficients = analyse_pieces(plan.pieces, x)
-        y = synthesise_pieces(plan.pieces, _filtered(plan, coefficients, weight))
+        coefficients = analyse_members(plan.transforms, x)
+        y = synthesise_members(plan.transforms, _filtered(plan, coefficients, weight))
     if y.is_complex():
         y = y.real
     y = y.to(x.dtype)
@@ -157,7 +157,7 @@ def _mode_by_mode(x: Tensor, weight: Tensor) -> Tensor:
 
 def _note(plan: GftPlan) -> str:
     """How the modes were found."""
-    return ", ".join(dict.fromkeys(transform.method for transform in plan.pieces.transforms))
+    return ", ".join(dict.fromkeys(transform.method for transform in plan.transforms.distinct))
 
 
 convolve = Lowering("gft", _refuses, _plan, _run, note=_note)

@@ -155,7 +155,10 @@ class ExtremeAtNodes(Operator):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         m, y, ties, *copies = ctx.saved_tensors
-        share = Gather.apply(ctx.ends, grad_outputs[0] / ties.clamp(min=1))
+        # A maximum that is NaN has t = 0, and NaN is the gradient of all that arrives, as in the
+        # reference; a node without edges has t = 0, too, and is never gathered.
+        share = (grad_outputs[0] / ties.clamp(min=1)).masked_fill(ties == 0, torch.nan)
+        share = Gather.apply(ctx.ends, share)
         shares = _shares(ctx.ends, m, y, *copies)
         if graph_wanted():
             return None, shares * share, None, None, None
@@ -165,7 +168,9 @@ class ExtremeAtNodes(Operator):
     def tangent(ctx: Any, *tangents: Any) -> Any:
         m, y, ties, *copies = ctx.saved_tensors
         moved = _shares(ctx.ends, m, y, *copies) * tangents[1]
-        return SumAtNodes.apply(ctx.ends, moved) / ties.clamp(min=1), None
+        y = SumAtNodes.apply(ctx.ends, moved) / ties.clamp(min=1)
+        nothing_equal = (ties == 0) & (ctx.ends.degree > 0)[:, None]
+        return y.masked_fill(nothing_equal, torch.nan), None
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:

@@ -47,7 +47,7 @@ class Largest(Operator):
     With `a_ijc = 1` where the edge's sender attains the maximum and t_ic their number, the gradient
     of x for an upstream gradient g is `dx_jc = sum_i a_ijc g_ic / t_ic`. a and t are constants, so
     that this is linear in g, and its own derivative needs no more than the same sum in operations
-    of torch.
+    of torch. Where the maximum is NaN t is 0, and the gradient NaN, as in the reference.
     """
 
     @staticmethod
@@ -70,7 +70,8 @@ class Largest(Operator):
             dx = torch.ops.geodl.shared_gradient(rows, cols, x, winner, ties, g)
             return None, None, dx, None
         receiver, attains = _attaining(rows, cols, x, winner)
-        share = (g / ties.clamp(min=1)).index_select(1, receiver)
+        share = (g / ties.clamp(min=1)).masked_fill(ties == 0, torch.nan)
+        share = share.index_select(1, receiver)
         dx = torch.zeros_like(x).index_add(1, cols, share * attains)
         return None, None, dx, None
 
@@ -80,7 +81,8 @@ class Largest(Operator):
         receiver, attains = _attaining(rows, cols, x, winner)
         along = tangents[2].index_select(1, cols) * attains
         total = torch.zeros_like(winner, dtype=x.dtype).index_add(1, receiver, along)
-        return total / ties.clamp(min=1), None, None
+        nothing_equal = (ties == 0) & (rows.diff() > 0)[:, None]
+        return (total / ties.clamp(min=1)).masked_fill(nothing_equal, torch.nan), None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:

@@ -17,7 +17,8 @@ class MessageEdges(NamedTuple):
         edges: the rule written out, on the values' device.
         num_receivers: M.
         fill: the state of edges that the rule added to the links.
-        as_given: whether edge e is link e, so that the state is in the order of the edges.
+        as_given: whether edge e is link e, or the rule owns its edges, so that the state is in the
+            order of the edges.
         member: `[M]` the member of a union that each receiver belongs to; None of a domain that is
             no union.
     """
@@ -30,14 +31,15 @@ class MessageEdges(NamedTuple):
 
     @property
     def reads_links(self) -> bool:
-        """Whether the edges have a state: the rule reads the links of the domain."""
-        return self.edges.link is not None
+        """Whether the edges have a state: that of links of the domain, or their own."""
+        return self.as_given or self.edges.link is not None
 
     def edge_values(self, state: Tensor | None, entries: Tensor | None, x: Tensor) -> Tensor | None:
         """e_ij `[B, E, C_e]`: from the state of the links, else the rule's weights, else None.
 
         Args:
-            state: `[B, L, C_e]`, a row for each link; None of a signal without one.
+            state: `[B, L, C_e]`, a row for each link, or for each edge of a rule that owns them;
+                None of a call without one.
             entries: `[E]` or `[B, E]`, the rule's weights where they come with the call, else None.
             x: the values of the nodes, of which batch and dtype count.
         """
@@ -76,6 +78,8 @@ def message_edges(call: Call, edges: Edges) -> MessageEdges:
     as_given = _is_count(edges.link, call.source.num_links)
     if not call.options.reductions and not as_given:
         _check_each_link_once(call, edges)
+    if call.rule.owner is not None:
+        as_given = True
     member = None
     if call.target.is_union:
         member = call.target.member_of().to(call.spec.device)

@@ -18,26 +18,78 @@ from geodl.layer import (
     Residual,
     Sequential,
 )
+from geodl.layer.check import check_no_sender, check_signal
 from geodl.models.graph_isomorphism import gin_layer, gine_layer
 from geodl.models.graph_parts import convolutions
 from geodl.neighborhood import all_pairs, whole
+from geodl.signal import Signal
 
-JOINS = ("cat", "max", "add")
+JOINS = ("cat", "max", "add", "lstm")
 READOUTS = ("sum", "mean", "max", "min")
 
 
-def jumping_knowledge(*layers: nn.Module, join: str = "cat") -> Network:
+class WeightedLayers(Layer):
+    """`sum_k a_k h_k` of what K layers answer at a node, with weights that each node has of its
+    own: the softmax over the layers of a linear map of what an LSTM says of each, which reads the
+    layers as a sequence, in both directions.
+
+    (The join "lstm" of Xu et al. 2018; PyG's `JumpingKnowledge("lstm")`.)
+
+    Args:
+        channels: C of each answer.
+        count: K.
+
+    Shapes: in `[B, N, K C]`, the answers one after another; out `[B, N, C]`. The LSTM has
+    `K C // 2` hidden units in each direction.
+
+    >>> import torch, geodl as g
+    >>> WeightedLayers(4, 3)(g.Signal(torch.zeros(2, 5, 12), g.Complete(5))).shape
+    torch.Size([2, 5, 4])
+    """
+
+    nodewise = True
+    transparent = True
+
+    def __init__(self, channels: int, count: int):
+        super().__init__()
+        self.channels, self.count = channels, count
+        self.channels_in = channels * count
+        hidden = max(1, self.channels_in // 2)
+        self.lstm = nn.LSTM(channels, hidden, bidirectional=True, batch_first=True)
+        self.attention = nn.Linear(2 * hidden, 1)
+
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
+        """The weighted sum of the answers at each node."""
+        check_no_sender(self, sender)
+        x = check_signal(self, receiver).x
+        # The layers are the steps of a sequence, and each node a row of the batch.
+        answers = x.reshape(-1, self.count, self.channels)
+        read, _ = self.lstm(answers)
+        weight = self.attention(read).softmax(1)
+        y = (weight * answers).sum(1)
+        return receiver.with_x(y.reshape(*x.shape[:2], self.channels))
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, {self.count}"
+
+
+def jumping_knowledge(
+    *layers: nn.Module, join: str = "cat", channels: int | None = None
+) -> Network:
     """Layers in a row whose answers are joined: each node sees as far as is good for it (Xu et al.,
     "Representation Learning on Graphs with Jumping Knowledge Networks", 2018).
 
     `Sequential(jumping_knowledge(*blocks), Readout("sum"), nn.Linear(...))` is the readout of GIN.
 
     Args:
-        layers: layers that stay on their domain; for "max" and "add" with as many channels each.
-        join: "cat", "max" or "add" of all answers.
+        layers: layers that stay on their domain; for all joins but "cat" with as many channels
+            each.
+        join: "cat", "max" or "add" of all answers; "lstm" for their sum with weights that a node
+            has of its own, by :class:`WeightedLayers`.
+        channels: of each answer; needed for "lstm" alone.
 
     Raises:
-        GeodlError: if there are no layers, or if the join is unknown.
+        GeodlError: if there are no layers, if the join is unknown, or if "lstm" has no `channels`.
 
     >>> import torch, geodl as g
     >>> rule = g.adjacency("sym", self_loops=True)
@@ -49,6 +101,11 @@ def jumping_knowledge(*layers: nn.Module, join: str = "cat") -> Network:
         raise GeodlError("jumping_knowledge()", "no layers", "give at least one")
     if join not in JOINS:
         raise GeodlError(f"jumping_knowledge(join={join!r})", do=nearest(str(join), JOINS))
+    if join == "lstm":
+        channels = positive(f"jumping_knowledge(join='lstm', channels={channels!r})", channels)
+    elif channels is not None:
+        asked = f"jumping_knowledge(join={join!r}, channels={channels!r})"
+        raise GeodlError(asked, do="leave channels out: they are read off the answers")
     nodes: dict[str, tuple[Any, ...]] = {}
     names: list[str] = []
     last = "x"
@@ -56,8 +113,14 @@ def jumping_knowledge(*layers: nn.Module, join: str = "cat") -> Network:
         nodes[f"layer{k}"] = (layer, last)
         last = f"layer{k}"
         names.append(last)
-    if len(names) > 1:
+    if len(names) == 1:
+        return Network("x", nodes)
+    if join != "lstm":
         nodes["joined"] = (join, *names)
+        return Network("x", nodes)
+    assert channels is not None
+    nodes["side_by_side"] = ("cat", *names)
+    nodes["joined"] = (WeightedLayers(channels, len(names)), "side_by_side")
     return Network("x", nodes)
 
 

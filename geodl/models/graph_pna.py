@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError, is_real, nearest, positive
 from geodl.layer import BatchNorm, Message, Network, Pointwise, Pool, Sequential
+from geodl.layer.check import check_domain
 from geodl.models.graph_parts import read_edges, reading, stack
 from geodl.neighborhood import adjacency
 
@@ -23,7 +24,7 @@ def mean_log_degree(*domains: Domain) -> float:
     :func:`pna` divides by.
 
     Raises:
-        GeodlError: if no domain has a link.
+        GeodlError: if one of them is no domain, or if none has a link.
 
     >>> import geodl as g
     >>> round(mean_log_degree(g.Graph([[0, 1], [1, 0]], 2)), 4)
@@ -31,6 +32,7 @@ def mean_log_degree(*domains: Domain) -> float:
     """
     total, count = 0.0, 0
     for domain in domains:
+        check_domain("mean_log_degree(*domains)", domain)
         degree = torch.bincount(domain.links().dst, minlength=domain.num_nodes)
         total += float((degree + 1).double().log().sum())
         count += domain.num_nodes

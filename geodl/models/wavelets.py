@@ -8,6 +8,7 @@ from torch import Tensor
 from geodl.domain import Domain
 from geodl.errors import GeodlError, positive
 from geodl.layer import Conv
+from geodl.layer.check import check_domain
 from geodl.neighborhood import Neighborhood, wavelets, window
 
 
@@ -37,7 +38,8 @@ def wavelet_transform(
     Shapes: in `[B, N, C]`, out `[B, M, C 2^axes]`, the bands of one channel side by side.
 
     Raises:
-        GeodlError: an unknown name, a number of axes that is not 1, 2 or 3, no channels.
+        GeodlError: if the name is unknown, if there are not 1, 2 or 3 axes, or if `channels` is not
+            a positive integer.
 
     >>> from geodl import Signal
     >>> image = Signal.image(torch.ones(1, 1, 4, 4))
@@ -66,17 +68,17 @@ def inverse_wavelet_transform(
 
     Args:
         name: of the wavelet.
-        axes: as there.
+        axes: 1, 2 or 3, as in :func:`wavelet_transform`.
         onto: the domain that was transformed.
         channels: C of the signal that is restored.
-        periodic: as there.
-        dtype: as there.
+        periodic: for axes that wrap, of even lengths.
+        dtype: of the weights; None for torch's default.
 
     Shapes: in `[B, M, C 2^axes]`, out `[B, N, C]`.
 
     Raises:
-        GeodlError: as there; periodic axes of odd lengths, whose last node no window of stride 2
-            begins at.
+        GeodlError: as :func:`wavelet_transform`; if `onto` is no domain, or has a periodic axis of
+            odd length, at whose last node no window of stride 2 begins.
 
     >>> from geodl import Chain, Signal
     >>> s = Signal(torch.arange(5.0).view(1, 5, 1), Chain(5))
@@ -87,6 +89,7 @@ def inverse_wavelet_transform(
     """
     rule = _rule(name, axes, periodic)
     asked = f"inverse_wavelet_transform({name!r}, onto={onto})"
+    check_domain(asked, onto)
     if periodic and any(n % 2 for n in onto.lattice or ()):
         raise GeodlError(asked, "a periodic axis of odd length", "use even lengths")
     bands = wavelets(name, axes).flatten(0, -2)  # [places, 2^d]

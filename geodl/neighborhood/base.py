@@ -51,6 +51,8 @@ class Neighborhood(ABC):
         key: what names the rule among the plans of its owner; the rule itself without one.
         runtime_weight: weights of its own edges that come with each call, as
             `Relation.with_weights` makes them; None of any other rule.
+        edge_state: features of its own edges, as `Relation.with_edges` makes them; None of any
+            other rule.
     """
 
     num_edge_types: int | None = 1
@@ -64,6 +66,7 @@ class Neighborhood(ABC):
     owner: Any = None
     key: Any = None
     runtime_weight: Tensor | None = None
+    edge_state: Tensor | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Neighborhood":
         """Itself, as any value: a copied layer stays on the very domains that its rule names."""

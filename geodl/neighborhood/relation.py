@@ -41,6 +41,7 @@ class Relation(Neighborhood):
         num_edge_types: T.
         one_set: whether the receivers are the senders.
         reweighted: whether the weights come with each call, as :meth:`with_weights` makes them.
+        edge_state: `[1 or B, E, C_e]` features of the edges, as :meth:`with_edges` makes them.
     """
 
     edge_index: Tensor
@@ -51,6 +52,7 @@ class Relation(Neighborhood):
     num_edge_types: int = 1  # pyright: ignore[reportIncompatibleVariableOverride] - narrower: known
     one_set: bool = False
     reweighted: bool = False
+    edge_state: Tensor | None = None  # pyright: ignore[reportIncompatibleVariableOverride] - given
     cache: dict[Any, Any] = field(default_factory=dict)
 
     by_member = False
@@ -67,7 +69,10 @@ class Relation(Neighborhood):
         parts = [f"{self.senders} senders", f"{self.receivers} receivers"]
         if self.one_set:
             parts = [f"{self.senders} nodes"]
-        parts.append(f"{self.edge_index.shape[1]} edges")
+        words = f"{self.edge_index.shape[1]} edges"
+        if self.edge_state is not None:
+            words += f" of {self.edge_state.shape[2]} channels"
+        parts.append(words)
         if self.num_edge_types > 1:
             parts.append(f"{self.num_edge_types} types")
         if self.reweighted:
@@ -117,9 +122,35 @@ class Relation(Neighborhood):
         relation(2 senders, 1 receivers, 2 edges, weighted at run time)
         """
         weight = check_link_weights(f"{self} with_weights(weight)", weight, self.edge_index)
+        return self._twin(weight=weight, reweighted=True)
+
+    def with_edges(self, edges: Tensor | None) -> "Relation":
+        """This relation with features of its edges, which `Message` and `Attention` read as `e_ij`:
+        a light twin, over the same edges and plans.
+
+        It is what `Signal.with_edges` is for the links of a domain. Over a relation the features of
+        the signal's own links are not read: its edges are not these links.
+
+        Args:
+            edges: `[1 or B, E, C_e]` floating point numbers in the order of `edge_index`, which may
+                require a gradient; None for none.
+
+        Raises:
+            GeodlError: if it is no floating point tensor of this shape, or on another device.
+
+        >>> rated = relation([[0, 1], [0, 0]], senders=2, receivers=1)
+        >>> rated.with_edges(torch.ones(1, 2, 3))
+        relation(2 senders, 1 receivers, 2 edges of 3 channels)
+        """
+        if edges is not None:
+            _check_edge_state(f"{self} with_edges(edges)", edges, self.edge_index)
+        return self._twin(edge_state=edges)
+
+    def _twin(self, **changed: Any) -> "Relation":
+        """This relation with other fields, and the same tensors, cache and plans beside."""
         # By hand: compilers follow neither the count of serial numbers nor the checks.
         twin = object.__new__(type(self))
-        for name, value in {**vars(self), "weight": weight, "reweighted": True}.items():
+        for name, value in {**vars(self), **changed}.items():
             object.__setattr__(twin, name, value)
         return twin
 
@@ -161,8 +192,8 @@ class Relation(Neighborhood):
         return sum(tensor.nbytes for tensor in self.tensors())
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """Edge index, then weights and types where given."""
-        parts = (self.edge_index, self.weight, self.type)
+        """Edge index, then weights, types and features of edges where given."""
+        parts = (self.edge_index, self.weight, self.type, self.edge_state)
         return tuple(part for part in parts if part is not None)
 
     def with_tensors(self, tensors: tuple[Tensor, ...]) -> "Relation":
@@ -172,9 +203,10 @@ class Relation(Neighborhood):
         index, *values = tensors
         weight = values.pop(0) if self.weight is not None else None
         kind = values.pop(0) if self.type is not None else None
+        state = values.pop(0) if self.edge_state is not None else None
         sides = (self.senders, self.receivers)
         shape = self.num_edge_types, self.one_set, self.reweighted
-        return Relation(index, *sides, weight, kind, *shape)
+        return Relation(index, *sides, weight, kind, *shape, state)
 
     def to(self, device: torch.device | str) -> "Relation":
         """This relation with its tensors on a device.
@@ -290,6 +322,20 @@ def _check_side(asked: str, side: str, numbers: Tensor, count: int) -> None:
     if least < 0 or largest >= count:
         found = f"{side} from {least} to {largest}"
         raise GeodlError(asked, found, f"{side} are numbered 0..{count - 1}")
+
+
+def _check_edge_state(asked: str, state: Any, index: Tensor) -> None:
+    """Refuse features of edges that are not `[1 or B, E, C_e]` of floating point numbers."""
+    count = index.shape[1]
+    do = f"give floating point numbers [1 or B, {count}, C]"
+    if not isinstance(state, Tensor):
+        raise GeodlError(asked, f"a {type(state).__name__}", do)
+    fits = state.dim() == 3 and state.shape[1] == count and state.layout == torch.strided
+    if not fits or not state.is_floating_point():
+        raise GeodlError(asked, f"{state.dtype} of shape {list(state.shape)}", do)
+    if state.device != index.device:
+        found = f"features on {state.device} and edges on {index.device}"
+        raise GeodlError(asked, found, "move them to one device")
 
 
 def _count_types(asked: str, kind: Tensor | None, types: int | None) -> int:

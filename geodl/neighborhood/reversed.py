@@ -80,6 +80,11 @@ class Reversed(Neighborhood):
         return self.rule.runtime_weight
 
     @property
+    def edge_state(self) -> Tensor | None:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """The features of the edges, of a rule that owns them."""
+        return self.rule.edge_state
+
+    @property
     def key(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
         """The rule's name among the plans of its owner, the other way."""
         onto = self.onto

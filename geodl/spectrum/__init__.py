@@ -5,13 +5,13 @@ that they make, and the rule that gives each mode a weight.
 import torch
 
 from geodl.spectrum.find import (
-    Pieces,
-    analyse_pieces,
+    MemberTransforms,
+    analyse_members,
     fast_transform,
     on_device,
-    pieces_of,
-    synthesise_pieces,
+    synthesise_members,
     transform_of,
+    transforms_of,
 )
 from geodl.spectrum.fourier import Modes, fourier, fourier_inverse, spectrum
 from geodl.spectrum.laplace import z_transform
@@ -24,12 +24,12 @@ torch.serialization.add_safe_globals([ByMode])
 
 __all__ = [
     "ByMode",
+    "MemberTransforms",
     "Modes",
-    "Pieces",
     "Projections",
     "Transform",
     "analyse",
-    "analyse_pieces",
+    "analyse_members",
     "band_pass",
     "fast_transform",
     "fourier",
@@ -40,11 +40,11 @@ __all__ = [
     "modes",
     "on_device",
     "one_of_zeros",
-    "pieces_of",
     "spectrum",
     "synthesise",
-    "synthesise_pieces",
+    "synthesise_members",
     "transform_of",
+    "transforms_of",
     "write_modes",
     "z_transform",
 ]

@@ -13,11 +13,11 @@ from geodl.spectrum.transform import Transform, sorted_transform
 
 
 class Cycle(NamedTuple):
-    """How one generator goes on from the nodes that those before it reach.
+    """What the powers of one generator add to the nodes that the generators before it reach.
 
     Attributes:
-        length: m, after which it is back among them.
-        carry: the exponents of the generators before it that its m-th power equals.
+        length: m, the least power that leads back to these nodes.
+        carry: the exponents of the generators before it whose product is the m-th power.
     """
 
     length: int
@@ -25,18 +25,18 @@ class Cycle(NamedTuple):
 
 
 def abelian_transform(moves: Tensor, norm: str | None) -> Transform | None:
-    """The modes of the graph that joins each node with its images, where the permutations commute
-    and lead from any node to any other; else None.
+    """The modes of the graph that links each node with its images under some permutations, where
+    these commute and lead from any node to any other; else None.
 
     Such a group has one element for each node: `g_1^a_1 ... g_r^a_r` sends node 0 to the node with
     exponents a, `0 <= a_j < m_j`. A character takes g_j to `exp(2 pi i f_j)`. Because
     `g_j^m_j = g_1^c_1 ... g_(j-1)^c_(j-1)`, its phases are `f_j = (k_j + sum over i < j of
-    c_i f_i) / m_j`, one for each `0 <= k_j < m_j`: the DFT along axis j, after values are turned by
-    `exp(-2 pi i a_j (f_j - k_j / m_j))`.
+    c_i f_i) / m_j`, one for each `0 <= k_j < m_j`: the DFT along axis j, after values are
+    multiplied by the twiddle factors `exp(-2 pi i a_j (f_j - k_j / m_j))`.
 
     Args:
-        moves: `[G, N]` permutations.
-        norm: of the Laplacian.
+        moves: `[G, N]` permutations of the nodes.
+        norm: of the Laplacian: None, "sym" or "rw".
     """
     for k, move in enumerate(moves):
         if any(not torch.equal(move[other], other[move]) for other in moves[:k]):
@@ -51,10 +51,10 @@ def abelian_transform(moves: Tensor, norm: str | None) -> Transform | None:
     values = torch.full(nodes.shape, float(len(neighbors)), dtype=torch.float64)
     for node in neighbors.tolist():
         exponents = (nodes == node).nonzero()[0].tolist()
-        turn = torch.zeros(nodes.shape, dtype=torch.float64)
+        angle = torch.zeros(nodes.shape, dtype=torch.float64)
         for a, phase in zip(exponents, phases, strict=True):
-            turn += a * phase.reshape(*phase.shape, *[1] * (nodes.dim() - phase.dim()))
-        values -= torch.cos(2 * math.pi * turn)
+            angle += a * phase.reshape(*phase.shape, *[1] * (nodes.dim() - phase.dim()))
+        values -= torch.cos(2 * math.pi * angle)
     values = values.clamp(min=0.0)
     if norm is not None:
         values = values / max(1, len(neighbors))
@@ -91,9 +91,9 @@ def _phases(cycles: list[Cycle]) -> tuple[list[Tensor], tuple[Axis, ...]]:
             carried += c * phase.reshape(*phase.shape, *[1] * (j - phase.dim()))
         k = torch.arange(length, dtype=torch.float64)
         phases.append((carried[..., None] + k) / length)
-        turn = None
+        twiddle = None
         if any(carry):
             angle = -2 * math.pi * carried[..., None] * k / length
-            turn = torch.polar(torch.ones_like(angle), angle)
-        axes.append(Axis("ring", length, turn))
+            twiddle = torch.polar(torch.ones_like(angle), angle)
+        axes.append(Axis("fft", length, twiddle))
     return phases, tuple(axes)

@@ -14,7 +14,7 @@ from torch import Tensor
 from geodl.domain import Domain
 from geodl.group import Group, cached_constants
 from geodl.spectrum.abelian import abelian_transform
-from geodl.spectrum.axes import NAMES, Axis
+from geodl.spectrum.axes import Axis
 from geodl.spectrum.transform import Transform, sorted_transform
 
 
@@ -42,7 +42,7 @@ def _complete(n: int, norm: str | None) -> Transform:
     values = torch.full((n,), float(n), dtype=torch.float64)
     values[0] = 0.0
     values = normalised(values, n - 1, norm)
-    return Transform(values, (Axis("path", n),), method="dct-ii of a complete graph")
+    return Transform(values, (Axis("dct-ii", n),), method="dct-ii of a complete graph")
 
 
 def _lattice(
@@ -57,10 +57,10 @@ def _lattice(
     values: list[Tensor] = []
     degree, regular = 0, True
     for n, wraps in zip(lattice, periodic, strict=True):
-        kind, own = "path", _path_eigenvalues(n)
+        kind, own = "dct-ii", _path_eigenvalues(n)
         # A ring of two nodes has one link, and is a path.
         if wraps and n > 2:
-            kind, own = "ring", _ring_eigenvalues(n)
+            kind, own = "fft", _ring_eigenvalues(n)
         elif n > 2:
             regular = False
         axes.append(Axis(kind, n))
@@ -79,7 +79,7 @@ def _lattice(
     box = reduce(lambda a, b: a[..., None] + b, values)
     if norm is not None:
         box = normalised(box, degree, norm)
-    return sorted_transform(box, tuple(axes), " x ".join(NAMES[a.kind] for a in axes))
+    return sorted_transform(box, tuple(axes), " x ".join(axis.kind for axis in axes))
 
 
 def _ring_eigenvalues(n: int) -> Tensor:
@@ -103,7 +103,7 @@ def _path_of_degrees(n: int, norm: str) -> Transform:
         degree = torch.full((n,), 2.0, dtype=torch.float64)
         degree[0] = degree[-1] = 1.0
         root = relative_roots(degree)
-    return Transform(values, (Axis("ends", n),), root=root, method=NAMES["ends"])
+    return Transform(values, (Axis("dct-i", n),), root=root, method="dct-i")
 
 
 def _fiber(group: Group) -> tuple[Axis, Tensor, int]:
@@ -117,7 +117,7 @@ def _fiber(group: Group) -> tuple[Axis, Tensor, int]:
     for step in steps:
         adjacency[torch.arange(n), product[:, step]] = 1.0
     values, vectors = torch.linalg.eigh(len(steps) * torch.eye(n) - adjacency)
-    return Axis("matrix", n, vectors=vectors), values.clamp(min=0.0), len(steps)
+    return Axis("eigh", n, vectors=vectors), values.clamp(min=0.0), len(steps)
 
 
 def normalised(values: Tensor, degree: float, norm: str | None) -> Tensor:

@@ -1,4 +1,6 @@
-"""The Fourier transform of a domain, found once: in closed form where there is one, else solved."""
+"""The Fourier transform of a domain, found once: in closed form where there is one, else by an
+eigensolver; and the transforms of all members of a union.
+"""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -26,8 +28,8 @@ def transform_of(domain: Domain, norm: str | None = None, count: int | None = No
         count: how many, smallest eigenvalues first; None for all.
 
     Raises:
-        GeodlError: weights that come with each call; more modes than nodes; what the eigensolver
-            refuses.
+        GeodlError: if the weights of the domain come with each call, if there are fewer nodes than
+            modes, and as the eigensolver refuses.
     """
     if reason := refuses_spectrum(domain, count):
         do = "use the graph without them, or a filter of polynomials: g.Filter(f, order=20)"
@@ -40,7 +42,7 @@ def transform_of(domain: Domain, norm: str | None = None, count: int | None = No
 
 
 def refuses_spectrum(domain: Domain, count: int | None) -> str:
-    """Why a domain that is no union has not so many modes; "" where it has."""
+    """Why a domain that is no union has no spectrum of so many modes; "" where it has one."""
     if domain.runtime_weight is not None:
         return "weights that come with each call, where modes are found once"
     if count is not None and count > domain.num_nodes:
@@ -76,21 +78,21 @@ def _fast_of_value(domain: Domain, norm: str | None) -> Transform | None:
     return closed_form(domain, norm)
 
 
-def on_device(pieces: "Pieces", device: torch.device) -> "Pieces":
+def on_device(transforms: "MemberTransforms", device: torch.device) -> "MemberTransforms":
     """The transforms with their tensors on a device."""
-    return pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device), pieces)
+    return pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device), transforms)
 
 
-class Pieces(NamedTuple):
+class MemberTransforms(NamedTuple):
     """The transforms of a domain's members.
 
     Attributes:
-        transforms: one for each member; one for all of them where they are equal.
+        distinct: one for each member; a single one where all of them are equal.
         sizes: nodes of each member that has a transform.
         repeats: how many equal members there are, 1 where they have a transform each.
     """
 
-    transforms: tuple[Transform, ...]
+    distinct: tuple[Transform, ...]
     sizes: tuple[int, ...]
     repeats: int
 
@@ -101,39 +103,43 @@ class Pieces(NamedTuple):
         return values.repeat(self.repeats)
 
 
-def pieces_of(domain: Domain, norm: str | None = None, count: int | None = None) -> Pieces:
+def transforms_of(
+    domain: Domain, norm: str | None = None, count: int | None = None
+) -> MemberTransforms:
     """The transforms of a domain, or of each member of a union; arguments and errors as in
     :func:`transform_of`.
     """
     one = domain.equal_member
     if one is not None:
-        return Pieces((transform_of(one, norm, count),), (one.num_nodes,), domain.num_members)
+        return MemberTransforms(
+            (transform_of(one, norm, count),), (one.num_nodes,), domain.num_members
+        )
     transforms = tuple(transform_of(part, norm, count) for part in domain.members or ())
-    return Pieces(transforms, domain.sizes, 1)
+    return MemberTransforms(transforms, domain.sizes, 1)
 
 
-def analyse_pieces(pieces: Pieces, x: Tensor) -> Tensor:
+def analyse_members(transforms: MemberTransforms, x: Tensor) -> Tensor:
     """The coefficients of values `[B, N, C]`, member after member."""
-    return _each(pieces, x, pieces.sizes, analyse)
+    return _each(transforms, x, transforms.sizes, analyse)
 
 
-def synthesise_pieces(pieces: Pieces, x: Tensor) -> Tensor:
+def synthesise_members(transforms: MemberTransforms, x: Tensor) -> Tensor:
     """The values of coefficients `[B, K, C]`, member after member; complex where modes are."""
-    modes = tuple(len(t.eigenvalues) for t in pieces.transforms)
-    return _each(pieces, x, modes, synthesise)
+    modes = tuple(len(t.eigenvalues) for t in transforms.distinct)
+    return _each(transforms, x, modes, synthesise)
 
 
 def _each(
-    pieces: Pieces,
+    transforms: MemberTransforms,
     x: Tensor,
     sizes: tuple[int, ...],
     transformed: Callable[[Transform, Tensor], Tensor],
 ) -> Tensor:
     """Every member transformed, equal ones at once."""
-    if len(pieces.transforms) == 1:
+    if len(transforms.distinct) == 1:
         batch, channels = x.shape[0], x.shape[2]
-        rows = x.reshape(batch * pieces.repeats, sizes[0], channels)
-        y = transformed(pieces.transforms[0], rows)
-        return y.reshape(batch, pieces.repeats * y.shape[1], channels)
-    parts = zip(pieces.transforms, x.split(sizes, dim=1), strict=True)
+        rows = x.reshape(batch * transforms.repeats, sizes[0], channels)
+        y = transformed(transforms.distinct[0], rows)
+        return y.reshape(batch, transforms.repeats * y.shape[1], channels)
+    parts = zip(transforms.distinct, x.split(sizes, dim=1), strict=True)
     return torch.cat([transformed(transform, part) for transform, part in parts], dim=1)

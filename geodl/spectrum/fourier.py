@@ -10,16 +10,17 @@ from geodl.domain.check import can_be_read, check_finite
 from geodl.errors import GeodlError, as_integer, nearest
 from geodl.signal import Signal
 from geodl.spectrum.find import (
-    analyse_pieces,
+    analyse_members,
     on_device,
-    pieces_of,
-    synthesise_pieces,
+    synthesise_members,
     transform_of,
+    transforms_of,
 )
 from geodl.spectrum.solver import MOST_BYTES, num_parts
 from geodl.spectrum.transform import Transform, write_modes
 
-REAL = {torch.float64: 1e-9, torch.float32: 1e-4}  # of the largest value: what is real but for that
+# Imaginary parts up to this share of the largest value are rounding errors of a real signal.
+REAL = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 
 class Modes(NamedTuple):
@@ -28,9 +29,9 @@ class Modes(NamedTuple):
     Printed, it says how they were found, and where a domain falls into parts.
 
     Attributes:
-        domain: whose.
-        norm: of the Laplacian.
-        transform: what goes from values to coefficients and back.
+        domain: whose modes they are.
+        norm: of the Laplacian: None, "sym" or "rw".
+        transform: from values to coefficients and back.
     """
 
     domain: Domain
@@ -60,7 +61,7 @@ class Modes(NamedTuple):
         the degrees. A mode is fixed up to its sign, those of an equal eigenvalue up to a rotation.
 
         Raises:
-            GeodlError: more numbers than 1 GiB holds.
+            GeodlError: if the modes written out take more than 1 GiB.
         """
         count = len(self.eigenvalues)
         needed = self.domain.num_nodes * count * 16
@@ -91,8 +92,10 @@ def spectrum(domain: Domain, k: int | None = None, norm: str | None = None) -> M
         norm: None for `D - A`, "sym" for `I - D^-1/2 A D^-1/2`, "rw" for `I - D^-1 A`.
 
     Raises:
-        GeodlError: no domain, a union; no positive k, or more modes than nodes; negative weights,
-            or two directions of different weights; a graph too large for a dense solver.
+        GeodlError: if it is no domain, or a union; if k is not a positive integer, or larger than
+            the number of nodes; if the norm is unknown; if a weight is negative, differs in the two
+            directions of a link, or comes with each call; if a graph is too large for a dense
+            solver.
 
     >>> from geodl.domain import Chain
     >>> found = spectrum(Chain(3))
@@ -134,8 +137,8 @@ def fourier(signal: Signal, norm: str | None = None) -> Signal:
         `[B, N, C]` on `Spectrum(domain, norm)`, in at least single precision.
 
     Raises:
-        GeodlError: no Signal, tokens, sparse values, NaN or infinite ones; what :func:`spectrum`
-            refuses.
+        GeodlError: if it is no Signal, if its values are tokens, sparse, complex, NaN or infinite,
+            and as :func:`spectrum`.
 
     >>> from geodl.domain import Grid
     >>> ring = Grid(4, periodic=True)
@@ -149,8 +152,8 @@ def fourier(signal: Signal, norm: str | None = None) -> Signal:
         raise GeodlError(asked, f"values of {signal.x.dtype}", "give real floating point values")
     domain = signal.domain
     place = Spectrum(domain, norm)
-    pieces = on_device(pieces_of(domain, norm), signal.device)
-    return Signal(analyse_pieces(pieces, signal.x), place)
+    transforms = on_device(transforms_of(domain, norm), signal.device)
+    return Signal(analyse_members(transforms, signal.x), place)
 
 
 def fourier_inverse(signal: Signal) -> Signal:
@@ -161,8 +164,8 @@ def fourier_inverse(signal: Signal) -> Signal:
         signal: `[B, N, C]` on a Spectrum.
 
     Raises:
-        GeodlError: a signal on another domain; coefficients of no real signal (those of opposite
-            frequencies have to be conjugate to each other).
+        GeodlError: if the signal is not on a Spectrum, or is NaN or infinite; if the coefficients
+            are of no real signal (those of opposite frequencies have to be conjugate).
 
     >>> from geodl.domain import Chain
     >>> s = Signal(torch.tensor([[[1.0], [2.0], [4.0]]]), Chain(3))
@@ -176,8 +179,8 @@ def fourier_inverse(signal: Signal) -> Signal:
         found = f"a signal on {signal.domain}"
         raise GeodlError(asked, found, "give one on a Spectrum, as fourier(signal) makes it")
     norm = getattr(signal.domain, "norm", None)
-    pieces = on_device(pieces_of(domain, norm), signal.device)
-    y = synthesise_pieces(pieces, signal.x)
+    transforms = on_device(transforms_of(domain, norm), signal.device)
+    y = synthesise_members(transforms, signal.x)
     if y.is_complex():
         _check_real(asked, y)
         y = y.real
@@ -192,7 +195,7 @@ def check_norm(asked: str, norm: str | None) -> None:
 
 
 def _check_values(asked: str, signal: Signal) -> None:
-    """Refuse what has no transform, or would spread what is no number over all of it."""
+    """Refuse what has no transform, and values that are NaN or infinite."""
     if not isinstance(signal, Signal):
         raise GeodlError(asked, f"a {type(signal).__name__}", "give a Signal")
     if signal.x.layout != torch.strided:

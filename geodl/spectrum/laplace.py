@@ -17,13 +17,14 @@ def z_transform(signal: Signal, z: Tensor) -> Tensor:
 
     Args:
         signal: `[B, N, C]` on a domain with an order, as a Chain.
-        z: `[Z]` numbers, none of them 0.
+        z: `[Z]` real or complex numbers, none of them 0.
 
     Returns:
-        `[B, Z, C]`, complex.
+        `[B, Z, C]`, complex, in double precision where the values or z are.
 
     Raises:
-        GeodlError: no Signal, a domain without an order; other numbers.
+        GeodlError: if it is no Signal of real values, or one on a domain without an order or on
+            several; if z is no such tensor.
 
     >>> from geodl.domain import Chain
     >>> s = Signal(torch.tensor([[[1.0], [0.5], [0.25]]]), Chain(3))
@@ -39,7 +40,8 @@ def z_transform(signal: Signal, z: Tensor) -> Tensor:
     is_number = isinstance(z, Tensor) and (z.is_floating_point() or z.is_complex())
     if not is_number or z.dim() != 1 or (z == 0).any():
         raise GeodlError(asked, "no tensor [Z] of numbers that are not 0", "give such a tensor")
-    wide = torch.promote_types(signal.dtype, torch.complex64)
+    # In single precision only where both are: nothing is rounded.
+    wide = torch.promote_types(torch.promote_types(signal.dtype, z.dtype), torch.complex64)
     time = torch.arange(signal.domain.num_nodes, device=signal.device)
     powers = z.to(signal.device, wide)[:, None] ** -time
     return torch.einsum("zt,btc->bzc", powers, signal.x.to(wide))

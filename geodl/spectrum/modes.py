@@ -10,6 +10,7 @@ from torch import Tensor
 from geodl.domain import Domain
 from geodl.errors import GeodlError, as_integer
 from geodl.neighborhood import Edges, Neighborhood, Structure
+from geodl.neighborhood.edges import turned_around
 from geodl.neighborhood.reversed import Reversed
 from geodl.spectrum.find import refuses_spectrum, transform_of
 from geodl.spectrum.fourier import check_norm
@@ -97,17 +98,14 @@ class Projections(Structure):
 
     def edges(self, source: Domain, target: Domain) -> Edges:
         """By the coefficients of impulses, and back mode by mode."""
-        found = by_member(source, self._edges, self.count)
+        # All modes of a union are numbered member after member, as its nodes are.
+        edges = by_member(source, self._edges_of_member, self.count)
         if self.transposed:
-            return found._replace(dst=found.src, src=found.dst)
-        return found
+            return turned_around(edges)
+        return edges
 
     def reverse(self) -> Structure | None:
         return Projections(self.count, self.norm, not self.transposed)
-
-    def _edges(self, domain: Domain, target: Domain) -> Edges:
-        # All modes of a union are numbered member after member, as its nodes are.
-        return by_member(domain, self._edges_of_member, self.count)
 
     def _edges_of_member(self, domain: Domain, target: Domain) -> Edges:
         transform = transform_of(domain, self.norm, self.count)
@@ -135,7 +133,8 @@ def modes(k: int | None = None, *, norm: str | None = None) -> ByMode:
         norm: of the Laplacian, as in :func:`geodl.spectrum`.
 
     Raises:
-        GeodlError: no positive k, an unknown norm; at the call, more modes than nodes.
+        GeodlError: if k is not a positive integer, or the norm unknown; at the call, if a domain
+            has fewer nodes than modes are asked for.
 
     >>> from geodl.domain import Grid
     >>> modes(3, norm="sym"), modes().num_types(Grid(8, 8))
@@ -153,8 +152,13 @@ def modes(k: int | None = None, *, norm: str | None = None) -> ByMode:
 def by_member(
     domain: Domain, edges_of: Callable[[Domain, Domain], Edges], count: int | None
 ) -> Edges:
-    """Edges of a domain, or of each member of a union: nodes numbered through, and types, too,
-    where all modes are there.
+    """The edges of a domain, or of all members of a union.
+
+    Args:
+        domain: any.
+        edges_of: the edges of one member, receivers and senders on it, all of them weighted.
+        count: how many modes a member has; None for as many as it has nodes, so that types are
+            numbered through the union, as nodes are.
     """
     if not domain.is_union:
         return edges_of(domain, domain)
@@ -176,7 +180,7 @@ def by_member(
 
 
 def check_size(asked: str, types: int, domain: Domain) -> None:
-    """Refuse to write out what memory does not hold."""
+    """Refuse to write out so many matrices `[N, N]` that memory does not hold them."""
     n = domain.num_nodes
     if types * n * n > MOST_ENTRIES:
         found = f"{types} matrices of {n} x {n} entries"

@@ -26,10 +26,10 @@ def solved(domain: Domain, norm: str | None, count: int | None) -> Transform:
         count: how many, smallest eigenvalues first; None for all.
 
     Raises:
-        GeodlError: negative weights; two directions of different weights; more nodes than a dense
-            solver holds in memory.
+        GeodlError: if a weight is negative, or differs in the two directions of a link; if a dense
+            solver is needed that does not fit into memory.
     """
-    plain = _matrix(domain)
+    plain = laplacian_matrix(domain)
     degree = plain.diagonal()
     matrix = plain
     if norm is not None:
@@ -47,7 +47,7 @@ def solved(domain: Domain, norm: str | None, count: int | None) -> Transform:
     # Eigenvalues of 0 come out a little below it, where roots are no numbers.
     eigenvalues = torch.from_numpy(np.ascontiguousarray(values)).clamp(min=0.0)
     columns = torch.from_numpy(np.ascontiguousarray(vectors))
-    axis = Axis("matrix", n, vectors=columns)
+    axis = Axis("eigh", n, vectors=columns)
     return Transform(eigenvalues, (axis,), root=root, method=method)
 
 
@@ -61,8 +61,12 @@ def num_parts(domain: Domain) -> int:
     return csgraph.connected_components(graph, directed=False)[0]
 
 
-def _matrix(domain: Domain) -> Any:
-    """`D - A` as a sparse array."""
+def laplacian_matrix(domain: Domain) -> Any:
+    """`D - A` of the undirected links of a domain, as a sparse array of scipy `[N, N]`.
+
+    Raises:
+        GeodlError: if a weight is negative, or differs in the two directions of a link.
+    """
     from scipy.sparse import coo_array
 
     edges, n = laplacian().edges(domain), domain.num_nodes
@@ -72,7 +76,10 @@ def _matrix(domain: Domain) -> Any:
         asked = f"the spectrum of {domain}"
         found = "negative weights, under which eigenvalues are no frequencies"
         raise GeodlError(asked, found, "use non-negative weights")
-    return coo_array((weight, (dst, src)), shape=(n, n), dtype=float).tocsr()
+    matrix = coo_array((weight, (dst, src)), shape=(n, n), dtype=float).tocsr()
+    # A link of weight 0 joins no parts.
+    matrix.eliminate_zeros()
+    return matrix
 
 
 def _normalised(plain: Any, degree: Any) -> Any:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geodl.spectrum.axes import Axis, backward, forward
 
-SAME = 1e-12  # eigenvalues this close are equal, and keep the order of their numbers
+SAME = 1e-12  # eigenvalues that differ by less count as equal, and keep the order of their numbers
 
 
 class Transform(NamedTuple):
@@ -17,18 +17,19 @@ class Transform(NamedTuple):
 
     Attributes:
         eigenvalues: `[K]` ascending, float64.
-        axes: of the box that the nodes form; of a graph one, whose columns are its eigenvectors.
-        place: `[N]` the node at each place of the box; None where they stand in its order.
-        order: `[K]` the place in the box of frequencies of each mode; None for all in their order.
-        rank: `[N]` the inverse, of a mode that is left out K; None alike.
-        root: `[N]` `sqrt(degree / mean degree)`, where modes are those of `I - D^-1 A`: orthonormal
-            under weights that are its squares. None where they are so without.
+        axes: of the box of which each point is a node, and after the transform a frequency; of a
+            graph one axis, whose columns are its eigenvectors.
+        node: `[N]` the node at each point of the box; None where nodes stand in its order.
+        order: `[K]` the point of the box at which each mode stands; None for all in their order.
+        rank: `[N]` the mode at each point of the box, K for one that is left out; None alike.
+        root: `[N]` `sqrt(degree / mean degree)`, where modes are those of `I - D^-1 A`, which are
+            orthonormal under its squares as weights. None where they are orthonormal without.
         method: how the modes are found, in words.
     """
 
     eigenvalues: Tensor
     axes: tuple[Axis, ...]
-    place: Tensor | None = None
+    node: Tensor | None = None
     order: Tensor | None = None
     rank: Tensor | None = None
     root: Tensor | None = None
@@ -42,20 +43,27 @@ class Transform(NamedTuple):
     @property
     def is_complex(self) -> bool:
         """Whether modes are complex."""
-        return any(axis.kind == "ring" for axis in self.axes)
+        return any(axis.kind == "fft" for axis in self.axes)
 
 
 def sorted_transform(
-    box: Tensor, axes: tuple[Axis, ...], method: str, place: Tensor | None = None
+    box: Tensor, axes: tuple[Axis, ...], method: str, node: Tensor | None = None
 ) -> Transform:
-    """A transform whose eigenvalues stand in a box, one for each product of modes of the axes."""
+    """A transform whose modes are products of modes of its axes.
+
+    Args:
+        box: their eigenvalues, `[m_1, ..., m_j]`.
+        axes: j of them.
+        method: in words.
+        node: as in :class:`Transform`.
+    """
     values = box.flatten()
     # Sums of the same numbers in another order differ in the last bit: rounded, they are equal, and
     # the order is the same on every processor.
     order = torch.argsort(torch.round(values / SAME), stable=True)
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order))
-    return Transform(values[order], axes, place, order, rank, None, method)
+    return Transform(values[order], axes, node, order, rank, None, method)
 
 
 def first_modes(t: Transform, count: int) -> Transform:
@@ -81,8 +89,8 @@ def analyse(t: Transform, x: Tensor) -> Tensor:
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     if t.root is not None:
         x = x * t.root.to(x.dtype)[:, None]
-    if t.place is not None:
-        x = x.index_select(1, t.place)
+    if t.node is not None:
+        x = x.index_select(1, t.node)
     x = x.unflatten(1, t.lengths)
     for k, axis in enumerate(t.axes):
         x = forward(axis, x, k + 1)
@@ -104,12 +112,12 @@ def synthesise(t: Transform, x: Tensor) -> Tensor:
         x = x.index_select(1, t.rank)
     if t.order is not None:
         x = x.unflatten(1, t.lengths)
-    # Turned rings read the frequencies of the axes before them: the last axis is undone first.
+    # Twiddle factors read the frequencies of the axes before them: the last axis is undone first.
     for k, axis in reversed(list(enumerate(t.axes))):
         x = backward(axis, x, k + 1)
     x = x.flatten(1, len(t.axes))
-    if t.place is not None:
-        x = x.index_select(1, torch.argsort(t.place))
+    if t.node is not None:
+        x = x.index_select(1, torch.argsort(t.node))
     if t.root is not None:
         x = x / t.root.to(x.dtype)[:, None]
     return x

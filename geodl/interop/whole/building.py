@@ -249,7 +249,7 @@ class Builder:
             sender: a second value that it reads, from which it receives.
 
         Raises:
-            GeodlError: a layer that refuses the example, or that differs from the model on it.
+            GeodlError: if the layer refuses the example, or differs from the model on it.
         """
         if sender is None:
             value = self.where_accepted(part, value)

@@ -64,8 +64,8 @@ class TensorDoor:
         """The network's inputs.
 
         Raises:
-            GeodlError: other arguments than the original's, tensors of other dimensions, constants
-                that the import was not made with.
+            GeodlError: if the arguments are not those of the original, if a tensor has another
+                number of dimensions, or a constant another value than the import was made with.
         """
         bound = bind_arguments(self.form, args, kwargs)
         values = []

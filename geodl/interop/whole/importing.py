@@ -31,7 +31,7 @@ def import_model(module: nn.Module, example: Any) -> Network:
         example: its arguments: a tensor, or a tuple of them.
 
     Raises:
-        GeodlError: an example on which the model fails.
+        GeodlError: if the model fails on the example.
     """
     asked = f"from_torch({type(module).__name__}, example)"
     args = example if isinstance(example, tuple) else (example,)

@@ -156,7 +156,7 @@ class Layout:
         """The tensor that a signal stands for; a view where torch can make one.
 
         Raises:
-            GeodlError: a signal of another lattice, other channels, or with a batch of its own.
+            GeodlError: if the signal has another number of axes or channels, or a batch of its own.
         """
         sizes = self.lengths(signal)
         channels = max(1, self.num_channels)

@@ -4,7 +4,8 @@
 maximum; where t senders do, each has the share 1/t, the only choice that commutes with a
 relabelling of the nodes. So a number for each receiver and channel says all that the backward has
 to know, the first sender that attains the maximum, and t; only where t > 1 are the values read
-again. A minimum is the maximum of the values times -1.
+again. A minimum is the maximum of the values times -1. A maximum that is NaN, which nothing is
+equal to, has t = 0, and its derivative by every value that arrives is NaN.
 
 The maximum is found first, and who attains it then, while the senders' rows are still near; both
 for four edges at a time, so that what a receiver keeps is read and written a quarter as often.
@@ -144,3 +145,7 @@ def share_gradient(first, last, rows, cols, x, winner, ties, g, dx):
                     for e in range(rows[i], rows[i + 1]):
                         if x[b, cols[e], c] == best:
                             dx[b, cols[e], c] += share
+                else:
+                    # No sender is equal to a maximum that is NaN, and no edge needs a share of 0.
+                    for e in range(rows[i], rows[i + 1]):
+                        dx[b, cols[e], c] = np.nan
