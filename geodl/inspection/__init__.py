@@ -8,7 +8,7 @@ from geodl.inspection.attention import EdgeAttention, attention_on_edges
 from geodl.inspection.depth import dirichlet_energy, receptive_field, smoothing
 from geodl.inspection.gradients import integrated_gradients, saliency
 from geodl.inspection.mask import gnn_explainer
-from geodl.inspection.question import Attribution
+from geodl.inspection.score import Attribution
 
 __all__ = [
     "Attribution",

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from geodl.errors import GeodlError
-from geodl.inspection.question import check_signal
+from geodl.inspection.score import check_signal
 from geodl.layer import Attention, evaluated, trace
 from geodl.neighborhood import Edges, Neighborhood
 from geodl.signal import Signal

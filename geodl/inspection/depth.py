@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from geodl.domain import same_place
 from geodl.errors import GeodlError
-from geodl.inspection.question import Question, asked_of, check_has_gradient, check_signal
+from geodl.inspection.score import NodeScore, check_has_gradient, check_signal, with_gradients
 from geodl.layer import evaluated, trace
 from geodl.neighborhood import itself
 from geodl.signal import Signal
@@ -39,17 +39,17 @@ def receptive_field(model: nn.Module, signal: Signal, node: int) -> Tensor:
     >>> receptive_field(twice, signal, node=3).tolist()
     [0.0, 1.0, 2.0, 1.0]
     """
-    with asked_of(model):
-        question = Question("receptive_field(model, signal, node)", model, signal, node)
-        x = question.x.requires_grad_()
-        scores = question.scores(x, None)
-        check_has_gradient(question.asked, scores)
-        found = torch.zeros_like(x[0, :, 0])
+    with with_gradients(model):
+        target = NodeScore("receptive_field(model, signal, node)", model, signal, node)
+        x = target.x.requires_grad_()
+        scores = target.scores(x, None)
+        check_has_gradient(target.asked, scores)
+        influence = torch.zeros_like(x[0, :, 0])
         for score in scores:
             (slope,) = torch.autograd.grad(score, x, retain_graph=True, allow_unused=True)
             if slope is not None:
-                found += slope[0].abs().sum(-1)
-    return found.detach()
+                influence += slope[0].abs().sum(-1)
+    return influence.detach()
 
 
 def dirichlet_energy(signal: Signal, *, norm: str | None = "sym") -> Tensor:
@@ -58,11 +58,12 @@ def dirichlet_energy(signal: Signal, *, norm: str | None = "sym") -> Tensor:
 
     Args:
         signal: values `[B, N, C]` or sparse `[N, C]` on a domain with links.
-        norm: "sym" for `s_i = sqrt(1 + d_i)`, d_i the weights of all links into i: zero for what a
-            GCN's layers tend to; None for `s_i = 1`: zero for values that are all alike.
+        norm: "sym" for `s_i = sqrt(1 + d_i)`, d_i the sum of the weights of the links into i: the
+            energy is then zero for the signals that a deep GCN tends to; None for `s_i = 1`: zero
+            for equal values.
 
     Raises:
-        GeodlError: if it is not a signal of real numbers, or the norm another one.
+        GeodlError: if it is not a Signal of floating point numbers, or if the norm is another one.
 
     Source: Cai and Wang, "A Note on Over-Smoothing for Graph Neural Networks" (2020), definition
     2.1; Rusch, Bronstein and Mishra, "A Survey on Oversmoothing in Graph Neural Networks" (2023).
@@ -89,8 +90,8 @@ def dirichlet_energy(signal: Signal, *, norm: str | None = "sym") -> Tensor:
     if norm == "sym":
         degree = x.new_zeros(*weight.shape[:-1], x.shape[1]).index_add(-1, links.dst, weight)
         x = x / (1 + degree).sqrt()[..., None]
-    apart = (x[:, links.dst] - x[:, links.src]).square().sum(-1)
-    return (weight * apart).sum(-1) / 2
+    distance = (x[:, links.dst] - x[:, links.src]).square().sum(-1)
+    return (weight * distance).sum(-1) / 2
 
 
 def smoothing(model: nn.Module, signal: Signal, *, norm: str | None = "sym") -> tuple[float, ...]:

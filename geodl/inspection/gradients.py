@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.errors import GeodlError, positive
-from geodl.inspection.question import Attribution, Question, asked_of
+from geodl.inspection.score import Attribution, NodeScore, with_gradients
 from geodl.signal import Signal
 
 TOLERATED = 0.05  # the largest share that a sum over a path may miss
@@ -42,9 +42,9 @@ def saliency(
     >>> found.nodes.flatten().tolist(), found.edges.tolist()
     ([0.0, 1.0, 0.0], [0.0, 1.0])
     """
-    with asked_of(model):
-        question = Question("saliency(model, signal, node)", model, signal, node, channel)
-        return Attribution(*question.gradients(question.x, question.weight))
+    with with_gradients(model):
+        target = NodeScore("saliency(model, signal, node)", model, signal, node, channel)
+        return Attribution(*target.gradients(target.x, target.weight))
 
 
 def integrated_gradients(
@@ -86,49 +86,53 @@ def integrated_gradients(
     """
     asked = "integrated_gradients(model, signal, node)"
     count = positive(f"{asked} with steps={steps!r}", steps)
-    with asked_of(model):
-        question = Question(asked, model, signal, node, channel)
-        x, weight = question.x, question.weight
-        nodes = _integral(question, "values", x, count, lambda x: (x, weight))
+    with with_gradients(model):
+        target = NodeScore(asked, model, signal, node, channel)
+        x, weight = target.x, target.weight
+        nodes = _integral(target, "values", x, count, lambda x: (x, weight))
         edges = None
-        if weight is not None and question.gradients(x, weight)[1] is not None:
-            edges = _integral(question, "links", weight, count, lambda weight: (x, weight))
+        if weight is not None and target.gradients(x, weight)[1] is not None:
+            edges = _integral(target, "links", weight, count, lambda weight: (x, weight))
     return Attribution(nodes.detach().view_as(x[0]), edges)
 
 
 def _integral(
-    question: Question,
+    target: NodeScore,
     name: str,
     end: Tensor,
     steps: int,
     inputs: Callable[[Tensor], tuple[Tensor, Any]],
 ) -> Tensor:
-    """The end of a straight way from zero, times the mean derivative of the score along it.
+    """`end` times the mean derivative of the score on the straight path from 0 to `end`.
 
     Args:
-        question: which score.
-        name: what moves, in words.
-        end: where the way ends.
-        steps: places at which the derivative is taken.
-        inputs: values and weights at a place of the way.
+        target: which score.
+        name: what moves along the path, in words.
+        end: values of nodes, or weights of links.
+        steps: points of the path at which the derivative is taken.
+        inputs: values and weights at a point of the path.
+
+    Raises:
+        GeodlError: if the sum is not the change of the score, up to `TOLERATED`.
     """
     total = torch.zeros_like(end)
     for k in range(steps):
-        place = (end * ((k + 0.5) / steps)).requires_grad_()
-        score = question.score(*inputs(place))
+        point = (end * ((k + 0.5) / steps)).requires_grad_()
+        score = target.score(*inputs(point))
         if score.requires_grad:
-            (slope,) = torch.autograd.grad(score, place, allow_unused=True)
+            (slope,) = torch.autograd.grad(score, point, allow_unused=True)
             if slope is not None:
                 total += slope
-    found = end * total / steps
+    attributed = end * total / steps
     with torch.no_grad():
-        change = question.score(*inputs(end)) - question.score(*inputs(torch.zeros_like(end)))
-    missed = float((found.sum() - change).abs())
+        change = target.score(*inputs(end)) - target.score(*inputs(torch.zeros_like(end)))
+    missed = float((attributed.sum() - change).abs())
     # Attributions of both signs may add up to nearly nothing: their size is the measure.
-    scale = max(float(found.abs().sum()), float(change.abs()))
+    scale = max(float(attributed.abs().sum()), float(change.abs()))
     # A NaN fails the comparison, too.
     if scale > 0 and not missed <= TOLERATED * scale:
-        found = f"{name} that explain {float(found.sum()):.3g} of a change of {float(change):.3g}"
+        share = f"{float(attributed.sum()):.3g} of a change of {float(change):.3g}"
+        found = f"{name} that explain {share}"
         do = "take more steps; a norm by degrees needs self_loops=True"
-        raise GeodlError(f"{question.asked} with {steps} steps", found, do)
-    return found
+        raise GeodlError(f"{target.asked} with {steps} steps", found, do)
+    return attributed

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.errors import GeodlError, is_real, positive
-from geodl.inspection.question import Attribution, Question, asked_of
+from geodl.inspection.score import Attribution, NodeScore, with_gradients
 from geodl.signal import Signal
 
 ASKED = "gnn_explainer(model, signal, node)"
@@ -69,28 +69,28 @@ def gnn_explainer(
     for name, value in (("rate", rate), ("size", size), ("entropy", entropy)):
         if not is_real(value) or not 0 <= value < float("inf"):
             raise GeodlError(f"{ASKED} with {name}={value!r}", do="give a number from 0 on")
-    with asked_of(model):
-        question = Question(ASKED, model, signal, node, channel)
-        matter = _that_matter(question)
+    with with_gradients(model):
+        target = NodeScore(ASKED, model, signal, node, channel)
+        graph = _computation_graph(target)
         # At 1/2 the entropy has no slope: it prefers neither answer.
-        logits = question.x.new_zeros(matter.num_masks).requires_grad_()
+        logits = target.x.new_zeros(graph.num_masks).requires_grad_()
         optimizer = torch.optim.Adam([logits], rate)
         for _ in range(count):
             optimizer.zero_grad()
-            loss = _objective(question, logits, matter, size, entropy)
+            loss = _objective(target, logits, graph, size, entropy)
             loss.backward(inputs=[logits])
             optimizer.step()
-    nodes, edges = matter.spread(logits.detach().sigmoid())
-    return Attribution(nodes[:, None], edges * matter.edges)
+    nodes, edges = graph.spread(logits.detach().sigmoid())
+    return Attribution(nodes[:, None], edges * graph.edges)
 
 
-class Matter(NamedTuple):
-    """What a score depends on at all: the computation graph.
+class ComputationGraph(NamedTuple):
+    """The nodes and links that a score depends on.
 
     Attributes:
-        nodes: `[N]` bool.
-        edges: `[E]` bool.
-        pair: `[E]` the number of each link's pair of nodes, whichever sends.
+        nodes: `[N]` bool, whether the score has a derivative by a value of the node.
+        edges: `[E]` bool, whether it has one by the weight of the link.
+        pair: `[E]` the number of the pair of nodes that each link joins, in either direction.
         pairs: `[P]` bool, the pairs that a link of `edges` joins.
     """
 
@@ -101,50 +101,50 @@ class Matter(NamedTuple):
 
     @property
     def num_masks(self) -> int:
-        """How many masks are learned: one a node, one a pair."""
+        """How many masks are learned: one for each node, one for each pair."""
         return int(self.nodes.sum() + self.pairs.sum())
 
     def spread(self, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """The masks of all nodes `[N]` and links `[E]`, 0 of what does not matter."""
+        """The masks of all nodes `[N]` and links `[E]`, 0 of those that the score does not read."""
         of_nodes, of_pairs = masks.tensor_split([int(self.nodes.sum())])
         nodes = masks.new_zeros(self.nodes.shape).masked_scatter(self.nodes, of_nodes)
         pairs = masks.new_zeros(self.pairs.shape).masked_scatter(self.pairs, of_pairs)
         return nodes, pairs[self.pair]
 
 
-def _that_matter(question: Question) -> Matter:
+def _computation_graph(target: NodeScore) -> ComputationGraph:
     """The nodes and links that the score has a derivative by."""
-    scores = question.scores(question.x, question.weight)
+    scores = target.scores(target.x, target.weight)
     if len(scores) < 2:
         do = "give a model with a score for each class"
         raise GeodlError(ASKED, "an answer of one channel", do)
-    of_x, of_weight = question.gradients(question.x, question.weight)
+    of_x, of_weight = target.gradients(target.x, target.weight)
     if of_weight is None:
         found = "a model that does not read the weights of links"
         do = "attention and pooling read none: see attention_on_edges and saliency"
         raise GeodlError(ASKED, found, do)
     edges = of_weight != 0
     if not edges.any():
-        found = f"an answer at node {question.node} that depends on no link"
+        found = f"an answer at node {target.node} that depends on no link"
         raise GeodlError(ASKED, found, "give a node that has links")
-    links = question.signal.domain.links()
+    links = target.signal.domain.links()
     ends = torch.stack((links.dst, links.src)).sort(0).values
     known, pair = ends.unique(dim=1, return_inverse=True)
     pairs = edges.new_zeros(known.shape[1])
     pairs[pair[edges]] = True
-    return Matter((of_x != 0).any(-1), edges, pair, pairs)
+    return ComputationGraph((of_x != 0).any(-1), edges, pair, pairs)
 
 
 def _objective(
-    question: Question, logits: Tensor, matter: Matter, size: float, entropy: float
+    target: NodeScore, logits: Tensor, graph: ComputationGraph, size: float, entropy: float
 ) -> Tensor:
-    """What is minimised."""
-    assert question.weight is not None
+    """The loss that :func:`gnn_explainer` minimises, at the logits `[P]` of the masks."""
+    assert target.weight is not None
     masks = logits.sigmoid()
-    nodes, edges = matter.spread(masks)
-    scores = question.scores(question.x * nodes[:, None], question.weight * edges)
+    nodes, edges = graph.spread(masks)
+    scores = target.scores(target.x * nodes[:, None], target.weight * edges)
     # log(1 - sigmoid(l)) = logsigmoid(-l): exact where the mask is nearly 1.
     log, log_of_rest = nn.functional.logsigmoid(logits), nn.functional.logsigmoid(-logits)
     undecided = -(masks * log + (1 - masks) * log_of_rest).mean()
-    likelihood = scores.log_softmax(-1)[question.channel]
+    likelihood = scores.log_softmax(-1)[target.channel]
     return -likelihood + size * masks.sum() + entropy * undecided

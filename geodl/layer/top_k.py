@@ -1,4 +1,4 @@
-"""Pooling by scores: the nodes of a graph that count most."""
+"""Pooling by scores: a graph's nodes of the largest scores."""
 
 import math
 from typing import Any
@@ -24,8 +24,8 @@ class TopK(Layer):
 
     Args:
         channels: C.
-        ratio: which share of a graph's nodes stays, rounded up; an integer is their number, or all
-            of a smaller graph.
+        ratio: the share of a graph's nodes that stays, rounded up; or, as an integer, their number
+            (a graph of fewer nodes keeps all).
 
     Shapes: weight `[C]`, in `[1, N, C]`, out `[1, K, C]`.
 
@@ -60,6 +60,12 @@ class TopK(Layer):
     def select(self, signal: Signal) -> tuple[Signal, Relation]:
         """The signal on the nodes that stay, and the relation from all nodes to them, whose reverse
         leads back.
+
+        Args:
+            signal: `[1, N, C]` on a graph, or on a Batch, each of whose members keeps its own.
+
+        Raises:
+            GeodlError: as the call.
         """
         x = check_signal(self, signal).x
         if x.shape[0] != 1:

@@ -1,5 +1,5 @@
-"""Blocks around the layers of graph networks: what several layers say together, nodes that all
-others reach, attention beside messages, sets.
+"""Blocks around the layers of graph networks: jumping knowledge, virtual nodes, attention beside
+messages (GPS), sets.
 """
 
 from typing import Any
@@ -135,7 +135,7 @@ def virtual_node(*layers: nn.Module, channels: int) -> Network:
         channels: of the virtual node, and of every answer.
 
     Raises:
-        GeodlError: if there are fewer than two layers.
+        GeodlError: if there are fewer than two layers, or if `channels` is not a positive integer.
 
     >>> import torch, geodl as g
     >>> rule = g.adjacency("sym", self_loops=True)
@@ -180,6 +180,9 @@ def gps_layer(channels: int, local: Layer, *, heads: int = 4, dropout: float = 0
         local: the layer along the links, of C channels in and out.
         heads: of the attention; it divides C.
         dropout: probability of dropout after each part.
+
+    Raises:
+        GeodlError: if `heads` does not divide `channels`, or if a number is out of range.
 
     >>> import torch, geodl as g
     >>> s = g.Signal(torch.randn(1, 2, 8), g.Graph([[0, 1], [1, 0]]))
@@ -228,6 +231,9 @@ def gps(
         edge_channels: C_e of the signal's `edges`; None where none are read.
         dropout: probability of dropout after each part.
 
+    Raises:
+        GeodlError: if a size is not a positive integer, or if `heads` does not divide `hidden`.
+
     >>> import torch, geodl as g
     >>> s = g.Signal(torch.randn(1, 2, 3), g.Graph([[0, 1], [1, 0]]))
     >>> gps(3, 8, 2)(s).x.shape
@@ -259,7 +265,8 @@ def deep_sets(*channels: int, readout: str | None = None, dropout: float = 0.0) 
         dropout: probability of dropout before every layer.
 
     Raises:
-        GeodlError: if the readout is unknown.
+        GeodlError: if there are fewer than two numbers of channels, or if one is not a positive
+            integer; if the readout is unknown.
 
     >>> import torch, geodl as g
     >>> s = g.Signal(torch.zeros(1, 5, 3), g.Complete(5))

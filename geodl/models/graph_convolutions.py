@@ -49,8 +49,13 @@ def chebnet(*channels: int, order: int = 2, dropout: float = 0.5) -> Sequential:
 
     Args:
         channels: channels C_0 of the input, of each hidden layer, and C_k of the output.
-        order: the largest k, so many hops does a layer see; PyG's `ChebConv(K)` has K - 1.
+        order: the largest k; a layer reads nodes up to so many links away. PyG's `ChebConv(K)` is
+            the order K - 1.
         dropout: probability of dropout before every layer.
+
+    Raises:
+        GeodlError: if there are fewer than two numbers of channels, or if one is not a positive
+            integer; if the order is negative.
 
     >>> import torch, geodl as g
     >>> chebnet(3, 16, 2)(g.Signal(torch.zeros(1, 2, 3), g.Graph([[0, 1], [1, 0]]))).x.shape
@@ -140,6 +145,10 @@ def graph_sage(
         project: a linear layer and ReLU on what is sent.
         dropout: probability of dropout before every layer.
 
+    Raises:
+        GeodlError: if there are fewer than two numbers of channels, or if one is not a positive
+            integer; as :func:`sage_layer`.
+
     >>> import torch, geodl as g
     >>> graph = g.Graph([[0, 1], [1, 0]])
     >>> graph_sage(3, 16, 2)(g.Signal(torch.zeros(1, 2, 3), graph)).x.shape
@@ -164,6 +173,9 @@ def sgc(channels_in: int, channels_out: int, *, hops: int = 2) -> Sequential:
         channels_out: C_out.
         hops: K.
 
+    Raises:
+        GeodlError: if `hops` or a number of channels is not a positive integer.
+
     >>> import torch, geodl as g
     >>> sgc(3, 2)(g.Signal(torch.zeros(1, 2, 3), g.Graph([[0, 1], [1, 0]]))).x.shape
     torch.Size([1, 2, 2])
@@ -186,6 +198,11 @@ def appnp(*channels: int, hops: int = 10, teleport: float = 0.1, dropout: float 
         hops: K.
         teleport: a, the probability to start again.
         dropout: probability of dropout before every linear layer.
+
+    Raises:
+        GeodlError: if there are fewer than two numbers of channels, or if one is not a positive
+            integer;
+            if `hops` is no positive integer, or `teleport` not in [0, 1].
 
     >>> import torch, geodl as g
     >>> appnp(3, 16, 2)(g.Signal(torch.zeros(1, 2, 3), g.Graph([[0, 1], [1, 0]]))).x.shape
@@ -212,6 +229,9 @@ def gcnii_layer(channels: int, *, alpha: float = 0.1, beta: float = 1.0) -> Netw
         channels: C.
         alpha: a, the share of the first signal.
         beta: b, the share of the weights.
+
+    Raises:
+        GeodlError: if a share is not in [0, 1].
 
     >>> import torch, geodl as g
     >>> s = g.Signal(torch.zeros(1, 2, 3), g.Graph([[0, 1], [1, 0]]))
@@ -251,8 +271,12 @@ def gcnii(
         channels_out: C_out.
         depth: number of layers; 64 in the paper for Cora, 32 with theta=0.6 for CiteSeer.
         alpha: share of the first hidden signal in every layer.
-        theta: how fast the weights' share falls.
+        theta: in (0, e - 1]; the larger, the more do weights count in deep layers.
         dropout: probability of dropout before every layer.
+
+    Raises:
+        GeodlError: if `depth` or a number of channels is not a positive integer, if `alpha` is not
+            in [0, 1], or `theta` not in (0, e - 1].
 
     >>> import torch, geodl as g
     >>> net = gcnii(3, 16, 2, depth=4)
@@ -282,7 +306,7 @@ class Bases(nn.Module):
 
     Args:
         types: T.
-        bases: how many V_b there are.
+        bases: the number of V_b.
     """
 
     # PyG has it: a conversion need not refuse it as a parametrization of unknown code.
@@ -318,12 +342,13 @@ def rgcn_layer(
         channels_in: C_in.
         channels_out: C_out.
         types: T, the graph's edge types.
-        bases: weights `W_t = sum_b a_tb V_b` out of so many V_b; None for T weights of their own.
-        blocks: block diagonal W_t of so many blocks.
+        bases: the number of matrices V_b of which `W_t = sum_b a_tb V_b`; None for a free W_t of
+            each type.
+        blocks: the number of blocks of a block diagonal W_t; it divides both channels.
 
     Raises:
-        GeodlError: if bases and blocks are both given; at the call, if the graph has no types, or
-            more.
+        GeodlError: if a number is not a positive integer, if bases and blocks are both given, or if
+            the blocks do not divide the channels; at the call, if the graph has no types, or more.
 
     >>> rgcn_layer(3, 8, types=4).inner[0].weight.shape
     torch.Size([4, 3, 8])
@@ -367,9 +392,13 @@ def rgcn(
     Args:
         channels: channels C_0 of the input, of each hidden layer, and C_k of the output.
         types: T, the graph's edge types.
-        bases: weights out of so many.
-        blocks: block diagonal weights of so many blocks.
+        bases: as in :func:`rgcn_layer`.
+        blocks: as in :func:`rgcn_layer`.
         dropout: probability of dropout before every layer.
+
+    Raises:
+        GeodlError: if there are fewer than two numbers of channels, or if one is not a positive
+            integer; as :func:`rgcn_layer`.
 
     >>> import torch, geodl as g
     >>> graph = g.Graph([[0, 1], [1, 0]], edge_type=[0, 2])

@@ -41,8 +41,8 @@ class Nearest(Layer):
         k: how many neighbors.
 
     Raises:
-        GeodlError: as :func:`geodl.knn` raises, if the batch has several clouds among others: put
-            them side by side, as :func:`geodl.collate` does.
+        GeodlError: if k is not a positive integer; at the call, as :func:`geodl.knn`, so that
+            several clouds have to stand side by side, as :func:`geodl.collate` puts them.
 
     >>> import torch, geodl as g
     >>> s = g.Signal(torch.tensor([[[0.0], [1.0], [5.0]]]), g.Complete(3))
@@ -72,8 +72,11 @@ def edge_conv_layer(
     Args:
         channels_in: C_in.
         channels_out: C_out.
-        hidden: channels inside of f, by default C_out.
+        hidden: channels between the two linear layers of f, by default C_out.
         k: receive from the k nearest nodes, found anew at each call; None for the links.
+
+    Raises:
+        GeodlError: if a size or k is not a positive integer.
 
     >>> edge_conv_layer(3, 8, k=4)
     Nearest(
@@ -107,12 +110,18 @@ def edge_conv(*channels: int, k: int | None = 20, dropout: float = 0.0) -> Seque
     (2019): points `[1, N, C_0]`, several clouds side by side, to `[1, N, C_k]`.
 
     Rows of :func:`edge_conv_layer`, with batch norm and ReLU between them: the first finds
-    neighbors in space, later ones among features. Of whole clouds with `Readout("max")` behind.
+    neighbors in space, later ones among features. Followed by `Readout("max")` it answers for each
+    cloud.
 
     Args:
         channels: channels C_0 of the input, of each hidden layer, and C_k of the output.
         k: how many neighbors each layer finds; None for the links of a graph.
         dropout: probability of dropout before every layer.
+
+    Raises:
+        GeodlError: if there are fewer than two numbers of channels, or if one is not a positive
+            integer;
+            if k is no positive integer; at the call, as :func:`geodl.knn`.
 
     >>> import torch, geodl as g
     >>> clouds = g.Batch([g.Complete(5), g.Complete(7)])
@@ -170,6 +179,10 @@ def gated_gcn_layer(
         channels_out: C_out.
         edge_channels: C_e of the signal's `edges`; None where none are read.
 
+    Raises:
+        GeodlError: if a number of channels is not a positive integer; at the call, if the signal
+            lacks the `edges` that are read.
+
     >>> import torch, geodl as g
     >>> s = g.Signal(torch.zeros(1, 2, 3), g.Graph([[0, 1], [1, 0]]))
     >>> gated_gcn_layer(3, 8)(s).x.shape
@@ -199,6 +212,11 @@ def gated_gcn(*channels: int, edge_channels: int | None = None, dropout: float =
         edge_channels: C_e of the signal's `edges`; None where none are read.
         dropout: probability of dropout before every layer.
 
+    Raises:
+        GeodlError: if there are fewer than two numbers of channels, or if one is not a positive
+            integer;
+            at the call, if the signal lacks the `edges` that are read.
+
     >>> import torch, geodl as g
     >>> s = g.Signal(torch.zeros(1, 2, 3), g.Graph([[0, 1], [1, 0]]))
     >>> gated_gcn(3, 8, 8, 2)(s).x.shape
@@ -218,12 +236,12 @@ def gated_gcn(*channels: int, edge_channels: int | None = None, dropout: float =
 
 
 class EdgeNetwork(nn.Module):
-    """The message of MPNN: `A(e_ij) x_j`, A a matrix that a network makes of the edge's state.
+    """The message of MPNN: `A(e_ij) x_j`, where a network A maps the edge's state to a matrix.
 
     Args:
         channels: C, of nodes and of messages.
         edge_channels: C_e.
-        hidden: channels inside of the network.
+        hidden: channels between the two linear layers of A.
     """
 
     def __init__(self, channels: int, edge_channels: int, hidden: int):
@@ -270,8 +288,8 @@ def mpnn(
     (2017): `[B, N, C_in]` to `[B, N, C_out]` on a graph whose signal has `edges`.
 
     A linear layer and ReLU, then `steps` times, with the same weights, `h_i <- GRU(h_i, sum over
-    edges (j -> i) of A(e_ij) h_j)`, then a linear layer. Of whole graphs with a :func:`Readout`
-    behind it.
+    edges (j -> i) of A(e_ij) h_j)`, then a linear layer. Followed by a :class:`geodl.Readout` it
+    answers for each graph.
 
     Args:
         channels_in: C_in.
@@ -279,7 +297,11 @@ def mpnn(
         channels_out: C_out.
         edge_channels: C_e of the signal's `edges`.
         steps: how many rounds of messages.
-        edge_hidden: channels inside of the network of the edges.
+        edge_hidden: channels between the two linear layers of A.
+
+    Raises:
+        GeodlError: if a size is not a positive integer; at the call, if the signal has no `edges`,
+            or `edges` of other channels.
 
     >>> import torch, geodl as g
     >>> graph, e = g.Graph([[0, 1], [1, 0]]), torch.zeros(1, 2, 4)

@@ -27,8 +27,8 @@ def gin_layer(
     Args:
         channels_in: C_in.
         channels_out: C_out.
-        hidden: channels inside of f, by default C_out.
-        eps: of the node itself.
+        hidden: channels between the two linear layers of f, by default C_out.
+        eps: how much more than its neighbors the node itself counts.
         train_eps: whether eps is a parameter.
 
     Raises:
@@ -48,15 +48,19 @@ def gin(
     """The graph isomorphism network of Xu et al., "How Powerful are Graph Neural Networks?" (2019):
     `[B, N, C_0]` to `[B, N, C_k]` on a graph.
 
-    Rows of :func:`gin_layer`, with batch norm and ReLU between them. Of whole graphs
-    `Sequential(gin(...), Readout("sum"), nn.Linear(...))`, or, as in the paper, a readout of all
-    layers: :func:`jumping_knowledge`.
+    Rows of :func:`gin_layer`, with batch norm and ReLU between them. For an answer for each graph
+    build `Sequential(gin(...), Readout("sum"), nn.Linear(...))`, or, as in the paper, a readout of
+    all layers: :func:`jumping_knowledge`.
 
     Args:
         channels: channels C_0 of the input, of each hidden layer, and C_k of the output.
-        eps: of the node itself.
+        eps: how much more than its neighbors the node itself counts.
         train_eps: whether eps is a parameter, one for each layer.
         dropout: probability of dropout before every layer.
+
+    Raises:
+        GeodlError: if there are fewer than two numbers of channels, or if one is not a positive
+            integer; if eps is no number.
 
     >>> import torch, geodl as g
     >>> s = g.Signal(torch.randn(1, 2, 3), g.Graph([[0, 1], [1, 0]]))
@@ -109,12 +113,13 @@ def gine_layer(
         channels_in: C_in.
         channels_out: C_out.
         edge_channels: C_e of the signal's `edges`.
-        hidden: channels inside of f, by default C_out.
-        eps: of the node itself.
+        hidden: channels between the two linear layers of f, by default C_out.
+        eps: how much more than its neighbors the node itself counts.
         train_eps: whether eps is a parameter.
 
     Raises:
-        GeodlError: as :func:`gin_layer` raises.
+        GeodlError: as :func:`gin_layer`; at the call, if the signal has no `edges`, or `edges` of
+            other channels.
 
     >>> import torch, geodl as g
     >>> graph, e = g.Graph([[0, 1], [1, 0]]), torch.zeros(1, 2, 4)
@@ -140,9 +145,14 @@ def gine(
     Args:
         channels: channels C_0 of the input, of each hidden layer, and C_k of the output.
         edge_channels: C_e of the signal's `edges`.
-        eps: of the node itself.
+        eps: how much more than its neighbors the node itself counts.
         train_eps: whether eps is a parameter, one for each layer.
         dropout: probability of dropout before every layer.
+
+    Raises:
+        GeodlError: if there are fewer than two numbers of channels, or if one is not a positive
+            integer; if eps is no number;
+            at the call, if the signal has no `edges`, or `edges` of other channels.
 
     >>> import torch, geodl as g
     >>> graph, e = g.Graph([[0, 1], [1, 0]]), torch.zeros(1, 2, 4)

@@ -29,9 +29,9 @@ class Perceptron(nn.Module):
     """A linear layer, ReLU and a linear layer on all that it is given, side by side.
 
     Args:
-        channels: of all that it reads together.
-        hidden: inside.
-        out: of its answer.
+        channels: of all tensors that it reads, together.
+        hidden: channels between the two linear layers.
+        out: channels of its answer.
     """
 
     def __init__(self, channels: int, hidden: int, out: int):
@@ -44,11 +44,12 @@ class Perceptron(nn.Module):
 
 
 class EdgeFunction(nn.Module):
-    """The new state of an edge, of both its ends, its state and its graph's, where there are any.
+    """The new state of an edge: a perceptron of the values of both its ends, of its own state and
+    of its graph's, where there are any.
 
     Args:
         widths: of the states that it reads.
-        hidden: channels inside, and of its answer.
+        hidden: channels between the two linear layers, and of its answer.
     """
 
     def __init__(self, widths: Widths, hidden: int):
@@ -69,11 +70,11 @@ def edge_state(x_i: Tensor, x_j: Tensor, e_ij: Tensor, *u: Tensor) -> Tensor:
 
 
 class GraphNet(Layer):
-    """A block of a GraphNet: with all states of before on the right,
+    """A block of a GraphNet; on the right stand the states that it reads, on the left the new ones:
 
         e'_ij = f(x_i, x_j, e_ij, u)
         x'_i = h(x_i, sum over edges (j -> i) of e'_ij, u)
-        u' = k(u, mean over nodes of x'_i, mean over nodes of what they received)
+        u' = k(u, mean over nodes of x'_i, mean over nodes of the sum that h read)
 
     (Battaglia et al., "Relational inductive biases, deep learning, and graph networks", 2018;
     Sanchez-Lengeling et al., "A Gentle Introduction to Graph Neural Networks", Distill, 2021.)
@@ -172,7 +173,8 @@ def graph_net(
             C_out]` on `Complete(E)`, or `[B, D, C_out]` on `Complete(D)`, D the graphs of a Batch.
 
     Raises:
-        GeodlError: if the level is unknown.
+        GeodlError: if a number is not a positive integer, or the level unknown; at the call, if the
+            signal lacks a state that is read, or has one of other channels.
 
     >>> import torch, geodl as g
     >>> s = g.Signal(torch.zeros(1, 2, 3), g.Graph([[0, 1], [1, 0]]), torch.zeros(1, 2, 4))

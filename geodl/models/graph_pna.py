@@ -254,6 +254,11 @@ def pna(
         edge_channels: C_e of the signal's `edges`; None where none are read.
         dropout: probability of dropout before every layer.
 
+    Raises:
+        GeodlError: if there are fewer than two numbers of channels, or if one is not a positive
+            integer;
+            as :func:`pna_layer`.
+
     >>> import torch, geodl as g
     >>> s = g.Signal(torch.randn(1, 2, 3), g.Graph([[0, 1], [1, 0]]))
     >>> pna(3, 8, 2, mean_log_degree=mean_log_degree(s.domain))(s).x.shape

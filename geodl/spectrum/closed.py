@@ -36,8 +36,8 @@ def closed_form(domain: Domain, norm: str | None) -> Transform | None:
 
 
 def _complete(n: int, norm: str | None) -> Transform:
-    """`D - A = n - 1 1'`: eigenvalue 0 for ones, n for whatever is orthogonal to them. Cosines are
-    such modes.
+    """`D - A = n I - 1 1'`: eigenvalue 0 for the vector of ones, n for all that is orthogonal to
+    it, as the cosines of the DCT-II are.
     """
     values = torch.full((n,), float(n), dtype=torch.float64)
     values[0] = 0.0

@@ -99,7 +99,7 @@ class MemberTransforms(NamedTuple):
     @property
     def eigenvalues(self) -> Tensor:
         """Those of all modes, member after member."""
-        values = torch.cat([t.eigenvalues for t in self.transforms])
+        values = torch.cat([t.eigenvalues for t in self.distinct])
         return values.repeat(self.repeats)
 
 

@@ -74,7 +74,13 @@ class Meyer(nn.Module):
 
 
 def heat(time: float) -> Heat:
-    """The response of heat flow, `exp(-t lambda)`: `dx/dt = -L x` for a time t.
+    """The response of heat flow, `exp(-t lambda)`: the solution of `dx/dt = -L x` at time t.
+
+    Args:
+        time: t.
+
+    Raises:
+        GeodlError: if the time is not a positive finite number.
 
     >>> [round(y, 4) for y in heat(0.5)(torch.tensor([0.0, 2.0])).tolist()]
     [1.0, 0.3679]
@@ -87,7 +93,13 @@ def band_pass(center: float, width: float) -> BandPass:
 
     Args:
         center: c, the frequency that passes whole.
-        width: w, where the response has fallen to 0.61.
+        width: w, the distance from c at which the response has fallen to 0.61.
+
+    Raises:
+        GeodlError: if the centre is negative, the width not positive, or one not finite.
+
+    >>> band_pass(1.0, 0.5)(torch.tensor([0.0, 1.0])).round(decimals=4).tolist()
+    [0.1353, 1.0]
     """
     if not is_real(center) or not 0 <= center < math.inf:
         raise GeodlError(f"band_pass(center={center!r})", do="give a number from 0")
@@ -98,6 +110,15 @@ def mexican_hat(scale: float) -> MexicanHat:
     """The wavelet `s lambda exp(-s lambda)` of a scale: the heat flow's derivative, on a line the
     second derivative of a Gaussian (Hammond, Vandergheynst, Gribonval, "Wavelets on Graphs via
     Spectral Graph Theory", 2011).
+
+    Args:
+        scale: s; the response is largest, 1 / e, at the frequency 1 / s.
+
+    Raises:
+        GeodlError: if the scale is not a positive finite number.
+
+    >>> mexican_hat(2.0)(torch.tensor([0.0, 0.5])).round(decimals=4).tolist()
+    [0.0, 0.3679]
     """
     return MexicanHat(_positive("mexican_hat", "scale", scale))
 
@@ -113,6 +134,9 @@ def meyer(scales: int, highest: float = 2.0) -> tuple[Meyer, ...]:
 
     Returns:
         The bands, lowest first: `scales + 1` of them.
+
+    Raises:
+        GeodlError: if `scales` is not a positive integer, or `highest` not a positive number.
 
     >>> bands = meyer(3)
     >>> f = torch.linspace(0, 2, 5)

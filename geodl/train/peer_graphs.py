@@ -1,5 +1,6 @@
 """Peers of PyG's layers on whole graphs, many of them in a batch."""
 
+from abc import ABC, abstractmethod
 from typing import Any, final
 
 import torch
@@ -141,57 +142,65 @@ class PygGraphNet(nn.Module):
         return Signal(scores[None], Complete(len(scores)))
 
 
-@final
-class _Edge(nn.Module):
-    """The new state of an edge, of both its ends, its own and that of its graph."""
+class _Update(nn.Module, ABC):
+    """One of the three functions of a `MetaLayer`: a network of all that it reads, side by side."""
 
     def __init__(self, net: nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(
-        self, sender: Tensor, receiver: Tensor, edge: Tensor, state: Tensor, member: Tensor
-    ) -> Tensor:
+    @abstractmethod
+    def forward(self, *states: Tensor) -> Tensor:
+        """The new state."""
+
+
+@final
+class _Edge(_Update):
+    """The new state of an edge, of both its ends, its own and that of its graph."""
+
+    def forward(self, *states: Tensor) -> Tensor:
+        """`[E, C]`, called with senders, receivers, edges, states of graphs, and the graph of each
+        edge.
+        """
+        sender, receiver, edge, state, member = states
         return self.net(torch.cat((receiver, sender, edge, state[member]), dim=1))
 
 
 @final
-class _Node(nn.Module):
+class _Node(_Update):
     """The new state of a node, of its own, the sum of its edges' and that of its graph."""
 
-    def __init__(self, net: nn.Module):
-        super().__init__()
-        self.net = net
-
-    def forward(
-        self, x: Tensor, edge_index: Tensor, edge: Tensor, state: Tensor, member: Tensor
-    ) -> Tensor:
-        from torch_geometric.utils import scatter
-
-        received = scatter(edge, edge_index[1], dim_size=len(x), reduce="sum")
+    def forward(self, *states: Tensor) -> Tensor:
+        """`[N, C]`, called with nodes, edge index, edges, states of graphs, and the graph of each
+        node.
+        """
+        x, edge_index, edge, state, member = states
+        received = _sums_at(edge_index[1], edge, len(x))
         return self.net(torch.cat((x, received, state[member]), dim=1))
 
 
 @final
-class _Whole(nn.Module):
+class _Whole(_Update):
     """The new state of a graph, of its own and the means over its nodes of their states and of what
     they received.
     """
 
-    def __init__(self, net: nn.Module):
-        super().__init__()
-        self.net = net
-
-    def forward(
-        self, x: Tensor, edge_index: Tensor, edge: Tensor, state: Tensor, member: Tensor
-    ) -> Tensor:
+    def forward(self, *states: Tensor) -> Tensor:
+        """`[D, C]`, called as :class:`_Node` is."""
         from torch_geometric.utils import scatter
 
-        count = len(state)
-        received = scatter(edge, edge_index[1], dim_size=len(x), reduce="sum")
-        nodes = scatter(x, member, dim_size=count, reduce="mean")
-        edges = scatter(received, member, dim_size=count, reduce="mean")
+        x, edge_index, edge, state, member = states
+        received = _sums_at(edge_index[1], edge, len(x))
+        nodes = scatter(x, member, dim_size=len(state), reduce="mean")
+        edges = scatter(received, member, dim_size=len(state), reduce="mean")
         return self.net(torch.cat((nodes, edges, state), dim=1))
+
+
+def _sums_at(receiver: Tensor, edge: Tensor, count: int) -> Tensor:
+    """The sum of the states of the edges into each node."""
+    from torch_geometric.utils import scatter
+
+    return scatter(edge, receiver, dim_size=count, reduce="sum")
 
 
 def perceptron(before: int, hidden: int, after: int) -> nn.Sequential:

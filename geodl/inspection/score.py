@@ -13,11 +13,11 @@ from geodl.signal import Signal
 
 
 class Attribution(NamedTuple):
-    """What one score of an answer owes to each input.
+    """How much each input contributes to one score of an answer.
 
     Attributes:
-        nodes: `[N, C]`, to each value of each node; `[N, 1]` where a method speaks of whole nodes.
-        edges: `[E]`, to each link, in the order of `domain.links()`; None where the answer reads no
+        nodes: `[N, C]`, each value of each node; `[N, 1]` where a method has one number a node.
+        edges: `[E]`, each link, in the order of `domain.links()`; None where the answer reads no
             weights of links: attention and pooling read which links there are (see
             `attention_on_edges`), and only a `Graph` takes weights at run time.
     """
@@ -26,13 +26,14 @@ class Attribution(NamedTuple):
     edges: Tensor | None
 
 
-class Question:
-    """Which score of which node is asked about: `y_ic` of the answer `[1, M, K]`.
+class NodeScore:
+    """One score of a model's answer `[1, M, K]`, `y_ic` at node i and channel c, as a function of
+    the values of nodes and of the weights of links.
 
-    Made in a block of :func:`asked_of`.
+    Made, and asked, in a block of :func:`with_gradients`.
 
     Args:
-        asked: what the caller asked for, the beginning of every error.
+        asked: the call in words, the beginning of every error.
         model: takes a signal and answers with one.
         signal: one signal, `x` of shape `[1, N, C]` or sparse `[N, C]`.
         node: i, the number of a node of the answer; 0 where a whole graph has one answer.
@@ -40,8 +41,8 @@ class Question:
 
     Attributes:
         x: `[1, N, C]`, the values, dense.
-        weight: `[E]`, the weights of the links, 1 where they have none; None where the model runs
-            with no others.
+        weight: `[E]`, the weights of the links, 1 where they have none; None where the domain or a
+            layer of the model takes no weights at run time.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Question:
 
 
 @contextmanager
-def asked_of(model: Any) -> Iterator[None]:
+def with_gradients(model: Any) -> Iterator[None]:
     """A block in which a model is in evaluation mode and gradients are recorded, whatever the
     caller's mode; those of its parameters are left alone.
     """
