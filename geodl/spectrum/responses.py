@@ -98,7 +98,7 @@ def band_pass(center: float, width: float) -> BandPass:
     Raises:
         GeodlError: if the centre is negative, the width not positive, or one not finite.
 
-    >>> band_pass(1.0, 0.5)(torch.tensor([0.0, 1.0])).round(decimals=4).tolist()
+    >>> [round(y, 4) for y in band_pass(1.0, 0.5)(torch.tensor([0.0, 1.0])).tolist()]
     [0.1353, 1.0]
     """
     if not is_real(center) or not 0 <= center < math.inf:
@@ -117,7 +117,7 @@ def mexican_hat(scale: float) -> MexicanHat:
     Raises:
         GeodlError: if the scale is not a positive finite number.
 
-    >>> mexican_hat(2.0)(torch.tensor([0.0, 0.5])).round(decimals=4).tolist()
+    >>> [round(y, 4) for y in mexican_hat(2.0)(torch.tensor([0.0, 0.5])).tolist()]
     [0.0, 0.3679]
     """
     return MexicanHat(_positive("mexican_hat", "scale", scale))
