@@ -17,8 +17,8 @@ from geodl.interop.converters import FROM, converts
 from geodl.interop.pyg_conv import GCN_RULES, SUMS, check_message_passing, refuse_domain
 from geodl.interop.whole.values import Call, Links, Value
 from geodl.layer import Conv, Layer, Network, Pointwise, Propagate, Residual
-from geodl.models.graph_convolutions import share_bases
 from geodl.models.graph_parts import Mix, Times
+from geodl.models.graph_relational import share_bases
 from geodl.neighborhood import adjacency, itself, laplacian, polynomial
 
 # PyG divides a Laplacian by the degrees of the senders, the rule by those of the receivers.

@@ -12,8 +12,6 @@ from geodl.models.graph_convolutions import (
     gcnii,
     gcnii_layer,
     graph_sage,
-    rgcn,
-    rgcn_layer,
     sage_layer,
     sgc,
 )
@@ -28,6 +26,7 @@ from geodl.models.graph_isomorphism import gin, gin_layer, gine, gine_layer
 from geodl.models.graph_net import graph_net
 from geodl.models.graph_pna import mean_log_degree, pna, pna_layer
 from geodl.models.graph_pooling import cluster_pool, graph_unet
+from geodl.models.graph_relational import rgcn, rgcn_layer
 from geodl.models.rotated import digits_cnn, digits_p4cnn, p4cnn, z2cnn
 from geodl.models.sequences import (
     captioner,
