@@ -104,6 +104,32 @@ def test_mnist_facts(data_root):
     assert abs(known.mean() - 0.13066) < 1e-5 and abs(known.std() - 0.30811) < 1e-5
 
 
+def test_cifar_facts(data_root):
+    loaded = data.cifar10()
+    assert loaded.name == "CIFAR-10, 10k JPEG"
+    for part, count in ((loaded.train, 900), (loaded.val, 100), (loaded.test, 1000)):
+        assert part.images.shape == (10 * count, 3, 32, 32)
+        assert part.images.dtype == torch.float32
+        assert part.labels.bincount().tolist() == [count] * 10
+    # The means of red, green and blue of the official training images.
+    means = loaded.train.images.mean((0, 2, 3))
+    assert torch.allclose(means, torch.tensor([0.4914, 0.4822, 0.4465]), atol=0.01)
+
+
+def test_voxels_are_where_points_are():
+    points = torch.tensor([[[0.0, 0.3, -1.09], [0.0, 0.3, -1.0], [1.2, 0.0, 0.0]]])
+    box = data.voxels(points, 11)
+    assert box.shape == (1, 1, 11, 11, 11)
+    assert box.nonzero()[:, 2:].tolist() == [[5, 7, 0]]
+    with pytest.raises(GeodlError, match=r"clouds \[M, P, 3\]"):
+        data.voxels(points[0], 11)
+    with pytest.raises(GeodlError, match="at least 1"):
+        data.voxels(points, 0)
+    solid = data.solid_voxels(8, points=32)
+    assert solid.train.images.shape == (800, 1, 8, 8, 8)
+    assert solid.test.labels.bincount().tolist() == [50] * 8
+
+
 def test_karate():
     club = data.karate()
     assert club.signal.domain.num_nodes == 34 and club.signal.domain.edge_index.shape == (2, 156)

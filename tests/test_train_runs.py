@@ -138,6 +138,24 @@ def test_a_folder_is_nobody_elses(karate, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
+def test_fewer_examples_to_learn_from(tmp_path):
+    digits, options = RECIPES["digits-p4cnn"], short("digits-p4cnn", 1)
+
+    def of(count):
+        return replace(options, trainer=replace(options.trainer, limit_examples=count))
+
+    result = run(digits, of(64), folder=tmp_path / "few")
+    assert "learnt from the first 64 examples only" in result.protocol
+    assert (tmp_path / "few" / "seed-0" / "metrics.csv").read_text().splitlines()[1][:4] == "1,1,"
+    refused("found 997", act=lambda: run(digits, of(998), folder=tmp_path / "many"))
+    karate = RECIPES["karate-gcn"]
+    whole = short("karate-gcn", 1)
+    whole = replace(whole, trainer=replace(whole.trainer, limit_examples=1))
+    refused("as a whole", act=lambda: run(karate, whole, folder=tmp_path / "nodes"))
+    refused("limit_examples=0", act=lambda: of(0))
+    assert [path.name for path in tmp_path.iterdir()] == ["few"]
+
+
 def test_a_run_continues_with_its_own_options(tmp_path):
     karate, options = RECIPES["karate-gcn"], short("karate-gcn", 3)
     with pytest.raises(Interrupted):

@@ -1,5 +1,6 @@
 """The data room: cards, verified downloads, and loaders that return signals, images and texts."""
 
+from geodl.data.augmentation import Augmentation, FlipsAndShifts, Rotations
 from geodl.data.base import (
     CloudData,
     Clouds,
@@ -12,6 +13,7 @@ from geodl.data.base import (
     Split,
 )
 from geodl.data.cards import Card, File, card, names, root
+from geodl.data.cifar import cifar10
 from geodl.data.fetch import check, get
 from geodl.data.graphs import citeseer, cora, karate
 from geodl.data.images import digits, mnist, rotate
@@ -20,7 +22,7 @@ from geodl.data.loader import GraphLoader
 from geodl.data.molecules import folds, mutag, proteins
 from geodl.data.regions import Regions, mnist_superpixels, superpixels
 from geodl.data.rotated import rotated_mnist
-from geodl.data.solids import solids
+from geodl.data.solids import solid_voxels, solids, voxels
 from geodl.data.text import (
     PairData,
     SentenceData,
@@ -58,10 +60,12 @@ __all__ = [
     "PAD",
     "SPECIALS",
     "UNK",
+    "Augmentation",
     "Card",
     "CloudData",
     "Clouds",
     "File",
+    "FlipsAndShifts",
     "GraphData",
     "GraphLoader",
     "GraphSplits",
@@ -71,6 +75,7 @@ __all__ = [
     "NodePairs",
     "PairData",
     "Regions",
+    "Rotations",
     "SentenceData",
     "Sentences",
     "Sequences",
@@ -84,6 +89,7 @@ __all__ = [
     "bucketed",
     "card",
     "check",
+    "cifar10",
     "citeseer",
     "cora",
     "crossing",
@@ -108,6 +114,7 @@ __all__ = [
     "root",
     "rotate",
     "rotated_mnist",
+    "solid_voxels",
     "solids",
     "sorting",
     "spelled",
@@ -117,6 +124,7 @@ __all__ = [
     "tinyshakespeare",
     "truecase",
     "unlinked",
+    "voxels",
     "windows",
     "words",
 ]

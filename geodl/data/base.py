@@ -165,7 +165,9 @@ class LinkData:
 
 
 class Split(NamedTuple):
-    """Images `[M, 1, H, W]`, float32 in [0, 1], and their labels `[M]`, int64."""
+    """Images `[M, C, H, W]`, or `[M, C, D, H, W]` of voxels, float32 in [0, 1], and their labels
+    `[M]`, int64.
+    """
 
     images: Tensor
     labels: Tensor
@@ -178,7 +180,7 @@ class Split(NamedTuple):
 @final
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """Grey images and their classes in three parts that share no image.
+    """Images and their classes in three parts that share no image.
 
     Args:
         name: the data set, as it is printed beside a number.

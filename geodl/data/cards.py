@@ -17,7 +17,8 @@ ROOM = "make room, or set GEODL_DATA to a folder that you can write"
 @final
 @dataclass(frozen=True)
 class File:
-    """One file to download: its path in a mirror, its address, its length and its SHA-256.
+    """One file to download: its path in a mirror, its address ("" where it has none, so that only a
+    mirror has it), its length and its SHA-256.
 
     Where the address is that of a zip archive, `member` names the file in it, and `lines`, if not
     0, how many of its first lines are wanted; a mirror has the file itself.
@@ -61,7 +62,7 @@ def names() -> tuple[str, ...]:
 
     >>> import geodl as g
     >>> g.data.names()[:4]
-    ('citeseer', 'cora', 'digits', 'karate')
+    ('cifar10', 'citeseer', 'cora', 'digits')
     """
     return tuple(sorted(path.parent.name for path in _folder().glob("*/card.toml")))
 

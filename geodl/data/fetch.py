@@ -89,24 +89,29 @@ def _fetch(name: str, file: File) -> Path:
                 raise GeodlError(f"to write {path}", os.strerror(error.errno), ROOM) from error
             failures.append(f"{place}: {type(error).__name__}: {error}")
     advice = f"set GEODL_MIRROR to a folder or URL that has {file.path}, or put the file at {path}"
-    raise GeodlError(f"{file.name} of {name}", "nothing at " + "; nor at ".join(failures), advice)
+    found = "no address that has it"
+    if failures:
+        found = "nothing at " + "; nor at ".join(failures)
+    raise GeodlError(f"{file.name} of {name}", found, advice)
 
 
 def _places(file: File) -> list[tuple[str, Callable[[str, Path], object]]]:
     """Where to look, in order, each with the way to copy from there."""
     mirror = os.environ.get("GEODL_MIRROR", "")
-    network: tuple[str, Callable[[str, Path], object]] = (file.url, _download)
+    network: list[tuple[str, Callable[[str, Path], object]]] = []
     if file.member:
-        network = (file.url, partial(_unpack, file))
+        network.append((file.url, partial(_unpack, file)))
+    elif file.url:
+        network.append((file.url, _download))
     if not mirror:
-        return [network]
+        return network
     if mirror.startswith(("https://", "http://")):
-        return [(f"{mirror.rstrip('/')}/{file.path}", _download), network]
+        return [(f"{mirror.rstrip('/')}/{file.path}", _download), *network]
     folder = Path(mirror).expanduser()
     if not folder.is_dir():
         found = "neither a folder nor an http(s) URL"
         raise GeodlError(f"GEODL_MIRROR={mirror}", found, "correct it or unset it")
-    return [(str(folder / file.path), shutil.copyfile), network]
+    return [(str(folder / file.path), shutil.copyfile), *network]
 
 
 def _download(url: str, path: Path) -> None:

@@ -1,16 +1,20 @@
-"""Clouds of points on generated solids: a data set of shapes that needs no download."""
+"""Clouds of points on generated solids, and the voxels that they touch: data sets of shapes that
+need no download.
+"""
 
 import math
 
 import torch
 from torch import Generator, Tensor
 
-from geodl.data.arguments import check_count, check_seed
-from geodl.data.base import CloudData, Clouds
+from geodl.data.arguments import check_count, check_seed, describe
+from geodl.data.base import CloudData, Clouds, ImageData, Split
+from geodl.errors import GeodlError
 
 SOLIDS = ("sphere", "cube", "cylinder", "cone", "torus", "tetrahedron", "octahedron", "ring")
 SIZES = {"train": 100, "val": 25, "test": 50}  # of each solid
 NOISE = 0.02
+REACH = 1.1  # half the side of the box of voxels: a solid reaches to 1, its noise a little further
 
 
 def solids(points: int = 128, *, seed: int = 0) -> CloudData:
@@ -41,6 +45,51 @@ def solids(points: int = 128, *, seed: int = 0) -> CloudData:
     chance = torch.Generator().manual_seed(check_seed(seed))
     parts = [_part(count, points, chance) for count in SIZES.values()]
     return CloudData("solids", *parts, classes=SOLIDS)
+
+
+def solid_voxels(size: int = 16, *, points: int = 512, seed: int = 0) -> ImageData:
+    """The clouds of :func:`solids` as images of three axes `[M, 1, size, size, size]`: 1 where a
+    voxel has a point in it, else 0.
+
+    Args:
+        size: voxels along each axis of the box, which reaches from -1.1 to 1.1.
+        points: of each cloud.
+        seed: which points, which turns.
+
+    Raises:
+        GeodlError: a number of voxels or of points that is none.
+
+    >>> import geodl as g
+    >>> g.data.solid_voxels(4, points=16).test.images.shape
+    torch.Size([400, 1, 4, 4, 4])
+    """
+    clouds = solids(points, seed=seed)
+    parts = []
+    for part in (clouds.train, clouds.val, clouds.test):
+        parts.append(Split(voxels(part.points, size), part.labels))
+    name = f"solids, {size} x {size} x {size} voxels"
+    return ImageData(name, *parts, num_classes=len(SOLIDS))
+
+
+def voxels(points: Tensor, size: int) -> Tensor:
+    """The voxels `[M, 1, size, size, size]` that clouds of points `[M, P, 3]` touch: 1 or 0, of the
+    points' dtype. What lies outside of the box from -1.1 to 1.1 is not seen.
+
+    Turning a cloud about an axis by 90 degrees turns its voxels: both are about the origin.
+
+    >>> voxels(torch.tensor([[[0.5, 0.5, -0.5]]]), 2).flatten().tolist()
+    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    """
+    size = check_count(f"voxels of {size!r} along each axis", size)
+    if points.ndim != 3 or points.shape[2] != 3 or not points.is_floating_point():
+        raise GeodlError("voxels", describe(points), "give floating point clouds [M, P, 3]")
+    place = ((points + REACH) * (size / (2 * REACH))).floor().long()
+    inside = ((place >= 0) & (place < size)).all(2)
+    cloud, _ = inside.nonzero(as_tuple=True)
+    x, y, z = place[inside].unbind(1)
+    touched = points.new_zeros(len(points), 1, size, size, size)
+    touched[cloud, 0, x, y, z] = 1
+    return touched
 
 
 def _part(count: int, points: int, chance: Generator) -> Clouds:

@@ -27,7 +27,15 @@ from geodl.models.graph_net import graph_net
 from geodl.models.graph_pna import mean_log_degree, pna, pna_layer
 from geodl.models.graph_pooling import cluster_pool, graph_unet
 from geodl.models.graph_relational import rgcn, rgcn_layer
-from geodl.models.rotated import digits_cnn, digits_p4cnn, p4cnn, z2cnn
+from geodl.models.residual import resnet8
+from geodl.models.rotated import (
+    digits_cnn,
+    digits_p4cnn,
+    p4cnn,
+    p4cnn_rotation_pooling,
+    p4mcnn,
+    z2cnn,
+)
 from geodl.models.sequences import (
     captioner,
     char_rnn,
@@ -37,6 +45,8 @@ from geodl.models.sequences import (
     tagger,
     tcn,
 )
+from geodl.models.solids import octahedral_cnn, voxel_cnn
+from geodl.models.steerable import sfcnn
 from geodl.models.transformers import bert, gpt, transformer, vit
 from geodl.models.wavelets import inverse_wavelet_transform, wavelet_transform
 
@@ -79,15 +89,20 @@ __all__ = [
     "mean_log_degree",
     "mlp",
     "mpnn",
+    "octahedral_cnn",
     "p4cnn",
+    "p4cnn_rotation_pooling",
+    "p4mcnn",
     "pna",
     "pna_layer",
+    "resnet8",
     "rgcn",
     "rgcn_layer",
     "sage_layer",
     "seq2seq",
     "seq2seq_attention",
     "sequence_classifier",
+    "sfcnn",
     "sgc",
     "tagger",
     "tcn",
@@ -96,6 +111,7 @@ __all__ = [
     "transformer_encoder",
     "virtual_node",
     "vit",
+    "voxel_cnn",
     "wavelet_transform",
     "z2cnn",
 ]

@@ -1,12 +1,12 @@
 """The networks for rotated digits of Cohen and Welling, "Group Equivariant Convolutional Networks"
-(2016).
+(2016), and those of the same shape over other groups.
 """
 
 from collections.abc import Sequence
 
 from torch import nn
 
-from geodl.group import C
+from geodl.group import C, D, Group
 from geodl.layer import BatchNorm, Conv, Dropout, Pool, Sequential
 from geodl.neighborhood import Neighborhood, fiber, lift, window
 
@@ -46,11 +46,45 @@ def p4cnn(classes: int = 10, *, channels: int = 10) -> Sequential:
     >>> g.certify(p4cnn(), g.Grid(28, 28)).exact
     True
     """
-    group = C(4)
-    first, inner = lift(3, group=group, padding="valid"), window(3, group=group, padding="valid")
-    last = window(4, group=group, padding="valid")
-    planes = _stack([first] + [inner] * 5 + [last], channels, classes, pool_after=2)
-    return Sequential(*planes, Pool(fiber()))
+    return _group_cnn(C(4), channels, classes)
+
+
+def p4mcnn(classes: int = 10, *, channels: int = 7) -> Sequential:
+    """The network of :func:`p4cnn` over the rotations by 90 degrees and the mirrors, D(4).
+    `[B, 784, 1]` to logits `[B, 1, classes]`.
+
+    Exactly invariant under all eight. A layer of C channels has 8 C^2 weights for each offset of
+    its window where :func:`z2cnn` has C^2: 7 channels are 20 of that one. 26,799 parameters.
+
+    Args:
+        classes: channels of the single node at the end.
+        channels: channels of each hidden layer, for each of the eight elements.
+
+    >>> import geodl as g
+    >>> g.certify(p4mcnn(channels=2), g.Grid(28, 28)).group
+    D4
+    """
+    return _group_cnn(D(4), channels, classes)
+
+
+def p4cnn_rotation_pooling(classes: int = 10, *, channels: int = 20) -> Sequential:
+    """The network "P4CNNRotationPooling" of the paper: the maximum over the four rotations after
+    each layer, so that each layer begins at a plain image. `[B, 784, 1]` to logits
+    `[B, 1, classes]`.
+
+    As many parameters as :func:`z2cnn`, 21,750, and exactly invariant; but a layer cannot tell
+    which way what it found was turned (in the paper 3.21 % error, against 2.28 % of the P4CNN).
+
+    Args:
+        classes: channels of the single node at the end.
+        channels: channels of each hidden layer.
+
+    >>> import geodl as g
+    >>> g.certify(p4cnn_rotation_pooling(channels=2), g.Grid(28, 28)).exact
+    True
+    """
+    first, last = (lift(size, group=C(4), padding="valid") for size in (3, 4))
+    return _stack([first] * 6 + [last], channels, classes, pool_after=2, pool_fiber=True)
 
 
 def digits_cnn(classes: int = 10, *, channels: int = 20) -> Sequential:
@@ -81,10 +115,17 @@ def digits_p4cnn(classes: int = 10, *, channels: int = 10) -> Sequential:
     >>> g.certify(digits_p4cnn(), g.Grid(8, 8)).exact
     True
     """
-    group = C(4)
+    return _group_cnn(C(4), channels, classes, depth=2, pool_after=0)
+
+
+def _group_cnn(
+    group: Group, channels: int, classes: int, *, depth: int = 6, pool_after: int = 2
+) -> Sequential:
+    """`depth` windows of 3x3 and one of 4x4 over a group, and the maximum over it at the end."""
     first, inner = lift(3, group=group, padding="valid"), window(3, group=group, padding="valid")
     last = window(4, group=group, padding="valid")
-    planes = _stack([first, inner, last], channels, classes)
+    rules = [first] + [inner] * (depth - 1) + [last]
+    planes = _stack(rules, channels, classes, pool_after=pool_after)
     return Sequential(*planes, Pool(fiber()))
 
 
@@ -94,18 +135,25 @@ def _stack(
     classes: int,
     *,
     pool_after: int = 0,
+    pool_fiber: bool = False,
     dropout: float = 0.0,
 ) -> Sequential:
     """A convolution for each rule, batch norm and ReLU after each but the last; 2x2 max pooling
-    after layer `pool_after`, counted from 1, and dropout after the others.
+    after layer `pool_after`, counted from 1, and dropout after the others; with `pool_fiber` the
+    maximum over the group after each.
     """
     layers: list[nn.Module] = []
     before = 1
     for k, rule in enumerate(rules[:-1], start=1):
         layers += [Conv(before, channels, rule), BatchNorm(channels), nn.ReLU()]
+        if pool_fiber:
+            layers.append(Pool(fiber()))
         if k == pool_after:
             layers.append(Pool(window(2, stride=2)))
         elif dropout:
             layers.append(Dropout(dropout))
         before = channels
-    return Sequential(*layers, Conv(channels, classes, rules[-1]))
+    layers.append(Conv(channels, classes, rules[-1]))
+    if pool_fiber:
+        layers.append(Pool(fiber()))
+    return Sequential(*layers)

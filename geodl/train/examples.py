@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor, distributed
 
 from geodl.data import blocks, bucketed, padded, windows
+from geodl.errors import GeodlError
 from geodl.signal import Signal
 
 EVALUATED = 200  # sequences at once, where nothing is learnt from them
@@ -35,6 +36,16 @@ class Examples(ABC):
         """The batches of an epoch, in an order that follows from the generator; None evaluates,
         always the same.
         """
+
+    def first(self, count: int) -> "Examples":
+        """The first so many of these examples.
+
+        Raises:
+            GeodlError: if these are no examples of which some can be left out, or fewer.
+        """
+        asked = f"to learn from the first {count} examples"
+        found = f"{type(self).__name__.lower()} that are learnt from as a whole"
+        raise GeodlError(asked, found, "leave trainer.limit_examples out")
 
 
 @final
@@ -94,6 +105,14 @@ class Rows(Examples):
         for places in order.split(size or self.evaluated):
             # One indexing of each tensor: no example is touched alone, as a DataLoader would.
             yield tuple(tensor[places] for tensor in self.tensors)
+
+    def first(self, count: int) -> "Rows":
+        """The first rows."""
+        known = len(self.tensors[0])
+        if count > known:
+            asked = f"to learn from the first {count} examples"
+            raise GeodlError(asked, f"{known}", f"give trainer.limit_examples of at most {known}")
+        return Rows(*(tensor[:count] for tensor in self.tensors), evaluated=self.evaluated)
 
 
 @final

@@ -13,7 +13,7 @@ from geodl.files import in_words, remove_parts, write_json
 from geodl.train import folder as folders
 from geodl.train.fit import check_trainer, check_validated, fit
 from geodl.train.options import Options
-from geodl.train.parts import Parts
+from geodl.train.parts import Parts, limited
 from geodl.train.quiet import Progress, quiet
 from geodl.train.recipe import Recipe
 from geodl.train.result import Result
@@ -68,7 +68,7 @@ def run(
     with quiet(), isolate_rng():
         _check(recipe, options, seeds, named=(folder or resume) is not None)
         progress(f"{recipe.name}: preparing the data", 0, 0)
-        parts = recipe.parts()
+        parts = limited(recipe.parts(), options.trainer.limit_examples)
         check_validated(recipe, options.trainer, parts)
         home = resume or _home(folder, recipe, options, seeds, parts)
         folders.check_vocabularies(home, parts.vocabularies)
@@ -138,7 +138,7 @@ def _all(job: _Job, parts: Parts, seeds: int) -> Result:
     for seed in range(seeds):
         label = f"seed {seed}, {seed + 1} of {seeds}"
         if job.recipe.folds is not None:
-            parts = job.recipe.folds(seed)
+            parts = limited(job.recipe.folds(seed), job.options.trainer.limit_examples)
         runs.append(_one(job, parts, seed, f"seed-{seed}", label))
     first = runs[0]
     result = Result(
@@ -169,7 +169,8 @@ def _search(job: _Job) -> dict[str, Any]:
     equals.
     """
     assert job.recipe.search_parts is not None
-    parts = job.recipe.search_parts()._replace(tests={})
+    parts = limited(job.recipe.search_parts(), job.options.trainer.limit_examples)
+    parts = parts._replace(tests={})
     errors, seconds = {}, 0.0
     for lr in job.recipe.search:
         one = _one(_with_rate(job, lr), parts, 0, f"search-lr-{lr:g}", f"search, lr {lr:g}")

@@ -112,6 +112,8 @@ class TrainerOptions:
         strategy: how several devices work together, by Lightning's names, as ddp.
         limit_batches: the most batches of an epoch and of an evaluation, to try a recipe out; null
             takes all.
+        limit_examples: learn from the first so many training examples, to see how many are needed;
+            null learns from all.
     """
 
     max_epochs: int = 20
@@ -123,9 +125,11 @@ class TrainerOptions:
     devices: int | list[int] | str = 1
     strategy: str = "auto"
     limit_batches: int | None = None
+    limit_examples: int | None = None
 
     def __post_init__(self):
-        for name in ("max_epochs", "check_val_every_n_epoch", "patience", "limit_batches"):
+        limits = ("limit_batches", "limit_examples")
+        for name in ("max_epochs", "check_val_every_n_epoch", "patience", *limits):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise GeodlError(f"trainer.{name}={value}", do="give at least 1")
@@ -143,6 +147,8 @@ class TrainerOptions:
             said.append(f"devices {self.devices}")
         if self.limit_batches is not None:
             said.append(f"a trial of at most {self.limit_batches} batches of each part")
+        if self.limit_examples is not None:
+            said.append(f"learnt from the first {self.limit_examples} examples only")
         return ", ".join(said)
 
 

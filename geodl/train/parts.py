@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from geodl.data import (
+    Augmentation,
     CloudData,
     Clouds,
     GraphData,
@@ -22,6 +23,7 @@ from geodl.data import (
     rotate,
 )
 from geodl.errors import GeodlError
+from geodl.train.augmented import Augmented
 from geodl.train.examples import Examples, Nodes, Rows
 from geodl.train.graph_examples import CloudRows, Graphs, Links
 
@@ -45,6 +47,17 @@ class Parts(NamedTuple):
     val: Examples | None
     tests: Mapping[str, Examples]
     vocabularies: Mapping[str, Vocabulary] = NO_VOCABULARIES
+
+
+def limited(parts: Parts, count: int | None) -> Parts:
+    """The same, but for the training examples: the first so many; None learns from all.
+
+    Raises:
+        GeodlError: if there are fewer, or examples that cannot be left out.
+    """
+    if count is None:
+        return parts
+    return parts._replace(train=parts.train.first(count))
 
 
 def node_parts(data: NodeData) -> Parts:
@@ -111,13 +124,20 @@ def cloud_parts(data: CloudData) -> Parts:
     return Parts(data.name, part(data.train), part(data.val), {"": part(data.test)})
 
 
-def image_parts(data: ImageData, *, merge: bool = False, turned: bool = False) -> Parts:
+def image_parts(
+    data: ImageData,
+    *,
+    merge: bool = False,
+    turned: bool = False,
+    augmentation: Augmentation | None = None,
+) -> Parts:
     """Images normalised by the mean and the deviation of those that are learnt from.
 
     Args:
         data: the images.
         merge: learn from the validation images too, and validate on none.
         turned: test a second time, on the test images turned by 90, 180 and 270 degrees.
+        augmentation: changes images at random where they are learnt from; None leaves them.
     """
     train = data.train
     if merge:
@@ -135,7 +155,10 @@ def image_parts(data: ImageData, *, merge: bool = False, turned: bool = False) -
         tests["-rotated"] = Split(images, data.test.labels.repeat(len(angles)))
     val = None if merge else part(data.val)
     reported = {suffix: part(split) for suffix, split in tests.items()}
-    return Parts(data.name, part(train), val, reported)
+    learnt: Examples = part(train)
+    if augmentation is not None:
+        learnt = Augmented(Rows(*train), augmentation, normal)
+    return Parts(data.name, learnt, val, reported)
 
 
 def normalizer(images: Tensor) -> Callable[[Tensor], Tensor]:

@@ -9,10 +9,12 @@ from geodl.train.recipes.graphs import GRAPHS
 from geodl.train.recipes.images import IMAGES
 from geodl.train.recipes.links import LINKS
 from geodl.train.recipes.nodes import NODES
+from geodl.train.recipes.photographs import PHOTOGRAPHS
+from geodl.train.recipes.rotated import ROTATED
 from geodl.train.recipes.text import TEXTS
 from geodl.train.recipes.translation import TRANSLATIONS
 
-ALL = (*NODES, *LINKS, *GRAPHS, *IMAGES, *TEXTS, *TRANSLATIONS, *GENERATED)
+ALL = (*NODES, *LINKS, *GRAPHS, *ROTATED, *PHOTOGRAPHS, *IMAGES, *TEXTS, *TRANSLATIONS, *GENERATED)
 RECIPES = {found.name: found for found in ALL}
 
 

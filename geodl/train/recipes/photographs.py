@@ -1,0 +1,60 @@
+"""Recipes on photographs: one ResNet, planar, over C(4) and over D(4), at equal parameters."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from geodl import models
+from geodl.data import FlipsAndShifts, cifar10
+from geodl.group import C, D, Group
+from geodl.train.options import Optimizer, TrainerOptions
+from geodl.train.parts import image_parts
+from geodl.train.recipe import Recipe
+from geodl.train.recipes.blank import blank
+
+NOT_YET = "no number yet"
+SEEN = "10,000 images to learn from (train and validation), 10,000 to test"
+SELECTED = "weights of the last epoch, nothing selected on the test images"
+MOVED = FlipsAndShifts(4)
+
+GROUPS: Mapping[str, Group | None] = {"z2": None, "p4": C(4), "p4m": D(4)}
+MINUTES = {"z2": 2, "p4": 6, "p4m": 12}
+RESNET8 = Recipe(
+    name="cifar10-resnet8",
+    summary="a ResNet-8 on CIFAR-10, 10k JPEG",
+    task="images",
+    parts=lambda: image_parts(cifar10(), merge=True),
+    protocol=f"{SEEN}; no augmentation; {SELECTED}",
+    reached=NOT_YET,
+    model=models.resnet8,
+    sample=blank(32, 32, channels=3),
+    optimizer=Optimizer(lr=1e-2, schedule="one-cycle"),
+    trainer=TrainerOptions(5),
+    batch_size=128,
+)
+
+
+def _over(name: str, group: Group | None, *, augmented: bool) -> Recipe:
+    """The recipe over a group."""
+    recipe = replace(
+        RESNET8,
+        name=f"{RESNET8.name}-{name}",
+        summary=f"a ResNet-8 over {name} on CIFAR-10, 10k JPEG",
+        sizes={"classes": 10, "in_channels": 3, "group": group},
+        minutes=MINUTES[name],
+    )
+    if not augmented:
+        return recipe
+    return replace(
+        recipe,
+        name=f"{recipe.name}-augmented",
+        summary=f"{recipe.summary}, with augmentation",
+        parts=lambda: image_parts(cifar10(), merge=True, augmentation=MOVED),
+        protocol=f"{SEEN}; {MOVED}; {SELECTED}",
+    )
+
+
+PHOTOGRAPHS = tuple(
+    _over(name, group, augmented=augmented)
+    for augmented in (False, True)
+    for name, group in GROUPS.items()
+)
