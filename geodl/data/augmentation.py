@@ -53,6 +53,8 @@ class Rotations:
         _check_images("rotated images", images)
         if images.shape[2] != images.shape[3]:
             raise GeodlError("rotated images", describe(images), "give squares [M, C, H, H]")
+        if not len(images):
+            return images.clone()
         share = torch.rand(len(images), generator=generator, dtype=torch.float64)
         degrees = 360 * share
         if self.step:

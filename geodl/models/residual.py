@@ -38,7 +38,7 @@ def resnet8(
 
     >>> import geodl as g
     >>> model = resnet8(channels=4, group=g.C(4))
-    >>> g.certify(model, g.Grid(32, 32)).exact
+    >>> g.certify(model, g.Grid(8, 8)).exact
     True
     """
     first: Neighborhood = window(3)

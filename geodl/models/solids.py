@@ -38,9 +38,9 @@ def octahedral_cnn(classes: int = 8, *, channels: int = 4) -> Sequential:
     Source: Cohen and Welling, "Group Equivariant Convolutional Networks" (2016), in three
     dimensions; Winkels and Cohen, "3D G-CNNs for Pulmonary Nodule Detection" (2018).
 
-    >>> import geodl as g
-    >>> g.certify(octahedral_cnn(channels=1), g.Grid(16, 16, 16)).group
-    O
+    >>> import torch, geodl as g
+    >>> octahedral_cnn(channels=1)(g.Signal.image(torch.zeros(2, 1, 16, 16, 16))).shape
+    torch.Size([2, 1, 8])
     """
     first, inner = lift(3, group=O(), padding="valid"), window(3, group=O(), padding="valid")
     return _stack([first] + [inner] * 3, channels, classes, group=O())
