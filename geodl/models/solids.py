@@ -1,5 +1,7 @@
 """Networks for solids in a box of voxels."""
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from geodl.group import Group, O
@@ -47,7 +49,7 @@ def octahedral_cnn(classes: int = 8, *, channels: int = 4) -> Sequential:
 
 
 def _stack(
-    rules: list[Neighborhood], channels: int, classes: int, *, group: Group | None = None
+    rules: Sequence[Neighborhood], channels: int, classes: int, *, group: Group | None = None
 ) -> Sequential:
     """A convolution, batch norm and ReLU for each rule, and a linear layer on the maxima."""
     layers: list[nn.Module] = []
