@@ -146,11 +146,13 @@ class Harmonics(FilterBasis):
     attributes.
     """
 
-    width: float
     cutoff: float
+    width: float
+    outer_width: float
 
     def __repr__(self) -> str:
-        return f"harmonics(width={self.width:g}, cutoff={self.cutoff:g})"
+        widths = f"width={self.width:g}, outer_width={self.outer_width:g}"
+        return f"harmonics({self.cutoff:g}, {widths})"
 
     def at(self, points: Tensor, size: tuple[int, ...]) -> Tensor:
         if len(size) != 2 or size[0] != size[1]:
@@ -162,8 +164,12 @@ class Harmonics(FilterBasis):
         centre = distance < ON_PLACES
         direction = (direction / distance.where(~centre, 1.0)).where(~centre, 0.0)
         functions = []
-        for radius in self.radii(size[0]):
-            ring = torch.exp(-((distance - radius) ** 2) / (2 * self.width**2))
+        radii = self.radii(size[0])
+        for radius in radii:
+            width = self.width
+            if radius == radii[-1] and radius > 0:
+                width = self.outer_width
+            ring = torch.exp(-((distance - radius) ** 2) / (2 * width**2))
             functions.append(ring)
             for m in range(1, self.highest(radius) + 1):
                 wave = direction**m
@@ -263,33 +269,37 @@ def gaussian_derivatives(order: int = 2, *, width: float = 0.8) -> GaussianDeriv
     return GaussianDerivatives(positive(asked, order), _positive_number(asked, width))
 
 
-def harmonics(*, width: float = 0.6, cutoff: float = 3.0) -> Harmonics:
+def harmonics(cutoff: float = 2.5, *, width: float = 0.6, outer_width: float = 0.4) -> Harmonics:
     """Circular harmonics `exp(-(|o| - r)^2 / 2 width^2) e^(i m phi)`, real and imaginary parts, for
     rings of radius r one node apart and frequencies `0 <= m <= cutoff * r` (Weiler, Hamprecht,
     Storath, "Learning Steerable Filters for Rotation Equivariant CNNs", 2018; Weiler and Cesa,
     "General E(2)-Equivariant Steerable CNNs", 2019).
 
     A ring of radius r passes 2 pi r places one node apart, which tell the frequencies below `pi r`
-    from each other: a cutoff under pi keeps higher ones, which turned by 45 degrees would look like
-    others, out of the filters.
+    from each other. Higher ones, and to a lesser degree those next to it, look like others when
+    they are turned by 45 degrees. The outermost ring is narrow, or the corners of the window, which
+    a turn takes out of it, would count. Of three random layers over C(8) the answer at 45 degrees
+    is 0.06, 0.11 and 0.10 of its norm off with windows of 3, 5 and 7; 0.10, 0.15 and 0.10 with the
+    cutoff 3 of Weiler and Cesa, and 0.4 with the exact windows of C(4).
 
     Args:
-        width: of the rings, in nodes.
         cutoff: the highest frequency of a ring by its radius.
+        width: of the rings, in nodes.
+        outer_width: of the outermost ring.
 
     Raises:
         GeodlError: if a number is not positive, or the cutoff above pi.
 
     >>> from geodl.neighborhood import window
-    >>> window(5, basis=harmonics()).num_edge_types  # of radii 0, 1 and 2 there are 1, 7 and 13
-    21
+    >>> window(5, basis=harmonics()).num_edge_types  # of radii 0, 1 and 2 there are 1, 5 and 11
+    17
     """
-    asked = f"harmonics(width={width!r}, cutoff={cutoff!r})"
-    basis = Harmonics(_positive_number(asked, width), _positive_number(asked, cutoff))
-    if basis.cutoff > math.pi:
+    asked = f"harmonics({cutoff!r}, width={width!r}, outer_width={outer_width!r})"
+    numbers = [_positive_number(asked, number) for number in (cutoff, width, outer_width)]
+    if numbers[0] > math.pi:
         do = "use at most pi: higher frequencies cannot be told from lower ones"
         raise GeodlError(asked, f"the cutoff {cutoff!r}", do)
-    return basis
+    return Harmonics(*numbers)
 
 
 def wavelets(name: str = "haar", axes: int = 2) -> Tensor:
