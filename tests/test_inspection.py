@@ -227,6 +227,7 @@ def test_deep_networks_over_smooth_and_residual_ones_less():
 
 SIGNAL = planted()
 BATCH = g.Signal(torch.zeros(2, 6, 2), GRAPH)
+TWO_GRAPHS = g.collate([SIGNAL, g.Signal(SIGNAL.x[:, :2], g.Graph([[0], [1]]))])
 MLP = g.models.mlp(2, 3).double()
 MEAN = g.Propagate(g.adjacency("row"))
 
@@ -276,6 +277,14 @@ REFUSALS = {
     "a mask for attention": (
         lambda: inspection.gnn_explainer(g.models.gat(2, 8, 2).double(), SIGNAL, 0),
         "see attention_on_edges",
+    ),
+    "a mask on a Batch": (
+        lambda: inspection.gnn_explainer(scored(), TWO_GRAPHS, 0),
+        "take no weights at run time; give a signal on one Graph",
+    ),
+    "a mask without links": (
+        lambda: inspection.gnn_explainer(scored(), g.Signal(SIGNAL.x, g.Graph([[], []], 6)), 0),
+        "which has no links",
     ),
     "a mask for a node without links": (
         lambda: inspection.gnn_explainer(scored(), SIGNAL, 0),

@@ -106,6 +106,9 @@ REFUSED = {
         lambda: models.graph_unet(2, 3, 1, depth=1)(S.map(lambda x: x / 0)),
         "scores that are NaN",
     ),
+    "two hops": (lambda: models.graph_unet(2, 3, 1, two_hops=2), "two_hops=2"),
+    "no message": (lambda: g.Message(3, g.adjacency()), "Message(message=3): found a int"),
+    "no update of edges": (lambda: g.EdgeUpdate(None, g.adjacency()), "EdgeUpdate(None)"),
     "level": (lambda: models.graph_net(2, 3, 1, level="graphs"), "did you mean 'graph'"),
     "edges": (lambda: models.graph_net(2, 3, 1, edge_channels=2)(S), "without a state of edges"),
     "other edges": (

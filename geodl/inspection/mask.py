@@ -120,9 +120,7 @@ def _computation_graph(target: NodeScore) -> ComputationGraph:
         raise GeodlError(ASKED, "an answer of one channel", do)
     of_x, of_weight = target.gradients(target.x, target.weight)
     if of_weight is None:
-        found = "a model that does not read the weights of links"
-        do = "attention and pooling read none: see attention_on_edges and saliency"
-        raise GeodlError(ASKED, found, do)
+        raise _unread(target)
     edges = of_weight != 0
     if not edges.any():
         found = f"an answer at node {target.node} that depends on no link"
@@ -133,6 +131,19 @@ def _computation_graph(target: NodeScore) -> ComputationGraph:
     pairs = edges.new_zeros(known.shape[1])
     pairs[pair[edges]] = True
     return ComputationGraph((of_x != 0).any(-1), edges, pair, pairs)
+
+
+def _unread(target: NodeScore) -> GeodlError:
+    """Why no weight of a link can be learned, in words."""
+    domain = target.signal.domain
+    found = "a model that does not read the weights of links"
+    do = "attention and pooling read none: see attention_on_edges and saliency"
+    if not hasattr(domain, "with_weights"):
+        found = f"a signal on {domain}, whose links take no weights at run time"
+        do = "give a signal on one Graph"
+    elif not domain.num_links:
+        found, do = f"{domain}, which has no links", "give a graph with links"
+    return GeodlError(ASKED, found, do)
 
 
 def _objective(

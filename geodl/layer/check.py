@@ -317,6 +317,13 @@ def check_messages(layer: Any, name: str, y: Any, like: Tensor) -> Tensor:
     raise GeodlError(_name(layer), found, f"give [{like.shape[0]}, {like.shape[1]}, C]")
 
 
+def check_callable(asked: str, function: Any) -> None:
+    """Refuse what cannot be called where a function or a module is wanted."""
+    if not callable(function):
+        do = "give a function of tensors, or a module"
+        raise GeodlError(asked, f"a {type(function).__name__}", do)
+
+
 def check_function(layer: Any, name: str, function: Any, x: Tensor) -> None:
     """Refuse a module of the user's whose parameters have another dtype, or are elsewhere, than the
     values it is given: asked once it has failed, for it may convert what it reads.

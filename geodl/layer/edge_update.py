@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from geodl.errors import GeodlError
 from geodl.layer.base import MessagePassing
-from geodl.layer.check import check_no_sender, check_signal
+from geodl.layer.check import check_callable, check_no_sender, check_signal
 from geodl.layer.entries import entries_of_call
 from geodl.layer.folding import GraphState, MergedMembers, members_to_batch, state_to_batch
 from geodl.layer.message import call_function, read_state
@@ -34,8 +34,8 @@ class EdgeUpdate(MessagePassing):
         reads_globals: hand over u, the state of the receiver's graph (`signal.globals`).
 
     Raises:
-        GeodlError: at the call, if the edges of the rule are not the links, each of them once, or
-            if there is a second signal; and as :class:`Message`.
+        GeodlError: if the function cannot be called; at the call, if the edges of the rule are not
+            the links, each of them once, or if there is a second signal; and as :class:`Message`.
 
     >>> import torch
     >>> from geodl import Graph, adjacency
@@ -50,6 +50,7 @@ class EdgeUpdate(MessagePassing):
     def __init__(
         self, function: Callable[..., Tensor], rule: Neighborhood, *, reads_globals: bool = False
     ):
+        check_callable(f"EdgeUpdate({function!r})", function)
         if not isinstance(reads_globals, bool):
             asked = f"EdgeUpdate(reads_globals={reads_globals!r})"
             raise GeodlError(asked, do="give True or False")

@@ -9,6 +9,7 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest, positive
 from geodl.layer.base import MessagePassing
 from geodl.layer.check import (
+    check_callable,
     check_function,
     check_globals_given,
     check_messages,
@@ -56,8 +57,9 @@ class Message(MessagePassing):
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
     Raises:
-        GeodlError: if a reduction is unknown, or there is none; at the call, if a message is not
-            `[B, E, C]`, if a state of edges or graphs has another dtype than the values, or if
+        GeodlError: if `message` or `update` cannot be called, if a reduction is unknown, or if
+            there is none; at the call, if a message is not `[B, E, C]`, if a state of edges or
+            graphs, or a parameter of `message`, has another dtype than the values, or if
             `reads_globals` finds no globals.
 
     >>> import torch
@@ -82,6 +84,9 @@ class Message(MessagePassing):
         max_edges: int | None = None,
         on: Domain | None = None,
     ):
+        check_callable(f"Message(message={message!r})", message)
+        if update is not None:
+            check_callable(f"Message(update={update!r})", update)
         reductions = _reductions(reduce)
         if max_edges is not None:
             max_edges = positive(f"Message(max_edges={max_edges!r})", max_edges)

@@ -134,6 +134,8 @@ def graph_unet(
     torch.Size([1, 4, 2])
     """
     depth = positive(f"graph_unet(depth={depth!r})", depth)
+    if not isinstance(two_hops, bool):
+        raise GeodlError(f"graph_unet(two_hops={two_hops!r})", do="give True or False")
     # From the innermost level outwards.
     inner = Sequential(Conv(hidden, hidden, GCN), nn.ReLU())
     for _ in range(depth - 1):
