@@ -23,11 +23,12 @@ from geodl.spectrum import modes, transforms_of
 
 
 class Points(NamedTuple):
-    """Where the response of a filter is asked for, and what becomes of the answers.
+    """The frequencies at which the response of a filter is evaluated, and how weights follow.
 
     Attributes:
-        frequencies: `[P]` places on the axis of eigenvalues.
-        coefficients: `[T, P]` what makes weights of the answers; None where they are weights.
+        frequencies: `[P]` eigenvalues of modes, or Chebyshev's points.
+        coefficients: `[T, P]` the matrix from responses to the weights of the T terms of a
+            polynomial; None where each response is the weight of a mode.
     """
 
     frequencies: Tensor
@@ -88,7 +89,7 @@ class Filter(MessagePassing):
         on: Domain | None = None,
     ):
         asked = f"Filter(function, {norm!r}, {order!r})"
-        # Numbers are given mode by mode; a function is asked at the frequencies of each domain.
+        # Numbers are given mode by mode; a function is evaluated at each domain's frequencies.
         weight, count = None, None
         if not callable(function):
             weight = _as_numbers(asked, function, order)
@@ -141,24 +142,24 @@ class Filter(MessagePassing):
         """One weight for each edge type of the rule: a number for all channels, `[T, 1, C]`, or a
         matrix, `[T, C_in, C_out]`.
         """
-        answers: Any = self.weight
-        if answers is None:
+        weight: Any = self.weight
+        if weight is None:
             points = self._points(domain, x)
-            answers = self._checked(self.function(points.frequencies), points, x)
+            weight = self._checked(self.function(points.frequencies), points, x)
             if points.coefficients is not None:
-                coefficients = points.coefficients.to(answers.dtype)
-                answers = torch.tensordot(coefficients, answers, dims=1)
-            answers = answers.to(x.dtype)
+                coefficients = points.coefficients.to(weight.dtype)
+                weight = torch.tensordot(coefficients, weight, dims=1)
+            weight = weight.to(x.dtype)
         # One number for all channels is a depthwise weight, which kernels apply without a product.
-        if answers.dim() == 1:
-            return answers[:, None, None].expand(-1, 1, x.shape[2])
-        if answers.shape[1] != x.shape[2]:
-            found = f"matrices of {answers.shape[1]} rows for {x.shape[2]} channels"
+        if weight.dim() == 1:
+            return weight[:, None, None].expand(-1, 1, x.shape[2])
+        if weight.shape[1] != x.shape[2]:
+            found = f"matrices of {weight.shape[1]} rows for {x.shape[2]} channels"
             raise GeodlError(self.label, found, "answer with [P, C_in, C_out]")
-        return answers
+        return weight
 
     def _points(self, domain: Domain, x: Tensor) -> Points:
-        """Where the function is asked, found once for a domain."""
+        """Where the function is evaluated, found once for a domain."""
         # The response of half-precision signals is computed in single precision, as their transform
         # is: the exponential of a frequency has no digits to lose.
         like = (x.device, torch.promote_types(x.dtype, torch.float32))
@@ -190,17 +191,18 @@ class Filter(MessagePassing):
 
         return cached_tensors(domain, None, "largest eigenvalue of all members", make)
 
-    def _checked(self, answers: Any, points: Points, x: Tensor) -> Tensor:
-        """What the function answered, once it is known to fit."""
+    def _checked(self, responses: Any, points: Points, x: Tensor) -> Tensor:
+        """The responses, `[P]` or `[P, C_in, C_out]`, once they are known to fit."""
         count = len(points.frequencies)
-        found = f"a function that answers with a {type(answers).__name__}"
-        if isinstance(answers, Tensor):
-            found = f"a function that answers with {answers.dtype} of shape {list(answers.shape)}"
+        found = f"a function that answers with a {type(responses).__name__}"
+        if isinstance(responses, Tensor):
+            shape = list(responses.shape)
+            found = f"a function that answers with {responses.dtype} of shape {shape}"
             # Numbers of another dtype would be cast in silence where they meet the signal.
-            fits = answers.dim() in (1, 3) and len(answers) == count
-            same = answers.dtype == points.frequencies.dtype
+            fits = responses.dim() in (1, 3) and len(responses) == count
+            same = responses.dtype == points.frequencies.dtype
             if fits and (same or mixes_dtypes(x.device)):
-                return answers
+                return responses
         do = f"answer with [{count}] or [{count}, C_in, C_out] of {points.frequencies.dtype}"
         raise GeodlError(self.label, found, do)
 
