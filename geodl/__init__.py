@@ -84,7 +84,7 @@ from geodl.spectrum import (
     modes,
     spectrum,
 )
-from geodl.symmetry import Certificate, certify, equivariance_error, orbits
+from geodl.symmetry import Certificate, certify, equivariance_error, orbits, symmetrize
 
 __version__ = "0.1.0"
 
@@ -185,6 +185,7 @@ __all__ = [
     "relation",
     "set_lowering",
     "spectrum",
+    "symmetrize",
     "trace",
     "wavelets",
     "whole",

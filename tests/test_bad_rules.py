@@ -129,11 +129,17 @@ RULES = {
         "axis of 4",
         "exact=False",
     ),
-    "oblong": (
-        lambda: conv(g.lift(3, group=P4))(on(g.Grid(4, 5))),
-        "Grid(4, 5)",
-        "unequal axes, which C4",
-        "equal axes",
+    "oblong windows": (
+        lambda: g.Pool(g.window((1, 2), stride=(1, 2)))(on(g.GroupGrid(g.Grid(4, 4), P4))),
+        "GroupGrid(Grid(4, 4), C4)",
+        "windows that differ on axes which C4",
+        "equal sizes, strides and padding",
+    ),
+    "oblong, of which one axis is uneven": (
+        lambda: conv(g.lift(3, group=P4, stride=2, padding="valid"))(on(g.Grid(5, 4))),
+        "Grid(5, 4)",
+        "axis of 4",
+        "lengths 3 and 5",
     ),
     "a cycle": (
         lambda: g.Recurrent(2, 2, "lstm", g.predecessors())(on(RING)),

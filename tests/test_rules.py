@@ -32,6 +32,7 @@ EXTRA = [
     g.Chain(7),
     g.Grid(8, periodic=True),
     g.GroupGrid(g.Grid(5, 5), g.D(4)),
+    g.GroupGrid(g.Grid(3, 4), g.C(4)),
     g.Batch([g.Grid(4, 4)] * 2),
 ]
 EXTRA += [g.GroupGrid(g.Grid(4, 4), group) for group in (g.C(4), g.D(1), g.D(4))]
@@ -100,7 +101,7 @@ RULES = FORWARD + [rule.reverse() for rule in FORWARD]
 
 # How many rules each kind's small examples take: one that begins to refuse, or to take, is seen.
 TAKEN = {
-    g.Grid: 350,
+    g.Grid: 356,
     g.Chain: 129,
     g.Complete: 95,
     g.Graph: 191,

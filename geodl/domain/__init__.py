@@ -17,7 +17,7 @@ from geodl.domain.complete import Complete
 from geodl.domain.graph import Graph
 from geodl.domain.grid import Grid, GroupGrid
 from geodl.domain.gset import GSet
-from geodl.domain.lattice import coordinates, ravel, rotate_nodes, shift_nodes
+from geodl.domain.lattice import coordinates, ravel, rotate_nodes, shift_nodes, turn_domain
 from geodl.domain.spectrum import LAPLACIAN_NORMS, Spectrum
 from geodl.group import Group
 
@@ -48,4 +48,5 @@ __all__ = [
     "same_place",
     "shift_nodes",
     "told_apart",
+    "turn_domain",
 ]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from geodl.domain.base import Domain, Lengths, Links, Wraps
-from geodl.domain.lattice import coordinates, ravel, rotate_nodes, shift_nodes
+from geodl.domain.lattice import coordinates, ravel, rotate_nodes, shift_nodes, turn_domain
 from geodl.errors import GeodlError, positive
 from geodl.group import C, Group, O, cached_constants
 
@@ -178,9 +178,12 @@ class GroupGrid(Domain):
     @cached_constants()
     def generators(self) -> Tensor:
         """The group's generators that map the grid to itself, and unit shifts of periodic axes."""
-        # On unequal axes a quarter turn leaves the lattice: the half turn is the symmetry.
-        turns = [rotate_nodes(self, self.group, element) for element in self.group.generators]
-        moves = [move for move in turns if (move >= 0).all()]
+        elements = range(1, self.group.order)
+        kept = [k for k in elements if turn_domain(self, self.group, k) == self]
+        # On unequal axes a quarter turn leads to another lattice: the half turn is the symmetry.
+        if len(kept) == len(elements):
+            kept = list(self.group.generators)
+        moves = [rotate_nodes(self, self.group, k) for k in kept]
         for axis, wraps in enumerate(self.periodic):
             if wraps:
                 moves.append(shift_nodes(self, axis, 1))

@@ -1,6 +1,7 @@
 """The arithmetic of lattices: points and node numbers, shifts and rotations of the nodes.
 
-A move is a tensor `[N]`: node i goes to node `move[i]`, -1 where it leaves the lattice.
+A move is a tensor `[N]`: node i goes to node `move[i]`, -1 where it leaves the lattice. A shift
+stays on its domain, a rotation leads to the turned one: 28 x 32 nodes to 32 x 28.
 """
 
 import torch
@@ -51,10 +52,36 @@ def shift_nodes(domain: Domain, axis: int, steps: int) -> Tensor:
     return _on_sheets(ravel(_wrap(points, domain), _lattice(domain)), sheets)
 
 
+def turn_domain(domain: Domain, group: Group, element: int) -> Domain:
+    """The domain on which a point group element puts a lattice: a quarter turn of 28 x 32 nodes
+    gives 32 x 28 ones. The very same domain where nothing changes.
+
+    Args:
+        domain: a lattice, with or without a fiber.
+        group: a group that acts on as many axes.
+        element: the number of g in `group.elements`.
+
+    Raises:
+        GeodlError: if the domain has no lattice or another number of axes.
+
+    >>> from geodl.domain import Grid
+    >>> from geodl.group import C
+    >>> turn_domain(Grid(28, 32), C(4), 1)
+    Grid(32, 28)
+    """
+    axes = _axes_before(domain, group, element)
+    lattice = _lattice(domain)
+    lengths = tuple(lattice[axis] for axis in axes)
+    wraps = tuple(domain.periodic[axis] for axis in axes)
+    if lengths == lattice and wraps == domain.periodic:
+        return domain
+    return domain.replace(lengths, domain.fiber, wraps)
+
+
 @cached_constants()
 def rotate_nodes(domain: Domain, group: Group, element: int) -> Tensor:
-    """Let a point group element act on the nodes: `(x, h) -> (g x, g h)`, `[N]`, -1 where a node
-    leaves the lattice.
+    """Let a point group element act on the nodes: `(x, h) -> (g x, g h)`, `[N]`, node numbers of
+    `turn_domain(domain, group, element)`.
 
     Bounded lattices turn about their centre, periodic ones about node 0.
 
@@ -72,23 +99,34 @@ def rotate_nodes(domain: Domain, group: Group, element: int) -> Tensor:
     >>> rotate_nodes(Grid(2, 2), C(4), 1).tolist()
     [2, 0, 3, 1]
     """
+    turned = turn_domain(domain, group, element)
+    # The centre of an axis of n nodes is (n - 1) / 2, between two nodes where n is even: positions
+    # are doubled, so that everything stays an integer. From the centre of the one lattice to that
+    # of the other a point keeps its distance, so that each falls on a node.
+    twice = 2 * coordinates(_lattice(domain)) - _twice_centre(domain)
+    points = (twice @ group.elements[element].T + _twice_centre(turned)) // 2
+    sheets = torch.arange(1)
+    if domain.fiber is not None:
+        sheets = domain.fiber.tables.product[_number_in_fiber(group, element, domain.fiber)]
+    return _on_sheets(ravel(_wrap(points, turned), _lattice(turned)), sheets)
+
+
+def _axes_before(domain: Domain, group: Group, element: int) -> list[int]:
+    """For each axis of a turned lattice the axis that it was."""
     lattice = _lattice(domain)
     if group.axes != len(lattice):
         found = f"a group on {group.axes} axes and a lattice of {len(lattice)}"
         do = "use a group that acts on the lattice"
         raise GeodlError(f"{group} acting on {domain}", found, do)
-    # The centre of an axis of n nodes is (n - 1) / 2, between two nodes where n is even: positions
-    # are doubled, so that everything stays an integer.
-    twice_centre = torch.tensor(lattice) - 1
-    twice_centre[torch.tensor(domain.periodic)] = 0
-    twice = 2 * coordinates(lattice) - twice_centre
-    turned = twice @ group.elements[element].T + twice_centre
-    points = _wrap(torch.div(turned, 2, rounding_mode="floor"), domain)
-    points[(turned % 2 != 0).any(-1)] = -1  # fell between the nodes
-    sheets = torch.arange(1)
-    if domain.fiber is not None:
-        sheets = domain.fiber.tables.product[_number_in_fiber(group, element, domain.fiber)]
-    return _on_sheets(ravel(points, lattice), sheets)
+    # A matrix that maps the lattice to itself has one entry, 1 or -1, in each row and column.
+    return group.elements[element].abs().argmax(1).tolist()
+
+
+def _twice_centre(domain: Domain) -> Tensor:
+    """Twice the point about which a lattice turns."""
+    twice = torch.tensor(_lattice(domain)) - 1
+    twice[torch.tensor(domain.periodic)] = 0
+    return twice
 
 
 def _lattice(domain: Domain) -> tuple[int, ...]:

@@ -3,12 +3,13 @@ edges share a weight.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from geodl.domain import Domain, same_place, told_apart
+from geodl.domain import Domain, rotate_nodes, same_place, told_apart, turn_domain
 from geodl.errors import GeodlError
 from geodl.group import Group, cached_constants
 from geodl.neighborhood.edges import Edges, side_by_side
@@ -20,14 +21,23 @@ class Symmetry(NamedTuple):
     """A claimed symmetry: moving every sender j to `senders[j]` and every receiver i to
     `receivers[i]` maps edges to edges of the same type and weight.
 
-    -1 marks a node that is moved off the lattice; only claims with `leaves` have them (a shift at a
-    border).
+    Attributes:
+        name: in words.
+        senders: `[N]`, -1 for a node that is moved off the lattice; only claims with `leaves` have
+            such nodes (a shift at a border).
+        receivers: `[M]`, likewise.
+        leaves: whether nodes may leave the lattice.
+        source: the domain that senders are moved to, which a quarter turn of an oblong lattice
+            makes another one; None where they stay on theirs.
+        target: the domain that receivers are moved to, likewise.
     """
 
     name: str
     senders: Tensor
     receivers: Tensor
     leaves: bool = False
+    source: Domain | None = None
+    target: Domain | None = None
 
 
 class Neighborhood(ABC):
@@ -286,3 +296,32 @@ def paired_members(
 def permutations(name: str, moves: Tensor) -> list[Symmetry]:
     """One claim for each permutation, which moves senders and receivers in the same way."""
     return [Symmetry(f"{name} {k + 1}", move, move) for k, move in enumerate(moves)]
+
+
+@cached_constants()
+def turns(source: Domain, target: Domain, group: Group, elements: Iterable[int]) -> list[Symmetry]:
+    """The claims of a point group's elements between two domains; on a domain without a lattice
+    nothing moves.
+
+    Args:
+        source: where the senders live.
+        target: where the receivers live.
+        group: acts on the lattices.
+        elements: their numbers in the group.
+    """
+    claims = []
+    for k in elements:
+        turned_source, senders = turn(source, group, k)
+        turned_target, receivers = turn(target, group, k)
+        name = f"{group} element {k}"
+        claims.append(Symmetry(name, senders, receivers, False, turned_source, turned_target))
+    return claims
+
+
+def turn(domain: Domain, group: Group, element: int) -> tuple[Domain, Tensor]:
+    """The domain that a point group's element makes of a lattice, and the node of it to which each
+    node goes; a domain without a lattice stays as it is.
+    """
+    if domain.lattice is None:
+        return domain, torch.arange(domain.num_nodes)
+    return turn_domain(domain, group, element), rotate_nodes(domain, group, element)

@@ -8,15 +8,27 @@ first node as the last one ends after the last:
 that is `s * ((n + p + q - d (k - 1) - 1) // s) = n + 2 p - d (k - 1) - 1`; for p = q this says that
 s divides `n + 2 p - d (k - 1) - 1`. An axis that wraps has no ends: there the
 steps must tile it, and the window must be centred up to a multiple of n.
+
+An exchange of two axes needs no more than windows that are alike on both: it takes n x m nodes to
+m x n, the receivers of the one lattice to those of the other, and each axis keeps its length. So
+the axes need not be equal: a group is exact where each axis that it reflects obeys its own rule.
 """
 
-from collections.abc import Callable
-
-import torch
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.group import Group
+
+
+class AxisWindow(NamedTuple):
+    """The numbers of a window on one axis."""
+
+    size: int
+    stride: int
+    dilation: int
+    padding: tuple[int, int]
 
 
 def is_exact(
@@ -36,51 +48,49 @@ def is_exact(
     return room >= 0 and stride * (room // stride) == room + before - after
 
 
-def check_exact(
-    asked: str,
-    group: Group,
-    domain: Domain,
-    strides: tuple[int, ...],
-    exact: Callable[[int, int], bool],
-) -> None:
-    """Refuse sizes at which the group does not map the window's receivers to receivers.
+def reflected_axes(group: Group) -> list[bool]:
+    """For each axis of a lattice, whether some element of a point group reflects it.
+
+    >>> from geodl.group import C
+    >>> reflected_axes(C(4)), reflected_axes(C(1))
+    ([True, True], [False, False])
+    """
+    return (group.elements < 0).any(0).any(0).tolist()
+
+
+def check_exact(asked: str, group: Group, domain: Domain, windows: Sequence[AxisWindow]) -> None:
+    """Refuse windows and sizes at which the group does not map the windows to windows.
 
     Args:
         asked: the rule and the domain, in words.
         group: the group that must hold.
         domain: where the senders live.
-        strides: of the window, for advice on sizes nearby.
-        exact: whether an axis (its number, its length) is mapped to itself.
+        windows: the numbers of each axis' window.
 
     Raises:
-        GeodlError: if the group exchanges axes that are unequal, or an axis is not mapped to
-            itself.
+        GeodlError: if the group exchanges axes whose windows differ, or if an axis that it reflects
+            is not mapped to itself.
     """
     assert domain.lattice is not None
-    if group.order == 1:
-        return
-    # exchanged lists the pairs of axes (a, b) of which some element takes one to the other.
-    kinds = list(zip(domain.lattice, domain.periodic, strict=True))
-    exchanged = (group.elements.abs().sum(0) > 0).nonzero().tolist()
-    if any(kinds[a] != kinds[b] for a, b in exchanged):
-        found = f"unequal axes, which {group} exchanges"
-        raise GeodlError(asked, found, "use equal axes, or exact=False")
-    # An axis that every element leaves alone may have any length.
-    identity = torch.eye(group.axes, dtype=torch.long, device="cpu")  # as the group's elements
-    moved = (group.elements != identity).any(0).any(1).tolist()
-    for axis, n in enumerate(domain.lattice):
-        if moved[axis] and not exact(axis, n):
+    exchanged = (group.elements != 0).any(0).nonzero().tolist()
+    if any(windows[a] != windows[b] for a, b in exchanged):
+        found = f"windows that differ on axes which {group} exchanges"
+        raise GeodlError(asked, found, "use equal sizes, strides and padding, or exact=False")
+    for axis, reflected in enumerate(reflected_axes(group)):
+        n, wraps = domain.lattice[axis], domain.periodic[axis]
+        if reflected and not is_exact(n, wraps, *windows[axis]):
             found = (
                 f"an axis of {n} on which the window's steps are not symmetric, so {group} would "
                 f"hold only approximately"
             )
-            advice = _sizes_nearby(n, strides[axis], lambda m, axis=axis: exact(axis, m))
+            advice = _sizes_nearby(n, wraps, windows[axis])
             raise GeodlError(asked, found, f"{advice}; or pass exact=False")
 
 
-def _sizes_nearby(n: int, stride: int, exact: Callable[[int], bool]) -> str:
+def _sizes_nearby(n: int, wraps: bool, window: AxisWindow) -> str:
     """The two lengths nearest to n that would do, in words."""
-    sizes = [m for m in range(max(1, n - 3 * stride), n + 3 * stride) if exact(m)]
+    reach = 3 * window.stride
+    sizes = [m for m in range(max(1, n - reach), n + reach) if is_exact(m, wraps, *window)]
     nearest = sorted(sizes, key=lambda m: abs(m - n))[:2]
     if not nearest:
         return "no nearby length is exact"

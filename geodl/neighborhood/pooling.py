@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
-from geodl.domain import Complete, Domain, rotate_nodes, shift_nodes
+from geodl.domain import Complete, Domain, shift_nodes
 from geodl.errors import GeodlError
 from geodl.group import cached_constants
-from geodl.neighborhood.base import Neighborhood, Symmetry
+from geodl.neighborhood.base import Neighborhood, Symmetry, turns
 from geodl.neighborhood.edges import Edges, untyped
 from geodl.neighborhood.reversed import Reversed
 from geodl.neighborhood.structure import Blocks, Segments, Structure
@@ -49,10 +49,7 @@ class Fiber(Neighborhood):
         for axis in range(len(domain.lattice)):
             moves = shift_nodes(domain, axis, 1), shift_nodes(target, axis, 1)
             claims.append(Symmetry(f"shift of axis {axis}", *moves, leaves=True))
-        for k in group.generators:
-            moves = rotate_nodes(domain, group, k), rotate_nodes(target, group, k)
-            claims.append(Symmetry(f"{group} element {k}", *moves))
-        return claims
+        return claims + turns(domain, target, group, group.generators)
 
     def restores(self, domain: Domain) -> Domain:
         asked = f"{self}.reverse() on {domain}"

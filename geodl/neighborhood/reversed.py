@@ -164,7 +164,9 @@ class Reversed(Neighborhood):
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         claims = self.rule.symmetries(self.target(domain), typed)
-        return [Symmetry(c.name, c.receivers, c.senders, c.leaves) for c in claims]
+        return [
+            Symmetry(c.name, c.receivers, c.senders, c.leaves, c.target, c.source) for c in claims
+        ]
 
     def _target(self, domain: Domain) -> Domain:
         if self.onto is None:

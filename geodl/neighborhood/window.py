@@ -8,13 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from geodl.domain import Domain, coordinates, ravel, rotate_nodes, shift_nodes
+from geodl.domain import Domain, coordinates, ravel, shift_nodes
 from geodl.errors import GeodlError, as_integer
 from geodl.group import Group
 from geodl.neighborhood.bank import Bank, bank_of
-from geodl.neighborhood.base import Neighborhood, Symmetry
+from geodl.neighborhood.base import Neighborhood, Symmetry, turns
 from geodl.neighborhood.edges import Edges
-from geodl.neighborhood.exactness import check_exact, is_exact
+from geodl.neighborhood.exactness import AxisWindow, check_exact
 from geodl.neighborhood.filter_basis import FilterBasis, sampled
 from geodl.neighborhood.padding import (
     Padding,
@@ -178,10 +178,7 @@ class Window(Neighborhood):
             group = domain.fiber
         if group is None or not self.exact:
             return claims
-        for k in group.generators:
-            moves = rotate_nodes(domain, group, k), rotate_nodes(target, group, k)
-            claims.append(Symmetry(f"{group} element {k}", *moves))
-        return claims
+        return claims + turns(domain, target, group, group.generators)
 
     def _refuses_boundary(self, domain: Domain) -> str:
         """Why the padding would mean something else on a domain than `boundary` says ("" if not).
@@ -235,17 +232,10 @@ class Window(Neighborhood):
             wraps.append(domain.periodic[axis] and length * self.stride[axis] == n)
         group = self.group or domain.fiber
         if self.exact and group is not None:
-            check_exact(f"{self} on {domain}", group, domain, self.stride, self._exact_on(domain))
+            axes = zip(self.size, self.stride, self.dilation, self.padding, strict=True)
+            windows = [AxisWindow(*numbers) for numbers in axes]
+            check_exact(f"{self} on {domain}", group, domain, windows)
         return tuple(lengths), tuple(wraps)
-
-    def _exact_on(self, domain: Domain):
-        """Whether an axis (its number, its length) is mapped to itself by a reflection."""
-
-        def exact(axis: int, n: int) -> bool:
-            numbers = (self.size[axis], self.stride[axis], self.dilation[axis], self.padding[axis])
-            return is_exact(n, domain.periodic[axis], *numbers)
-
-        return exact
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
         assert domain.lattice is not None and target.lattice is not None

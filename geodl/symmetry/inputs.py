@@ -10,8 +10,7 @@ from geodl.errors import GeodlError
 from geodl.layer import Cross, Embedding, Layer, MessagePassing, Network
 from geodl.layer.check import channels_read, check_domain
 from geodl.signal import Signal
-
-DomainOrSignal = Domain | Signal
+from geodl.symmetry.turning import DomainOrSignal, domain_of
 
 
 def read_ends(asked: str, domain: Any) -> list[DomainOrSignal]:
@@ -29,11 +28,6 @@ def read_ends(asked: str, domain: Any) -> list[DomainOrSignal]:
         if not isinstance(end, Signal):
             check_domain(asked, end)
     return ends
-
-
-def domain_of(end: DomainOrSignal) -> Domain:
-    """The domain itself, or that of a signal."""
-    return end.domain if isinstance(end, Signal) else end
 
 
 def inputs_of(model: nn.Module, ends: list[DomainOrSignal]) -> list[Any]:

@@ -37,6 +37,13 @@ class Rearrange(Layer):
         self.read = read
         self.made = made
 
+    @property
+    def flattened_channels(self) -> int:
+        """C, where it puts all nodes of a lattice side by side as channels of one node; else 0."""
+        if self.read.num_axes > 0 and self.made.num_axes == 0 and self.made.batched:
+            return self.read.num_channels
+        return 0
+
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """The signal on its new nodes."""
         if sender is None:

@@ -1,0 +1,104 @@
+"""A model on every domain to which a group carries its own: a 28 x 32 image, and 32 x 28."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from geodl.domain import Domain, turn_domain
+from geodl.errors import GeodlError
+from geodl.group import Group
+from geodl.neighborhood import Symmetry
+from geodl.neighborhood.base import turns
+from geodl.symmetry.parts import parts_of
+from geodl.symmetry.proof import Examined, Part, examine, own_claims, with_goals
+from geodl.symmetry.turning import DomainOrSignal, domain_of, turn_end
+
+Domains = tuple[Domain, ...]
+
+
+class Run(NamedTuple):
+    """What ran on one set of domains.
+
+    Attributes:
+        ends: what the model was run on, receivers first.
+        parts: the rules that ran, in order.
+    """
+
+    ends: list[DomainOrSignal]
+    parts: list[Part]
+
+
+def check_acts(group: Group, domains: Domains) -> None:
+    """Refuse domains on which the group does not act; one without a lattice may stand beside one
+    that has it.
+    """
+    lattices = [domain for domain in domains if domain.lattice is not None]
+    for domain in lattices or domains:
+        turn_domain(domain, group, 0)
+
+
+def turned_runs(
+    subject: Any, ends: list[DomainOrSignal], parts: list[Part], group: Group
+) -> tuple[dict[Domains, Run], list[str]]:
+    """The runs on all domains to which the group carries the given ones, and in words what failed.
+
+    Of equal axes there is one run, the one that was made. Products of generators lead from any of
+    these domains to any other, so that claims of the generators on each of them make claims of all
+    elements.
+
+    Args:
+        subject: a rule or a model.
+        ends: what it was run on.
+        parts: the rules that ran there.
+        group: acts on the domains.
+    """
+    runs = {_domains(ends): Run(ends, parts)}
+    failed, waiting = [], [ends]
+    while waiting:
+        here = waiting.pop()
+        for k in group.generators:
+            there = [turn_end(end, group, k) for end in here]
+            key = _domains(there)
+            if key in runs:
+                continue
+            waiting.append(there)
+            try:
+                turned_parts, found = parts_of(subject, there)
+            except GeodlError as error:
+                turned_parts, found = [], []
+                names = " <- ".join(map(str, key))
+                failed.append(
+                    f"{group} element {k} leads to {names}, where it does not run: {error}"
+                )
+            failed += found
+            runs[key] = Run(there, turned_parts)
+    return runs, failed
+
+
+def examine_turns(runs: dict[Domains, Run], group: Group) -> list[Examined]:
+    """The claims of a group's generators on every part of every run, and the shifts that its rules
+    claim.
+    """
+    found = []
+    for run in runs.values():
+        goals = [
+            runs[_domains([turn_end(end, group, k) for end in run.ends])] for k in group.generators
+        ]
+        for number, part in enumerate(run.parts):
+            shifts = [claim for claim in own_claims(part) if claim.leaves]
+            claims: list[tuple[Symmetry, Part | None]] = [*with_goals(part, shifts)]
+            made = turns(part.source, part.target, group, group.generators)
+            for claim, goal in zip(made, goals, strict=True):
+                claims.append((claim, _part_at(goal, number)))
+            found.append(examine(part, claims))
+    return found
+
+
+def _part_at(run: Run, number: int) -> Part | None:
+    """The part of that number in a run; None where fewer ran."""
+    if number < len(run.parts):
+        return run.parts[number]
+    return None
+
+
+def _domains(ends: Iterable[DomainOrSignal]) -> Domains:
+    return tuple(domain_of(end) for end in ends)
