@@ -142,6 +142,14 @@ def test_torch_gets_the_filters_written_out(padding):
     assert error(twin(x), ours) < 1e-12
 
 
+def test_torch_gets_the_filters_of_a_transposed_window():
+    layer = g.Conv(4, 6, g.window(4, stride=2, padding=1, basis=g.gabor(3)).reverse(), groups=2)
+    twin = to_torch(layer.double())
+    assert isinstance(twin, nn.ConvTranspose2d)
+    x = torch.randn(2, 4, 3, 3, dtype=torch.float64)
+    assert error(twin(x), layer(g.Signal.image(x)).to_image()) < 1e-12
+
+
 def test_derivatives_of_a_bank():
     layer = g.Conv(1, 1, g.lift(2, group=g.C(4), padding="valid", basis=g.harmonics())).double()
     grid = g.Grid(3, 3)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
@@ -60,13 +60,19 @@ def to_conv(layer: Conv, on: Domain | None) -> nn.Module | None:
         bias=layer.bias is not None,
         padding_mode=mode_of(asked, rule, on),
     )
-    weight = layer.weight
-    if rule.basis is not None:
-        values = rule.bank().basis[0, 0].to(weight)
-        weight = torch.einsum("kt,tio->kio", values, weight).detach()
-        weight.requires_grad_(layer.weight.requires_grad)
-    weight = weight.permute(2, 1, 0).unflatten(2, rule.size)
+    weight = place_weights(layer, rule).permute(2, 1, 0).unflatten(2, rule.size)
     return with_parameters(twin, layer, weight=weight, bias=layer.bias)
+
+
+def place_weights(layer: Conv, rule: Any) -> Tensor:
+    """The weight of each place of a window, `[K, C_in / groups, C_out]`: a layer's own, or sums of
+    its over a basis.
+    """
+    if rule.basis is None:
+        return layer.weight
+    values = rule.bank().basis[0, 0].to(layer.weight)
+    weight = torch.einsum("kt,tio->kio", values, layer.weight).detach()
+    return weight.requires_grad_(layer.weight.requires_grad)
 
 
 def is_plain(rule: Any, on_basis: bool = False) -> bool:

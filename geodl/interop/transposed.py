@@ -6,7 +6,7 @@ from torch import nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.interop.conv import even_padding, is_plain
+from geodl.interop.conv import even_padding, is_plain, place_weights
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
 from geodl.interop.padding import check_domain, check_mode, with_mode
@@ -99,8 +99,8 @@ def longer_reverse(
 
 @converts(Conv, back="torch", form="window(...).reverse()")
 def to_transposed(layer: Conv, on: Domain | None) -> nn.Module | None:
-    """The inverse of :func:`from_transposed`."""
-    if not is_plain(getattr(layer.rule, "rule", None)):
+    """The inverse of :func:`from_transposed`, filters on a basis written out."""
+    if not is_plain(getattr(layer.rule, "rule", None), on_basis=True):
         return None
     asked = f"to_torch({layer.label})"
     rule: Any = layer.rule
@@ -130,7 +130,8 @@ def to_transposed(layer: Conv, on: Domain | None) -> nn.Module | None:
         bias=layer.bias is not None,
         dilation=forward.dilation,
     )
-    weight = layer.weight.unflatten(2, (layer.groups, -1)).permute(2, 1, 3, 0)
+    weight = place_weights(layer, forward)
+    weight = weight.unflatten(2, (layer.groups, -1)).permute(2, 1, 3, 0)
     weight = weight.flatten(0, 1).unflatten(2, forward.size)
     return with_parameters(twin, layer, weight=weight, bias=layer.bias)
 
