@@ -94,6 +94,6 @@ def test_a_model_that_goes_another_way_in_training_stays_whole():
     model = nn.Sequential(nn.Linear(2, 2), Inner())
     x = torch.randn(3, 2)
     network = from_torch(model, x)
-    assert network.opaque() == {"1": "its forward goes another way in training"}
+    assert network.opaque() == {"1": "its forward makes other calls in training"}
     for training in (True, False):
         assert error(network.train(training)(x), model.train(training)(x)) <= 1e-6

@@ -81,7 +81,7 @@ def from_torch(module: nn.Module, example: Any = None, *, on: Domain | None = No
 
     What has no twin stays as it is, as an opaque node that runs on tensors: `network.opaque()`
     lists them with the reasons, and a certificate finds a gap there. A part that cannot be
-    followed, or that goes another way in training, is one opaque node. Parameters that two layers
+    followed, or that makes other calls in training, is one opaque node. Parameters that two layers
     share are refused: their copies would train apart. :func:`to_torch` gives an import back.
 
     Args:

@@ -19,7 +19,7 @@ def is_fixed(nodes: Nodes, name: str) -> bool:
     inner = getattr(part, "function", None)
     if getattr(inner, "function", None) in (size_of, getattr):
         return True
-    return isinstance(part, Opaque) and all(is_fixed(nodes, one) for one in read)
+    return isinstance(part, Opaque) and all(is_fixed(nodes, other) for other in read)
 
 
 def own_tensor(nodes: Nodes, value: Any) -> Tensor | None:
@@ -34,18 +34,18 @@ def sources_of(nodes: Nodes, name: str) -> list[Value]:
     """The model's own tensors that a node depends on: those it reads, and the table of an
     embedding.
     """
-    found: list[Value] = []
+    sources: list[Value] = []
     waiting = [name]
     while waiting:
-        one = waiting.pop()
-        if one not in nodes:
+        node = waiting.pop()
+        if node not in nodes:
             continue
-        part, *read = nodes[one]
+        part, *read = nodes[node]
         waiting += read
         inner: Any = getattr(part, "function", None)
         tensor = getattr(inner, "value", None)
         if isinstance(getattr(inner, "function", None), nn.Embedding):
             tensor = inner.function.weight
         if isinstance(tensor, Tensor):
-            found.append(Value(one, None, tensor))
-    return found
+            sources.append(Value(node, None, tensor))
+    return sources

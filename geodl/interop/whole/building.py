@@ -13,12 +13,12 @@ from geodl.interop.converters import Converter, Library
 from geodl.interop.whole import layout as layouts
 from geodl.interop.whole.entries import (
     agrees_with,
+    allowed_name,
+    changes_in_place,
     copy_of,
     entry_of,
-    free_of_torch,
     layout_after,
     same_places,
-    takes_place,
 )
 from geodl.interop.whole.giving_back import Stand, lattice_of
 from geodl.interop.whole.guesses import default_layout, guess_layout
@@ -150,7 +150,7 @@ class Builder:
             part = self.once(call.module, entry.convert)
         if part is None:
             return None
-        inplace = takes_place(call)
+        inplace = changes_in_place(call)
         answer = self.apply(call.name, part, self.read(first, entry.reads), call.example)
         if inplace:
             self.renamed[first.name] = answer
@@ -207,7 +207,7 @@ class Builder:
 
     def add(self, name: str, part: Any, read: list[str]) -> str:
         """Add a node under its name, or one like it that is free."""
-        name = free_of_torch(name)
+        name = allowed_name(name)
         prefixes = {name[:k] for k, letter in enumerate(name) if letter == "."}
         if prefixes & self._taken or any(one.startswith(f"{name}.") for one in self._taken):
             # A layer is no place for other layers.

@@ -1,4 +1,4 @@
-"""Which converter a call has, and what is done to a part before it becomes a node."""
+"""Which converter a call has, and the names and checks of the node that it becomes."""
 
 import copy
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def _leaves(module: nn.Module) -> Iterator[nn.Module]:
         yield from _leaves(part)
 
 
-def takes_place(call: Call) -> bool:
+def changes_in_place(call: Call) -> bool:
     """Whether a call changes its tensor in place, so that every name of it means the answer."""
     if call.module is not None:
         return bool(getattr(call.module, "inplace", False))
@@ -61,8 +61,8 @@ def copy_of(module: nn.Module, on: Any) -> nn.Module:
     return twin
 
 
-def free_of_torch(name: str) -> str:
-    """A name without words that modules and networks use themselves."""
+def allowed_name(name: str) -> str:
+    """The name of a node, with "_" behind words that modules and networks use themselves."""
     pieces = []
     for piece in name.split("."):
         if hasattr(Network, piece) or piece in ("inputs", "outputs", "nodes", "door", "single"):
@@ -72,7 +72,9 @@ def free_of_torch(name: str) -> str:
 
 
 def agrees_with(answer: Any, example: Any) -> bool:
-    """Whether a value is the model's on the example: a view that was read wrongly is none."""
+    """Whether a value is what the model has on the example; a view whose layout was guessed wrongly
+    is not.
+    """
     if not isinstance(answer, Value) or answer.layout is None or answer.signal is None:
         return True
     return close(answer.layout.to_tensor(answer.signal), example)

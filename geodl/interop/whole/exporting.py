@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from geodl.interop.converters import FROM, TRACED
-from geodl.interop.whole.tracing import Trace, said
+from geodl.interop.whole.tracing import Trace, failure_in_words
 
 # What an operator of ATen takes, in the order of the function of torch that is converted.
 ORDERS: dict[str, tuple[Any, tuple[str, ...], tuple[str, ...]]] = {
@@ -60,7 +60,7 @@ def export_calls(module: nn.Module, given: dict[str, Any], reason: str) -> Trace
     # The model runs here with values that stand for shapes: what fails may be of any class, torch's
     # own or the model's. It is told as the reason why the whole stays one opaque node.
     except Exception as error:
-        return Trace(module, None, {"": f"{reason}; {said('torch.export', error)}"})
+        return Trace(module, None, {"": f"{reason}; {failure_in_words('torch.export', error)}"})
     graph = fx.Graph()
     # A plain copy: an exported graph takes its arguments apart by a code of its own.
     flat: Any = graph.graph_copy(exported.graph, {})

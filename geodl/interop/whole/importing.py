@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from geodl.errors import GeodlError
 from geodl.interop.whole.building import Builder
 from geodl.interop.whole.door import CallForm, Entrance, TensorDoor, arguments_of
-from geodl.interop.whole.entries import takes_place
+from geodl.interop.whole.entries import changes_in_place
 from geodl.interop.whole.exporting import export_calls
 from geodl.interop.whole.giving_back import origin_of
 from geodl.interop.whole.guesses import entry_layout
@@ -105,7 +105,7 @@ def _rename(builder: Builder, call: Call, answer: Any) -> None:
     first = next(iter(call.args), None)
     if not isinstance(first, Value) or not isinstance(answer, Value):
         return
-    if call.module is None and takes_place(call) and answer.name != first.name:
+    if call.module is None and changes_in_place(call) and answer.name != first.name:
         builder.renamed.setdefault(first.name, answer)
 
 

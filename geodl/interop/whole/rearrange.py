@@ -78,8 +78,8 @@ class Select(Layer):
         signal = check_signal(self, receiver)
         count = signal.domain.num_nodes
         if signal.domain.is_union or not -count <= self.index < count:
-            found = f"{signal.domain}"
-            raise GeodlError(f"{self.label} called", found, "give one sequence that has the node")
+            do = "give one sequence that has the node"
+            raise GeodlError(f"{self.label} called", f"{count} nodes, {signal.domain}", do)
         return Signal(signal.x[:, self.index % count][:, None], Complete(1))
 
     def extra_repr(self) -> str:

@@ -17,7 +17,7 @@ from geodl.interop.converters import FROM, TRACED, key_of
 from geodl.interop.whole.on_tensors import Slot
 from geodl.layer.pointwise import is_pointwise
 
-# What a forward may raise where values decide its way, which a trace has none of.
+# What a forward may raise where its calls depend on values, of which a trace has none.
 UNTRACEABLE = (
     TraceError,
     TypeError,
@@ -37,7 +37,7 @@ class Trace(NamedTuple):
     Attributes:
         module: a copy of the model, whose parts the calls name.
         graph: the calls; None where the model itself could not be followed.
-        reasons: the parts that were left whole, by path, and why.
+        reasons: the parts that stay one call, by path, and why.
     """
 
     module: nn.Module
@@ -53,12 +53,13 @@ def trace_calls(
 ) -> Trace:
     """Follow a model's forward in evaluation mode, and once more in training mode.
 
-    A part that cannot be followed, or whose way depends on the mode, is left whole.
+    A part that torch.fx cannot follow, or that makes other calls in training than in evaluation,
+    stays one call.
 
     Args:
         module: a copy that may be changed.
         constants: arguments of forward that are no tensors, by name.
-        functions: that are one call each.
+        functions: each stays one call.
         arguments: makes the arguments of a trace by name, `arguments(tracer)`; by default torch.fx
             does.
     """
@@ -76,16 +77,16 @@ def trace_calls(
                 with traceable_functions(functions), traceable_parts(module):
                     graphs.append(tracer.trace(module, dict(constants)))
             except UNTRACEABLE as error:
-                return Trace(module.eval(), None, {"": said("torch.fx", error)})
+                return Trace(module.eval(), None, {"": failure_in_words("torch.fx", error)})
             whole = tracer.whole
         module.eval()
-        other_way = _first_difference(*graphs)
-        if other_way is None:
+        differing = _first_difference(*graphs)
+        if differing is None:
             _mark_modes(*graphs)
             return Trace(module, graphs[0], whole)
-        if not other_way or other_way in whole:
-            return Trace(module, None, {"": OTHER_WAY})
-        whole = {**whole, other_way: OTHER_WAY}
+        if not differing or differing in whole:
+            return Trace(module, None, {"": OTHER_IN_TRAINING})
+        whole = {**whole, differing: OTHER_IN_TRAINING}
 
 
 FACTORIES = ("arange", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "zeros")
@@ -161,15 +162,15 @@ def _traceable(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-OTHER_WAY = "its forward goes another way in training"
+OTHER_IN_TRAINING = "its forward makes other calls in training"
 
 
 class CallTracer(fx.Tracer):
-    """Follows a forward down to the parts that have a converter, or that nobody can follow.
+    """Follows a forward down to the parts that have a converter, or that torch.fx cannot follow.
 
     Args:
-        whole: parts that are not to be followed, by path, and why.
-        functions: that are one call each.
+        whole: parts that are to stay one call, by path, and why.
+        functions: each stays one call.
         arguments: makes the arguments by name.
     """
 
@@ -218,24 +219,24 @@ class CallTracer(fx.Tracer):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
-        """Follow a part, or leave it whole where that fails."""
+        """Follow a part, or make it one call where that fails."""
         path = self.path_of_module(m)
         last = next(iter(reversed(self.graph.nodes)), None)
         stack = copy.copy(self.module_stack)
         try:
             return super().call_module(m, forward, args, kwargs)
         except UNTRACEABLE as error:
-            # The innermost part that fails is left whole; those around it go on.
+            # The innermost part that fails becomes one call; those around it are followed on.
             for node in list(reversed(self.graph.nodes)):
                 if node is last:
                     break
                 self.graph.erase_node(node)
-            self.whole[path] = said("torch.fx", error)
+            self.whole[path] = failure_in_words("torch.fx", error)
             self.module_stack = stack
             return self.create_proxy("call_module", path, args, kwargs)
 
 
-def said(tool: str, error: Exception) -> str:
+def failure_in_words(tool: str, error: Exception) -> str:
     """Why a tool could not follow a model, in one line."""
     words = " ".join(str(error).split())
     return f"{tool}: {words[:200]}"
@@ -247,8 +248,8 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 def _first_difference(one: fx.Graph, other: fx.Graph) -> str | None:
-    """The path of the innermost part in which two traces part; "" for the model, None for equal
-    ones.
+    """The path of the innermost part in which two traces begin to differ; "" for the model itself,
+    None for equal traces.
     """
     nodes, others = list(one.nodes), list(other.nodes)
     for a, b in zip(nodes, others, strict=False):
