@@ -169,6 +169,23 @@ def _draw_smoothing(asked: Asked) -> int:
     return OK
 
 
+def _draw_samples(asked: Asked) -> int:
+    from geodl.cli.images import samples
+
+    _save(samples(asked.values.runs), asked.values.to)
+    print(asked.values.to)
+    return OK
+
+
+def _draw_rotations(asked: Asked) -> int:
+    from geodl.cli.images import rotations
+
+    values = asked.values
+    _save(rotations(values.runs, values.number), values.to)
+    print(values.to)
+    return OK
+
+
 def _save(figure: Any, path: Path) -> None:
     """Write a picture, whole or not at all, in the format that its name ends in."""
     asked, do = f"to draw {path}", "give a file that you can write, as picture.png"
@@ -184,6 +201,8 @@ def _save(figure: Any, path: Path) -> None:
 PICTURES: dict[str, Callable[[Asked], int]] = {
     "lengths": _draw_lengths,
     "neighborhood": _draw_neighborhood,
+    "rotations": _draw_rotations,
+    "samples": _draw_samples,
     "smoothing": _draw_smoothing,
 }
 COMMANDS: dict[str, Callable[[Asked], int]] = {

@@ -147,6 +147,21 @@ def _add_draw(root: Parser) -> None:
     smoothing.takes("runs", Path, "folders of runs, as of cora-gcn", nargs="+")
     smoothing.takes("--to", Path, "the file of the picture", required=True)
 
+    samples = draw.command(
+        "samples",
+        "Draw error against the number of training examples: a line for each network.",
+    )
+    text = "folders of runs, as of rotated-mnist-p4cnn with --trainer.limit_examples"
+    samples.takes("runs", Path, text, nargs="+")
+    samples.takes("--to", Path, "the file of the picture", required=True)
+    rotations = draw.command(
+        "rotations",
+        "Draw a test image turned by eight angles, feature maps of each, and the maps turned back.",
+    )
+    rotations.takes("runs", Path, "folders of runs, as of rotated-mnist-p4cnn", nargs="+")
+    rotations.takes("--number", int, "of the test image", default=0)
+    rotations.takes("--to", Path, "the file of the picture", required=True)
+
 
 def _add_tour(root: Parser) -> None:
     tour = root.command(

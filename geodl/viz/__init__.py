@@ -19,7 +19,9 @@ from geodl.viz.lengths import lengths
 from geodl.viz.neighborhood import neighborhood
 from geodl.viz.network import graph
 from geodl.viz.rotation import feature_strip
+from geodl.viz.samples import samples
 from geodl.viz.smoothing import smoothing
+from geodl.viz.stabilised import stabilised
 from geodl.viz.weights import tying
 
 __all__ = [
@@ -29,6 +31,8 @@ __all__ = [
     "graph",
     "lengths",
     "neighborhood",
+    "samples",
     "smoothing",
+    "stabilised",
     "tying",
 ]
