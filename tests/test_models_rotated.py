@@ -9,6 +9,7 @@ from torch import nn
 import geodl as g
 from geodl import models
 from geodl.data import voxels
+from geodl.train import RECIPES
 from tests.test_models import randomised, size, turned
 
 C4, D4 = g.C(4), g.D(4)
@@ -41,7 +42,7 @@ def test_mirrors_and_rotation_pooling_have_the_shape_of_cohen_and_welling():
     [
         (lambda: models.p4mcnn(channels=2), D4, (28, 28)),
         (lambda: models.p4cnn_rotation_pooling(channels=2), C4, (28, 28)),
-        (lambda: models.resnet8(channels=6, group=D4), D4, (8, 8)),
+        (lambda: g.symmetrize(models.resnet8(channels=6), D4, pool="mean"), D4, (8, 8)),
     ],
 )
 def test_certified_exact(make, group, lengths):
@@ -75,11 +76,13 @@ def test_turned_solids_have_one_answer():
 
 
 def test_resnets_of_equal_parameters():
-    sizes = [size(models.resnet8(group=group)) for group in (None, C4, D4)]
-    assert max(sizes) < 1.1 * min(sizes)
     planar = models.resnet8()
+    assert size(planar) == 78_042
+    others = [RECIPES[f"cifar10-resnet8-{name}"] for name in ("p4", "p4m")]
+    networks = [recipe.build(recipe.options) for recipe in others]
+    assert [size(net) for net in networks] == [77_170, 78_146]
     assert len(convolutions(planar)) == 7 + 2  # two projections beside the seven
-    widths = [conv.channels_out for conv in convolutions(models.resnet8(group=D4))]
+    widths = [conv.channels_out for conv in convolutions(networks[1])]
     assert sorted(set(widths)) == [6, 11, 23]
     end = planar.eval()(g.Signal.image(torch.zeros(2, 3, 32, 32)))
     assert end.x.shape == (2, 1, 10)

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from torch import nn
+
 from geodl import models
 from geodl.data import FlipsAndShifts, cifar10
 from geodl.group import C, D, Group
+from geodl.symmetry import symmetrize
 from geodl.train.options import Optimizer, TrainerOptions
 from geodl.train.parts import image_parts
 from geodl.train.recipe import Recipe
@@ -18,6 +21,25 @@ MOVED = FlipsAndShifts(4)
 
 GROUPS: Mapping[str, Group | None] = {"z2": None, "p4": C(4), "p4m": D(4)}
 MINUTES = {"z2": 2, "p4": 6, "p4m": 12}
+
+
+def resnet8(
+    classes: int, in_channels: int, group: Group | None, *, channels: int = 16
+) -> nn.Module:
+    """ResNet-8, planar or over a group at equal parameters.
+
+    Args:
+        classes: channels of the answer.
+        in_channels: channels of the images.
+        group: None for the planar network.
+        channels: of the first block of the planar network.
+    """
+    planar = models.resnet8(classes, in_channels=in_channels, channels=channels)
+    if group is None:
+        return planar
+    return symmetrize(planar, group, pool="mean")
+
+
 RESNET8 = Recipe(
     name="cifar10-resnet8",
     summary="a ResNet-8 on CIFAR-10, 10k JPEG",
@@ -25,10 +47,10 @@ RESNET8 = Recipe(
     parts=lambda: image_parts(cifar10(), merge=True),
     protocol=f"{SEEN}; no augmentation; {SELECTED}",
     reached=NOT_YET,
-    model=models.resnet8,
+    model=resnet8,
     sample=blank(32, 32, channels=3),
     optimizer=Optimizer(lr=1e-2, schedule="one-cycle"),
-    trainer=TrainerOptions(5),
+    trainer=TrainerOptions(4),
     batch_size=128,
 )
 
