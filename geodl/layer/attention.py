@@ -53,9 +53,10 @@ class Attention(Projecting):
         channels_out: C_out, by default C; without `out_proj` the channels of the joined heads.
         value_dim: V, the channels of a value in each head, by default D.
         context_channels: channels of the senders where they are another signal's, by default C.
-        edge_channels: C_e of the signal's `edges`, which the scores then read as `e = W_e f_ij`,
-            added to the key (with "gat" `c . e` is added); values carry them, too, where the score
-            is a product of the key ("dot", "product", "linear": TransformerConv, Shi et al. 2021).
+        edge_channels: C_e of the signal's `edges`, over a relation of `relation.with_edges(e)`,
+            which the scores then read as `e = W_e f_ij`, added to the key (with "gat" `c . e` is
+            added); values carry them, too, where the score is a product of the key ("dot",
+            "product", "linear": TransformerConv, Shi et al. 2021).
         projections: 3 for queries, keys and values apart; 2 where keys are values, the default of
             "gatv2"; 1 where queries are, too, that of "gat" (2 with `context_channels`).
         positions: a layer that adds positions which queries and keys alone read, values do not

@@ -31,9 +31,9 @@ class Message(MessagePassing):
 
     What `message` reads as `e_ij` is the state of the edges of the signal (for edges that the rule
     added, as self-loops, zeros or what `adjacency(fill=)` says), without one the weights of the
-    rule `[B, E, 1]`, else None; a rule that reads no links, as `window`, has no state of edges. It
-    sees all edges at once, in the order of `rule.edges`, and may use them together, unless
-    `max_edges` promises that it does not.
+    rule `[B, E, 1]`, else None. A rule that reads no links, as `window`, has no state of edges; a
+    relation has its own, `relation.with_edges(e)`. The function sees all edges at once, in the
+    order of `rule.edges`, and may use them together, unless `max_edges` promises that it does not.
 
     Reductions are taken for each channel; receivers without edges get 0. "std" is that of PyG's
     `StdAggregation`, `sqrt(v)` of the mean v of `(m - mean)^2`, and 0 with no gradient where v is
