@@ -8,6 +8,7 @@ from torch_geometric import nn as pyg
 
 import geodl as g
 from geodl import models
+from geodl.interop import from_pyg, to_pyg
 from geodl.testing import error
 from tests.graph_networks import graph
 from tests.test_models_graph_twins import GRAPH, redrawn
@@ -90,3 +91,14 @@ def test_layers_weighted_by_an_lstm_are_pygs(channels):
     wanted = torch.stack([twin([s.x[k] for s in answers[1:]]) for k in range(2)])
     assert error(model(answers[0]).x, wanted) < 1e-12
     assert model(g.Signal(x[:0], GRAPH)).shape == (0, 8, channels)
+
+
+def test_a_model_of_pyg_with_an_lstm_over_its_layers_comes_and_goes_back():
+    twin = redrawn(pyg.GCN(4, 5, 2, 3, jk="lstm")).eval()
+    network = from_pyg(twin)
+    x = torch.randn(8, 4, dtype=torch.float64)
+    wanted = twin(x, GRAPH.edge_index)
+    assert error(network(x, GRAPH.edge_index), wanted) < 1e-12 and not network.opaque()
+    back = to_pyg(network)
+    assert back.state_dict().keys() == twin.state_dict().keys()
+    assert error(back(x, GRAPH.edge_index), wanted) < 1e-12

@@ -1,8 +1,10 @@
 """Readouts, norms and jumping knowledge of PyTorch Geometric."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 
 from geodl.domain import Domain
@@ -13,6 +15,7 @@ from geodl.interop.norm import from_batch_norm, to_batch_norm
 from geodl.interop.whole.layout import Layout, nodes
 from geodl.interop.whole.values import Call, Links, Value
 from geodl.layer import BatchNorm, Readout
+from geodl.models.graph_blocks import WeightedLayers
 
 READOUTS = {"global_add_pool": "sum", "global_mean_pool": "mean", "global_max_pool": "max"}
 AGGREGATIONS = {"SumAggregation": "sum", "MeanAggregation": "mean", "MaxAggregation": "max"}
@@ -106,11 +109,36 @@ def _plain_layer_norm(twin: Any, on: Domain | None) -> nn.LayerNorm:
 
 @converts("JumpingKnowledge", traced=True)
 def convert_jumping_knowledge(build: Any, call: Call) -> Any:
-    """`JumpingKnowledge` by concatenation or maximum, as joins."""
+    """`JumpingKnowledge`: concatenation and maximum as joins, an LSTM's weights as the layer
+    `WeightedLayers` behind a concatenation.
+    """
     (values,) = call.args
     module: Any = call.module
-    if module.mode not in ("cat", "max") or len(values) < 2:
+    if len(values) < 2:
         return None
     if any(not isinstance(value, Value) or value.layout is None for value in values):
         return None
-    return build.join(call.name, module.mode, list(values), call.example)
+    if module.mode != "lstm":
+        return build.join(call.name, module.mode, list(values), call.example)
+    beside = torch.cat([value.tensor for value in values], -1)
+    joined = build.join(f"{call.name}_cat", "cat", list(values), beside)
+    part = build.once(module, _weighted_layers)
+    return build.apply(call.name, part, joined, call.example)
+
+
+def _weighted_layers(twin: Any, on: Domain | None) -> WeightedLayers:
+    layer = WeightedLayers(twin.channels, twin.num_layers)
+    layer.lstm = copy.deepcopy(twin.lstm)
+    layer.attention = copy.deepcopy(twin.att)
+    return layer.train(twin.training)
+
+
+@converts(WeightedLayers, back="pyg", form="several layers")
+def to_jumping_knowledge(layer: WeightedLayers, on: Domain | None) -> nn.Module:
+    """The inverse of :func:`convert_jumping_knowledge` for the mode "lstm"."""
+    from torch_geometric.nn import JumpingKnowledge
+
+    twin: Any = JumpingKnowledge("lstm", layer.channels, layer.count)
+    twin.lstm = copy.deepcopy(layer.lstm)
+    twin.att = copy.deepcopy(layer.attention)
+    return twin.train(layer.training)
