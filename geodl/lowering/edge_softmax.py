@@ -29,7 +29,7 @@ from geodl.lowering.base import Call, Lowering, TensorOrNone
 from geodl.lowering.differentiable import Operator
 from geodl.lowering.edge_features import Edge, EdgeFeatures, EdgeReader, edge_reader
 from geodl.lowering.edges import unweighted
-from geodl.lowering.fused_gat import Ends, GraphAttention
+from geodl.lowering.fused_gat import Ends, GraphAttention, Kept, draw_kept, drop
 from geodl.lowering.kernels.compiler import numba_missing
 from geodl.lowering.kernels.gat import SLOPE, gat_backward, gat_forward
 from geodl.lowering.precision import without_autocast
@@ -118,8 +118,11 @@ def _compile(pattern: Pattern, dtype: torch.dtype) -> None:
     """Compile the kernels, or load them from disk: here, and not in a call that is timed."""
     wide = torch.promote_types(dtype, torch.float32)
     ends, value = torch.zeros(0, 1, 1, dtype=wide), torch.zeros(0, 1, 1, 1, dtype=wide)
-    y, _, _ = gat_forward(pattern.rows, pattern.cols, ends, ends, value)
-    gat_backward(pattern.rows_t, pattern.cols_t, torch.stack([ends] * 4, -1), ends, value, y)
+    y, _, _ = gat_forward(pattern.rows, pattern.cols, ends, ends, value, None, 1.0)
+    order = pattern.order
+    assert order is not None
+    at = torch.stack([ends] * 4, -1)
+    gat_backward(pattern.rows_t, pattern.cols_t, order, at, ends, value, y, None, 1.0)
 
 
 def _note(plan: EdgePlan) -> str:
@@ -127,7 +130,7 @@ def _note(plan: EdgePlan) -> str:
         return ""
     if plan.torch_because:
         return f"by torch: {plan.torch_because}"
-    return "by numba, but dropout by torch"
+    return "by numba"
 
 
 def _run(
@@ -141,8 +144,9 @@ def _run(
     edge: Edge,
 ) -> Tensor:
     batch, receivers, heads, _ = query.shape
-    if plan.torch_because == "" and bias is None and not dropout:
-        return _run_fused(plan, query, key, value, vectors)
+    kept = draw_kept((batch, len(plan.dst), heads), dropout, query.device)
+    if plan.torch_because == "" and bias is None:
+        return _run_fused(plan, query, key, value, vectors, kept)
     if plan.reader is not None and edge is not None:
         edge = edge._replace(state=plan.reader.state_of(edge, batch))
     s = plan.score(plan, query, key, vectors, edge)
@@ -155,21 +159,21 @@ def _run(
     e = (s - largest.index_select(1, plan.dst)).exp()
     # The largest score adds exp(0) = 1: a sum is less only where there is no edge, and 0 / 1 is 0.
     total = e.new_zeros(len(e), receivers).index_add(1, plan.dst, e).clamp(min=1)
-    kept = F.dropout(e, dropout)
-    y = SpMM.apply(plan.pattern, kept, _headed(value))
+    read = drop(e, kept)
+    y = SpMM.apply(plan.pattern, read, _headed(value))
     if plan.senders is not None and edge is not None:
-        y = y + _carried(plan.senders, kept, edge)
+        y = y + _carried(plan.senders, read, edge)
     y = y / total[:, :, None]
     return y.unflatten(0, (batch, heads)).transpose(1, 2).to(value.dtype)
 
 
 def _run_fused(
-    plan: EdgePlan, query: Tensor, key: Tensor, value: Tensor, vectors: Tensor | None
+    plan: EdgePlan, query: Tensor, key: Tensor, value: Tensor, vectors: Tensor | None, kept: Kept
 ) -> Tensor:
     assert vectors is not None
     at, by = _halves(query, key, vectors)
     ends = Ends(plan.pattern, plan.dst, plan.src)
-    y, _, _ = GraphAttention.apply(ends, at, by, value.to(at.dtype))
+    y, _, _ = GraphAttention.apply(ends, at, by, value.to(at.dtype), *kept)
     return y.to(value.dtype)
 
 

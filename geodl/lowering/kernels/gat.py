@@ -9,6 +9,13 @@ an upstream gradient g and `d_i = g_i . y_i`
     dv_j = sum_i a_ij g_i,   ds_ij = a_ij (g_i . v_j - d_i),
     dp_i = sum_j leaky'(p_i + q_j) ds_ij,   dq_j = sum_i leaky'(p_i + q_j) ds_ij.
 
+Where weights are dropped out, each is read with a factor f_ij, 0 or `1 / (1 - dropout)`:
+
+    y_i = sum_j a_ij f_ij v_j,
+    dv_j = sum_i a_ij f_ij g_i,   ds_ij = a_ij (f_ij (g_i . v_j) - d_i),
+
+and d_i is `g_i . y_i` as before. Of a factor one boolean is kept, which the backward reads again.
+
 A head is often 16 channels wide, too short for the vectors that a compiler makes of a loop, unless
 there is much to do in it: so four edges at a time are summed, and the rest of a node's one by one.
 That halves the time (measured).
@@ -18,6 +25,7 @@ import math
 from functools import partial
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from geodl.lowering.kernels.compiler import compiled
@@ -27,9 +35,15 @@ SLOPE = 0.2
 
 
 def gat_forward(
-    rows: Tensor, cols: Tensor, at: Tensor, by: Tensor, value: Tensor
+    rows: Tensor,
+    cols: Tensor,
+    at: Tensor,
+    by: Tensor,
+    value: Tensor,
+    kept: Tensor | None,
+    scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`y_i = sum_j a_ij v_j`, with weights from what receivers and senders add to a score.
+    """`y_i = sum_j a_ij f_ij v_j`, with weights from what receivers and senders add to a score.
 
     Args:
         rows: `[M + 1]` where each receiver's edges begin.
@@ -37,6 +51,8 @@ def gat_forward(
         at: `[B, M, H]`, p.
         by: `[B, N, H]`, q.
         value: `[B, N, H, D]`, v, all three in single or all in double precision.
+        kept: `[B, E, H]` booleans, which weights are not dropped; None where none is.
+        scale: what the others are multiplied by.
 
     Returns:
         y `[B, M, H, D]`, zeros where no edge arrives, m and r `[B, M, H]`.
@@ -46,40 +62,60 @@ def gat_forward(
     y = value.new_zeros(batch, receivers, heads, width)
     largest = value.new_zeros(batch, receivers, heads)
     inverse = value.new_zeros(batch, receivers, heads)
-    arrays = _arrays(rows, cols, at, by, value, y, largest, inverse)
-    kernel, slope = compiled(attend_receivers), arrays[2].dtype.type(SLOPE)
+    arrays = _arrays(rows, cols, at, by, value, y, largest, inverse, _flags(kept, rows))
+    kernel, real = compiled(attend_receivers, factor_of), arrays[2].dtype.type
+    numbers = kept is not None, real(scale), real(SLOPE)
     parts = equal_ranges(arrays[0], batch * heads * width)
-    run_together([partial(kernel, first, last, slope, *arrays) for first, last in parts])
+    run_together([partial(kernel, first, last, *numbers, *arrays) for first, last in parts])
     return y, largest, inverse
 
 
 def gat_backward(
-    rows: Tensor, cols: Tensor, at: Tensor, by: Tensor, value: Tensor, g: Tensor
+    rows: Tensor,
+    cols: Tensor,
+    order: Tensor,
+    at: Tensor,
+    by: Tensor,
+    value: Tensor,
+    g: Tensor,
+    kept: Tensor | None,
+    scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of p, q and v.
 
     Args:
         rows: `[N + 1]` where the edges of each sender begin, in the transpose.
         cols: `[E]` the receiver of each.
+        order: `[E]` the place of each among the edges of the forward.
         at: `[B, M, H, 4]`: p, m, r and d.
         by: `[B, N, H]`, q.
         value: `[B, N, H, D]`, v.
         g: `[B, M, H, D]`.
+        kept: as in :func:`gat_forward`.
+        scale: likewise.
     """
     batch, _, heads, width = value.shape
     dby, dvalue = value.new_zeros(by.shape), value.new_zeros(value.shape)
     parts = equal_ranges(rows.numpy(), batch * heads * width)
     # Two senders may belong to one receiver: each thread adds up for itself.
     dat = at.new_zeros(len(parts), *at.shape[:3])
-    arrays = _arrays(rows, cols, at, by, value, g, dby, dvalue)
-    kernel, slope = compiled(attend_backward, add_slopes), arrays[2].dtype.type(SLOPE)
+    arrays = _arrays(rows, cols, order, at, by, value, g, dby, dvalue, _flags(kept, rows))
+    kernel, real = compiled(attend_backward, add_slopes, factor_of), arrays[3].dtype.type
+    numbers = kept is not None, real(scale), real(SLOPE)
     run_together(
         [
-            partial(kernel, first, last, slope, *arrays, sums)
+            partial(kernel, first, last, *numbers, *arrays, sums)
             for (first, last), sums in zip(parts, dat.numpy(), strict=True)
         ]
     )
     return dat.sum(0), dby, dvalue
+
+
+def _flags(kept: Tensor | None, like: Tensor) -> Tensor:
+    """What is kept; an array that is never read where nothing is dropped: kernels take no None."""
+    if kept is None:
+        return like.new_empty(0, 0, 0, dtype=torch.bool)
+    return kept
 
 
 def _arrays(*tensors: Tensor) -> list[np.ndarray]:
@@ -87,7 +123,9 @@ def _arrays(*tensors: Tensor) -> list[np.ndarray]:
     return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
-def attend_receivers(first, last, slope, rows, cols, at, by, value, y, largest, inverse):
+def attend_receivers(
+    first, last, drops, scale, slope, rows, cols, at, by, value, y, largest, inverse, kept
+):
     """The kernel of :func:`gat_forward`, for receivers `first` to `last`, on its arrays."""
     heads, width = value.shape[2], value.shape[3]
     longest = 0
@@ -117,6 +155,10 @@ def attend_receivers(first, last, slope, rows, cols, at, by, value, y, largest, 
                 inverse[b, i, h] = 1 / total
                 for k in range(count):
                     weights[h, k] *= inverse[b, i, h]
+            if drops:
+                for k in range(count):
+                    for h in range(heads):
+                        weights[h, k] *= factor_of(drops, scale, kept, b, begin + k, h)
             fours = count - count % 4
             for k in range(0, fours, 4):
                 e = begin + k
@@ -134,7 +176,9 @@ def attend_receivers(first, last, slope, rows, cols, at, by, value, y, largest, 
                         y[b, i, h, d] += weights[h, k] * value[b, j0, h, d]
 
 
-def attend_backward(first, last, slope, rows, cols, at, by, value, g, dby, dvalue, dat):
+def attend_backward(
+    first, last, drops, scale, slope, rows, cols, order, at, by, value, g, dby, dvalue, kept, dat
+):
     """The kernel of :func:`gat_backward`, for senders `first` to `last`, on its arrays."""
     heads, width = value.shape[2], value.shape[3]
     zero = slope - slope  # of the arrays' precision
@@ -152,6 +196,11 @@ def attend_backward(first, last, slope, rows, cols, at, by, value, g, dby, dvalu
                     w1 = math.exp(max(s1, slope * s1) - at[b, i1, h, 1]) * at[b, i1, h, 2]
                     w2 = math.exp(max(s2, slope * s2) - at[b, i2, h, 1]) * at[b, i2, h, 2]
                     w3 = math.exp(max(s3, slope * s3) - at[b, i3, h, 1]) * at[b, i3, h, 2]
+                    f0 = factor_of(drops, scale, kept, b, order[e], h)
+                    f1 = factor_of(drops, scale, kept, b, order[e + 1], h)
+                    f2 = factor_of(drops, scale, kept, b, order[e + 2], h)
+                    f3 = factor_of(drops, scale, kept, b, order[e + 3], h)
+                    u0, u1, u2, u3 = w0 * f0, w1 * f1, w2 * f2, w3 * f3
                     p0 = p1 = p2 = p3 = zero
                     for d in range(width):
                         v = value[b, j, h, d]
@@ -161,21 +210,35 @@ def attend_backward(first, last, slope, rows, cols, at, by, value, g, dby, dvalu
                         p1 += g1 * v
                         p2 += g2 * v
                         p3 += g3 * v
-                        dvalue[b, j, h, d] += w0 * g0 + w1 * g1 + w2 * g2 + w3 * g3
-                    add_slopes(b, i0, j, h, s0, slope, w0 * (p0 - at[b, i0, h, 3]), dat, dby)
-                    add_slopes(b, i1, j, h, s1, slope, w1 * (p1 - at[b, i1, h, 3]), dat, dby)
-                    add_slopes(b, i2, j, h, s2, slope, w2 * (p2 - at[b, i2, h, 3]), dat, dby)
-                    add_slopes(b, i3, j, h, s3, slope, w3 * (p3 - at[b, i3, h, 3]), dat, dby)
+                        dvalue[b, j, h, d] += u0 * g0 + u1 * g1 + u2 * g2 + u3 * g3
+                    ds = w0 * (f0 * p0 - at[b, i0, h, 3])
+                    add_slopes(b, i0, j, h, s0, slope, ds, dat, dby)
+                    ds = w1 * (f1 * p1 - at[b, i1, h, 3])
+                    add_slopes(b, i1, j, h, s1, slope, ds, dat, dby)
+                    ds = w2 * (f2 * p2 - at[b, i2, h, 3])
+                    add_slopes(b, i2, j, h, s2, slope, ds, dat, dby)
+                    ds = w3 * (f3 * p3 - at[b, i3, h, 3])
+                    add_slopes(b, i3, j, h, s3, slope, ds, dat, dby)
             for e in range(fours, rows[j + 1]):
                 i0 = cols[e]
                 for h in range(heads):
                     s0 = at[b, i0, h, 0] + by[b, j, h]
                     w0 = math.exp(max(s0, slope * s0) - at[b, i0, h, 1]) * at[b, i0, h, 2]
+                    f0 = factor_of(drops, scale, kept, b, order[e], h)
+                    u0 = w0 * f0
                     p0 = zero
                     for d in range(width):
                         p0 += g[b, i0, h, d] * value[b, j, h, d]
-                        dvalue[b, j, h, d] += w0 * g[b, i0, h, d]
-                    add_slopes(b, i0, j, h, s0, slope, w0 * (p0 - at[b, i0, h, 3]), dat, dby)
+                        dvalue[b, j, h, d] += u0 * g[b, i0, h, d]
+                    ds = w0 * (f0 * p0 - at[b, i0, h, 3])
+                    add_slopes(b, i0, j, h, s0, slope, ds, dat, dby)
+
+
+def factor_of(drops, scale, kept, b, e, h):
+    """What the weight of an edge is multiplied by: 0 where it is dropped."""
+    if drops and not kept[b, e, h]:
+        return scale - scale  # a zero of the arrays' precision
+    return scale
 
 
 def add_slopes(b, i, j, h, score, slope, ds, dat, dby):
