@@ -100,7 +100,7 @@ def gat_backward(
     # Two senders may belong to one receiver: each thread adds up for itself.
     dat = at.new_zeros(len(parts), *at.shape[:3])
     arrays = _arrays(rows, cols, order, at, by, value, g, dby, dvalue, _flags(kept, rows))
-    kernel, real = compiled(attend_backward, add_slopes, factor_of), arrays[3].dtype.type
+    kernel, real = compiled(attend_backward, add_slope, factor_of), arrays[3].dtype.type
     numbers = kept is not None, real(scale), real(SLOPE)
     run_together(
         [
@@ -211,27 +211,21 @@ def attend_backward(
                         p2 += g2 * v
                         p3 += g3 * v
                         dvalue[b, j, h, d] += u0 * g0 + u1 * g1 + u2 * g2 + u3 * g3
-                    ds = w0 * (f0 * p0 - at[b, i0, h, 3])
-                    add_slopes(b, i0, j, h, s0, slope, ds, dat, dby)
-                    ds = w1 * (f1 * p1 - at[b, i1, h, 3])
-                    add_slopes(b, i1, j, h, s1, slope, ds, dat, dby)
-                    ds = w2 * (f2 * p2 - at[b, i2, h, 3])
-                    add_slopes(b, i2, j, h, s2, slope, ds, dat, dby)
-                    ds = w3 * (f3 * p3 - at[b, i3, h, 3])
-                    add_slopes(b, i3, j, h, s3, slope, ds, dat, dby)
+                    add_slope(b, i0, j, h, s0, slope, w0 * (f0 * p0 - at[b, i0, h, 3]), dat, dby)
+                    add_slope(b, i1, j, h, s1, slope, w1 * (f1 * p1 - at[b, i1, h, 3]), dat, dby)
+                    add_slope(b, i2, j, h, s2, slope, w2 * (f2 * p2 - at[b, i2, h, 3]), dat, dby)
+                    add_slope(b, i3, j, h, s3, slope, w3 * (f3 * p3 - at[b, i3, h, 3]), dat, dby)
             for e in range(fours, rows[j + 1]):
                 i0 = cols[e]
                 for h in range(heads):
                     s0 = at[b, i0, h, 0] + by[b, j, h]
                     w0 = math.exp(max(s0, slope * s0) - at[b, i0, h, 1]) * at[b, i0, h, 2]
                     f0 = factor_of(drops, scale, kept, b, order[e], h)
-                    u0 = w0 * f0
                     p0 = zero
                     for d in range(width):
                         p0 += g[b, i0, h, d] * value[b, j, h, d]
-                        dvalue[b, j, h, d] += u0 * g[b, i0, h, d]
-                    ds = w0 * (f0 * p0 - at[b, i0, h, 3])
-                    add_slopes(b, i0, j, h, s0, slope, ds, dat, dby)
+                        dvalue[b, j, h, d] += w0 * f0 * g[b, i0, h, d]
+                    add_slope(b, i0, j, h, s0, slope, w0 * (f0 * p0 - at[b, i0, h, 3]), dat, dby)
 
 
 def factor_of(drops, scale, kept, b, e, h):
@@ -241,7 +235,7 @@ def factor_of(drops, scale, kept, b, e, h):
     return scale
 
 
-def add_slopes(b, i, j, h, score, slope, ds, dat, dby):
+def add_slope(b, i, j, h, score, slope, ds, dat, dby):
     """Add the gradient of a score to those of its receiver's and of its sender's part."""
     if score <= 0:
         ds *= slope
