@@ -275,7 +275,8 @@ def test_a_network_of_ones_own_as_a_module_of_torch():
     assert {(k, v.item()) for k, v in twin.named_buffers() if v.dim() == 0} == {
         (k, v.item()) for k, v in net.named_buffers() if v.dim() == 0
     }
-    rows = g.Network("x", {"y": (g.Conv(2, 2, g.itself()), "x"), "z": ("cat", "x", "y")})
+    # Names of inputs need not be those of arguments.
+    rows = g.Network("a b", {"y": (g.Conv(2, 2, g.itself()), "a b"), "z": ("cat", "a b", "y")})
     x = torch.randn(2, 5, 2)
     assert error(to_torch(rows)(x), rows(g.Signal.sequence(x)).x) < 1e-6
 

@@ -1,5 +1,6 @@
 """A network of one's own layers as a module of torch: the twins of its layers, and its joins."""
 
+import keyword
 import operator
 from collections.abc import Callable
 from functools import reduce
@@ -45,8 +46,8 @@ def to_graph_module(network: Network, on: Domain | None) -> nn.Module | None:
     if any(first_of(part, PLANES) for part in parts.values()):
         axis = 1
     graph, values = fx.Graph(), dict[str, fx.Node]()
-    for name in network.inputs:
-        values[name] = graph.placeholder(name)
+    for number, name in enumerate(network.inputs):
+        values[name] = graph.placeholder(_argument(name, number))
     for node in network.nodes:
         read = [values[name] for name in node.inputs]
         if not node.join:
@@ -65,6 +66,13 @@ def to_graph_module(network: Network, on: Domain | None) -> nn.Module | None:
     check_layout(f"to_torch({type(network).__name__})", twin)
     twin.training = network.training
     return twin
+
+
+def _argument(name: str, number: int) -> str:
+    """The name of an input as that of an argument, by its number where Python allows no such."""
+    if name.isidentifier() and not keyword.iskeyword(name) and name != "self":
+        return name
+    return f"input{number}"
 
 
 def _twins(network: Network, on: Domain | None) -> dict[str, nn.Module]:
