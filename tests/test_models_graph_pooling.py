@@ -106,6 +106,12 @@ REFUSED = {
         lambda: models.graph_unet(2, 3, 1, depth=1)(S.map(lambda x: x / 0)),
         "scores that are NaN",
     ),
+    "rows of weights": (
+        lambda: models.graph_unet(2, 3, 1)(
+            g.Signal(torch.zeros(2, 2, 2), g.Graph([[0], [1]]).with_weights(torch.ones(2, 1)))
+        ),
+        "2 rows of weights",
+    ),
     "two hops": (lambda: models.graph_unet(2, 3, 1, two_hops=2), "two_hops=2"),
     "no message": (lambda: g.Message(3, g.adjacency()), "Message(message=3): found a int"),
     "no update of edges": (lambda: g.EdgeUpdate(None, g.adjacency()), "EdgeUpdate(None)"),

@@ -69,7 +69,7 @@ def test_the_graph_u_net_is_pygs():
     two = g.collate([g.Signal(x[None], domain), g.Signal(x[None, :5], graph(5, 0))])
     assert error(model(two).x[0, :12], wanted) < 1e-10
     w = torch.ones(domain.num_links, dtype=torch.float64, requires_grad=True)
-    weighted = model(g.Signal(x[None], domain.with_weights(w))).x[0]
+    weighted = model(g.Signal(x[None], domain.with_weights(w[None]))).x[0]
     assert error(weighted, wanted) < 1e-10
     assert torch.autograd.grad(weighted.sin().sum(), w)[0].abs().max() > 1e-3
 

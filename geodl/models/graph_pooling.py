@@ -67,6 +67,9 @@ def two_hop_links(domain: Domain) -> Domain:
     Args:
         domain: any; each member of a Batch stays by itself.
 
+    Raises:
+        GeodlError: if weights come with the call in several rows.
+
     >>> two_hop_links(Graph([[0, 1], [1, 2]])).edge_index.tolist()
     [[0, 0, 1], [1, 2, 2]]
     """
@@ -81,6 +84,11 @@ def _two_hop_links(domain: Domain) -> Domain:
     weight = edges.weight
     if weight is None:
         weight = torch.ones(len(edges.dst), dtype=torch.float64, device=edges.dst.device)
+    if weight.dim() == 2:
+        if len(weight) != 1:
+            found = f"{len(weight)} rows of weights, each with other links"
+            raise GeodlError(f"links of two hops on {domain}", found, "give one row of weights")
+        (weight,) = weight
     ends = torch.stack((edges.src, edges.dst))
     one_hop = torch.sparse_coo_tensor(ends, weight, (n, n), check_invariants=False)
     square = torch.sparse.mm(one_hop, one_hop).coalesce()
