@@ -66,7 +66,7 @@ def order_of(space, group):
         for e in space.fibergroup.elements
     ]
     places = [(-float(y.round()), float(x.round())) for x, y in moved]
-    return [places.index(tuple((e.double() @ image).tolist())) for e in group.elements]
+    return [places.index(tuple((e.double() @ image).tolist())) for e in group.action.matrices]
 
 
 def reordered(x, fields, order):

@@ -129,7 +129,7 @@ def independent(rule, group: g.Group, size: int, sender: tuple, receiver: tuple)
     """`(s^-1 o, s^-1 r)` in floating point, offsets from the window's centre; None where there is
     no such element.
     """
-    e = group.elements.double()
+    e = group.action.matrices.double()
     (o, r), s = sender, receiver
     back = torch.linalg.inv(e[s]) if rule.out_fiber else torch.eye(group.axes, dtype=torch.float64)
     offset = tuple((back @ (torch.tensor(o, dtype=torch.float64) - (size - 1) / 2)).tolist())

@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain import convert
 from geodl.domain.base import Domain, Links, Selection, TensorDomain, memo, replace_fields
 from geodl.domain.chain import Chain
@@ -31,7 +32,6 @@ from geodl.domain.union import (
 )
 from geodl.domain.weights import is_reweighted, joined_weights
 from geodl.errors import GeodlError
-from geodl.group import cached_constants
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain.base import Domain, Lengths, Links, Wraps
 from geodl.errors import GeodlError, positive
-from geodl.group import Group, cached_constants
+from geodl.group import Group
 
 
 @dataclass(frozen=True)

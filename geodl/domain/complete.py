@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain.base import Domain, Links
 from geodl.errors import positive
-from geodl.group import cached_constants
 
 
 @dataclass(frozen=True)

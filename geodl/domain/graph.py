@@ -6,6 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain import convert
 from geodl.domain.base import Domain, Links, TensorDomain, replace_fields
 from geodl.domain.check import (
@@ -19,7 +20,6 @@ from geodl.domain.check import (
 )
 from geodl.domain.convert import GraphParts
 from geodl.errors import GeodlError, as_integer, positive
-from geodl.group import cached_constants
 
 # What an edge may have, and the axis that runs over the edges: weights may come in rows.
 EDGE_VALUES = {"edge_weight": -1, "edge_attr": 0, "edge_type": 0}

@@ -9,10 +9,11 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain.base import Domain, Lengths, Links, Wraps
 from geodl.domain.lattice import coordinates, ravel, rotate_nodes, shift_nodes, turn_domain
 from geodl.errors import GeodlError, positive
-from geodl.group import C, Group, O, cached_constants
+from geodl.group import C, Group, O
 
 
 @dataclass(frozen=True, init=False)
@@ -178,12 +179,13 @@ class GroupGrid(Domain):
     @cached_constants()
     def generators(self) -> Tensor:
         """The group's generators that map the grid to itself, and unit shifts of periodic axes."""
-        elements = range(1, self.group.order)
-        kept = [k for k in elements if turn_domain(self, self.group, k) == self]
-        # On unequal axes a quarter turn leads to another lattice: the half turn is the symmetry.
-        if len(kept) == len(elements):
-            kept = list(self.group.generators)
-        moves = [rotate_nodes(self, self.group, k) for k in kept]
+        numbers = self.group.lattice_generators
+        if not all(turn_domain(self, self.group, k) == self for k in numbers):
+            # A quarter turn of unequal axes leads to another lattice: the half turn is a symmetry.
+            elements = self.group.action.keeps_lattice.nonzero()[:, 0].tolist()
+            kept = [k for k in elements if turn_domain(self, self.group, k) == self]
+            numbers = self.group.generating(kept)
+        moves = [rotate_nodes(self, self.group, k) for k in numbers]
         for axis, wraps in enumerate(self.periodic):
             if wraps:
                 moves.append(shift_nodes(self, axis, 1))
@@ -200,7 +202,7 @@ class GroupGrid(Domain):
         tables, order = self.group.tables, self.group.order
         node = torch.arange(self.num_nodes)
         point, sheet = node // order, node % order
-        for element in self.group.generators:
+        for element in self.group.generator_numbers:
             # h -> h g multiplies from the right, so that the action from the left preserves it.
             for step in (element, int(tables.inverse[element])):
                 moves.append(point * order + tables.product[sheet, step])

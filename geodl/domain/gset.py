@@ -6,9 +6,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain.base import Domain, Links, TensorDomain, replace_fields
 from geodl.domain.check import check_has_values, check_permutations, device_of
-from geodl.group import cached_constants
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)

@@ -7,9 +7,10 @@ stays on its domain, a rotation leads to the turned one: 28 x 32 nodes to 32 x 2
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain.base import Domain
 from geodl.errors import GeodlError
-from geodl.group import Group, cached_constants
+from geodl.group import EXACT, Group
 
 
 def coordinates(lattice: tuple[int, ...], device: str | None = None) -> Tensor:
@@ -59,10 +60,11 @@ def turn_domain(domain: Domain, group: Group, element: int) -> Domain:
     Args:
         domain: a lattice, with or without a fiber.
         group: a group that acts on as many axes.
-        element: the number of g in `group.elements`.
+        element: the number of g among the group's elements.
 
     Raises:
-        GeodlError: if the domain has no lattice or another number of axes.
+        GeodlError: if the domain has no lattice or another number of axes, or if the element takes
+            lattice points between lattice points.
 
     >>> from geodl.domain import Grid
     >>> from geodl.group import C
@@ -88,11 +90,11 @@ def rotate_nodes(domain: Domain, group: Group, element: int) -> Tensor:
     Args:
         domain: a lattice, with or without a fiber.
         group: a group that acts on as many axes.
-        element: the number of g in `group.elements`.
+        element: the number of g among the group's elements.
 
     Raises:
-        GeodlError: if the domain has no lattice or another number of axes, or if its fiber does not
-            have the element.
+        GeodlError: if the domain has no lattice or another number of axes, if the element takes
+            lattice points between lattice points, or if the fiber does not have the element.
 
     >>> from geodl.domain import Grid
     >>> from geodl.group import C
@@ -104,7 +106,7 @@ def rotate_nodes(domain: Domain, group: Group, element: int) -> Tensor:
     # are doubled, so that everything stays an integer. From the centre of the one lattice to that
     # of the other a point keeps its distance, so that each falls on a node.
     twice = 2 * coordinates(_lattice(domain)) - _twice_centre(domain)
-    points = (twice @ group.elements[element].T + _twice_centre(turned)) // 2
+    points = (twice @ group.action.matrices[element].long().T + _twice_centre(turned)) // 2
     sheets = torch.arange(1)
     if domain.fiber is not None:
         sheets = domain.fiber.tables.product[_number_in_fiber(group, element, domain.fiber)]
@@ -118,8 +120,13 @@ def _axes_before(domain: Domain, group: Group, element: int) -> list[int]:
         found = f"a group on {group.axes} axes and a lattice of {len(lattice)}"
         do = "use a group that acts on the lattice"
         raise GeodlError(f"{group} acting on {domain}", found, do)
-    # A matrix that maps the lattice to itself has one entry, 1 or -1, in each row and column.
-    return group.elements[element].abs().argmax(1).tolist()
+    matrix = group.action.matrices[element].abs()
+    # A matrix that maps boxes to boxes has one entry, 1 or -1, in each row and column.
+    if not (group.action.keeps_lattice[element] and (matrix.sum(1) == 1).all()):
+        found = "an element that takes lattice points between lattice points, or boxes to no boxes"
+        do = f"{EXACT}; a filter basis approximates others"
+        raise GeodlError(f"{group} element {element} acting on {domain}", found, do)
+    return matrix.argmax(1).tolist()
 
 
 def _twice_centre(domain: Domain) -> Tensor:
@@ -158,10 +165,7 @@ def _on_sheets(point: Tensor, sheet: Tensor) -> Tensor:
 def _number_in_fiber(group: Group, element: int, fiber: Group) -> int:
     """The number that an element of a group has in the fiber's group."""
     asked = f"{group} acting on a fiber of {fiber}"
-    missing = GeodlError(asked, f"element {element} not in {fiber}", f"ask for a part of {fiber}")
-    if fiber.axes != group.axes:
-        raise missing
-    same = (fiber.elements == group.elements[element]).flatten(1).all(1)
-    if not same.any():
-        raise missing
-    return int(same.int().argmax())
+    number = int(fiber.numbers_of(group)[element])
+    if number < 0:
+        raise GeodlError(asked, f"element {element} not in {fiber}", f"ask for a part of {fiber}")
+    return number

@@ -6,11 +6,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain.base import SERIALS, Domain, Links, TensorDomain
 from geodl.domain.graph import Graph
 from geodl.domain.grid import Grid
 from geodl.errors import GeodlError, nearest
-from geodl.group import cached_constants
 
 LAPLACIAN_NORMS = (None, "sym", "rw")
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain.base import Domain, Links
 from geodl.domain.check import as_tensor, check_has_values, default_device
 from geodl.domain.graph import Graph
 from geodl.domain.runs import Runs, runs_of
 from geodl.domain.weights import is_reweighted
 from geodl.errors import GeodlError
-from geodl.group import cached_constants
 
 Places = tuple[Runs, Runs, Tensor | None]
 

@@ -56,7 +56,7 @@ def _order(group: Group, matrices: list[Tensor]) -> list[int] | None:
     if group.order != len(matrices):
         return None
     order = []
-    for element in group.elements.double():
+    for element in group.action.matrices.double():
         same = [k for k, m in enumerate(matrices) if torch.allclose(m, element, atol=1e-9)]
         if len(same) != 1:
             return None

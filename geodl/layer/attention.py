@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from geodl import reference
+from geodl.constants import cached_constants
 from geodl.domain import Complete, Domain
 from geodl.errors import GeodlError, is_real
-from geodl.group import cached_constants
 from geodl.layer.base import Layer
 from geodl.layer.check import (
     check_edges_read,

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geodl.constants import cached_constants
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.group import cached_constants
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
 from geodl.signal.check import batch_of, mixes_dtypes

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from geodl.constants import cached_constants
 from geodl.domain import Domain, memo
 from geodl.errors import GeodlError, positive
-from geodl.group import cached_constants
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
 from geodl.layer.folding import members_to_batch

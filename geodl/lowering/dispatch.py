@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from geodl.constants import cached_constants
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
-from geodl.group import cached_constants
 from geodl.lowering.base import Call, Lowering, Options, TensorSpec
 from geodl.lowering.plans import Plan, store_of, store_of_owner
 from geodl.lowering.table import LOWERINGS

@@ -25,9 +25,9 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.group import cached_constants
 from geodl.lowering.base import Lowering
 from geodl.neighborhood.base import Neighborhood
 from geodl.neighborhood.entries import Carried

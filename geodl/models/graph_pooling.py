@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from geodl.constants import cached_constants
 from geodl.domain import Batch, Complete, Domain, Graph, memo
 from geodl.domain.check import as_tensor
 from geodl.errors import GeodlError, nearest, positive
-from geodl.group import cached_constants
 from geodl.layer import Conv, Layer, Pool, Sequential, TopK
 from geodl.layer.check import check_no_sender
 from geodl.neighborhood import adjacency, relation, whole

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain import Complete, Domain, coordinates, shift_nodes
 from geodl.errors import GeodlError, nearest
-from geodl.group import cached_constants, pair_orbits
+from geodl.group import pair_orbits
 from geodl.neighborhood.base import Neighborhood, Symmetry, permutations, same_place
 from geodl.neighborhood.edges import Edges, untyped
 from geodl.neighborhood.reversed import Reversed

@@ -23,9 +23,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain import coordinates
 from geodl.errors import GeodlError
-from geodl.group import Group, cached_constants
+from geodl.group import Group
 from geodl.neighborhood.box import type_table
 from geodl.neighborhood.filter_basis import FilterBasis
 
@@ -122,7 +123,7 @@ def bank_of(
         values = basis.at(points, size)[None]
     else:
         # turned[s, k] = s^-1 o_k; the inverse of a rotation or a reflection is its transpose.
-        matrices = group.elements.double()
+        matrices = group.action.matrices.double()
         turned = torch.einsum("gji,kj->gki", matrices, points)
         values = basis.at(turned, size)
     if group is not None and not out_fiber:

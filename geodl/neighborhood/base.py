@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, final
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain import Domain, rotate_nodes, same_place, told_apart, turn_domain
 from geodl.errors import GeodlError
-from geodl.group import Group, cached_constants
+from geodl.group import Group
 from geodl.neighborhood.edges import Edges, side_by_side
 from geodl.neighborhood.entries import Carried
 from geodl.neighborhood.structure import Structure

@@ -5,9 +5,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain import coordinates, ravel
 from geodl.errors import GeodlError
-from geodl.group import Group, cached_constants
+from geodl.group import Group
 
 
 @lru_cache(maxsize=256)
@@ -32,9 +33,10 @@ def type_table(
     """
     if group is None:
         return torch.arange(len(coordinates(size)))[None, None]
+    matrices = group.integer_matrices(f"a window of {group}")
     # Twice the offset from the centre is a whole number, for odd and for even sizes.
     centre = torch.tensor(size) - 1
-    twice = torch.einsum("gij,kj->gki", group.elements, 2 * coordinates(size) - centre)
+    twice = torch.einsum("gij,kj->gki", matrices, 2 * coordinates(size) - centre)
     # moved[g, k] is the offset to which element g takes offset k.
     moved = ravel(torch.div(twice + centre, 2, rounding_mode="floor"), size)
     if (moved < 0).any() or ((twice + centre) % 2 != 0).any():

@@ -17,6 +17,8 @@ the axes need not be equal: a group is exact where each axis that it reflects ob
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from torch import Tensor
+
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.group import Group
@@ -55,7 +57,12 @@ def reflected_axes(group: Group) -> list[bool]:
     >>> reflected_axes(C(4)), reflected_axes(C(1))
     ([True, True], [False, False])
     """
-    return (group.elements < 0).any(0).any(0).tolist()
+    return (_on_lattice(group) < 0).any(0).any(0).tolist()
+
+
+def _on_lattice(group: Group) -> Tensor:
+    """The integer matrices among those of a group: of C(8) the quarter turns."""
+    return group.action.matrices[group.action.keeps_lattice]
 
 
 def check_exact(asked: str, group: Group, domain: Domain, windows: Sequence[AxisWindow]) -> None:
@@ -72,7 +79,7 @@ def check_exact(asked: str, group: Group, domain: Domain, windows: Sequence[Axis
             is not mapped to itself.
     """
     assert domain.lattice is not None
-    exchanged = (group.elements != 0).any(0).nonzero().tolist()
+    exchanged = (_on_lattice(group) != 0).any(0).nonzero().tolist()
     if any(windows[a] != windows[b] for a, b in exchanged):
         found = f"windows that differ on axes which {group} exchanges"
         raise GeodlError(asked, found, "use equal sizes, strides and padding, or exact=False")

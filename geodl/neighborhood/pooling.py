@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
+from geodl.constants import cached_constants
 from geodl.domain import Complete, Domain, shift_nodes
 from geodl.errors import GeodlError
-from geodl.group import cached_constants
 from geodl.neighborhood.base import Neighborhood, Symmetry, turns
 from geodl.neighborhood.edges import Edges, untyped
 from geodl.neighborhood.reversed import Reversed
@@ -49,7 +49,7 @@ class Fiber(Neighborhood):
         for axis in range(len(domain.lattice)):
             moves = shift_nodes(domain, axis, 1), shift_nodes(target, axis, 1)
             claims.append(Symmetry(f"shift of axis {axis}", *moves, leaves=True))
-        return claims + turns(domain, target, group, group.generators)
+        return claims + turns(domain, target, group, group.lattice_generators)
 
     def restores(self, domain: Domain) -> Domain:
         asked = f"{self}.reverse() on {domain}"

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from geodl.constants import cached_constants
 from geodl.domain import Complete, Domain
 from geodl.domain.base import SERIALS
 from geodl.domain.check import (
@@ -18,7 +19,6 @@ from geodl.domain.check import (
     read_device,
 )
 from geodl.errors import GeodlError, as_integer, positive
-from geodl.group import cached_constants
 from geodl.neighborhood.base import Neighborhood
 from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.entries import WEIGHTS_ARE_ENTRIES, Carried

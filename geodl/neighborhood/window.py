@@ -178,7 +178,7 @@ class Window(Neighborhood):
             group = domain.fiber
         if group is None or not self.exact:
             return claims
-        return claims + turns(domain, target, group, group.generators)
+        return claims + turns(domain, target, group, group.lattice_generators)
 
     def _refuses_boundary(self, domain: Domain) -> str:
         """Why the padding would mean something else on a domain than `boundary` says ("" if not).

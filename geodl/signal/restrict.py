@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain import Batch, Complete, Domain, Graph
 from geodl.domain.check import as_tensor
 from geodl.errors import GeodlError
-from geodl.group import cached_constants
 
 
 def check_nodes(asked: str, nodes: Any, domain: Domain, device: torch.device) -> Tensor:

@@ -75,7 +75,11 @@ def _to_json(value: Any) -> Any:
         raise GeodlError(f"saving a program of signals on {value}", "a domain with tensors", do)
     name = type(value).__name__
     if name in VALUES:
-        parts = {part.name: _to_json(getattr(value, part.name)) for part in fields(VALUES[name])}
+        parts = {
+            part.name: _to_json(getattr(value, part.name))
+            for part in fields(VALUES[name])
+            if part.init
+        }
         return {"kind": name, **parts}
     if isinstance(value, tuple):
         return [_to_json(part) for part in value]
@@ -91,7 +95,12 @@ def _from_json(value: Any) -> Any:
     kind = VALUES[value["kind"]]
     made = object.__new__(kind)
     for part in fields(kind):
-        object.__setattr__(made, part.name, _from_json(value[part.name]))
+        if part.init:
+            object.__setattr__(made, part.name, _from_json(value[part.name]))
+    # As a constructor does: a value of other fields may make some of its own of them.
+    finish = getattr(made, "__post_init__", None)
+    if finish is not None:
+        finish()
     return made
 
 

@@ -11,8 +11,9 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain import Domain
-from geodl.group import Group, cached_constants
+from geodl.group import Group
 from geodl.spectrum.abelian import abelian_transform
 from geodl.spectrum.axes import Axis
 from geodl.spectrum.transform import Transform, sorted_transform
@@ -111,7 +112,7 @@ def _fiber(group: Group) -> tuple[Axis, Tensor, int]:
     degree.
     """
     product, inverse = group.tables.product, group.tables.inverse
-    steps = {*group.generators, *(int(inverse[s]) for s in group.generators)} - {0}
+    steps = {*group.generator_numbers, *(int(inverse[s]) for s in group.generator_numbers)}
     n = group.order
     adjacency = torch.zeros(n, n, dtype=torch.float64)
     for step in steps:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from geodl.constants import cached_constants
 from geodl.domain import Domain, memo
 from geodl.errors import GeodlError
-from geodl.group import cached_constants
 from geodl.spectrum.closed import closed_form
 from geodl.spectrum.solver import solved
 from geodl.spectrum.transform import Transform, analyse, first_modes, synthesise

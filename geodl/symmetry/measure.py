@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geodl.constants import cached_constants
 from geodl.domain import Domain, turn_domain
 from geodl.errors import GeodlError
-from geodl.group import Group, cached_constants
+from geodl.group import Group
 from geodl.layer import MessagePassing
 from geodl.neighborhood import Symmetry
 from geodl.neighborhood.base import turns
@@ -100,7 +101,7 @@ def _claims(
             group = own
     if group is not None:
         turn_domain(source, group, 0)  # refuses a domain on which the group does not act
-        return turns(source, target, group, group.generators)
+        return turns(source, target, group, group.generator_numbers)
     if target != source and target.num_nodes != 1:
         raise GeodlError(f"{asked} from {source} to {target}", "two domains", "name the group")
     still = torch.arange(target.num_nodes)

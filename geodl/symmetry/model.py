@@ -103,19 +103,11 @@ def common_group(asked: str, rules: Iterable[Neighborhood]) -> Group | None:
     if not named:
         return None
     for group in named:
-        if all(_lies_in(group, other) for other in named):
+        if all(other.contains(group) for other in named):
             return group
     names = " and ".join(map(str, named))
     found = f"rules of {names}, none of which lies in all others"
     raise GeodlError(asked, found, "name the group that they share, as C(2)")
-
-
-def _lies_in(group: Group, other: Group) -> bool:
-    """Whether every element of a point group is one of another."""
-    if group.axes != other.axes:
-        return False
-    elements = {tuple(element) for element in other.elements.flatten(1).tolist()}
-    return all(tuple(element) in elements for element in group.elements.flatten(1).tolist())
 
 
 def check_group(asked: str, group: Any) -> None:

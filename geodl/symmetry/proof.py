@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geodl.constants import cached_constants
 from geodl.domain import Domain, same_place
-from geodl.group import Group, cached_constants
+from geodl.group import Group
 from geodl.neighborhood import Edges, Neighborhood, Symmetry
 
 Codes = NDArray[np.int64]

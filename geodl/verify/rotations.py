@@ -75,7 +75,7 @@ def cubic(group: Group) -> Acts:
         flips = [axis - 3 for axis in range(3) if matrix[axis].sum() < 0]
         return lambda f: f.movedim(sources, (-3, -2, -1)).flip(flips)
 
-    actions = [act(matrix) for matrix in group.elements]
+    actions = [act(matrix) for matrix in group.action.matrices]
     return _with_products(actions, torch.arange(27).reshape(3, 3, 3))
 
 

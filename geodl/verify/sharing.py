@@ -50,7 +50,7 @@ def cases() -> Iterator[Case]:
     yield Case("Z_5 x Z_5 with C4 about a node", square, _torus(sheets=1), 7, 1)
     yield Case("p4 regular on 5x5", GroupGrid(torus, C(4)), _torus(sheets=4), 100, 1)
     five = torch.tensor(list(itertools.permutations(range(5))))
-    pairs = GSet(_on_pairs(S(5).elements[list(S(5).generators)]))
+    pairs = GSet(_on_pairs(torch.tensor(S(5).generators)))
     # Two orbits of nodes, hence two biases: the pairs (a, a) and the pairs (a, b).
     yield Case("S_5 on ordered pairs", pairs, _on_pairs(five), 15, 2)
 

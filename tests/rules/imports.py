@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 FLOORS = {
     "errors": 0,
+    "constants": 0,
     "group": 1,
     "domain": 2,
     "neighborhood": 3,
@@ -40,6 +41,7 @@ LAZY = {"inspection", "interop", "models", "data", "train", "viz", "bench"}
 STDLIB = set(sys.stdlib_module_names)
 ALWAYS = STDLIB | {"geodl", "torch", "numpy"}
 DELAYED = {
+    "geodl.group.counting": {"sympy"},
     "geodl.domain.convert": {"networkx", "scipy", "torch_geometric"},
     "geodl.layer.laplacian": {"scipy"},
     "geodl.neighborhood.eigenvalue": {"scipy"},
@@ -47,7 +49,7 @@ DELAYED = {
     "geodl.lowering.kernels.compiler": {"numba"},
 }
 DECLARED = ALWAYS | {
-    *("torch_geometric", "networkx", "scipy"),
+    *("torch_geometric", "networkx", "scipy", "sympy"),
     *("lightning", "jsonargparse", "rich", "torchmetrics", "yaml"),
     *("pooch", "sklearn", "skimage", "PIL", "matplotlib", "numba"),
     *("escnn", "dgl"),  # peers: never required, see README

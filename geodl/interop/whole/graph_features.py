@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geodl.group import cached_constants
+from geodl.constants import cached_constants
 from geodl.interop.whole.memory import Memory
 from geodl.layer import Dropout, Network
 from geodl.lowering.differentiable import transforms_active

@@ -1,0 +1,9 @@
+"""Finite groups by value, their action on space, and orbits of nodes and of pairs of nodes."""
+
+from geodl.group.action import Action
+from geodl.group.named import C, D, O, Oh, S
+from geodl.group.orbits import pair_orbits
+from geodl.group.tables import Tables
+from geodl.group.value import EXACT, Group
+
+__all__ = ["EXACT", "Action", "C", "D", "Group", "O", "Oh", "S", "Tables", "pair_orbits"]
