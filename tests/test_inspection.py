@@ -227,6 +227,16 @@ def test_deep_networks_over_smooth_and_residual_ones_less():
 
 SIGNAL = planted()
 BATCH = g.Signal(torch.zeros(2, 6, 2), GRAPH)
+
+
+class Root(nn.Module):
+    """A function without a finite slope at 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.abs().sqrt()
+
+
+ZEROS = SIGNAL.map(torch.zeros_like)
 TWO_GRAPHS = g.collate([SIGNAL, g.Signal(SIGNAL.x[:, :2], g.Graph([[0], [1]]))])
 MLP = g.models.mlp(2, 3).double()
 MEAN = g.Propagate(g.adjacency("row"))
@@ -289,6 +299,10 @@ REFUSALS = {
     "a mask for a node without links": (
         lambda: inspection.gnn_explainer(scored(), SIGNAL, 0),
         "depends on no link",
+    ),
+    "a mask for a derivative that is infinite": (
+        lambda: inspection.gnn_explainer(g.Sequential(scored(), g.Pointwise(Root())), ZEROS, NODE),
+        "derivative is NaN or infinite; look for roots",
     ),
     "a mask for one score": (
         lambda: inspection.gnn_explainer(g.Conv(2, 1, g.adjacency()).double(), SIGNAL, NODE),

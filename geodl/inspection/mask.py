@@ -52,8 +52,8 @@ def gnn_explainer(
 
     Raises:
         GeodlError: if the model has one score only, or does not read the weights of links (it reads
-            no links, or attends or pools over them: see `attention_on_edges`); if a number is out
-            of range; as `saliency`.
+            no links, or attends or pools over them: see `attention_on_edges`); if a derivative of
+            the score is NaN or infinite; if a number is out of range; as `saliency`.
 
     Source: Ying, Bourgeois, You, Zitnik and Leskovec, "GNNExplainer: Generating Explanations for
     Graph Neural Networks" (2019), equations 1 and 4.
@@ -121,6 +121,10 @@ def _computation_graph(target: NodeScore) -> ComputationGraph:
     of_x, of_weight = target.gradients(target.x, target.weight)
     if of_weight is None:
         raise _unread(target)
+    if not (torch.isfinite(of_x).all() and torch.isfinite(of_weight).all()):
+        # NaN is not 0 either, and would make every mask NaN.
+        do = "look for roots and norms of 0 in the model"
+        raise GeodlError(ASKED, "a score whose derivative is NaN or infinite", do)
     edges = of_weight != 0
     if not edges.any():
         found = f"an answer at node {target.node} that depends on no link"
