@@ -1,5 +1,6 @@
 """Feature maps of turned images, and the same maps turned back."""
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,8 @@ from geodl.signal import Signal
 from geodl.viz.style import INK, blank
 
 DEGREES = (0, 45, 90, 135, 180, 225, 270, 315)
-LEAST = 8  # pixels a side of a map in which a shape can still be seen
+LEAST = 10  # pixels a side of a map in which a shape can still be seen
+LINE = 14  # characters beside a map
 ASKED = "a picture of feature maps turned back"
 
 
@@ -27,7 +29,7 @@ def stabilised(
     same; under each stands how far it is from the first: `|back - upright| / |upright|`, Euclidean
     lengths over the disc that every turn keeps in the picture, both about their means.
 
-    The map is that of the last layer that has at least 8 pixels a side, of the channel that varies
+    The map is that of the last layer that has at least 10 pixels a side, of the channel that varies
     most, the maximum over the group where there is a fiber.
 
     Args:
@@ -65,7 +67,8 @@ def stabilised(
         _draw_maps(rows[2 + 2 * k], back, maps)
         for axes, apart in zip(rows[2 + 2 * k], differences(back), strict=True):
             axes.set_xlabel(f"{apart:.1g}", fontsize=8, color=INK)
-        rows[1 + 2 * k, 0].set_ylabel(name, fontsize=8, color=INK)
+        # Names of recipes are longer than a map is high.
+        rows[1 + 2 * k, 0].set_ylabel(textwrap.fill(name, LINE), fontsize=8, color=INK)
         rows[2 + 2 * k, 0].set_ylabel("turned back", fontsize=8, color=INK)
     return figure
 
