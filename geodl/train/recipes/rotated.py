@@ -82,7 +82,31 @@ SFCNN = replace(
         "sizes": (5, 3, 3, 3, 3),
         "halved_after": (1, 3),
     },
-    trainer=TrainerOptions(14),
+    trainer=TrainerOptions(20),
+)
+C8 = replace(
+    SFCNN,
+    name="rotated-mnist-c8",
+    summary="a small network of the SFCNN's shape over C(8), of harmonics, on rotated MNIST",
+    minutes=10,
+    sizes={
+        "classes": 10,
+        "group": C(8),
+        "channels": (8, 12, 16, 24),
+        "sizes": (9, 5, 5, 5),
+        "halved_after": (1, 2),
+    },
+    trainer=TrainerOptions(8),
+)
+SFCNN16 = replace(
+    SFCNN,
+    name="rotated-mnist-sfcnn",
+    summary="the SFCNN over C(16), for a GPU, on rotated MNIST",
+    minutes=3000,
+    sizes={"classes": 10, "group": C(16)},
+    optimizer=Optimizer(lr=3e-3, schedule="one-cycle"),
+    trainer=TrainerOptions(40),
+    batch_size=64,
 )
 DIGITS = Recipe(
     name="digits-p4cnn",
@@ -108,8 +132,8 @@ SOLIDS = Recipe(
     protocol="800 solids of 16 x 16 x 16 voxels to learn from, 200 to validate, 400 to test, as "
     "many of each of eight kinds, stretched, turned in any direction and off by noise; weights of "
     "the last epoch, nothing selected on the test solids",
-    reached=NOT_YET,
-    minutes=5,
+    reached="99.50 % accuracy",
+    minutes=2,
     model=models.octahedral_cnn,
     sizes={"classes": 8},
     sample=blank(16, 16, 16),
@@ -155,14 +179,17 @@ ROTATED = (
     ),
     _turned(P4CNN, "1.71 % error"),
     _turned(Z2CNN),
-    _turned(P4MCNN),
+    _turned(P4MCNN, "3.24 % error"),
     _turned(SFCNN),
+    C8,
+    _turned(C8),
+    _turned(SFCNN16),
     DIGITS,
     replace(
         DIGITS,
         name="digits-cnn",
         summary="a planar CNN on the embedded 8x8 digits, learnt upright, tested turned",
-        reached=NOT_YET,
+        reached="22.02 ± 0.83 % accuracy, turned",
         model=models.digits_cnn,
         settings={"channels": 25},
     ),
@@ -172,7 +199,7 @@ ROTATED = (
         summary="a planar CNN on the embedded 8x8 digits, learnt turned by any angle",
         parts=lambda: _small_digits(TURNS),
         protocol=f"{DIGITS.protocol}; {TURNS}",
-        reached=NOT_YET,
+        reached="87.84 ± 0.23 % accuracy, turned",
         model=models.digits_cnn,
         settings={"channels": 25},
     ),
