@@ -14,6 +14,7 @@ from torch.func import functional_call, grad, vmap
 import geodl as g
 from geodl.interop import to_torch
 from geodl.neighborhood import FilterBasis
+from geodl.neighborhood.bank import Bank
 from geodl.testing import assert_parity, error
 from tests.bad_input import assert_refused
 
@@ -170,6 +171,23 @@ def test_derivatives_of_a_bank():
     each = vmap(grad(loss), in_dims=(None, 0))(weight, samples)
     for one, x in zip(each, samples, strict=True):
         assert error(one, grad(loss)(weight, x)) < 1e-12
+
+
+def test_a_wrong_value_of_one_function_is_found(monkeypatch):
+    rule = g.window(3, group=g.C(4), basis=g.harmonics())
+    domain = g.GroupGrid(g.Grid(3, 3), g.C(4))
+    few = rule.edges_to_compare(domain, domain)
+    assert 3 * len(few.dst) < len(rule.edges(domain).dst) and few.weight is None
+    back = rule.reverse().edges_to_compare(domain, domain)
+    assert back.dst.equal(few.src) and back.type.equal(few.type)
+    assert g.certify(rule, domain).proved == ("C4 element 1",)
+    bank = rule.bank()
+    assert bank.basis is not None
+    values = bank.basis.clone()
+    values[2, 3, 4, 0] += 1e-6
+    monkeypatch.setattr(type(rule), "bank", lambda self: Bank(bank.edge_type, values))
+    found = g.certify(rule, domain)
+    assert found.proved == () and "C4 element 1" in found.violations[0]
 
 
 OCTAHEDRAL = {

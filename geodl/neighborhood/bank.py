@@ -28,9 +28,11 @@ from geodl.domain import coordinates
 from geodl.errors import GeodlError
 from geodl.group import Group
 from geodl.neighborhood.box import type_table
+from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.filter_basis import FilterBasis
 
 ZERO = 1e-12  # of a function of norm 1: what rounding leaves of a zero
+SAME = 1e-12  # how far values may lie apart that stand for one
 DEPENDENT = 1e-6  # the norm of what is left of a function outside the span of others
 
 
@@ -58,6 +60,31 @@ class Bank(NamedTuple):
             return Entries(s, r, place, self.edge_type.flatten(), None)
         s, r, place, j = self.basis.nonzero().unbind(1)
         return Entries(s, r, place, self.edge_type[s, r, j], self.basis[s, r, place, j])
+
+    def kinds(self) -> "Entries":
+        """Every edge into one point, those between two nodes as one: two of the same type where the
+        functions of the same types have the same values, to rounding.
+
+        On a basis there are J edges between two nodes where a plain window has one. Whether a move
+        keeps edges can be told from these few.
+        """
+        if self.basis is None:
+            return self.entries()
+        rows = self.basis.flatten(0, 2)
+        # Equal columns of values have equal shadows on a line of random direction; different ones
+        # have other shadows, but for chance, which is looked at below.
+        direction = torch.rand(rows.shape[1], generator=torch.Generator().manual_seed(0)).double()
+        shadow, order = (rows @ direction).sort()
+        number = torch.zeros_like(order)
+        number[order[1:]] = (shadow.diff() > SAME).cumsum(0)
+        of_number = torch.zeros_like(order).scatter(0, number, torch.arange(len(rows)))
+        if float((rows - rows[of_number[number]]).abs().max()) > SAME * rows.shape[1]:
+            return self.entries()
+        sets = torch.unique(self.edge_type.flatten(0, 1), dim=0, return_inverse=True)[1]
+        kind = number.view(self.basis.shape[:3]) * (int(sets.max()) + 1)
+        kind = kind + sets.view(*self.edge_type.shape[:2], 1)
+        s, r, place = self.basis.any(3).nonzero().unbind(1)
+        return Entries(s, r, place, kind[s, r, place], None)
 
     def over(self, size: tuple[int, ...]) -> "Bank":
         """The bank with its K places as a box: `[S, R, *size]`, or `[S, R, *size, J]`."""
@@ -92,6 +119,24 @@ class Entries(NamedTuple):
         if weight is not None:
             weight = weight.repeat(count)
         return Entries(sheet, sheet, self.place.repeat(count), self.type.repeat(count), weight)
+
+    def placed(self, senders: Tensor, sheets_out: int, sheets_in: int) -> Edges:
+        """The edges into every point.
+
+        Args:
+            senders: `[M, K]` the point at each place of each receiver's window, -1 outside.
+            sheets_out: of the receivers' fiber; sheets are the fastest index of a node.
+            sheets_in: of the senders' fiber.
+        """
+        point = senders[:, self.place]
+        inside = point >= 0
+        receiver = torch.arange(len(point))[:, None]
+        dst = (receiver * sheets_out + self.receiver)[inside]
+        src = (point * sheets_in + self.sender)[inside]
+        weight = self.weight
+        if weight is not None:
+            weight = weight.expand_as(inside)[inside]
+        return Edges(dst, src, self.type.expand_as(inside)[inside], weight)
 
 
 @lru_cache(maxsize=256)

@@ -208,6 +208,12 @@ class Neighborhood(ABC):
         with cached_constants():
             return self._write_out(domain, target)
 
+    def edges_to_compare(self, domain: Domain, target: Domain) -> Edges:
+        """Edges that a move of the nodes keeps, with their types and weights, exactly when it keeps
+        :meth:`edges`: these, unless a rule has fewer. Proofs look at them.
+        """
+        return self.edges(domain, target)
+
     def _write_out(self, domain: Domain, target: Domain) -> Edges:
         """`edges`, in the modes of torch that it is called in."""
         if self.writes_unions or not (domain.is_union or target.is_union):

@@ -159,6 +159,9 @@ class Reversed(Neighborhood):
         edges = turned_around(forward.edges)
         return Carried(ENTRIES_OF_FORWARD, edges, source.num_nodes, (forward,))
 
+    def edges_to_compare(self, domain: Domain, target: Domain) -> Edges:
+        return turned_around(self.rule.edges_to_compare(target, domain))
+
     def largest_eigenvalues(self, domain: Domain) -> Tensor:
         return self.rule.largest_eigenvalues(domain)
 

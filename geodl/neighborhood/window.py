@@ -11,7 +11,7 @@ from torch import Tensor
 from geodl.domain import Domain, coordinates, ravel, shift_nodes
 from geodl.errors import GeodlError, as_integer
 from geodl.group import Group
-from geodl.neighborhood.bank import Bank, bank_of
+from geodl.neighborhood.bank import Bank, Entries, bank_of
 from geodl.neighborhood.base import Neighborhood, Symmetry, turns
 from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.exactness import AxisWindow, check_exact
@@ -180,6 +180,11 @@ class Window(Neighborhood):
             return claims
         return claims + turns(domain, target, group, group.lattice_generators)
 
+    def edges_to_compare(self, domain: Domain, target: Domain) -> Edges:
+        if self.basis is None or domain.is_union or target.is_union:
+            return self.edges(domain, target)
+        return self._place(self.bank().kinds(), domain, target)
+
     def _refuses_boundary(self, domain: Domain) -> str:
         """Why the padding would mean something else on a domain than `boundary` says ("" if not).
 
@@ -238,6 +243,10 @@ class Window(Neighborhood):
         return tuple(lengths), tuple(wraps)
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
+        return self._place(self.bank().entries(), domain, target)
+
+    def _place(self, entries: Entries, domain: Domain, target: Domain) -> Edges:
+        """What stands on the edges into one point, on those into every point."""
         assert domain.lattice is not None and target.lattice is not None
         before = torch.tensor([low for low, _ in self.padding])
         offsets = coordinates(self.size) * torch.tensor(self.dilation) - before
@@ -246,21 +255,11 @@ class Window(Neighborhood):
         points = first[:, None] + offsets
         lengths = torch.tensor(domain.lattice)
         points = torch.where(torch.tensor(domain.periodic), points % lengths, points)
-        senders = ravel(points, domain.lattice)
-        entries, (sheets_out, sheets_in, *_) = self.bank().entries(), self.bank().edge_type.shape
+        sheets_out, sheets_in = self.bank().edge_type.shape[:2]
         if self.group is None and domain.fiber is not None:
             sheets_out = sheets_in = domain.fiber.order
             entries = entries.on_each_sheet(sheets_out)
-        # All are [M, P] now: receiver, and what stands on the edges into it.
-        point = senders[:, entries.place]
-        inside = point >= 0
-        receiver = torch.arange(len(point))[:, None]
-        dst = (receiver * sheets_out + entries.receiver)[inside]
-        src = (point * sheets_in + entries.sender)[inside]
-        weight = entries.weight
-        if weight is not None:
-            weight = weight.expand_as(inside)[inside]
-        return Edges(dst, src, entries.type.expand_as(inside)[inside], weight)
+        return entries.placed(ravel(points, domain.lattice), sheets_out, sheets_in)
 
 
 def window(

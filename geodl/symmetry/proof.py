@@ -92,7 +92,11 @@ def examine(part: Part, claims: Iterable[tuple[Symmetry, Part | None]]) -> Exami
         claims: each with the part that ran where it leads: the same one, or for a quarter turn of
             an oblong lattice the one on the turned lattice; None where none ran there.
     """
-    edges = part.rule.edges(part.source, part.target)
+    claims = list(claims)
+    # Numbers of kinds of edges mean the same in one rule; where types carry no weight, neither do
+    # kinds.
+    few = part.typed and all(run is None or run.rule == part.rule for _, run in claims)
+    edges = _edges_of(part, few)
     where = f"{part.rule} on {part.source}"
     if part.path:
         where = f"{part.path}: {where}"
@@ -111,7 +115,7 @@ def examine(part: Part, claims: Iterable[tuple[Symmetry, Part | None]]) -> Exami
             if goal not in numbered:
                 there = edges
                 if goal != part:
-                    there = goal.rule.edges(goal.source, goal.target)
+                    there = _edges_of(goal, few)
                 numbered[goal] = _number(there, goal)
             fault = _fault(edges, claim, part, numbered[goal])
         if fault:
@@ -141,6 +145,13 @@ def with_goals(part: Part, claims: Iterable[Symmetry]) -> list[tuple[Symmetry, P
         source, target = claim.source or part.source, claim.target or part.target
         found.append((claim, part._replace(source=source, target=target)))
     return found
+
+
+def _edges_of(part: Part, few: bool) -> Edges:
+    """The edges that are compared: all of a rule, or the fewer that stand for them."""
+    if few:
+        return part.rule.edges_to_compare(part.source, part.target)
+    return part.rule.edges(part.source, part.target)
 
 
 def own_claims(part: Part) -> list[Symmetry]:
