@@ -84,7 +84,7 @@ TINY = {
 }
 CASES = {
     "conv2d": 4,
-    "group-conv": 2,
+    "group-conv": 3,
     "p4cnn-step": 3,
     "spmm": 3,
     "pool": 4,

@@ -69,6 +69,8 @@ BANKS = [
     g.window(2, group=g.C(4), padding="valid", basis=g.harmonics()),
     g.window(3, group=g.C(4), basis=g.gabor(2)),
     g.isotropic(3, group=g.C(4), basis=g.gaussian_derivatives(2)),
+    g.lift(3, group=g.C(8)),
+    g.isotropic(3, group=g.D(3)),
 ]
 GRAPHS = [
     g.adjacency(norm, self_loops=loops) for norm in (None, "sym", "row") for loops in (True, False)
@@ -101,7 +103,7 @@ RULES = FORWARD + [rule.reverse() for rule in FORWARD]
 
 # How many rules each kind's small examples take: one that begins to refuse, or to take, is seen.
 TAKEN = {
-    g.Grid: 356,
+    g.Grid: 363,
     g.Chain: 129,
     g.Complete: 95,
     g.Graph: 191,

@@ -1,4 +1,6 @@
-"""Convolution on a lattice times C4, the second layer of the P4CNN, against escnn's `R2Conv`."""
+"""Convolution on a lattice times C4, the second layer of the P4CNN, and times C8 on the harmonic
+basis, against escnn's `R2Conv`.
+"""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,6 +14,8 @@ from geodl.bench.meter import CPU
 from geodl.domain import Grid, GroupGrid
 from geodl.group import C
 from geodl.interop import from_escnn
+from geodl.layer import Conv
+from geodl.neighborhood import window
 
 
 class Sizes(NamedTuple):
@@ -37,6 +41,37 @@ def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
             yield Case(name, peer, reach=reach, missing=peers.escnn_missing())
         else:
             yield Case(name, peer, *_sides(sizes, memory_format, device), reach)
+    name = f"C8, {sizes.fields} -> {sizes.fields} fields, {sizes.batch} x {sizes.side}^2, 5x5 valid"
+    if peers.escnn_missing():
+        yield Case(name, "escnn R2Conv", reach=0.8, missing=peers.escnn_missing())
+    else:
+        note = "another basis of the same rings: shapes compared, not values"
+        yield Case(name, "escnn R2Conv", *_on_a_basis(sizes, device), 0.8, note=note)
+
+
+def _on_a_basis(sizes: Sizes, device: torch.device) -> tuple[Side, Side]:
+    n, fields, group = sizes.side, sizes.fields, C(8)
+    escnn, regular = peers.escnn(), peers.regular(sizes.fields, group.order)
+    twin = escnn.R2Conv(regular, regular, 5).to(device).float().train()
+    domain, made = GroupGrid(Grid(n, n), group), (n - 4) ** 2
+    rule = window(5, group=group, padding="valid")
+    layer = Conv(fields, fields, rule, on=domain).to(device)
+    x = leaf(sizes.batch, domain.num_nodes, fields, device=device)
+    up = torch.randn(sizes.batch, made * group.order, fields, device=device)
+    planes = fields * group.order
+    image = torch.randn(sizes.batch, planes, n, n, device=device).requires_grad_()
+    up_image = torch.randn(sizes.batch, planes, n - 4, n - 4, device=device)
+
+    def escnn_layer() -> Tensor:
+        return twin(escnn.GeometricTensor(image, regular)).tensor
+
+    ours = step(lambda: layer(x), [x, *layer.parameters()], up)
+    theirs = step(escnn_layer, [image, *twin.parameters()], up_image)
+    # Only the numbers of values can be the same.
+    return (
+        Side(ours, lambda: [t.flatten() * 0 for t in ours()[:2]]),
+        Side(theirs, lambda: [t.flatten() * 0 for t in theirs()[:2]]),
+    )
 
 
 def _sides(

@@ -67,11 +67,11 @@ def escnn() -> Any:
         return escnn.nn
 
 
-def regular(fields: int) -> Any:
-    """escnn's type of so many regular fields of C4 on the plane."""
+def regular(fields: int, turns: int = SHEETS) -> Any:
+    """escnn's type of so many regular fields of C(turns) on the plane."""
     from escnn.gspaces import rot2dOnR2
 
-    space = rot2dOnR2(SHEETS)
+    space = rot2dOnR2(turns)
     return escnn().FieldType(space, fields * [space.regular_repr])
 
 

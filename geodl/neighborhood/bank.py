@@ -167,9 +167,9 @@ def bank_of(
     if group is None:
         values = basis.at(points, size)[None]
     else:
-        # turned[s, k] = s^-1 o_k; the inverse of a rotation or a reflection is its transpose.
-        matrices = group.action.matrices.double()
-        turned = torch.einsum("gji,kj->gki", matrices, points)
+        # turned[s, k] = s^-1 o_k
+        matrices = group.action.matrices[group.tables.inverse].double()
+        turned = torch.einsum("gij,kj->gki", matrices, points)
         values = basis.at(turned, size)
     if group is not None and not out_fiber:
         asked = f"an isotropic window of {size} on {basis} under {group}"

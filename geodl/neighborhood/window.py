@@ -15,7 +15,7 @@ from geodl.neighborhood.bank import Bank, Entries, bank_of
 from geodl.neighborhood.base import Neighborhood, Symmetry, turns
 from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.exactness import AxisWindow, check_exact
-from geodl.neighborhood.filter_basis import FilterBasis, sampled
+from geodl.neighborhood.filter_basis import FilterBasis, harmonics, sampled
 from geodl.neighborhood.padding import (
     Padding,
     compact,
@@ -277,7 +277,8 @@ def window(
     offset.
 
     With a group it maps a fibered domain to a fibered domain (the group convolution of Cohen and
-    Welling 2016).
+    Welling 2016). A group that does not map the lattice to itself, as C(8), needs a basis, by
+    default `harmonics()`: its quarter turns are exact, those between are approximated.
 
     Args:
         size: window size, one for all axes or one for each; odd or even.
@@ -375,7 +376,9 @@ def _window(
     strides = per_axis(asked, stride, axes)
     dilations = per_axis(asked, dilation, axes)
     pairs = normalize_padding(asked, padding, sizes, strides, dilations)
-    if basis is not None and not isinstance(basis, FilterBasis):
+    if basis is None and group is not None and not group.action.exact:
+        basis = harmonics()
+    elif basis is not None and not isinstance(basis, FilterBasis):
         basis = sampled(asked, basis)
     rule = Window(sizes, strides, dilations, pairs, group, *sides, exact=exact, basis=basis)
     rule.bank()  # refuses a box that the group does not map to itself, a basis that does not fit

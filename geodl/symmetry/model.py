@@ -10,6 +10,7 @@ from geodl.group import Group
 from geodl.layer import MessagePassing
 from geodl.neighborhood import Neighborhood
 from geodl.symmetry.inputs import read_ends
+from geodl.symmetry.interpolation import approximated
 from geodl.symmetry.parts import parts_of
 from geodl.symmetry.proof import Certificate, Examined, examine, own_claims, with_goals
 from geodl.symmetry.runs import check_acts, examine_turns, turned_runs
@@ -127,11 +128,13 @@ def _certificate(
     if moving:
         everywhere = frozenset.intersection(*(one.proved for one in moving))
         somewhere = frozenset.intersection(*(one.proved | one.interior for one in moving))
+    approximate = approximated(group)
     return Certificate(
         subject=subject,
         group=group,
-        exact=bool(everywhere) and not every_violation,
+        exact=bool(everywhere) and not every_violation and not approximate,
         proved=tuple(sorted(everywhere)),
         interior=tuple(sorted(somewhere - everywhere)),
         violations=tuple(every_violation),
+        approximate=approximate,
     )

@@ -28,10 +28,12 @@ class Certificate(NamedTuple):
     Attributes:
         subject: what was certified, and where.
         group: the group asked for or found.
-        exact: no violation, and at least one claim proved on all nodes.
+        exact: no violation, nothing approximate, and at least one claim proved on all nodes.
         proved: claims that hold on all nodes of every layer.
         interior: claims that hold wherever they are defined (shifts under zero padding).
         violations: what breaks a claim, first layer first.
+        approximate: generators of the group that do not map the lattice to itself (45 degrees),
+            which a basis approximates.
     """
 
     subject: str
@@ -40,6 +42,7 @@ class Certificate(NamedTuple):
     proved: tuple[str, ...]
     interior: tuple[str, ...]
     violations: tuple[str, ...]
+    approximate: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         verdict = "exact" if self.exact else "not exact"
@@ -51,6 +54,7 @@ class Certificate(NamedTuple):
         if self.interior:
             lines.append(f"proved in the interior: {', '.join(self.interior)}")
         lines += [f"violation: {violation}" for violation in self.violations]
+        lines += [f"approximate: {element}" for element in self.approximate]
         lines = lines or ["nothing to check"]
         return "\n    ".join([f"{self.subject}: {verdict}", *lines])
 

@@ -55,7 +55,7 @@ def turned_runs(
     failed, waiting = [], [ends]
     while waiting:
         here = waiting.pop()
-        for k in group.generator_numbers:
+        for k in group.lattice_generators:
             there = [turn_end(end, group, k) for end in here]
             key = _domains(there)
             if key in runs:
@@ -80,12 +80,12 @@ def examine_turns(runs: dict[Domains, Run], group: Group) -> list[Examined]:
     """
     found = []
     for run in runs.values():
-        there = [[turn_end(end, group, k) for end in run.ends] for k in group.generator_numbers]
+        there = [[turn_end(end, group, k) for end in run.ends] for k in group.lattice_generators]
         goals = [runs[_domains(ends)] for ends in there]
         for number, part in enumerate(run.parts):
             shifts = [claim for claim in own_claims(part) if claim.leaves]
             claims: list[tuple[Symmetry, Part | None]] = [*with_goals(part, shifts)]
-            made = turns(part.source, part.target, group, group.generator_numbers)
+            made = turns(part.source, part.target, group, group.lattice_generators)
             for claim, goal in zip(made, goals, strict=True):
                 claims.append((claim, _part_at(goal, number)))
             found.append(examine(part, claims))
