@@ -82,7 +82,7 @@ SFCNN = replace(
         "sizes": (5, 3, 3, 3, 3),
         "halved_after": (1, 3),
     },
-    trainer=TrainerOptions(20),
+    trainer=TrainerOptions(14),
 )
 C8 = replace(
     SFCNN,
@@ -208,7 +208,7 @@ ROTATED = (
         SOLIDS,
         name="solids-cnn",
         summary="a plain CNN of three dimensions on voxels of generated solids",
-        reached=NOT_YET,
+        reached="90.75 % accuracy",
         minutes=1,
         model=models.voxel_cnn,
     ),
