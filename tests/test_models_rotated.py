@@ -109,6 +109,8 @@ def test_filters_of_harmonics_turn_exactly_by_quarters_and_about_by_less(group):
     straight, *others = turned(net, smooth)
     assert straight.std() > 1e-3
     assert max((y - straight).abs().max() for y in others) < 1e-10
+    certificate = g.certify(net, g.Grid(29, 29))
+    assert not certificate.exact
     about = net(g.Signal.image(rotate(smooth, 45))).x
     assert (about - straight).abs().max() > 1e-8, "45 degrees are not exact"
 

@@ -5,7 +5,7 @@ from torch import nn
 from geodl.errors import GeodlError, positive
 from geodl.group import Group
 from geodl.layer import BatchNorm, Conv, Dropout, Pool, Readout, Sequential
-from geodl.neighborhood import fiber, harmonics, lift, window
+from geodl.neighborhood import fiber, lift, window
 
 CHANNELS = (24, 32, 36, 36, 64, 96)
 SIZES = (9, 7, 7, 7, 7, 5)
@@ -28,7 +28,7 @@ def sfcnn(
     layers `halved_after`, counted from 1, 2x2 maxima halve it. At the end the maximum over the
     group and over all pixels is left: exactly invariant under turns by 90 degrees, and under
     mirrors of D(n); under other turns approximately, with filters that are sums of circular
-    harmonics (:func:`harmonics`).
+    harmonics.
 
     Args:
         classes: channels of the single node at the end.
@@ -54,18 +54,14 @@ def sfcnn(
     if len(channels) != len(sizes) or not channels:
         asked = f"an SFCNN of {len(channels)} numbers of channels"
         raise GeodlError(asked, f"{len(sizes)} sizes", "give one of each for every layer")
-    # Quarter turns and mirrors carry pixels to pixels: a filter needs no basis then.
-    basis = None
-    if not group.action.exact:
-        basis = harmonics()
     layers: list[nn.Module] = []
     before = 1
     last = len(sizes)
     for k, (width, size) in enumerate(zip(channels, sizes, strict=True), start=1):
         padding = "valid" if k in (1, last) else "same"
-        rule = window(size, group=group, padding=padding, basis=basis)
+        rule = window(size, group=group, padding=padding)
         if k == 1:
-            rule = lift(size, group=group, padding=padding, basis=basis)
+            rule = lift(size, group=group, padding=padding)
         layers += [Conv(before, width, rule), BatchNorm(width)]
         if k == last:
             layers.append(Pool(fiber()))
