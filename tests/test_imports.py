@@ -281,6 +281,27 @@ def test_a_network_of_ones_own_as_a_module_of_torch():
     assert error(to_torch(rows)(x), rows(g.Signal.sequence(x)).x) < 1e-6
 
 
+def test_blocks_inside_of_blocks_read_channels_where_those_around_do():
+    torch.manual_seed(0)
+    beside = g.Network("x", {"relu": (nn.ReLU(), "x"), "both": ("cat", "x", "relu")})
+    halve = g.window(3, stride=2, padding=1)
+    projection = g.Conv(8, 6, g.window(1, axes=2, stride=2))
+    block = g.Residual(
+        g.Conv(8, 6, halve), nn.ReLU(), g.Conv(6, 6, g.window(3)), shortcut=projection
+    )
+    net = g.Sequential(g.Conv(3, 4, g.window(3)), beside, block, g.Pool(g.window(2, stride=2)))
+    net = net.double()
+    image = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    for periodic in (False, True):
+        twin = to_torch(net, on=g.Grid(8, 8, periodic=periodic))
+        wanted = net(g.Signal.image(image, periodic=periodic)).to_image()
+        assert error(twin(image), wanted) < 1e-12
+    assert twin.state_dict().keys() == net.state_dict().keys()
+    x = torch.randn(2, 5, 2)
+    rows = g.Sequential(g.Conv(2, 2, g.itself()), beside, g.Residual(g.Conv(4, 4, g.itself())))
+    assert error(to_torch(rows)(x), rows(g.Signal.sequence(x)).x) < 1e-6
+
+
 def test_what_torch_has_no_module_for_does_not_go_there():
     cross = g.Attention(2, g.all_pairs(), 1)
     nodes = {"a": (g.Conv(2, 2, g.itself()), "x"), "y": (cross, "a", "x")}

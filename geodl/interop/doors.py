@@ -137,7 +137,8 @@ def to_torch(layer: Layer, *, on: Domain | None = None) -> nn.Module:
             and the containers that `from_torch` makes of them; `Attention` over `all_pairs()` or
             `full_or_adjacency()`, blocks and stacks of it as `from_torch` and `g.models` make them;
             `Sequential` of `Conv` and pointwise modules; a `Network`, as the original it was
-            imported from, else as a `torch.fx.GraphModule` of the twins of its layers.
+            imported from, else as a `torch.fx.GraphModule` of the twins of its layers; `Residual`
+            likewise.
         on: the domain of the layer's signals, by default the one it was built on. A periodic one
             makes `padding_mode="circular"`, where the window does not remember the mode of a twin.
 

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from typing import Any
 
-from torch import nn
+from torch import fx, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
@@ -11,6 +11,7 @@ from geodl.interop.conv import CONVS
 from geodl.interop.converters import converts, from_part, to_part
 from geodl.interop.norm import BATCH_NORMS, with_axes
 from geodl.interop.pooling import MAX_POOLS, MEAN_POOLS
+from geodl.interop.targets import target_of
 from geodl.interop.transformer import TRANSFORMERS
 from geodl.interop.transposed import TRANSPOSED
 from geodl.layer import Attention, Recurrent, Sequential
@@ -63,31 +64,31 @@ def to_sequential(layer: Sequential, on: Domain | None) -> nn.Sequential | None:
 
 
 def set_axes(module: nn.Module) -> None:
-    """Give batch norms beside convolutions as many axes as those have: a layer does not know."""
+    """Give batch norms beside convolutions as many axes as those have, and put channels that are
+    joined on axis 1: a layer does not know.
+    """
     planes = next((part for part in module.modules() if isinstance(part, PLANES)), None)
     if planes is None:
         return
     for part in module.modules():
+        if isinstance(part, fx.GraphModule):
+            _join_on_axis_1(part)
         for name, inner in part.named_children():
             if type(inner) in BATCH_NORMS:
                 setattr(part, name, with_axes(inner, _axes_of(planes)))
 
 
+def _join_on_axis_1(module: fx.GraphModule) -> None:
+    """Let the joins of a network of one's own put channels beside each other on axis 1."""
+    for node in module.graph.nodes:
+        if node.meta.get("joins_channels"):
+            node.args = (node.args[0], 1)
+    module.recompile()
+
+
 def _axes_of(planes: Any) -> int:
     """The axes of the lattice that a convolution or a pooling of torch reads."""
     return int(type(planes).__name__[-2])
-
-
-def target_of(part: Any, domain: Domain | None) -> Domain | None:
-    """The domain on which a part ends."""
-    if domain is None:
-        return None
-    if isinstance(part, Sequential):
-        for inner in part:
-            domain = target_of(inner, domain)
-        return domain
-    rule = getattr(part, "rule", None)
-    return domain if rule is None else rule.target(domain)
 
 
 def check_layout(asked: str, module: nn.Module) -> None:

@@ -12,8 +12,9 @@ from torch import fx, nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.converters import converts, to_part
-from geodl.interop.sequential import PLANES, check_layout, first_of, set_axes, target_of
-from geodl.layer import Attention, Network, Recurrent
+from geodl.interop.sequential import check_layout, set_axes
+from geodl.interop.targets import domains_of
+from geodl.layer import Attention, Network, Recurrent, Residual
 
 # Of two tensors; of several one after the other. Channels one after another need their axis.
 JOINED: dict[str, Callable[..., Any]] = {
@@ -42,9 +43,6 @@ def to_graph_module(network: Network, on: Domain | None) -> nn.Module | None:
     if getattr(network.door, "origin", None) is not None or steps:
         return None
     parts = _twins(network, on)
-    axis = -1
-    if any(first_of(part, PLANES) for part in parts.values()):
-        axis = 1
     graph, values = fx.Graph(), dict[str, fx.Node]()
     for number, name in enumerate(network.inputs):
         values[name] = graph.placeholder(_argument(name, number))
@@ -53,7 +51,9 @@ def to_graph_module(network: Network, on: Domain | None) -> nn.Module | None:
         if not node.join:
             values[node.name] = graph.call_module(node.path, tuple(read))
         elif node.join == "cat":
-            values[node.name] = graph.call_function(torch.cat, (read, axis))
+            # On the last axis, unless set_axes finds convolutions here or around the network.
+            values[node.name] = graph.call_function(torch.cat, (read, -1))
+            values[node.name].meta["joins_channels"] = True
         else:
             join = JOINED[node.join]
             values[node.name] = reduce(lambda a, b: graph.call_function(join, (a, b)), read)
@@ -68,6 +68,18 @@ def to_graph_module(network: Network, on: Domain | None) -> nn.Module | None:
     return twin
 
 
+@converts(Residual, back="torch", form="layers that have twins around a shortcut")
+def to_residual(layer: Residual, on: Domain | None) -> nn.Module | None:
+    """A residual block as a `torch.fx.GraphModule`, as :func:`to_graph_module` makes it."""
+    nodes: dict[str, Any] = {"inner": (layer.inner, "x")}
+    shortcut = "x"
+    if layer.shortcut is not None:
+        shortcut = "shortcut"
+        nodes[shortcut] = (layer.shortcut, "x")
+    nodes["sum"] = ("add", shortcut, "inner")
+    return to_graph_module(Network("x", nodes).train(layer.training), on)
+
+
 def _argument(name: str, number: int) -> str:
     """The name of an input as that of an argument, by its number where Python allows no such."""
     if name.isidentifier() and not keyword.iskeyword(name) and name != "self":
@@ -78,18 +90,15 @@ def _argument(name: str, number: int) -> str:
 def _twins(network: Network, on: Domain | None) -> dict[str, nn.Module]:
     """The twin of each layer, by its place in the network."""
     parts: dict[str, nn.Module] = {}
-    domains = dict.fromkeys(network.inputs, on)
+    domains = domains_of(network, on)
     for node in network.nodes:
-        domain = domains[node.inputs[0]]
-        domains[node.name] = domain
         if node.join:
             continue
-        if len(node.inputs) > 1:
+        read, *others = node.inputs
+        if others:
             asked = f"to_torch({type(network).__name__}), its node {node.name!r}"
             found = "a layer that receives from a second signal"
             raise GeodlError(asked, found, "convert the layers one by one")
-        layer = network[node.path]
         if node.path not in parts:
-            parts[node.path] = to_part(layer, domain)
-        domains[node.name] = target_of(layer, domain)
+            parts[node.path] = to_part(network[node.path], domains[read])
     return parts
