@@ -153,7 +153,10 @@ REFUSALS = {
     "a curve in a list": (lambda: viz.lengths({"rnn": [0.5]}), "a list for 'rnn'"),
     "one number": (lambda: viz.lengths({"rnn": {5: 0.5}}), "a float for 'rnn' at length 5"),
     "words as accuracies": (lambda: viz.lengths({"rnn": {5: ["high"]}}), "'high' for 'rnn'"),
-    "a length in words": (lambda: viz.lengths({"rnn": {"five": [0.5]}}), "give lengths as numbers"),
+    "a length in words": (
+        lambda: viz.lengths({"rnn": {"five": [0.5]}}),
+        "give each length as a number",
+    ),
     "no number": (lambda: viz.lengths({"rnn": {5: [float("nan")]}}), "nan for 'rnn'"),
 }
 
