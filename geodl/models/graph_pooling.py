@@ -130,7 +130,8 @@ def graph_unet(
         depth: how many times it pools.
         ratio: which share of the nodes stays each time, or how many.
         two_hops: link nodes over two links as well before each pooling, as the paper does (its
-            section 3.4); False keeps the links between the nodes that stay, and no others.
+            section 3.4), up to the square of a node's links; False keeps the links between the
+            nodes that stay, and no others.
 
     Raises:
         GeodlError: if a number is not a positive integer, or the ratio none of :class:`geodl.TopK`;

@@ -133,7 +133,8 @@ class Relation(Neighborhood):
 
         Args:
             edges: `[1 or B, E, C_e]` floating point numbers in the order of `edge_index`, which may
-                require a gradient; None for none.
+                require a gradient; None for none. They move with a layer built over the relation,
+                and keep their dtype.
 
         Raises:
             GeodlError: if it is no floating point tensor of this shape, or on another device.
