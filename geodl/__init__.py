@@ -47,6 +47,7 @@ from geodl.layer import (
     explain,
     prepare,
     set_lowering,
+    sizes,
     trace,
 )
 from geodl.neighborhood import (
@@ -184,6 +185,7 @@ __all__ = [
     "previous",
     "relation",
     "set_lowering",
+    "sizes",
     "spectrum",
     "symmetrize",
     "trace",

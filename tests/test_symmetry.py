@@ -95,7 +95,7 @@ def test_models_at_the_users_size():
         g.certify(models.digits_p4cnn(), g.Grid(8, 8)).exact
         and not g.certify(models.digits_cnn(), g.Grid(8, 8), P4).exact
     )
-    with pytest.raises(g.GeodlError, match=r"Grid\(23, 23\), C4.*lengths 22 and 24 would be exact"):
+    with pytest.raises(g.GeodlError, match=r"Grid\(23, 23\), C4.*sizes of 28 x 28 and 30 x 30 of"):
         g.certify(models.p4cnn(), g.Grid(27, 27))
 
 

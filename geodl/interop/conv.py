@@ -54,7 +54,7 @@ def to_conv(layer: Conv, on: Domain | None) -> nn.Module | None:
         layer.channels_out,
         rule.size,
         stride=rule.stride,
-        padding=_padding_to(asked, rule),
+        padding=padding_to(asked, rule),
         dilation=rule.dilation,
         groups=layer.groups,
         bias=layer.bias is not None,
@@ -105,7 +105,7 @@ def even_padding(rule: Any) -> tuple[int, ...] | None:
     return tuple(low for low, _ in rule.padding)
 
 
-def _padding_to(asked: str, rule: Any) -> str | tuple[int, ...]:
+def padding_to(asked: str, rule: Any) -> str | tuple[int, ...]:
     """The padding of a window as torch names it."""
     padding = even_padding(rule)
     if padding is not None:

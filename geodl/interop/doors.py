@@ -14,9 +14,11 @@ from geodl.interop import (  # noqa: F401
     conv,
     embedding,
     functional,
+    group_conv,
     joins,
     linear,
     norm,
+    planes,
     pooling,
     positions,
     recurrent,
@@ -138,7 +140,9 @@ def to_torch(layer: Layer, *, on: Domain | None = None) -> nn.Module:
             `full_or_adjacency()`, blocks and stacks of it as `from_torch` and `g.models` make them;
             `Sequential` of `Conv` and pointwise modules; a `Network`, as the original it was
             imported from, else as a `torch.fx.GraphModule` of the twins of its layers; `Residual`
-            likewise.
+            likewise. Layers over a group, their filters written out, on images whose plane
+            `c |G| + h` is channel c of element h (the order of escnn's regular fields); networks of
+            them, with readouts, as `g.symmetrize` makes of an import.
         on: the domain of the layer's signals, by default the one it was built on. A periodic one
             makes `padding_mode="circular"`, where the window does not remember the mode of a twin.
 

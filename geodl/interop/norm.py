@@ -22,10 +22,12 @@ def from_batch_norm(module: Any, on: Domain | None) -> BatchNorm:
 
 
 @converts(BatchNorm, back="torch", form="nodes of a Grid, or of one axis")
-def to_batch_norm(layer: BatchNorm, on: Domain | None) -> nn.Module:
+def to_batch_norm(layer: BatchNorm, on: Domain | None) -> nn.Module | None:
     """The inverse of :func:`from_batch_norm`: for as many axes as the domain's lattice has, for one
-    without a domain.
+    without a domain; None of a fiber, whose planes are more than the channels.
     """
+    if on is not None and on.fiber is not None:
+        return None
     return with_axes(layer, _count_axes(on))
 
 
@@ -50,8 +52,10 @@ def from_instance_norm(module: Any, on: Domain | None) -> InstanceNorm:
 
 
 @converts(InstanceNorm, back="torch", form="nodes of a Grid, or of one axis")
-def to_instance_norm(layer: InstanceNorm, on: Domain | None) -> nn.Module:
+def to_instance_norm(layer: InstanceNorm, on: Domain | None) -> nn.Module | None:
     """The inverse of :func:`from_instance_norm`, for the axes of a domain as batch norms."""
+    if on is not None and on.fiber is not None:
+        return None
     kind: Any = INSTANCE_NORMS[_count_axes(on) - 1]
     twin = kind(
         layer.channels_in,
@@ -73,8 +77,10 @@ def from_group_norm(module: nn.GroupNorm, on: Domain | None) -> GroupNorm:
 
 
 @converts(GroupNorm, back="torch", form="any domain")
-def to_group_norm(layer: GroupNorm, on: Domain | None) -> nn.GroupNorm:
+def to_group_norm(layer: GroupNorm, on: Domain | None) -> nn.GroupNorm | None:
     """The inverse of :func:`from_group_norm`."""
+    if on is not None and on.fiber is not None:
+        return None
     affine = layer.weight is not None
     twin = nn.GroupNorm(layer.num_groups, layer.channels_in, layer.eps, affine)
     return with_parameters(twin, layer, weight=layer.weight, bias=layer.bias)

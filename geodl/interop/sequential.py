@@ -10,6 +10,7 @@ from geodl.errors import GeodlError
 from geodl.interop.conv import CONVS
 from geodl.interop.converters import converts, from_part, to_part
 from geodl.interop.norm import BATCH_NORMS, with_axes
+from geodl.interop.planes import goes_by_planes
 from geodl.interop.pooling import MAX_POOLS, MEAN_POOLS
 from geodl.interop.targets import target_of
 from geodl.interop.transformer import TRANSFORMERS
@@ -49,7 +50,8 @@ def from_sequential(module: nn.Sequential, on: Domain | None) -> Sequential:
 @converts(Sequential, back="torch", form="linear layers, convolutions and pointwise modules")
 def to_sequential(layer: Sequential, on: Domain | None) -> nn.Sequential | None:
     """The inverse of :func:`from_sequential`; `on` is followed from layer to layer."""
-    if any(isinstance(part, Recurrent | Attention) for part in layer.modules()):
+    steps = any(isinstance(part, Recurrent | Attention) for part in layer.modules())
+    if steps or goes_by_planes(layer):
         return None
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     for name, part in layer._modules.items():

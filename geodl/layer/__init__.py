@@ -9,6 +9,7 @@ from geodl.layer.embedding import Embedding
 from geodl.layer.encoder_decoder import EncoderDecoder, FinalState, FromState
 from geodl.layer.explain import Explanation, explain, prepare, set_lowering
 from geodl.layer.filter import Filter
+from geodl.layer.image_sizes import sizes
 from geodl.layer.laplacian import LaplacianPositions
 from geodl.layer.member_norm import GroupNorm, InstanceNorm
 from geodl.layer.message import Message
@@ -61,5 +62,6 @@ __all__ = [
     "explain",
     "prepare",
     "set_lowering",
+    "sizes",
     "trace",
 ]

@@ -10,6 +10,7 @@ from geodl.domain import told_apart
 from geodl.errors import GeodlError
 from geodl.layer.base import Layer
 from geodl.layer.check import check_sender_taken
+from geodl.layer.image_sizes import name_image_sizes
 from geodl.layer.pointwise import (
     POINTWISE,
     check_part,
@@ -19,6 +20,7 @@ from geodl.layer.pointwise import (
     stands_in_row,
 )
 from geodl.layer.trace import made
+from geodl.neighborhood.exactness import InexactSize
 from geodl.signal import Signal
 
 
@@ -52,6 +54,13 @@ class Sequential(Layer):
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """All layers in turn; those with a `Cross` in them receive from `sender`."""
         check_sender_taken(self, sender)
+        try:
+            return self._in_turn(receiver, sender)
+        except InexactSize as error:
+            # Of a layer inside, whose lattice is not the image.
+            raise name_image_sizes(error, self, receiver) from None
+
+    def _in_turn(self, receiver: Signal, sender: Signal | None) -> Signal:
         signal, row = receiver, []
         for layer in self._modules.values():
             if stands_in_row(layer):

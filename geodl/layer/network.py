@@ -8,6 +8,7 @@ from torch import nn
 from geodl.errors import GeodlError, nearest
 from geodl.layer.base import Layer
 from geodl.layer.containers import run_part, states_of, step_part
+from geodl.layer.image_sizes import name_image_sizes
 from geodl.layer.joins import join_signals
 from geodl.layer.network_nodes import (
     Given,
@@ -21,6 +22,7 @@ from geodl.layer.network_nodes import (
 )
 from geodl.layer.opaque import Opaque
 from geodl.layer.trace import made
+from geodl.neighborhood.exactness import InexactSize
 from geodl.signal import Signal
 
 
@@ -109,6 +111,13 @@ class Network(Layer):
     def compute(self, receiver: Any, sender: Any, rule: Any) -> Any:
         """Run the nodes in order; `sender` holds the signals of the other inputs."""
         given = (receiver, *_others(sender))
+        try:
+            return self._in_order(given)
+        except InexactSize as error:
+            # Of a layer inside, whose lattice is not the image.
+            raise name_image_sizes(error, self, receiver) from None
+
+    def _in_order(self, given: Sequence[Any]) -> Any:
         values = dict(zip(self.inputs, given, strict=True))
         for node in self.nodes:
             read = [values[name] for name in node.inputs]

@@ -24,6 +24,13 @@ from geodl.errors import GeodlError
 from geodl.group import Group
 
 
+class InexactSize(GeodlError):
+    """A size at which a group's symmetry would hold only approximately.
+
+    Containers that see it pass say which sizes of their own image would do.
+    """
+
+
 class AxisWindow(NamedTuple):
     """The numbers of a window on one axis."""
 
@@ -75,8 +82,8 @@ def check_exact(asked: str, group: Group, domain: Domain, windows: Sequence[Axis
         windows: the numbers of each axis' window.
 
     Raises:
-        GeodlError: if the group exchanges axes whose windows differ, or if an axis that it reflects
-            is not mapped to itself.
+        GeodlError: if the group exchanges axes whose windows differ.
+        InexactSize: if an axis that it reflects is not mapped to itself.
     """
     assert domain.lattice is not None
     exchanged = (_on_lattice(group) != 0).any(0).nonzero().tolist()
@@ -91,7 +98,7 @@ def check_exact(asked: str, group: Group, domain: Domain, windows: Sequence[Axis
                 f"hold only approximately"
             )
             advice = _sizes_nearby(n, wraps, windows[axis])
-            raise GeodlError(asked, found, f"{advice}; or pass exact=False")
+            raise InexactSize(asked, found, f"{advice}; or pass exact=False")
 
 
 def _sizes_nearby(n: int, wraps: bool, window: AxisWindow) -> str:

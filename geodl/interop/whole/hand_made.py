@@ -1,8 +1,6 @@
 """A network of one's own layers as a module of torch: the twins of its layers, and its joins."""
 
 import keyword
-import operator
-from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -12,17 +10,10 @@ from torch import fx, nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.converters import converts, to_part
+from geodl.interop.planes import JOINED, goes_by_planes
 from geodl.interop.sequential import check_layout, set_axes
 from geodl.interop.targets import domains_of
 from geodl.layer import Attention, Network, Recurrent, Residual
-
-# Of two tensors; of several one after the other. Channels one after another need their axis.
-JOINED: dict[str, Callable[..., Any]] = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "max": torch.maximum,
-}
 
 
 @converts(Network, back="torch", form="nodes of one input, by layers that have twins, and joins")
@@ -40,7 +31,7 @@ def to_graph_module(network: Network, on: Domain | None) -> nn.Module | None:
         GeodlError: if a layer has no twin, or receives from a second signal.
     """
     steps = any(isinstance(part, Recurrent | Attention) for part in network.modules())
-    if getattr(network.door, "origin", None) is not None or steps:
+    if getattr(network.door, "origin", None) is not None or steps or goes_by_planes(network):
         return None
     parts = _twins(network, on)
     graph, values = fx.Graph(), dict[str, fx.Node]()

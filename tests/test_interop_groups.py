@@ -1,0 +1,181 @@
+"""Layers and networks over a group as plain modules of torch: the same numbers, no geodl inside."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+import geodl as g
+from geodl import models
+from geodl.interop import from_torch, to_torch
+from geodl.testing import error
+from tests.test_symmetrize import LeNet, resnet, unet, vgg
+
+P4, P4M = g.C(4), g.D(4)
+
+
+def planes_of(s: g.Signal) -> torch.Tensor:
+    """An image whose plane `c |G| + h` is channel c on sheet h."""
+    sheets = s.domain.fiber.order if s.domain.fiber else 1
+    x = s.x.unflatten(1, (*s.domain.lattice, sheets))
+    return x.movedim((-1, -2), (1, 2)).flatten(1, 2)
+
+
+def drawn(domain: g.Domain, channels: int) -> g.Signal:
+    return g.Signal(torch.randn(2, domain.num_nodes, channels, dtype=torch.float64), domain)
+
+
+def randomised(model: nn.Module) -> nn.Module:
+    """In float64 and evaluation, every parameter and every running statistic drawn."""
+    model = model.double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_()
+        for name, buffer in model.named_buffers():
+            if "running" in name:
+                buffer.uniform_(0.5, 2)
+    return model
+
+
+def assert_plain(twin: nn.Module) -> None:
+    assert not [m for m in twin.modules() if type(m).__module__.startswith("geodl")]
+    assert not isinstance(twin, g.Layer)
+    copy.deepcopy(twin)
+    pickle.loads(pickle.dumps(twin))
+
+
+TORUS = g.GroupGrid(g.Grid(6, 6, periodic=True), P4)
+BLOCKED = g.window(3, group=P4)
+LAYERS = {
+    "lift": (g.Conv(2, 3, g.lift(3, group=P4)), g.Grid(5, 6)),
+    "even lift": (g.Conv(2, 3, g.lift(2, group=P4M, padding="valid"), False), g.Grid(5, 6)),
+    "p4": (g.Conv(2, 3, g.window(3, group=P4, stride=2)), g.GroupGrid(g.Grid(5, 7), P4)),
+    "p4m": (g.Conv(2, 3, g.window(3, group=P4M, dilation=2)), g.GroupGrid(g.Grid(5, 5), P4M)),
+    "blocks": (g.Conv(4, 6, BLOCKED, groups=2), g.GroupGrid(g.Grid(4, 4), P4)),
+    "a torus": (g.Conv(2, 3, BLOCKED), TORUS),
+    "isotropic": (g.Conv(2, 3, g.isotropic(3, group=P4M)), g.Grid(4, 5)),
+    "harmonics": (g.Conv(2, 3, g.window(5, group=P4, basis=g.harmonics())), TORUS),
+    "a volume": (g.Conv(1, 2, g.lift(2, group=g.O(), padding="valid")), g.Grid(3, 3, 4)),
+    "reversed": (
+        g.Conv(4, 2, g.window(3, group=P4, stride=2, padding=1).reverse(), groups=2),
+        g.GroupGrid(g.Grid(3, 4), P4),
+    ),
+    "a batch norm": (g.BatchNorm(3), g.GroupGrid(g.Grid(4, 4), P4)),
+    "a group norm": (g.GroupNorm(2, 4), g.GroupGrid(g.Grid(4, 4), P4)),
+    "an instance norm": (g.InstanceNorm(3, affine=True), g.GroupGrid(g.Grid(4, 4), P4)),
+    "a maximum": (g.Pool(g.fiber()), g.GroupGrid(g.Grid(4, 4), P4)),
+    "a mean": (g.Pool(g.fiber(), "mean"), g.GroupGrid(g.Grid(2, 2, 2), g.O())),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_each_layer(name):
+    layer, domain = LAYERS[name]
+    layer = randomised(copy.deepcopy(layer))
+    channels = getattr(layer, "channels_in", 3)
+    s = drawn(domain, channels)
+    twin = to_torch(layer, on=domain)
+    assert_plain(twin)
+    image = planes_of(s)
+    assert error(twin(image), planes_of(layer(s))) < 1e-12
+    assert_same_gradients(layer, s, twin, image)
+
+
+def assert_same_gradients(layer: nn.Module, s: g.Signal, twin: nn.Module, image: torch.Tensor):
+    """Of the input."""
+    x, image = s.x.clone().requires_grad_(), image.clone().requires_grad_()
+    ours, theirs = layer(g.Signal(x, s.domain)), twin(image)
+    upstream = torch.randn(ours.x.shape, dtype=torch.float64)
+    if theirs.dim() == 2:
+        (there,) = torch.autograd.grad(theirs, image, upstream[:, 0])
+    else:
+        (there,) = torch.autograd.grad(theirs, image, planes_of(g.Signal(upstream, ours.domain)))
+    (here,) = torch.autograd.grad(ours.x, x, upstream)
+    assert error(there, planes_of(g.Signal(here, s.domain))) < 1e-12
+
+
+NETWORKS = {
+    "the p4 network": (lambda: models.digits_p4cnn(3, channels=2), (8, 8), 1),
+    "a residual network": (lambda: g.symmetrize(resnet(), P4), (5, 9), 2),
+    "a planar residual network": (resnet, (6, 7), 2),
+    "concatenated": (lambda: g.symmetrize(vgg(), P4M), (6, 8), 2),
+    "a U": (lambda: g.symmetrize(unet_without_sums(), P4), (6, 10), 2),
+    "invariants": (lambda: g.Sequential(g.Conv(2, 3, g.lift(3, group=P4)), g.Readout()), (4, 5), 2),
+    "sheets by themselves": (
+        lambda: g.Sequential(
+            g.Conv(2, 3, g.lift(3, group=P4)), g.Conv(3, 2, g.itself()), g.Pool(g.fiber(), "sum")
+        ),
+        (4, 5),
+        2,
+    ),
+}
+
+
+def unet_without_sums() -> g.Network:
+    """Propagate, a sum over the reverse of a window, has no module of torch."""
+    whole = unet()
+    nodes = {n.name: (n.join or whole[n.path], *n.inputs) for n in whole.nodes}
+    nodes["answer"] = (nodes["answer"][0], "out")
+    del nodes["wide"], nodes["sum"]
+    return g.Network("image", nodes)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_whole_networks(name):
+    make, lengths, channels = NETWORKS[name]
+    model = randomised(make())
+    twin = to_torch(model)
+    assert_plain(twin)
+    s = drawn(g.Grid(*lengths), channels)
+    answer, image = model(s), planes_of(s)
+    theirs = twin(image)
+    wanted = answer.x[:, 0] if theirs.dim() == 2 else planes_of(answer)
+    assert error(theirs, wanted) < 1e-12
+    assert_same_gradients(model, s, twin, image)
+    ours, others = dict(model.named_parameters()), dict(twin.named_parameters())
+    assert ours.keys() == others.keys(), "names stay"
+    assert not any(part.training for part in twin.modules())
+
+
+@pytest.mark.parametrize("group", [P4, P4M], ids=str)
+def test_there_and_back(group):
+    net = from_torch(LeNet(), torch.randn(1, 1, 10, 10))
+    over = randomised(g.symmetrize(net, group))
+    twin = to_torch(over)
+    assert_plain(twin)
+    x = torch.randn(2, 1, 10, 10, dtype=torch.float64, requires_grad=True)
+    assert error(twin(x), over(x)) < 1e-12 and twin(x).shape == (2, 5)
+    (there,) = torch.autograd.grad(twin(x).square().sum(), x)
+    (here,) = torch.autograd.grad(over(x).square().sum(), x)
+    assert error(there, here) < 1e-12
+
+
+def test_periodic_images_and_modes():
+    model = g.Sequential(g.Conv(1, 2, g.lift(3, group=P4)), g.Dropout(0.3), g.Pool(g.fiber()))
+    domain = g.Grid(4, 6, periodic=True)
+    twin = to_torch(model.double(), on=domain)
+    assert dict(twin.named_modules())["0"].padding_mode == "circular"
+    assert all(part.training for part in twin.modules()) and twin.get_submodule("1").p == 0.3
+    s = drawn(domain, 1)
+    assert error(twin.eval()(planes_of(s)), planes_of(model.eval()(s))) < 1e-12
+    frozen = randomised(g.Conv(1, 2, g.lift(3, group=P4))).requires_grad_(False)
+    assert not any(p.requires_grad for p in to_torch(frozen).parameters())
+
+
+def test_what_no_module_of_torch_computes_is_refused():
+    uneven = g.lift(2, group=P4, padding=((1, 0), (1, 0)), exact=False, stride=2)
+    kept = g.InstanceNorm(2, track_running_stats=True)
+    for model, words in (
+        (g.Conv(1, 2, uneven), "differs between the two sides"),
+        (g.Pool(g.fiber()), "on=GroupGrid"),
+        (g.symmetrize(unet(), P4), "Propagate"),
+        (g.Sequential(g.Conv(1, 2, g.lift(3, group=P4)), kept), "running statistics"),
+        (
+            g.Sequential(g.Conv(1, 2, g.lift(3, group=P4)), g.Conv(2, 2, g.itself(), groups=2)),
+            "blocks of channels",
+        ),
+    ):
+        with pytest.raises(g.GeodlError, match=words):
+            to_torch(model)
