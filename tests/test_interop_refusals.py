@@ -179,12 +179,6 @@ def lstm(hidden=4, rule=None, cell="lstm", channels=4):
             g.Conv(2, 2, g.all_pairs("self")),
             r"these have twins: Conv over .*itself\(\), window\(...\).reverse\(\)",
         ),
-        (g.Conv(2, 2, g.lift(3, group=g.C(4))), "lift.*which no torch.nn module computes"),
-        (g.Conv(2, 2, g.window(3, group=g.C(4))), "group=C4.*which no torch.nn module computes"),
-        (
-            g.Conv(2, 2, g.isotropic(3, group=g.D(4)).reverse()),
-            "isotropic.*which no torch.nn module computes",
-        ),
         (
             g.Conv(2, 2, g.window(3, axes=1, padding="causal")),
             "differs between the two sides; use nn.ZeroPad and a valid window",
