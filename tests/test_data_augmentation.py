@@ -5,6 +5,7 @@ import torch
 
 import geodl as g
 from geodl.data import FlipsAndShifts, Rotations, rotate
+from geodl.train import RECIPES
 from geodl.train.augmented import Augmented
 from geodl.train.examples import Batches, Rows
 from geodl.train.parts import image_parts
@@ -114,3 +115,17 @@ def test_an_augmented_recipe_is_normalised_after_it_was_changed():
     # What moved in is as dark as the background, not as the mean.
     assert float(images.min()) == pytest.approx(black, abs=1e-6)
     assert torch.equal(parts.val.tensors[0], plain.val.tensors[0])
+
+
+def test_regimes_say_what_they_do():
+    augmented = [found for name, found in RECIPES.items() if name.endswith("-augmented")]
+    assert len(augmented) > 5
+    for found in augmented:
+        said = [str(change) in found.protocol for change in (Rotations(), FlipsAndShifts(4))]
+        assert said.count(True) == 1, found.name
+    parts = RECIPES["digits-cnn-augmented"].parts()
+    plain = RECIPES["digits-cnn"].parts()
+    assert isinstance(parts.train, Augmented)
+    assert isinstance(plain.train, Rows)
+    for suffix in ("", "-rotated"):
+        assert torch.equal(parts.tests[suffix].tensors[0], plain.tests[suffix].tensors[0])

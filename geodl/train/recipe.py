@@ -26,6 +26,7 @@ TaskName = Literal[
     "translation",
 ]
 NO_PAPER = "no published number under this protocol"
+NOT_YET = "no number yet"
 
 
 @final

@@ -11,10 +11,9 @@ from geodl.group import C, D, Group
 from geodl.symmetry import symmetrize
 from geodl.train.options import Optimizer, TrainerOptions
 from geodl.train.parts import image_parts
-from geodl.train.recipe import Recipe
+from geodl.train.recipe import NOT_YET, Recipe
 from geodl.train.recipes.blank import blank
 
-NOT_YET = "no number yet"
 SEEN = "10,000 images to learn from (train and validation), 10,000 to test"
 SELECTED = "weights of the last epoch, nothing selected on the test images"
 MOVED = FlipsAndShifts(4)

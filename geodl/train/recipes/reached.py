@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
-from geodl.train.recipe import Recipe
+from geodl.train.recipe import NOT_YET, Recipe
 
 
 class Reached(NamedTuple):
@@ -35,13 +35,13 @@ REACHED = {
     "mutag-graphnet": Reached("82.49 ± 6.61 % accuracy", 0.2),
     "shapes-edgeconv": Reached("83.50 % accuracy", 0.8),
 }
-NOT_YET = Reached("no number yet", 1.0)
+UNKNOWN = Reached(NOT_YET, 1.0)
 
 
 def reached(recipes: Iterable[Recipe]) -> tuple[Recipe, ...]:
     """The recipes with their numbers."""
     found = []
     for recipe in recipes:
-        number, minutes = REACHED.get(recipe.name, NOT_YET)
+        number, minutes = REACHED.get(recipe.name, UNKNOWN)
         found.append(replace(recipe, reached=number, minutes=minutes))
     return tuple(found)

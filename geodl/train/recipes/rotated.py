@@ -9,10 +9,9 @@ from geodl.data import Augmentation, Rotations, digits, rotated_mnist, solid_vox
 from geodl.group import C
 from geodl.train.options import Optimizer, TrainerOptions
 from geodl.train.parts import Parts, image_parts
-from geodl.train.recipe import NO_PAPER, Recipe
+from geodl.train.recipe import NO_PAPER, NOT_YET, Recipe
 from geodl.train.recipes.blank import blank
 
-NOT_YET = "no number yet"
 SELECTED = "weights of the last epoch, nothing selected on the test images"
 SEEN = "12,000 images to learn from (train and validation), 50,000 to test"
 PROTOCOL = f"{SEEN}; no augmentation; {SELECTED}"
