@@ -134,7 +134,9 @@ LIMITS = ("--trainer.limit_batches", "1", "--trainer.max_epochs", "1", "--seeds"
 @pytest.fixture
 def quick(tmp_path, monkeypatch):
     """An empty folder to work in; what takes minutes is only called."""
-    from geodl import bench, tour, verify
+    import torch
+
+    from geodl import bench, data, tour, verify
     from geodl.data import reversal
     from geodl.train import experiment, recipes
     from geodl.train.text_parts import rewriting_parts
@@ -150,8 +152,13 @@ def quick(tmp_path, monkeypatch):
     def few(name, make, count, lengths):
         return rewriting_parts(name, reversal, 100, lengths)
 
+    def few_digits():
+        part = data.Split(torch.rand(400, 1, 28, 28), torch.arange(400) % 10)
+        return data.ImageData("toy", part, part, part, num_classes=10)
+
     called = []
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recipes.rotated, "rotated_mnist", few_digits)
     monkeypatch.setattr(experiment, "run", run)
     monkeypatch.setattr(recipes.generated, "rewriting_parts", few)
     monkeypatch.setattr(tour, "run", lambda folder: called.append("tour") or 0)
@@ -178,6 +185,7 @@ def test_commands_run_as_printed(page, data_root, quick, capsys):
     }
     assert Path("lengths.png").exists()
     assert Path("swim.png").exists()
+    assert Path("rotations.png").exists()
     assert "parsed" in capsys.readouterr().out
 
 
