@@ -159,7 +159,7 @@ def _on_a_basis() -> list[Row]:
     return [
         Row(_conv(g.window(5, basis=g.gabor(4))), GRID, "lattice"),
         Row(_conv(g.window(3, axes=1, basis=g.gaussian_derivatives(1))), RAGGED, "spmm"),
-        Row(_conv(g.lift(3, group=g.D(4), basis=g.harmonics())), GRID, "lattice"),
+        Row(_conv(g.lift(3, group=g.C(8))), GRID, "lattice"),
         Row(_conv(g.window(3, group=g.C(4), basis=g.harmonics())), P4, "lattice"),
         Row(_conv(g.window(2, stride=2, basis=g.wavelets()).reverse()), GRID, "lattice"),
         Row(g.Conv(4, 6, g.window(3, basis=g.harmonics()), groups=2), GRID, "lattice"),

@@ -3,6 +3,7 @@ are proved, and how far the others are off.
 """
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import geodl as g
+from geodl.bench import peers
 from geodl.neighborhood.bank import Bank
 from geodl.symmetry.interpolation import inner_nodes, turn_values
 from geodl.testing import assert_parity, error
@@ -94,6 +96,20 @@ def test_every_second_filter_of_c8_is_one_of_c4():
     # Each has norm 1 in the mean over its own turns.
     share = eight.basis[::2].norm(dim=2, keepdim=True) / four.basis.norm(dim=2, keepdim=True)
     assert error(eight.basis[::2], four.basis * share) < 1e-12
+
+
+def test_the_filters_of_escnn_are_sums_of_ours():
+    if reason := peers.escnn_missing():
+        pytest.skip(reason)
+    kind = peers.regular(1, 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        filters, _ = peers.escnn().R2Conv(kind, kind, 3).expand_parameters()
+    theirs = filters.detach().double().view(8, 8, 9)[0]  # of the identity, for each sender's sheet
+    ours = g.window(3, basis=g.harmonics()).bank().basis
+    assert ours is not None
+    weight = torch.linalg.lstsq(ours[0, 0], theirs.T).solution
+    assert error(ours[0, 0] @ weight, theirs.T) < 1e-6  # escnn samples in single precision
 
 
 @pytest.mark.parametrize(("group", "elements"), [(C8, "C8 element 2"), (g.D(8), "D8 element 8")])
