@@ -189,6 +189,12 @@ def elements() -> Iterator[Row]:
         for lattice in lattices:
             claim = f"11 all {group.order} elements of {group} through 2 layers"
             yield _commutes(claim, network(group), Grid(*lattice), _all_of(acts))
+    for group in (C(4), D(4)):
+        claim = f"11 all {group.order} elements of {group} through windows of 4x4 and 2x2"
+        wide = Conv(2, 2, lift(4, group=group, padding="valid"))
+        small = Conv(2, 3, window(2, group=group, padding="valid"))
+        even = randomised(Sequential(wide, nn.Tanh(), small), normal(77), 0.3)
+        yield _commutes(claim, even, Grid(7, 7), _all_of(square(group)))
     first = Conv(2, 3, lift(3, group=C(4)))
     last = Conv(3, 3, window(3, group=C(4), stride=2))
     coarse = randomised(Sequential(first, Pool(window(2, stride=2)), last), normal(72))
