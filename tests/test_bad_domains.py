@@ -197,9 +197,9 @@ DOMAINS = {
         "a group on 0 axes",
         "C(n) or D(n)",
     ),
-    "C(3)": (lambda: g.C(3), "C(3)", "3-fold rotations", "n = 1, 2 or 4"),
-    "D(True)": (lambda: g.D(True), "D(True)", "", "n = 1, 2 or 4"),
-    "S(9)": (lambda: g.S(9), "S(9)", "outside 1 to 8", "GSet"),
+    "C(0)": (lambda: g.C(0), "C(0)", "the size 0", "positive integers"),
+    "D(True)": (lambda: g.D(True), "D(True)", "the size True", "positive integers"),
+    "S(2.0)": (lambda: g.S(2.0), "S(2.0)", "the size 2.0", "positive integers"),
 }
 
 
