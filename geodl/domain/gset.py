@@ -19,13 +19,17 @@ class GSet(TensorDomain):
     linear layer.
 
     Args:
-        permutations: `[G, N]` integers, row k maps node i to `[k, i]`.
+        permutations: `[G, N]` integers, row k maps node i to `[k, i]`; or a group, whose points are
+            the nodes: of `S(n)` they are n, of C, D, O and Oh the elements themselves.
 
     Raises:
         GeodlError: if the shape or dtype is another one, or if a row is not a permutation.
 
     >>> GSet([[1, 2, 3, 0]])
     GSet(4 nodes, 1 generator)
+    >>> from geodl.group import S
+    >>> GSet(S(200))
+    GSet(200 nodes, 2 generators)
     """
 
     permutations: Tensor
@@ -34,6 +38,8 @@ class GSet(TensorDomain):
 
     def __init__(self, permutations: Any):
         device = device_of(permutations)
+        # A group is known by its generators, whatever the number of its elements.
+        permutations = getattr(permutations, "generators", permutations)
         with cached_constants():
             moves = check_permutations("GSet(generators)", permutations, device)
         object.__setattr__(self, "permutations", moves)

@@ -2,8 +2,21 @@
 
 from geodl.group.action import Action
 from geodl.group.named import C, D, O, Oh, S
-from geodl.group.orbits import pair_orbits
+from geodl.group.orbits import edge_orbits, node_orbits, pair_orbits
 from geodl.group.tables import Tables
 from geodl.group.value import EXACT, Group
 
-__all__ = ["EXACT", "Action", "C", "D", "Group", "O", "Oh", "S", "Tables", "pair_orbits"]
+__all__ = [
+    "EXACT",
+    "Action",
+    "C",
+    "D",
+    "Group",
+    "O",
+    "Oh",
+    "S",
+    "Tables",
+    "edge_orbits",
+    "node_orbits",
+    "pair_orbits",
+]

@@ -240,6 +240,9 @@ def check_other_rule(layer: Any, rule: Any) -> Neighborhood:
         )
     if not isinstance(rule, Neighborhood):
         check_rule(_name(layer), rule)
+    if getattr(layer, "bias_type", None) is not None and rule != layer.rule:
+        found = "a bias on orbits of nodes, which another rule does not know"
+        raise GeodlError(f"{_name(layer)} over {rule}", found, "build it with bias=False")
     types = getattr(getattr(layer, "options", None), "edge_types", None)
     if types is not None and rule.num_edge_types not in (types, None):
         raise GeodlError(

@@ -1,10 +1,12 @@
 """Convolution on any domain."""
 
 import math
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from geodl.constants import cached_constants
 from geodl.domain import Domain
 from geodl.errors import GeodlError, positive
 from geodl.layer.base import MessagePassing
@@ -31,14 +33,18 @@ class Conv(MessagePassing):
         channels_in: C_in.
         channels_out: C_out.
         rule: which nodes each node receives from; T edge types.
-        bias: add one number for each output channel.
+        bias: add one number for each output channel; over `all_pairs("orbit")` one for each orbit
+            of nodes, too, which is every equivariant affine map.
         on: a domain; the layer then takes and returns tensors `[B, N, C]`. Needed where the domain
             decides T.
         groups: how many blocks W_t has; `groups=channels_in` is depthwise (Chollet, "Xception",
             2017; Xie et al., "Aggregated Residual Transformations", 2017).
 
-    Shapes: weight `[T, C_in / groups, C_out]`, bias `[C_out]`, in `[B, N, C_in]`, out `[B, M,
-    C_out]`.
+    Shapes: weight `[T, C_in / groups, C_out]`, bias `[C_out]` (`[O, C_out]` for O > 1 orbits of
+    nodes), in `[B, N, C_in]`, out `[B, M, C_out]`.
+
+    Attributes:
+        bias_type: `[M]`, which bias each receiver has; None where all have one.
 
     Initialised as its counterpart in torch or PyG: as `nn.Conv2d` with `C_in / groups *
     rule.fan_in()` inputs, over a reversed rule as `nn.ConvTranspose2d`, or as PyG's `GCNConv`.
@@ -78,9 +84,10 @@ class Conv(MessagePassing):
         super().__init__(rule, on, ConvolveOptions(types, channels_in, channels_out, groups))
         self.channels_in, self.channels_out, self.groups = channels_in, channels_out, groups
         self.weight = nn.Parameter(torch.empty(types, channels_in // groups, channels_out))
-        self.bias = None
+        self.bias = self.bias_type = None
         if bias:
-            self.bias = nn.Parameter(torch.empty(channels_out))
+            self.bias_type = _receiver_types(rule, on)
+            self.bias = nn.Parameter(torch.empty(*_count_biases(self.bias_type), channels_out))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -109,9 +116,19 @@ class Conv(MessagePassing):
         state: GraphState,
     ) -> Tensor:
         entries = entries_of_call(plan, parts, sender)
-        if entries is None:
-            return plan.run(sender, self.weight, self.bias)
-        return plan.run(sender, self.weight, self.bias, entries)
+        more = ()
+        if entries is not None:
+            more = (entries,)
+        if self.bias_type is None or self.bias is None:
+            return plan.run(sender, self.weight, self.bias, *more)
+        y = plan.run(sender, self.weight, None, *more)
+        return y + self.bias[self.bias_type]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        if self.bias_type is not None and not self.weight.is_meta:
+            self.bias_type = self.bias_type.to(self.weight.device)
+        return self
 
     def extra_repr(self) -> str:
         parts = [f"{self.channels_in}, {self.channels_out}, {self.rule}"]
@@ -120,3 +137,18 @@ class Conv(MessagePassing):
         if self.groups > 1:
             parts.append(f"groups={self.groups}")
         return ", ".join(parts)
+
+
+def _receiver_types(rule: Neighborhood, on: Domain | None) -> Tensor | None:
+    """Which receivers of a rule on a layer's own domain share a bias: `[M]`; None where all do."""
+    if on is None:
+        return None
+    with cached_constants():
+        return rule.receiver_types(on)
+
+
+def _count_biases(types: Tensor | None) -> tuple[int, ...]:
+    """The leading shape of a bias: none where all receivers share one, else their types."""
+    if types is None:
+        return ()
+    return (int(types.max()) + 1,)

@@ -9,7 +9,7 @@ from torch import Tensor
 from geodl.constants import cached_constants
 from geodl.domain import Complete, Domain, coordinates, shift_nodes
 from geodl.errors import GeodlError, nearest
-from geodl.group import pair_orbits
+from geodl.group import node_orbits, pair_orbits
 from geodl.neighborhood.base import Neighborhood, Symmetry, permutations, same_place
 from geodl.neighborhood.edges import Edges, untyped
 from geodl.neighborhood.reversed import Reversed
@@ -73,6 +73,15 @@ class AllPairs(Neighborhood):
         if reason := self.refuses(domain):
             raise GeodlError(f"{self} on {domain}", reason, "choose a rule that fits the domain")
         return int(self._types(domain).max()) + 1
+
+    def receiver_types(self, domain: Domain) -> Tensor | None:
+        if self.by != "orbit":
+            return None
+        # An equivariant affine map adds an invariant vector, which is constant on orbits of nodes.
+        types = node_orbits(domain.generators())
+        if int(types.max()) == 0:
+            return None
+        return types
 
     def fan_in(self, domain: Domain | None = None) -> int | None:
         if domain is None:

@@ -155,6 +155,10 @@ class Neighborhood(ABC):
         assert self.num_edge_types is not None
         return self.num_edge_types
 
+    def receiver_types(self, domain: Domain) -> Tensor | None:
+        """Which receivers share a bias: `[M]` numbers from 0; None where all of them do."""
+        return None
+
     def fan_in(self, domain: Domain | None = None) -> float | None:
         """Edges into one receiver, as initialisation counts them, those with weights of their own
         by the squares of these; None where they depend on data.

@@ -131,6 +131,10 @@ class Reversed(Neighborhood):
             return self.num_edge_types
         return self.rule.num_types(self.target(domain))
 
+    def receiver_types(self, domain: Domain) -> Tensor | None:
+        # Rules that know some lead from a domain to itself.
+        return self.rule.receiver_types(domain)
+
     def fan_in(self, domain: Domain | None = None) -> float | None:
         return self.rule.fan_in(domain)
 

@@ -64,9 +64,14 @@ def counted() -> Iterator[Row]:
         layer.on = None  # called with signals, as all layers here
         types = tied(case.elements)
 
-        def peer(x: Tensor, layer: Conv = layer, types: Tensor = types) -> Tensor:
+        def peer(
+            x: Tensor, layer: Conv = layer, case: Case = case, types: Tensor = types
+        ) -> Tensor:
             assert layer.bias is not None
-            return torch.einsum("ijcd,bjc->bid", layer.weight[types], x) + layer.bias
+            bias = layer.bias
+            if case.biases > 1:
+                bias = bias[orbits_of_nodes(case.elements)]
+            return torch.einsum("ijcd,bjc->bid", layer.weight[types], x) + bias
 
         matrices, vectors = count_matrices(case), count_vectors(case)
         ways = " = ".join(way for way in matrices if way != "layer")
@@ -103,7 +108,10 @@ def count_vectors(case: Case) -> dict[str, int]:
     """
     n = case.domain.num_nodes
     equations = [p - torch.eye(n) for p in _generator_matrices(case)]
+    layer = Conv(1, 1, all_pairs("orbit"), on=case.domain)
+    assert layer.bias is not None
     return {
+        "layer": layer.bias.numel(),
         "orbits": len(orbits(case.domain).diagonal().unique()),
         "Burnside": _average(_num_fixed(case)),
         "null space": n - _rank(equations),
@@ -127,6 +135,11 @@ def tied(elements: Tensor) -> Tensor:
     n = elements.shape[1]
     codes = [(elements[:, i, None] * n + elements).amin(0) for i in range(n)]
     return torch.stack(codes).unique(return_inverse=True)[1]
+
+
+def orbits_of_nodes(elements: Tensor) -> Tensor:
+    """`[N]`, the orbit of each node, named by the smallest node in it, by first appearance."""
+    return elements.amin(0).unique(return_inverse=True)[1]
 
 
 def _average(numbers: Tensor) -> int:

@@ -42,6 +42,7 @@ STDLIB = set(sys.stdlib_module_names)
 ALWAYS = STDLIB | {"geodl", "torch", "numpy"}
 DELAYED = {
     "geodl.group.counting": {"sympy"},
+    "geodl.group.orbits": {"scipy"},
     "geodl.domain.convert": {"networkx", "scipy", "torch_geometric"},
     "geodl.layer.laplacian": {"scipy"},
     "geodl.neighborhood.eigenvalue": {"scipy"},
