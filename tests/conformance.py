@@ -149,6 +149,9 @@ def hold_rule(rule: Neighborhood, domain: Domain) -> None:
         assert domain.members is not None or int(kind.max()) < rule.num_types(domain)
     assert weight is None or (weight.shape == dst.shape and bool(torch.isfinite(weight).all()))
     assert rule.num_edge_types is None or rule.num_types(domain) == rule.num_edge_types
+    if rule.is_pointwise:
+        assert target is domain and dst.tolist() == src.tolist() == list(range(domain.num_nodes))
+        assert weight is None and not kind.any() and rule.num_edge_types == 1
     for fan_in in (rule.fan_in(), rule.fan_in(domain)):
         assert fan_in is None or fan_in >= 1
     hold_links(domain, edges)

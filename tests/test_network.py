@@ -58,6 +58,32 @@ def test_joins():
     assert torch.equal(joined("cat"), torch.cat((a.x, b.x, c.x), -1))
 
 
+def test_nodes_in_a_row_are_those_one_by_one():
+    """What another node or the answer reads ends a row."""
+    linear, tail = g.Conv(4, 4, g.itself()), g.Conv(4, 2, g.window(3, axes=1))
+    nodes = {
+        "a": (linear, "x"),
+        "b": (nn.ReLU(), "a"),
+        "c": (g.BatchNorm(4), "b"),
+        "d": ("add", "b", "c"),
+        "e": (nn.Tanh(), "d"),
+        "f": (tail, "e"),
+    }
+    net, s = g.Network("x", nodes, ("f", "c")).double(), chain(5)
+    assert [[node.name for node in row] for row in net._rows] == [
+        ["a", "b"],
+        ["c"],
+        ["d"],
+        ["e", "f"],
+    ]
+    found = net(s)
+    net["c"].reset_running_stats()
+    with g.trace(net) as events:
+        wanted = net(s)
+    assert all(error(a.x, b.x) < 1e-12 for a, b in zip(found, wanted, strict=True))
+    assert [event.path for event in events] == ["a", "b", "c", "", "e", "f"]
+
+
 def test_a_network_computes_with_every_lowering():
     net, s = unet(), image()
     fast = net(s).x

@@ -221,6 +221,40 @@ def test_a_row_is_its_parts_one_by_one(norm, batch, training):
     assert norm.rowwise == (norm is g.BatchNorm)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("batch", [0, 1, 3])
+def test_linear_layers_on_nodes_stand_in_rows(batch, bias):
+    """Also of one layer, and of layers whose channels change."""
+    own = g.Conv(3, 4, g.itself(), bias=bias)
+    net = g.Sequential(g.Conv(2, 3, g.itself(), bias=bias), nn.Tanh(), own).double()
+    s = g.Signal(torch.randn(batch, 16, 2, dtype=torch.float64, requires_grad=True), GRID)
+    for row in (net, g.Sequential(net[0]), g.Network("x", {"a": (net[0], "x"), "b": (own, "a")})):
+        ends = []
+        for name in ("auto", "edges"):
+            g.set_lowering(row, name)
+            assert net[0].rowwise == (name == "auto")
+            y = row(s).x
+            ends.append([y, *torch.autograd.grad(y.sin().sum(), [s.x, *row.parameters()])])
+        assert all(error(a, b) < 1e-12 for a, b in zip(*ends, strict=True))
+
+
+def test_a_row_of_linear_layers_needs_no_plan_and_is_still_named():
+    net = g.Sequential(g.Conv(2, 3, g.itself()), nn.ReLU(), g.Conv(3, 2, g.itself()))
+    graph = g.Graph([[0, 1], [1, 2]])
+    s = g.Signal(torch.randn(1, 3, 2), graph)
+    wanted = net(s).x
+    assert "plans" not in graph.cache
+    with g.trace(net) as events:
+        assert error(net(s).x, wanted) < 1e-6
+    assert [event.lowering for event in events if event.lowering] == ["lattice"] * 2
+    with pytest.raises(g.GeodlError, match="Conv.* 5 channels"):
+        net(g.Signal(torch.randn(1, 3, 5), graph))
+    sparse = g.Signal(s.x[0].to_sparse_csr(), graph)
+    assert error(net(sparse).x, wanted) < 1e-6
+    assert not g.Conv(2, 2, g.itself(), groups=2).rowwise
+    assert not g.Conv(2, 2, g.window(1)).rowwise
+
+
 def test_hooks_of_a_norm_in_a_row_are_called():
     net, seen = g.Sequential(nn.Linear(2, 2), g.BatchNorm(2), nn.ReLU()), []
     net[1].register_forward_hook(lambda layer, given, answer: seen.append(answer))

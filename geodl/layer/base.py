@@ -49,7 +49,7 @@ class Layer(nn.Module, ABC):
         transparent: whether its rule and the layers in it say all that it computes across nodes; a
             subclass that replaces any of the code loses it, unless it says so itself.
         rowwise: whether it reads rows of channels whichever nodes they belong to, and defines
-            `on_rows(x)`, from `[B N, C]` to `[B N, C_out]`; lost as `transparent` is.
+            `on_rows(x)`, from dense `[B N, C]` to `[B N, C_out]`; lost as `transparent` is.
         rule: which nodes each node receives from; None of a layer without a rule.
         on: its own domain, on which it takes and returns tensors `[B, N, C]`; None for Signals.
 
@@ -62,7 +62,7 @@ class Layer(nn.Module, ABC):
     breaks_symmetry: bool = False
     takes_context: bool = False
     transparent: ClassVar[bool] = False
-    rowwise: ClassVar[bool] = False
+    rowwise: bool = False
     rule: Any = None
     on: Domain | None = None
 

@@ -1,6 +1,6 @@
 """Layers made of layers: in a row, around a shortcut, side by side."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -55,23 +55,10 @@ class Sequential(Layer):
         """All layers in turn; those with a `Cross` in them receive from `sender`."""
         check_sender_taken(self, sender)
         try:
-            return self._in_turn(receiver, sender)
+            return run_parts(self._modules.values(), receiver, sender)
         except InexactSize as error:
             # Of a layer inside, whose lattice is not the image.
             raise name_image_sizes(error, self, receiver) from None
-
-    def _in_turn(self, receiver: Signal, sender: Signal | None) -> Signal:
-        signal, row = receiver, []
-        for layer in self._modules.values():
-            if stands_in_row(layer):
-                row.append(layer)
-                continue
-            if row:
-                signal, row = run_row(row, signal), []
-            signal = run_part(layer, signal, sender)
-        if row:
-            signal = run_row(row, signal)
-        return signal
 
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
@@ -283,6 +270,23 @@ class Cross(Layer):
 def takes_context(part: Any) -> bool:
     """Whether a layer, or one inside it, receives from the second signal; no plain module does."""
     return isinstance(part, Layer) and part.takes_context
+
+
+def run_parts(parts: Iterable[Any], signal: Signal, sender: Signal | None = None) -> Signal:
+    """Parts of a container one after another, those that read rows of channels together; the
+    others each by :func:`run_part`.
+    """
+    row: list[Any] = []
+    for part in parts:
+        if stands_in_row(part):
+            row.append(part)
+            continue
+        if row:
+            signal, row = run_row(row, signal), []
+        signal = run_part(part, signal, sender)
+    if row:
+        signal = run_row(row, signal)
+    return signal
 
 
 def run_part(part: Any, signal: Signal, sender: Signal | None = None) -> Signal:

@@ -107,6 +107,19 @@ class Conv(MessagePassing):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
+    @property
+    def rowwise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """Where each node receives from itself alone it is a linear layer, which asks for no
+        domain.
+        """
+        return self.rule.is_pointwise and self.groups == 1 and self.lowering == "auto"
+
+    def on_rows(self, x: Tensor) -> Tensor:
+        """The same of values `[B N, C_in]`, a row for each node of each entry of the batch."""
+        if self.bias is None:
+            return x @ self.weight[0]
+        return torch.addmm(self.bias, x, self.weight[0])
+
     def _run(
         self,
         plan: Plan,

@@ -7,7 +7,7 @@ from torch import nn
 
 from geodl.errors import GeodlError, nearest
 from geodl.layer.base import Layer
-from geodl.layer.containers import run_part, states_of, step_part
+from geodl.layer.containers import run_part, run_parts, states_of, step_part
 from geodl.layer.image_sizes import name_image_sizes
 from geodl.layer.joins import join_signals
 from geodl.layer.network_nodes import (
@@ -19,6 +19,7 @@ from geodl.layer.network_nodes import (
     node_table,
     read_names,
     read_node,
+    rows_of,
 )
 from geodl.layer.opaque import Opaque
 from geodl.layer.trace import made
@@ -89,6 +90,7 @@ class Network(Layer):
         order = in_order(self.inputs, given)
         check_used(self.inputs, given, self.outputs)
         self.nodes = node_table(order, given, paths, self.outputs)
+        self._rows = rows_of(self.nodes, given)
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         """The network's answer.
@@ -119,7 +121,11 @@ class Network(Layer):
 
     def _in_order(self, given: Sequence[Any]) -> Any:
         values = dict(zip(self.inputs, given, strict=True))
-        for node in self.nodes:
+        for row in self._rows:
+            node = row[0]
+            if len(row) > 1:
+                values[row[-1].name] = self._run_row(row, values)
+                continue
             read = [values[name] for name in node.inputs]
             values[node.name] = self._run(node, read)
             # What no later node reads need not wait for the end of the call.
@@ -235,6 +241,17 @@ class Network(Layer):
         if len(read) == 2 or isinstance(part, Network):
             return part(*read)
         return run_part(part, read[0])
+
+    def _run_row(self, row: tuple[Node, ...], values: dict[str, Any]) -> Any:
+        """What the last of some nodes makes that read each other's answers, one after another."""
+        first = row[0]
+        (name,) = first.inputs
+        _check_read(first, [values[name]])
+        parts = [self[node.path] for node in row]
+        if name not in first.frees:
+            return run_parts(parts, values[name])
+        # Given away, so that it goes as soon as it was read.
+        return run_parts(parts, values.pop(name))
 
     def _step(self, node: Node, read: list[Any], before: Any) -> tuple[Any, Any]:
         part: Any = self[node.path]

@@ -158,3 +158,25 @@ def node_table(
         frees = [one for one in dict.fromkeys(read) if last[one] == name and one not in outputs]
         nodes.append(Node(name, join, paths[name], read, tuple(frees)))
     return tuple(nodes)
+
+
+def rows_of(nodes: tuple[Node, ...], given: Given) -> tuple[tuple[Node, ...], ...]:
+    """The nodes in rows, in which each reads nothing but what the one before it makes and nobody
+    else reads: layers run there as in a `Sequential`. Any other node is a row of its own.
+    """
+    rows: list[list[Node]] = []
+    for node in nodes:
+        if rows and _goes_on(rows[-1][-1], node, given):
+            rows[-1].append(node)
+        else:
+            rows.append([node])
+    return tuple(tuple(row) for row in rows)
+
+
+def _goes_on(before: Node, node: Node, given: Given) -> bool:
+    """Whether a node stands in a row with the one before it."""
+    for one in (before, node):
+        # Opaque parts read anything, not signals alone.
+        if one.join or len(one.inputs) != 1 or isinstance(given[one.name][0], Opaque):
+            return False
+    return node.inputs == node.frees == (before.name,)

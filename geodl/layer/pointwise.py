@@ -204,8 +204,8 @@ def run_pointwise(module: nn.Module, signal: Any) -> Signal:
 
 def stands_in_row(part: Any) -> bool:
     """Whether a part of a container may run in a row with its neighbors: it is on the list, or a
-    layer of rows that is called by nobody else: hooks, and what `layer.compile()` made, run where
-    the layer itself is called.
+    layer of rows (a norm, a convolution over `itself()`) that is called by nobody else: hooks, and
+    what `layer.compile()` made, run where the layer itself is called.
     """
     if type(part) in POINTWISE:
         return True
@@ -223,7 +223,9 @@ def run_row(modules: Sequence[Any], signal: Any) -> Signal:
         modules: one at least; :func:`stands_in_row` says of each that it may.
         signal: what the first one reads.
     """
-    if current_listener() is not None:
+    check_is_signal(modules[0], signal)
+    # Sparse values are no rows of numbers: some layers read them by a kernel of their own.
+    if current_listener() is not None or signal.x.layout != torch.strided:
         for module in modules:
             run = module
             if not isinstance(module, Layer):
@@ -231,7 +233,6 @@ def run_row(modules: Sequence[Any], signal: Any) -> Signal:
             signal = run(signal)
         return signal
     # A signal for each of them would take longer than a module on a small graph (measured).
-    check_is_signal(modules[0], signal)
     x, domain = signal.x, signal.domain
     rows = x
     # Values of a batch are a matrix of rows. Most modules of torch make one of what they are given,
@@ -281,7 +282,8 @@ def _called(module: Any, x: Tensor) -> Any:
         layer: Any = module  # a layer of rows: see `stands_in_row`
         if x.dim() == 2:
             return layer.on_rows(x)
-        return layer.on_rows(x.flatten(0, 1)).view(x.shape)
+        rows = layer.on_rows(x.flatten(0, 1))
+        return rows.view(*x.shape[:-1], rows.shape[1])
     if type(module) is nn.SyncBatchNorm:
         # It takes channels on axis 1: all nodes of all rows are its batch.
         return module(x.flatten(0, 1)).reshape(x.shape)

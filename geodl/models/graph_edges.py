@@ -156,13 +156,14 @@ class Gates(nn.Module):
 
     def forward(self, x_i: Tensor, x_j: Tensor, e_ij: Tensor | None) -> Tensor:
         """`[B, E, C]`."""
-        c = self.channels
-        gate = x_i + x_j[..., :c]
-        value = x_j[..., c:]
+        # Split and not cut: the gradient of a cut is a tensor of zeros as long as all edges.
+        sent, value = x_j.split(self.channels, -1)
+        gate = x_i + sent
         if self.of_edges is not None and self.edge_channels is not None:
             edge = self.of_edges(read_edges("a gated message", e_ij, self.edge_channels))
-            gate = gate + edge[..., :c]
-            value = value + edge[..., c:]
+            of_gate, of_value = edge.split(self.channels, -1)
+            gate = gate + of_gate
+            value = value + of_value
         return torch.sigmoid(gate) * value
 
 

@@ -51,6 +51,7 @@ class Neighborhood(ABC):
         reads_weights: whether its entries depend on the weights of the links; a rule that says so
             defines :meth:`carry` and :meth:`entries`.
         is_laplacian: whether its operator is a Laplacian, whose eigenvalues it knows.
+        is_pointwise: whether on every domain each node receives from itself alone, once.
         onto: the domain that it names for its receivers, or None.
         group: the group whose elements its edge types respect, or None.
         by_member: each member of a union receives from its own, by the same rule in equal members;
@@ -70,6 +71,7 @@ class Neighborhood(ABC):
     fill: float | str = 0.0
     reads_weights: bool = False
     is_laplacian: bool = False
+    is_pointwise: bool = False
     onto: Domain | None = None
     group: Group | None = None
     by_member: bool = True

@@ -16,6 +16,7 @@ class Itself(Neighborhood):
     """Each node receives only from itself, made by :func:`itself`."""
 
     writes_unions = True
+    is_pointwise = True
 
     def __repr__(self) -> str:
         return "itself()"
