@@ -75,8 +75,9 @@ class Layer(nn.Module, ABC):
                 "a forward of its own",
                 "define compute(self, receiver, sender, rule), which forward calls",
             )
-        for promise in {"transparent", "rowwise"} - vars(cls).keys():
-            setattr(cls, promise, getattr(cls, promise) and not replaces_code(cls))
+        if replaces_code(cls):
+            for promise in {"transparent", "rowwise"} - vars(cls).keys():
+                setattr(cls, promise, False)
 
     @property
     def label(self) -> str:

@@ -221,6 +221,8 @@ def sparse_features(x: Tensor, weight: Tensor) -> Tensor:
     refuse_sparse_values()
     wide = torch.promote_types(x.dtype, torch.float32)  # the product knows no narrower type
     columns = getattr(x, COLUMNS, None)
+    if x.requires_grad:
+        columns = None
     parts = x.crow_indices(), x.col_indices(), x.values().to(wide)
     with without_autocast(x.device):
         y = _Features.apply(*parts, weight.to(wide), columns)
@@ -230,12 +232,27 @@ def sparse_features(x: Tensor, weight: Tensor) -> Tensor:
 COLUMNS = "_geodl_columns"  # the attribute of sparse values that are read more than once
 
 
+class Columns(NamedTuple):
+    """A sparse matrix by columns.
+
+    Attributes:
+        starts: `[C + 1]` where each column begins.
+        nodes: `[E]` the row of each entry.
+        values: `[E]` the entries.
+    """
+
+    starts: Tensor
+    nodes: Tensor
+    values: Tensor
+
+
 def remember_columns(x: Tensor) -> None:
-    """Let sparse values `[N, C]` that come at every call keep their entries in the order of their
-    columns, so that no backward has to sort them.
+    """Let sparse values `[N, C]` that come at every call, and need no gradient, keep their entries
+    in the order of their columns, so that no backward has to sort them.
     """
     node = torch.repeat_interleave(x.crow_indices().diff())
-    setattr(x, COLUMNS, sort_by_row(x.col_indices(), node, x.shape[1]))
+    starts, nodes, order = sort_by_row(x.col_indices(), node, x.shape[1])
+    setattr(x, COLUMNS, Columns(starts, nodes, x.values()[order]))
 
 
 class _Features(torch.autograd.Function):
@@ -255,14 +272,15 @@ class _Features(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (g,), (rows, cols, values, weight) = grad_outputs, ctx.saved_tensors
         dvalues, dweight, columns = None, None, ctx.columns
-        if columns is None or ctx.needs_input_grad[2]:
+        if columns is None:
             node = torch.repeat_interleave(rows.diff())
-            columns = columns or sort_by_row(cols, node, len(weight))
             if ctx.needs_input_grad[2]:
                 dvalues = (g[node] * weight[cols]).sum(1)
+            starts, nodes, order = sort_by_row(cols, node, len(weight))
+            columns = Columns(starts, nodes, values[order])
         if ctx.needs_input_grad[3]:
-            starts, nodes, order = columns
-            dweight = _Features.apply(starts, nodes, values[order], g, None)
+            starts, nodes, entries = columns
+            dweight = _Features.apply(starts, nodes, entries.to(values.dtype), g, None)
         return None, None, dvalues, dweight, None
 
 

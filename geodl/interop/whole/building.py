@@ -35,7 +35,7 @@ from geodl.interop.whole.on_tensors import (
 from geodl.interop.whole.owners import Owners
 from geodl.interop.whole.rearrange import Rearrange
 from geodl.interop.whole.structures import holds_values, replace_leaves
-from geodl.interop.whole.values import Call, Links, Scalar, Size, Untraced, Value
+from geodl.interop.whole.values import Call, Links, Scalar, Size, Untraced, Value, role_read
 from geodl.layer import Network, evaluated
 from geodl.layer.opaque import Opaque
 
@@ -162,7 +162,7 @@ class Builder:
 
         def slot(leaf: Any) -> Any:
             if isinstance(leaf, Links):
-                leaf = self.links(leaf)
+                leaf = self.links(leaf, call.module)
             if isinstance(leaf, Size):
                 leaf = self.scalar(leaf)
             if not isinstance(leaf, Value | Scalar):
@@ -314,15 +314,16 @@ class Builder:
         part = Opaque(OnTensors(size_of, (Slot(0), size.dim), {}, reads), "the length of an axis")
         return Scalar(self.add("size", part, [size.value.name]), size.number)
 
-    def links(self, links: Links) -> Value | Scalar:
-        """What the domain holds, as a tensor or a number for an opaque call."""
-        if links.role not in self._links:
-            part = Opaque(OfDomain(links.role), "what the domain holds, as a tensor")
+    def links(self, links: Links, reader: Any) -> Value | Scalar:
+        """What the domain holds, as a tensor or a number for an opaque call of a part."""
+        role = role_read(links.role, reader)
+        if role not in self._links:
+            part = Opaque(OfDomain(role), "what the domain holds, as a tensor")
             name = self.add(links.role, part, [links.value.name])
-            self._links[links.role] = Scalar(name, links.example)
+            self._links[role] = Scalar(name, links.example)
             if isinstance(links.example, Tensor):
-                self._links[links.role] = Value(name, None, links.example)
-        return self._links[links.role]
+                self._links[role] = Value(name, None, links.example)
+        return self._links[role]
 
     def constant(self, name: str, tensor: Tensor) -> Value:
         """A parameter or buffer of the model, copied."""
@@ -344,9 +345,8 @@ class Builder:
         if graph is not None and value.tensor.shape[:1] == graph.tensor.shape[:1]:
             layout = Layout((layouts.nodes(1), (Atom("channel", 0, value.tensor.shape[1]),)), "set")
             made = OnTensors(identity, (Slot(0), Slot(1)), {}, (None, graph.layout), layout, 1)
-            name = self.add(
-                f"{value.name}_read", Opaque(made, "a tensor read anew"), [value.name, graph.name]
-            )
+            part = Opaque(made, "a tensor read anew")
+            name = self.add(f"{value.name}_read", part, [value.name, graph.name])
             return Value(name, layout, value.tensor, layout.to_signal(value.tensor, graph.on))
         made = OnTensors(identity, (Slot(0),), {}, (None,), layout)
         name = self.add(f"{value.name}_read", Opaque(made, "a tensor read anew"), [value.name])

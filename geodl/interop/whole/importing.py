@@ -16,6 +16,7 @@ from geodl.interop.whole.giving_back import origin_of
 from geodl.interop.whole.guesses import entry_layout
 from geodl.interop.whole.layout import Layout
 from geodl.interop.whole.on_tensors import Constant, OfDomain, OnTensors, Slot, fill
+from geodl.interop.whole.self_check import Original, check_import
 from geodl.interop.whole.structures import leaves, replace_leaves
 from geodl.interop.whole.tracing import Trace, bind, run_example, slots, trace_calls
 from geodl.interop.whole.values import Call, Scalar, Size, Untraced, Value
@@ -53,7 +54,9 @@ def import_model(module: nn.Module, example: Any) -> Network:
     def door(entrances: Any, exits: Any, form: Any) -> TensorDoor:
         return TensorDoor(CallForm(names, defaults, entrances, exits, form))
 
-    return make_network(asked, module, builder, trace, values, given, door)
+    network = make_network(asked, module, builder, trace, values, given, door)
+    check_import(asked, network, Original(module, args, {}), trace)
+    return network
 
 
 class Inputs:

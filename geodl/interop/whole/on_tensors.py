@@ -128,8 +128,8 @@ class OfDomain(nn.Module):
     """What a signal's domain holds, as PyG's tensors.
 
     Args:
-        role: "edge_index", "edge_weight", "edge_type", "edge_attr", "batch", or "num_graphs", a
-            number.
+        role: "edge_index", "edge_weight", "edge_type", "edge_attr", "batch", "num_graphs", a
+            number, or "batch of several": that of a union, None of any other domain.
     """
 
     def __init__(self, role: str):
@@ -141,7 +141,9 @@ class OfDomain(nn.Module):
         domain: Any = signal.domain
         if self.role == "num_graphs":
             return domain.num_members
-        if self.role == "batch":
+        if self.role == "batch of several" and not domain.is_union:
+            return None
+        if self.role in ("batch", "batch of several"):
             return domain.member_of()
         if self.role == "edge_type":
             return domain.edge_type

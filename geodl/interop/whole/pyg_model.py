@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.parameter import is_lazy
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
@@ -19,6 +20,7 @@ from geodl.interop.whole.graph_example import DO, Wanted, own_example
 from geodl.interop.whole.graph_features import sparse_inputs, with_sparse_dropout
 from geodl.interop.whole.importing import convert_calls, make_network, run_on_example
 from geodl.interop.whole.layout import Atom, Layout, nodes
+from geodl.interop.whole.self_check import Original, check_import
 from geodl.interop.whole.tracing import Trace, trace_calls
 from geodl.interop.whole.values import Links, Value
 from geodl.layer import Network
@@ -86,6 +88,7 @@ def _name_arguments(module: nn.Module) -> None:
 def _import(module: nn.Module, example: Any) -> Network:
     asked = f"from_pyg({type(module).__name__})"
     _check_one_kind(asked, module)
+    _check_channels_known(asked, module)
     twin = copy.deepcopy(module)
     _name_arguments(twin)
     names, defaults = arguments_of(twin)
@@ -127,7 +130,24 @@ def _import(module: nn.Module, example: Any) -> Network:
 
     network = make_network(asked, module, builder, trace, calls, values, door)
     network.door.may_be_sparse = sparse_inputs(network)
+    check_import(asked, network, _original(module, names, given, example), trace)
     return network
+
+
+def _original(module: nn.Module, names: tuple[str, ...], given: Given, example: Any) -> Original:
+    """The model, and how it is called with its example."""
+    if isinstance(example, tuple):
+        return Original(module, example, {})
+    if example is not None and given.holders:
+        return Original(module, (example,), {})
+    values = {name: given.values[name] for name in names if name in given.values}
+    if given.holders:
+        from torch_geometric.data import Data
+
+        for name, attributes in given.holders.items():
+            known = {key: one for key, one in attributes.items() if one is not None}
+            values[name] = Data.from_dict(known)
+    return Original(module, (), values)
 
 
 def _check_one_kind(asked: str, module: nn.Module) -> None:
@@ -137,6 +157,14 @@ def _check_one_kind(asked: str, module: nn.Module) -> None:
             do = "convert its layers one by one, and call them with relations of "
             do += "interop.from_hetero(data)"
             raise GeodlError(asked, "parts for several kinds of nodes or edges", do)
+
+
+def _check_channels_known(asked: str, module: nn.Module) -> None:
+    """Refuse parts of `-1` channels, whose parameters PyG makes at their first call."""
+    for name, parameter in module.named_parameters():
+        if is_lazy(parameter):
+            do = "run it once, model(x, edge_index), so that its channels are known"
+            raise GeodlError(asked, f"{name}, of channels that no call has told yet", do)
 
 
 def _constants(names: tuple[str, ...], values: dict[str, Any]) -> dict[str, Any]:

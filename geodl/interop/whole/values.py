@@ -99,6 +99,15 @@ class Links(NamedTuple):
     value: "Value"
 
 
+def role_read(role: str, reader: Any) -> str:
+    """What a part reads of the domain. A norm of PyG has another formula for a graph that is called
+    without `batch` (its LayerNorm adds eps to the deviation, not to the variance).
+    """
+    if role == "batch" and type(reader).__module__.startswith("torch_geometric.nn.norm."):
+        return "batch of several"
+    return role
+
+
 class Call(NamedTuple):
     """A call in a trace, its arguments replaced by what stands for them.
 

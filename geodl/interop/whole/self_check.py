@@ -1,0 +1,191 @@
+"""An import held to its original: both on the example that it was made with."""
+
+import copy
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
+
+from geodl.errors import GeodlError
+from geodl.interop.whole.tracing import Trace
+from geodl.layer import Network, evaluated
+
+# Of max|b|: what formulas that mean the same differ by in double precision, and in narrower ones.
+BOUNDS = {torch.float64: 1e-7, torch.float32: 1e-3}
+NARROW = 0.1
+
+
+class Original(NamedTuple):
+    """A model, and what it is called with.
+
+    Attributes:
+        module: the model.
+        args: the example's arguments in order.
+        kwargs: those by name.
+    """
+
+    module: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+def check_import(asked: str, network: Network, original: Original, trace: Trace) -> None:
+    """Refuse an import that computes something else than its original, in evaluation mode.
+
+    Each layer was compared when it was made; what is found here is what no layer stands for, as a
+    write through a view, and what layers make of each other's answers. Copies in double precision
+    are compared, so that no rounding hides a formula that is another one; models that know no
+    double precision, in their own. Models that are random in evaluation, or that fail there, are
+    not compared.
+
+    Args:
+        asked: the call in words.
+        network: the import.
+        original: its original on the example.
+        trace: the calls of the original.
+
+    Raises:
+        GeodlError: answers that differ by more than rounding.
+    """
+    tensors = [leaf for leaf in _leaves(original) if isinstance(leaf, Tensor)]
+    if torch.compiler.is_compiling() or not all(map(_has_values, tensors)):
+        return
+    for change in (_doubled, _copied):
+        wanted = _answers(change(original))
+        if wanted is None:
+            continue
+        twin = original._replace(module=network)
+        found = _answers(change(twin))
+        if found is None and change is _doubled:
+            continue
+        if found is None or not _same(found, wanted):
+            raise _refusal(asked, found, wanted, trace)
+        return
+
+
+def _has_values(tensor: Tensor) -> bool:
+    return type(tensor) in (Tensor, nn.Parameter) and not tensor.is_meta
+
+
+def _leaves(original: Original) -> list[Any]:
+    given = [*original.args, *original.kwargs.values()]
+    held = [value.to_dict() if hasattr(value, "to_dict") else value for value in given]
+    return pytree.tree_leaves((held, [*original.module.parameters()]))
+
+
+def _copied(original: Original) -> Original:
+    """A copy of everything, since a model may write into its arguments."""
+    return _changed(original, Tensor.clone)
+
+
+def _doubled(original: Original) -> Original:
+    """The same in double precision."""
+
+    def widen(tensor: Tensor) -> Tensor:
+        if tensor.is_floating_point():
+            return tensor.double()
+        return tensor.clone()
+
+    changed = _changed(original, widen)
+    changed.module.double()
+    return changed
+
+
+def _changed(original: Original, change: Callable[[Tensor], Tensor]) -> Original:
+    def of_tensor(tensor: Tensor) -> Tensor:
+        return change(tensor.detach())
+
+    def of_value(value: Any) -> Any:
+        if hasattr(value, "to_dict"):  # a Data of PyG
+            return copy.copy(value).apply(of_tensor)
+        return pytree.tree_map_only(Tensor, of_tensor, value)
+
+    args = tuple(of_value(value) for value in original.args)
+    kwargs = {name: of_value(value) for name, value in original.kwargs.items()}
+    return Original(copy.deepcopy(original.module), args, kwargs)
+
+
+def _answers(original: Original) -> list[Tensor] | None:
+    """The tensors that a model answers; None where it fails, or answers twice differently."""
+    module, args, kwargs = original
+    runs = []
+    with ExitStack() as stack:
+        stack.enter_context(evaluated(module))
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        for _ in range(2):
+            again = _changed(Original(nn.Identity(), args, kwargs), Tensor.clone)
+            try:
+                answer = module(*again.args, **again.kwargs)
+            # A model of somebody else may fail in any way of its own.
+            except Exception:
+                return None
+            leaves = pytree.tree_leaves(answer)
+            runs.append([leaf for leaf in leaves if isinstance(leaf, Tensor)])
+    first, second = runs
+    if not all(map(_equal, first, second)):
+        return None
+    return first
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape:
+        return False
+    return torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+
+
+def _same(found: list[Tensor], wanted: list[Tensor]) -> bool:
+    pairs = list(zip(found, wanted, strict=False))
+    return len(found) == len(wanted) and all(_difference(*pair) == 0 for pair in pairs)
+
+
+def _difference(found: Tensor, wanted: Tensor) -> float:
+    """`max|a - b| / max(1, max|b|)`, 0 within rounding; infinite where the shapes differ."""
+    if found.shape != wanted.shape:
+        return float("inf")
+    if not wanted.numel():
+        return 0.0
+    apart = (found.double() - wanted.double()).abs().nan_to_num(0.0).max()
+    # Values that are no numbers have to stand in the same places.
+    if not torch.equal(found.isfinite(), wanted.isfinite()):
+        return float("inf")
+    error = float(apart / wanted.double().abs().nan_to_num(0.0, 0.0, 0.0).max().clamp(min=1))
+    if error <= BOUNDS.get(wanted.dtype, NARROW):
+        return 0.0
+    return error
+
+
+def _refusal(
+    asked: str, found: list[Tensor] | None, wanted: list[Tensor], trace: Trace
+) -> GeodlError:
+    """What to say of an import that differs from its original, and where to look for the cause."""
+    said = "an import that fails on the example"
+    if found is not None and len(found) == len(wanted):
+        differences = map(_difference, found, wanted)
+        said = f"an import whose answer on the example is {max(differences):.1e} off the model's"
+    do = "convert its parts one by one, and report it"
+    written = _written_in_place(trace)
+    if written:
+        said += f"; the model writes in place by {', '.join(written)}"
+        do = "write y = y * 2 in place of y.mul_(2)"
+    return GeodlError(asked, said, do)
+
+
+def _written_in_place(trace: Trace) -> list[str]:
+    """The calls of a model that write into tensors, and whose answers nobody reads."""
+    found: list[str] = []
+    if trace.graph is None:
+        return found
+    for node in trace.graph.nodes:
+        name = _name_of(node)
+        if not node.users and name.endswith("_") and not name.endswith("__"):
+            found.append(f"{name} ({node.name})")
+    return found
+
+
+def _name_of(node: fx.Node) -> str:
+    if node.op not in ("call_function", "call_method"):
+        return ""
+    return getattr(node.target, "__name__", str(node.target))

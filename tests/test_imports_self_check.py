@@ -1,0 +1,98 @@
+"""An import is compared with its original before anyone has it."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import geodl as g
+from geodl.interop import from_pyg, from_torch
+from geodl.interop.whole.self_check import Original, check_import
+from geodl.interop.whole.tracing import Trace
+from geodl.testing import error
+
+
+class WritesThroughAView(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.linear(x)
+        x[:, :2].mul_(2)
+        return x
+
+
+class Random(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, 0.5, training=True)
+
+
+class OnlySingle(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, torch.ones(2, 4)).relu()
+
+
+def test_a_write_that_no_layer_stands_for_is_refused_by_name():
+    why = r"0.*e.*off the model's; the model writes in place by mul_ .*y = y \* 2"
+    with pytest.raises(g.GeodlError, match=why):
+        from_torch(WritesThroughAView(), torch.randn(3, 4))
+
+
+def test_another_answer_is_refused():
+    """As the last bits of a formula that is nearly the same."""
+    x = torch.randn(3, 4)
+    twin = nn.Linear(4, 4)
+    network, trace = from_torch(twin, x), Trace(twin, None, {})
+    check_import("it", network, Original(twin, (x,), {}), trace)
+    with torch.no_grad():
+        twin.bias += 5e-6
+    with pytest.raises(g.GeodlError, match="e-06 off the model's; .*one by one"):
+        check_import("it", network, Original(twin, (x,), {}), trace)
+    with torch.no_grad():
+        twin.bias.fill_(torch.nan)
+    with pytest.raises(g.GeodlError, match="inf off"):
+        check_import("it", network, Original(twin, (x,), {}), trace)
+
+
+def test_what_cannot_be_compared_is_imported():
+    x, state = torch.randn(3, 4), torch.random.get_rng_state()
+    assert from_torch(Random().train(), x).training
+    assert error(from_torch(OnlySingle(), x)(x), OnlySingle()(x)) < 1e-6
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def ring() -> Tensor:
+    node = torch.arange(5)
+    return torch.stack((node, node.roll(1)))
+
+
+def test_a_norm_of_pyg_is_told_whether_there_is_a_batch():
+    """PyG's `LayerNorm` has two formulas, which differ in where eps stands."""
+    from torch_geometric.nn import GCN
+
+    torch.manual_seed(0)
+    model = GCN(4, 8, 2, 2, norm="layer_norm").double().eval()
+    for part in model.norms:
+        if hasattr(part, "eps"):
+            part.eps = 0.5
+    network = from_pyg(model)
+    x, links = torch.randn(5, 4, dtype=torch.float64), ring()
+    assert error(network(x, links), model(x, links)) < 1e-12
+    batch = torch.tensor([0, 0, 1, 1, 1])
+    for given in (torch.zeros(5, dtype=torch.long), batch):
+        wanted = model(x, links[:, :0], batch=given)
+        assert error(network(x, links[:, :0], batch=given), wanted) < 1e-12
+    assert error(model(x, links, batch=torch.zeros_like(batch)), model(x, links)) > 1e-3
+    assert error(network(g.Signal(x[None], g.Graph(links))).x[0], model(x, links)) < 1e-12
+
+
+def test_channels_that_no_call_has_told_are_asked_for():
+    from torch_geometric.nn import GCN
+
+    model = GCN(-1, 8, 2, 2)
+    with pytest.raises(g.GeodlError, match=r"convs.0.*run it once.*channels are known"):
+        from_pyg(model)
+    x, links = torch.randn(5, 4), ring()
+    wanted = model(x, links)
+    assert error(from_pyg(model)(x, links), wanted) < 1e-5
