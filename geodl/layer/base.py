@@ -70,11 +70,8 @@ class Layer(nn.Module, ABC):
         super().__init_subclass__(**named)
         # Said when the class is made, not at its first call; a mixin may bring a forward, too.
         if cls.forward is not Layer.forward:
-            raise GeodlError(
-                f"class {cls.__name__}(Layer)",
-                "a forward of its own",
-                "define compute(self, receiver, sender, rule), which forward calls",
-            )
+            do = "define compute(self, receiver, sender, rule), which forward calls"
+            raise GeodlError(f"class {cls.__name__}(Layer)", "a forward of its own", do)
         if replaces_code(cls):
             for promise in {"transparent", "rowwise"} - vars(cls).keys():
                 setattr(cls, promise, False)
