@@ -160,6 +160,14 @@ LAYERS = {
         "did you mean 'spmm'?",
     ),
     "score": (lambda: g.Attention(8, g.all_pairs(), score="dto"), "score='dto'", "", "dot"),
+    "cells": (lambda: g.Recurrent(1, 1, ["lstm"]), "cell=['lstm']", "", "'lstm'"),
+    "scores": (lambda: g.Attention(8, g.all_pairs(), score=["dot"]), "score=['dot']", "", "dot"),
+    "activations": (
+        lambda: g.models.transformer_encoder(8, activation=["relu"]),
+        "activation=['relu']",
+        "",
+        "relu",
+    ),
     "cell": (lambda: g.Recurrent(1, 1, "lstn"), "cell='lstn'", "", "did you mean 'lstm'?"),
     "reduce": (lambda: g.Pool(g.whole(), "men"), "reduce='men'", "", "did you mean 'mean'?"),
     "message reduce": (

@@ -236,6 +236,8 @@ BAD = {
     "width": (lambda: g.gaussian_derivatives(width=0), "number 0", "positive"),
     "wavelengths": (lambda: g.gabor(wavelengths=()), "no wavelengths", "at least one"),
     "wavelet": (lambda: g.wavelets("db5"), "no such wavelet", "did you mean"),
+    "wavelets": (lambda: g.wavelets(["haar"]), "no such wavelet", "did you mean"),
+    "half an axis": (lambda: g.wavelets("haar", 1.0), "1.0 axes", "1, 2 or 3"),
     "nothing invariant": (
         lambda: g.isotropic((1, 3), group=g.D(2), basis=torch.tensor([[[1.0], [0.0], [-1.0]]])),
         "no function",

@@ -89,6 +89,7 @@ def test_the_z_transform_on_the_unit_circle_is_the_dft():
 CHAIN = g.Signal(torch.ones(1, 3, 1), g.Chain(3))
 REFUSED = {
     "name": (lambda: g.models.wavelet_transform("db5"), "'db5'", "", "did you mean 'db"),
+    "names": (lambda: g.models.wavelet_transform(["haar"]), "['haar']", "", "did you mean"),
     "axes": (lambda: g.models.wavelet_transform("haar", 4), "4", "4 axes", "1, 2 or 3"),
     "channels": (lambda: g.models.wavelet_transform(channels=0), "channels=0", "0", "positive"),
     "odd": (

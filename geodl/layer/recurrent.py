@@ -70,7 +70,7 @@ class Recurrent(MessagePassing):
         asked = f"Recurrent({channels_in!r}, {hidden!r})"
         channels_in = positive(asked, channels_in)
         hidden = positive(asked, hidden)
-        if cell not in CELLS:
+        if not isinstance(cell, str) or cell not in CELLS:
             raise GeodlError(f"Recurrent(cell={cell!r})", do=nearest(cell, CELLS))
         super().__init__(rule or previous(), on, RecurOptions(cell))
         self.channels_in, self.hidden = channels_in, hidden

@@ -102,7 +102,7 @@ def resolve_widths(given: Asked) -> Widths:
 
 def _checked(given: Asked) -> Asked:
     """The arguments with every size a positive integer, or None where none is given."""
-    if given.score not in SCORES:
+    if not isinstance(given.score, str) or given.score not in SCORES:
         raise GeodlError(f"Attention(score={given.score!r})", do=nearest(str(given.score), SCORES))
     if given.join not in JOINS:
         raise GeodlError(f"Attention(join={given.join!r})", do=nearest(str(given.join), JOINS))

@@ -67,7 +67,7 @@ class TransformerConfig:
             if name != "hidden" or size is not None:
                 asked = f"a Transformer with {name}={size!r}"
                 object.__setattr__(self, name, positive(asked, size))
-        if self.activation not in ACTIVATIONS:
+        if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
             asked = f"a Transformer with activation={self.activation!r}"
             raise GeodlError(asked, do=nearest(self.activation, ACTIVATIONS))
 

@@ -99,13 +99,14 @@ def inverse_wavelet_transform(
 
 
 def _rule(name: str, axes: int, periodic: bool) -> Neighborhood:
-    taps = len(wavelets(name, axes))
+    *taps_by_axis, _ = wavelets(name, axes).shape
+    taps, count = taps_by_axis[0], len(taps_by_axis)
     # Every window that touches the signal is there, for even lengths and odd ones; around an axis
     # that wraps, half as many as nodes are enough.
     pair = (taps - 2, taps - 1)
     if periodic:
         pair = (taps // 2 - 1, taps // 2 - 1)
-    return window(taps, axes, stride=2, padding=(pair,) * axes)
+    return window(taps, count, stride=2, padding=(pair,) * count)
 
 
 def _fixed(layer: Conv, weight: Tensor, dtype: torch.dtype | None) -> Conv:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geodl.errors import GeodlError, nearest, positive
+from geodl.errors import GeodlError, as_integer, nearest, positive
 
 WAVELETS = {"haar": 1, "db2": 2, "db3": 3, "db4": 4}  # by name, the vanishing moments
 ON_PLACES = 1e-9  # how far a point that was turned may lie from a place of the window
@@ -314,25 +314,27 @@ def wavelets(name: str = "haar", axes: int = 2) -> Tensor:
         axes: 1, 2 or 3.
 
     Raises:
-        GeodlError: an unknown name, or another number of axes.
+        GeodlError: if the name is unknown, or `axes` is not 1, 2 or 3.
 
     >>> from geodl.neighborhood import window
     >>> window(2, stride=2, basis=wavelets("haar")).num_edge_types
     4
     """
     asked = f"wavelets({name!r}, {axes!r})"
-    if name not in WAVELETS:
+    # A list, which has no hash, cannot be looked up.
+    if not isinstance(name, str) or name not in WAVELETS:
         raise GeodlError(asked, "no such wavelet", nearest(str(name), WAVELETS))
-    if axes not in (1, 2, 3):
+    count = as_integer(axes)
+    if count not in (1, 2, 3):
         raise GeodlError(asked, f"{axes!r} axes", "give 1, 2 or 3")
     low = daubechies(WAVELETS[name])
     # The high-pass is the low-pass backwards with every second sign changed.
     signs = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(len(low) // 2)
     both = torch.stack((low, signs * low.flip(0)), dim=1)
     bands = both
-    for _ in range(axes - 1):
+    for _ in range(count - 1):
         bands = torch.kron(bands, both)
-    return bands.unflatten(0, (len(low),) * axes)
+    return bands.unflatten(0, (len(low),) * count)
 
 
 def daubechies(moments: int) -> Tensor:
