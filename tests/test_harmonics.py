@@ -189,7 +189,22 @@ def test_an_interpolated_turn_of_a_turnable_function():
     assert error(exact, values(4)) < 1e-5
 
 
+def test_errors_of_an_empty_batch_and_in_half_precision():
+    net = network(C8, 3)
+    empty = smooth(9)
+    assert g.equivariance_error(net, empty.with_x(empty.x[:0]), C8) == {}
+    wide, half = eighth(net, smooth(9)), eighth(net.bfloat16(), smooth(9).to(torch.bfloat16))
+    assert abs(half - wide) < 0.1
+
+
 BAD = {
+    "numbers of words": (
+        lambda: g.equivariance_error(
+            nn.Identity(), g.Signal(torch.ones(1, 25, 1, dtype=torch.long), g.Grid(5, 5)), C8
+        ),
+        "values of torch.int64",
+        "embed them first",
+    ),
     "a torus": (
         lambda: g.equivariance_error(
             network(C8, 3), g.Signal(torch.ones(1, 25, 1).double(), g.Grid(5, 5, periodic=True))

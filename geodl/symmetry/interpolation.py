@@ -43,13 +43,18 @@ def interpolated_errors(
     the signal faded out towards the disc's rim. By names that say that it is no proof.
 
     Raises:
-        GeodlError: if an axis wraps, or there are more than two axes.
+        GeodlError: if an axis wraps, or there are more than two axes; of values that are no
+            floating-point numbers.
     """
     errors = {}
     between = _between(group)
-    if group is None or not between:
+    if group is None or not between or not signal.x.numel():
         return errors
     source = signal.domain
+    if not signal.x.is_floating_point():
+        asked = f"{group} acting on {source}, interpolated"
+        do = "embed them first, and measure what follows"
+        raise GeodlError(asked, f"values of {signal.x.dtype}, with none between them", do)
     faded = signal.with_x(fade_out(signal.x, source))
     straight = answer(faded)
     inner = inner_nodes(straight.domain)
@@ -112,11 +117,13 @@ def turn_values(x: Tensor, domain: Domain, group: Group, element: int) -> Tensor
     if domain.fiber is not None:
         sheets = domain.fiber.order
     image = x.reshape(len(x), *domain.lattice, sheets * x.shape[2]).movedim(-1, 1)
-    points = _source_points(domain, group, element).to(x.device, x.dtype)
+    points = _source_points(domain, group, element).to(x.device)
     # As grid_sample reads them: the last axis first, from -1 at the first node to 1 at the last.
     grid = points.flip(-1).reshape(1, *domain.lattice, 2).expand(len(x), -1, -1, -1)
-    turned = F.grid_sample(image, grid, "bilinear", "zeros", align_corners=True)
-    values = turned.movedim(1, -1).reshape(len(x), -1, sheets, x.shape[2])
+    # The kernel knows no type narrower than single precision.
+    wide = torch.promote_types(x.dtype, torch.float32)
+    turned = F.grid_sample(image.to(wide), grid.to(wide), "bilinear", "zeros", align_corners=True)
+    values = turned.to(x.dtype).movedim(1, -1).reshape(len(x), -1, sheets, x.shape[2])
     if domain.fiber is not None:
         values = values[:, :, _sheets_before(domain.fiber, group, element)]
     return values.reshape(x.shape)
