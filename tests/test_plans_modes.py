@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import geodl as g
 from geodl.lowering import Store
 from geodl.lowering import plans as plan_store
-from geodl.neighborhood import box
+from geodl.neighborhood import bank, box
 from tests.cold import forget
 from tests.table import product
 
@@ -51,6 +51,7 @@ COLD = {
     "message": lambda: (g.Message(product, g.adjacency(), on=graph()), 5),
     "additive": lambda: (g.Attention(4, g.adjacency(), 2, "additive", on=graph()), 5),
     "group": lambda: (g.Conv(4, 3, g.lift(3, group=g.D(4)), on=g.Grid(5, 5)), 25),
+    "basis": lambda: (g.Conv(4, 3, g.lift(3, group=g.C(8)), on=g.Grid(5, 5)), 25),
 }
 
 
@@ -62,6 +63,7 @@ def test_a_cold_call_under_somebody_elses_mode_leaves_good_plans(name, cold):
     wanted, _ = COLD[name]()
     wanted.load_state_dict(layer.state_dict())
     box.type_table.cache_clear()
+    bank.bank_of.cache_clear()
     forget(g.D(4))
     x = torch.randn(2, nodes, 4)
     with contextlib.suppress(g.GeodlError):  # the reference selects by edge type

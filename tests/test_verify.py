@@ -13,6 +13,7 @@ from geodl.layer.conv import Conv
 from geodl.lowering import Store, cells, lattice, linear, plans, rnn, scores
 from geodl.lowering.cells import GRU
 from geodl.neighborhood import graph, order
+from geodl.neighborhood.bank import Bank
 from geodl.neighborhood.edges import untyped
 from geodl.neighborhood.laplacian import Laplacian
 from geodl.spectrum import axes
@@ -204,13 +205,13 @@ def doubled_frequencies(patch):
 
 
 def longer_waves(patch):
-    forward, backward = axes.TRANSFORMS["ring"]
-    patch.setitem(axes.TRANSFORMS, "ring", (lambda *call: 2 * forward(*call), backward))
+    forward, backward = axes.TRANSFORMS["fft"]
+    patch.setitem(axes.TRANSFORMS, "fft", (lambda *call: 2 * forward(*call), backward))
 
 
 def shifted_modes(patch):
-    forward, backward = axes.TRANSFORMS["path"]
-    patch.setitem(axes.TRANSFORMS, "path", (forward, lambda *call: backward(*call).roll(1, 1)))
+    forward, backward = axes.TRANSFORMS["dct-ii"]
+    patch.setitem(axes.TRANSFORMS, "dct-ii", (forward, lambda *call: backward(*call).roll(1, 1)))
 
 
 def other_taps(patch):
@@ -313,13 +314,13 @@ def merged_orbits(patch):
 
 
 def sheets_in_another_order(patch):
-    table = WINDOWS.type_table
-    patch.setattr(WINDOWS, "type_table", lambda *args: table(*args).roll(1, 0))
+    bank = WINDOWS.bank_of
+    patch.setattr(WINDOWS, "bank_of", lambda *args: Bank(bank(*args).edge_type.roll(1, 0)))
 
 
 def mirrored_table(patch):
-    table = WINDOWS.type_table
-    patch.setattr(WINDOWS, "type_table", lambda *args: table(*args).flip(-1))
+    bank = WINDOWS.bank_of
+    patch.setattr(WINDOWS, "bank_of", lambda *args: Bank(bank(*args).edge_type.flip(-1)))
 
 
 @pytest.mark.usefixtures("_unplanned")

@@ -49,6 +49,7 @@ class Bank(NamedTuple):
     basis: Tensor | None = None
 
     @property
+    @cached_constants()
     def num_types(self) -> int:
         """T."""
         return int(self.edge_type.max()) + 1
@@ -92,6 +93,7 @@ class Bank(NamedTuple):
             return Bank(self.edge_type.unflatten(2, size))
         return Bank(self.edge_type, self.basis.unflatten(2, size))
 
+    @cached_constants()
     def energy(self) -> float:
         """The mean over the receivers' sheets of the sum of squares of what stands on the edges
         into a node, ones without a basis.
