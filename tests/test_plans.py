@@ -13,7 +13,6 @@ import torch
 import geodl as g
 from geodl.lowering import Store
 from geodl.lowering import plans as plan_store
-from geodl.neighborhood import bank, box
 from tests.cold import forget
 from tests.table import product, rows
 
@@ -345,8 +344,6 @@ def test_a_model_keeps_its_keys_in_training_and_evaluation():
 
 def test_a_default_device_leaves_nothing_behind(plans):
     """Tables and plans that are made while another device is the default serve everyone after."""
-    box.type_table.cache_clear()
-    bank.bank_of.cache_clear()
     forget(g.C(4))
     signal = g.Signal(torch.zeros(1, 36, 1), g.Grid(6, 6))
     with torch.device("meta"):

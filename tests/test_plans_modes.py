@@ -11,7 +11,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import geodl as g
 from geodl.lowering import Store
 from geodl.lowering import plans as plan_store
-from geodl.neighborhood import bank, box
 from tests.cold import forget
 from tests.table import product
 
@@ -62,8 +61,6 @@ def test_a_cold_call_under_somebody_elses_mode_leaves_good_plans(name, cold):
     layer, nodes = COLD[name]()
     wanted, _ = COLD[name]()
     wanted.load_state_dict(layer.state_dict())
-    box.type_table.cache_clear()
-    bank.bank_of.cache_clear()
     forget(g.D(4))
     x = torch.randn(2, nodes, 4)
     with contextlib.suppress(g.GeodlError):  # the reference selects by edge type
