@@ -1,5 +1,6 @@
 """Certificates of models of two signals, of oblong images, and of what is no model or no domain."""
 
+import io
 import math
 from dataclasses import replace
 
@@ -279,6 +280,25 @@ def test_refused_in_words(name):
     call, words = REFUSED[name]
     with pytest.raises(g.GeodlError, match=words):
         call()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_bar_on_a_terminal_where_it_takes_its_time(monkeypatch, capsys):
+    model = g.Sequential(TURNING, g.Pool(g.fiber()))
+    screen = Terminal()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", screen)
+        g.certify(model, GRID)
+        assert not screen.getvalue(), "a quick one is silent"
+        patch.setattr("geodl.symmetry.progress.PATIENCE", 0)
+        g.certify(model, GRID)
+    assert "certify" in screen.getvalue()
+    g.certify(model, GRID)
+    assert not capsys.readouterr().err, "no terminal, no bar"
 
 
 def test_a_model_without_layers_is_code_of_its_own():

@@ -143,6 +143,15 @@ def test_volumes_and_the_rotations_of_the_cube():
     assert g.symmetrize(hidden, g.O())[0].channels_out == 1, "5 / sqrt(24), rounded"
 
 
+def test_eight_turns_are_labelled_approximate():
+    net = g.Sequential(g.Conv(2, 8, g.window(5)), nn.ReLU(), nn.Linear(8, 4), g.Readout())
+    twin = g.symmetrize(net, g.C(8))
+    certificate = g.certify(twin, g.Grid(9, 7))
+    assert not certificate.exact and certificate.proved == ("C8 element 2",)
+    assert "approximate" in str(certificate) and not certificate.violations
+    assert twin[0].channels_out == 3 and twin[2].channels_out == 4
+
+
 def test_modes_dtypes_and_parameters():
     net = vgg().double().eval()
     state = {name: p.clone() for name, p in net.named_parameters()}

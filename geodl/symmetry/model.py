@@ -12,6 +12,7 @@ from geodl.neighborhood import Neighborhood
 from geodl.symmetry.inputs import read_ends
 from geodl.symmetry.interpolation import approximated
 from geodl.symmetry.parts import parts_of
+from geodl.symmetry.progress import watched
 from geodl.symmetry.proof import Certificate, Examined, examine, own_claims, with_goals
 from geodl.symmetry.runs import check_acts, examine_turns, turned_runs
 from geodl.symmetry.turning import domain_of
@@ -26,6 +27,7 @@ def certify(
     of that run (`g.trace`). A model that computes between its layers (`x + 1` in its forward)
     cannot be proved: the certificate then names the layer that reads such values as a violation.
     Only writes that torch counts are seen: not those through `y.x.data` or a numpy array of it.
+    On a terminal a bar shows how far it is, where it takes more than a second.
 
     Args:
         subject: a neighborhood, a layer, or a model composed of layers.
@@ -71,7 +73,7 @@ def certify(
         group = common_group(f"certify({name}, domain)", [part.rule for part in parts])
     domains = tuple(domain_of(end) for end in ends)
     if group is None:
-        found = [examine(part, with_goals(part, own_claims(part))) for part in parts]
+        found = [examine(part, with_goals(part, own_claims(part))) for part in watched(parts)]
     else:
         check_acts(group, domains)
         runs, lost = turned_runs(subject, ends, parts, group)

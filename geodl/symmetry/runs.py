@@ -9,6 +9,7 @@ from geodl.group import Group
 from geodl.neighborhood import Symmetry
 from geodl.neighborhood.base import turns
 from geodl.symmetry.parts import parts_of
+from geodl.symmetry.progress import watched
 from geodl.symmetry.proof import Examined, Part, examine, own_claims, with_goals
 from geodl.symmetry.turning import DomainOrSignal, domain_of, turn_end
 
@@ -79,16 +80,17 @@ def examine_turns(runs: dict[Domains, Run], group: Group) -> list[Examined]:
     claim.
     """
     found = []
-    for run in runs.values():
-        there = [[turn_end(end, group, k) for end in run.ends] for k in group.lattice_generators]
-        goals = [runs[_domains(ends)] for ends in there]
-        for number, part in enumerate(run.parts):
-            shifts = [claim for claim in own_claims(part) if claim.leaves]
-            claims: list[tuple[Symmetry, Part | None]] = [*with_goals(part, shifts)]
-            made = turns(part.source, part.target, group, group.lattice_generators)
-            for claim, goal in zip(made, goals, strict=True):
-                claims.append((claim, _part_at(goal, number)))
-            found.append(examine(part, claims))
+    every = [(run, number) for run in runs.values() for number in range(len(run.parts))]
+    elements = group.lattice_generators
+    for run, number in watched(every):
+        part = run.parts[number]
+        shifts = [claim for claim in own_claims(part) if claim.leaves]
+        claims: list[tuple[Symmetry, Part | None]] = [*with_goals(part, shifts)]
+        made = turns(part.source, part.target, group, elements)
+        for k, claim in zip(elements, made, strict=True):
+            goal = runs[_domains([turn_end(end, group, k) for end in run.ends])]
+            claims.append((claim, _part_at(goal, number)))
+        found.append(examine(part, claims))
     return found
 
 
