@@ -48,11 +48,12 @@ DELAYED = {
     "geodl.neighborhood.eigenvalue": {"scipy"},
     "geodl.spectrum.solver": {"scipy"},
     "geodl.lowering.kernels.compiler": {"numba"},
+    "geodl.symmetry.progress": {"tqdm"},
 }
 DECLARED = ALWAYS | {
     *("torch_geometric", "networkx", "scipy", "sympy"),
     *("lightning", "jsonargparse", "rich", "torchmetrics", "yaml"),
-    *("pooch", "sklearn", "skimage", "PIL", "matplotlib", "numba"),
+    *("pooch", "sklearn", "skimage", "PIL", "matplotlib", "numba", "tqdm"),
     *("escnn", "dgl"),  # peers: never required, see README
 }
 
