@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-NEAR = 1e-9  # products of a finite group's matrices are as near as this to what they stand for
+NEAR = 1e-9  # the largest rounding error of an entry in a product of a group's matrices
 
 
 class Action(NamedTuple):
@@ -30,9 +30,10 @@ class Action(NamedTuple):
 
 
 def make_action(matrices: Tensor) -> Action:
-    """The action by matrices `[n, d, d]` in float64, integers where these are meant.
+    """The action by matrices `[n, d, d]` in float64.
 
-    Of C(12) the quarter turns are integer matrices, up to the rounding of their products.
+    Matrices whose entries differ from integers by less than rounding become integers: those of the
+    quarter turns in C(12), which are products of turns by 30 degrees.
     """
     nearest = matrices.round()
     keeps_lattice = ((matrices - nearest).abs() < NEAR).flatten(1).all(1)

@@ -29,7 +29,7 @@ def read_permutations(asked: str, value: Any) -> Permutations:
         raise GeodlError(asked, "no generators", do)
     read = []
     for row in rows:
-        # Numpy's integers and those of torch are integers, booleans and floats are none.
+        # Integers of numpy and of torch are accepted, booleans and floats are not.
         numbers = tuple(as_integer(image) for image in row)
         if None in numbers or sorted(numbers) != list(range(len(row))):  # type: ignore[type-var] - no None is left
             found = f"{_shortened(row)}, which is no permutation"
@@ -39,7 +39,9 @@ def read_permutations(asked: str, value: Any) -> Permutations:
     if len(degrees) > 1:
         found = f"permutations of {' and '.join(map(str, degrees))} points"
         raise GeodlError(
-            asked, found, "give generators of one degree: fill them up with points at rest"
+            asked,
+            found,
+            "give generators of one degree, each with the points that it leaves in place",
         )
     return tuple(read)
 
@@ -79,7 +81,7 @@ def _as_lists(value: Any) -> Any:
 
 
 def _size_of_first(rows: Any) -> int:
-    """How many parts the first part has; 0 where there is none."""
+    """The number of rows of the first matrix; 0 where there is none."""
     if isinstance(rows, list) and rows and isinstance(rows[0], list):
         return len(rows[0])
     return 0
@@ -94,7 +96,7 @@ def _has_shape(rows: Any, shape: tuple[int, ...]) -> bool:
 
 
 def _whole(x: Any) -> float:
-    """A whole number as an integer, which no sum of other integers rounds."""
+    """A whole number as an integer: sums of integers are not rounded."""
     number = float(x)
     if number.is_integer():
         return int(number)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MOST_NUMBERS = 2**24  # in a table of elements, or of products: 128 MB
+MOST_NUMBERS = 2**24  # entries of a table of elements or of products: 128 MB in 64 bits
 
 
 class Listed(NamedTuple):
@@ -31,8 +31,8 @@ class _Steps(NamedTuple):
 
 
 def list_elements(generators: np.ndarray, matrices: np.ndarray | None, most: int) -> Listed | None:
-    """All products of permutations, level by level: first the identity, then what one step makes of
-    it, and so on until a level is empty. None where there are more than `most`.
+    """All products of permutations, level by level: first the identity, then the products of one
+    step, of two, and so on until a level is empty. None where there are more than `most`.
 
     The steps are closed under inverses, so that one step from a level leads to the level before, to
     the level itself or to the next one: no product is compared with more than these.
@@ -96,8 +96,8 @@ def _steps_of(generators: np.ndarray, matrices: np.ndarray | None) -> _Steps:
 
 
 def _keys(rows: np.ndarray) -> np.ndarray:
-    """Each row as one string of bytes, the most significant first: strings stand in the order of
-    their rows.
+    """Each row as one string of bytes, the most significant first, so that the strings sort as the
+    rows do.
     """
     width = ">u2" if rows.shape[1] <= 2**16 else ">u4"
     wide = np.ascontiguousarray(rows, dtype=width)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-TRIES = 200
+TRIES = 200  # random elements that are examined before the search is given up
 
 
 def count_elements(generators: Sequence[Sequence[int]]) -> int:
@@ -27,7 +27,8 @@ def count_elements(generators: Sequence[Sequence[int]]) -> int:
 
 
 def _contains_even_permutations(generators: np.ndarray) -> bool:
-    """Whether an element is found that proves it; False where none was.
+    """Whether a random element proves that all even permutations are in the group; False where
+    none of those tried does.
 
     A transitive group with an element that has a cycle of prime length p, n / 2 < p < n - 2,
     contains all even permutations: a power of it is a p-cycle, the group is primitive because p is
@@ -52,10 +53,10 @@ def _contains_even_permutations(generators: np.ndarray) -> bool:
 
 def _is_transitive(generators: np.ndarray) -> bool:
     reached = {0}
-    new = [0]
-    while new:
-        images = {int(generator[i]) for i in new for generator in generators}
-        new = list(images - reached)
+    latest = [0]
+    while latest:
+        images = {int(generator[i]) for i in latest for generator in generators}
+        latest = list(images - reached)
         reached |= images
     return len(reached) == generators.shape[1]
 

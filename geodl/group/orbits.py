@@ -1,8 +1,9 @@
-"""What permutations carry to each other: orbits of nodes, of all pairs of nodes, of edges.
+"""Orbits of nodes, of all pairs of nodes and of edges: the sets that permutations map to
+themselves and that cannot be divided further.
 
-Labels are merged one generator after another: once those of two things that a generator exchanges
-are one, they are one for all generators to come. Merging is a search for connected parts in a graph
-of as many links as things (`scipy.sparse.csgraph`).
+Each item begins with a label of its own. One generator after another merges labels: an item and its
+image get the same one. The merged labels are the connected components of a graph with a link from
+each item's label to that of its image (`scipy.sparse.csgraph`).
 """
 
 from collections.abc import Iterable
@@ -95,11 +96,12 @@ def edge_orbits(asked: str, generators: Tensor, dst: Tensor, src: Tensor) -> Ten
 
 
 def _labels(count: int, moves: Iterable[Numbers]) -> Numbers:
-    """Labels of things that permutations carry to each other, by first appearance.
+    """A label for each item, the same for items that permutations map to each other, by first
+    appearance: `[count]`.
 
     Args:
-        count: of the things.
-        moves: where each permutation takes them.
+        count: the number of items.
+        moves: the permutations; each gives the image of every item, `[count]`.
     """
     # Importing geodl takes no scipy.
     from scipy.sparse import coo_matrix
@@ -112,9 +114,9 @@ def _labels(count: int, moves: Iterable[Numbers]) -> Numbers:
         if not apart.any():
             continue
         links = label[apart], moved[apart]
-        parts = int(label.max()) + 1
+        labels = int(label.max()) + 1
         ones = np.ones(len(links[0]), dtype=np.int8)
-        graph = coo_matrix((ones, links), shape=(parts, parts))
+        graph = coo_matrix((ones, links), shape=(labels, labels))
         _, merged = connected_components(graph, directed=False)
         label = merged[label]
     return _by_appearance(label)
@@ -126,7 +128,8 @@ def _by_appearance(label: NDArray[np.integer]) -> Numbers:
         return label.astype(np.int64)
     count = int(label.max()) + 1
     first = np.empty(count, dtype=np.int64)
-    # Of several entries to one place the last is kept: from behind, that is the first appearance.
+    # Where an index occurs several times, numpy keeps the last value: in reversed order that is the
+    # first appearance.
     first[label[::-1]] = np.arange(len(label) - 1, -1, -1)
     number = np.empty(count, dtype=np.int64)
     number[np.argsort(first)] = np.arange(count)

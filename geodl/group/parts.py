@@ -1,4 +1,4 @@
-"""What groups are put together from and fall apart into, in permutations, matrices and tables."""
+"""Direct products, subgroups and cosets, computed on permutations, matrices and tables."""
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ def block_diagonal(first: Matrices, second: Matrices) -> Matrices:
 
 
 def spanned(product: Tensor, numbers: list[int]) -> Tensor:
-    """The elements that some of them generate: their numbers in order.
+    """The numbers, ascending, of the elements that some elements generate.
 
     Args:
         product: the table `[n, n]`.

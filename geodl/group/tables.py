@@ -44,8 +44,8 @@ def make_tables(elements: Tensor, numbering: Numbering) -> Tables:
 
 
 def find_elements(ours: Elements, theirs: Elements) -> Tensor:
-    """Where each of their elements stands among ours by its matrix; -1 where it does not, or where
-    several of ours have that matrix and no permutation says which it is.
+    """For each of their elements the number of ours with the same matrix, and where several have
+    it, with the same permutation too: `[m]`; -1 where there is not exactly one.
     """
     same_points = ours.permutations.shape[1] == theirs.permutations.shape[1]
     numbers = []
@@ -53,8 +53,8 @@ def find_elements(ours: Elements, theirs: Elements) -> Tensor:
         same = ((ours.matrices - matrix).abs() < NEAR).flatten(1).all(1)
         if int(same.sum()) > 1 and same_points:
             same &= (ours.permutations == permutation).all(1)
-        found = same.nonzero()[:, 0].tolist()
-        if len(found) != 1:
-            found = [-1]
-        numbers += found
+        candidates = same.nonzero()[:, 0].tolist()
+        if len(candidates) != 1:
+            candidates = [-1]
+        numbers += candidates
     return torch.tensor(numbers)

@@ -101,7 +101,7 @@ class Group:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        # What was found of the group is found again.
+        # Elements, tables and numbers are computed again from these.
         return {"generators": self.generators, "matrices": self.matrices, "name": self.name}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -115,7 +115,7 @@ class Group:
 
     @property
     def axes(self) -> int:
-        """Of the space that the matrices act on; 0 without matrices."""
+        """The number of axes of the space that the matrices act on; 0 without matrices."""
         if self.matrices is None:
             return 0
         return len(self.matrices[0])
@@ -255,7 +255,7 @@ class Group:
         """What some of the elements generate.
 
         A subgroup of a group with matrices permutes its own elements, so that `D(4).subgroup(1)` is
-        C(4); one of a group without any permutes the same points as that.
+        C(4); without matrices it permutes the points of the whole group.
 
         Args:
             generators: numbers of elements, or their permutations; none for the identity alone.
@@ -270,7 +270,8 @@ class Group:
         asked = f"a subgroup of {self}"
         only_permutations = bool(generators) and all(as_integer(k) is None for k in generators)
         if self.matrices is None and self._is_symmetric and only_permutations:
-            # Of S(200), which has no list of its elements, any permutations are some.
+            # Every permutation is an element of S(n): none is looked up, as S(200) has too many to
+            # be listed.
             permutations = read_permutations(asked, generators)
             if len(permutations[0]) == self.degree:
                 return Group(permutations)
@@ -375,8 +376,8 @@ class Group:
 def known_group(
     generators: Permutations, matrices: Matrices | None, name: str, order: int
 ) -> Group:
-    """A group of which all is known and nothing has to be checked: not its permutations, not its
-    matrices, not its order.
+    """A group of known order, whose permutations and matrices are right by construction: nothing is
+    checked.
     """
     group = object.__new__(Group)
     group.__setstate__({"generators": generators, "matrices": matrices, "name": name})

@@ -1,5 +1,5 @@
-"""What stands at each place of a window, for each pair of sheets: one edge type, or functions of
-several types with their values.
+"""The edge type at each place of a window, for each pair of sheets; on a basis the values of the
+functions there, and the type of each function.
 
 For receivers at (0, s) and senders at (o, r), s and r elements of a group G, equivariance asks that
 the filter `h_s,r(o)` depends on the pair `(s^-1 o, s^-1 r)` alone: `h_s,r(o) = h_e,s^-1 r(s^-1 o)`.
@@ -31,9 +31,9 @@ from geodl.neighborhood.box import type_table
 from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.filter_basis import FilterBasis
 
-ZERO = 1e-12  # of a function of norm 1: what rounding leaves of a zero
-SAME = 1e-12  # how far values may lie apart that stand for one
-DEPENDENT = 1e-6  # the norm of what is left of a function outside the span of others
+ZERO = 1e-12  # values of a function of norm 1 up to this are rounding errors of 0
+SAME = 1e-12  # the largest difference between two values that count as equal
+DEPENDENT = 1e-6  # a function whose rest outside the span of others is shorter depends on them
 
 
 class Bank(NamedTuple):
@@ -62,30 +62,30 @@ class Bank(NamedTuple):
         s, r, place, j = self.basis.nonzero().unbind(1)
         return Entries(s, r, place, self.edge_type[s, r, j], self.basis[s, r, place, j])
 
-    def kinds(self) -> "Entries":
-        """Every edge into one point, those between two nodes as one: two of the same type where the
-        functions of the same types have the same values, to rounding.
+    def entries_to_compare(self) -> "Entries":
+        """The edges into one point, with one edge for all those between two nodes: two of them have
+        the same type where the same functions have the same values, to rounding.
 
-        On a basis there are J edges between two nodes where a plain window has one. Whether a move
-        keeps edges can be told from these few.
+        On a basis there are J edges between two nodes where a plain window has one. Whether a
+        symmetry keeps the edges can be decided from these few.
         """
         if self.basis is None:
             return self.entries()
         rows = self.basis.flatten(0, 2)
-        # Equal columns of values have equal shadows on a line of random direction; different ones
-        # have other shadows, but for chance, which is looked at below.
+        # Equal rows have equal projections on a line of random direction. Different rows have
+        # different ones with probability 1; whether they do is checked below.
         direction = torch.rand(rows.shape[1], generator=torch.Generator().manual_seed(0)).double()
-        shadow, order = (rows @ direction).sort()
+        projection, order = (rows @ direction).sort()
         number = torch.zeros_like(order)
-        number[order[1:]] = (shadow.diff() > SAME).cumsum(0)
+        number[order[1:]] = (projection.diff() > SAME).cumsum(0)
         of_number = torch.zeros_like(order).scatter(0, number, torch.arange(len(rows)))
         if float((rows - rows[of_number[number]]).abs().max()) > SAME * rows.shape[1]:
             return self.entries()
         sets = torch.unique(self.edge_type.flatten(0, 1), dim=0, return_inverse=True)[1]
-        kind = number.view(self.basis.shape[:3]) * (int(sets.max()) + 1)
-        kind = kind + sets.view(*self.edge_type.shape[:2], 1)
+        types = number.view(self.basis.shape[:3]) * (int(sets.max()) + 1)
+        types = types + sets.view(*self.edge_type.shape[:2], 1)
         s, r, place = self.basis.any(3).nonzero().unbind(1)
-        return Entries(s, r, place, kind[s, r, place], None)
+        return Entries(s, r, place, types[s, r, place], None)
 
     def over(self, size: tuple[int, ...]) -> "Bank":
         """The bank with its K places as a box: `[S, R, *size]`, or `[S, R, *size, J]`."""
@@ -95,8 +95,8 @@ class Bank(NamedTuple):
 
     @cached_constants()
     def energy(self) -> float:
-        """The mean over the receivers' sheets of the sum of squares of what stands on the edges
-        into a node, ones without a basis.
+        """The sum of squares of the weights on the edges into a node, in the mean over the
+        receivers' sheets; without a basis each weight is 1.
         """
         if self.basis is None:
             return float(self.edge_type[0].numel())
@@ -175,15 +175,15 @@ def bank_of(
         values = basis.at(turned, size)
     if group is not None and not out_fiber:
         asked = f"an isotropic window of {size} on {basis} under {group}"
-        values = _different(asked, values.mean(0))[None]
+        values = _independent(asked, values.mean(0))[None]
     if basis.is_scaled:
         values = _scaled(f"a window of {size} on {basis}", values)
-    kinds = torch.arange(values.shape[2])
+    functions = torch.arange(values.shape[2])
     if group is None or not in_fiber:
-        edge_type = kinds.expand(len(values), 1, -1)
+        edge_type = functions.expand(len(values), 1, -1)
         return Bank(edge_type, values[:, None])
     product, inverse = group.tables.product, group.tables.inverse
-    edge_type = kinds * group.order + product[inverse][:, :, None]
+    edge_type = functions * group.order + product[inverse][:, :, None]
     # All senders' sheets share the values, which stand in memory once.
     return Bank(edge_type, values[:, None].expand(-1, group.order, -1, -1))
 
@@ -205,19 +205,19 @@ def _scaled(asked: str, values: Tensor) -> Tensor:
     return values.where(values.abs() > ZERO, 0.0)
 
 
-def _different(asked: str, values: Tensor) -> Tensor:
-    """Those of the functions `[K, J]` that are no sums of the ones before them.
+def _independent(asked: str, values: Tensor) -> Tensor:
+    """Those of the functions `[K, J]` that are no linear combinations of the ones before them.
 
     Raises:
         GeodlError: if all of them are 0.
     """
     kept: list[int] = []
-    found = values.new_zeros(len(values), 0)
+    orthonormal = values.new_zeros(len(values), 0)
     for j, function in enumerate(values.T):
-        rest = function - found @ (found.T @ function)
+        rest = function - orthonormal @ (orthonormal.T @ function)
         if float(rest.norm()) > DEPENDENT:
             kept.append(j)
-            found = torch.cat((found, rest[:, None] / rest.norm()), dim=1)
+            orthonormal = torch.cat((orthonormal, rest[:, None] / rest.norm()), dim=1)
     if not kept:
         raise GeodlError(asked, "no function that the group leaves as it is", "use harmonics()")
     return values[:, kept].where(values[:, kept].abs() > ZERO, 0.0)

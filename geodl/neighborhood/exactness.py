@@ -27,12 +27,12 @@ from geodl.group import Group
 class InexactSize(GeodlError):
     """A size at which a group's symmetry would hold only approximately.
 
-    Containers that see it pass say which sizes of their own image would do.
+    Containers catch it and raise it again with the sizes of their own input that are exact.
     """
 
 
 class AxisWindow(NamedTuple):
-    """The numbers of a window on one axis."""
+    """A window along one axis: size, stride, dilation and the padding (before, after)."""
 
     size: int
     stride: int
@@ -44,6 +44,14 @@ def is_exact(
     n: int, wraps: bool, size: int, stride: int, dilation: int, padding: tuple[int, int]
 ) -> bool:
     """Whether a reflection of an axis maps the windows on it to windows.
+
+    Args:
+        n: nodes on the axis.
+        wraps: whether its last node is followed by its first.
+        size: of the window, as the other numbers along this axis.
+        stride: distance between receivers.
+        dilation: distance between neighbors.
+        padding: (before, after).
 
     >>> is_exact(28, False, 2, 2, 1, (0, 0)), is_exact(29, False, 2, 2, 1, (0, 0))
     (True, False)
@@ -102,7 +110,7 @@ def check_exact(asked: str, group: Group, domain: Domain, windows: Sequence[Axis
 
 
 def _sizes_nearby(n: int, wraps: bool, window: AxisWindow) -> str:
-    """The two lengths nearest to n that would do, in words."""
+    """The two lengths nearest to n at which the window is exact, in words."""
     reach = 3 * window.stride
     sizes = [m for m in range(max(1, n - reach), n + reach) if is_exact(m, wraps, *window)]
     nearest = sorted(sizes, key=lambda m: abs(m - n))[:2]

@@ -161,8 +161,7 @@ class Stencil(Structure):
     def edges(self, source: Domain, target: Domain) -> Edges:
         if self.transposed:
             return turned_around(replace(self, transposed=False).edges(target, source))
-        # One kernel position after the other, unlike `Window`, which writes out one receiver after
-        # the
+        # One kernel position after the other, where `Window` writes out one receiver after the
         # other: two ways to the same edges, each a check of the other.
         parts = [
             self._edges_at(position, source, target)

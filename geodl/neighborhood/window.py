@@ -91,7 +91,7 @@ class Window(Neighborhood):
         return self.bank().num_types
 
     def bank(self) -> Bank:
-        """What stands at each place of the window, for each pair of sheets."""
+        """The edge types, or the functions of a basis, at each place for each pair of sheets."""
         return bank_of(self.size, self.group, self.out_fiber, self.in_fiber, self.basis)
 
     def table(self) -> Tensor:
@@ -183,7 +183,7 @@ class Window(Neighborhood):
     def edges_to_compare(self, domain: Domain, target: Domain) -> Edges:
         if self.basis is None or domain.is_union or target.is_union:
             return self.edges(domain, target)
-        return self._place(self.bank().kinds(), domain, target)
+        return self._place(self.bank().entries_to_compare(), domain, target)
 
     def _refuses_boundary(self, domain: Domain) -> str:
         """Why the padding would mean something else on a domain than `boundary` says ("" if not).
@@ -246,7 +246,7 @@ class Window(Neighborhood):
         return self._place(self.bank().entries(), domain, target)
 
     def _place(self, entries: Entries, domain: Domain, target: Domain) -> Edges:
-        """What stands on the edges into one point, on those into every point."""
+        """The edges into every point, made of those into one point."""
         assert domain.lattice is not None and target.lattice is not None
         before = torch.tensor([low for low, _ in self.padding])
         offsets = coordinates(self.size) * torch.tensor(self.dilation) - before

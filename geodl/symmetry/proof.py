@@ -97,8 +97,8 @@ def examine(part: Part, claims: Iterable[tuple[Symmetry, Part | None]]) -> Exami
             an oblong lattice the one on the turned lattice; None where none ran there.
     """
     claims = list(claims)
-    # Numbers of kinds of edges mean the same in one rule; where types carry no weight, neither do
-    # kinds.
+    # `edges_to_compare` numbers its types for each rule anew: they can be compared between two
+    # domains of one rule only, and replace the rule's own types where these count.
     few = part.typed and all(run is None or run.rule == part.rule for _, run in claims)
     edges = _edges_of(part, few)
     where = f"{part.rule} on {part.source}"
