@@ -1,5 +1,4 @@
-"""Images changed at random before they are learnt from: what may be done to an image without
-changing its class.
+"""Augmentation: random changes of training images that leave their classes as they are.
 
 An augmentation is a function of images `[M, C, H, W]` and of a generator, which decides all of it.
 """
@@ -28,8 +27,8 @@ class Rotations:
         step: the angles are multiples of so many degrees, a divisor of 360; 0 for any angle.
 
     Raises:
-        GeodlError: a step that is negative or does not divide 360; images that are not square, or
-            are no floating point numbers `[M, C, H, H]`.
+        GeodlError: if the step is negative or does not divide 360, or images are not square or no
+            floating point numbers `[M, C, H, H]`.
 
     >>> import torch
     >>> images, chance = torch.rand(5, 1, 8, 8), torch.Generator().manual_seed(0)
@@ -42,7 +41,7 @@ class Rotations:
 
     def __post_init__(self):
         asked = f"Rotations(step={self.step!r})"
-        # A NaN is no divisor either.
+        # `360 % NaN` is NaN, which differs from 0: NaN is refused here, too.
         if not is_real(self.step) or not (
             self.step == 0 or (self.step > 0 and 360 % self.step == 0)
         ):
@@ -60,7 +59,8 @@ class Rotations:
         if self.step:
             degrees = self.step * (share * (360 / self.step)).floor()
         turned = turn(images, degrees.to(images))
-        # Bilinear weights at a quarter turn are 1 and 0 but for the last bits of a sine.
+        # At a quarter turn the sine is off by rounding, and bilinear weights by as much from 1
+        # and 0: these images are copied instead.
         for quarter in range(4):
             exact = degrees == 90 * quarter
             turned[exact] = images[exact].rot90(quarter, (2, 3))
@@ -76,16 +76,16 @@ class Rotations:
 @dataclass(frozen=True)
 class FlipsAndShifts:
     """Each image mirrored left to right with probability 1/2, then moved by up to `most` pixels
-    along each axis, as much as likely each way; zeros move in.
+    along each axis, every number of pixels with equal probability; zeros move in.
 
     This is the usual augmentation of CIFAR: a random crop of the image padded by 4 (He et al.,
     "Deep Residual Learning for Image Recognition", 2016, section 4.2).
 
     Args:
-        most: pixels.
+        most: the largest shift, in pixels.
 
     Raises:
-        GeodlError: a number of pixels that is none; images that are no floating point numbers
+        GeodlError: if `most` is no integer from 0, or images are no floating point numbers
             `[M, C, H, W]`.
 
     >>> import torch
@@ -106,15 +106,15 @@ class FlipsAndShifts:
         mirrored = (torch.rand(count, generator=generator) < 0.5).to(images.device)
         flipped = torch.where(mirrored[:, None, None, None], images.flip(3), images)
         padded = torch.nn.functional.pad(flipped, (self.most,) * 4)
-        # The first row and column that are seen of each padded image: [2, M].
+        # Where the crop of each padded image begins, by row and column: [2, M].
         begin = torch.randint(2 * self.most + 1, (2, count), generator=generator)
         first_row, first_column = begin.to(images.device)
         rows = first_row[:, None] + torch.arange(height, device=images.device)
         columns = first_column[:, None] + torch.arange(width, device=images.device)
-        each = torch.arange(count, device=images.device)
+        image = torch.arange(count, device=images.device)
         # Indexing by [M, 1, 1], [M, H, 1], [M, 1, W] around the channels gives [M, H, W, C].
-        seen = padded[each[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-        return seen.permute(0, 3, 1, 2).contiguous()
+        cropped = padded[image[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+        return cropped.permute(0, 3, 1, 2).contiguous()
 
     def __str__(self) -> str:
         return (

@@ -16,8 +16,8 @@ CLASSES = (
     *("dog", "frog", "horse", "ship", "truck"),
 )
 NAME = "CIFAR-10, 10k JPEG"
-EACH = 1000  # images of each class in either part of the archive
-LEARNT = 900  # of each class; the others of the part to learn from choose
+EACH = 1000  # images of each class, in "train" and in "test" of the archive
+LEARNT = 900  # training images of each class; the other 100 of "train" are for validation
 
 
 def cifar10() -> ImageData:
@@ -28,7 +28,7 @@ def cifar10() -> ImageData:
     pixels than the official ones, so that errors are not those of published experiments.
 
     Raises:
-        GeodlError: if the file is nowhere, is not what its card says, or pillow is not installed.
+        GeodlError: if the file is not found, differs from its card, or pillow is not installed.
 
     Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 
@@ -41,9 +41,9 @@ def cifar10() -> ImageData:
         learnt = _images(archive, "train")
         test = _images(archive, "test")
     labels = torch.arange(len(CLASSES)).repeat_interleave(EACH)
-    # Images stand class by class: the number of each within its class.
-    place = torch.arange(EACH).repeat(len(CLASSES))
-    train, val = place < LEARNT, place >= LEARNT
+    # Images are sorted by class; this is the number of each within its class.
+    number = torch.arange(EACH).repeat(len(CLASSES))
+    train, val = number < LEARNT, number >= LEARNT
     return ImageData(
         NAME,
         Split(learnt[train], labels[train]),
@@ -53,8 +53,8 @@ def cifar10() -> ImageData:
     )
 
 
-def _images(archive: zipfile.ZipFile, part: str) -> Tensor:
-    """All images of "train" or "test", class by class, in [0, 1]."""
+def _images(archive: zipfile.ZipFile, split: str) -> Tensor:
+    """All images of "train" or "test", sorted by class, values in [0, 1]: `[10 EACH, 3, 32, 32]`."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -62,7 +62,7 @@ def _images(archive: zipfile.ZipFile, part: str) -> Tensor:
     pixels = np.empty((len(CLASSES) * EACH, 32, 32, 3), np.uint8)
     for number, name in enumerate(CLASSES):
         for k in range(EACH):
-            file = io.BytesIO(archive.read(f"{part}/{name}/{k:04}.jpg"))
+            file = io.BytesIO(archive.read(f"{split}/{name}/{k:04}.jpg"))
             with Image.open(file) as opened:
                 pixels[number * EACH + k] = np.asarray(opened.convert("RGB"))
     # Channels first, as torch has them.

@@ -74,7 +74,10 @@ def make(
     of its own.
 
     Args:
-        images: `[P, H, W]` uint8, to draw from; labels `[P]` uint8.
+        images: `[P, H, W]` uint8, to draw from.
+        labels: `[P]` uint8, their classes.
+        seed: of the generator.
+        sizes: numbers of training, validation and test images.
 
     Returns:
         images `[M, H, W]` uint8 and labels `[M]` uint8, with the source `[M]` of each and its angle

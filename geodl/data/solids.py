@@ -53,11 +53,11 @@ def solid_voxels(size: int = 16, *, points: int = 512, seed: int = 0) -> ImageDa
 
     Args:
         size: voxels along each axis of the box, which reaches from -1.1 to 1.1.
-        points: of each cloud.
-        seed: which points, which turns.
+        points: number of points of each cloud.
+        seed: of the random numbers, as in :func:`solids`.
 
     Raises:
-        GeodlError: a number of voxels or of points that is none.
+        GeodlError: if `size` is not a positive integer, or as :func:`solids`.
 
     >>> import geodl as g
     >>> g.data.solid_voxels(4, points=16).test.images.shape
@@ -73,9 +73,13 @@ def solid_voxels(size: int = 16, *, points: int = 512, seed: int = 0) -> ImageDa
 
 def voxels(points: Tensor, size: int) -> Tensor:
     """The voxels `[M, 1, size, size, size]` that clouds of points `[M, P, 3]` touch: 1 or 0, of the
-    points' dtype. What lies outside of the box from -1.1 to 1.1 is not seen.
+    points' dtype. Points outside of the box from -1.1 to 1.1 are left out.
 
-    Turning a cloud about an axis by 90 degrees turns its voxels: both are about the origin.
+    Turning a cloud about an axis through the origin by 90 degrees turns its voxels.
+
+    Raises:
+        GeodlError: if `size` is not a positive integer, or the points are no floating point numbers
+            `[M, P, 3]`.
 
     >>> voxels(torch.tensor([[[0.5, 0.5, -0.5]]]), 2).flatten().tolist()
     [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -83,28 +87,29 @@ def voxels(points: Tensor, size: int) -> Tensor:
     size = check_count(f"voxels of {size!r} along each axis", size)
     if points.ndim != 3 or points.shape[2] != 3 or not points.is_floating_point():
         raise GeodlError("voxels", describe(points), "give floating point clouds [M, P, 3]")
-    place = ((points + REACH) * (size / (2 * REACH))).floor().long()
-    inside = ((place >= 0) & (place < size)).all(2)
+    voxel = ((points + REACH) * (size / (2 * REACH))).floor().long()
+    inside = ((voxel >= 0) & (voxel < size)).all(2)
     cloud, _ = inside.nonzero(as_tuple=True)
-    x, y, z = place[inside].unbind(1)
+    x, y, z = voxel[inside].unbind(1)
     touched = points.new_zeros(len(points), 1, size, size, size)
     touched[cloud, 0, x, y, z] = 1
     return touched
 
 
 def _part(count: int, points: int, chance: Generator) -> Clouds:
-    """As many clouds of each solid."""
+    """Clouds of every solid, `count` of each, one solid after the other."""
     clouds = [_placed(SURFACES[name](count, points, chance), chance) for name in SOLIDS]
     labels = torch.arange(len(SOLIDS)).repeat_interleave(count)
     return Clouds(torch.cat(clouds).float(), labels)
 
 
 def _placed(clouds: Tensor, chance: Generator) -> Tensor:
-    """Clouds `[M, P, 3]` stretched, turned, centred, scaled and disturbed."""
+    """Clouds `[M, P, 3]` stretched, turned, centred and scaled, with noise added."""
     count = len(clouds)
     stretch = 0.8 * (1.25 / 0.8) ** _uniform((count, 1, 3), chance)
-    # The orthogonal factor of a matrix of normal numbers is even over all turns once the signs of
-    # the triangular one are fixed (Mezzadri 2007).
+    # The orthogonal factor of a matrix of normal numbers is uniform over all turns once the signs
+    # of the triangular one are fixed (Mezzadri, "How to generate random matrices from the classical
+    # compact groups", 2007).
     q, r = torch.linalg.qr(_normal((count, 3, 3), chance))
     turns = q * r.diagonal(dim1=1, dim2=2).sign()[:, None, :]
     turned = (clouds * stretch) @ turns
@@ -118,7 +123,7 @@ def _sphere(count: int, points: int, chance: Generator) -> Tensor:
 
 
 def _cube(count: int, points: int, chance: Generator) -> Tensor:
-    """One coordinate of each point is -1 or 1, the others are even in between."""
+    """One coordinate of each point is -1 or 1, the others are uniform in between."""
     inside = 2 * _uniform((count, points, 3), chance) - 1
     axis = torch.randint(3, (count, points, 1), generator=chance)
     side = 2.0 * torch.randint(2, (count, points, 1), generator=chance) - 1
@@ -126,7 +131,7 @@ def _cube(count: int, points: int, chance: Generator) -> Tensor:
 
 
 def _cylinder(count: int, points: int, chance: Generator) -> Tensor:
-    """Of radius 1 and height 2: its two ends have a third of its surface, 2 pi of 6 pi."""
+    """Of radius 1 and height 2: its two ends have a third of its area, 2 pi of 6 pi."""
     angle, height, share, radius = _uniform((4, count, points), chance)
     height = 2 * height - 1
     at_an_end = share < 1 / 3
@@ -136,8 +141,8 @@ def _cylinder(count: int, points: int, chance: Generator) -> Tensor:
 
 
 def _cone(count: int, points: int, chance: Generator) -> Tensor:
-    """Of radius 1 and height 2: the base has pi, the side pi sqrt(5), its radius falls evenly to
-    the tip; points are even on both where the square of the radius is.
+    """Of radius 1 and height 2: the base has the area pi, the side pi sqrt(5), its radius falls
+    linearly to the tip; points are uniform on both where the square of their radius is.
     """
     angle, share, square = _uniform((3, count, points), chance)
     radius = square.sqrt()
@@ -156,13 +161,13 @@ def _ring(count: int, points: int, chance: Generator) -> Tensor:
 
 
 def _tube(count: int, points: int, chance: Generator, *, thickness: float) -> Tensor:
-    """A tube around a circle of radius 1. Its surface has more on the outside: the angle t around
-    the tube has density 1 + thickness cos t, drawn as the even one, and put on the other side as
-    often as that one has less than this side.
+    """A tube around a circle of radius 1. More of its area is on the outside: the angle t around
+    the tube has a density proportional to `1 + thickness cos t`. It is drawn uniformly and kept
+    with probability `(1 + thickness cos t) / 2`, else replaced by `pi - t`, whose cosine has the
+    other sign.
     """
     angle, around, share = _uniform((3, count, points), chance)
     lean = thickness * torch.cos(2 * math.pi * around)
-    # cos of the half turn changes its sign: mirrored where (1 + lean) / 2 is below an even number.
     around = torch.where(share < (1 + lean) / 2, around, 0.5 - around)
     radius = 1 + thickness * torch.cos(2 * math.pi * around)
     return _around(angle, radius, thickness * torch.sin(2 * math.pi * around))
@@ -181,9 +186,9 @@ def _octahedron(count: int, points: int, chance: Generator) -> Tensor:
 
 
 def _on_faces(faces: Tensor, count: int, points: int, chance: Generator) -> Tensor:
-    """Points on triangles `[F, 3, 3]` of one area."""
+    """Points on triangles `[F, 3, 3]` of equal area."""
     face = torch.randint(len(faces), (count, points), generator=chance)
-    # Differences of sorted even numbers are even on the triangle of weights that add up to 1.
+    # The gaps between sorted uniform numbers are weights that add up to 1, uniform on the triangle.
     cut = _uniform((count, points, 2), chance).sort(2).values
     ends = torch.nn.functional.pad(torch.nn.functional.pad(cut, (1, 0)), (0, 1), value=1.0)
     return (ends.diff(dim=2)[..., None] * faces[face]).sum(2)

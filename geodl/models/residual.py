@@ -11,9 +11,9 @@ def resnet8(classes: int = 10, *, in_channels: int = 3, channels: int = 16) -> S
     with once, twice and four times the channels, the mean over all pixels, a linear layer.
     `[B, 1024, in_channels]` to logits `[B, 1, classes]`. 78,042 parameters.
 
-    `symmetrize(resnet8(), C(4))` is the same network over the quarter turns, exactly: where an
-    image is halved, 2x2 means go before both paths, because a 3x3 window with stride 2 does not see
-    32 pixels alike from both sides.
+    `symmetrize(resnet8(), C(4))` is the same network over the quarter turns, exactly: images are
+    halved by 2x2 means before both paths, because the positions of a 3x3 window with stride 2 on 32
+    pixels are not symmetric about the centre.
 
     Args:
         classes: channels of the single node at the end.

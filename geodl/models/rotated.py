@@ -73,8 +73,9 @@ def p4cnn_rotation_pooling(classes: int = 10, *, channels: int = 20) -> Sequenti
     each layer, so that each layer begins at a plain image. `[B, 784, 1]` to logits
     `[B, 1, classes]`.
 
-    As many parameters as :func:`z2cnn`, 21,750, and exactly invariant; but a layer cannot tell
-    which way what it found was turned (in the paper 3.21 % error, against 2.28 % of the P4CNN).
+    As many parameters as :func:`z2cnn`, 21,750, and exactly invariant; but no layer knows the
+    orientation of the patterns that the layer before detected (in the paper 3.21 % error, against
+    2.28 % of the P4CNN).
 
     Args:
         classes: channels of the single node at the end.
