@@ -54,7 +54,7 @@ def cifar10() -> ImageData:
 
 
 def _images(archive: zipfile.ZipFile, split: str) -> Tensor:
-    """All images of "train" or "test", sorted by class, values in [0, 1]: `[10 EACH, 3, 32, 32]`."""
+    """All images of "train" or "test", sorted by class: `[10000, 3, 32, 32]` in [0, 1]."""
     try:
         from PIL import Image
     except ImportError as error:
