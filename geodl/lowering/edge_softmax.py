@@ -2,10 +2,10 @@
 
     y_i = sum_j e_ij v_j / t_i,   e_ij = exp(s_ij - max_j s_ij),   t_i = sum_j e_ij.
 
-A score is a product of two nodes' features read off at the edge (SDDMM), y is a product with a
-sparse matrix whose entries are e (SpMM), divided at the nodes: nothing of size `[E, H, D]` ever
-stands in memory, backward neither. The scores with a function of q_i + k_j inside (`additive`,
-`gatv2`) alone need that, for queries and keys; values are not gathered. For an upstream gradient g
+A score is a product of two nodes' features, computed at the edges alone (SDDMM); y is a product
+with a sparse matrix whose entries are e (SpMM), divided at the nodes. So no tensor `[E, H, D]` is
+made, in the backward neither. Only scores with a function of q_i + k_j inside (`additive`, `gatv2`)
+need two, for queries and keys; values are not gathered. For an upstream gradient g
 
     dv_j = sum_i e_ij g_i / t_i,   de_ij = (g_i . v_j - g_i . y_i) / t_i,   ds_ij = e_ij de_ij,
 
@@ -14,8 +14,11 @@ not each e before it, no second set of weights along the edges is kept. The larg
 each receiver is taken off before the exponential; a bound from norms would cost less and could
 underflow whole rows.
 
-A `gat` score is a sum of one number of either end, so that nothing has to stand along the edges at
-all: where numba is installed, one compiled kernel computes it (`lowering/fused_gat.py`).
+Dropout of the weights draws a factor f_ij, 0 or `1 / (1 - dropout)`, for each head and edge, and
+sums `e_ij f_ij v_j`; t_i is the sum of all e_ij as before.
+
+A `gat` score is a sum of one number of the receiver and one of the sender, so that nothing has to
+be stored for each edge: where numba is installed, one compiled kernel computes it (`lowering/fused_gat.py`).
 """
 
 from collections.abc import Callable

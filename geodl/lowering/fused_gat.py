@@ -1,8 +1,8 @@
-"""Graph attention by one compiled kernel that keeps nothing along the edges: what it computes, and
-how, is said in `lowering/kernels/gat.py`.
+"""Graph attention by one compiled kernel, which stores no number for each edge; its formulas are
+derived in `lowering/kernels/gat.py`.
 
-Second derivatives and forward mode are asked for seldom. They are computed by torch's operations,
-which write out the weights `a [B H, E]`:
+Second derivatives and forward mode, which few calls need, are computed by torch's operations, which
+write out the weights `a [B H, E]`:
 
     z_ij = p_i + q_j,   s_ij = leaky(z_ij),   a_ij = exp(s_ij - m_i) / sum_k exp(s_ik - m_i),
 
@@ -25,8 +25,8 @@ class Ends(NamedTuple):
 
     Attributes:
         pattern: where the matrix of the edges has entries, and where its transpose has them.
-        dst: `[E]` the receiver of each.
-        src: `[E]` its sender.
+        dst: `[E]` the receiver of each edge.
+        src: `[E]` the sender of each edge.
     """
 
     pattern: Pattern
@@ -47,7 +47,12 @@ class Kept(NamedTuple):
 
 
 def draw_kept(shape: tuple[int, int, int], dropout: float, device: torch.device) -> Kept:
-    """A draw of torch's generator for each weight: `shape` is `[B, E, H]`.
+    """A dropout of the weights, one draw of torch's generator for each.
+
+    Args:
+        shape: `[B, E, H]`.
+        dropout: the probability that a weight is dropped; 0 draws nothing.
+        device: of the weights.
 
     A comparison of uniform numbers takes a third of the time of torch's `bernoulli_` (measured).
     """

@@ -1,5 +1,5 @@
-"""What each layer of a convolutional network becomes over a group: the table of
-:func:`geodl.symmetrize`.
+"""What each layer of a convolutional network becomes over a group, as :func:`geodl.symmetrize`
+looks it up in `LAYERS`.
 """
 
 import copy
@@ -33,13 +33,13 @@ Place = Literal["lattice", "group", "head"]
 
 
 class Value(NamedTuple):
-    """What is known of a signal between two parts of the model and of its twin.
+    """A signal between two parts of the model, and the one in its place in the twin.
 
     Attributes:
         place: "lattice" before the first window, "group" on the lattice times the group, "head"
-            where the lattice has ended.
-        before: channels of the model's own; None where nothing has said them yet.
-        channels: of the twin's.
+            after a readout.
+        before: channels of the model's signal; None while no layer has fixed them.
+        channels: channels of the twin's signal; None likewise.
         makers: the paths of the layers that decided how many there are.
         flat: whether all nodes of the lattice were put side by side as channels.
     """
@@ -230,7 +230,7 @@ def _layer_norm(build: Build, path: str, module: Any, value: Value) -> tuple[nn.
 
 
 def _fresh(build: Build, path: str, module: Any, value: Value) -> tuple[nn.Module, Value]:
-    """A part that reads each number alone, with parameters drawn anew where it has some."""
+    """A copy of a part that acts on each number by itself, its parameters drawn anew."""
     twin = copy.deepcopy(module)
     for part in twin.modules():
         if hasattr(part, "reset_parameters"):
@@ -248,7 +248,7 @@ def _pointwise(build: Build, path: str, module: Any, value: Value) -> tuple[nn.M
 
 
 def _promised(build: Build, path: str, module: Any, value: Value) -> tuple[nn.Module, Value]:
-    """A `g.Pointwise`: of parameters nobody knows how they follow the channels."""
+    """A `g.Pointwise`: how its parameters depend on the number of channels is not known."""
     if any(True for _ in module.parameters()):
         found = "with parameters, whose shapes only its author knows"
         raise build.refusal(path, module, found, "use nn.Linear, norms and activations")

@@ -1,4 +1,4 @@
-"""What a model is run on to be certified: the signals that were given, or zeros on domains."""
+"""The inputs on which a model is certified: given signals, or zeros on given domains."""
 
 from typing import Any
 
@@ -74,7 +74,7 @@ def with_receivers(layer: MessagePassing, ends: list[DomainOrSignal]) -> list[Do
 
 
 def _readers(model: nn.Module, count: int) -> list[nn.Module]:
-    """The part of a model that reads each signal first."""
+    """For each signal the module that is called with it first."""
     if count == 1:
         return [model]
     if isinstance(model, Network):

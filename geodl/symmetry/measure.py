@@ -1,4 +1,4 @@
-"""How far a module is from a symmetry, on numbers."""
+"""How far a module is from a symmetry, measured on a signal."""
 
 import math
 from typing import Any
@@ -120,17 +120,17 @@ def _claims(
 
 @cached_constants()
 def _settled(module: nn.Module, domain: Domain, claim: Symmetry) -> Tensor:
-    """Receivers whose whole neighborhood stays inside the lattice under the shift; only there can a
-    shift under zero padding hold.
+    """The receivers at which a claim can hold, by number: those that it moves to a node; of a shift
+    under zero padding those whose whole neighborhood stays inside the lattice.
     """
     if not claim.leaves or not isinstance(module, MessagePassing):
         return (claim.receivers >= 0).nonzero()[:, 0]
     edges = module.rule.edges(domain)
-    fine = claim.receivers >= 0
-    fine[edges.dst[claim.senders[edges.src] < 0]] = False
-    # A sender that came in from outside disturbs its receivers, too.
-    came = torch.ones(domain.num_nodes, dtype=torch.bool)
-    came[claim.senders[claim.senders >= 0]] = False
+    inside = claim.receivers >= 0
+    inside[edges.dst[claim.senders[edges.src] < 0]] = False
+    # A sender to which the shift moves no node changes what its receivers compute, too.
+    entered = torch.ones(domain.num_nodes, dtype=torch.bool)
+    entered[claim.senders[claim.senders >= 0]] = False
     disturbed = torch.zeros(len(claim.receivers), dtype=torch.bool)
-    disturbed[edges.dst[came[edges.src]]] = True
-    return (fine & ~disturbed[claim.receivers.clamp(min=0)]).nonzero()[:, 0]
+    disturbed[edges.dst[entered[edges.src]]] = True
+    return (inside & ~disturbed[claim.receivers.clamp(min=0)]).nonzero()[:, 0]

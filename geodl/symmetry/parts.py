@@ -1,4 +1,4 @@
-"""The rules that run when a model is called, and what of it no edges can prove."""
+"""The rules that run when a model is called, and the modules whose symmetry edges cannot prove."""
 
 from typing import Any
 
@@ -59,9 +59,9 @@ def _part(event: Event) -> Part:
 
 def _unproved(events: list[Event]) -> list[str]:
     """Layers that see where a node stands, and modules that compute more than their rules say."""
-    found = dict.fromkeys((event.path, event.layer) for event in events)
+    layers = dict.fromkeys((event.path, event.layer) for event in events)
     violations = []
-    for path, layer in found:
+    for path, layer in layers:
         where = f"{path or type(layer).__name__}: {type(layer).__name__}"
         if getattr(layer, "breaks_symmetry", False):
             violations.append(f"{where} tells nodes apart by where they stand")
@@ -75,7 +75,7 @@ def _is_known(module: nn.Module) -> bool:
     list of pointwise ones; and nobody has put other code into it.
     """
     if isinstance(module, Layer):
-        # Hooks on a layer act outside of its door: what they change is seen in the record.
+        # Hooks on a layer run outside of its `forward`: the record shows what they change.
         if isinstance(module, MessagePassing) and not _is_known_inside(module):
             return False
         return module.transparent and not _replaced(module)

@@ -1,4 +1,4 @@
-"""A whole convolutional network over a group, in one call."""
+"""`symmetrize`: the architecture of a convolutional network over a group, part by part."""
 
 import copy
 import math
@@ -52,9 +52,9 @@ def symmetrize(
         pool: how the group is pooled over in the end: "max", "mean", "sum" or "min".
 
     Raises:
-        GeodlError: a part that has no twin over a group, by name and path: attention, learned
-            positions, recurrent layers, rules with a group of their own, opaque nodes; a model
-            without a window; paths that join before and after the first window.
+        GeodlError: if a part has no twin over a group, by its name and path: attention, learned
+            positions, recurrent layers, rules with a group of their own, opaque nodes; if the model
+            has no window; if it joins a signal from before the first window with one behind it.
 
     >>> import geodl as g
     >>> net = symmetrize(g.models.z2cnn(), g.C(4))
@@ -86,7 +86,7 @@ def symmetrize(
 
 
 def _common_groups(model: nn.Module) -> int:
-    """What widths have to be multiples of, for the blocks of grouped convolutions and norms."""
+    """The least common multiple of the groups of all grouped convolutions and group norms."""
     counts = {1}
     for part in model.modules():
         if isinstance(part, Conv) and part.groups < part.channels_in:
@@ -261,7 +261,7 @@ def _inside(path: str, name: str) -> str:
 
 
 def _free(name: str, nodes: Mapping[str, Any]) -> str:
-    """A name like this one that no node has."""
+    """The name itself where no node has it, else with a number behind it."""
     free, count = name, 1
     while free in nodes:
         free, count = f"{name}_{count}", count + 1

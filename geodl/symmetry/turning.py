@@ -1,4 +1,4 @@
-"""Signals carried along by a point group's element, to the turned domain."""
+"""An element of a point group applied to a signal: its values on the turned domain."""
 
 import torch
 from torch import Tensor
@@ -14,15 +14,17 @@ DomainOrSignal = Domain | Signal
 
 def domain_of(end: DomainOrSignal) -> Domain:
     """The domain itself, or that of a signal."""
-    return end.domain if isinstance(end, Signal) else end
+    if isinstance(end, Signal):
+        return end.domain
+    return end
 
 
 def turn_end(end: DomainOrSignal, group: Group, element: int) -> DomainOrSignal:
-    """A domain or a signal as an element of a point group carries it along; the very same where it
+    """A domain or a signal after an element of a point group is applied to it; unchanged where it
     has no lattice.
 
     Raises:
-        GeodlError: a signal with a state of edges, which stand elsewhere after the turn.
+        GeodlError: if a signal has a state of edges, which would have to be reordered.
     """
     domain, nodes = turn(domain_of(end), group, element)
     if not isinstance(end, Signal):
@@ -36,8 +38,12 @@ def turn_end(end: DomainOrSignal, group: Group, element: int) -> DomainOrSignal:
 
 
 def move(x: Tensor, permutation: Tensor) -> Tensor:
-    """Values `[B, N, C]` carried along: node i's value goes to `permutation[i]`, nowhere for -1;
-    zeros where none came.
+    """Values `[B, N, C]` with node i's value moved to node `permutation[i]`, or dropped where that
+    is -1; nodes to which no value moves get 0.
+
+    Args:
+        x: `[B, N, C]`.
+        permutation: `[N]`.
     """
     stays = permutation >= 0
     moved = torch.zeros_like(x)

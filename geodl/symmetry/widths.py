@@ -16,7 +16,8 @@ class Widths:
     Args:
         group: of n elements.
         keep: "parameters" or "planes".
-        step: what widths have to be multiples of, where those of the model are.
+        step: number of which a width is a multiple wherever the model's own width is one, as the
+            groups of a GroupNorm demand.
         kept: the paths of layers whose channels stay as they are: those of the answer.
     """
 
@@ -29,8 +30,12 @@ class Widths:
         self.rounded: dict[int, int] = {}
 
     def of(self, path: str, channels: int) -> int:
-        """The channels that a layer makes in place of so many: the nearest whole number, at least
-        one.
+        """The channels of a layer's output over the group: the model's own divided by the factor, to
+        the nearest multiple of the step, at least one.
+
+        Args:
+            path: of the layer.
+            channels: of its output in the model.
         """
         if path in self.kept:
             return channels
@@ -43,7 +48,7 @@ class Widths:
 
 
 class Scaling(NamedTuple):
-    """How a network was made as large as the one that it came from.
+    """How the channels of a network over a group were chosen, and what that did to its size.
 
     Attributes:
         group: of the new network.

@@ -31,7 +31,7 @@ from torch import Tensor
 from geodl.lowering.kernels.compiler import compiled
 from geodl.lowering.kernels.threads import equal_ranges, run_together
 
-SLOPE = 0.2
+SLOPE = 0.2  # of leaky ReLU below 0 (Velickovic et al., "Graph Attention Networks", 2018)
 
 
 def gat_forward(
@@ -86,13 +86,16 @@ def gat_backward(
     Args:
         rows: `[N + 1]` where the edges of each sender begin, in the transpose.
         cols: `[E]` the receiver of each.
-        order: `[E]` the place of each among the edges of the forward.
+        order: `[E]` the index of each edge among those of the forward.
         at: `[B, M, H, 4]`: p, m, r and d.
         by: `[B, N, H]`, q.
         value: `[B, N, H, D]`, v.
-        g: `[B, M, H, D]`.
-        kept: as in :func:`gat_forward`.
-        scale: likewise.
+        g: `[B, M, H, D]`, the upstream gradient of y.
+        kept: as in :func:`gat_forward`, in the order of its edges.
+        scale: as in :func:`gat_forward`.
+
+    Returns:
+        Those of p `[B, M, H]`, q `[B, N, H]` and v `[B, N, H, D]`.
     """
     batch, _, heads, width = value.shape
     dby, dvalue = value.new_zeros(by.shape), value.new_zeros(value.shape)
@@ -112,14 +115,16 @@ def gat_backward(
 
 
 def _flags(kept: Tensor | None, like: Tensor) -> Tensor:
-    """What is kept; an array that is never read where nothing is dropped: kernels take no None."""
+    """The flags of kept weights; where none is dropped an empty array, because kernels take no
+    None. They never read it.
+    """
     if kept is None:
         return like.new_empty(0, 0, 0, dtype=torch.bool)
     return kept
 
 
 def _arrays(*tensors: Tensor) -> list[np.ndarray]:
-    """Tensors as numpy sees them, those that stand in no order copied."""
+    """Tensors as numpy arrays, copied where they are not contiguous."""
     return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
