@@ -17,8 +17,9 @@ underflow whole rows.
 Dropout of the weights draws a factor f_ij, 0 or `1 / (1 - dropout)`, for each head and edge, and
 sums `e_ij f_ij v_j`; t_i is the sum of all e_ij as before.
 
-A `gat` score is a sum of one number of the receiver and one of the sender, so that nothing has to
-be stored for each edge: where numba is installed, one compiled kernel computes it (`lowering/fused_gat.py`).
+A `gat` score is a sum of one number of the receiver and one of the sender, so that no number has to
+be stored for each edge: where numba is installed, one compiled kernel computes it
+(`lowering/fused_gat.py`).
 """
 
 from collections.abc import Callable

@@ -30,8 +30,8 @@ class Widths:
         self.rounded: dict[int, int] = {}
 
     def of(self, path: str, channels: int) -> int:
-        """The channels of a layer's output over the group: the model's own divided by the factor, to
-        the nearest multiple of the step, at least one.
+        """The channels of a layer's output over the group: the model's own by the factor, to the
+        nearest multiple of the step, at least one.
 
         Args:
             path: of the layer.
