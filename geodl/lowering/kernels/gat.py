@@ -64,7 +64,7 @@ def gat_forward(
     inverse = value.new_zeros(batch, receivers, heads)
     arrays = _arrays(rows, cols, at, by, value, y, largest, inverse, _flags(kept, rows))
     kernel, real = compiled(attend_receivers, factor_of), arrays[2].dtype.type
-    numbers = kept is not None, real(scale), real(SLOPE)
+    numbers = kept is not None, np.array([0, scale], real), real(SLOPE)
     parts = equal_ranges(arrays[0], batch * heads * width)
     run_together([partial(kernel, first, last, *numbers, *arrays) for first, last in parts])
     return y, largest, inverse
@@ -104,7 +104,7 @@ def gat_backward(
     dat = at.new_zeros(len(parts), *at.shape[:3])
     arrays = _arrays(rows, cols, order, at, by, value, g, dby, dvalue, _flags(kept, rows))
     kernel, real = compiled(attend_backward, add_slope, factor_of), arrays[3].dtype.type
-    numbers = kept is not None, real(scale), real(SLOPE)
+    numbers = kept is not None, np.array([0, scale], real), real(SLOPE)
     run_together(
         [
             partial(kernel, first, last, *numbers, *arrays, sums)
@@ -115,12 +115,12 @@ def gat_backward(
 
 
 def _flags(kept: Tensor | None, like: Tensor) -> Tensor:
-    """The flags of kept weights; where none is dropped an empty array, because kernels take no
-    None. They never read it.
+    """1 for each weight that is kept, 0 for the others; where none is dropped an empty array,
+    because kernels take no None. They never read it.
     """
     if kept is None:
-        return like.new_empty(0, 0, 0, dtype=torch.bool)
-    return kept
+        return like.new_empty(0, 0, 0, dtype=torch.uint8)
+    return kept.view(torch.uint8)
 
 
 def _arrays(*tensors: Tensor) -> list[np.ndarray]:
@@ -129,7 +129,7 @@ def _arrays(*tensors: Tensor) -> list[np.ndarray]:
 
 
 def attend_receivers(
-    first, last, drops, scale, slope, rows, cols, at, by, value, y, largest, inverse, kept
+    first, last, drops, factors, slope, rows, cols, at, by, value, y, largest, inverse, kept
 ):
     """The kernel of :func:`gat_forward`, for receivers `first` to `last`, on its arrays."""
     heads, width = value.shape[2], value.shape[3]
@@ -163,7 +163,7 @@ def attend_receivers(
             if drops:
                 for k in range(count):
                     for h in range(heads):
-                        weights[h, k] *= factor_of(drops, scale, kept, b, begin + k, h)
+                        weights[h, k] *= factor_of(drops, factors, kept, b, begin + k, h)
             fours = count - count % 4
             for k in range(0, fours, 4):
                 e = begin + k
@@ -182,7 +182,7 @@ def attend_receivers(
 
 
 def attend_backward(
-    first, last, drops, scale, slope, rows, cols, order, at, by, value, g, dby, dvalue, kept, dat
+    first, last, drops, factors, slope, rows, cols, order, at, by, value, g, dby, dvalue, kept, dat
 ):
     """The kernel of :func:`gat_backward`, for senders `first` to `last`, on its arrays."""
     heads, width = value.shape[2], value.shape[3]
@@ -201,10 +201,10 @@ def attend_backward(
                     w1 = math.exp(max(s1, slope * s1) - at[b, i1, h, 1]) * at[b, i1, h, 2]
                     w2 = math.exp(max(s2, slope * s2) - at[b, i2, h, 1]) * at[b, i2, h, 2]
                     w3 = math.exp(max(s3, slope * s3) - at[b, i3, h, 1]) * at[b, i3, h, 2]
-                    f0 = factor_of(drops, scale, kept, b, order[e], h)
-                    f1 = factor_of(drops, scale, kept, b, order[e + 1], h)
-                    f2 = factor_of(drops, scale, kept, b, order[e + 2], h)
-                    f3 = factor_of(drops, scale, kept, b, order[e + 3], h)
+                    f0 = factor_of(drops, factors, kept, b, order[e], h)
+                    f1 = factor_of(drops, factors, kept, b, order[e + 1], h)
+                    f2 = factor_of(drops, factors, kept, b, order[e + 2], h)
+                    f3 = factor_of(drops, factors, kept, b, order[e + 3], h)
                     u0, u1, u2, u3 = w0 * f0, w1 * f1, w2 * f2, w3 * f3
                     p0 = p1 = p2 = p3 = zero
                     for d in range(width):
@@ -225,7 +225,7 @@ def attend_backward(
                 for h in range(heads):
                     s0 = at[b, i0, h, 0] + by[b, j, h]
                     w0 = math.exp(max(s0, slope * s0) - at[b, i0, h, 1]) * at[b, i0, h, 2]
-                    f0 = factor_of(drops, scale, kept, b, order[e], h)
+                    f0 = factor_of(drops, factors, kept, b, order[e], h)
                     p0 = zero
                     for d in range(width):
                         p0 += g[b, i0, h, d] * value[b, j, h, d]
@@ -233,11 +233,15 @@ def attend_backward(
                     add_slope(b, i0, j, h, s0, slope, w0 * (f0 * p0 - at[b, i0, h, 3]), dat, dby)
 
 
-def factor_of(drops, scale, kept, b, e, h):
-    """What the weight of an edge is multiplied by: 0 where it is dropped."""
-    if drops and not kept[b, e, h]:
-        return scale - scale  # a zero of the arrays' precision
-    return scale
+def factor_of(drops, factors, kept, b, e, h):
+    """What the weight of an edge is multiplied by: the first factor where it is dropped.
+
+    It is looked up, and not chosen: a processor guesses which way a choice goes, and half of the
+    guesses about a draw are wrong, which takes as long as all the rest (measured).
+    """
+    if drops:
+        return factors[kept[b, e, h]]
+    return factors[1]
 
 
 def add_slope(b, i, j, h, score, slope, ds, dat, dby):
