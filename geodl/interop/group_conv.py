@@ -25,8 +25,8 @@ REDUCED = {"max": "amax", "min": "amin", "mean": "mean", "sum": "sum"}
 
 @converts(Conv, back="torch", form="lift(...), window(..., group=...) and isotropic(...)")
 def to_group_conv(layer: Conv, on: Domain | None) -> nn.Module | None:
-    """A group convolution as `nn.Conv2d/3d` on planes, its weights copied into every place of the
-    bank: from then on they learn one by one, and the symmetry is not kept.
+    """A group convolution as `nn.Conv2d/3d` on planes, its weights copied to every entry of the
+    bank. Trained further, the copies of a weight change independently: the symmetry is lost.
     """
     rule: Any = layer.rule
     if getattr(rule, "size", None) is None or rule.group is None:
@@ -87,11 +87,11 @@ def filter_bank(layer: Conv, rule: Any) -> Tensor:
     """The weight at every place of a window, between every two sheets:
     `[S, R, K, C_in / groups, C_out]`, gathered by edge types or summed over a basis.
     """
-    places = rule.bank()
+    edge_type, basis = rule.bank()
     weight = layer.weight
-    bank = weight[places.edge_type.to(weight.device)]
-    if places.basis is not None:
-        bank = torch.einsum("srkj,srjio->srkio", places.basis.to(weight), bank)
+    bank = weight[edge_type.to(weight.device)]
+    if basis is not None:
+        bank = torch.einsum("srkj,srjio->srkio", basis.to(weight), bank)
     return bank.detach().requires_grad_(weight.requires_grad)
 
 
@@ -115,10 +115,18 @@ def on_sheets(layer: Conv, sheets: int, axes: int) -> nn.Module:
 def norm_on_planes(layer: Any, sheets: int, axes: int) -> nn.Module:
     """A norm over a fiber on planes.
 
-    A batch norm has the numbers of a channel on each of its sheets. In evaluation it computes the
-    same; in training torch's takes statistics of each plane by itself. The planes of a channel, and
-    of a group of them, are one run, so that group and instance norms are group norms of torch, with
-    the same statistics in both modes.
+    The statistics and parameters of a batch norm's channel are copied to each of its sheets. In
+    evaluation both compute the same; in training torch's takes the statistics of each plane by
+    itself. The planes of a channel, and those of a group of channels, are contiguous, so that group
+    and instance norms are group norms of torch, with the same statistics in both modes.
+
+    Args:
+        layer: the norm.
+        sheets: |G|, of the fiber.
+        axes: of the lattice.
+
+    Raises:
+        GeodlError: if an instance norm has running statistics.
     """
     if isinstance(layer, BatchNorm):
         twin: Any = with_axes(layer, axes)

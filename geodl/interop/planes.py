@@ -48,7 +48,7 @@ class Image(NamedTuple):
     Attributes:
         node: of the graph.
         group: whose elements stand over each point, or None.
-        ended: whether a readout ended the lattice.
+        ended: whether the value is behind a readout, without a lattice.
         domain: of the signal it stands for, where the caller named one.
     """
 
@@ -247,7 +247,7 @@ class Drawing:
         return x._replace(node=node)
 
     def moved(self, layer: Any, x: Image) -> Image:
-        """The value with the group, and the domain where it is known, behind a layer."""
+        """The value with the group, and the domain where it is known, that it has after a layer."""
         rule = getattr(layer, "rule", None)
         domain = x.domain
         if rule is None or rule == itself():

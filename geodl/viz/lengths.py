@@ -1,4 +1,4 @@
-"""Accuracy against length."""
+"""`lengths`: accuracy against the length of a sequence."""
 
 from matplotlib.figure import Figure
 

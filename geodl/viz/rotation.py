@@ -1,4 +1,4 @@
-"""Feature maps that rotate with the image."""
+"""`feature_strip`: an image at four turns, and the feature maps of each below it."""
 
 from typing import Any
 
@@ -55,7 +55,9 @@ def feature_strip(model: nn.Module, image: Tensor, *, channel: int = 0) -> Figur
             axes, origin = rows[sheet + 1, turn], int(nearest[turn, sheet])
             picture = maps[turn, sheet].numpy()
             axes.imshow(picture, cmap="RdBu_r", vmin=-largest, vmax=largest)
-            label = f"map {origin}, turned" if turn else f"map {origin}"
+            label = f"map {origin}"
+            if turn:
+                label = f"map {origin}, turned"
             axes.set_xlabel(label, fontsize=8, color=INK)
             _frame(axes, PALETTE[origin % len(PALETTE)], 3.0)
         _draw_probabilities(rows[-1, turn], answers[turn])
@@ -139,7 +141,7 @@ def _draw_probabilities(axes: Axes, probabilities: Tensor) -> None:
 
 
 def _frame(axes: Axes, color: str, width: float) -> None:
-    """A frame without ticks."""
+    """A frame of one colour and width around a picture, without ticks."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

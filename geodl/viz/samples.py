@@ -1,4 +1,4 @@
-"""Error against the number of training examples: how many of them a symmetry is worth."""
+"""`samples`: error against the number of training examples, and how many a symmetry saves."""
 
 import math
 import statistics
@@ -56,9 +56,12 @@ def samples(curves: Curves, *, title: str = "Error against training examples") -
 
 
 def samples_needed(curve: Mapping[int, Sequence[float]], error: float) -> float | None:
-    """The number of examples at which a curve comes down to an error: between two measured points
-    on the line that joins them on logarithmic axes; None where it does not come down so far, or is
-    below from its beginning.
+    """The number of examples at which a curve falls to an error, interpolated on logarithmic axes;
+    None where the curve never falls so far, or begins below it.
+
+    Args:
+        curve: for each number of examples the errors of its seeds.
+        error: the mean error to reach.
 
     >>> samples_needed({100: [0.4], 1000: [0.04]}, 0.4 / 10**0.5)
     316.22776...
@@ -77,8 +80,8 @@ def samples_needed(curve: Mapping[int, Sequence[float]], error: float) -> float 
 
 
 def _compared(curves: Curves) -> str:
-    """How many times as many examples the worse of two systems needs, in words; "" where it is
-    known at none of the numbers.
+    """How many times as many examples the worse of two systems needs, in words; "" where the curves
+    tell it for no number of examples.
     """
     better, worse = sorted(curves, key=lambda name: _mean_log(curves[name]))
     names = [name.partition(" (")[0] for name in (better, worse)]

@@ -1,4 +1,4 @@
-"""Feature maps of turned images, and the same maps turned back."""
+"""`stabilised`: feature maps of turned images, and the same maps turned back."""
 
 import textwrap
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ from geodl.signal import Signal
 from geodl.viz.style import INK, blank
 
 DEGREES = (0, 45, 90, 135, 180, 225, 270, 315)
-LEAST = 10  # pixels a side of a map in which a shape can still be seen
-LINE = 14  # characters beside a map
+LEAST = 10  # pixels a side: smaller maps are not drawn, as no shape can be seen in them
+LINE = 14  # characters of a line of text beside a map
 ASKED = "a picture of feature maps turned back"
 
 
@@ -52,8 +52,8 @@ def stabilised(
     _check(models, image, degrees)
     image = image.detach()
     background = image.min()
-    lit = (image - background)[None]
-    turned = torch.cat([rotate(lit, angle) for angle in degrees]) + background
+    above = (image - background)[None]
+    turned = torch.cat([rotate(above, angle) for angle in degrees]) + background
     figure = blank(1.15 * len(degrees), 1.25 + 2.4 * len(models), "Turned, and turned back")
     rows = figure.subplots(1 + 2 * len(models), len(degrees), squeeze=False)
     for axes, angle, picture in zip(rows[0], degrees, turned, strict=True):
@@ -62,7 +62,8 @@ def stabilised(
     rows[0, 0].set_ylabel("image", fontsize=8, color=INK)
     for k, (name, model) in enumerate(models.items()):
         maps = _feature_maps(name, model, turned)
-        back = torch.cat([rotate(one[None], -a) for one, a in zip(maps, degrees, strict=True)])
+        pairs = zip(maps, degrees, strict=True)
+        back = torch.cat([rotate(turned_map[None], -angle) for turned_map, angle in pairs])
         _draw_maps(rows[1 + 2 * k], maps, maps)
         _draw_maps(rows[2 + 2 * k], back, maps)
         for axes, apart in zip(rows[2 + 2 * k], differences(back), strict=True):
@@ -74,17 +75,17 @@ def stabilised(
 
 
 def differences(maps: Tensor) -> list[float]:
-    """How far each of the maps `[M, 1, H, H]` is from the first inside the disc that fits into
-    them, as a share of the first one about its mean.
+    """How far each of the maps `[M, 1, H, H]` is from the first, `|m_k - m_0| / |m_0|`: Euclidean
+    lengths over the inscribed disc, of maps minus their means there.
     """
     side = maps.shape[-1]
-    place = torch.arange(side, device=maps.device) - (side - 1) / 2
-    disc = place[:, None] ** 2 + place[None, :] ** 2 <= (side / 2) ** 2
+    offset = torch.arange(side, device=maps.device) - (side - 1) / 2
+    disc = offset[:, None] ** 2 + offset[None, :] ** 2 <= (side / 2) ** 2
     inside = maps[:, 0, disc].double()
     centred = inside - inside.mean(1, keepdim=True)
     first = centred[0]
     length = float(first.norm().clamp(min=1e-300))
-    return [float((one - first).norm()) / length for one in centred]
+    return [float((other - first).norm()) / length for other in centred]
 
 
 def _feature_maps(name: str, model: nn.Module, images: Tensor) -> Tensor:
@@ -93,7 +94,9 @@ def _feature_maps(name: str, model: nn.Module, images: Tensor) -> Tensor:
         model(Signal.image(images))
     large = []
     for event in events:
-        lattice = event.target.lattice if event.rule is not None else None
+        if event.rule is None:
+            continue
+        lattice = event.target.lattice
         if lattice is not None and len(lattice) == 2 and min(lattice) >= LEAST:
             large.append(event.output)
     if not large:
@@ -106,9 +109,9 @@ def _feature_maps(name: str, model: nn.Module, images: Tensor) -> Tensor:
 
 
 def _draw_maps(row: Any, maps: Tensor, scale: Tensor) -> None:
-    """Maps with one scale of colours."""
-    for axes, one in zip(row, maps, strict=True):
-        _draw(axes, one[0], "viridis", low=float(scale.min()), high=float(scale.max()))
+    """Maps side by side, their colours from the least to the largest value of `scale`."""
+    for axes, picture in zip(row, maps, strict=True):
+        _draw(axes, picture[0], "viridis", low=float(scale.min()), high=float(scale.max()))
 
 
 def _draw(

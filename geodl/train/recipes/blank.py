@@ -1,4 +1,4 @@
-"""What a network on images is explained and certified on."""
+"""An empty image: the input on which networks on images are explained and certified."""
 
 from collections.abc import Callable
 
@@ -8,5 +8,10 @@ from geodl.signal import Signal
 
 
 def blank(*lengths: int, channels: int = 1) -> Callable[[], tuple[Signal, ...]]:
-    """Makes one empty image of so many channels, with axes of these lengths."""
+    """A function that makes one image of zeros.
+
+    Args:
+        lengths: of the axes, in pixels.
+        channels: C.
+    """
     return lambda: (Signal.image(torch.zeros(1, channels, *lengths)),)

@@ -16,10 +16,10 @@ from geodl.train.recipes.blank import blank
 
 SEEN = "10,000 images to learn from (train and validation), 10,000 to test"
 SELECTED = "weights of the last epoch, nothing selected on the test images"
-MOVED = FlipsAndShifts(4)
+MOVED = FlipsAndShifts(4)  # pixels
 
 GROUPS: Mapping[str, Group | None] = {"z2": None, "p4": C(4), "p4m": D(4)}
-MINUTES = {"z2": 2, "p4": 6, "p4m": 12}
+MINUTES = {"z2": 2, "p4": 6, "p4m": 12}  # of one seed
 
 
 def resnet8(
@@ -55,7 +55,13 @@ RESNET8 = Recipe(
 
 
 def _over(name: str, group: Group | None, *, augmented: bool) -> Recipe:
-    """The recipe over a group."""
+    """The recipe over a group, without or with augmentation.
+
+    Args:
+        name: of the group in names of recipes, as "p4".
+        group: None for the planar network.
+        augmented: whether training images are mirrored and moved.
+    """
     recipe = replace(
         RESNET8,
         name=f"{RESNET8.name}-{name}",

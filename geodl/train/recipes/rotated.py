@@ -150,8 +150,13 @@ SOLIDS = Recipe(
 
 
 def _turned(recipe: Recipe, reached: str = NOT_YET, minutes: float = 0.0) -> Recipe:
-    """The same recipe, the images that are learnt from turned at random, with the learning rate of
-    the P4CNN where that one searches.
+    """The same recipe with each training image turned at random. A recipe that searches for its
+    learning rate takes that of the P4CNN instead.
+
+    Args:
+        recipe: without augmentation.
+        reached: the number that was measured.
+        minutes: of one seed; 0 for those of the recipe.
     """
     optimizer = recipe.optimizer
     if optimizer.lr is None:
