@@ -294,7 +294,7 @@ def test_a_bar_on_a_terminal_where_it_takes_its_time(monkeypatch, capsys):
         patch.setattr("sys.stderr", screen)
         g.certify(model, GRID)
         assert not screen.getvalue(), "a quick one is silent"
-        patch.setattr("geodl.symmetry.progress.PATIENCE", 0)
+        patch.setattr("geodl.symmetry.progress.DELAY", 0)
         g.certify(model, GRID)
     assert "certify" in screen.getvalue()
     g.certify(model, GRID)

@@ -1,4 +1,4 @@
-"""The proof for a model: run it once on a record, and look at the rule of every call."""
+"""`certify`: the proof for a model, which is run once; each call of a rule is examined."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -73,14 +73,14 @@ def certify(
         group = common_group(f"certify({name}, domain)", [part.rule for part in parts])
     domains = tuple(domain_of(end) for end in ends)
     if group is None:
-        found = [examine(part, with_goals(part, own_claims(part))) for part in watched(parts)]
+        examined = [examine(part, with_goals(part, own_claims(part))) for part in watched(parts)]
     else:
         check_acts(group, domains)
-        runs, lost = turned_runs(subject, ends, parts, group)
-        violations += [words for words in lost if words not in violations]
-        found = examine_turns(runs, group)
+        runs, failed = turned_runs(subject, ends, parts, group)
+        violations += [words for words in failed if words not in violations]
+        examined = examine_turns(runs, group)
     subject_line = f"{name} on {' <- '.join(map(str, domains))}"
-    return _certificate(subject_line, group, found, violations)
+    return _certificate(subject_line, group, examined, violations)
 
 
 def own_group(asked: str, model: nn.Module) -> Group | None:
@@ -120,16 +120,16 @@ def check_group(asked: str, group: Any) -> None:
 
 
 def _certificate(
-    subject: str, group: Group | None, found: list[Examined], violations: list[str]
+    subject: str, group: Group | None, examined: list[Examined], violations: list[str]
 ) -> Certificate:
     """The certificate of a whole: a claim is proved where it is proved for every part."""
-    every_violation = violations + [violation for one in found for violation in one.violations]
+    every_violation = violations + [violation for part in examined for violation in part.violations]
     everywhere, somewhere = frozenset[str](), frozenset[str]()
     # Where there is one node on both sides nothing moves, and every claim holds.
-    moving = [one for one in found if one.moves] or found
+    moving = [part for part in examined if part.moves] or examined
     if moving:
-        everywhere = frozenset.intersection(*(one.proved for one in moving))
-        somewhere = frozenset.intersection(*(one.proved | one.interior for one in moving))
+        everywhere = frozenset.intersection(*(part.proved for part in moving))
+        somewhere = frozenset.intersection(*(part.proved | part.interior for part in moving))
     approximate = approximated(group)
     return Certificate(
         subject=subject,

@@ -1,18 +1,18 @@
-"""A bar for certificates that take their time."""
+"""A progress bar for certificates that take more than a second."""
 
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 Item = TypeVar("Item")
-PATIENCE = 1.0  # seconds without a bar
+DELAY = 1.0  # seconds before the bar appears
 
 
 def watched(parts: Sequence[Item]) -> Iterable[Item]:
-    """The parts of a model one by one; on a terminal, from the second second on, with a bar that
-    leaves when it is done.
+    """The parts of a model one by one; on a terminal, after the first second, with a progress bar
+    that is removed at the end.
     """
-    # Not at the top: nobody else needs it. It comes with torch-geometric.
+    # Imported here, because importing geodl takes no tqdm. torch-geometric depends on it.
     from tqdm import tqdm
 
     # disable=None: no bar where standard error is no terminal.
-    return tqdm(parts, desc="certify", unit=" layers", delay=PATIENCE, disable=None, leave=False)
+    return tqdm(parts, desc="certify", unit=" layers", delay=DELAY, disable=None, leave=False)

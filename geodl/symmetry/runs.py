@@ -40,11 +40,11 @@ def check_acts(group: Group, domains: Domains) -> None:
 def turned_runs(
     subject: Any, ends: list[DomainOrSignal], parts: list[Part], group: Group
 ) -> tuple[dict[Domains, Run], list[str]]:
-    """The runs on all domains to which the group carries the given ones, and in words what failed.
+    """The runs on all domains to which the group maps the given ones, and in words what failed.
 
-    Of equal axes there is one run, the one that was made. Products of generators lead from any of
-    these domains to any other, so that claims of the generators on each of them make claims of all
-    elements.
+    Where the axes are equal that is the given run alone. Products of generators lead from each of
+    these domains to every other, so that the claims of the generators on all of them imply those of
+    all elements.
 
     Args:
         subject: a rule or a model.
@@ -63,23 +63,23 @@ def turned_runs(
                 continue
             waiting.append(there)
             try:
-                turned_parts, found = parts_of(subject, there)
+                turned_parts, violations = parts_of(subject, there)
             except GeodlError as error:
-                turned_parts, found = [], []
+                turned_parts, violations = [], []
                 names = " <- ".join(map(str, key))
                 failed.append(
                     f"{group} element {k} leads to {names}, where it does not run: {error}"
                 )
-            failed += found
+            failed += violations
             runs[key] = Run(there, turned_parts)
     return runs, failed
 
 
 def examine_turns(runs: dict[Domains, Run], group: Group) -> list[Examined]:
-    """The claims of a group's generators on every part of every run, and the shifts that its rules
-    claim.
+    """The proof of a group's generators and of the shifts that rules claim, for every part of
+    every run.
     """
-    found = []
+    examined = []
     every = [(run, number) for run in runs.values() for number in range(len(run.parts))]
     elements = group.lattice_generators
     for run, number in watched(every):
@@ -90,8 +90,8 @@ def examine_turns(runs: dict[Domains, Run], group: Group) -> list[Examined]:
         for k, claim in zip(elements, made, strict=True):
             goal = runs[_domains([turn_end(end, group, k) for end in run.ends])]
             claims.append((claim, _part_at(goal, number)))
-        found.append(examine(part, claims))
-    return found
+        examined.append(examine(part, claims))
+    return examined
 
 
 def _part_at(run: Run, number: int) -> Part | None:
