@@ -46,9 +46,13 @@ RULES = {
     "unequal strides": (
         lambda: g.lift(3, group=P4, stride=(1, 2)),
         "",
-        "axes that C4 exchanges",
-        "equal strides",
+        "axes which C4 exchanges",
+        "strides",
     ),
+    "lift over a name": (lambda: g.lift(3, group="C4"), "lift(3)", "group='C4'", "C(4)"),  # pyright: ignore[reportArgumentType]
+    "isotropic over a name": (lambda: g.isotropic(3, group="D4"), "", "group='D4'", "C(4)"),  # pyright: ignore[reportArgumentType]
+    "window over a name": (lambda: g.window(3, group="C4"), "", "group='C4'", "C(4)"),  # pyright: ignore[reportArgumentType]
+    "lift over nothing": (lambda: g.lift(3, group=None), "", "group=None", "C(4)"),  # pyright: ignore[reportArgumentType]
     "norm": (
         lambda: g.adjacency("symm", self_loops=True),
         "norm='symm'",
@@ -133,7 +137,7 @@ RULES = {
         lambda: g.Pool(g.window((1, 2), stride=(1, 2)))(on(g.GroupGrid(g.Grid(4, 4), P4))),
         "GroupGrid(Grid(4, 4), C4)",
         "windows that differ on axes which C4",
-        "equal sizes, strides and padding",
+        "equal sizes, strides, dilations and padding",
     ),
     "oblong, of which one axis is uneven": (
         lambda: conv(g.lift(3, group=P4, stride=2, padding="valid"))(on(g.Grid(5, 4))),

@@ -30,6 +30,14 @@ def test_a_name_makes_no_group():
     for name in ("C4", "S5"):
         with pytest.raises(g.GeodlError, match="a name makes no group: give permutations"):
             g.Group(name)  # pyright: ignore[reportArgumentType]
+    for read in (g.C(4).cosets, g.C(4).contains):
+        with pytest.raises(g.GeodlError, match="found a str; give a group"):
+            read("C2")  # pyright: ignore[reportArgumentType]
+
+
+def test_cosets_of_a_group_too_large_to_list_are_refused():
+    with pytest.raises(g.GeodlError, match="use a subgroup"):
+        g.S(200).cosets(g.S(200))
 
 
 def test_the_matrices_belong_to_the_value():

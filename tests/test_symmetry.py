@@ -34,6 +34,10 @@ CLAIMS = {
     "isotropic": (g.isotropic(3, group=g.D(4)), g.Grid(4, 4)),
     "strided": (g.lift(3, group=P4, stride=2, padding="valid"), g.Grid(5, 5)),
     "transposed": (g.window(2, group=P4, stride=2).reverse(), g.GroupGrid(g.Grid(2, 2), P4)),
+    "axes that a mirror does not exchange": (
+        g.lift((3, 5), group=g.D(1), stride=(2, 1)),
+        g.Grid(4, 6),
+    ),
     "cube": (g.lift(2, group=g.O(), padding="valid"), g.Grid(3, 3, 3)),
     "mirrored cube": (g.isotropic(3, group=g.Oh()), g.Grid(3, 3, 3)),
     "fiber": (g.fiber(), g.GroupGrid(g.Grid(3, 3), P4)),

@@ -212,13 +212,19 @@ class Group:
         Elements are the same when their matrices are; in groups without matrices, and where
         several elements have one matrix, when their permutations are.
 
+        Raises:
+            GeodlError: if it is no group, or one too large to list.
+
         >>> from geodl.group import C, D
         >>> D(4).numbers_of(C(2)).tolist()
         [0, 2]
         """
+        if not isinstance(other, Group):
+            found = f"a {type(other).__name__}"
+            raise GeodlError(f"elements of another group in {self}", found, "give a group, as C(4)")
         if self == other:
-            return torch.arange(self.order)
-        nowhere = torch.full((other.order,), -1)
+            return torch.arange(len(self.elements))
+        nowhere = torch.full((len(other.elements),), -1)
         if self.axes != other.axes:
             return nowhere
         if self.axes == 0:

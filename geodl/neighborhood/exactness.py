@@ -15,7 +15,7 @@ the axes need not be equal: a group is exact where each axis that it reflects ob
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -80,6 +80,29 @@ def _on_lattice(group: Group) -> Tensor:
     return group.action.matrices[group.action.keeps_lattice]
 
 
+def check_group(asked: str, group: Any) -> None:
+    """Refuse what is no group; a name makes none.
+
+    Raises:
+        GeodlError: for anything but a :class:`Group`.
+    """
+    if not isinstance(group, Group):
+        raise GeodlError(asked, f"group={group!r}", "give a group, as C(4)")
+
+
+def check_exchanged(asked: str, group: Group, windows: Sequence[AxisWindow]) -> None:
+    """Refuse windows that differ on axes which some element of a group exchanges.
+
+    Raises:
+        GeodlError: if two of these axes differ in size, stride, dilation or padding.
+    """
+    exchanged = (_on_lattice(group) != 0).any(0).nonzero().tolist()
+    if any(windows[a] != windows[b] for a, b in exchanged):
+        found = f"windows that differ on axes which {group} exchanges"
+        do = "use equal sizes, strides, dilations and padding, or exact=False"
+        raise GeodlError(asked, found, do)
+
+
 def check_exact(asked: str, group: Group, domain: Domain, windows: Sequence[AxisWindow]) -> None:
     """Refuse windows and sizes at which the group does not map the windows to windows.
 
@@ -94,10 +117,7 @@ def check_exact(asked: str, group: Group, domain: Domain, windows: Sequence[Axis
         InexactSize: if an axis that it reflects is not mapped to itself.
     """
     assert domain.lattice is not None
-    exchanged = (_on_lattice(group) != 0).any(0).nonzero().tolist()
-    if any(windows[a] != windows[b] for a, b in exchanged):
-        found = f"windows that differ on axes which {group} exchanges"
-        raise GeodlError(asked, found, "use equal sizes, strides and padding, or exact=False")
+    check_exchanged(asked, group, windows)
     for axis, reflected in enumerate(reflected_axes(group)):
         n, wraps = domain.lattice[axis], domain.periodic[axis]
         if reflected and not is_exact(n, wraps, *windows[axis]):

@@ -14,7 +14,12 @@ from geodl.group import Group
 from geodl.neighborhood.bank import Bank, Entries, bank_of
 from geodl.neighborhood.base import Neighborhood, Symmetry, turns
 from geodl.neighborhood.edges import Edges
-from geodl.neighborhood.exactness import AxisWindow, check_exact
+from geodl.neighborhood.exactness import (
+    AxisWindow,
+    check_exact,
+    check_exchanged,
+    check_group,
+)
 from geodl.neighborhood.filter_basis import FilterBasis, harmonics, sampled
 from geodl.neighborhood.padding import (
     Padding,
@@ -237,10 +242,12 @@ class Window(Neighborhood):
             wraps.append(domain.periodic[axis] and length * self.stride[axis] == n)
         group = self.group or domain.fiber
         if self.exact and group is not None:
-            axes = zip(self.size, self.stride, self.dilation, self.padding, strict=True)
-            windows = [AxisWindow(*numbers) for numbers in axes]
-            check_exact(f"{self} on {domain}", group, domain, windows)
+            check_exact(f"{self} on {domain}", group, domain, self._axis_windows())
         return tuple(lengths), tuple(wraps)
+
+    def _axis_windows(self) -> list[AxisWindow]:
+        axes = zip(self.size, self.stride, self.dilation, self.padding, strict=True)
+        return [AxisWindow(*numbers) for numbers in axes]
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
         return self._place(self.bank().entries(), domain, target)
@@ -305,6 +312,8 @@ def window(
     (9, 4)
     """
     both = group is not None
+    if both:
+        check_group(f"window({size!r})", group)
     return _window(size, axes, stride, dilation, padding, group, exact, basis, (both, both))
 
 
@@ -326,6 +335,7 @@ def lift(
     >>> lift(3, group=C(4)).target(Grid(5, 5))
     GroupGrid(Grid(5, 5), C4)
     """
+    check_group(f"lift({size!r})", group)
     sides = False, True
     return _window(size, group.axes, stride, dilation, padding, group, exact, basis, sides)
 
@@ -347,6 +357,7 @@ def isotropic(
     >>> isotropic(3, group=D(4)).num_edge_types  # the centre, the four neighbours, the four corners
     3
     """
+    check_group(f"isotropic({size!r})", group)
     sides = False, False
     return _window(size, group.axes, stride, dilation, padding, group, exact, basis, sides)
 
@@ -382,9 +393,6 @@ def _window(
         basis = sampled(asked, basis)
     rule = Window(sizes, strides, dilations, pairs, group, *sides, exact=exact, basis=basis)
     rule.bank()  # refuses a box that the group does not map to itself, a basis that does not fit
-    if group is None:
-        return rule
-    if exact and len(set(zip(strides, dilations, pairs, strict=True))) > 1:
-        found = f"axes that {group} exchanges but that differ"
-        raise GeodlError(asked, found, "use equal strides, dilations and padding")
+    if exact and group is not None:
+        check_exchanged(asked, group, rule._axis_windows())
     return rule

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from geodl.errors import GeodlError, nearest
-from geodl.group import Group
+from geodl.group import EXACT, Group
 from geodl.layer import (
     Concat,
     Conv,
@@ -66,8 +66,10 @@ def symmetrize(
     asked = f"symmetrize({type(model).__name__}, {group})"
     if not isinstance(model, nn.Module):
         raise GeodlError(asked, f"a {type(model).__name__}", "give a layer or a model of layers")
-    if not isinstance(group, Group) or group.axes == 0:
+    if not isinstance(group, Group):
         raise GeodlError(asked, f"a {type(group).__name__}", "give a group, as C(4)")
+    if group.axes == 0:
+        raise GeodlError(asked, "a group that acts on no lattice", EXACT)
     if keep not in KEPT:
         raise GeodlError(f"{asked} with keep={keep!r}", do=nearest(str(keep), KEPT))
     model = getattr(model, "_orig_mod", model)  # what a compiled model was made of
