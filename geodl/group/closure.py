@@ -106,7 +106,7 @@ def _keys(rows: np.ndarray) -> np.ndarray:
 
 @final
 class Numbering:
-    """The number that an element has among all, found by where it takes a few points.
+    """The number that an element has among all, computed from the images of a few points.
 
     Attributes:
         points: no two elements agree on all of them.
@@ -139,8 +139,8 @@ class Numbering:
         """
         code = torch.zeros(images.shape[:-1], dtype=torch.long)
         for k, values in enumerate(self._values):
-            found = torch.searchsorted(values, code * self._degree + images[..., k])
-            code = found.clamp(max=len(values) - 1)
+            refined = torch.searchsorted(values, code * self._degree + images[..., k])
+            code = refined.clamp(max=len(values) - 1)
         return code
 
     def find(self, permutations: Tensor) -> Tensor:

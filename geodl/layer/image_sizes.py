@@ -44,7 +44,7 @@ def sizes(
 
     Returns:
         Sizes with as many axes as `near`; equal lengths stay equal. Fewer than `count`, or none,
-        where no more were found.
+        where fewer of the tried lengths are exact.
 
     Raises:
         GeodlError: if no rule of the model names a group, or a group on other axes; if a length or
@@ -70,8 +70,8 @@ def _nearest_sizes(
     lattice = domain.lattice
     assert lattice is not None
     search = _Search(_loosened(model), _reflected(asked, model, len(lattice)), domain)
-    found = [search.nearest(axis, n, count) for axis, n in enumerate(lattice)]
-    return tuple(zip(*found, strict=False))
+    by_axis = [search.nearest(axis, n, count) for axis, n in enumerate(lattice)]
+    return tuple(zip(*by_axis, strict=False))
 
 
 def name_image_sizes(error: InexactSize, model: nn.Module, signal: Signal) -> InexactSize:
@@ -82,11 +82,11 @@ def name_image_sizes(error: InexactSize, model: nn.Module, signal: Signal) -> In
     if SEARCHING.get() or lattice is None:
         return error
     try:
-        found = _nearest_sizes(error.args[0], model, signal.domain, 2)
+        nearest = _nearest_sizes(error.args[0], model, signal.domain, 2)
     except GeodlError:
         return error
     asked, words, _ = error.args
-    named = [" x ".join(map(str, size)) for size in sorted(found)]
+    named = [" x ".join(map(str, size)) for size in sorted(nearest)]
     advice = f"no size near {' x '.join(map(str, lattice))} is exact"
     if named:
         advice = f"sizes of {' and '.join(named)} of the whole image would be exact"
@@ -111,14 +111,14 @@ class _Search:
 
     def nearest(self, axis: int, n: int, count: int) -> list[int]:
         """The lengths nearest to n at which an axis is exact."""
-        found = []
+        lengths: list[int] = []
         distance = 0
-        while len(found) < count and distance <= max(LEAST, min(self.strides, MOST)):
+        while len(lengths) < count and distance <= max(LEAST, min(self.strides, MOST)):
             for length in dict.fromkeys((n - distance, n + distance)):
                 if length > 0 and self.exact(length)[axis]:
-                    found.append(length)
+                    lengths.append(length)
             distance += 1
-        return found[:count]
+        return lengths[:count]
 
     def exact(self, n: int) -> tuple[bool, ...]:
         """For each axis whether it is exact on an image of n nodes along each."""
@@ -134,8 +134,8 @@ class _Search:
             with evaluated(self.model), trace(self.model) as events:
                 self.model(_nothing_on(self.model, domain))
         except (GeodlError, RuntimeError):
-            # The image is too small, two paths do not meet, or code of somebody else takes no empty
-            # batches.
+            # The image is too small, two paths that join differ in size, or code outside of geodl
+            # takes no empty batches.
             return (False,) * axes
         finally:
             SEARCHING.reset(searching)

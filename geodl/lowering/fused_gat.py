@@ -87,13 +87,13 @@ class GraphAttention(Operator):
         g, (at, by, value, flags, y, largest, inverse) = grad_outputs[0], ctx.saved_tensors
         pattern, kept = ctx.ends.pattern, Kept(flags, ctx.scale)
         if graph_wanted():
-            found = _gradients(ctx.ends, at, by, value, kept, largest, g)
-            return None, *found, None, None
+            gradients = _gradients(ctx.ends, at, by, value, kept, largest, g)
+            return None, *gradients, None, None
         # What a weight needs of its receiver stands side by side: it is read from one line.
         ends = torch.stack((at, largest, inverse, (g * y).sum(-1)), -1)
         edges = pattern.rows_t, pattern.cols_t, pattern.order
-        found = torch.ops.geodl.gat_backward(*edges, ends, by, value, g, *kept)
-        return None, *found, None, None
+        gradients = torch.ops.geodl.gat_backward(*edges, ends, by, value, g, *kept)
+        return None, *gradients, None, None
 
     @staticmethod
     def tangent(ctx: Any, *tangents: Any) -> Any:
@@ -110,10 +110,13 @@ class GraphAttention(Operator):
             if t is None:
                 flat.append(None)
                 continue
-            first = t.expand(info.batch_size, *t.shape) if axis is None else t.movedim(axis, 0)
+            if axis is None:
+                first = t.expand(info.batch_size, *t.shape)
+            else:
+                first = t.movedim(axis, 0)
             flat.append(first.flatten(0, 1))
-        found = GraphAttention.apply(ends, *flat, scale)
-        return tuple(t.unflatten(0, (info.batch_size, -1)) for t in found), (0, 0, 0)
+        outputs = GraphAttention.apply(ends, *flat, scale)
+        return tuple(t.unflatten(0, (info.batch_size, -1)) for t in outputs), (0, 0, 0)
 
 
 def _weights(ends: Ends, at: Tensor, by: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:

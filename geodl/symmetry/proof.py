@@ -27,7 +27,7 @@ class Certificate(NamedTuple):
 
     Attributes:
         subject: what was certified, and where.
-        group: the group asked for or found.
+        group: the group that was named, or else the one that the rules name.
         exact: no violation, nothing approximate, and at least one claim proved on all nodes.
         proved: claims that hold on all nodes of every layer.
         interior: claims that hold wherever they are defined (shifts under zero padding).
@@ -72,7 +72,7 @@ class Part(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """What was found of one part, in the words of :class:`Certificate`.
+    """Which claims hold for one part, as :class:`Certificate` says it of a whole model.
 
     Attributes:
         proved: the names of claims that hold on all nodes.
@@ -144,11 +144,11 @@ def _goal(part: Part, claim: Symmetry, run: Part | None) -> Part | None:
 
 def with_goals(part: Part, claims: Iterable[Symmetry]) -> list[tuple[Symmetry, Part]]:
     """A rule's own claims, each with the rule on the domains that it leads to."""
-    found = []
+    pairs = []
     for claim in claims:
         source, target = claim.source or part.source, claim.target or part.target
-        found.append((claim, part._replace(source=source, target=target)))
-    return found
+        pairs.append((claim, part._replace(source=source, target=target)))
+    return pairs
 
 
 def _edges_of(part: Part, few: bool) -> Edges:
