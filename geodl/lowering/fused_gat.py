@@ -110,10 +110,7 @@ class GraphAttention(Operator):
             if t is None:
                 flat.append(None)
                 continue
-            if axis is None:
-                first = t.expand(info.batch_size, *t.shape)
-            else:
-                first = t.movedim(axis, 0)
+            first = t.expand(info.batch_size, *t.shape) if axis is None else t.movedim(axis, 0)
             flat.append(first.flatten(0, 1))
         outputs = GraphAttention.apply(ends, *flat, scale)
         return tuple(t.unflatten(0, (info.batch_size, -1)) for t in outputs), (0, 0, 0)
