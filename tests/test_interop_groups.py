@@ -101,7 +101,8 @@ NETWORKS = {
     "a residual network": (lambda: g.symmetrize(resnet(), P4), (5, 9), 2),
     "a planar residual network": (resnet, (6, 7), 2),
     "concatenated": (lambda: g.symmetrize(vgg(), P4M), (6, 8), 2),
-    "a U": (lambda: g.symmetrize(unet_without_sums(), P4), (6, 10), 2),
+    "a U": (lambda: g.symmetrize(unet(), P4), (6, 10), 2),
+    "a U of volumes": (lambda: g.symmetrize(voxels(), g.O()), (2, 4, 4), 1),
     "invariants": (lambda: g.Sequential(g.Conv(2, 3, g.lift(3, group=P4)), g.Readout()), (4, 5), 2),
     "sheets by themselves": (
         lambda: g.Sequential(
@@ -113,13 +114,14 @@ NETWORKS = {
 }
 
 
-def unet_without_sums() -> g.Network:
-    """Propagate, a sum over the reverse of a window, has no module of torch."""
-    whole = unet()
-    nodes = {n.name: (n.join or whole[n.path], *n.inputs) for n in whole.nodes}
-    nodes["answer"] = (nodes["answer"][0], "out")
-    del nodes["wide"], nodes["sum"]
-    return g.Network("image", nodes)
+def voxels() -> g.Network:
+    halves = g.window(2, axes=3, stride=2)
+    nodes = {
+        "wide": (g.Conv(1, 5, g.window(2, axes=3, stride=2)), "x"),
+        "up": (g.Propagate(halves.reverse()), "wide"),
+        "answer": (g.Conv(5, 2, g.itself()), "up"),
+    }
+    return g.Network("x", nodes)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -139,13 +141,32 @@ def test_whole_networks(name):
     assert not any(part.training for part in twin.modules())
 
 
+class VGG(nn.Module):
+    """Parts of an `nn.Sequential`, an adaptive pool, a head with dropout."""
+
+    def __init__(self):
+        super().__init__()
+        first, second = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.features = nn.Sequential(
+            first, nn.BatchNorm2d(4), nn.ReLU(True), nn.MaxPool2d(2), second, nn.ReLU(True)
+        )
+        self.pool = nn.AdaptiveAvgPool2d((3, 3))
+        self.head = nn.Sequential(nn.Linear(36, 8), nn.ReLU(True), nn.Dropout(), nn.Linear(8, 5))
+
+    def forward(self, x):
+        return self.head(torch.flatten(self.pool(self.features(x)), 1))
+
+
 @pytest.mark.parametrize("group", [P4, P4M], ids=str)
-def test_there_and_back(group):
-    net = from_torch(LeNet(), torch.randn(1, 1, 10, 10))
+@pytest.mark.parametrize("make", [LeNet, VGG])
+def test_there_and_back(make, group):
+    side = 12 if make is VGG else 10
+    net = from_torch(make(), torch.randn(1, 1, side, side))
     over = randomised(g.symmetrize(net, group))
     twin = to_torch(over)
     assert_plain(twin)
-    x = torch.randn(2, 1, 10, 10, dtype=torch.float64, requires_grad=True)
+    assert g.certify(over, g.Grid(side, side)).exact
+    x = torch.randn(2, 1, side, side, dtype=torch.float64, requires_grad=True)
     assert error(twin(x), over(x)) < 1e-12 and twin(x).shape == (2, 5)
     (there,) = torch.autograd.grad(twin(x).square().sum(), x)
     (here,) = torch.autograd.grad(over(x).square().sum(), x)
@@ -170,7 +191,10 @@ def test_what_no_module_of_torch_computes_is_refused():
     for model, words in (
         (g.Conv(1, 2, uneven), "differs between the two sides"),
         (g.Pool(g.fiber()), "on=GroupGrid"),
-        (g.symmetrize(unet(), P4), "Propagate"),
+        (
+            g.Sequential(g.Conv(1, 2, g.lift(3, group=P4)), g.Propagate(g.window(3))),
+            "Propagate.*which no torch",
+        ),
         (g.Sequential(g.Conv(1, 2, g.lift(3, group=P4)), kept), "running statistics"),
         (
             g.Sequential(g.Conv(1, 2, g.lift(3, group=P4)), g.Conv(2, 2, g.itself(), groups=2)),

@@ -13,6 +13,7 @@ from torch_geometric.nn import GCNConv
 import geodl as g
 from geodl.interop import from_pyg, from_torch, to_pyg, to_torch
 from geodl.interop.converters import BACK, FROM
+from geodl.interop.pooling import AdaptivePool
 from geodl.interop.transformer import TRANSFORMERS
 from geodl.testing import error
 from tests.twins import (
@@ -76,8 +77,8 @@ every_example = pytest.mark.parametrize("twin", EXAMPLES, ids=lambda twin: type(
 def test_every_entry_has_an_example():
     types = {kind for kind in FROM if isinstance(kind, type)}
     assert {type(twin) for twin in [*EXAMPLES, *POOLS, *NORMS]} == types
-    # Networks and tables of positions come from whole models only.
-    of_models = {g.Network, g.LearnedPositions}
+    # Networks, tables of positions and what depends on a length come from whole models only.
+    of_models = {g.Network, g.LearnedPositions, g.Propagate, AdaptivePool}
     back = {kind for kind, library in BACK if library == "torch"} - of_models
     layers = [from_torch(twin) for twin in [*EXAMPLES, *POOLS]]
     assert {type(part) for layer in layers for part in layer.modules()} >= back

@@ -277,6 +277,34 @@ class AdaptivePool(Layer):
         return f"{self.sizes}, {self.pool.options.reduction!r}"
 
 
+@converts(AdaptivePool, back="torch", form="lengths")
+def to_adaptive(layer: AdaptivePool, on: Domain | None) -> nn.Module:
+    """A pool to given lengths as `nn.AdaptiveAvgPool2d` and the like."""
+    axes, reduction = len(layer.sizes), layer.pool.options.reduction
+    kinds = [kind for kind, how in ADAPTIVE.items() if how == reduction]
+    kind: Any = kinds[axes - 1]
+    # Rows take one number, the others one for each axis.
+    sizes = layer.sizes[0] if axes == 1 else layer.sizes
+    return kind(sizes).train(layer.training)
+
+
+@converts(Propagate, back="torch", form="window(k, stride=k).reverse()")
+def to_upsampling(layer: Propagate, on: Domain | None) -> nn.Module | None:
+    """Sums over a reversed window that tiles the lattice, each of one sender, as
+    `nn.Upsample`.
+    """
+    forward: Any = getattr(layer.rule, "rule", None)
+    if getattr(forward, "size", None) is None or layer.rule.onto is not None:
+        return None
+    tiles = forward.size == forward.stride and not any(map(any, forward.padding))
+    if not tiles or set(forward.dilation) != {1} or forward.group is not None:
+        return None
+    if forward.basis is not None:
+        return None
+    scales = tuple(float(k) for k in forward.size)
+    return nn.Upsample(scale_factor=scales, mode="nearest").train(layer.training)
+
+
 @converts(nn.Upsample, nn.UpsamplingNearest2d, F.interpolate, traced=True)
 def convert_upsampling(build: Any, call: Call) -> Any:
     """Nearest-neighbour upsampling by integers: each node of a block receives from its sender."""
