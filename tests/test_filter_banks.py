@@ -15,6 +15,7 @@ import geodl as g
 from geodl.interop import to_torch
 from geodl.neighborhood import FilterBasis
 from geodl.neighborhood.bank import Bank
+from geodl.neighborhood.harmonics import Ring, Rings
 from geodl.testing import assert_parity, error
 from tests.bad_input import assert_refused
 
@@ -22,6 +23,7 @@ BASES = {
     "harmonics": g.harmonics(),
     "gabor": g.gabor(8, (3.0, 6.0)),
     "derivatives": g.gaussian_derivatives(3),
+    "rings": Rings((Ring(0.0, 0.5, 0), Ring(1.5, 0.6, 3))),
 }
 # The deviation of an output of `nn.Conv2d` on white noise: weights and bias have 1 / sqrt(3 n).
 WHITE = 1 / math.sqrt(3)

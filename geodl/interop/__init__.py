@@ -5,12 +5,14 @@ A *twin* is the module of the other library that computes the same numbers as a 
 
 from geodl.interop.doors import from_torch, to_torch
 from geodl.interop.escnn import from_escnn, to_escnn
+from geodl.interop.escnn_package import building_escnn
 from geodl.interop.hetero import HeteroGraph, from_hetero
 from geodl.interop.mask import over
 from geodl.interop.pyg import from_pyg, to_pyg
 
 __all__ = [
     "HeteroGraph",
+    "building_escnn",
     "from_escnn",
     "from_hetero",
     "from_pyg",

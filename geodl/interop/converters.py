@@ -3,8 +3,9 @@
 Both directions of a pair stand beside each other in the file of their family. Three kinds:
 
 * `@converts(nn.Linear, reads="last")`: a module as a layer, `convert(module, on)`. The key is a
-  type, or the name of a type of PyG, which is imported only where it is asked for. With a function
-  of torch as the key, `convert(*arguments)` takes what the function takes after its tensor.
+  type, or the name of a type of PyG or ("escnn.ReLU") of escnn, which are imported only where they
+  are asked for. With a function of torch as the key, `convert(*arguments)` takes what the function
+  takes after its tensor.
 * `@converts(torch.cat, traced=True)`: a call in a trace, `convert(build, call)`; for what reads
   several values, or changes which axis is which. None leaves the call as it is.
 * `@converts(Conv, back="torch", form="itself()")`: a layer as a module of another library,
@@ -23,7 +24,7 @@ from geodl.layer import Layer
 from geodl.layer.pointwise import instead_of, is_pointwise
 
 Reads = Literal["last", "second", "planes", "each"]
-Library = Literal["torch", "pyg"]
+Library = Literal["torch", "pyg", "escnn"]
 
 
 class Converter(NamedTuple):
@@ -80,10 +81,14 @@ def converts(
 
 
 def key_of(module: nn.Module) -> Hashable:
-    """What a module's converter is registered under: its type, or the name of one of PyG's."""
+    """What a module's converter is registered under: its type, or the name of one of PyG's, or of
+    escnn's as "escnn.ReLU".
+    """
     kind = type(module)
     if kind.__module__.startswith("torch_geometric.nn."):
         return kind.__name__
+    if kind.__module__.startswith(ESCNN):
+        return f"escnn.{kind.__name__}"
     return kind
 
 
@@ -94,13 +99,16 @@ def from_module(module: nn.Module, on: Domain | None, library: Library = "torch"
         GeodlError: a type that has none, with what to do.
     """
     key = key_of(module)
-    if key in FROM:
+    is_of_escnn = isinstance(key, str) and "." in key
+    if key in FROM and is_of_escnn == (library == "escnn"):
         return FROM[key].convert(module, on)
     name = type(module).__name__
     known = [kind for kind in FROM if isinstance(kind, type)]
     names = [kind.__name__ for kind in known]
     if library == "pyg":
-        names = [kind for kind in FROM if isinstance(kind, str)]
+        names = [kind for kind in FROM if isinstance(kind, str) and "." not in kind]
+    if library == "escnn":
+        names = [kind.split(".")[1] for kind in FROM if isinstance(kind, str) and "." in kind]
     do = instead_of(module) or nearest(name, names)
     if is_kept(module):
         do = "a pointwise module needs no conversion: put it into a g.Sequential as it is"
@@ -113,11 +121,11 @@ def from_module(module: nn.Module, on: Domain | None, library: Library = "torch"
     raise GeodlError(f"from_{library}({name})", "a type with no converter", do)
 
 
-def from_part(module: nn.Module) -> nn.Module:
+def from_part(module: nn.Module, library: Library = "torch") -> nn.Module:
     """A part of a row: a layer where the module has a twin, else a copy of a pointwise module."""
     if key_of(module) not in FROM and is_kept(module):
         return copy.deepcopy(module)
-    return from_module(module, None)
+    return from_module(module, None, library)
 
 
 def to_module(layer: nn.Module, on: Domain | None, library: Library) -> nn.Module:
@@ -181,3 +189,4 @@ def _no_twin(layer: nn.Module, library: Library) -> GeodlError:
 
 
 LIBRARIES = {"torch": "torch.nn", "pyg": "torch_geometric.nn"}
+ESCNN = "escnn.nn."  # the beginning of the names of its modules

@@ -1,263 +1,179 @@
-"""Group convolutions of escnn on the square lattice."""
+"""The two doors to escnn: networks on trivial and regular fields as layers, and back."""
 
 from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.interop.conv import check_one_group
-from geodl.interop.conversion import conversion, with_parameters
-from geodl.interop.escnn_basis import SPACES, check_residual, coefficients, group_of, in_our_order
-from geodl.interop.padding import check_domain, mode_of, with_mode
-from geodl.layer import Conv, Layer
-from geodl.neighborhood import isotropic, lift, window
-from geodl.neighborhood.window import Window
 
-# By whether the fields that are read, and those that are made, are regular.
-RULES: dict[tuple[bool, bool], Any] = {
-    (False, False): isotropic,
-    (False, True): lift,
-    (True, True): window,
-}
-ALTERED = "a filter that does not commute with its group is not equivariant: rebuild the module"
-TWINS = f"give a Conv over isotropic, lift or window for one of {', '.join(map(str, SPACES))}"
+# Importing a file of converters puts them on the list.
+from geodl.interop import escnn_layers  # noqa: F401
+from geodl.interop.conversion import conversion
+from geodl.interop.converters import BACK, converts, from_module, from_part
+from geodl.interop.escnn_basis import group_of
+from geodl.interop.escnn_conv import Place, fields_of, kind_read_by, sides_of
+from geodl.interop.escnn_package import escnn_modules
+from geodl.interop.sequential import target_of
+from geodl.layer import Conv, Layer, Sequential
 
 
-def from_escnn(module: nn.Module, *, on: Domain | None = None) -> Conv:
-    """escnn's `R2Conv` between trivial and regular fields as a `Conv` over `isotropic`, `lift` or
-    `window(group=...)`.
+def from_escnn(module: nn.Module, *, on: Domain | None = None, exact: bool = True) -> Layer:
+    """A module of escnn between trivial and regular fields of C(n) or D(n), or a whole
+    `SequentialModule` of them, as a layer of ours: the same numbers on Signals, and copies of the
+    parameters.
 
-    The weights are read from the filter that `expand_parameters()` gives, one for each edge type.
-    The filter is checked to be equivariant: its entries of one edge type must agree to 1e-5. Image
-    planes stand channel by channel in escnn (`c * |G| + h`) and group element by group element here
-    (`h * C + c`). The window remembers the padding mode, as in :func:`geodl.interop.from_torch`.
+    | escnn.nn | layer |
+    |---|---|
+    | `R2Conv` | `Conv` over `isotropic`, `lift` or `window(group=...)` |
+    | `InnerBatchNorm` | `BatchNorm` |
+    | `ReLU`, `ELU`, `LeakyReLU`, `PointwiseNonLinearity`, `IdentityModule` | of torch.nn |
+    | `PointwiseDropout` | `nn.Dropout` |
+    | `PointwiseMaxPool`, `PointwiseAvgPool` | `Pool` over `window(...)` |
+    | the same, `Antialiased` | `Pool`, then `Propagate` over a window with a Gaussian |
+    | the same, `Adaptive` | `AdaptivePool`, where the lengths divide |
+    | `GroupPooling` | `Pool(fiber())` |
+    | `MaskModule` | a factor at each point, which no certificate proves |
+    | `SequentialModule`, nested too | `Sequential` |
+
+    A convolution's weights are read from the filter that `expand_parameters()` gives. Over C(1),
+    C(2), C(4), D(1), D(2) and D(4) there is one for each edge type, and the layer is exactly
+    equivariant. Other groups take points of the lattice between its points, where escnn samples
+    turned filters: the layer has the same rings of circular harmonics as its basis
+    (`rule.basis`), and is as approximately equivariant as escnn's. Filters are compared; they must
+    agree to 1e-5, as escnn samples in single precision. The window remembers the padding mode, as
+    in :func:`geodl.interop.from_torch`.
 
     Args:
-        module: an `escnn.nn.R2Conv` for C1, C2, C4, D1, D2 or D4.
-        on: a domain; the layer then takes and returns tensors `[B, N, C]` on it.
+        module: of `escnn.nn`.
+        on: a domain; a convolution, norm or pool then takes and returns tensors `[B, N, C]` on it.
+            Containers refuse it.
+        exact: whether sizes are refused at which strides would make the group's symmetry
+            approximate. escnn computes there without a word.
 
     Raises:
-        GeodlError: if the module has another type, group or kind of field, or `groups`; if our edge
-            types do not reconstruct its filter to 1e-5 of the norm, with the residual; if escnn is
-            not installed.
+        GeodlError: fields of other kinds (irreps, quotients, induced ones) or of both kinds at
+            once; continuous groups; a type without a converter; an `R2Conv` with `groups`, from
+            regular fields to trivial ones, or whose filter was altered; if escnn is not installed.
 
     Example: `from_escnn(R2Conv(trivial, regular, 3, padding=1))` is a `Conv(1, 2, lift(3x3,
     group=C4))`.
     """
     asked = f"from_escnn({type(module).__name__})"
-    with conversion(asked, module, on), torch.no_grad():
-        _check_options(asked, module)
-        twin: Any = module
-        group, order = group_of(asked, twin.space)
-        fields_in, reads_group = _fields(asked, twin.in_type)
-        fields_out, makes_group = _fields(asked, twin.out_type)
-        if (reads_group, makes_group) not in RULES:
-            raise GeodlError(
-                asked,
-                "regular fields in, trivial ones out",
-                "convolve to regular fields, then Pool(fiber())",
-            )
-        rule = RULES[reads_group, makes_group](
-            twin.kernel_size,
-            group=group,
-            stride=twin.stride,
-            padding=twin.padding,
-            dilation=twin.dilation,
-        )
-        rule = with_mode(rule, twin.padding_mode)
-        check_domain(asked, rule, on)
-        filters, bias = twin.expand_parameters()
-        in_order, out_order = _orders(order, (reads_group, makes_group))
-        bank = in_our_order(filters, out_order, in_order, fields_out, fields_in)
-        weight = _weight_of(asked, rule, bank).requires_grad_(twin.weights.requires_grad)
-        if bias is not None:
-            bias = _bias_of(asked, bias, fields_out).requires_grad_(twin.bias.requires_grad)
-        layer = Conv(fields_in, fields_out, rule, bias is not None, on)
-        return with_parameters(layer, module, weight=weight, bias=bias)
+    with conversion(asked, module, on):
+        escnn_modules()
+        for part in module.modules():
+            _check_fields(asked, part)
+        layer = from_module(module, on, "escnn")
+    if not exact:
+        for part in layer.modules():
+            if isinstance(part, Conv):
+                part.rule = replace(part.rule, exact=False)  # type: ignore[type-var] - a Window
+    return layer
 
 
 def to_escnn(layer: Layer, *, on: Domain | None = None) -> nn.Module:
-    """The inverse of :func:`from_escnn`.
+    """The inverse of :func:`from_escnn`: a module of escnn, or a `SequentialModule` whose `in_type`
+    are the fields that the layer reads.
 
-    escnn's filters are band-limited, in the basis that `R2Conv` has by default; ours are free:
-    weights outside of escnn's basis are refused, with the residual. Group elements stand in the
-    order of escnn's default mirror axis; the planes of a module with another axis are ordered
-    differently.
-
-    escnn 1.0.11 hands `np.matrix` to scikit-learn, which takes none from 1.2 on: where it says so,
-    set `escnn.group._numerical.randomized_svd = None`, and escnn asks scipy instead.
+    A convolution may have any weights. Filters that lie in the basis that `R2Conv` has by default
+    come back in it, with as many weights as the original had; others in one with a ring through the
+    places of each distance, which reaches all of them. A layer on `harmonics()` gets their rings.
+    Group elements stand in the order of escnn's default mirror axis; the planes of a module with
+    another axis are ordered differently.
 
     Args:
-        layer: a `Conv` over `isotropic`, `lift` or `window(group=...)` for C1, C2, C4, D1, D2 or
-            D4.
+        layer: a `Conv` over `isotropic`, `lift` or `window(group=...)` for C(n) or D(n), or a
+            `Sequential` that begins with one, of the layers in the table of :func:`from_escnn`.
         on: the domain of the layer's signals; a periodic one makes `padding_mode="circular"`
             where the window does not remember a mode.
 
     Raises:
-        GeodlError: if the layer or its group is another one; if weights are outside of escnn's
-            basis, with the residual; if escnn cannot build the module, or is not installed.
+        GeodlError: if a layer or its group is another one; if escnn cannot build the module, or is
+            not installed.
+
+    Example: `to_escnn(g.Sequential(*g.models.p4cnn()))(in_type(images))` are its logits.
     """
-    asked = f"to_escnn({getattr(layer, 'label', type(layer).__name__)})"
-    with conversion(asked, layer, on):
-        if not isinstance(layer, Conv):
-            raise GeodlError(asked, "no convolution", f"{TWINS}; of a model, each by itself")
-        check_one_group(asked, layer)
-        rule: Any = layer.rule
-        sides = _sides(rule)
-        if sides is None or rule.group not in SPACES:
-            raise GeodlError(asked, str(rule), TWINS)
-        _check_square(asked, rule)
-        domain = layer.on if on is None else on
-        mode = mode_of(asked, rule, domain)
-        twin = _empty_twin(asked, layer, sides, layer.channels_in, layer.channels_out, mode)
-        one = _empty_twin(asked, layer, sides, 1, 1, mode)
-        _, order = group_of(asked, one.space)
-        in_order, out_order = _orders(order, sides)
-        weights = coefficients(asked, layer, one, out_order, in_order)
-        weights.requires_grad_(layer.weight.requires_grad)
-        bias = layer.bias
-        if bias is not None:
-            # escnn scales a bias by the norm of its field.
-            bias = bias / one.bias_expansion.max()
-        return with_parameters(twin, layer, weights=weights, bias=bias)
+    name = type(layer).__name__
+    with conversion(f"to_escnn({name})", layer, on):
+        escnn_modules()
+        if on is None:
+            on = getattr(layer, "on", None)
+        first = _first_convolution(name, layer)
+        asked = f"to_escnn({_label(layer)})"
+        return _to_part(layer, Place(asked, kind_read_by(asked, first), on, first.weight))
 
 
-def _check_options(asked: str, twin: Any) -> None:
-    _, layers = _escnn()
-    if type(twin) is not layers.R2Conv:
-        raise GeodlError(asked, "a type with no converter", "R2Conv has one")
-    if twin.groups != 1 or twin.padding_mode not in ("zeros", "circular"):
-        found = f"groups={twin.groups} and padding_mode={twin.padding_mode!r}"
-        raise GeodlError(asked, found, "use groups=1, and zeros or circular")
+def _check_fields(asked: str, part: Any) -> None:
+    """Refuse fields of other kinds, and other groups, before anything is converted."""
+    if not type(part).__module__.startswith("escnn.nn."):
+        return
+    for kind in (getattr(part, "in_type", None), getattr(part, "out_type", None)):
+        if kind is not None:
+            group_of(asked, kind.gspace)
+            fields_of(asked, kind)
 
 
-def _check_square(asked: str, rule: Any) -> None:
-    axes = set(zip(rule.size, rule.stride, rule.dilation, rule.padding, strict=True))
-    if len(axes) > 1 or len(set(rule.padding[0])) > 1:
-        raise GeodlError(
-            asked, str(rule), "R2Conv has square windows, the same on both axes and on all sides"
-        )
+@converts("escnn.SequentialModule")
+def from_sequential_module(module: Any, on: Domain | None) -> Sequential:
+    """`SequentialModule` as a `Sequential` under the same names."""
+    if on is not None:
+        found = "a container, which takes Signals"
+        raise GeodlError(f"from_escnn(SequentialModule) with on={on}", found, "leave out on=")
+    layer = Sequential()
+    for name, part in module._modules.items():
+        made = from_part(part, "escnn")
+        made.training = part.training
+        layer.add_module(name, made)
+    layer.training = module.training
+    return layer
 
 
-def _weight_of(asked: str, rule: Window, bank: Tensor) -> Tensor:
-    """`[T, I, O]`: for each edge type the mean of its entries in the filter, all of them equal."""
-    fields_in, fields_out = bank.shape[3:]
-    entries = bank.flatten(0, 2)
-    kind = rule.table().reshape(-1).to(bank.device)
-    total = bank.new_zeros(rule.num_edge_types, fields_in, fields_out)
-    total.index_add_(0, kind, entries)
-    weight = total / torch.bincount(kind)[:, None, None]
-    check_residual(asked, weight[kind], entries, ALTERED)
-    return weight
+@converts(Sequential, back="escnn", form="convolutions, norms, pools and pointwise modules")
+def to_sequential_module(layer: Sequential, place: Place) -> nn.Module:
+    """The inverse of :func:`from_sequential_module`."""
+    _, layers = escnn_modules()
+    twin = layers.SequentialModule()
+    for name, part in layer._modules.items():
+        assert part is not None
+        made: Any = _to_part(part, place._replace(asked=f"to_escnn({_label(part)})"))
+        if isinstance(part, Sequential) and len(part) == 0:
+            made = layers.IdentityModule(place.kind)
+        twin.add_module(name, made)
+        place = place._replace(kind=made.out_type, on=target_of(part, place.on))
+    twin.training = layer.training
+    return twin
 
 
-def _bias_of(asked: str, bias: Tensor, fields: int) -> Tensor:
-    """`[O]`: one number for each field, the same on all of its planes."""
-    planes = bias.view(fields, -1)
-    check_residual(asked, planes[:, :1].expand_as(planes), planes, ALTERED)
-    return planes[:, 0]
-
-
-def _fields(asked: str, kind: Any) -> tuple[int, bool]:
-    """How many fields, and whether they are regular."""
-    count = len(kind.representations)
-    if all(r.is_trivial() for r in kind.representations):
-        return count, False
-    names = {r.name for r in kind.representations}
-    if names != {"regular"}:
-        raise GeodlError(
-            asked,
-            f"fields of kinds {sorted(names)}",
-            "use trivial fields only, or regular fields only",
-        )
-    return count, True
-
-
-def _orders(order: list[int], sides: tuple[bool, bool]) -> list[list[int]]:
-    """The order of planes within a field, for both sides; a trivial field has one plane."""
-    planes = ([0], order)
-    return [planes[regular] for regular in sides]
-
-
-def _sides(rule: Any) -> tuple[bool, bool] | None:
-    """Whether a group's window reads a fiber and makes one; None for every other rule."""
-    if getattr(rule, "size", None) is None or rule.group is None:
-        return None
-    for sides, make in RULES.items():
-        same = make(
-            rule.size,
-            stride=rule.stride,
-            padding=rule.padding,
-            dilation=rule.dilation,
-            group=rule.group,
-            exact=rule.exact,
-        )
-        if replace(same, boundary=rule.boundary) == rule:
-            return sides
-    return None
-
-
-def _empty_twin(
-    asked: str,
-    layer: Conv,
-    sides: tuple[bool, bool],
-    fields_in: int,
-    fields_out: int,
-    mode: str,
-) -> Any:
-    """An `R2Conv` with the layer's window, between so many fields, whose parameters mean nothing.
+def _first_convolution(name: str, layer: nn.Module) -> Conv:
+    """The first convolution over a group, whose fields are those that the model reads.
 
     Raises:
-        GeodlError: if escnn gives scikit-learn a type that it does not take.
+        GeodlError: if it has none.
     """
-    rule: Any = layer.rule
-    gspaces, layers = _escnn()
-    if torch.get_default_dtype() != torch.float32:
-        raise GeodlError(
-            asked,
-            f"the default dtype {torch.get_default_dtype()}, in which escnn builds no layer",
-            "call torch.set_default_dtype(torch.float32) first; the layer keeps its own dtype",
-        )
-    maker, arguments = SPACES[rule.group]
-    space = getattr(gspaces, maker)(*arguments)
-    # By whether fields are regular.
-    kinds = (space.trivial_repr, space.regular_repr)
-    reads_group, makes_group = sides
-    try:
-        twin = layers.R2Conv(
-            layers.FieldType(space, fields_in * [kinds[reads_group]]),
-            layers.FieldType(space, fields_out * [kinds[makes_group]]),
-            rule.size[0],
-            stride=rule.stride[0],
-            padding=rule.padding[0][0],
-            dilation=rule.dilation[0],
-            bias=layer.bias is not None,
-            padding_mode=mode,
-            initialize=False,
-        )
-    except TypeError as error:
-        if "np.matrix" not in str(error):
-            raise
-        raise GeodlError(
-            asked,
-            "an escnn that hands np.matrix to scikit-learn, which takes none",
-            "set escnn.group._numerical.randomized_svd = None first, and escnn asks scipy",
-        ) from error
-    return twin.to(layer.weight)
+    for part in layer.modules():
+        if isinstance(part, Conv) and sides_of(part.rule) is not None:
+            return part
+    do = "give a Conv over lift(...) or window(group=...), or a model that begins with one"
+    raise GeodlError(f"to_escnn({name})", "no convolution over a group's window", do)
 
 
-def _escnn() -> tuple[Any, Any]:
-    """escnn's modules `gspaces` and `nn`; it is not required."""
-    try:
-        from escnn import gspaces
-        from escnn import nn as layers
-    except ImportError as error:
-        raise GeodlError(
-            "a conversion of escnn",
-            f"no escnn ({error})",
-            "pip install --no-deps escnn lie_learn joblib pymanopt autograd",
-        ) from error
-    return gspaces, layers
+def _to_part(part: Any, place: Place) -> nn.Module:
+    entries = BACK.get((type(part), "escnn"), [])
+    for entry in entries:
+        twin = entry.convert(part, place)
+        if twin is not None:
+            if not isinstance(part, Sequential):
+                twin.train(part.training)
+            return twin
+    forms = "; ".join(entry.form for entry in entries)
+    do = f"these have twins: {type(part).__name__} over {forms}"
+    if not entries:
+        known = sorted(kind.__name__ for kind, library in BACK if library == "escnn")
+        do = f"convert what stands before it: Sequential(*model[:k]); {', '.join(known)} have twins"
+    raise GeodlError(place.asked, "a layer that no module of escnn computes", do)
+
+
+def _label(layer: Any) -> str:
+    return getattr(layer, "label", type(layer).__name__)

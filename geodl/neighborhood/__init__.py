@@ -10,14 +10,13 @@ from geodl.neighborhood.filter_basis import (
     FilterBasis,
     Gabor,
     GaussianDerivatives,
-    Harmonics,
     Sampled,
     gabor,
     gaussian_derivatives,
-    harmonics,
     wavelets,
 )
 from geodl.neighborhood.graph import Adjacency, adjacency, predecessors
+from geodl.neighborhood.harmonics import Harmonics, Ring, Rings, harmonics
 from geodl.neighborhood.laplacian import Laplacian, laplacian
 from geodl.neighborhood.order import Past, Previous, past, previous
 from geodl.neighborhood.pointwise import Itself, itself
@@ -51,7 +50,7 @@ RULES = (
     Whole,
     Window,
 )
-BASES = (Gabor, GaussianDerivatives, Harmonics, Sampled)
+BASES = (Gabor, GaussianDerivatives, Harmonics, Ring, Rings, Sampled)
 # torch.load's safe default builds no class that it was not told of.
 torch.serialization.add_safe_globals([*RULES, *BASES])
 

@@ -1,5 +1,5 @@
 """Functions that the filters of a window are made of: sampled ones, Gabor functions, derivatives of
-a Gaussian, circular harmonics.
+a Gaussian; circular harmonics stand in a file of their own.
 
 A filter is a sum `h(o) = sum_t psi_t(o) W_t` over functions psi_t of the offset o from the window's
 centre. The functions are data, the weights W_t are learned. A group turns a filter by turning its
@@ -140,54 +140,6 @@ class GaussianDerivatives(FilterBasis):
         return torch.stack(functions, dim=-1)
 
 
-@dataclass(frozen=True, repr=False)
-class Harmonics(FilterBasis):
-    """Circular harmonics on Gaussian rings, made by :func:`harmonics`, which explains the
-    attributes.
-    """
-
-    cutoff: float
-    width: float
-    outer_width: float
-
-    def __repr__(self) -> str:
-        widths = f"width={self.width:g}, outer_width={self.outer_width:g}"
-        return f"harmonics({self.cutoff:g}, {widths})"
-
-    def at(self, points: Tensor, size: tuple[int, ...]) -> Tensor:
-        if len(size) != 2 or size[0] != size[1]:
-            asked, do = f"a window of {size} on {self}", "use a square window"
-            raise GeodlError(asked, "a window that circles do not fit", do)
-        distance = points.square().sum(-1).sqrt()
-        direction = torch.view_as_complex(points.contiguous())
-        # At the centre, which has no direction, only the constant function of an angle is defined.
-        centre = distance < ON_PLACES
-        direction = (direction / distance.where(~centre, 1.0)).where(~centre, 0.0)
-        functions = []
-        radii = self.radii(size[0])
-        for radius in radii:
-            width = self.width
-            if radius == radii[-1]:
-                width = self.outer_width
-            ring = torch.exp(-((distance - radius) ** 2) / (2 * width**2))
-            if radius == 0:
-                ring = centre.to(points.dtype)
-            functions.append(ring)
-            for m in range(1, self.highest(radius) + 1):
-                wave = direction**m
-                functions += [ring * wave.real, ring * wave.imag]
-        return torch.stack(functions, dim=-1)
-
-    def radii(self, size: int) -> list[float]:
-        """The radii of the rings: 0, 1, 2, ... in an odd window, 1/2, 3/2, ... in an even one."""
-        furthest = (size - 1) / 2
-        return [furthest - k for k in reversed(range(math.floor(furthest) + 1))]
-
-    def highest(self, radius: float) -> int:
-        """The highest frequency m of a ring."""
-        return math.floor(self.cutoff * radius)
-
-
 def sampled(asked: str, values: Any) -> Sampled:
     """A basis of given values `[*kernel, T]`.
 
@@ -247,8 +199,8 @@ def gabor(
     lengths = wavelengths if isinstance(wavelengths, tuple | list) else (wavelengths,)
     if not lengths:
         raise GeodlError(asked, "no wavelengths", "give at least one")
-    checked = tuple(_positive_number(asked, length) for length in lengths)
-    ratios = _positive_number(asked, width), _positive_number(asked, aspect)
+    checked = tuple(positive_number(asked, length) for length in lengths)
+    ratios = positive_number(asked, width), positive_number(asked, aspect)
     return Gabor(positive(asked, orientations), checked, *ratios)
 
 
@@ -268,41 +220,7 @@ def gaussian_derivatives(order: int = 2, *, width: float = 0.8) -> GaussianDeriv
     6
     """
     asked = f"gaussian_derivatives({order!r}, width={width!r})"
-    return GaussianDerivatives(positive(asked, order), _positive_number(asked, width))
-
-
-def harmonics(cutoff: float = 2.5, *, width: float = 0.6, outer_width: float = 0.4) -> Harmonics:
-    """Circular harmonics `exp(-(|o| - r)^2 / 2 width^2) e^(i m phi)`, real and imaginary parts, for
-    rings of radius r one node apart and frequencies `0 <= m <= cutoff * r` (Weiler, Hamprecht,
-    Storath, "Learning Steerable Filters for Rotation Equivariant CNNs", 2018; Weiler and Cesa,
-    "General E(2)-Equivariant Steerable CNNs", 2019).
-
-    The ring of radius 0 is the window's centre alone. A ring of radius r passes 2 pi r places one
-    node apart, which tell the frequencies below `pi r` from each other. Higher ones, and to a
-    lesser degree those next to it, look like others when they are turned by 45 degrees. The
-    outermost ring is narrow, or the corners of the window, which a turn takes out of it, would
-    count. Of three random layers over C(8) the answer at 45 degrees is 0.07 and 0.13 of its norm
-    off with windows of 3 and 5; 0.12 and 0.15 with the cutoff 3 of Weiler and Cesa, and 0.4 with
-    the exact windows of C(4). In odd windows all filters of escnn's `R2Conv` are such sums.
-
-    Args:
-        cutoff: the highest frequency of a ring by its radius.
-        width: of the rings, in nodes.
-        outer_width: of the outermost ring.
-
-    Raises:
-        GeodlError: if a number is not positive, or the cutoff above pi.
-
-    >>> from geodl.neighborhood import window
-    >>> window(5, basis=harmonics()).num_edge_types  # of radii 0, 1 and 2 there are 1, 5 and 11
-    17
-    """
-    asked = f"harmonics({cutoff!r}, width={width!r}, outer_width={outer_width!r})"
-    numbers = [_positive_number(asked, number) for number in (cutoff, width, outer_width)]
-    if numbers[0] > math.pi:
-        do = "use at most pi: higher frequencies cannot be told from lower ones"
-        raise GeodlError(asked, f"the cutoff {cutoff!r}", do)
-    return Harmonics(*numbers)
+    return GaussianDerivatives(positive(asked, order), positive_number(asked, width))
 
 
 def wavelets(name: str = "haar", axes: int = 2) -> Tensor:
@@ -365,7 +283,8 @@ def _multi_indices(axes: int, order: int) -> list[tuple[int, ...]]:
     return sorted((index for index in found if sum(index) <= order), key=sum)
 
 
-def _positive_number(asked: str, value: Any) -> float:
+def positive_number(asked: str, value: Any) -> float:
+    """A positive number as a float, or the error."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 < value < math.inf:
         raise GeodlError(asked, f"the number {value!r}", "give positive numbers")

@@ -20,7 +20,8 @@ from geodl.neighborhood.exactness import (
     check_exchanged,
     check_group,
 )
-from geodl.neighborhood.filter_basis import FilterBasis, harmonics, sampled
+from geodl.neighborhood.filter_basis import FilterBasis, sampled
+from geodl.neighborhood.harmonics import harmonics
 from geodl.neighborhood.padding import (
     Padding,
     compact,
