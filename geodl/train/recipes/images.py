@@ -9,6 +9,7 @@ from geodl.train.options import Optimizer, TrainerOptions
 from geodl.train.parts import image_parts
 from geodl.train.recipe import Recipe
 from geodl.train.recipes.blank import blank
+from geodl.train.recipes.protocols import LAST_EPOCH
 from geodl.train.text_parts import caption_parts
 
 
@@ -19,7 +20,7 @@ def _caption_of_a_blank() -> tuple[Signal, Signal]:
 
 MNIST = (
     "50,000 images to learn from, 10,000 to validate, 10,000 to test; no augmentation; "
-    "weights of the last epoch, nothing selected on the test images"
+    f"{LAST_EPOCH}"
 )
 
 IMAGES = (

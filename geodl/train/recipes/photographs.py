@@ -13,9 +13,9 @@ from geodl.train.options import Optimizer, TrainerOptions
 from geodl.train.parts import image_parts
 from geodl.train.recipe import NOT_YET, Recipe
 from geodl.train.recipes.blank import blank
+from geodl.train.recipes.protocols import LAST_EPOCH
 
 SEEN = "10,000 images to learn from (train and validation), 10,000 to test"
-SELECTED = "weights of the last epoch, nothing selected on the test images"
 MOVED = FlipsAndShifts(4)  # pixels
 
 GROUPS: Mapping[str, Group | None] = {"z2": None, "p4": C(4), "p4m": D(4)}
@@ -44,7 +44,7 @@ RESNET8 = Recipe(
     summary="a ResNet-8 on CIFAR-10, 10k JPEG",
     task="images",
     parts=lambda: image_parts(cifar10(), merge=True),
-    protocol=f"{SEEN}; no augmentation; {SELECTED}",
+    protocol=f"{SEEN}; no augmentation; {LAST_EPOCH}",
     reached=NOT_YET,
     model=resnet8,
     sample=blank(32, 32, channels=3),
@@ -76,7 +76,7 @@ def _over(name: str, group: Group | None, *, augmented: bool) -> Recipe:
         name=f"{recipe.name}-augmented",
         summary=f"{recipe.summary}, with augmentation",
         parts=lambda: image_parts(cifar10(), merge=True, augmentation=MOVED),
-        protocol=f"{SEEN}; {MOVED}; {SELECTED}",
+        protocol=f"{SEEN}; {MOVED}; {LAST_EPOCH}",
     )
 
 
