@@ -277,10 +277,10 @@ def daubechies(moments: int) -> Tensor:
 @lru_cache(maxsize=64)
 def _multi_indices(axes: int, order: int) -> list[tuple[int, ...]]:
     """The orders of partial derivatives along each axis, lowest sums first."""
-    found: list[tuple[int, ...]] = [()]
+    indices: list[tuple[int, ...]] = [()]
     for _ in range(axes):
-        found = [(*index, n) for index in found for n in range(order + 1)]
-    return sorted((index for index in found if sum(index) <= order), key=sum)
+        indices = [(*index, n) for index in indices for n in range(order + 1)]
+    return sorted((index for index in indices if sum(index) <= order), key=sum)
 
 
 def positive_number(asked: str, value: Any) -> float:

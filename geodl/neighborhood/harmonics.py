@@ -10,7 +10,7 @@ from torch import Tensor
 from geodl.errors import GeodlError
 from geodl.neighborhood.filter_basis import ON_PLACES, FilterBasis, positive_number
 
-CENTRE = 0.005  # the width of a ring of radius 0: at other places exp(-20000) is 0
+CENTRE = 0.005  # nodes: a ring of radius 0 this wide is 0 one node away, exp(-20000)
 
 
 class Ring(NamedTuple):
@@ -116,13 +116,13 @@ def harmonics(cutoff: float = 2.5, *, width: float = 0.6, outer_width: float = 0
     Storath, "Learning Steerable Filters for Rotation Equivariant CNNs", 2018; Weiler and Cesa,
     "General E(2)-Equivariant Steerable CNNs", 2019).
 
-    The ring of radius 0 is the window's centre alone. A ring of radius r passes 2 pi r places one
-    node apart, which tell the frequencies below `pi r` from each other. Higher ones, and to a
-    lesser degree those next to it, look like others when they are turned by 45 degrees. The
-    outermost ring is narrow, or the corners of the window, which a turn takes out of it, would
-    count. Of three random layers over C(8) the answer at 45 degrees is 0.07 and 0.13 of its norm
-    off with windows of 3 and 5; 0.12 and 0.15 with the cutoff 3 of Weiler and Cesa, and 0.4 with
-    the exact windows of C(4). In odd windows all filters of escnn's `R2Conv` are such sums.
+    The ring of radius 0 is the window's centre alone. A ring of radius r has about 2 pi r samples
+    one node apart, enough for the frequencies below `pi r`. Higher ones, and to a lesser degree
+    those just below, are confused with others (aliasing) when they are turned by 45 degrees. The
+    outermost ring is narrow, so that the corners of the window, which a turn moves out of it, have
+    little weight. The answer of three random layers over C(8) at 45 degrees is off by 0.07 and 0.13
+    of its norm with windows of 3 and 5; by 0.12 and 0.15 with the cutoff 3 of Weiler and Cesa, by
+    0.4 with the exact windows of C(4). In odd windows all filters of escnn's `R2Conv` are such sums.
 
     Args:
         cutoff: the highest frequency of a ring by its radius.

@@ -1,4 +1,4 @@
-"""An import held to its original: both on the example that it was made with."""
+"""An import compared with its original, both run on the example that the import was made with."""
 
 import copy
 from collections.abc import Callable
@@ -13,7 +13,8 @@ from geodl.errors import GeodlError
 from geodl.interop.whole.tracing import Trace
 from geodl.layer import Network, evaluated
 
-# Of max|b|: what formulas that mean the same differ by in double precision, and in narrower ones.
+# The largest difference of two formulas with the same meaning, relative to max|b|: it is rounding,
+# by the precision in which both run. NARROW is that of precisions below single.
 BOUNDS = {torch.float64: 1e-7, torch.float32: 1e-3}
 NARROW = 0.1
 
@@ -119,7 +120,7 @@ def _answers(original: Original) -> list[Tensor] | None:
             again = _changed(Original(nn.Identity(), args, kwargs), Tensor.clone)
             try:
                 answer = module(*again.args, **again.kwargs)
-            # A model of somebody else may fail in any way of its own.
+            # Code outside of geodl may raise anything.
             except Exception:
                 return None
             leaves = pytree.tree_leaves(answer)
@@ -148,7 +149,7 @@ def _difference(found: Tensor, wanted: Tensor) -> float:
     if not wanted.numel():
         return 0.0
     apart = (found.double() - wanted.double()).abs().nan_to_num(0.0).max()
-    # Values that are no numbers have to stand in the same places.
+    # NaN and infinite values must be at the same entries.
     if not torch.equal(found.isfinite(), wanted.isfinite()):
         return float("inf")
     error = float(apart / wanted.double().abs().nan_to_num(0.0, 0.0, 0.0).max().clamp(min=1))
@@ -160,29 +161,31 @@ def _difference(found: Tensor, wanted: Tensor) -> float:
 def _refusal(
     asked: str, found: list[Tensor] | None, wanted: list[Tensor], trace: Trace
 ) -> GeodlError:
-    """What to say of an import that differs from its original, and where to look for the cause."""
-    said = "an import that fails on the example"
+    """The error of an import that differs from its original, with the likely cause."""
+    difference = "an import that fails on the example"
     if found is not None and len(found) == len(wanted):
         differences = map(_difference, found, wanted)
-        said = f"an import whose answer on the example is {max(differences):.1e} off the model's"
+        difference = (
+            f"an import whose answer on the example is {max(differences):.1e} off the model's"
+        )
     do = "convert its parts one by one, and report it"
     written = _written_in_place(trace)
     if written:
-        said += f"; the model writes in place by {', '.join(written)}"
+        difference += f"; the model writes in place by {', '.join(written)}"
         do = "write y = y * 2 in place of y.mul_(2)"
-    return GeodlError(asked, said, do)
+    return GeodlError(asked, difference, do)
 
 
 def _written_in_place(trace: Trace) -> list[str]:
-    """The calls of a model that write into tensors, and whose answers nobody reads."""
-    found: list[str] = []
+    """The calls of a model that write into a tensor and whose answers are not used, by name."""
+    calls: list[str] = []
     if trace.graph is None:
-        return found
+        return calls
     for node in trace.graph.nodes:
         name = _name_of(node)
         if not node.users and name.endswith("_") and not name.endswith("__"):
-            found.append(f"{name} ({node.name})")
-    return found
+            calls.append(f"{name} ({node.name})")
+    return calls
 
 
 def _name_of(node: fx.Node) -> str:
