@@ -122,7 +122,8 @@ def harmonics(cutoff: float = 2.5, *, width: float = 0.6, outer_width: float = 0
     outermost ring is narrow, so that the corners of the window, which a turn moves out of it, have
     little weight. The answer of three random layers over C(8) at 45 degrees is off by 0.07 and 0.13
     of its norm with windows of 3 and 5; by 0.12 and 0.15 with the cutoff 3 of Weiler and Cesa, by
-    0.4 with the exact windows of C(4). In odd windows all filters of escnn's `R2Conv` are such sums.
+    0.4 with the exact windows of C(4). In odd windows all filters of escnn's `R2Conv` are such
+    sums.
 
     Args:
         cutoff: the highest frequency of a ring by its radius.
