@@ -91,7 +91,7 @@ POLYNOMIALS = [
     g.polynomial(g.laplacian("sym"), 3, "bernstein"),
 ]
 MODES = [g.modes(1), g.modes(3, norm="rw")]
-COARSE = [g.fiber(), g.whole(), g.itself()]
+COARSE = [g.fiber(), g.fiber(g.C(2)), g.fiber(g.D(1)), g.whole(), g.itself()]
 GIVEN = [
     g.relation([[0, 1, 4, 4], [2, 0, 0, 2]], senders=5, receivers=3, type=[0, 2, 1, 0]),
     g.relation([[0, 1, 4, 4], [2, 0, 0, 2]], senders=5, weight=[1.0, 0.5, 2.0, 1.0]),
@@ -107,7 +107,7 @@ TAKEN = {
     g.Chain: 129,
     g.Complete: 95,
     g.Graph: 191,
-    g.GroupGrid: 221,
+    g.GroupGrid: 273,
     g.GSet: 98,
     g.Batch: 208,
     g.Spectrum: 95,

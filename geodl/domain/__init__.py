@@ -19,12 +19,12 @@ from geodl.domain.grid import Grid, GroupGrid
 from geodl.domain.gset import GSet
 from geodl.domain.lattice import coordinates, ravel, rotate_nodes, shift_nodes, turn_domain
 from geodl.domain.spectrum import LAPLACIAN_NORMS, Spectrum
-from geodl.group import Group
+from geodl.group import Cosets, Group
 
 DOMAINS: tuple[type[Domain], ...] = (Grid, Chain, Complete, Graph, GroupGrid, GSet, Batch, Spectrum)
 
 # Files of signals are read under torch.load's default, which builds no class it was not told of.
-torch.serialization.add_safe_globals([*DOMAINS, Group])
+torch.serialization.add_safe_globals([*DOMAINS, Group, Cosets])
 
 __all__ = [
     "DOMAINS",

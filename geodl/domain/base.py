@@ -11,7 +11,7 @@ from torch import Tensor
 from geodl.domain.check import read_device
 from geodl.domain.chosen import Chosen
 from geodl.errors import GeodlError
-from geodl.group import Group
+from geodl.group import Cosets, Group
 
 SERIALS = itertools.count()
 MOST_KEPT = 256  # values that `memo` leaves in the cache of one domain
@@ -63,8 +63,8 @@ class Domain(ABC):
         lattice: lengths of the axes when the nodes (or the blocks of nodes, see `fiber`) form a
             lattice, else None.
         periodic: for each lattice axis, whether it wraps around.
-        fiber: the group whose elements stand over each lattice point (the last, fastest index of a
-            node), or None.
+        fiber: the group whose elements, or cosets, stand over each lattice point (the last, fastest
+            index of a node), or None.
         complete: every node is linked with every node.
         ordered: the nodes have a meaningful order, 0 first.
         is_union: whether it is a disjoint union of other domains.
@@ -89,7 +89,7 @@ class Domain(ABC):
     set_of: ClassVar[Any]
     lattice: tuple[int, ...] | None = None
     periodic: tuple[bool, ...] = ()
-    fiber: Group | None = None
+    fiber: Group | Cosets | None = None
     complete: bool = False
     ordered: bool = False
     is_union: ClassVar[bool] = False
@@ -106,6 +106,13 @@ class Domain(ABC):
     @abstractmethod
     def num_nodes(self) -> int:
         """N, the number of nodes."""
+
+    @property
+    def acting(self) -> Group | None:
+        """The group that acts on the fiber, on its own elements or on cosets; None without one."""
+        if self.fiber is None:
+            return None
+        return self.fiber.acting
 
     @property
     def kinds(self) -> "tuple[Domain, ...]":
@@ -196,7 +203,7 @@ class Domain(ABC):
         """A few small examples, for tests that iterate over the registry."""
 
     def replace(
-        self, lattice: Lengths = None, fiber: Group | None = None, periodic: Wraps = None
+        self, lattice: Lengths = None, fiber: Group | Cosets | None = None, periodic: Wraps = None
     ) -> "Domain":
         """The same kind of domain at other lengths and with another fiber (None: without one).
 

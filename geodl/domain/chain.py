@@ -8,7 +8,7 @@ from torch import Tensor
 from geodl.constants import cached_constants
 from geodl.domain.base import Domain, Lengths, Links, Wraps
 from geodl.errors import GeodlError, positive
-from geodl.group import Group
+from geodl.group import Cosets, Group
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Chain(Domain):
         return Links(torch.arange(1, self.length), torch.arange(self.length - 1))
 
     def replace(
-        self, lattice: Lengths = None, fiber: Group | None = None, periodic: Wraps = None
+        self, lattice: Lengths = None, fiber: Group | Cosets | None = None, periodic: Wraps = None
     ) -> Domain:
         """A chain of another length."""
         asked = f"a chain with lattice={lattice}, fiber={fiber}, periodic={periodic}"

@@ -13,7 +13,7 @@ from geodl.constants import cached_constants
 from geodl.domain.base import Domain, Lengths, Links, Wraps
 from geodl.domain.lattice import coordinates, ravel, rotate_nodes, shift_nodes, turn_domain
 from geodl.errors import GeodlError, positive
-from geodl.group import C, Group, O
+from geodl.group import C, Cosets, D, Group, O
 
 
 @dataclass(frozen=True, init=False)
@@ -103,7 +103,7 @@ class Grid(Domain):
         return neighbours(unit_shifts(self))
 
     def replace(
-        self, lattice: Lengths = None, fiber: Group | None = None, periodic: Wraps = None
+        self, lattice: Lengths = None, fiber: Group | Cosets | None = None, periodic: Wraps = None
     ) -> Domain:
         """A grid of other lengths, with a fiber when one is given."""
         lengths = lattice or self.lattice
@@ -128,7 +128,8 @@ class GroupGrid(Domain):
 
     Args:
         grid: the lattice.
-        group: a group that acts on it.
+        group: a group that acts on it; or cosets of one, with nodes `(x, hH)`, of which g makes
+            `(g x, g hH)`.
 
     Raises:
         GeodlError: if the first is not a lattice or the second not a group, or if the group acts on
@@ -139,12 +140,12 @@ class GroupGrid(Domain):
     """
 
     grid: Grid
-    group: Group
+    group: Group | Cosets
     linked_to_nearest = True
 
     def __post_init__(self):
         asked = f"{self.group} over {self.grid}"
-        if not isinstance(self.grid, Domain) or not isinstance(self.group, Group):
+        if not isinstance(self.grid, Domain) or not isinstance(self.group, Group | Cosets):
             kinds = f"a {type(self.grid).__name__} and a {type(self.group).__name__}"
             raise GeodlError(asked, kinds, "give both, as in GroupGrid(Grid(8, 8), C(4))")
         axes = len(self.grid.lattice or ())
@@ -172,20 +173,21 @@ class GroupGrid(Domain):
         return self.grid.periodic
 
     @property
-    def fiber(self) -> Group:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+    def fiber(self) -> Group | Cosets:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """The group over each point."""
         return self.group
 
     @cached_constants()
     def generators(self) -> Tensor:
         """The group's generators that map the grid to itself, and unit shifts of periodic axes."""
-        numbers = self.group.lattice_generators
-        if not all(turn_domain(self, self.group, k) == self for k in numbers):
+        group = self.group.acting
+        numbers = group.lattice_generators
+        if not all(turn_domain(self, group, k) == self for k in numbers):
             # A quarter turn of unequal axes leads to another lattice: the half turn is a symmetry.
-            elements = self.group.action.keeps_lattice.nonzero()[:, 0].tolist()
-            kept = [k for k in elements if turn_domain(self, self.group, k) == self]
-            numbers = self.group.generating(kept)
-        moves = [rotate_nodes(self, self.group, k) for k in numbers]
+            elements = group.action.keeps_lattice.nonzero()[:, 0].tolist()
+            kept = [k for k in elements if turn_domain(self, group, k) == self]
+            numbers = group.generating(kept)
+        moves = [rotate_nodes(self, group, k) for k in numbers]
         for axis, wraps in enumerate(self.periodic):
             if wraps:
                 moves.append(shift_nodes(self, axis, 1))
@@ -209,7 +211,7 @@ class GroupGrid(Domain):
         return neighbours(moves)
 
     def replace(
-        self, lattice: Lengths = None, fiber: Group | None = None, periodic: Wraps = None
+        self, lattice: Lengths = None, fiber: Group | Cosets | None = None, periodic: Wraps = None
     ) -> Domain:
         """A grid of other lengths, with a fiber when one is given."""
         return self.grid.replace(lattice, fiber, periodic)
@@ -218,7 +220,8 @@ class GroupGrid(Domain):
     def small(cls) -> tuple[Domain, ...]:
         torus = GroupGrid(Grid(4, 4, periodic=True), C(4))
         planes = GroupGrid(Grid(3, 3), C(4)), torus, GroupGrid(Grid(2, 2), C(2))
-        return (*planes, GroupGrid(Grid(2, 2, 2), O()))
+        corners = GroupGrid(Grid(3, 3), Cosets(D(4), D(1)))
+        return (*planes, GroupGrid(Grid(2, 2, 2), O()), corners)
 
 
 def unit_shifts(domain: Domain) -> list[Tensor]:

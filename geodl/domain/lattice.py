@@ -10,7 +10,7 @@ from torch import Tensor
 from geodl.constants import cached_constants
 from geodl.domain.base import Domain
 from geodl.errors import GeodlError
-from geodl.group import EXACT, Group
+from geodl.group import EXACT, Cosets, Group
 
 
 def coordinates(lattice: tuple[int, ...], device: str | None = None) -> Tensor:
@@ -162,7 +162,7 @@ def _on_sheets(point: Tensor, sheet: Tensor) -> Tensor:
     return torch.where(point[:, None] < 0, -1, node).reshape(-1)
 
 
-def _number_in_fiber(group: Group, element: int, fiber: Group) -> int:
+def _number_in_fiber(group: Group, element: int, fiber: Group | Cosets) -> int:
     """The number that an element of a group has in the fiber's group."""
     asked = f"{group} acting on a fiber of {fiber}"
     number = int(fiber.numbers_of(group)[element])

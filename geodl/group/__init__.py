@@ -1,6 +1,7 @@
 """Finite groups by value, their action on space, and orbits of nodes and of pairs of nodes."""
 
 from geodl.group.action import Action
+from geodl.group.cosets import Cosets
 from geodl.group.named import C, D, O, Oh, S
 from geodl.group.orbits import edge_orbits, node_orbits, pair_orbits
 from geodl.group.tables import Tables
@@ -10,6 +11,7 @@ __all__ = [
     "EXACT",
     "Action",
     "C",
+    "Cosets",
     "D",
     "Group",
     "O",

@@ -114,6 +114,11 @@ class Group:
         return len(self.generators[0])
 
     @property
+    def acting(self) -> Self:
+        """Itself: over a lattice point a group acts on its own elements."""
+        return self
+
+    @property
     def axes(self) -> int:
         """The number of axes of the space that the matrices act on; 0 without matrices."""
         if self.matrices is None:

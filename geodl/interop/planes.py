@@ -11,7 +11,7 @@ from torch import fx, nn
 
 from geodl.domain import Domain, Grid
 from geodl.errors import GeodlError
-from geodl.group import Group
+from geodl.group import Cosets, Group
 from geodl.interop.converters import converts, to_module
 from geodl.interop.group_conv import REDUCED, norm_on_planes, on_sheets, pool_sheets
 from geodl.layer import (
@@ -47,13 +47,13 @@ class Image(NamedTuple):
 
     Attributes:
         node: of the graph.
-        group: whose elements stand over each point, or None.
+        group: whose elements, or cosets, stand over each point, or None.
         ended: whether the value is behind a readout, without a lattice.
         domain: of the signal it stands for, where the caller named one.
     """
 
     node: fx.Node
-    group: Group | None = None
+    group: Group | Cosets | None = None
     ended: bool = False
     domain: Domain | None = None
 

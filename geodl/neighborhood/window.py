@@ -181,7 +181,7 @@ class Window(Neighborhood):
         group = self.group
         # Blind to types, a plain window on a fibered domain turns with the fiber's group.
         if group is None and not typed:
-            group = domain.fiber
+            group = domain.acting
         if group is None or not self.exact:
             return claims
         return claims + turns(domain, target, group, group.lattice_generators)
@@ -241,7 +241,7 @@ class Window(Neighborhood):
             length = (padded - reach) // self.stride[axis] + 1
             lengths.append(length)
             wraps.append(domain.periodic[axis] and length * self.stride[axis] == n)
-        group = self.group or domain.fiber
+        group = self.group or domain.acting
         if self.exact and group is not None:
             check_exact(f"{self} on {domain}", group, domain, self._axis_windows())
         return tuple(lengths), tuple(wraps)

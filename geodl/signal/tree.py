@@ -8,11 +8,11 @@ from torch.utils import _pytree as pytree
 
 from geodl.domain import DOMAINS, Domain
 from geodl.errors import GeodlError
-from geodl.group import Group
+from geodl.group import Cosets, Group
 from geodl.signal.base import Signal
 
 STATE = ("x", "edges", "globals")
-VALUES: dict[str, Any] = {kind.__name__: kind for kind in (*DOMAINS, Group)}
+VALUES: dict[str, Any] = {kind.__name__: kind for kind in (*DOMAINS, Group, Cosets)}
 
 
 class Layout(NamedTuple):

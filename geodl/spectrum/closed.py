@@ -13,7 +13,7 @@ from torch import Tensor
 
 from geodl.constants import cached_constants
 from geodl.domain import Domain
-from geodl.group import Group
+from geodl.group import Cosets, Group
 from geodl.spectrum.abelian import abelian_transform
 from geodl.spectrum.axes import Axis
 from geodl.spectrum.transform import Transform, sorted_transform
@@ -47,7 +47,10 @@ def _complete(n: int, norm: str | None) -> Transform:
 
 
 def _lattice(
-    lattice: tuple[int, ...], periodic: tuple[bool, ...], fiber: Group | None, norm: str | None
+    lattice: tuple[int, ...],
+    periodic: tuple[bool, ...],
+    fiber: Group | Cosets | None,
+    norm: str | None,
 ) -> Transform | None:
     """A product of graphs has products of modes, and sums of eigenvalues: `L = L_1 (+) L_2 (+) ...`
 
@@ -107,7 +110,7 @@ def _path_of_degrees(n: int, norm: str) -> Transform:
     return Transform(values, (Axis("dct-i", n),), root=root, method="dct-i")
 
 
-def _fiber(group: Group) -> tuple[Axis, Tensor, int]:
+def _fiber(group: Group | Cosets) -> tuple[Axis, Tensor, int]:
     """The Cayley graph of a group by its generators: its modes as columns, its eigenvalues and its
     degree.
     """

@@ -15,7 +15,7 @@ from torch import Tensor
 from geodl.constants import cached_constants
 from geodl.domain import Domain, coordinates
 from geodl.errors import GeodlError
-from geodl.group import Group
+from geodl.group import Cosets, Group
 from geodl.signal import Signal
 
 INNER = 0.5  # of the inscribed disc's radius: where answers are compared
@@ -164,7 +164,7 @@ def _source_points(domain: Domain, group: Group, element: int) -> Tensor:
 
 
 @cached_constants()
-def _sheets_before(fiber: Group, group: Group, element: int) -> Tensor:
+def _sheets_before(fiber: Group | Cosets, group: Group, element: int) -> Tensor:
     """For each sheet h the sheet g^-1 h that it was.
 
     Raises:
