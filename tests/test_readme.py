@@ -286,11 +286,11 @@ def test_numbers_of_the_recipes_are_those_of_the_page(page):
 
 
 def unknown(listed: str) -> list[str]:
-    """Names between backticks that are neither ours nor those of a model."""
+    """Names between backticks that are neither ours nor of models, data sets or pictures."""
     import geodl as g
 
     names = re.findall(r"`(?:g\.)?(\w+)(?:\([^`]*\))?`", listed)
-    known = {*dir(g), *g.models.__all__}
+    known = {*dir(g), *g.models.__all__, *g.data.__all__, *g.viz.__all__}
     return [name for name in names if name not in known]
 
 

@@ -1,4 +1,4 @@
-"""The cosets of a subgroup, on which the group acts: what is left of a fiber that was pooled."""
+"""The cosets of a subgroup, on which the group acts: the fiber that pooling over it leaves."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,7 +45,7 @@ class Cosets:
         return f"{self.group}/{self.subgroup}"
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tables are made again.
+        # Labels and tables are computed again from these.
         return {"group": self.group, "subgroup": self.subgroup}
 
     @property
@@ -55,17 +55,17 @@ class Cosets:
 
     @property
     def order(self) -> int:
-        """How many there are, by Lagrange."""
+        """The number of cosets, |G| / |H|."""
         return self.group.order // self.subgroup.order
 
     @property
     def axes(self) -> int:
-        """Of the lattice on which the group acts."""
+        """The number of axes of the lattice on which the group acts."""
         return self.group.axes
 
     @property
     def action(self) -> Action:
-        """Of the group on the lattice."""
+        """How the group acts on the lattice."""
         return self.group.action
 
     @cached_property
@@ -81,7 +81,7 @@ class Cosets:
         elements.
         """
         representative = torch.empty(self.order, dtype=torch.long)
-        # Whichever element of a coset is the last one here: all of them lead to the same coset.
+        # Any element represents its coset: g takes all of them to the same one.
         representative[self.label] = torch.arange(self.group.order)
         product, inverse = self.group.tables
         return Tables(self.label[product[:, representative]], inverse)
@@ -103,5 +103,5 @@ class Cosets:
         return self.group.lattice_generators
 
     def numbers_of(self, other: Group) -> Tensor:
-        """Where the elements of another group stand in the one that acts."""
+        """The numbers of another group's elements in the group that acts."""
         return self.group.numbers_of(other)
