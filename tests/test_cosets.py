@@ -97,3 +97,12 @@ def test_bad_cosets():
         g.fiber(g.C(2)).target(g.fiber(g.C(4)).target(P4M))
     with pytest.raises(g.GeodlError, match="cosets of O in D4: found elements that are not in it"):
         Cosets(g.D(4), g.O())
+
+
+def test_a_certificate_in_space():
+    """Its claims are those of three generators, whatever the order of the group."""
+    model = g.Sequential(g.Conv(1, 2, g.lift(3, group=g.Oh())), g.Pool(g.fiber()))
+    certificate = g.certify(model, g.Grid(5, 5, 5))
+    assert certificate.exact and len(certificate.proved) == 3
+    image = g.Signal(torch.randn(1, 125, 1, dtype=torch.float64), g.Grid(5, 5, 5))
+    assert max(g.equivariance_error(model.double(), image, g.Oh()).values()) < 1e-11
