@@ -19,7 +19,8 @@ SEEN = "10,000 images to learn from (train and validation), 10,000 to test"
 MOVED = FlipsAndShifts(4)  # pixels
 
 GROUPS: Mapping[str, Group | None] = {"z2": None, "p4": C(4), "p4m": D(4)}
-MINUTES = {"z2": 2, "p4": 6, "p4m": 12}  # of one seed
+MINUTES = {"z2": 1, "p4": 5, "p4m": 10}  # of one seed
+REACHED = {"z2": "59.61 % accuracy"}  # without augmentation
 
 
 def resnet8(
@@ -68,12 +69,14 @@ def _over(name: str, group: Group | None, *, augmented: bool) -> Recipe:
         summary=f"a ResNet-8 over {name} on CIFAR-10, 10k JPEG",
         sizes={"classes": 10, "in_channels": 3, "group": group},
         minutes=MINUTES[name],
+        reached=REACHED.get(name, NOT_YET),
     )
     if not augmented:
         return recipe
     return replace(
         recipe,
         name=f"{recipe.name}-augmented",
+        reached=NOT_YET,
         summary=f"{recipe.summary}, with augmentation",
         parts=lambda: image_parts(cifar10(), merge=True, augmentation=MOVED),
         protocol=f"{SEEN}; {MOVED}; {LAST_EPOCH}",
