@@ -261,7 +261,7 @@ def test_bad_arguments():
     for call, words in (
         (lambda: g.symmetrize(3, P4), "a int; give a layer"),
         (lambda: g.symmetrize(resnet(), "C4"), "a str; give a group"),
-        (lambda: g.symmetrize(resnet(), g.S(3)), "a Group; give a group"),
+        (lambda: g.symmetrize(resnet(), g.S(3)), "acts on no lattice"),
         (lambda: g.symmetrize(resnet(), P4, "weights"), "choose from|did you mean"),
         (lambda: g.symmetrize(resnet(), P4, pool="median"), "reduce='median'"),
     ):
@@ -277,3 +277,28 @@ def test_bad_arguments():
     assert shared[1] is shared[3]
     with pytest.raises(g.GeodlError, match="in two places"):
         g.symmetrize(g.Sequential(twice, nn.ReLU(), twice), P4)
+
+
+def test_a_softmax_in_the_end_of_an_import_is_taken_of_what_is_pooled():
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 1), nn.Softmax(1))
+    image = torch.randn(2, 1, 5, 5)
+    twin = g.symmetrize(from_torch(net, image), g.C(4))
+    torch.testing.assert_close(twin(g.Signal.image(image)).x.sum(-1), torch.ones(2, 9))
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [(nn.LayerNorm(36), nn.Linear(36, 2)), (nn.Softmax(1), nn.Linear(36, 2)), (nn.ReLU(),)],
+)
+def test_what_reads_or_answers_a_flattened_lattice_is_refused(tail):
+    """Over the channels of each node it would be another network."""
+    planar = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), *tail)
+    network = from_torch(planar, torch.randn(2, 1, 5, 5))
+    with pytest.raises(g.GeodlError, match="flattened lattice"):
+        g.symmetrize(network, g.C(4))
+
+
+def test_gates_that_cannot_halve_the_scaled_channels_are_refused():
+    network = g.Sequential(g.Conv(1, 6, g.window(3)), nn.GLU(), g.Conv(3, 1, g.window(3)))
+    with pytest.raises(g.GeodlError, match="1: GLU, which does not take 3 channels"):
+        g.symmetrize(network, g.C(4))

@@ -25,9 +25,14 @@ from geodl.layer import (
     Propagate,
     Sequential,
 )
-from geodl.layer.pointwise import is_pointwise
+from geodl.layer.pointwise import ELEMENTWISE, is_pointwise
 from geodl.neighborhood import fiber, itself, lift, whole, window
 from geodl.symmetry.widths import Widths
+
+ACROSS_NODES = (
+    "which reads the channels of all nodes of a flattened lattice at once",
+    "use it before the lattice is flattened, or behind the linear layer",
+)
 
 Place = Literal["lattice", "group", "head"]
 
@@ -222,6 +227,8 @@ def _width_of(layer: Any) -> int:
 
 def _layer_norm(build: Build, path: str, module: Any, value: Value) -> tuple[nn.Module, Value]:
     """`nn.LayerNorm` and `nn.RMSNorm`, over the channels of each node."""
+    if value.flat:
+        raise build.refusal(path, module, *ACROSS_NODES)
     width = value.channels or module.normalized_shape[0]
     options: dict[str, Any] = {"elementwise_affine": module.elementwise_affine}
     if hasattr(module, "bias"):
@@ -243,6 +250,8 @@ def _pointwise(build: Build, path: str, module: Any, value: Value) -> tuple[nn.M
     if not is_pointwise(module):
         found = "of which nothing is known"
         raise build.refusal(path, module, found, "use layers of geodl and pointwise modules")
+    if value.flat and type(module) not in ELEMENTWISE:
+        raise build.refusal(path, module, *ACROSS_NODES)
     twin, _ = _fresh(build, path, module, value)
     return twin, _same_change(build, path, module, twin, value)
 
@@ -264,7 +273,11 @@ def _same_change(build: Build, path: str, module: Any, twin: Any, value: Value) 
         return value
     like = next(module.parameters(), torch.zeros(0))
     after = _width_after(module, value.before, like)
-    channels = _width_after(twin, value.channels, like)
+    try:
+        channels = _width_after(twin, value.channels, like)
+    except RuntimeError as error:
+        found = f"which does not take {value.channels} channels in place of {value.before}"
+        raise build.refusal(path, module, found, "choose widths that it divides") from error
     if after * value.channels != channels * value.before:
         found = f"which makes {after} channels of {value.before}, {channels} of {value.channels}"
         raise build.refusal(path, module, found, "choose widths that it divides")

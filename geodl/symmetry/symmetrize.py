@@ -118,6 +118,10 @@ class Symmetrizer:
             raise GeodlError(self.build.asked, found, do)
         if value.place == "head":
             return twin
+        if value.flat:
+            found = "which ends on a flattened lattice"
+            do = "end with a linear layer, or before the lattice is flattened"
+            raise self.build.refusal("", model, found, do)
         pooled = self.build.over_fiber().train(model.training)
         if isinstance(twin, Network):
             return self._pooled_outputs(twin, pooled)
@@ -251,9 +255,18 @@ class Symmetrizer:
         for node in network.nodes:
             part: Any = node.join or network[node.path]
             nodes[node.name] = (part, *node.inputs)
-        name = _free(f"{network.outputs[0]}_pooled", nodes)
-        nodes[name] = (pooled, network.outputs[0])
-        twin = Network(network.inputs, nodes, name, door=network.door)
+        answer = network.outputs[0]
+        name = _free(f"{answer}_pooled", nodes)
+        last, *read = nodes.get(answer, (None,))
+        if isinstance(last, SOFTMAXES):
+            # A softmax in the end is taken of what is pooled.
+            del nodes[answer]
+            nodes[name] = (pooled, *read)
+            nodes[answer] = (last, name)
+        else:
+            nodes[name] = (pooled, answer)
+            answer = name
+        twin = Network(network.inputs, nodes, answer, door=network.door)
         twin.training = network.training
         return twin
 
