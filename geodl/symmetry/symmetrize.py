@@ -118,10 +118,6 @@ class Symmetrizer:
             raise GeodlError(self.build.asked, found, do)
         if value.place == "head":
             return twin
-        if value.flat:
-            found = "which ends on a flattened lattice"
-            do = "end with a linear layer, or before the lattice is flattened"
-            raise self.build.refusal("", model, found, do)
         pooled = self.build.over_fiber().train(model.training)
         if isinstance(twin, Network):
             return self._pooled_outputs(twin, pooled)
