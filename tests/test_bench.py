@@ -85,7 +85,7 @@ TINY = {
 CASES = {
     "conv2d": 4,
     "group-conv": 3,
-    "p4cnn-step": 3,
+    "p4cnn-step": 5,
     "spmm": 3,
     "pool": 4,
     "polynomial": 2,

@@ -1,5 +1,5 @@
-"""A training step of the P4CNN (forward, cross entropy, backward, Adam) against escnn's and against
-a plain network.
+"""The P4CNN: a training step (forward, cross entropy, backward, Adam) against escnn's and against a
+plain network; inference against what escnn exports; building it.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,11 +14,14 @@ from geodl.bench.harness import Case, Side
 from geodl.bench.meter import CPU
 from geodl.domain import Grid
 from geodl.interop import from_escnn
-from geodl.layer import Conv
 from geodl.models import p4cnn
 from geodl.signal import Signal
 
 SIDE = 28
+PEER = "escnn P4CNN"
+EXPORTED = "escnn's exported plain network"
+BUILT = ", built"
+LIMIT = "at most 300 ms; escnn has its sampled bases from the first time"
 
 
 class Sizes(NamedTuple):
@@ -44,9 +47,16 @@ def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
     """
     name = f"P4CNN, {sizes.channels} channels, batch {sizes.batch}"
     if peers.escnn_missing():
-        yield Case(name, "escnn P4CNN", reach=0.8, missing=peers.escnn_missing())
+        for kind, peer, reach in (
+            ("", PEER, 0.8),
+            (", inference", EXPORTED, 1.0),
+            (BUILT, PEER, 1.0),
+        ):
+            yield Case(name + kind, peer, reach=reach, missing=peers.escnn_missing())
     else:
-        yield Case(name, "escnn P4CNN", *_against_escnn(sizes, device), 0.8)
+        yield Case(name, PEER, *_against_escnn(sizes, device), 0.8)
+        yield Case(f"{name}, inference", EXPORTED, *_inference(sizes, device), 1.0)
+        yield Case(name + BUILT, PEER, *_building(sizes), 1.0, note=LIMIT)
     note = "another function of the same planes: shapes compared, not values"
     for peer, memory_format, reach in (
         ("conv2d net NCHW", torch.contiguous_format, 1.0),
@@ -57,15 +67,7 @@ def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
 
 def _against_escnn(sizes: Sizes, device: torch.device) -> tuple[Side, Side]:
     batch = _digits(sizes, device)
-    # escnn's modules share their sampled bases: one that was made double elsewhere is double here
-    # too.
-    twin = _escnn_net(sizes.channels).to(device).float()
-    net = p4cnn(channels=sizes.channels).to(device)
-    theirs = [m for m in twin if type(m).__name__ == "R2Conv"]
-    ours = [m for m in net if isinstance(m, Conv)]
-    with torch.no_grad():
-        for layer, conv in zip(ours, theirs, strict=True):
-            layer.load_state_dict(from_escnn(conv).state_dict())
+    twin, net = _twins(sizes, device)
     escnn, planes = peers.escnn(), peers.trivial()
 
     def logits() -> Tensor:
@@ -73,6 +75,49 @@ def _against_escnn(sizes: Sizes, device: torch.device) -> tuple[Side, Side]:
 
     step = _training(twin, logits, batch.labels)
     return _ours(net, batch), Side(step, lambda: [logits().detach()])
+
+
+def _twins(sizes: Sizes, device: torch.device) -> tuple[Any, nn.Module]:
+    """escnn's network, and ours with its weights."""
+    # escnn's modules share their sampled bases: one that was made double elsewhere is double here
+    # too.
+    twin = _escnn_net(sizes.channels).to(device).float()
+    return twin, from_escnn(twin).to(device)
+
+
+def _inference(sizes: Sizes, device: torch.device) -> tuple[Side, Side]:
+    images = _digits(sizes, device).images
+    twin, net = _twins(sizes, device)
+    signal = Signal(images.flatten(2).transpose(1, 2), Grid(SIDE, SIDE))
+    net.eval()
+    plain = twin.export()
+
+    @torch.no_grad()
+    def ours() -> Tensor:
+        return net(signal).x[:, 0]
+
+    @torch.no_grad()
+    def theirs() -> Tensor:
+        return plain(images).flatten(1)
+
+    return Side(ours, lambda: [ours()]), Side(theirs, lambda: [theirs()])
+
+
+def _building(sizes: Sizes) -> tuple[Side, Side]:
+    def build() -> nn.Module:
+        return p4cnn(channels=sizes.channels)
+
+    def build_escnn() -> Any:
+        return _escnn_net(sizes.channels)
+
+    # Their parameters are drawn: only the number of convolutions can be the same.
+    def count(net: nn.Module, kind: str) -> list[Tensor]:
+        return [torch.tensor(float(sum(type(part).__name__ == kind for part in net.modules())))]
+
+    return (
+        Side(build, lambda: count(build(), "Conv")),
+        Side(build_escnn, lambda: count(build_escnn(), "R2Conv")),
+    )
 
 
 def _against_plain(
