@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import geodl as g
-from geodl.interop import building_escnn, from_escnn, to_escnn
+from geodl.interop import building_escnn, from_escnn, to_escnn, to_torch
 from geodl.interop.escnn_basis import group_of, space_of
 from geodl.testing import error
 
@@ -174,6 +174,28 @@ def test_a_network_of_ours_with_any_weights(escnn):
     wanted, found = outputs(twin, model, torch.randn(2, 1, 8, 8))
     assert error(found, wanted) <= BOUND
     assert to_escnn(g.Sequential(*model[:3])).out_type.size == 8
+
+
+@pytest.mark.parametrize("group", [g.C(4), g.C(8)], ids=str)
+def test_to_torch_writes_out_what_escnn_exports(escnn, group):
+    nn, space = escnn.nn, space_of("", group)
+    read, hidden = (
+        nn.FieldType(space, [kind] * 2) for kind in (space.trivial_repr, space.regular_repr)
+    )
+    twin = nn.SequentialModule(
+        nn.R2Conv(read, hidden, 3, padding=1),
+        nn.InnerBatchNorm(hidden),
+        nn.ReLU(hidden),
+        nn.PointwiseMaxPool(hidden, 2),
+        nn.R2Conv(hidden, hidden, 3),
+        nn.GroupPooling(hidden),
+    )
+    # escnn exports norms in single precision, whatever they had.
+    twin = drawn(twin).float().eval()
+    plain = to_torch(from_escnn(twin))
+    x = torch.randn(2, 2, 10, 10)
+    assert error(plain(x), twin.export()(x)) <= BOUND
+    assert not any(type(part).__module__.startswith("geodl") for part in plain.modules())
 
 
 def test_mirrors_are_built_beside_scikit_learn(escnn):
