@@ -206,8 +206,8 @@ def test_missing_peers_and_data_say_what_to_do(monkeypatch):
         ]
     finally:
         peers.escnn_missing.cache_clear()
-    assert [harness.PEER_INSTALL in row.note for row in rows] == [True] * 5 + [False] * 2
-    assert [row.reached for row in rows[:5]] == [False] * 5
+    assert [harness.PEER_INSTALL in row.note for row in rows] == [True] * 6 + [False] * 2
+    assert [row.reached for row in rows[:6]] == [False] * 6
 
     def absent(*, sparse):
         raise GeodlError("Cora", "no file", "set GEODL_MIRROR")
