@@ -96,3 +96,24 @@ def test_channels_that_no_call_has_told_are_asked_for():
     x, links = torch.randn(5, 4), ring()
     wanted = model(x, links)
     assert error(from_pyg(model)(x, links), wanted) < 1e-5
+
+
+class NamedEntries(nn.Module):
+    """Reads entries of answers by their names."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+
+    def forward(self, x):
+        y = self.conv(x)
+        largest = y.topk(2, dim=-1)
+        return y.sort(-1).values.sum(1) + largest.values.mean(-1, keepdim=True).sum(1)
+
+
+def test_entries_of_an_answer_are_read_by_their_names():
+    x = torch.randn(2, 1, 6, 6)
+    model = NamedEntries()
+    network = from_torch(model, x)
+    torch.testing.assert_close(network(x), model(x))
+    assert any("sort" in where for where in map(str, network.opaque()))

@@ -22,8 +22,10 @@ from geodl.signal import Signal
 
 @converts(getattr, traced=True)
 def convert_attribute(build: Any, call: Call) -> Any:
-    """`x.shape`, and attributes that do not change from call to call."""
+    """`x.shape`, attributes that do not change from call to call, and named entries of answers."""
     value, name = call.args
+    if isinstance(value, tuple):
+        return getattr(value, name, None)
     if not isinstance(value, Value):
         return None
     if name == "shape":

@@ -30,6 +30,7 @@ from geodl.interop.whole.on_tensors import (
     Slot,
     close,
     identity,
+    sequence_like,
     size_of,
 )
 from geodl.interop.whole.owners import Owners
@@ -184,8 +185,8 @@ class Builder:
         if isinstance(call.example, Tensor):
             return self._value(name, made, call.example, found, like)
         if isinstance(call.example, tuple | list):
-            kind = tuple if isinstance(call.example, tuple) else list
-            return kind(self._entry_of(name, k, one) for k, one in enumerate(call.example))
+            entries = [self._entry_of(name, k, one) for k, one in enumerate(call.example)]
+            return sequence_like(call.example, entries)
         return Scalar(name, call.example)
 
     def _entry_of(self, name: str, k: int, example: Any) -> Any:
@@ -221,9 +222,7 @@ class Builder:
         return free
 
     def once(self, module: Any, convert: Callable[..., Any]) -> Any:
-        """The part that stands for a module, made at its first call: one that is called twice
-        keeps one set of parameters.
-        """
+        """The part that stands for a module, made at its first call and shared by later ones."""
         key = id(module), convert is copy_of
         if key not in self._parts:
             self._parts[key] = convert(module, None)

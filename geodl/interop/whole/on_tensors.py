@@ -100,10 +100,7 @@ def fill(template: Any, values: list[Any]) -> Any:
     if isinstance(template, Slot):
         return values[template.value]
     if isinstance(template, tuple):
-        parts = [fill(part, values) for part in template]
-        if hasattr(template, "_fields"):
-            return type(template)(*parts)
-        return tuple(parts)
+        return sequence_like(template, [fill(part, values) for part in template])
     if isinstance(template, list):
         return [fill(part, values) for part in template]
     if isinstance(template, dict):
@@ -112,6 +109,15 @@ def fill(template: Any, values: list[Any]) -> Any:
         ends = (template.start, template.stop, template.step)
         return slice(*(fill(end, values) for end in ends))
     return template
+
+
+def sequence_like(sequence: tuple[Any, ...] | list[Any], entries: list[Any]) -> Any:
+    """Entries in a sequence of the same type, which may name them, as `x.sort()` does."""
+    if isinstance(sequence, torch.Size):  # it takes numbers alone
+        return tuple(entries)
+    if hasattr(sequence, "_fields"):
+        return type(sequence)(*entries)
+    return type(sequence)(entries)
 
 
 def size_of(x: Tensor, dim: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from geodl.interop.whole.layout import Atom
-from geodl.interop.whole.on_tensors import Slot
+from geodl.interop.whole.on_tensors import Slot, sequence_like
 from geodl.interop.whole.values import Links, Scalar, Size, Value
 
 HELD = (Value, Size, Scalar, Links)
@@ -15,10 +15,7 @@ def replace_leaves(structure: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(structure, Scalar | Links | Slot | Atom):
         return change(structure)
     if isinstance(structure, tuple):
-        parts = [replace_leaves(part, change) for part in structure]
-        if hasattr(structure, "_fields"):
-            return type(structure)(*parts)
-        return tuple(parts)
+        return sequence_like(structure, [replace_leaves(part, change) for part in structure])
     if isinstance(structure, list):
         return [replace_leaves(part, change) for part in structure]
     if isinstance(structure, dict):
