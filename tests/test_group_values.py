@@ -181,6 +181,12 @@ def test_bad_generators(name):
         g.Group.from_generators(*permutations)
 
 
+@pytest.mark.parametrize("named", [g.C, g.D, g.S])
+def test_groups_of_too_many_points_are_refused(named):
+    with pytest.raises(g.GeodlError, match="1000000000 points, too many to hold"):
+        named(10**9)
+
+
 def test_bad_matrices():
     turn = [[1, 2, 3, 0]]
     with pytest.raises(g.GeodlError, match="do not multiply as the permutations do"):

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from geodl.errors import positive
+from geodl.errors import GeodlError, positive
 from geodl.group.check import Permutations
 from geodl.group.value import Group, known_group
+
+MOST_POINTS = 2**20
 
 
 def C(n: int) -> Group:
@@ -22,14 +24,14 @@ def C(n: int) -> Group:
     approximates it.
 
     Raises:
-        GeodlError: if n is no positive integer.
+        GeodlError: if n is no positive integer, or above 2^20.
 
     >>> C(4).action.matrices[1].tolist()
     [[0, -1], [1, 0]]
     >>> C(8).order, C(8).action.exact
     (8, False)
     """
-    return _cyclic(positive(f"C({n})", n))
+    return _cyclic(_degree(f"C({n})", n))
 
 
 def D(n: int) -> Group:
@@ -37,12 +39,12 @@ def D(n: int) -> Group:
     n + k the mirror `column -> -column` followed by it.
 
     Raises:
-        GeodlError: if n is no positive integer.
+        GeodlError: if n is no positive integer, or above 2^20.
 
     >>> D(4).order
     8
     """
-    return _dihedral(positive(f"D({n})", n))
+    return _dihedral(_degree(f"D({n})", n))
 
 
 def O() -> Group:
@@ -63,12 +65,21 @@ def S(n: int) -> Group:
     """The symmetric group: all n! permutations of n points. It does not act on a lattice.
 
     Raises:
-        GeodlError: if n is no positive integer.
+        GeodlError: if n is no positive integer, or above 2^20.
 
     >>> S(5).order, tuple(S(5).elements.shape)
     (120, (120, 5))
     """
-    return _symmetric(positive(f"S({n})", n))
+    return _symmetric(_degree(f"S({n})", n))
+
+
+def _degree(asked: str, n: Any) -> int:
+    """A number of points whose permutations, as tuples, take megabytes at most."""
+    points = positive(asked, n)
+    if points > MOST_POINTS:
+        do = f"use at most {MOST_POINTS}, or a subgroup"
+        raise GeodlError(asked, f"permutations of {points} points, too many to hold", do)
+    return points
 
 
 @lru_cache(maxsize=256)
