@@ -286,12 +286,19 @@ def test_a_softmax_in_the_end_of_an_import_is_taken_of_what_is_pooled():
     torch.testing.assert_close(twin(g.Signal.image(image)).x.sum(-1), torch.ones(2, 9))
 
 
-@pytest.mark.parametrize("norm", [nn.LayerNorm(36), nn.Softmax(1)])
+@pytest.mark.parametrize("norm", [nn.LayerNorm(36), nn.Softmax(1), nn.BatchNorm1d(36)])
 def test_what_reads_all_of_a_flattened_lattice_is_refused(norm):
     """Over the channels of each node it would be another network."""
     planar = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), norm, nn.Linear(36, 2))
     network = from_torch(planar, torch.randn(2, 1, 5, 5))
     with pytest.raises(g.GeodlError, match="flattened lattice"):
+        g.symmetrize(network, g.C(4))
+
+
+def test_a_flattened_lattice_is_no_answer():
+    """The twin has no nodes side by side that it could give back."""
+    network = from_torch(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), torch.randn(2, 1, 5, 5))
+    with pytest.raises(g.GeodlError, match="whose answer is a flattened lattice"):
         g.symmetrize(network, g.C(4))
 
 

@@ -212,6 +212,8 @@ def _propagate(build: Build, path: str, layer: Any, value: Value) -> tuple[nn.Mo
 
 def _norm(build: Build, path: str, layer: Any, value: Value) -> tuple[nn.Module, Value]:
     """A norm with one mean, one variance, one weight for all sheets of a channel."""
+    if value.flat:
+        raise build.refusal(path, layer, *ACROSS_NODES)
     channels = value.channels or _width_of(layer)
     options: dict[str, Any] = {"eps": layer.eps, "affine": layer.weight is not None}
     if isinstance(layer, GroupNorm):

@@ -116,6 +116,11 @@ class Symmetrizer:
         if all(rule.group is None for rule in rules):
             found, do = "no window over a lattice", "give a model with a convolution over window()"
             raise GeodlError(self.build.asked, found, do)
+        if value.flat or (value.place != "head" and _answers_flat(getattr(model, "door", None))):
+            found = "whose answer is a flattened lattice, on which the group acts"
+            raise self.build.refusal(
+                "", model, found, "end on a linear layer, or before flattening"
+            )
         if value.place == "head":
             return twin
         pooled = self.build.over_fiber().train(model.training)
@@ -277,6 +282,15 @@ def _free(name: str, nodes: Mapping[str, Any]) -> str:
     while free in nodes:
         free, count = f"{name}_{count}", count + 1
     return free
+
+
+def _answers_flat(door: Any) -> bool:
+    """Whether an import answers the channels of all nodes side by side on one axis."""
+    if door is None:
+        return False
+    layouts = [layout for _, layout in door.form.exits if layout is not None]
+    kinds = [{atom.kind for atom in dim} for layout in layouts for dim in layout.dims]
+    return any({"channel", "node"} <= of_axis for of_axis in kinds)
 
 
 def _door(door: Any) -> Any:
