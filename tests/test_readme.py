@@ -179,7 +179,7 @@ def test_commands_run_as_printed(page, data_root, quick, capsys):
         if "--run" in words:
             words += LIMITS
         assert main(words) == 0, shlex.join(command)
-    assert sorted(quick) == ["bench", "tour", "verify"]
+    assert set(quick) == {"bench", "tour", "verify"}
     assert {command[1] for command in seen} == {
         *("tour", "verify", "train", "generate", "translate", "draw", "data", "bench")
     }

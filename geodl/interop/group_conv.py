@@ -133,7 +133,9 @@ def norm_on_planes(layer: Any, sheets: int, axes: int) -> nn.Module:
         twin.num_features = layer.num_features * sheets
         for name in STATISTICS[:2]:
             value = getattr(layer, name)
-            setattr(twin, name, None if value is None else value.repeat_interleave(sheets))
+            if value is not None:
+                value = value.repeat_interleave(sheets)
+            setattr(twin, name, value)
         return _with_affine(twin, layer, sheets)
     groups = layer.channels_in
     if isinstance(layer, GroupNorm):

@@ -261,7 +261,10 @@ class Drawing:
         if rule.group is None:
             return x
         has_fiber = forward.out_fiber if forward is rule else forward.in_fiber
-        return x._replace(group=rule.group if has_fiber else None)
+        group = None
+        if has_fiber:
+            group = rule.group
+        return x._replace(group=group)
 
     def called(self, path: str, twin: nn.Module, x: Image, **named: Any) -> Image:
         """A call of a module, which stands at the path of the layer it is the twin of."""

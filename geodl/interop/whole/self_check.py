@@ -73,7 +73,11 @@ def _has_values(tensor: Tensor) -> bool:
 
 def _leaves(original: Original) -> list[Any]:
     given = [*original.args, *original.kwargs.values()]
-    held = [value.to_dict() if hasattr(value, "to_dict") else value for value in given]
+    held = []
+    for value in given:
+        if hasattr(value, "to_dict"):  # a Data of PyG
+            value = value.to_dict()
+        held.append(value)
     return pytree.tree_leaves((held, [*original.module.parameters()]))
 
 
