@@ -13,7 +13,7 @@ from geodl.interop.converters import converts
 from geodl.interop.escnn_conv import Place, fields_of
 from geodl.interop.escnn_mask import Mask
 from geodl.interop.escnn_package import escnn_modules
-from geodl.interop.norm import STATISTICS
+from geodl.interop.norm import copy_statistics, tracking_norm
 from geodl.interop.padding import mode_of, with_mode
 from geodl.interop.pooling import AdaptivePool, max_pool, mean_pool, to_pool
 from geodl.layer import BatchNorm, Layer, Pool, Propagate, Sequential
@@ -32,16 +32,7 @@ NAMES = {nn.Sigmoid: "p_sigmoid", nn.Tanh: "p_tanh"}
 def from_inner_batch_norm(module: Any, on: Domain | None) -> BatchNorm:
     """`InnerBatchNorm`, whose statistics are taken over a field's planes too, as a `BatchNorm`."""
     norm = getattr(module, f"batch_norm_[{module.in_type.representations[0].size}]")
-    layer = BatchNorm(
-        norm.num_features,
-        eps=norm.eps,
-        momentum=norm.momentum,
-        affine=norm.affine,
-        track_running_stats=norm.track_running_stats,
-        on=on,
-    )
-    _copy_statistics(layer, norm)
-    return with_parameters(layer, norm, weight=norm.weight, bias=norm.bias)
+    return tracking_norm(BatchNorm, norm, on)
 
 
 @converts(BatchNorm, back="escnn", form="fields of one kind")
@@ -56,17 +47,9 @@ def to_inner_batch_norm(layer: BatchNorm, place: Place) -> nn.Module:
         track_running_stats=layer.track_running_stats,
     )
     norm = getattr(twin, f"batch_norm_[{place.kind.representations[0].size}]")
-    _copy_statistics(norm, layer)
+    copy_statistics(norm, layer)
     with_parameters(norm, layer, weight=layer.weight, bias=layer.bias)
     return twin
-
-
-def _copy_statistics(new: Any, old: Any) -> None:
-    for name in STATISTICS:
-        value = getattr(old, name)
-        if value is not None:
-            value = value.detach().clone()
-        setattr(new, name, value)
 
 
 @converts("escnn.ReLU")

@@ -18,7 +18,7 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 @converts(*BATCH_NORMS, reads="second")
 def from_batch_norm(module: Any, on: Domain | None) -> BatchNorm:
     """`nn.BatchNorm1d/2d/3d` as a `BatchNorm`, which takes any number of axes."""
-    return _tracking_norm(BatchNorm, module, on)
+    return tracking_norm(BatchNorm, module, on)
 
 
 @converts(BatchNorm, back="torch", form="nodes of a Grid, or of one axis")
@@ -41,14 +41,14 @@ def with_axes(norm: Any, axes: int) -> nn.Module:
         affine=norm.affine,
         track_running_stats=norm.track_running_stats,
     )
-    _copy_statistics(twin, norm)
+    copy_statistics(twin, norm)
     return with_parameters(twin, norm, weight=norm.weight, bias=norm.bias)
 
 
 @converts(*INSTANCE_NORMS, reads="planes")
 def from_instance_norm(module: Any, on: Domain | None) -> InstanceNorm:
     """`nn.InstanceNorm1d/2d/3d` as an `InstanceNorm`, which takes any number of axes."""
-    return _tracking_norm(InstanceNorm, module, on)
+    return tracking_norm(InstanceNorm, module, on)
 
 
 @converts(InstanceNorm, back="torch", form="nodes of a Grid, or of one axis")
@@ -64,7 +64,7 @@ def to_instance_norm(layer: InstanceNorm, on: Domain | None) -> nn.Module | None
         affine=layer.weight is not None,
         track_running_stats=layer.running_mean is not None,
     )
-    _copy_statistics(twin, layer)
+    copy_statistics(twin, layer)
     return with_parameters(twin, layer, weight=layer.weight, bias=layer.bias)
 
 
@@ -86,7 +86,7 @@ def to_group_norm(layer: GroupNorm, on: Domain | None) -> nn.GroupNorm | None:
     return with_parameters(twin, layer, weight=layer.weight, bias=layer.bias)
 
 
-def _tracking_norm(kind: Any, module: Any, on: Domain | None) -> Any:
+def tracking_norm(kind: Any, module: Any, on: Domain | None) -> Any:
     """A norm of torch that may keep running statistics, as a layer of the given kind."""
     layer = kind(
         module.num_features,
@@ -96,7 +96,7 @@ def _tracking_norm(kind: Any, module: Any, on: Domain | None) -> Any:
         track_running_stats=module.track_running_stats,
         on=on,
     )
-    _copy_statistics(layer, module)
+    copy_statistics(layer, module)
     return with_parameters(layer, module, weight=module.weight, bias=module.bias)
 
 
@@ -105,7 +105,8 @@ def _count_axes(on: Domain | None) -> int:
     return len(getattr(on, "lattice", None) or (0,))
 
 
-def _copy_statistics(new: Any, old: Any) -> None:
+def copy_statistics(new: Any, old: Any) -> None:
+    """Give a norm copies of the running statistics of another one."""
     for name in STATISTICS:
         value = getattr(old, name)
         if value is not None:
