@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from geodl.group.action import NEAR
-from geodl.group.closure import Numbering
+from geodl.group.listing import Numbering
 
 
 class Tables(NamedTuple):

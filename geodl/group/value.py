@@ -14,9 +14,10 @@ from geodl.constants import cached_constants
 from geodl.errors import GeodlError, as_integer
 from geodl.group.action import NEAR, Action, make_action
 from geodl.group.check import Matrices, Permutations, read_matrices, read_permutations
-from geodl.group.closure import MOST_NUMBERS, Listed, Numbering, list_elements
 from geodl.group.counting import count_elements
-from geodl.group.parts import block_diagonal, coset_labels, renumbered, side_by_side, spanned
+from geodl.group.listing import MOST_NUMBERS, Listed, Numbering, list_elements
+from geodl.group.products import block_diagonal, side_by_side
+from geodl.group.subgroups import coset_labels, renumbered, spanned
 from geodl.group.tables import Elements, Tables, find_elements, make_tables
 
 FEW_NUMBERS = 2**18  # groups whose elements hold so many numbers are counted by listing them

@@ -27,7 +27,7 @@ from geodl.constants import cached_constants
 from geodl.domain import coordinates
 from geodl.errors import GeodlError
 from geodl.group import Group
-from geodl.neighborhood.box import type_table
+from geodl.neighborhood.edge_types import type_table
 from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.filter_basis import FilterBasis
 

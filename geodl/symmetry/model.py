@@ -11,7 +11,7 @@ from geodl.layer import MessagePassing
 from geodl.neighborhood import Neighborhood
 from geodl.symmetry.inputs import read_ends
 from geodl.symmetry.interpolation import approximated
-from geodl.symmetry.parts import parts_of
+from geodl.symmetry.model_rules import parts_of
 from geodl.symmetry.progress import watched
 from geodl.symmetry.proof import Certificate, Examined, examine, own_claims, with_goals
 from geodl.symmetry.runs import check_acts, examine_turns, turned_runs

@@ -8,7 +8,7 @@ from geodl.errors import GeodlError
 from geodl.group import Group
 from geodl.neighborhood import Symmetry
 from geodl.neighborhood.base import turns
-from geodl.symmetry.parts import parts_of
+from geodl.symmetry.model_rules import parts_of
 from geodl.symmetry.progress import watched
 from geodl.symmetry.proof import Examined, Part, examine, own_claims, with_goals
 from geodl.symmetry.turning import DomainOrSignal, domain_of, turn_end

@@ -15,10 +15,10 @@ except ImportError as error:
     ) from error
 
 from geodl.viz.attention import attention, cross_attention
+from geodl.viz.feature_strip import feature_strip
 from geodl.viz.lengths import lengths
 from geodl.viz.neighborhood import neighborhood
 from geodl.viz.network import graph
-from geodl.viz.rotation import feature_strip
 from geodl.viz.samples import samples
 from geodl.viz.smoothing import smoothing
 from geodl.viz.stabilised import stabilised

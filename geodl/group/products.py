@@ -1,7 +1,4 @@
-"""Direct products, subgroups and cosets, computed on permutations, matrices and tables."""
-
-import torch
-from torch import Tensor
+"""Direct products: permutations and matrices of two groups side by side."""
 
 from geodl.group.check import Matrices, Permutations
 
@@ -20,39 +17,6 @@ def block_diagonal(first: Matrices, second: Matrices) -> Matrices:
     matrices = [_blocks(matrix, _identity(theirs)) for matrix in first]
     matrices += [_blocks(_identity(ours), matrix) for matrix in second]
     return tuple(matrices)
-
-
-def spanned(product: Tensor, numbers: list[int]) -> Tensor:
-    """The numbers, ascending, of the elements that some elements generate.
-
-    Args:
-        product: the table `[n, n]`.
-        numbers: of the generators.
-    """
-    inside = torch.zeros(len(product), dtype=torch.bool)
-    inside[0] = True
-    count = 0
-    while count < int(inside.sum()):
-        count = int(inside.sum())
-        inside[product[inside][:, numbers].reshape(-1)] = True
-    return inside.nonzero()[:, 0]
-
-
-def renumbered(moves: Tensor, inside: Tensor) -> Tensor:
-    """Numbers of a group's elements as numbers among those that are `inside`, in order."""
-    return torch.searchsorted(inside, moves.contiguous())
-
-
-def coset_labels(product: Tensor, inside: Tensor) -> Tensor:
-    """The number of the coset gH of each element: `[n]`, by first appearance.
-
-    Args:
-        product: the table `[n, n]`.
-        inside: the numbers of the elements of H.
-    """
-    # A coset is known by its least element.
-    least = product[:, inside].min(1).values
-    return torch.unique(least, return_inverse=True)[1]
 
 
 def _blocks(
