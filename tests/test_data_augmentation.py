@@ -102,7 +102,18 @@ def test_learnt_images_differ_by_epoch_and_evaluated_ones_are_as_they_are():
     ((images, labels),) = Batches(examples)
     assert torch.equal(images, 2 * IMAGES)
     assert labels.tolist() == list(range(40))
-    assert examples.first(5).count(2) == 3
+    assert examples.some(5).count(2) == 3
+
+
+def test_some_of_sorted_examples_are_of_every_class():
+    # CIFAR-10's images and the generated solids stand class by class.
+    rows = Rows(IMAGES, torch.arange(10).repeat_interleave(4))
+    for examples in (rows, Augmented(rows, Rotations(), lambda images: images)):
+        for count in (10, 20, 40):
+            ((_, classes),) = examples.some(count).draw(40, None)
+            assert classes.bincount().tolist() == [count // 10] * 10
+    ((_, classes),) = rows.some(3).draw(None, None)
+    assert classes.tolist() == [0, 3, 6]
 
 
 def test_an_augmented_recipe_is_normalised_after_it_was_changed():

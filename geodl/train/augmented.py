@@ -42,6 +42,6 @@ class Augmented(Examples):
                 images = self.augmentation(images, generator)
             yield self.normal(images), classes
 
-    def first(self, count: int) -> "Augmented":
-        """The first images."""
-        return Augmented(self.rows.first(count), self.augmentation, self.normal)
+    def some(self, count: int) -> "Augmented":
+        """Images evenly spread over all."""
+        return Augmented(self.rows.some(count), self.augmentation, self.normal)

@@ -37,13 +37,14 @@ class Examples(ABC):
         always the same.
         """
 
-    def first(self, count: int) -> "Examples":
-        """The first so many of these examples.
+    def some(self, count: int) -> "Examples":
+        """So many of these examples, evenly spread over their order: many data sets are sorted by
+        class, and the first examples would be of one.
 
         Raises:
             GeodlError: if these are no examples of which some can be left out, or fewer.
         """
-        asked = f"to learn from the first {count} examples"
+        asked = f"to learn from {count} examples"
         found = f"{type(self).__name__.lower()} that are learnt from as a whole"
         raise GeodlError(asked, found, "leave trainer.limit_examples out")
 
@@ -106,13 +107,14 @@ class Rows(Examples):
             # One indexing of each tensor: no example is touched alone, as a DataLoader would.
             yield tuple(tensor[places] for tensor in self.tensors)
 
-    def first(self, count: int) -> "Rows":
-        """The first rows."""
+    def some(self, count: int) -> "Rows":
+        """Rows evenly spread over all."""
         known = len(self.tensors[0])
         if count > known:
-            asked = f"to learn from the first {count} examples"
+            asked = f"to learn from {count} examples"
             raise GeodlError(asked, f"{known}", f"give trainer.limit_examples of at most {known}")
-        return Rows(*(tensor[:count] for tensor in self.tensors), evaluated=self.evaluated)
+        places = torch.arange(count) * known // count
+        return Rows(*(tensor[places] for tensor in self.tensors), evaluated=self.evaluated)
 
 
 @final

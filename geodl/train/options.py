@@ -112,8 +112,8 @@ class TrainerOptions:
         strategy: how several devices work together, by Lightning's names, as ddp.
         limit_batches: the most batches of an epoch and of an evaluation, to try a recipe out; null
             takes all.
-        limit_examples: learn from the first so many training examples, to see how many are needed;
-            null learns from all.
+        limit_examples: learn from so many training examples, evenly spread over all of them, to
+            see how many are needed; null learns from all.
     """
 
     max_epochs: int = 20
@@ -148,7 +148,7 @@ class TrainerOptions:
         if self.limit_batches is not None:
             said.append(f"a trial of at most {self.limit_batches} batches of each part")
         if self.limit_examples is not None:
-            said.append(f"learnt from the first {self.limit_examples} examples only")
+            said.append(f"learnt from {self.limit_examples} examples only, evenly spread")
         return ", ".join(said)
 
 

@@ -50,14 +50,14 @@ class Parts(NamedTuple):
 
 
 def limited(parts: Parts, count: int | None) -> Parts:
-    """The same, but for the training examples: the first so many; None learns from all.
+    """The same, but for the training examples: so many, evenly spread; None learns from all.
 
     Raises:
         GeodlError: if there are fewer, or examples that cannot be left out.
     """
     if count is None:
         return parts
-    return parts._replace(train=parts.train.first(count))
+    return parts._replace(train=parts.train.some(count))
 
 
 def node_parts(data: NodeData) -> Parts:
