@@ -127,6 +127,15 @@ def test_integrated_gradients_are_complete():
     assert error(found.edges.sum(), whole - model(g.Signal(signal.x, none)).x[0, NODE, 0]) < 1e-3
 
 
+def test_a_change_below_the_rounding_of_scores_misses_nothing():
+    faint = g.Graph([[0], [1]], 2, edge_weight=[1e-30])
+    model = g.Conv(1, 1, g.adjacency()).double()
+    nn.init.ones_(model.weight)
+    nn.init.ones_(model.bias)
+    found = inspection.integrated_gradients(model, g.Signal(torch.ones(1, 2, 1).double(), faint), 1)
+    assert error(found.edges, torch.tensor([1e-30]).double()) < 1e-40
+
+
 def test_the_parts_of_a_mask_are_the_objective():
     """With no term for size what helps stays; where size is all that counts, nothing does."""
     found = inspection.gnn_explainer(scored(), planted(), NODE, 1, size=0.0, entropy=0.0)
@@ -240,6 +249,7 @@ ZEROS = SIGNAL.map(torch.zeros_like)
 TWO_GRAPHS = g.collate([SIGNAL, g.Signal(SIGNAL.x[:, :2], g.Graph([[0], [1]]))])
 MLP = g.models.mlp(2, 3).double()
 MEAN = g.Propagate(g.adjacency("row"))
+ATTENTION = g.Attention(2, g.adjacency(), 1).double()
 
 
 class Rounded(g.Layer):
@@ -321,6 +331,14 @@ REFUSALS = {
             0
         ].on_links(8),
         "all_pairs.* edges that are no links",
+    ),
+    "attention without edges": (
+        lambda: inspection.attention_on_edges(ATTENTION, g.Signal(SIGNAL.x, g.Graph([[], []], 6))),
+        "no edge to weigh; give a domain with edges",
+    ),
+    "a negative degree": (
+        lambda: inspection.dirichlet_energy(g.Signal(SIGNAL.x, GRAPH.with_weights(-torch.ones(8)))),
+        "a degree of -.* use non-negative weights, or norm=None",
     ),
     "no layer over links": (lambda: inspection.smoothing(MLP, SIGNAL), "no layer over links"),
     "an unknown norm": (

@@ -307,6 +307,12 @@ def test_what_is_refused(name):
     assert_refused(REFUSED[name])
 
 
+def test_a_link_of_weight_0_joins_no_parts():
+    found = g.spectrum(g.Graph([[0, 1, 1, 2], [1, 0, 2, 1]], 3, edge_weight=[0.0, 0.0, 1.0, 1.0]))
+    assert found.eigenvalues.round(decimals=6).tolist() == [0.0, 0.0, 2.0]
+    assert "2 connected parts" in str(found)
+
+
 def test_a_closed_form_takes_any_size():
     """Which neither solves for, nor writes out, anything of size N x N."""
     torus = g.Grid(256, 256, periodic=True)

@@ -63,7 +63,8 @@ def dirichlet_energy(signal: Signal, *, norm: str | None = "sym") -> Tensor:
             for equal values.
 
     Raises:
-        GeodlError: if it is not a Signal of floating point numbers, or if the norm is another one.
+        GeodlError: if it is not a Signal of floating point numbers, or if the norm is another one;
+            if negative weights leave a node with `1 + d_i <= 0` under "sym".
 
     Source: Cai and Wang, "A Note on Over-Smoothing for Graph Neural Networks" (2020), definition
     2.1; Rusch, Bronstein and Mishra, "A Survey on Oversmoothing in Graph Neural Networks" (2023).
@@ -89,6 +90,10 @@ def dirichlet_energy(signal: Signal, *, norm: str | None = "sym") -> Tensor:
         weight = links.weight.detach().to(x)
     if norm == "sym":
         degree = x.new_zeros(*weight.shape[:-1], x.shape[1]).index_add(-1, links.dst, weight)
+        if degree.numel() and not bool((degree > -1).all()):
+            found = f"a degree of {float(degree.min()):g}, where 1 + d has no root to divide by"
+            do = "use non-negative weights, or norm=None"
+            raise GeodlError("dirichlet_energy(norm='sym')", found, do)
         x = x / (1 + degree).sqrt()[..., None]
     distance = (x[:, links.dst] - x[:, links.src]).square().sum(-1)
     return (weight * distance).sum(-1) / 2

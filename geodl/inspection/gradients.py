@@ -125,12 +125,15 @@ def _integral(
                 total += slope
     attributed = end * total / steps
     with torch.no_grad():
-        change = target.score(*inputs(end)) - target.score(*inputs(torch.zeros_like(end)))
+        after, before = target.score(*inputs(end)), target.score(*inputs(torch.zeros_like(end)))
+    change = after - before
     missed = float((attributed.sum() - change).abs())
-    # Attributions of both signs may add up to nearly nothing: their size is the measure.
+    # Attributions of both signs may add up to nearly nothing: their size is the measure. What is
+    # below the rounding of the scores cannot be told from nothing.
     scale = max(float(attributed.abs().sum()), float(change.abs()))
+    rounding = steps * torch.finfo(end.dtype).eps * max(float(after.abs()), float(before.abs()))
     # A NaN fails the comparison, too.
-    if scale > 0 and not missed <= TOLERATED * scale:
+    if not missed <= TOLERATED * scale + rounding:
         share = f"{float(attributed.sum()):.3g} of a change of {float(change):.3g}"
         found = f"{name} that explain {share}"
         do = "take more steps; a norm by degrees needs self_loops=True"

@@ -199,6 +199,9 @@ class Attention(Projecting):
         """The attention weights of each head, as a signal on the edges in the order of
         `rule.edges`.
 
+        Raises:
+            GeodlError: if there are no edges, or as the call itself.
+
         >>> from geodl import Chain, past
         >>> Attention(8, past(), heads=2).weights(Signal(torch.zeros(1, 3, 8), Chain(3))).x.shape
         torch.Size([1, 6, 2])
@@ -210,6 +213,9 @@ class Attention(Projecting):
         with cached_constants():
             call = describe_call(self.rule, source.domain, target, source.x, self.options)
             edges = unweighted(call)
+        if not len(edges.dst):
+            asked, do = f"the weights of {self.label} on {call.source}", "give a domain with edges"
+            raise GeodlError(asked, "no edge to weigh", do)
         score = SCORES[self.options.score].reading(self.score_vectors)
         query, key, _ = self._heads(receiver.x, source.x, call.target, call.source)
         parts = MergedMembers(source.domain, target, 1, self.rule)

@@ -52,12 +52,18 @@ def solved(domain: Domain, norm: str | None, count: int | None) -> Transform:
 
 
 def num_parts(domain: Domain) -> int:
-    """The number of connected parts of a domain, its links taken in both directions."""
+    """The number of connected parts of a domain, its links taken in both directions; one of weight
+    0 joins none.
+    """
     from scipy.sparse import coo_array, csgraph
 
     links, n = domain.links(), domain.num_nodes
     dst, src = (end.numpy(force=True) for end in links[:2])
-    graph = coo_array((np.ones(len(dst)), (dst, src)), shape=(n, n))
+    joins = np.ones(len(dst))
+    if links.weight is not None:
+        joins = (links.weight != 0).numpy(force=True).astype(float)
+    graph = coo_array((joins, (dst, src)), shape=(n, n)).tocsr()
+    graph.eliminate_zeros()
     return csgraph.connected_components(graph, directed=False)[0]
 
 
