@@ -31,8 +31,10 @@ def test_errors_are_drawn_on_two_logarithmic_axes():
     FigureCanvasAgg(figure).draw()
     # From 0.6 to 0.2 over a factor of ten: half of the way, on both axes, is log 2 / log 3.
     times = 10 ** (np.log(2) / np.log(3))
-    expected = f"examples that z2 needs for the error of p4, times its: {times:.1f} (of 100)"
+    expected = f"examples that z2 needs for the error of p4, times its:\n{times:.1f} (of 100)"
     assert figure.get_supxlabel() == expected
+    more = {"p4": {100: [0.3], 200: [0.1], 1000: [0.1]}, "z2": CURVES["z2"]}
+    assert viz.samples(more).get_supxlabel() == f"{expected}, over 5 (of 200)"
     assert viz.samples({"p4": {100: [0.2]}}).get_supxlabel() == ""
 
 

@@ -31,7 +31,7 @@ def samples(curves: Curves, *, title: str = "Error against training examples") -
 
     >>> figure = samples({"p4": {100: [0.2], 1000: [0.02]}, "z2": {100: [0.4], 1000: [0.1]}})
     >>> figure.axes[0].get_xscale(), figure.get_supxlabel()
-    ('log', 'examples that z2 needs for the error of p4, times its: 3.2 (of 100)')
+    ('log', 'examples that z2 needs for the error of p4, times its:\\n3.2 (of 100)')
     """
     check_curves(WORDS, curves)
     for name, curve in curves.items():
@@ -85,16 +85,21 @@ def _compared(curves: Curves) -> str:
     """
     better, worse = sorted(curves, key=lambda name: _mean_log(curves[name]))
     names = [name.partition(" (")[0] for name in (better, worse)]
+    most = max(curves[worse])
+    least = min(statistics.fmean(errors) for errors in curves[worse].values())
     parts = []
     for count in sorted(curves[better]):
         error = statistics.fmean(curves[better][count])
         needed = samples_needed(curves[worse], error)
         if needed is not None:
             parts.append(f"{needed / count:.1f} (of {count:,})")
+        elif most > count and error < least:
+            parts.append(f"over {most / count:.3g} (of {count:,})")
     if not parts:
         return ""
     ours, theirs = names
-    return f"examples that {theirs} needs for the error of {ours}, times its: {', '.join(parts)}"
+    head = f"examples that {theirs} needs for the error of {ours}, times its:"
+    return f"{head}\n{', '.join(parts)}"
 
 
 def _mean_log(curve: Mapping[int, Sequence[float]]) -> float:

@@ -106,7 +106,7 @@ def test_attention_has_second_derivatives(name):
 
 def penalised(layer: g.Layer, signals: tuple[g.Signal, ...]) -> list[Tensor]:
     """The gradients of the squared norm of a gradient, by every input."""
-    inputs = [g.Signal(s.x.detach().requires_grad_(), s.domain) for s in signals]
+    inputs = [s.with_x(s.x.detach().requires_grad_()) for s in signals]
     leaves = [s.x for s in inputs]
     y = layer(*inputs).x if layer.on is None else layer(*leaves)
     upstream = torch.linspace(-1, 1, y.numel(), dtype=y.dtype, device=y.device).view_as(y)

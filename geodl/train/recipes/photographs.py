@@ -19,8 +19,9 @@ SEEN = "10,000 images to learn from (train and validation), 10,000 to test"
 MOVED = FlipsAndShifts(4)  # pixels
 
 GROUPS: Mapping[str, Group | None] = {"z2": None, "p4": C(4), "p4m": D(4)}
-MINUTES = {"z2": 1, "p4": 5, "p4m": 10}  # of one seed
-REACHED = {"z2": "59.61 % accuracy"}  # without augmentation
+MINUTES = {"z2": 12, "p4": 40, "p4m": 80}  # of one seed, on one core
+REACHED = {"z2": 71.21, "p4": 67.38, "p4m": 70.47}  # % accuracy
+REACHED_AUGMENTED = {"z2": 75.32, "p4": 71.53, "p4m": 70.04}
 
 
 def resnet8(
@@ -50,7 +51,7 @@ RESNET8 = Recipe(
     model=resnet8,
     sample=blank(32, 32, channels=3),
     optimizer=Optimizer(lr=1e-2, schedule="one-cycle"),
-    trainer=TrainerOptions(4),
+    trainer=TrainerOptions(40),
     batch_size=128,
 )
 
@@ -69,14 +70,14 @@ def _over(name: str, group: Group | None, *, augmented: bool) -> Recipe:
         summary=f"a ResNet-8 over {name} on CIFAR-10, 10k JPEG",
         sizes={"classes": 10, "in_channels": 3, "group": group},
         minutes=MINUTES[name],
-        reached=REACHED.get(name, NOT_YET),
+        reached=f"{REACHED[name]} % accuracy",
     )
     if not augmented:
         return recipe
     return replace(
         recipe,
         name=f"{recipe.name}-augmented",
-        reached=NOT_YET,
+        reached=f"{REACHED_AUGMENTED[name]} % accuracy",
         summary=f"{recipe.summary}, with augmentation",
         parts=lambda: image_parts(cifar10(), merge=True, augmentation=MOVED),
         protocol=f"{SEEN}; {MOVED}; {LAST_EPOCH}",
