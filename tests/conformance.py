@@ -156,10 +156,20 @@ def hold_rule(rule: Neighborhood, domain: Domain) -> None:
         assert fan_in is None or fan_in >= 1
     hold_links(domain, edges)
     hold_structures(rule, domain, target, edges)
+    _hold_sheets(rule, domain, target)
     _hold_reverse(rule, domain, target, edges)
     if domain.members is None or rule.group is None:  # a union does not turn
         violations = g.certify(rule, domain).violations
         assert violations == (), violations
+
+
+def _hold_sheets(rule: Neighborhood, domain: Domain, target: Domain) -> None:
+    """Edges by points and tables of sheets are those that proofs compare, written out."""
+    sheets = rule.sheets_to_compare(domain, target)
+    if sheets is not None:
+        few = rule.edges_to_compare(domain, target)
+        assert few.weight is None
+        assert sorted_edges(sheets.written_out(), True) == sorted_edges(few, True)
 
 
 def same(a: Edges, b: Edges) -> bool:
@@ -236,6 +246,7 @@ def _hold_reverse(rule: Neighborhood, domain: Domain, target: Domain, edges: Edg
     back = rule.reverse()
     assert back.reverse() == rule
     turned = back.edges(target, domain)
+    _hold_sheets(back, target, domain)
     assert same(turned._replace(dst=turned.src, src=turned.dst), edges)
     hold_structures(back, target, domain, turned)
     if rule.refuses_pair(domain, target) == "":

@@ -24,6 +24,7 @@ from geodl.neighborhood.polynomial import PolynomialOf, polynomial
 from geodl.neighborhood.pooling import Fiber, Whole, fiber, whole
 from geodl.neighborhood.relation import Relation, relation
 from geodl.neighborhood.reversed import Reversed
+from geodl.neighborhood.sheets import SheetEdges
 from geodl.neighborhood.structure import (
     Blocks,
     Everyone,
@@ -62,6 +63,7 @@ __all__ = [
     "Neighborhood",
     "Polynomial",
     "Segments",
+    "SheetEdges",
     "Shift",
     "Stencil",
     "Structure",

@@ -17,6 +17,7 @@ commute with it exactly; where it does not (45 degrees), psi_t is turned as a fu
 then, and the filters commute with it up to what sampling loses.
 """
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ from geodl.group import Group
 from geodl.neighborhood.edge_types import type_table
 from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.filter_basis import FilterBasis
+from geodl.neighborhood.sheets import SheetEdges
 
 ZERO = 1e-12  # values of a function of norm 1 up to this are rounding errors of 0
 SAME = 1e-12  # the largest difference between two values that count as equal
@@ -139,6 +141,21 @@ class Entries(NamedTuple):
         if weight is not None:
             weight = weight.expand_as(inside)[inside]
         return Edges(dst, src, self.type.expand_as(inside)[inside], weight)
+
+    def tables(self, senders: Tensor, sheets_out: int, sheets_in: int) -> SheetEdges | None:
+        """The edges into every point, as :meth:`placed` writes them out, with a table of types for
+        each place of the window; None where edges carry weights, or where the tables would be
+        larger than the edges.
+        """
+        num_receivers, num_places = senders.shape
+        shape = num_places, sheets_out, sheets_in
+        if self.weight is not None or math.prod(shape) > num_receivers * len(self.place):
+            return None
+        types = torch.full(shape, -1)
+        types[self.place, self.receiver, self.sender] = self.type
+        inside = senders >= 0
+        dst, place = inside.nonzero().unbind(1)
+        return SheetEdges(dst, senders[inside], place, types)
 
 
 @lru_cache(maxsize=256)

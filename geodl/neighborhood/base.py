@@ -15,6 +15,7 @@ from geodl.errors import GeodlError
 from geodl.group import Group
 from geodl.neighborhood.edges import Edges, side_by_side
 from geodl.neighborhood.entries import Carried
+from geodl.neighborhood.sheets import SheetEdges
 from geodl.neighborhood.structure import Structure
 
 
@@ -219,6 +220,12 @@ class Neighborhood(ABC):
         :meth:`edges`: these, unless a rule has fewer. Proofs look at them.
         """
         return self.edges(domain, target)
+
+    def sheets_to_compare(self, domain: Domain, target: Domain) -> SheetEdges | None:
+        """:meth:`edges_to_compare` as edges between the points of lattices with fibers, from which
+        proofs need not write out those between all sheets; None of a rule that has no such form.
+        """
+        return None
 
     def _write_out(self, domain: Domain, target: Domain) -> Edges:
         """`edges`, in the modes of torch that it is called in."""

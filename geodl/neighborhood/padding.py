@@ -27,6 +27,13 @@ def same_padding(size: tuple[int, ...], dilation: tuple[int, ...]) -> Pairs:
     return tuple((half, half) for half in halves)
 
 
+def usual_padding(size: tuple[int, ...], dilation: tuple[int, ...]) -> Pairs:
+    """What `padding=None` is for odd sizes; for even ones none."""
+    if all(k % 2 for k in size):
+        return same_padding(size, dilation)
+    return ((0, 0),) * len(size)
+
+
 def normalize_padding(
     asked: str,
     padding: Padding,

@@ -12,6 +12,7 @@ from geodl.group import Group
 from geodl.neighborhood.base import Neighborhood, Symmetry
 from geodl.neighborhood.edges import Edges, turned_around
 from geodl.neighborhood.entries import ENTRIES_OF_FORWARD, Carried
+from geodl.neighborhood.sheets import SheetEdges
 from geodl.neighborhood.structure import Structure
 
 
@@ -165,6 +166,12 @@ class Reversed(Neighborhood):
 
     def edges_to_compare(self, domain: Domain, target: Domain) -> Edges:
         return turned_around(self.rule.edges_to_compare(target, domain))
+
+    def sheets_to_compare(self, domain: Domain, target: Domain) -> SheetEdges | None:
+        forward = self.rule.sheets_to_compare(target, domain)
+        if forward is None:
+            return None
+        return forward.turned_around()
 
     def largest_eigenvalues(self, domain: Domain) -> Tensor:
         return self.rule.largest_eigenvalues(domain)

@@ -5,10 +5,9 @@ convolution.
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
-from geodl.domain import Domain, coordinates, ravel, shift_nodes
+from geodl.domain import Domain, shift_nodes
 from geodl.errors import GeodlError, as_integer
 from geodl.group import Group
 from geodl.neighborhood.bank import Bank, Entries, bank_of
@@ -27,9 +26,11 @@ from geodl.neighborhood.padding import (
     compact,
     normalize_padding,
     per_axis,
-    same_padding,
+    usual_padding,
 )
+from geodl.neighborhood.places import sending_points
 from geodl.neighborhood.reversed import Reversed
+from geodl.neighborhood.sheets import SheetEdges
 from geodl.neighborhood.structure import Stencil, Structure
 
 
@@ -79,7 +80,7 @@ class Window(Neighborhood):
             parts.append(f"stride={compact(self.stride)}")
         if set(self.dilation) != {1}:
             parts.append(f"dilation={compact(self.dilation)}")
-        if self.padding != self._usual_padding():
+        if self.padding != usual_padding(self.size, self.dilation):
             parts.append(f"padding={compact(self.padding)}")
         if self.group is not None:
             parts.append(f"group={self.group}")
@@ -191,6 +192,12 @@ class Window(Neighborhood):
             return self.edges(domain, target)
         return self._place(self.bank().entries_to_compare(), domain, target)
 
+    def sheets_to_compare(self, domain: Domain, target: Domain) -> SheetEdges | None:
+        if domain.is_union or target.is_union:
+            return None
+        entries, *sheets = self._over_fiber(self.bank().entries_to_compare(), domain)
+        return entries.tables(sending_points(self._axis_windows(), domain, target), *sheets)
+
     def _refuses_boundary(self, domain: Domain) -> str:
         """Why the padding would mean something else on a domain than `boundary` says ("" if not).
 
@@ -206,12 +213,6 @@ class Window(Neighborhood):
         if self.boundary == "zeros" and any(wraps):
             return "zero padding on an axis that wraps: make it bounded, as Signal.image(x) does"
         return ""
-
-    def _usual_padding(self) -> tuple[tuple[int, int], ...]:
-        """What `padding=None` would be, for odd sizes; for even ones none."""
-        if all(k % 2 for k in self.size):
-            return same_padding(self.size, self.dilation)
-        return ((0, 0),) * len(self.size)
 
     def _target(self, domain: Domain) -> Domain:
         lengths, wraps = self._lengths(domain)
@@ -255,19 +256,18 @@ class Window(Neighborhood):
 
     def _place(self, entries: Entries, domain: Domain, target: Domain) -> Edges:
         """The edges into every point, made of those into one point."""
-        assert domain.lattice is not None and target.lattice is not None
-        before = torch.tensor([low for low, _ in self.padding])
-        offsets = coordinates(self.size) * torch.tensor(self.dilation) - before
-        first = coordinates(target.lattice) * torch.tensor(self.stride)
-        # Where each receiver looks, for each place of the window: [M, K, d].
-        points = first[:, None] + offsets
-        lengths = torch.tensor(domain.lattice)
-        points = torch.where(torch.tensor(domain.periodic), points % lengths, points)
-        sheets_out, sheets_in = self.bank().edge_type.shape[:2]
+        entries, *sheets = self._over_fiber(entries, domain)
+        return entries.placed(sending_points(self._axis_windows(), domain, target), *sheets)
+
+    def _over_fiber(self, entries: Entries, domain: Domain) -> tuple[Entries, int, int]:
+        """The edges into one point of the domain, and how many sheets receivers and senders have: a
+        window without a group is one on each sheet by itself.
+        """
         if self.group is None and domain.fiber is not None:
-            sheets_out = sheets_in = domain.fiber.order
-            entries = entries.on_each_sheet(sheets_out)
-        return entries.placed(ravel(points, domain.lattice), sheets_out, sheets_in)
+            order = domain.fiber.order
+            return entries.on_each_sheet(order), order, order
+        sheets_out, sheets_in = self.bank().edge_type.shape[:2]
+        return entries, sheets_out, sheets_in
 
 
 def window(

@@ -73,7 +73,8 @@ def certify(
         group = common_group(f"certify({name}, domain)", [part.rule for part in parts])
     domains = tuple(domain_of(end) for end in ends)
     if group is None:
-        examined = [examine(part, with_goals(part, own_claims(part))) for part in watched(parts)]
+        every = watched(parts, "layers")
+        examined = [examine(part, with_goals(part, own_claims(part))) for part in every]
     else:
         check_acts(group, domains)
         runs, failed = turned_runs(subject, ends, parts, group)

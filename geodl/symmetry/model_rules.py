@@ -1,6 +1,6 @@
 """The rules that run when a model is called, and the modules whose symmetry edges cannot prove."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -12,10 +12,21 @@ from geodl.layer.trace import code_between, stamps
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
 from geodl.symmetry.inputs import inputs_of, with_receivers
-from geodl.symmetry.proof import Part
 from geodl.symmetry.turning import DomainOrSignal, domain_of
 
 OWN_CODE = "has code of its own, which edges cannot prove"
+
+
+class Part(NamedTuple):
+    """One rule inside a model: where it is, whether its edge types carry weights, and between which
+    domains it acts.
+    """
+
+    path: str
+    rule: Neighborhood
+    typed: bool
+    source: Domain
+    target: Domain
 
 
 def parts_of(model: Any, ends: list[DomainOrSignal]) -> tuple[list[Part], list[str]]:

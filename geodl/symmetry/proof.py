@@ -1,25 +1,24 @@
 """The proof for one rule: a claim holds if it carries every edge to an edge of its type and weight.
 
-Edges are numbered, `(dst, src, type) -> (dst N + src) T + type`, a claim maps numbers to numbers,
-and both sides are sorted and compared: no rounding, at the user's own size. A claim may lead to
-another domain, as a quarter turn leads from 28 x 32 nodes to 32 x 28: then the edges of the one are
-compared with those of the other.
+A claim may lead to another domain, as a quarter turn leads from 28 x 32 nodes to 32 x 28: then the
+edges of the one are compared with those of the other. They are compared one by one
+(`edge_by_edge.py`), or where sheets meet in the same way over every point of a lattice as tables
+(`sheet_by_sheet.py`).
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from geodl.constants import cached_constants
-from geodl.domain import Domain, same_place
+from geodl.domain import same_place
 from geodl.group import Group
-from geodl.neighborhood import Edges, Neighborhood, Symmetry
-
-Codes = NDArray[np.int64]
+from geodl.neighborhood import Symmetry
+from geodl.symmetry.edge_by_edge import WrittenOut
+from geodl.symmetry.model_rules import Part
+from geodl.symmetry.progress import watched
+from geodl.symmetry.sheet_by_sheet import first_fault
 
 
 class Certificate(NamedTuple):
@@ -59,18 +58,6 @@ class Certificate(NamedTuple):
         return "\n    ".join([f"{self.subject}: {verdict}", *lines])
 
 
-class Part(NamedTuple):
-    """One rule inside a model: where it is, whether its edge types carry weights, and between which
-    domains it acts.
-    """
-
-    path: str
-    rule: Neighborhood
-    typed: bool
-    source: Domain
-    target: Domain
-
-
 class Examined(NamedTuple):
     """Which claims hold for one part, as :class:`Certificate` says it of a whole model.
 
@@ -97,18 +84,18 @@ def examine(part: Part, claims: Iterable[tuple[Symmetry, Part | None]]) -> Exami
             an oblong lattice the one on the turned lattice; None where none ran there.
     """
     claims = list(claims)
-    # `edges_to_compare` numbers its types for each rule anew: they can be compared between two
+    # What is compared numbers its types for each rule anew: these can be compared between two
     # domains of one rule only, and replace the rule's own types where these count.
     few = part.typed and all(run is None or run.rule == part.rule for _, run in claims)
-    edges = _edges_of(part, few)
+    here = WrittenOut(part, few)
     where = f"{part.rule} on {part.source}"
     if part.path:
         where = f"{part.path}: {where}"
     proved: set[str] = set()
     interior: set[str] = set()
     violations = []
-    numbered: dict[Part, Numbered] = {}
-    for claim, run in claims:
+    goals = {part: here}
+    for claim, run in watched(claims, "claims"):
         full = bool((claim.senders >= 0).all() and (claim.receivers >= 0).all())
         goal = _goal(part, claim, run)
         if goal is None:
@@ -116,12 +103,9 @@ def examine(part: Part, claims: Iterable[tuple[Symmetry, Part | None]]) -> Exami
         elif not full and not claim.leaves:
             fault = "some nodes leave the lattice"
         else:
-            if goal not in numbered:
-                there = edges
-                if goal != part:
-                    there = _edges_of(goal, few)
-                numbered[goal] = _number(there, goal)
-            fault = _fault(edges, claim, part, numbered[goal])
+            if goal not in goals:
+                goals[goal] = WrittenOut(goal, few)
+            fault = first_fault(here, claim, goals[goal])
         if fault:
             violations.append(f"{where}, {claim.name}: {fault}")
         elif full:
@@ -151,13 +135,6 @@ def with_goals(part: Part, claims: Iterable[Symmetry]) -> list[tuple[Symmetry, P
     return pairs
 
 
-def _edges_of(part: Part, few: bool) -> Edges:
-    """The edges that are compared: all of a rule, or the fewer that stand for them."""
-    if few:
-        return part.rule.edges_to_compare(part.source, part.target)
-    return part.rule.edges(part.source, part.target)
-
-
 def own_claims(part: Part) -> list[Symmetry]:
     """What a rule claims between the domains of a part.
 
@@ -178,96 +155,3 @@ def own_claims(part: Part) -> list[Symmetry]:
         moves = sent.senders, received.receivers
         both.append(Symmetry(name, *moves, source=sent.source, target=received.target))
     return both
-
-
-class Numbered(NamedTuple):
-    """The edges of one end of a claim, in order.
-
-    Attributes:
-        codes: the number of each edge, ascending.
-        weight: of each edge in that order, parallel ones by their weights; None for all ones.
-        types: T, with which they were numbered.
-    """
-
-    codes: Codes
-    weight: NDArray[np.float64] | None
-    types: int
-
-
-def _number(edges: Edges, part: Part) -> Numbered:
-    types = 1
-    if part.typed and len(edges.type):
-        types = int(edges.type.max()) + 1
-    codes = _codes(edges.dst, edges.src, edges.type, part, types)
-    return _in_order(codes, edges.weight, types)
-
-
-def _codes(dst: Tensor, src: Tensor, kind: Tensor, part: Part, types: int) -> Codes:
-    """`(dst N + src) T + type`; without types where they carry no weights."""
-    codes = dst * part.source.num_nodes + src
-    if part.typed:
-        codes = codes * types + kind
-    return codes.cpu().numpy()
-
-
-def _in_order(codes: Codes, weight: Tensor | None, types: int) -> Numbered:
-    if weight is None:
-        # numpy's sort of whole numbers takes a tenth of the time of torch's, which also makes a
-        # permutation.
-        return Numbered(np.sort(codes), None, types)
-    values = weight.detach().double().cpu().numpy()
-    order = np.lexsort((values, codes))
-    return Numbered(codes[order], values[order], types)
-
-
-def _fault(edges: Edges, claim: Symmetry, part: Part, there: Numbered) -> str:
-    """The first edge that a claim does not carry to an edge of the same type and weight, in words
-    ("" if none).
-
-    Args:
-        edges: of the part.
-        claim: carries them.
-        part: on which it is made.
-        there: the edges of the rule where the claim leads.
-    """
-    if part.typed and len(edges.type) and int(edges.type.max()) >= there.types:
-        return (
-            f"it carries edges of type {int(edges.type.max())} to where there is none of that type"
-        )
-    dst, src, kind, weight = claim.receivers[edges.dst], claim.senders[edges.src], edges.type, None
-    if edges.weight is not None:
-        weight = edges.weight
-    stays = (dst >= 0) & (src >= 0)
-    leaves = not bool(stays.all())
-    if leaves:
-        dst, src, kind = dst[stays], src[stays], kind[stays]
-        weight = None if weight is None else weight[stays]
-    after = _in_order(_codes(dst, src, kind, part, there.types), weight, there.types)
-    if not leaves and np.array_equal(after.codes, there.codes):
-        if _same_weights(after.weight, there.weight):
-            return ""
-        return "it changes the number or the weights of parallel edges"
-    # Every carried edge has to be among the edges; parallel ones have one number.
-    missing = after.codes[~_among(after.codes, there.codes)]
-    if len(missing):
-        pair, t = divmod(int(missing[0]), there.types)
-        i, j = divmod(pair, part.source.num_nodes)
-        return f"it carries an edge to {i} <- {j} of type {t}, where there is none of that type"
-    # Where none leaves, there are as many of each number, and of the same weights.
-    if leaves:
-        return ""
-    return "it changes the number or the weights of parallel edges"
-
-
-def _among(codes: Codes, known: Codes) -> NDArray[np.bool_]:
-    """Which of some numbers are among others, both ascending."""
-    if not len(known):
-        return np.zeros(len(codes), dtype=bool)
-    at = np.searchsorted(known, codes).clip(max=len(known) - 1)
-    return known[at] == codes
-
-
-def _same_weights(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return bool((np.abs(one - other) <= 1e-12).all())

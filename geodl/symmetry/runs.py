@@ -8,9 +8,9 @@ from geodl.errors import GeodlError
 from geodl.group import Group
 from geodl.neighborhood import Symmetry
 from geodl.neighborhood.base import turns
-from geodl.symmetry.model_rules import parts_of
+from geodl.symmetry.model_rules import Part, parts_of
 from geodl.symmetry.progress import watched
-from geodl.symmetry.proof import Examined, Part, examine, own_claims, with_goals
+from geodl.symmetry.proof import Examined, examine, own_claims, with_goals
 from geodl.symmetry.turning import DomainOrSignal, domain_of, turn_end
 
 Domains = tuple[Domain, ...]
@@ -82,7 +82,7 @@ def examine_turns(runs: dict[Domains, Run], group: Group) -> list[Examined]:
     examined = []
     every = [(run, number) for run in runs.values() for number in range(len(run.parts))]
     elements = group.lattice_generators
-    for run, number in watched(every):
+    for run, number in watched(every, "layers"):
         part = run.parts[number]
         shifts = [claim for claim in own_claims(part) if claim.leaves]
         claims: list[tuple[Symmetry, Part | None]] = [*with_goals(part, shifts)]
