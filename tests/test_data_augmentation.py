@@ -46,6 +46,15 @@ def test_any_angle_is_that_of_rotate():
     assert not torch.equal(turned, IMAGES)
 
 
+def test_half_precision_has_the_angles_of_single():
+    # 315 degrees are no number of bfloat16.
+    coarse = IMAGES.bfloat16()
+    exact = rotate(coarse.float(), 315)
+    assert torch.allclose(rotate(coarse, 315).float(), exact, atol=1e-2)
+    turned = Rotations(step=45)(coarse, chance())
+    assert torch.allclose(turned.float(), Rotations(step=45)(coarse.float(), chance()), atol=1e-2)
+
+
 def test_flips_and_shifts_are_a_crop_of_the_padded_image():
     moved = FlipsAndShifts(2)(IMAGES[:, :, :, :7], chance())
     places, mirrored = set(), set()

@@ -58,7 +58,7 @@ class Rotations:
         degrees = 360 * share
         if self.step:
             degrees = self.step * (share * (360 / self.step)).floor()
-        turned = turn(images, degrees.to(images))
+        turned = turn(images, degrees)
         # At a quarter turn the sine is off by rounding, and bilinear weights by as much from 1
         # and 0: these images are copied instead.
         for quarter in range(4):

@@ -96,20 +96,24 @@ def rotate(images: Tensor, degrees: float) -> Tensor:
     turns, rest = divmod(degrees, 90)
     if rest == 0:
         return torch.rot90(images, int(turns) % 4, (2, 3))
-    angles = torch.full((len(images),), float(degrees), dtype=images.dtype, device=images.device)
+    angles = torch.full((len(images),), float(degrees), dtype=torch.float64)
     return turn(images, angles)
 
 
 def turn(images: Tensor, degrees: Tensor) -> Tensor:
     """Each of M images turned counter-clockwise by its own of M angles: bilinear, zeros outside."""
+    # In single precision at least: bfloat16 has no 315 degrees, 316 come next to 314.
+    wide = torch.promote_types(images.dtype, torch.float32)
+    degrees = degrees.to(images.device, wide)
     cos, sin = degrees.deg2rad().cos(), degrees.deg2rad().sin()
     zero = torch.zeros_like(cos)
     # Rows point down, so the source of the pixel at (x, y) is (x cos - y sin, x sin + y cos).
     theta = torch.stack([cos, -sin, zero, sin, cos, zero], dim=1).reshape(len(degrees), 2, 3)
     grid = torch.nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
-    return torch.nn.functional.grid_sample(
-        images, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    turned = torch.nn.functional.grid_sample(
+        images.to(wide), grid, mode="bilinear", padding_mode="zeros", align_corners=False
     )
+    return turned.to(images.dtype)
 
 
 def mnist_bytes() -> tuple[np.ndarray, np.ndarray]:
