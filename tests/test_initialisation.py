@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch_geometric.nn import GCNConv
+from torch_geometric.nn import GATv2Conv, GCNConv
 
 import geodl as g
 
@@ -51,6 +51,18 @@ def test_drawn_as_the_twin(name):
         largest, deviation = float(theirs.abs().max()), float(theirs.std())
         assert abs(float(mine.abs().max()) - largest) <= 0.06 * largest
         assert abs(float(mine.std()) - deviation) <= 0.06 * deviation
+
+
+def test_gatv2_is_drawn_as_pygs():
+    torch.manual_seed(0)
+    ours = g.Attention(40, g.adjacency(), 8, "gatv2", channels_out=400, out_proj=False)
+    theirs = GATv2Conv(40, 50, 8)
+    weights = torch.cat((theirs.lin_r.weight, theirs.lin_l.weight))
+    biases = torch.cat((theirs.lin_r.bias, theirs.lin_l.bias))
+    pairs = ((ours.in_proj_weight, weights), (ours.in_proj_bias, biases))
+    for mine, expected in (*pairs, (ours.score_vectors, theirs.att), (ours.out_bias, theirs.bias)):
+        assert reach([mine]) == pytest.approx(reach([expected]), rel=0.05)
+        assert float(mine.detach().std()) == pytest.approx(float(expected.detach().std()), rel=0.1)
 
 
 def test_fan_in_counts_the_neighborhood():

@@ -74,9 +74,11 @@ def dirichlet_energy(signal: Signal, *, norm: str | None = "sym") -> Tensor:
     >>> dirichlet_energy(g.Signal(torch.tensor([[[1.0], [3.0]]]), both_ways), norm=None)
     tensor([4.], dtype=torch.float64)
     """
-    if not isinstance(signal, Signal) or not signal.x.is_floating_point():
-        do = "give a Signal of floating point numbers"
-        raise GeodlError("dirichlet_energy(signal)", f"a {type(signal).__name__}", do)
+    asked, do = "dirichlet_energy(signal)", "give a Signal of floating point numbers"
+    if not isinstance(signal, Signal):
+        raise GeodlError(asked, f"a {type(signal).__name__}", do)
+    if not signal.x.is_floating_point():
+        raise GeodlError(asked, f"values of {signal.x.dtype}", do)
     if norm not in NORMS:
         raise GeodlError(f"dirichlet_energy(norm={norm!r})", do="give None or 'sym'")
     x = signal.x.detach()

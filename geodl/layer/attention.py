@@ -186,7 +186,8 @@ class Attention(Projecting):
         for weight in weights:
             if weight is not None:
                 nn.init.xavier_uniform_(weight)
-        biases = [self.in_proj_bias, self.out_bias, self.relative_bias]
+        self._reset_in_proj_bias()
+        biases = [self.out_bias, self.relative_bias]
         for part in (self.out_proj, self.root_proj, self.root_gate):
             if part is not None:
                 part.reset_parameters()

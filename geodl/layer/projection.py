@@ -62,6 +62,20 @@ class Projecting(MessagePassing):
         if bias:
             self.in_proj_bias = nn.Parameter(torch.empty(sum(self.rows)))
 
+    def _reset_in_proj_bias(self) -> None:
+        """Draw the biases of the projections: zeros, as torch has them; where keys are values as
+        those of `nn.Linear`, which are PyG's.
+        """
+        if self.in_proj_bias is None:
+            return
+        if len(self.rows) == 3:
+            nn.init.zeros_(self.in_proj_bias)
+            return
+        channels = (self.channels_in, self.context_channels)
+        # One projection, whose keys are queries, reads the receivers' channels.
+        for part, count in zip(self.in_proj_bias.detach().split(self.rows), channels, strict=False):
+            nn.init.uniform_(part, -(count**-0.5), count**-0.5)
+
     def _make_positions(self, positions: Any, rotary: bool) -> None:
         self.positions, self.rotary = _position_layers(positions), rotary
 
