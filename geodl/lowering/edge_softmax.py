@@ -265,12 +265,23 @@ def _gat(plan: EdgePlan, query: Tensor, key: Tensor, vectors: Tensor, edge: Edge
 
 
 def _halves(query: Tensor, key: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """What a receiver adds to a gat score `[B, M, H]`, and a sender `[B, N, H]`."""
+    """What a receiver adds to a gat score `[B, M, H]`, and a sender `[B, N, H]`: `sum_d x_hd a_hd`.
+
+    It is a product with a matrix of blocks, `[H, H D]` with a_h in row h and the columns of head h.
+    Most of its numbers are zeros, and yet it takes a fourth of the time of a product for each head,
+    whose gradients come turned and are slow to add up (measured).
+    """
     wide = torch.promote_types(query.dtype, torch.float32)
-    of_receiver, of_sender = vectors[:2].to(wide).unbind()
+    heads = vectors.shape[1]
+    diagonal = torch.eye(heads, dtype=wide, device=query.device)
+    blocks = (diagonal[:, :, None] * vectors[:2, None].to(wide)).flatten(2)
+    x = query.to(wide).flatten(2)
     with without_autocast(query.device):
-        at = torch.einsum("bnhd,hd->bnh", query.to(wide), of_receiver)
-        by = torch.einsum("bnhd,hd->bnh", key.to(wide), of_sender)
+        if query is key:  # one projection, and so one product
+            at, by = F.linear(x, blocks.flatten(0, 1)).split(heads, 2)
+        else:
+            at = F.linear(x, blocks[0])
+            by = F.linear(key.to(wide).flatten(2), blocks[1])
     return at, by
 
 
