@@ -71,16 +71,18 @@ POOLS = [
 ]
 # They come back with the axes of a domain, or of the convolutions beside them.
 NORMS = [nn.BatchNorm2d(4), nn.BatchNorm3d(4), nn.InstanceNorm2d(4), nn.InstanceNorm3d(4)]
+# Without parameters: they are compared with torch's in tests/test_local_response.py.
+NUMBERS = [nn.LocalResponseNorm(3)]
 every_example = pytest.mark.parametrize("twin", EXAMPLES, ids=lambda twin: type(twin).__name__)
 
 
 def test_every_entry_has_an_example():
     types = {kind for kind in FROM if isinstance(kind, type)}
-    assert {type(twin) for twin in [*EXAMPLES, *POOLS, *NORMS]} == types
+    assert {type(twin) for twin in [*EXAMPLES, *POOLS, *NORMS, *NUMBERS]} == types
     # Networks, tables of positions and what depends on a length come from whole models only.
     of_models = {g.Network, g.LearnedPositions, g.Propagate, AdaptivePool}
     back = {kind for kind, library in BACK if library == "torch"} - of_models
-    layers = [from_torch(twin) for twin in [*EXAMPLES, *POOLS]]
+    layers = [from_torch(twin) for twin in [*EXAMPLES, *POOLS, *NUMBERS]]
     assert {type(part) for layer in layers for part in layer.modules()} >= back
 
 

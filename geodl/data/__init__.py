@@ -1,6 +1,6 @@
 """The data room: cards, verified downloads, and loaders that return signals, images and texts."""
 
-from geodl.data.augmentation import Augmentation, FlipsAndShifts, Rotations
+from geodl.data.augmentation import Augmentation, FlipsAndShifts, Rotations, Shifts
 from geodl.data.base import (
     CloudData,
     Clouds,
@@ -51,6 +51,7 @@ from geodl.data.text_tasks import (
 from geodl.data.text_vectors import load_vectors
 from geodl.data.text_vocabulary import BOS, EOS, MASK, PAD, SPECIALS, UNK, Vocabulary
 from geodl.data.text_words import join, normalized, words
+from geodl.data.tones import WaveData, Waves, tones
 
 __all__ = [
     "BOS",
@@ -79,12 +80,15 @@ __all__ = [
     "SentenceData",
     "Sentences",
     "Sequences",
+    "Shifts",
     "Spelled",
     "Split",
     "TextData",
     "Translations",
     "Truecase",
     "Vocabulary",
+    "WaveData",
+    "Waves",
     "blocks",
     "bucketed",
     "card",
@@ -122,6 +126,7 @@ __all__ = [
     "superpixels",
     "tatoeba",
     "tinyshakespeare",
+    "tones",
     "truecase",
     "unlinked",
     "voxels",

@@ -74,9 +74,51 @@ class Rotations:
 
 @final
 @dataclass(frozen=True)
+class Shifts:
+    """Each image moved by up to `most` pixels along each axis, every number of pixels with equal
+    probability; zeros move in.
+
+    Args:
+        most: the largest shift, in pixels.
+
+    Raises:
+        GeodlError: if `most` is no integer from 0, or images are no floating point numbers
+            `[M, C, H, W]`.
+
+    >>> import torch
+    >>> Shifts(2)(torch.rand(5, 1, 8, 6)).shape
+    torch.Size([5, 1, 8, 6])
+    """
+
+    most: int = 2
+
+    def __post_init__(self):
+        most = check_count(f"Shifts({self.most!r})", self.most, least=0)
+        object.__setattr__(self, "most", most)
+
+    def __call__(self, images: Tensor, generator: Generator | None = None) -> Tensor:
+        """Moved images, a new tensor of the same shape."""
+        _check_images("shifted images", images)
+        count, _, height, width = images.shape
+        padded = torch.nn.functional.pad(images, (self.most,) * 4)
+        # Where the crop of each padded image begins, by row and column: [2, M].
+        begin = torch.randint(2 * self.most + 1, (2, count), generator=generator)
+        first_row, first_column = begin.to(images.device)
+        rows = first_row[:, None] + torch.arange(height, device=images.device)
+        columns = first_column[:, None] + torch.arange(width, device=images.device)
+        image = torch.arange(count, device=images.device)
+        # Indexing by [M, 1, 1], [M, H, 1], [M, 1, W] around the channels gives [M, H, W, C].
+        cropped = padded[image[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+        return cropped.permute(0, 3, 1, 2).contiguous()
+
+    def __str__(self) -> str:
+        return f"each image moved by up to {self.most} pixels each way, anew each epoch"
+
+
+@final
+@dataclass(frozen=True)
 class FlipsAndShifts:
-    """Each image mirrored left to right with probability 1/2, then moved by up to `most` pixels
-    along each axis, every number of pixels with equal probability; zeros move in.
+    """Each image mirrored left to right with probability 1/2, then moved as by :class:`Shifts`.
 
     This is the usual augmentation of CIFAR: a random crop of the image padded by 4 (He et al.,
     "Deep Residual Learning for Image Recognition", 2016, section 4.2).
@@ -102,19 +144,9 @@ class FlipsAndShifts:
     def __call__(self, images: Tensor, generator: Generator | None = None) -> Tensor:
         """Mirrored and moved images, a new tensor of the same shape."""
         _check_images("flipped and shifted images", images)
-        count, _, height, width = images.shape
-        mirrored = (torch.rand(count, generator=generator) < 0.5).to(images.device)
+        mirrored = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
         flipped = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-        padded = torch.nn.functional.pad(flipped, (self.most,) * 4)
-        # Where the crop of each padded image begins, by row and column: [2, M].
-        begin = torch.randint(2 * self.most + 1, (2, count), generator=generator)
-        first_row, first_column = begin.to(images.device)
-        rows = first_row[:, None] + torch.arange(height, device=images.device)
-        columns = first_column[:, None] + torch.arange(width, device=images.device)
-        image = torch.arange(count, device=images.device)
-        # Indexing by [M, 1, 1], [M, H, 1], [M, 1, W] around the channels gives [M, H, W, C].
-        cropped = padded[image[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-        return cropped.permute(0, 3, 1, 2).contiguous()
+        return Shifts(self.most)(flipped, generator)
 
     def __str__(self) -> str:
         return (

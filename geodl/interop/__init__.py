@@ -9,6 +9,7 @@ from geodl.interop.escnn_package import building_escnn
 from geodl.interop.hetero import HeteroGraph, from_hetero
 from geodl.interop.mask import over
 from geodl.interop.pyg import from_pyg, to_pyg
+from geodl.interop.state import load_torch_state, torch_state
 
 __all__ = [
     "HeteroGraph",
@@ -17,8 +18,10 @@ __all__ = [
     "from_hetero",
     "from_pyg",
     "from_torch",
+    "load_torch_state",
     "over",
     "to_escnn",
     "to_pyg",
     "to_torch",
+    "torch_state",
 ]

@@ -8,7 +8,7 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
-from geodl.layer import BatchNorm, GroupNorm, InstanceNorm
+from geodl.layer import BatchNorm, GroupNorm, InstanceNorm, LocalResponseNorm
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
@@ -84,6 +84,24 @@ def to_group_norm(layer: GroupNorm, on: Domain | None) -> nn.GroupNorm | None:
     affine = layer.weight is not None
     twin = nn.GroupNorm(layer.num_groups, layer.channels_in, layer.eps, affine)
     return with_parameters(twin, layer, weight=layer.weight, bias=layer.bias)
+
+
+@converts(nn.LocalResponseNorm, reads="second")
+def from_local_response_norm(module: nn.LocalResponseNorm, on: Domain | None) -> LocalResponseNorm:
+    """`nn.LocalResponseNorm` as a `LocalResponseNorm`."""
+    numbers = {"alpha": module.alpha, "beta": module.beta, "k": module.k}
+    return LocalResponseNorm(module.size, on=on, **numbers).train(module.training)
+
+
+@converts(LocalResponseNorm, back="torch", form="nodes without a fiber")
+def to_local_response_norm(
+    layer: LocalResponseNorm, on: Domain | None
+) -> nn.LocalResponseNorm | None:
+    """The inverse of :func:`from_local_response_norm`."""
+    if on is not None and on.fiber is not None:
+        return None
+    twin = nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k)
+    return twin.train(layer.training)
 
 
 def tracking_norm(kind: Any, module: Any, on: Domain | None) -> Any:

@@ -22,6 +22,7 @@ from geodl.layer import (
     Dropout,
     GroupNorm,
     InstanceNorm,
+    LocalResponseNorm,
     MessagePassing,
     Network,
     Pool,
@@ -195,6 +196,8 @@ class Drawing:
             return self.called(path, to_module(module, None, "torch"), x)
         if is_pointwise(module):
             return self.pointwise(path, module, x)
+        if isinstance(module, LocalResponseNorm):
+            return self.across_channels(path, module, x)
         return self.called(path, to_module(module, x.domain, "torch"), self.moved(module, x))
 
     def convolved(self, path: str, layer: Conv, read: list[Image]) -> Image:
@@ -245,6 +248,15 @@ class Drawing:
         if x.group is not None:
             node = self.graph.call_method("flatten", (node, 1, 2))
         return x._replace(node=node)
+
+    def across_channels(self, path: str, module: Any, x: Image) -> Image:
+        """A norm across the channels at axis 1, of each element of a group by itself."""
+        twin = to_module(module, None, "torch")
+        if x.group is None:
+            return self.called(path, twin, x)
+        node = self.graph.call_method("unflatten", (x.node, 1, (-1, x.group.order)))
+        made = self.called(path, twin, x._replace(node=node)).node
+        return x._replace(node=self.graph.call_method("flatten", (made, 1, 2)))
 
     def moved(self, layer: Any, x: Image) -> Image:
         """The value with the group, and the domain where it is known, that it has after a layer."""

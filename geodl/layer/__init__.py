@@ -11,6 +11,7 @@ from geodl.layer.explain import Explanation, explain, prepare, set_lowering
 from geodl.layer.filter import Filter
 from geodl.layer.image_sizes import sizes
 from geodl.layer.laplacian import LaplacianPositions
+from geodl.layer.local_response import LocalResponseNorm
 from geodl.layer.member_norm import GroupNorm, InstanceNorm
 from geodl.layer.message import Message
 from geodl.layer.modes import evaluated
@@ -46,6 +47,7 @@ __all__ = [
     "LaplacianPositions",
     "Layer",
     "LearnedPositions",
+    "LocalResponseNorm",
     "Message",
     "MessagePassing",
     "Network",

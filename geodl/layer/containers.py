@@ -1,6 +1,6 @@
 """Layers made of layers: in a row, around a shortcut, side by side."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -30,26 +30,27 @@ class Sequential(Layer):
 
     Args:
         layers: Layers, and modules that act on the last axis (`nn.ReLU`, `nn.Linear`,
-            `nn.LayerNorm`, ...); one of your own as `g.Pointwise(module)`.
+            `nn.LayerNorm`, ...); one of your own as `g.Pointwise(module)`. They are numbered; or
+            one mapping gives their names, as `nn.Sequential` takes one.
 
     Raises:
         GeodlError: a module that acts on another axis (`nn.Conv2d`, `nn.BatchNorm2d`, `nn.LSTM`,
-            ...), or of which nothing is known, by name and with what to use; at the call, a second
-            signal that no `Cross` inside takes.
+            ...), or of which nothing is known, by name and with what to use; a name that a part
+            cannot have; at the call, a second signal that no `Cross` inside takes.
 
     >>> from geodl import Conv, Grid, window
     >>> net = Sequential(Conv(1, 4, window(3)), nn.ReLU(), Conv(4, 2, window(3)))
     >>> net(Signal(torch.zeros(2, 25, 1), Grid(5, 5))).x.shape
     torch.Size([2, 25, 2])
+    >>> list(Sequential({"conv": Conv(1, 4, window(3)), "relu": nn.ReLU()}).state_dict())
+    ['conv.weight', 'conv.bias']
     """
 
     transparent = True
 
-    def __init__(self, *layers: nn.Module):
+    def __init__(self, *layers: nn.Module | Mapping[str, nn.Module]):
         super().__init__()
-        # Numbered as in `nn.Sequential`, so that state dicts fit.
-        for k, layer in enumerate(layers):
-            self.add_module(str(k), check_part(layer))
+        _add_parts(self, layers)
 
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """All layers in turn; those with a `Cross` in them receive from `sender`."""
@@ -102,7 +103,7 @@ class Residual(Layer):
     `y = s(x) + f(x)`, and f may change both as s does (He et al., "Deep Residual Learning", 2016).
 
     Args:
-        layers: the layers of f, in a row.
+        layers: the layers of f, in a row, as a `Sequential` takes them.
         shortcut: s, a layer or a module that acts on the last axis, as the projection of a ResNet
             where it halves an image; None for x itself.
 
@@ -119,7 +120,11 @@ class Residual(Layer):
 
     transparent = True
 
-    def __init__(self, *layers: nn.Module, shortcut: nn.Module | None = None):
+    def __init__(
+        self,
+        *layers: nn.Module | Mapping[str, nn.Module],
+        shortcut: nn.Module | None = None,
+    ):
         super().__init__()
         self.inner = Sequential(*layers)
         self.shortcut = None
@@ -171,17 +176,16 @@ class Concat(Layer):
     RNN.
 
     Args:
-        layers: layers that end on the same domain.
+        layers: layers that end on the same domain; one mapping gives their names.
     """
 
     transparent = True
 
-    def __init__(self, *layers: nn.Module):
+    def __init__(self, *layers: nn.Module | Mapping[str, nn.Module]):
         super().__init__()
-        if not layers:
+        _add_parts(self, layers)
+        if not self._modules:
             raise GeodlError("Concat()", "no layers", "give at least one")
-        for k, layer in enumerate(layers):
-            self.add_module(str(k), check_part(layer))
 
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """Each layer's answer, channels side by side; those with a `Cross` in them receive from
@@ -265,6 +269,21 @@ class Cross(Layer):
                 f"Cross({self.layer.label})", "no second signal", "call model(receiver, sender)"
             )
         return sender
+
+
+def _add_parts(container: Layer, layers: tuple[Any, ...]) -> None:
+    """Register the parts of a container by their numbers, as `nn.Sequential` does, so that state
+    dicts fit; or by the names of the one mapping that was given.
+    """
+    named = {str(k): layer for k, layer in enumerate(layers)}
+    if len(layers) == 1 and isinstance(layers[0], Mapping):
+        named = layers[0]
+    for name, layer in named.items():
+        if not isinstance(name, str) or not name or "." in name or hasattr(container, name):
+            asked = f"{type(container).__name__} with a part named {name!r}"
+            found = "no name, or one that a module of torch uses itself"
+            raise GeodlError(asked, found, 'give a name without dots, as "conv1"')
+        container.add_module(name, check_part(layer))
 
 
 def takes_context(part: Any) -> bool:

@@ -1,9 +1,11 @@
 """Famous networks as short configurations of the one layer."""
 
 from geodl.layer import EncoderDecoder, FinalState, FromState
+from geodl.models.alexnet import alexnet, small_alexnet, small_zfnet, zfnet
 from geodl.models.basic import gcn, mlp
 from geodl.models.blocks import transformer_decoder, transformer_encoder
 from geodl.models.generate import generate
+from geodl.models.googlenet import googlenet, small_googlenet
 from geodl.models.graph_attention import gat, gatv2, graph_transformer
 from geodl.models.graph_blocks import deep_sets, gps, gps_layer, jumping_knowledge, virtual_node
 from geodl.models.graph_convolutions import (
@@ -27,7 +29,9 @@ from geodl.models.graph_net import graph_net
 from geodl.models.graph_pna import mean_log_degree, pna, pna_layer
 from geodl.models.graph_pooling import cluster_pool, graph_unet
 from geodl.models.graph_relational import rgcn, rgcn_layer
-from geodl.models.residual import resnet8
+from geodl.models.lenet import lenet5
+from geodl.models.mobilenet import mobilenet, small_mobilenet
+from geodl.models.residual import cifar_resnet, resnet, resnet8
 from geodl.models.rotated import (
     digits_cnn,
     digits_p4cnn,
@@ -48,17 +52,20 @@ from geodl.models.sequences import (
 from geodl.models.solids import octahedral_cnn, voxel_cnn
 from geodl.models.steerable import sfcnn
 from geodl.models.transformers import bert, gpt, transformer, vit
+from geodl.models.vgg import small_vgg, vgg
 from geodl.models.wavelets import inverse_wavelet_transform, wavelet_transform
 
 __all__ = [
     "EncoderDecoder",
     "FinalState",
     "FromState",
+    "alexnet",
     "appnp",
     "bert",
     "captioner",
     "char_rnn",
     "chebnet",
+    "cifar_resnet",
     "cluster_pool",
     "deep_sets",
     "digits_cnn",
@@ -77,6 +84,7 @@ __all__ = [
     "gin_layer",
     "gine",
     "gine_layer",
+    "googlenet",
     "gps",
     "gps_layer",
     "gpt",
@@ -86,8 +94,10 @@ __all__ = [
     "graph_unet",
     "inverse_wavelet_transform",
     "jumping_knowledge",
+    "lenet5",
     "mean_log_degree",
     "mlp",
+    "mobilenet",
     "mpnn",
     "octahedral_cnn",
     "p4cnn",
@@ -95,6 +105,7 @@ __all__ = [
     "p4mcnn",
     "pna",
     "pna_layer",
+    "resnet",
     "resnet8",
     "rgcn",
     "rgcn_layer",
@@ -104,14 +115,21 @@ __all__ = [
     "sequence_classifier",
     "sfcnn",
     "sgc",
+    "small_alexnet",
+    "small_googlenet",
+    "small_mobilenet",
+    "small_vgg",
+    "small_zfnet",
     "tagger",
     "tcn",
     "transformer",
     "transformer_decoder",
     "transformer_encoder",
+    "vgg",
     "virtual_node",
     "vit",
     "voxel_cnn",
     "wavelet_transform",
     "z2cnn",
+    "zfnet",
 ]

@@ -181,12 +181,12 @@ class Symmetrizer:
         return twin, self._joined(path, module, "add", [kept, made])
 
     def _concat(self, path: str, module: Any, value: Value) -> tuple[nn.Module, Value]:
-        parts, values = [], []
+        parts, values = {}, []
         for name, part in module._modules.items():
             made, after = self.part(_inside(path, name), part, value)
-            parts.append(made)
+            parts[name] = made
             values.append(after)
-        twin = Concat(*parts)
+        twin = Concat(parts)
         twin.training = module.training
         return twin, self._joined(path, module, "cat", values)
 

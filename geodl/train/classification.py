@@ -1,5 +1,5 @@
-"""Tasks whose answer is a class: of a node, a graph, an image, the next token, a hidden one, each
-token, a sequence.
+"""Tasks whose answer is a class: of a node, a graph, an image, a wave, the next token, a hidden
+one, each token, a sequence.
 """
 
 from abc import ABC, abstractmethod
@@ -66,6 +66,19 @@ class ImageClassification(Classification):
         """Scores and classes of the images."""
         images, classes = batch
         scores = self.model(Signal.image(images)).x
+        return scores[:, 0], classes
+
+
+@final
+class WaveClassification(Classification):
+    """Classes of waves; a batch is values `[M, T, C]` along a chain and classes `[M]`; the model
+    ends on one node.
+    """
+
+    def read(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores and classes of the waves."""
+        waves, classes = batch
+        scores = self.model(Signal.sequence(waves)).x
         return scores[:, 0], classes
 
 

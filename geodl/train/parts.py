@@ -19,6 +19,7 @@ from geodl.data import (
     NodePairs,
     Split,
     Vocabulary,
+    WaveData,
     folds,
     rotate,
 )
@@ -129,6 +130,7 @@ def image_parts(
     *,
     merge: bool = False,
     turned: bool = False,
+    learnt_too: bool = False,
     augmentation: Augmentation | None = None,
 ) -> Parts:
     """Images normalised by the mean and the deviation of those that are learnt from.
@@ -137,6 +139,7 @@ def image_parts(
         data: the images.
         merge: learn from the validation images too, and validate on none.
         turned: test a second time, on the test images turned by 90, 180 and 270 degrees.
+        learnt_too: report on the images that were learnt from, too, as they are.
         augmentation: changes images at random where they are learnt from; None leaves them.
     """
     train = data.train
@@ -153,12 +156,20 @@ def image_parts(
         angles = (90, 180, 270)
         images = torch.cat([rotate(data.test.images, angle) for angle in angles])
         tests["-rotated"] = Split(images, data.test.labels.repeat(len(angles)))
+    if learnt_too:
+        tests["-learnt"] = train
     val = None if merge else part(data.val)
     reported = {suffix: part(split) for suffix, split in tests.items()}
     learnt: Examples = part(train)
     if augmentation is not None:
         learnt = Augmented(Rows(*train), augmentation, normal)
     return Parts(data.name, learnt, val, reported)
+
+
+def wave_parts(data: WaveData) -> Parts:
+    """Waves in three parts, as they are."""
+    train, val, test = (Rows(*part, evaluated=50) for part in (data.train, data.val, data.test))
+    return Parts(data.name, train, val, {"": test})
 
 
 def normalizer(images: Tensor) -> Callable[[Tensor], Tensor]:

@@ -17,6 +17,7 @@ TaskName = Literal[
     "links",
     "graphs",
     "images",
+    "waves",
     "next token",
     "masked tokens",
     "tags",

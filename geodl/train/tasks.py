@@ -8,6 +8,7 @@ from geodl.train.classification import (
     NodeClassification,
     SequenceClassification,
     Tagging,
+    WaveClassification,
 )
 from geodl.train.decoding import Captioning, Transduction, Translation
 from geodl.train.links import LinkPrediction
@@ -19,6 +20,7 @@ TASKS: dict[TaskName, type[Task]] = {
     "links": LinkPrediction,
     "graphs": GraphClassification,
     "images": ImageClassification,
+    "waves": WaveClassification,
     "next token": NextToken,
     "masked tokens": MaskedTokens,
     "tags": Tagging,

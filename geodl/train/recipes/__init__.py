@@ -4,6 +4,8 @@ read and changed.
 
 from geodl.errors import GeodlError, nearest
 from geodl.train.recipe import Recipe
+from geodl.train.recipes.attentive import ATTENTIVE
+from geodl.train.recipes.convolutional import CONVOLUTIONAL
 from geodl.train.recipes.generated import GENERATED
 from geodl.train.recipes.graphs import GRAPHS
 from geodl.train.recipes.images import IMAGES
@@ -14,7 +16,19 @@ from geodl.train.recipes.rotated import ROTATED
 from geodl.train.recipes.text import TEXTS
 from geodl.train.recipes.translation import TRANSLATIONS
 
-ALL = (*NODES, *LINKS, *GRAPHS, *ROTATED, *PHOTOGRAPHS, *IMAGES, *TEXTS, *TRANSLATIONS, *GENERATED)
+ALL = (
+    *NODES,
+    *LINKS,
+    *GRAPHS,
+    *ROTATED,
+    *PHOTOGRAPHS,
+    *IMAGES,
+    *CONVOLUTIONAL,
+    *ATTENTIVE,
+    *TEXTS,
+    *TRANSLATIONS,
+    *GENERATED,
+)
 RECIPES = {found.name: found for found in ALL}
 
 

@@ -1,0 +1,58 @@
+"""How networks on images end: fully connected layers, or the mean over all pixels."""
+
+from typing import Literal
+
+from torch import nn
+
+from geodl.errors import GeodlError, nearest
+from geodl.layer import Conv, Dropout, Readout, Sequential
+from geodl.neighborhood import window
+
+Head = Literal["connected", "mean"]
+HEADS = ("connected", "mean")
+
+
+def image_head(
+    asked: str,
+    head: Head,
+    channels: int,
+    side: int,
+    widths: tuple[int, ...],
+    *,
+    dropout: float = 0.0,
+    dropout_first: bool = False,
+) -> Sequential:
+    """What makes the answer, on one node, of the last feature maps.
+
+    "connected" is a fully connected layer, which is a window as large as the maps, and linear
+    layers behind it, with ReLU between them. "mean" is the mean over all pixels and one linear
+    layer, for images of any size (Lin, Chen, Yan, "Network In Network", 2014, section 3.2).
+
+    Args:
+        asked: the network's name, for errors.
+        head: which of the two.
+        channels: of the feature maps.
+        side: height and width of the feature maps.
+        widths: channels that each fully connected layer makes, the last one the classes.
+        dropout: probability of dropout at the fully connected layers but the last.
+        dropout_first: whether it comes before such a layer, as in AlexNet, or behind its ReLU, as
+            in VGG.
+
+    Raises:
+        GeodlError: if there is no such head.
+    """
+    if head not in HEADS:
+        raise GeodlError(f"{asked}(head={head!r})", do=nearest(str(head), HEADS))
+    if head == "mean":
+        return Sequential(Readout("mean"), nn.Linear(channels, widths[-1]))
+    layers: list[nn.Module] = []
+    first, *others = widths
+    made: list[nn.Module] = [Conv(channels, first, window(side, padding="valid"))]
+    for before, after in zip(widths, others, strict=False):
+        made.append(nn.Linear(before, after))
+    for layer in made[:-1]:
+        if dropout_first:
+            layers += [Dropout(dropout), layer, nn.ReLU()]
+        else:
+            layers += [layer, nn.ReLU(), Dropout(dropout)]
+    return Sequential(*layers, made[-1])

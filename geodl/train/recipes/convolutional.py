@@ -1,0 +1,134 @@
+"""Recipes of the classic convolutional networks, each in its small form, side by side."""
+
+from dataclasses import replace
+from functools import partial
+
+from geodl import models
+from geodl.data import Shifts, cifar10, mnist
+from geodl.train.options import Optimizer, TrainerOptions
+from geodl.train.parts import Parts, image_parts
+from geodl.train.recipe import NOT_YET, Recipe
+from geodl.train.recipes.blank import blank
+from geodl.train.recipes.photographs import MOVED, SEEN
+from geodl.train.recipes.protocols import LAST_EPOCH
+
+DISTORTED = Shifts(2)  # pixels
+
+LENET = Recipe(
+    name="mnist-lenet",
+    summary="a LeNet-5 on MNIST",
+    task="images",
+    parts=lambda: image_parts(mnist(), merge=True, augmentation=DISTORTED),
+    protocol=f"60,000 images to learn from (train and validation), 10,000 to test; {DISTORTED}; "
+    f"{LAST_EPOCH}",
+    paper="0.95 % error, 0.8 % with distorted images (LeCun et al. 1998, figure 9)",
+    reached=NOT_YET,
+    minutes=4,
+    model=models.lenet5,
+    sizes={"classes": 10, "in_channels": 1},
+    sample=blank(28, 28),
+    optimizer=Optimizer(
+        lr=5e-3, weight_decay=0.01, decayed="matrices", method="adamw", schedule="one-cycle"
+    ),
+    trainer=TrainerOptions(16),
+    batch_size=128,
+)
+
+
+def _photographs(*, learnt_too: bool = False) -> Parts:
+    return image_parts(cifar10(), merge=True, learnt_too=learnt_too, augmentation=MOVED)
+
+
+RESNET = Recipe(
+    name="cifar10-resnet",
+    summary="a ResNet-20 on CIFAR-10, 10k JPEG",
+    task="images",
+    parts=partial(_photographs, learnt_too=True),
+    protocol=f"{SEEN}; {MOVED}; {LAST_EPOCH}; errors on the images learnt from as they are",
+    paper="91.25 % accuracy with all 50,000 images (He et al. 2016, table 6)",
+    reached=NOT_YET,
+    minutes=50,
+    model=models.cifar_resnet,
+    sizes={"classes": 10, "in_channels": 3},
+    sample=blank(32, 32, channels=3),
+    optimizer=Optimizer(
+        lr=5e-3, weight_decay=0.05, decayed="matrices", method="adamw", schedule="one-cycle"
+    ),
+    trainer=TrainerOptions(60),
+    batch_size=128,
+)
+PLAIN = replace(
+    RESNET,
+    name="cifar10-plain20",
+    summary="the 20 layers of a ResNet without its shortcuts on CIFAR-10, 10k JPEG",
+    paper="about 91 % accuracy with all 50,000 images (He et al. 2016, figure 6)",
+    settings={"shortcuts": "none"},
+)
+# One optimiser and as many epochs for all: the families can be compared.
+VGG = replace(
+    RESNET,
+    name="cifar10-vgg",
+    summary="a small VGG on CIFAR-10, 10k JPEG",
+    parts=_photographs,
+    protocol=f"{SEEN}; {MOVED}; {LAST_EPOCH}",
+    paper="no published number under this protocol",
+    model=models.small_vgg,
+    minutes=40,
+)
+# Without batch norms a step has to be smaller.
+ALEXNET = replace(
+    VGG,
+    name="cifar10-alexnet",
+    summary="a small AlexNet on CIFAR-10, 10k JPEG",
+    model=models.small_alexnet,
+    optimizer=replace(RESNET.optimizer, lr=1e-3),
+    minutes=30,
+)
+
+CONVOLUTIONAL = (
+    LENET,
+    ALEXNET,
+    replace(
+        ALEXNET,
+        name="cifar10-zfnet",
+        summary="a small ZFNet on CIFAR-10, 10k JPEG",
+        model=models.small_zfnet,
+    ),
+    VGG,
+    replace(
+        VGG,
+        name="cifar10-vgg-5x5",
+        summary="a small VGG with one window of 5x5 for two of 3x3 on CIFAR-10, 10k JPEG",
+        settings={"repeats": 1, "window_size": 5},
+    ),
+    replace(
+        VGG,
+        name="cifar10-googlenet",
+        summary="a small GoogLeNet on CIFAR-10, 10k JPEG",
+        model=models.small_googlenet,
+    ),
+    RESNET,
+    replace(
+        RESNET,
+        name="cifar10-resnet44",
+        summary="a ResNet-44 on CIFAR-10, 10k JPEG",
+        paper="92.83 % accuracy with all 50,000 images (He et al. 2016, table 6)",
+        settings={"depth": 44},
+        minutes=110,
+    ),
+    PLAIN,
+    replace(
+        PLAIN,
+        name="cifar10-plain44",
+        summary="the 44 layers of a ResNet without its shortcuts on CIFAR-10, 10k JPEG",
+        paper="about 87 % accuracy with all 50,000 images (He et al. 2016, figure 6)",
+        settings={"depth": 44, "shortcuts": "none"},
+        minutes=110,
+    ),
+    replace(
+        VGG,
+        name="cifar10-mobilenet",
+        summary="a small MobileNet on CIFAR-10, 10k JPEG",
+        model=models.small_mobilenet,
+    ),
+)
