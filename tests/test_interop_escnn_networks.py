@@ -232,6 +232,22 @@ def test_sizes_that_are_only_approximate_are_asked_for(escnn):
     wanted = twin(twin.in_type(x)).tensor.unflatten(1, (1, 4)).sum(2)
     assert error(y.to_image().unflatten(1, (4, 1)).sum(1), wanted) <= BOUND
     assert not g.certify(layer, g.Grid(8, 8)).exact
+    # Pools and blurs have windows, too; their twins are found where the domain is named.
+    pools = escnn.nn.PointwiseMaxPool, escnn.nn.PointwiseAvgPoolAntialiased
+    twin = escnn.nn.SequentialModule(
+        escnn.nn.R2Conv(*kinds, 3, padding=1),
+        pools[0](kinds[1], 2, stride=2),
+        pools[1](kinds[1], 0.66, stride=2, padding=2),
+        escnn.nn.GroupPooling(kinds[1]),
+    )
+    x = torch.randn(1, 1, 9, 9)
+    with pytest.raises(g.GeodlError, match="steps are not symmetric"):
+        from_escnn(twin)(g.Signal.image(x))
+    layer = from_escnn(twin, exact=False)
+    theirs, ours = outputs(twin, layer, x)
+    assert error(ours, theirs) <= BOUND
+    again = to_escnn(layer, on=g.Grid(9, 9))
+    assert error(again(again.in_type(x)).tensor, theirs) <= BOUND
 
 
 def test_a_mask_fits_one_lattice_and_is_no_proof(escnn):

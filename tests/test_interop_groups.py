@@ -188,6 +188,7 @@ def test_periodic_images_and_modes():
 def test_what_no_module_of_torch_computes_is_refused():
     uneven = g.lift(2, group=P4, padding=((1, 0), (1, 0)), exact=False, stride=2)
     kept = g.InstanceNorm(2, track_running_stats=True)
+    batch = g.BatchNorm(2, track_running_stats=False)
     for model, words in (
         (g.Conv(1, 2, uneven), "differs between the two sides"),
         (g.Pool(g.fiber()), "on=GroupGrid"),
@@ -196,6 +197,10 @@ def test_what_no_module_of_torch_computes_is_refused():
             "Propagate.*which no torch",
         ),
         (g.Sequential(g.Conv(1, 2, g.lift(3, group=P4)), kept), "running statistics"),
+        (
+            g.Sequential(g.Conv(1, 2, g.lift(3, group=P4)), batch),
+            "statistics of a batch .* use track_running_stats=True",
+        ),
         (
             g.Sequential(g.Conv(1, 2, g.lift(3, group=P4)), g.Conv(2, 2, g.itself(), groups=2)),
             "blocks of channels",

@@ -68,8 +68,10 @@ def from_escnn(module: nn.Module, *, on: Domain | None = None, exact: bool = Tru
         layer = from_module(module, on, "escnn")
     if not exact:
         for part in layer.modules():
-            if isinstance(part, Conv):
-                part.rule = replace(part.rule, exact=False)  # type: ignore[type-var] - a Window
+            # Pools and blurs have windows, too.
+            rule: Any = getattr(part, "rule", None)
+            if getattr(rule, "size", None) is not None:
+                part.rule = replace(rule, exact=False)
     return layer
 
 

@@ -174,7 +174,7 @@ def to_blur(layer: Propagate, place: Place) -> nn.Module | None:
     padding = even_padding(rule)
     if rule.num_edge_types > 1 or padding is None:
         return None
-    if mode_of(place.asked, rule, place.on) != "zeros":
+    if mode_of(place.asked, rule, place.on, typed=False) != "zeros":
         return None
     _, layers = escnn_modules()
     # The width makes the filter 2 round(3 width) + 1 places wide.

@@ -126,9 +126,13 @@ def norm_on_planes(layer: Any, sheets: int, axes: int) -> nn.Module:
         axes: of the lattice.
 
     Raises:
-        GeodlError: if an instance norm has running statistics.
+        GeodlError: if an instance norm has running statistics, or a batch norm none.
     """
+    asked = f"to_torch({layer.label}) over a fiber"
     if isinstance(layer, BatchNorm):
+        if layer.running_mean is None:
+            found = "statistics of a batch over several planes, in evaluation too"
+            raise GeodlError(asked, found, "use track_running_stats=True")
         twin: Any = with_axes(layer, axes)
         twin.num_features = layer.num_features * sheets
         for name in STATISTICS[:2]:
@@ -141,7 +145,6 @@ def norm_on_planes(layer: Any, sheets: int, axes: int) -> nn.Module:
     if isinstance(layer, GroupNorm):
         groups = layer.num_groups
     elif layer.running_mean is not None:
-        asked = f"to_torch({layer.label}) over a fiber"
         found = "running statistics of channels over several planes"
         raise GeodlError(asked, found, "use track_running_stats=False")
     twin = nn.GroupNorm(groups, layer.channels_in * sheets, layer.eps, layer.weight is not None)

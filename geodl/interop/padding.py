@@ -49,19 +49,20 @@ def with_mode(rule: Window, mode: Mode) -> Window:
     return replace(rule, boundary=mode)
 
 
-def mode_of(asked: str, rule: Any, on: Domain | None) -> Mode:
+def mode_of(asked: str, rule: Any, on: Domain | None, *, typed: bool = True) -> Mode:
     """The padding mode of a twin: what the window remembers, else how its domain pads.
 
     Args:
         asked: the call in words, for the error.
         rule: a window.
         on: the domain of the layer's signals; without one, zeros.
+        typed: whether the layer has a weight for each edge type.
 
     Raises:
         GeodlError: if the window refuses the domain; if the domain wraps on some of the padded axes
             only, for which torch has no mode.
     """
-    check_domain(asked, rule, on)
+    check_domain(asked, rule, on, typed=typed)
     if rule.boundary is not None:
         return rule.boundary
     wraps = set()
@@ -82,8 +83,10 @@ def _members(on: Domain | None) -> tuple[Domain, ...]:
     return on.members or (on,)
 
 
-def check_domain(asked: str, rule: Neighborhood, on: Domain | None) -> None:
+def check_domain(
+    asked: str, rule: Neighborhood, on: Domain | None, *, typed: bool = True
+) -> None:
     """Refuse a domain that the rule does not fit."""
     for member in _members(on):
-        if reason := rule.refuses(member):
+        if reason := rule.refuses(member, typed):
             raise GeodlError(f"{asked} with on={on}", reason, "name a domain that fits the window")
