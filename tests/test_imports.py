@@ -216,14 +216,13 @@ def test_an_import_comes_back(name):
     model, example = made(name)
     model.eval()
     network = from_torch(model, example)
-    if name in ("Functional", "ByShape"):
-        # Its functions read parameters by themselves, of which layers keep other shapes.
-        with pytest.raises(g.GeodlError, match="of the original, for which no node stands"):
-            to_torch(network)
-        return
     back = to_torch(network)
+    state = model.state_dict()
+    if name == "ByShape":
+        # torch.export knows norms as functions, which do not count batches.
+        del state["bn.num_batches_tracked"]
     assert [(k, v.shape) for k, v in sorted(back.state_dict().items())] == [
-        (k, v.shape) for k, v in sorted(model.state_dict().items())
+        (k, v.shape) for k, v in sorted(state.items())
     ]
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in back.state_dict().items())
     assert not any(part.training for part in back.modules())

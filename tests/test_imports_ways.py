@@ -1,5 +1,8 @@
 """What an import must not get wrong: views, lengths that coincide, modes, shared parameters."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -49,7 +52,7 @@ def test_lengths_that_coincide_are_told_apart(size):
     assert error(network(x), model(x)) <= 1e-10
 
 
-def test_tied_parameters_are_refused():
+def test_tied_parameters_stay_tied():
     class Tied(nn.Module):
         def __init__(self):
             super().__init__()
@@ -58,12 +61,43 @@ def test_tied_parameters_are_refused():
         def forward(self, ids):
             return F.linear(self.embed(ids), self.embed.weight)
 
-    with pytest.raises(g.GeodlError, match="one parameter in the nodes embed and linear"):
-        from_torch(Tied(), torch.zeros(1, 3, dtype=torch.long))
-    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    tied[1].weight = tied[0].weight
-    with pytest.raises(g.GeodlError, match="one parameter called 0.weight and 1.weight"):
-        from_torch(tied, torch.zeros(1, 3))
+    ids, model = torch.arange(5)[None], drawn(Tied())
+    rows = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
+    rows[2].weight = rows[0].weight
+    x = torch.randn(2, 3, dtype=torch.float64)
+    for one, example, names in ((model, ids, 2), (drawn(rows), x, 4)):
+        network = from_torch(one, example)
+        assert network.opaque() == {}
+        assert len(network.state_dict()) == names
+        assert len(list(network.parameters())) == len(list(one.parameters())) < names
+        for twin in (network, copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+            # One step of training moves both places.
+            torch.optim.SGD(twin.parameters(), 1.0).zero_grad()
+            twin(example).square().sum().backward()
+            torch.optim.SGD(twin.parameters(), 0.1).step()
+            back = to_torch(twin)
+            assert error(twin(example), back(example)) <= 1e-12
+            assert len(list(back.parameters())) == len(list(one.parameters()))
+    one = copy.deepcopy(model)
+    one(ids).square().sum().backward()
+    torch.optim.SGD(one.parameters(), 0.1).step()
+    learnt = from_torch(model, ids)
+    learnt(ids).square().sum().backward()
+    torch.optim.SGD(learnt.parameters(), 0.1).step()
+    assert error(learnt(ids), one(ids)) <= 1e-12
+
+
+def test_parameters_tied_in_two_forms_are_refused():
+    class Turned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 3))
+
+        def forward(self, x):
+            return F.linear(x, self.weight).relu() @ self.weight
+
+    with pytest.raises(g.GeodlError, match="one parameter in the nodes linear and matmul"):
+        from_torch(Turned(), torch.zeros(1, 3))
 
 
 def test_a_dropout_of_a_mode_has_one():

@@ -15,7 +15,9 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 @contextmanager
-def conversion(asked: str, module: Any, on: Any = None, *, whole: bool = False) -> Iterator[None]:
+def conversion(
+    asked: str, module: Any, on: Any = None, *, whole: bool = False, tied: bool = False
+) -> Iterator[None]:
     """The context of a conversion: check that a module can be converted, and leave the caller's
     modes and random numbers out of it.
 
@@ -28,6 +30,8 @@ def conversion(asked: str, module: Any, on: Any = None, *, whole: bool = False) 
         module: what is to be converted.
         on: the domain that was named, or None.
         whole: whether it is a model, of which parts that cannot be converted stay as they are.
+        tied: whether the conversion keeps parameters tied that stand in two places, as that of a
+            whole model does.
 
     Raises:
         GeodlError: if it is not a module, or `on` not a domain; if a part has parametrizations,
@@ -40,7 +44,8 @@ def conversion(asked: str, module: Any, on: Any = None, *, whole: bool = False) 
     if not whole:
         for part in module.modules():
             check_part(asked, part)
-    _check_shared(asked, module, whole)
+    if not whole and not tied:
+        check_shared(asked, module)
     with ExitStack() as modes:
         modes.enter_context(torch.random.fork_rng(devices=[]))
         modes.enter_context(torch.device("cpu"))
@@ -148,13 +153,11 @@ def _is_hook_table(key: str) -> bool:
     return key.endswith("hooks") and ("forward" in key or "backward" in key)
 
 
-def _check_shared(asked: str, module: nn.Module, whole: bool) -> None:
-    """Refuse a parameter that stands in two places: two copies would train apart. A part that
-    stands in two places of a whole model is one part there, too.
-    """
+def check_shared(asked: str, module: nn.Module) -> None:
+    """Refuse a parameter that stands in two places of a part: two copies would train apart."""
     names: dict[Tensor, str] = {}
     # PyG's GATv2Conv says so of a part that it has in two places: it becomes one projection.
-    once = whole or getattr(module, "share_weights", False)
+    once = getattr(module, "share_weights", False)
     for path, part in module.named_modules(remove_duplicate=once):
         for name, parameter in part.named_parameters(path, recurse=False):
             first = names.setdefault(parameter, name)

@@ -45,6 +45,7 @@ class Converter(NamedTuple):
 
 FROM: dict[Hashable, Converter] = {}
 TRACED: dict[Hashable, Converter] = {}
+SCORES: dict[Hashable, Converter] = {}
 BACK: dict[tuple[type, Library], list[Converter]] = {}
 
 
@@ -52,6 +53,7 @@ def converts(
     *kinds: Any,
     reads: Reads = "last",
     traced: bool = False,
+    scores: bool = False,
     back: Library | None = None,
     form: str = "",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -62,6 +64,8 @@ def converts(
             types of layers.
         reads: see :class:`Converter`.
         traced: whether it converts a call in a trace.
+        scores: whether it converts a call in a trace that makes scores of pairs of nodes, or reads
+            some.
         back: the library that it converts a layer to.
         form: see :class:`Converter`.
     """
@@ -73,6 +77,8 @@ def converts(
                 BACK.setdefault((kind, back), []).append(entry)
             elif traced:
                 TRACED[kind] = entry
+            elif scores:
+                SCORES[kind] = entry
             else:
                 FROM[kind] = entry
         return convert

@@ -23,6 +23,7 @@ from geodl.interop import (  # noqa: F401
     positions,
     recurrent,
     reshaping,
+    scores,
     sequences,
     sequential,
     transformer,
@@ -84,7 +85,8 @@ def from_torch(module: nn.Module, example: Any = None, *, on: Domain | None = No
     What has no twin stays as it is, as an opaque node that runs on tensors: `network.opaque()`
     lists them with the reasons, and a certificate finds a gap there. A part that cannot be
     followed, or that makes other calls in training, is one opaque node. Parameters that two layers
-    share are refused: their copies would train apart. :func:`to_torch` gives an import back.
+    share stay shared, also where one of them is an embedding and the other a linear layer, which is
+    then an `nn.Linear`. :func:`to_torch` gives an import back.
 
     Args:
         module: of one of these types, not of a subclass; with an example any model.
@@ -154,5 +156,6 @@ def to_torch(layer: Layer, *, on: Domain | None = None) -> nn.Module:
     >>> to_torch(from_torch(nn.LSTM(3, 8, num_layers=2, bidirectional=True)))
     LSTM(3, 8, num_layers=2, batch_first=True, bidirectional=True)
     """
-    with conversion(f"to_torch({type(layer).__name__})", layer, on):
+    imported = getattr(getattr(layer, "door", None), "origin", None) is not None
+    with conversion(f"to_torch({type(layer).__name__})", layer, on, tied=imported):
         return to_module(layer, on, "torch")

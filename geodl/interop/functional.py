@@ -61,7 +61,7 @@ def convert_linear(build: Any, call: Call) -> Any:
     tensors = held(build, weight, bias)
     if tensors is None or not isinstance(value, Value):
         return None
-    return _linear(build, call, value, *tensors)
+    return _linear(build, call, value, {"weight": tensors[0], "bias": tensors[1]})
 
 
 @converts(torch.matmul, operator.matmul, Tensor.matmul, traced=True)
@@ -71,20 +71,22 @@ def convert_matmul(build: Any, call: Call) -> Any:
     tensors = held(build, weight)
     if tensors is None or not isinstance(value, Value) or tensors[0].dim() != 2:
         return None
-    weight = tensors[0]
-    turned: Tensor = weight.detach().T
-    if isinstance(weight, nn.Parameter):
-        turned = nn.Parameter(turned, requires_grad=weight.requires_grad)
-    return _linear(build, call, value, turned, None)
+    return _linear(build, call, value, {"weight.T": tensors[0]})
 
 
-def _linear(build: Any, call: Call, value: Value, weight: Tensor, bias: Tensor | None) -> Value:
+def _linear(build: Any, call: Call, value: Value, tensors: dict[str, Any]) -> Value:
+    weight, bias = tensors.get("weight"), tensors.get("bias")
+    if weight is None:
+        given = tensors["weight.T"]
+        weight = given.detach().T
+        if isinstance(given, nn.Parameter):
+            weight = nn.Parameter(weight, requires_grad=given.requires_grad)
 
     def make() -> Any:
         twin = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0])
         return from_linear(filled(twin, weight=weight, bias=bias), None)
 
-    layer = build.shared([weight, bias], "linear", make)
+    layer = build.shared(tensors, "linear", make)
     return build.apply(call.name, layer, build.read(value, "last"), call.example)
 
 
@@ -109,7 +111,8 @@ def _register_convolution(kind: Any, functions: tuple[Any, ...], names: tuple[st
             twin = nn.utils.skip_init(kind, *channels, size, **options)
             return convert_module(filled(twin, weight=weight, bias=bias), None)
 
-        layer = build.shared(tensors, (kind, options), make)
+        named = {"weight": weight, "bias": bias}
+        layer = build.shared(named, (kind, options), make)
         return build.apply(call.name, layer, build.read(value, "planes"), call.example)
 
     converts(*functions, traced=True)(convert)
@@ -135,7 +138,7 @@ def convert_layer_norm(build: Any, call: Call) -> Any:
     make = partial(from_layer_norm, shape, weight, bias, eps)
     norm = make()
     if weight is not None:
-        norm = build.shared(tensors, ("layer norm", eps), make)
+        norm = build.shared({"weight": weight, "bias": bias}, ("layer norm", eps), make)
     return build.apply(call.name, norm, build.read(value, "last"), call.example)
 
 
@@ -152,7 +155,8 @@ def convert_batch_norm(build: Any, call: Call) -> Any:
         # Running statistics in training too: no batch norm does that.
         return None
     make = partial(_norm, tensors, momentum, eps)
-    layer = build.shared(tensors, ("batch norm", momentum, eps), make)
+    named = dict(zip(("running_mean", "running_var", "weight", "bias"), tensors, strict=True))
+    layer = build.shared(named, ("batch norm", momentum, eps), make)
     return build.apply(call.name, layer, build.read(value, "second"), call.example)
 
 
@@ -181,7 +185,7 @@ def convert_embedding(build: Any, call: Call) -> Any:
         twin = nn.utils.skip_init(nn.Embedding, *tensors[0].shape)
         return from_embedding(filled(twin, weight=tensors[0]))
 
-    layer = build.shared(tensors, "embedding", make)
+    layer = build.shared({"weight": tensors[0]}, "embedding", make)
     layout = ids.layout
     made = type(layout)((*layout.dims, (Atom("channel", 0, layer.channels),)), layout.domain)
     return build.apply(call.name, layer, ids, call.example, made)

@@ -4,6 +4,7 @@ None of it changes a number, so that most of these calls are no node of a networ
 layout in which a node's signal is read as a tensor.
 """
 
+import math
 import operator
 from collections.abc import Iterable
 from typing import Any
@@ -12,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from geodl.interop.converters import converts
+from geodl.interop.whole.ancestry import own_tensor
 from geodl.interop.whole.layout import Atom, Axis, Layout, nodes
 from geodl.interop.whole.on_tensors import Narrow
 from geodl.interop.whole.rearrange import Select
-from geodl.interop.whole.values import Call, Size, Value
+from geodl.interop.whole.values import Call, Scalar, Size, Value
 from geodl.layer import Pointwise
 from geodl.signal import Signal
 
@@ -29,7 +31,7 @@ def convert_attribute(build: Any, call: Call) -> Any:
     if not isinstance(value, Value):
         return None
     if name == "shape":
-        return tuple(_size(value, dim) for dim in range(value.tensor.dim()))
+        return _shape(build, value)
     if name == "ndim":
         return value.tensor.dim()
     if name in ("T", "mT") and value.tensor.dim() == 2:
@@ -44,14 +46,21 @@ def convert_size(build: Any, call: Call) -> Any:
     if not isinstance(value, Value):
         return None
     if dim is None:
-        return tuple(_size(value, k) for k in range(value.tensor.dim()))
-    return _size(value, dim % value.tensor.dim())
+        return _shape(build, value)
+    return _shape(build, value)[dim % value.tensor.dim()]
 
 
 @converts(Tensor.dim, traced=True)
 def convert_dim(build: Any, call: Call) -> Any:
     """`x.dim()`."""
     return call.example
+
+
+def _shape(build: Any, value: Value) -> tuple[Any, ...]:
+    """The lengths of a tensor: of the model's own ones numbers."""
+    if own_tensor(build.nodes, value) is not None:
+        return tuple(value.tensor.shape)
+    return tuple(_size(value, dim) for dim in range(value.tensor.dim()))
 
 
 def _size(value: Value, dim: int) -> Any:
@@ -260,7 +269,7 @@ def convert_same(build: Any, call: Call) -> Any:
 def convert_item(build: Any, call: Call) -> Any:
     """`values[k]` of a tuple; of a tensor new axes and slices of channels."""
     value, index = call.args
-    if isinstance(value, tuple | list | dict):
+    if isinstance(value, tuple | list | dict) and not isinstance(value, Scalar):
         return value[index]
     if not isinstance(value, Value) or value.layout is None:
         return None
@@ -299,22 +308,51 @@ def _slice(build: Any, call: Call, value: Value, parts: list[Any]) -> Value | No
     cut = [k for k, part in enumerate(parts) if part != slice(None)]
     if None not in parts and len(cut) == 1 and type(parts[cut[0]]) is int:
         return _select(build, call, value, cut[0], parts[cut[0]])
-    dim = value.kept.channel_dim()
-    if None in parts or len(cut) != 1 or cut[0] != dim:
+    if None in parts or len(cut) != 1:
         return None
     part = parts[cut[0]]
     if not isinstance(part, slice) or part.step not in (None, 1):
         return None
     if not all(end is None or isinstance(end, int) for end in (part.start, part.stop)):
         return None
-    start, stop, _ = part.indices(value.kept.num_channels)
-    return build.apply(call.name, Pointwise(Narrow(start, stop)), value, call.example)
+    start, stop, _ = part.indices(value.tensor.shape[cut[0]])
+    return cut_channels(build, call.name, value, cut[0], start, stop, call.example)
+
+
+def cut_channels(
+    build: Any, name: str, value: Value, dim: int, start: int, stop: int, example: Tensor
+) -> Value | None:
+    """`x[:, start:stop]` along an axis of channels, and no other; without the axis where the
+    example has one less.
+    """
+    layout = value.kept
+    axis = layout.dims[dim]
+    channels = layout.channels
+    if not axis or not set(axis) <= set(channels):
+        return None
+    first = channels.index(axis[0])
+    if channels[first : first + len(axis)] != axis:
+        return None
+    size = math.prod(atom.size for atom in axis)
+    inner = math.prod(atom.size for atom in channels[first + len(axis) :])
+    cut = Narrow(start, stop, size, inner)
+    if first == 0:
+        # All that comes before is nothing: the entries lie side by side.
+        cut = Narrow(start * inner, stop * inner)
+    kept: list[Axis] = [(Atom("channel", axis[0].place, stop - start),)]
+    if example.dim() < value.tensor.dim():
+        kept = []
+    made = Layout((*layout.dims[:dim], *kept, *layout.dims[dim + 1 :]), layout.domain)
+    return build.apply(name, Pointwise(cut), value, example, made)
 
 
 def _select(build: Any, call: Call, value: Value, dim: int, index: int) -> Value | None:
     """`x[:, index]` of a sequence, or of a lattice in a row."""
     layout = value.kept
     dims = layout.dims
+    if dims[dim] and set(dims[dim]) <= set(layout.channels):
+        at = index % value.tensor.shape[dim]
+        return cut_channels(build, call.name, value, dim, at, at + 1, call.example)
     if dims[dim] != nodes(layout.num_axes) or not layout.num_axes or not layout.batched:
         return None
     made = Layout((*dims[:dim], *dims[dim + 1 :]), layout.domain)
@@ -330,14 +368,30 @@ def convert_chunk(build: Any, call: Call) -> Any:
         dim = call.args[2]
     if not isinstance(value, Value) or value.layout is None:
         return None
-    at = value.kept.channel_dim()
-    if at is None or dim % value.tensor.dim() != at:
-        return None
+    dim = dim % value.tensor.dim()
     parts = []
     start = 0
     for example in call.example:
-        stop = start + example.shape[at]
-        part = Pointwise(Narrow(start, stop))
-        parts.append(build.apply(call.name, part, value, example))
+        stop = start + example.shape[dim]
+        part = cut_channels(build, call.name, value, dim, start, stop, example)
+        if part is None:
+            return None
+        parts.append(part)
         start = stop
+    return tuple(parts)
+
+
+@converts(torch.unbind, Tensor.unbind, traced=True)
+def convert_unbind(build: Any, call: Call) -> Any:
+    """`q, k, v = x.unbind(0)` of an axis of channels."""
+    value, dim = call.given("input", "dim", dim=0)
+    if not isinstance(value, Value) or value.layout is None:
+        return None
+    dim = dim % value.tensor.dim()
+    parts = []
+    for at, example in enumerate(call.example):
+        part = cut_channels(build, call.name, value, dim, at, at + 1, example)
+        if part is None:
+            return None
+        parts.append(part)
     return tuple(parts)

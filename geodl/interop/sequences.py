@@ -21,6 +21,8 @@ ENCODERS = (nn.TransformerEncoderLayer, nn.TransformerEncoder)
 DECODERS = (nn.TransformerDecoderLayer, nn.TransformerDecoder)
 RECURRENT = (nn.RNN, nn.GRU, nn.LSTM)
 ABSENT = (None, False)
+# What models write in place of minus infinity; exp of it is 0 in every precision.
+HIDDEN = -1e9
 
 
 @converts(nn.MultiheadAttention, traced=True)
@@ -144,10 +146,15 @@ def sequence(build: Any, value: Value, batch_first: bool) -> Value:
     return build.rearrange(value, made)
 
 
-def is_causal(build: Any, mask: Any) -> bool | None:
+def is_causal(build: Any, mask: Any, *, hidden_is: bool = True) -> bool | None:
     """Whether a mask hides what comes later, False without a mask, None of any other one.
 
     A mask that depends on the values of an argument is another one.
+
+    Args:
+        build: the import.
+        mask: of truth values, or of numbers that are added to scores.
+        hidden_is: which truth value hides.
     """
     if mask is None:
         return False
@@ -158,12 +165,19 @@ def is_causal(build: Any, mask: Any) -> bool | None:
     ):
         return None
     x = mask.tensor
+    while x.dim() > 2 and x.shape[0] == 1:
+        x = x[0]
     if x.dim() != 2 or x.shape[0] != x.shape[1]:
         return None
     later = torch.ones_like(x, dtype=torch.bool).triu(1)
-    hidden = x if x.dtype == torch.bool else x == -torch.inf
-    plain = x.dtype == torch.bool or not bool(x[~hidden].any())
-    return True if plain and torch.equal(hidden, later) else None
+    if x.dtype == torch.bool:
+        hidden, plain = x == hidden_is, True
+    else:
+        hidden = x <= HIDDEN
+        plain = not bool(x[~hidden].any())
+    if not plain or not torch.equal(hidden, later):
+        return None
+    return True
 
 
 def _rows(x: Tensor, batch_first: bool) -> Layout:

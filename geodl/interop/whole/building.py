@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.errors import GeodlError
-from geodl.interop.conversion import check_part
+from geodl.interop.conversion import check_part, check_shared
 from geodl.interop.converters import Converter, Library
 from geodl.interop.whole import layout as layouts
 from geodl.interop.whole.entries import (
@@ -16,12 +16,12 @@ from geodl.interop.whole.entries import (
     allowed_name,
     changes_in_place,
     copy_of,
-    entry_of,
+    entries_of,
     layout_after,
     same_places,
 )
 from geodl.interop.whole.giving_back import Stand, lattice_of
-from geodl.interop.whole.guesses import default_layout, guess_layout
+from geodl.interop.whole.guesses import default_layout
 from geodl.interop.whole.layout import Atom, Layout
 from geodl.interop.whole.on_tensors import (
     Constant,
@@ -30,12 +30,12 @@ from geodl.interop.whole.on_tensors import (
     Slot,
     close,
     identity,
-    sequence_like,
     size_of,
 )
+from geodl.interop.whole.opaque_calls import opaque_call, read_scores
 from geodl.interop.whole.owners import Owners
 from geodl.interop.whole.rearrange import Rearrange
-from geodl.interop.whole.structures import holds_values, replace_leaves
+from geodl.interop.whole.structures import holds_values
 from geodl.interop.whole.values import Call, Links, Scalar, Size, Untraced, Value, role_read
 from geodl.layer import Network, evaluated
 from geodl.layer.opaque import Opaque
@@ -59,6 +59,7 @@ class Builder:
         renamed: what a call in place made of a value, by the name of its node.
         stands: what stands for each part of the model, by its path.
         numbered: the name that each node would have had.
+        values: what layers and joins make, by the names of their nodes.
     """
 
     def __init__(self, training: bool, graph: Value | None = None):
@@ -68,8 +69,9 @@ class Builder:
         self.renamed: dict[str, Value] = {}
         self.stands: dict[str, Stand] = {}
         self.numbered: dict[str, str] = {}
+        self.values: dict[str, Value] = {}
         self.owners = Owners()
-        self._units: list[tuple[list[Tensor], Any]] = []
+        self._units: list[tuple[dict[str, Tensor], Any]] = []
         self._by_tensors: dict[Any, Any] = {}
         self._originals: dict[int, Tensor] = {}
         self._of_module = False
@@ -87,12 +89,20 @@ class Builder:
         reason = "no converter"
         if call.module is not None:
             reason = f"{type(call.module).__name__} has no converter"
-        entry, traced = entry_of(call)
+        entry, traced, scored = entries_of(call)
         mark = dict(self.nodes)
         self._of_module = call.module is not None
+        if scored is not None:
+            scores = self._by_scores(call, scored)
+            if scores is not None:
+                self._note(call, mark, scores)
+                return scores
+        call = read_scores(self, call)
+        module: Any = call.module
         try:
-            if call.module is not None:
-                check_part(call.name, call.module)
+            if module is not None:
+                check_part(call.name, module)
+                check_shared(call.name, module)
             answer = None
             if traced is not None:
                 answer = traced.convert(self, call)
@@ -109,6 +119,15 @@ class Builder:
         opaque = self.opaque(call, reason)
         self._own(call, mark)
         return opaque
+
+    def _by_scores(self, call: Call, entry: Converter) -> Any:
+        """What a converter of scores makes of a call; None where it is none of theirs."""
+        mark = dict(self.nodes)
+        try:
+            return entry.convert(self, call)
+        except REFUSALS:
+            self.nodes = mark
+            return None
 
     def _note(self, call: Call, before: dict[str, Any], answer: Any) -> None:
         """Note which node stands for the part of the model that is called."""
@@ -132,7 +151,7 @@ class Builder:
         """Note which nodes keep copies of the model's parameters."""
         module: Any = call.module
         if module is not None:
-            self._units.append((list(module.parameters()), id(module)))
+            self._units.append((dict(module.named_parameters()), id(module)))
         names = self.nodes.keys() - before.keys()
         for tensors, unit in self._units:
             self.owners.add(tensors, unit, names)
@@ -159,52 +178,7 @@ class Builder:
 
     def opaque(self, call: Call, reason: str) -> Any:
         """A call as it is, on the tensors."""
-        found: list[Any] = []
-
-        def slot(leaf: Any) -> Any:
-            if isinstance(leaf, Links):
-                leaf = self.links(leaf, call.module)
-            if isinstance(leaf, Size):
-                leaf = self.scalar(leaf)
-            if not isinstance(leaf, Value | Scalar):
-                return leaf
-            if leaf not in found:
-                found.append(leaf)
-            return Slot(found.index(leaf))
-
-        args, kwargs = replace_leaves((call.args, call.kwargs), slot)
-        function: Any = call.function
-        if call.module is not None:
-            function = self.once(call.module, copy_of)
-        reads = tuple(getattr(value, "layout", None) for value in found)
-        made, like = guess_layout(call.example, found)
-        part = Opaque(OnTensors(function, args, kwargs, reads, made, like), reason)
-        name = self.add(call.name, part, [value.name for value in found])
-        if call.module is not None:
-            self.stands[call.name] = Stand(name, "torch")
-        if isinstance(call.example, Tensor):
-            return self._value(name, made, call.example, found, like)
-        if isinstance(call.example, tuple | list):
-            entries = [self._entry_of(name, k, one) for k, one in enumerate(call.example)]
-            return sequence_like(call.example, entries)
-        return Scalar(name, call.example)
-
-    def _entry_of(self, name: str, k: int, example: Any) -> Any:
-        """An entry of an opaque node's answer of several."""
-        part = Opaque(OnTensors(_item, (Slot(0), k), {}, (None,)), "an entry of an opaque answer")
-        entry = self.add(f"{name}_{k}", part, [name])
-        if isinstance(example, Tensor):
-            return Value(entry, None, example)
-        return Scalar(entry, example)
-
-    def _value(
-        self, name: str, made: Layout | None, example: Tensor, found: list[Any], like: int | None
-    ) -> Value:
-        if made is None:
-            return Value(name, None, example)
-        if like is None:
-            return Value(name, made, example, made.to_signal(example))
-        return Value(name, made, example, made.to_signal(example, found[like].on))
+        return opaque_call(self, call, reason)
 
     def add(self, name: str, part: Any, read: list[str]) -> str:
         """Add a node under its name, or one like it that is free."""
@@ -263,7 +237,8 @@ class Builder:
             # A part that stands for a module has that one's mode.
             part.train(self.training)
         free = self.add(name, part, [one.name for one in read])
-        return Value(free, layout, example, signal)
+        self.values[free] = Value(free, layout, example, signal)
+        return self.values[free]
 
     def join(self, name: str, how: str, values: list[Value], example: Tensor) -> Value:
         """A join of values in one layout on one domain."""
@@ -278,7 +253,8 @@ class Builder:
         if how == "cat":
             layout = layout.merged().with_channels(signal.x.shape[2])
         free = self.add(name, how, [value.name for value in values])
-        return Value(free, layout, example, signal)
+        self.values[free] = Value(free, layout, example, signal)
+        return self.values[free]
 
     @torch.no_grad()
     def run(self, part: nn.Module, signals: list[Any]) -> Any:
@@ -290,11 +266,22 @@ class Builder:
         with evaluated(row):
             return row(*signals)
 
-    def shared(self, tensors: list[Any], options: Any, make: Callable[[], Any]) -> Any:
-        """The layer of some of the model's own tensors, made at the first call with them."""
-        key = (tuple(map(id, tensors)), str(options))
-        originals = [self._originals.get(id(tensor)) for tensor in tensors]
-        self._units.append(([one for one in originals if one is not None], key))
+    def shared(
+        self, tensors: dict[str, Tensor | None], options: Any, make: Callable[[], Any]
+    ) -> Any:
+        """The layer of some of the model's own tensors, made at the first call with them.
+
+        Args:
+            tensors: by their names in the layer's twin; "weight.T" of a transposed one.
+            options: what else the layer is made with.
+            make: makes it.
+        """
+        key = (tuple((name, id(tensor)) for name, tensor in tensors.items()), str(options))
+        originals = {}
+        for name, tensor in tensors.items():
+            if id(tensor) in self._originals:
+                originals[name] = self._originals[id(tensor)]
+        self._units.append((originals, key))
         if key not in self._by_tensors:
             # The tensors stay alive as long as their addresses are keys.
             self._by_tensors[key] = (make(), tensors)
@@ -305,7 +292,13 @@ class Builder:
         for path, stand in self.stands.items():
             if stand.path == source.name:
                 shape = tuple(source.tensor.shape)
-                self.stands[path] = stand._replace(path=answer.name, shape=shape)
+                self.stands[path] = stand._replace(path=answer.name, entry="weight", shape=shape)
+
+    def note_readers(self, nodes: dict[str, tuple[Any, ...]]) -> None:
+        """Note which of the kept nodes stand for tensors that the model reads by itself."""
+        for path, (node, entry) in self.owners.readers(nodes).items():
+            if self.stands[path].path not in nodes:
+                self.stands[path] = self.stands[path]._replace(path=node, entry=entry)
 
     def scalar(self, size: Size) -> Scalar:
         """A length as a node that finds it at each call."""
@@ -332,8 +325,12 @@ class Builder:
         part = self._parts.setdefault((id(tensor), True), Opaque(Constant(value), READ))
         self._originals[id(part.function.value)] = tensor
         free = self.add(name, part, [])
-        self.stands[name] = Stand(free, "torch")
-        self.owners.add([tensor], "constant", {free})
+        learns = isinstance(tensor, nn.Parameter)
+        shape = tuple(tensor.shape)
+        kept = None if learns else value
+        self.stands[name] = Stand(free, "torch", shape=shape, learns=learns, value=kept)
+        self.owners.add({"value": tensor}, "constant", {free})
+        self.owners.paths[id(tensor)] = name
         return Value(free, None, tensor.detach())
 
     def signal(self, value: Value, layout: Layout) -> Value:
@@ -393,7 +390,3 @@ class Builder:
             if not rule.refuses(domain):
                 return self.rearrange(value, made)
         return value
-
-
-def _item(values: Any, k: int) -> Any:
-    return values[k]

@@ -2,11 +2,11 @@
 
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from geodl.interop.converters import FROM, TRACED, Converter, is_kept, key_of
+from geodl.interop.converters import FROM, SCORES, TRACED, Converter, is_kept, key_of
 from geodl.interop.whole.layout import Layout
 from geodl.interop.whole.on_tensors import close
 from geodl.interop.whole.values import Call, Value
@@ -14,23 +14,33 @@ from geodl.layer import Network
 from geodl.layer.pointwise import ELEMENTWISE
 
 
-def entry_of(call: Call) -> tuple[Converter | None, Converter | None]:
-    """The converters of a call: one that makes a layer, and one that knows the whole call."""
+class Entries(NamedTuple):
+    """The converters of a call: one that makes a layer, one that knows the whole call, and one that
+    knows scores of pairs of nodes.
+    """
+
+    layer: Converter | None
+    traced: Converter | None
+    scores: Converter | None
+
+
+def entries_of(call: Call) -> Entries:
+    """The converters of a call."""
     key: Any = call.function
     module: Any = call.module
     if module is not None:
         key = key_of(module)
         if key not in FROM and key not in TRACED and is_kept(module):
             if all(type(leaf) in ELEMENTWISE for leaf in _leaves(module)):
-                return Converter(copy_of, "each", ""), None
-            return Converter(copy_of, "last", ""), None
+                return Entries(Converter(copy_of, "each", ""), None, SCORES.get(key))
+            return Entries(Converter(copy_of, "last", ""), None, None)
     elif isinstance(key, str):
         key = getattr(Tensor, key, None)
     try:
-        return FROM.get(key), TRACED.get(key)
+        return Entries(FROM.get(key), TRACED.get(key), SCORES.get(key))
     except TypeError:
         # A function that cannot be hashed has no entry.
-        return None, None
+        return Entries(None, None, None)
 
 
 def _leaves(module: nn.Module) -> Iterator[nn.Module]:

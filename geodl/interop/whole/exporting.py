@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
-from geodl.interop.converters import FROM, TRACED
+from geodl.interop.converters import FROM, SCORES, TRACED
 from geodl.interop.whole.tracing import Trace, failure_in_words
 
 # What an operator of ATen takes, in the order of the function of torch that is converted.
@@ -96,7 +96,7 @@ def _translate(node: fx.Node) -> None:
         return
     for home in (F, torch, Tensor):
         function = getattr(home, name, None)
-        if function is not None and (function in FROM or function in TRACED):
+        if function is not None and any(function in one for one in (FROM, SCORES, TRACED)):
             node.target = function
             return
 

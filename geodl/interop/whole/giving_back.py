@@ -6,12 +6,14 @@ import copy
 from typing import Any, NamedTuple
 
 import torch.nn.functional as F
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.converters import Library, converts, is_kept, to_module
+from geodl.interop.whole.door import arguments_of
 from geodl.interop.whole.on_tensors import Constant
+from geodl.interop.whole.owners import tied_names
 from geodl.layer import Attention, Network
 from geodl.layer.opaque import Opaque
 from geodl.neighborhood import full_or_adjacency
@@ -29,14 +31,21 @@ class Stand(NamedTuple):
         library: that the part is of.
         domain: the lattice that it read on the example, None of other domains.
         module: a copy of a part without parameters that no layer stands for.
-        shape: of a tensor that is no part but stands by itself.
+        entry: the name of a tensor that is no part, in the twin of the layer that keeps it;
+            "weight.T" of a transposed one.
+        shape: of such a tensor.
+        learns: whether such a tensor is a parameter of the original.
+        value: a copy of a tensor that does not learn.
     """
 
     path: str
     library: Library
     domain: Domain | None = None
     module: nn.Module | None = None
-    shape: tuple[int, ...] | None = None
+    entry: str = ""
+    shape: tuple[int, ...] = ()
+    learns: bool = True
+    value: Tensor | None = None
 
 
 class Origin(NamedTuple):
@@ -45,18 +54,24 @@ class Origin(NamedTuple):
     Attributes:
         graph: of torch.fx.
         parts: what stands for each part of the original, by its path.
+        tied: the names of each parameter that has several.
     """
 
     graph: fx.Graph
     parts: dict[str, Stand]
+    tied: list[list[str]]
 
 
-def origin_of(graph: fx.Graph, parts: dict[str, Stand]) -> Origin:
-    """The record of a trace, without what the trace knows besides."""
+def origin_of(graph: fx.Graph, parts: dict[str, Stand], module: nn.Module) -> Origin:
+    """The record of a model's trace, without what the trace knows besides."""
     plain = copy.deepcopy(graph)
     plain.eliminate_dead_code(_is_needed)
     parts = dict(parts)
+    defaults = arguments_of(module)[1]
     for node in plain.nodes:
+        if node.op == "placeholder" and node.target in defaults:
+            # torch.export knows no defaults.
+            node.args = (defaults[node.target],)
         if node.target is F.dropout and node.meta.get("follows_mode"):
             # A trace has the flag of one mode: a module has both.
             p = node.kwargs.get("p", 0.5)
@@ -71,7 +86,7 @@ def origin_of(graph: fx.Graph, parts: dict[str, Stand]) -> Origin:
     # Built anew: a graph also keeps its calls by function, as they were.
     fresh = fx.Graph()
     fresh.output(fresh.graph_copy(plain, {}))
-    return Origin(fresh, parts)
+    return Origin(fresh, parts, tied_names(module))
 
 
 def _is_needed(node: fx.Node) -> bool:
@@ -97,32 +112,34 @@ def give_back(network: Network, on: Domain | None) -> nn.Module | None:
     for node in origin.graph.nodes:
         path = str(node.target)
         if node.op in ("call_module", "get_attr") and path not in parts:
-            parts[path] = _part(network, path, origin.parts.get(path))
-            if node.op == "get_attr" and isinstance(parts[path], nn.Embedding):
-                shape = origin.parts[path].shape
-                assert shape is not None
-                table = parts[path].weight
-                parts[path] = nn.Parameter(table.detach().view(shape), table.requires_grad)
+            parts[path] = _part(network, node, origin.parts.get(path))
     twin = fx.GraphModule(parts, copy.deepcopy(origin.graph), type(network).__name__)
     twin.train(network.training)
     for path, part in parts.items():
         if isinstance(part, nn.Module):
             _copy_modes(part, twin.get_submodule(path))
+    for names in origin.tied:
+        _tie(twin, names)
     return twin
 
 
-def _part(network: Network, path: str, stand: Stand | None) -> Any:
-    """The twin of what stands for a part."""
+def _part(network: Network, call: fx.Node, stand: Stand | None) -> Any:
+    """The twin of what stands for a part, or the tensor that it keeps."""
     if stand is not None and stand.module is not None:
         return copy.deepcopy(stand.module)
     known = {node.path for node in network.nodes}
+    if stand is not None and stand.value is not None and not stand.path:
+        # As a mask, which became a rule.
+        return stand.value.detach().clone()
     if stand is None or not stand.path or stand.path not in known:
         raise GeodlError(
             f"{type(network).__name__} given back",
-            f"the part {path!r} of the original, for which no node stands",
+            f"the part {str(call.target)!r} of the original, for which no node stands",
             "convert the layers one by one",
         )
     layer: Any = network[stand.path]
+    if stand.entry and call.op == "get_attr":
+        return _entry_of(layer, stand)
     if isinstance(layer, Opaque):
         return _opaque_part(layer)
     if isinstance(layer, Attention) and stand.library == "torch":
@@ -131,6 +148,39 @@ def _part(network: Network, path: str, stand: Stand | None) -> Any:
     if is_kept(layer):
         return copy.deepcopy(layer)
     return to_module(layer, stand.domain, stand.library)
+
+
+def _entry_of(layer: Any, stand: Stand) -> Tensor:
+    """A tensor of the original, out of the twin of the layer that keeps it."""
+    if isinstance(layer, Opaque):
+        layer = _opaque_part(layer)
+    elif not is_kept(layer):
+        layer = to_module(layer, stand.domain, stand.library)
+    value = getattr(layer, stand.entry.removesuffix(".T"))
+    trains = value.requires_grad
+    value = value.detach()
+    if stand.entry.endswith(".T"):
+        value = value.T
+    value = value.clone().reshape(stand.shape)
+    if stand.learns:
+        return nn.Parameter(value, requires_grad=trains)
+    return value
+
+
+def _tie(twin: nn.Module, names: list[str]) -> None:
+    """One parameter under several names, as in the original, where the calls have them all."""
+    found = []
+    for name in names:
+        path, _, attribute = name.rpartition(".")
+        try:
+            owner = twin.get_submodule(path)
+        except AttributeError:
+            # A name that no call reads.
+            continue
+        if attribute in owner._parameters:
+            found.append((owner, attribute))
+    for owner, attribute in found[1:]:
+        setattr(owner, attribute, getattr(*found[0]))
 
 
 def _opaque_part(layer: Opaque) -> Any:

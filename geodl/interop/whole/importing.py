@@ -16,10 +16,11 @@ from geodl.interop.whole.giving_back import origin_of
 from geodl.interop.whole.guesses import entry_layout
 from geodl.interop.whole.layout import Layout
 from geodl.interop.whole.on_tensors import Constant, OfDomain, OnTensors, Slot, fill
+from geodl.interop.whole.opaque_calls import tensor_of
 from geodl.interop.whole.self_check import Original, check_import
 from geodl.interop.whole.structures import leaves, replace_leaves
 from geodl.interop.whole.tracing import Trace, bind, run_example, slots, trace_calls
-from geodl.interop.whole.values import Call, Scalar, Size, Untraced, Value
+from geodl.interop.whole.values import Call, Scalar, Scores, Size, Untraced, Value
 from geodl.layer import Network
 from geodl.layer.opaque import Opaque
 
@@ -132,7 +133,9 @@ def _call(
     args, kwargs = fill((args, kwargs), found)
     follows_mode = bool(node.meta.get("follows_mode"))
     example = examples.get(node)
-    return Call(name, function, module, args, kwargs, example, follows_mode, _used(node))
+    in_training = node.meta.get("in_training", {})
+    used = _used(node)
+    return Call(name, function, module, args, kwargs, example, follows_mode, used, in_training)
 
 
 def current(builder: Builder, value: Any) -> Any:
@@ -166,13 +169,22 @@ def _used(node: fx.Node) -> frozenset[int] | None:
     """The entries of an answer that are read, where nothing else of it is."""
     indices = set()
     for user in node.users:
-        item = getattr(user.target, "__name__", "") == "getitem"
-        if not item or user.args[0] is not node or not isinstance(user.args[1], int):
+        if not _is_entry(user, node):
             return None
-        # `y, _ = ...` takes every entry, and reads one.
-        if user.users:
+        # `y, (h, c) = ...` takes every entry, and reads one.
+        if not _is_unread(user):
             indices.add(user.args[1])
     return frozenset(indices)
+
+
+def _is_entry(user: fx.Node, node: fx.Node) -> bool:
+    item = getattr(user.target, "__name__", "") == "getitem"
+    return item and user.args[0] is node and isinstance(user.args[1], int)
+
+
+def _is_unread(node: fx.Node) -> bool:
+    """Whether nothing reads an entry, nor entries of it."""
+    return all(_is_entry(user, node) and _is_unread(user) for user in node.users)
 
 
 def _constant(builder: Builder, module: nn.Module, node: fx.Node) -> Any:
@@ -211,7 +223,8 @@ def make_network(
     assert trace.graph is not None
     form, outputs, exits = _answer(builder, trace, values)
     nodes, inputs = needed(builder.nodes, outputs)
-    builder.owners.check(asked, nodes.keys())
+    nodes = builder.owners.tie(asked, nodes)
+    builder.note_readers(nodes)
     names = short_names(nodes, inputs, builder.numbered)
     nodes = {
         names[name]: (part, *(names.get(one, one) for one in read))
@@ -244,7 +257,7 @@ def make_network(
     for path, stand in builder.stands.items():
         name = names.get(stand.path, "")
         stands[path] = stand._replace(path=paths.get(name, ""))
-    entry.origin = origin_of(trace.graph, stands)
+    entry.origin = origin_of(trace.graph, stands, module)
     _set_modes(network, module.training)
     return network
 
@@ -264,6 +277,8 @@ def _answer(
     exits: list[tuple[int, Layout | None]] = []
 
     def exit_of(leaf: Any) -> Any:
+        if isinstance(leaf, Scores):
+            leaf = tensor_of(builder, leaf)
         if isinstance(leaf, Size):
             leaf = builder.scalar(leaf)
         if not isinstance(leaf, Value | Scalar):

@@ -198,18 +198,31 @@ class Apply(nn.Module):
 
 
 class Narrow(nn.Module):
-    """Some of the channels: those from `start` to `stop`."""
+    """Some of the channels: those from `start` to `stop`; or of channels that are an array `[outer,
+    size, inner]` those along its middle axis.
+    """
 
-    def __init__(self, start: int, stop: int):
+    def __init__(self, start: int, stop: int, size: int | None = None, inner: int = 1):
         super().__init__()
         self.start, self.stop = start, stop
+        self.size, self.inner = size, inner
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether they lie side by side."""
+        return self.size is None
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x[..., start:stop]`."""
-        return x[..., self.start : self.stop]
+        """`x[..., start:stop]`, or that of the array."""
+        if self.size is None:
+            return x[..., self.start : self.stop]
+        array = x.unflatten(-1, (-1, self.size, self.inner))
+        return array[..., self.start : self.stop, :].flatten(-3)
 
     def extra_repr(self) -> str:
-        return f"{self.start}, {self.stop}"
+        if self.size is None:
+            return f"{self.start}, {self.stop}"
+        return f"{self.start}, {self.stop}, size={self.size}, inner={self.inner}"
 
 
 class Spread(nn.Module):

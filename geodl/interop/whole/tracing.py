@@ -1,14 +1,17 @@
 """The calls of a model in order, by torch.fx: what an import reads."""
 
 import copy
+import dis
 import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from types import FrameType
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate, map_arg
 from torch.fx.proxy import TraceError
@@ -102,7 +105,7 @@ def traceable_functions(functions: tuple[Callable[..., Any], ...]) -> Iterator[N
     Args:
         functions: besides those of torch.
     """
-    places = [(torch, name) for name in FACTORIES]
+    places: list[tuple[Any, str]] = [(torch, name) for name in FACTORIES]
     for function in functions:
         for holder in _holders(function):
             places.append((holder, function.__name__))
@@ -185,6 +188,17 @@ class CallTracer(fx.Tracer):
         self.arguments = arguments
         self.proxy_buffer_attributes = True
 
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        """Whether a value counts as true; unknown while its calls are followed, but for asserts,
+        which hold on the example.
+        """
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_code.co_filename == PROXY:
+            frame = frame.f_back
+        if is_asserted(frame):
+            return True
+        return super().to_bool(obj)
+
     def create_args_for_root(
         self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
     ) -> tuple[Any, list[Any]]:
@@ -236,6 +250,25 @@ class CallTracer(fx.Tracer):
             return self.create_proxy("call_module", path, args, kwargs)
 
 
+PROXY = inspect.getfile(fx.Proxy)
+
+
+def is_asserted(frame: FrameType) -> bool:
+    """Whether the value whose truth a frame asks for is that of an `assert`: Python jumps over the
+    error where it is true.
+    """
+    following = [
+        step
+        for step in dis.get_instructions(frame.f_code)
+        if step.offset > frame.f_lasti and step.opname not in SKIPPED
+    ]
+    return bool(following) and following[0].opname == "LOAD_ASSERTION_ERROR"
+
+
+# Between the question whether a value is true and what is done where it is not.
+SKIPPED = ("CACHE", "EXTENDED_ARG", "NOT_TAKEN", "POP_JUMP_IF_TRUE")
+
+
 def failure_in_words(tool: str, error: Exception) -> str:
     """Why a tool could not follow a model, in one line."""
     words = " ".join(str(error).split())
@@ -267,12 +300,25 @@ def _mark_modes(graph: fx.Graph, other: fx.Graph) -> None:
     for a, b in zip(graph.nodes, other.nodes, strict=True):
         given = [str((node.args, node.kwargs)) for node in (a, b)]
         a.meta["follows_mode"] = given[0] != given[1]
+        if a.target is F.scaled_dot_product_attention:
+            a.meta["in_training"] = {"dropout_p": _attention_dropout(b)}
 
 
 def _shape(node: fx.Node) -> str:
     """A call's arguments but for flags, which may say in which mode it is."""
-    given = map_aggregate((node.args, node.kwargs), _without_flag)
+    args, kwargs = node.args, dict(node.kwargs)
+    if node.target is F.scaled_dot_product_attention:
+        # A number that is 0 in evaluation.
+        kwargs["dropout_p"] = None
+        args = (*args[:4], *args[5:])
+    given = map_aggregate((args, kwargs), _without_flag)
     return str(given)
+
+
+def _attention_dropout(node: fx.Node) -> Any:
+    if len(node.args) > 4:
+        return node.args[4]
+    return node.kwargs.get("dropout_p", 0.0)
 
 
 def _without_flag(value: Any) -> Any:

@@ -1,6 +1,8 @@
 """What stands for torch's values while a model is imported."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -72,6 +74,35 @@ class Scalar(NamedTuple):
     example: Any
 
 
+@dataclass(eq=False)
+class Scores:
+    """Scores of pairs of nodes, `scale q_i . k_j`, or what a softmax makes of them.
+
+    Attributes:
+        query: `[B, H, N, D]`, or `[B, N, D]`.
+        key: likewise; not transposed.
+        scale: of the products.
+        causal: whether later senders are hidden.
+        dropout: of the normalised scores, while training.
+        normalised: whether they went through a softmax.
+        calls: of the model that made them, in order.
+        value: the tensor itself, once something reads it.
+    """
+
+    query: Value
+    key: Value
+    scale: float
+    causal: bool
+    dropout: float
+    normalised: bool = False
+    calls: "list[Call]" = field(default_factory=list)
+    value: Value | None = None
+
+    def after(self, call: "Call", **changed: Any) -> "Scores":
+        """What a call makes of them."""
+        return replace(self, calls=[*self.calls, call], value=None, **changed)
+
+
 class Untraced(NamedTuple):
     """A part that could not be followed.
 
@@ -119,6 +150,7 @@ class Call(NamedTuple):
         kwargs: likewise.
         example: the answer on the example.
         follows_mode: whether its flags say in which mode the model is.
+        in_training: arguments that another mode has otherwise, by name.
         used: which entries of the answer are read, where only entries are; None for all of it.
     """
 
@@ -130,6 +162,7 @@ class Call(NamedTuple):
     example: Any
     follows_mode: bool
     used: frozenset[int] | None
+    in_training: Mapping[str, Any] = MappingProxyType({})
 
     def given(self, *names: str, **defaults: Any) -> list[Any]:
         """The arguments of the call by the names of its function's, in their order.
