@@ -15,14 +15,14 @@ from geodl.interop.whole.exporting import export_calls
 from geodl.interop.whole.giving_back import origin_of
 from geodl.interop.whole.guesses import entry_layout
 from geodl.interop.whole.layout import Layout
-from geodl.interop.whole.on_tensors import Constant, OfDomain, OnTensors, Slot, fill
+from geodl.interop.whole.on_tensors import Slot, fill
+from geodl.interop.whole.one_node import as_one_node, set_modes
 from geodl.interop.whole.opaque_calls import tensor_of
 from geodl.interop.whole.self_check import Original, check_import
 from geodl.interop.whole.structures import leaves, replace_leaves
 from geodl.interop.whole.tracing import Trace, bind, run_example, slots, trace_calls
 from geodl.interop.whole.values import Call, Scalar, Scores, Size, Untraced, Value
 from geodl.layer import Network
-from geodl.layer.opaque import Opaque
 
 
 def import_model(module: nn.Module, example: Any) -> Network:
@@ -44,7 +44,7 @@ def import_model(module: nn.Module, example: Any) -> Network:
     if trace.graph is None:
         trace = export_calls(twin, given, trace.reasons[""])
     if trace.graph is None:
-        return _whole(module, trace, given)
+        return as_one_node(module, trace, given)
     examples = run_on_example(asked, trace, given)
     for part, original in zip(twin.modules(), module.modules(), strict=True):
         part.training = original.training
@@ -258,7 +258,7 @@ def make_network(
         name = names.get(stand.path, "")
         stands[path] = stand._replace(path=paths.get(name, ""))
     entry.origin = origin_of(trace.graph, stands, module)
-    _set_modes(network, module.training)
+    set_modes(network, module.training)
     return network
 
 
@@ -331,46 +331,6 @@ def short_names(
             short[name] = base
             taken.add(base)
     return short
-
-
-def _set_modes(network: Network, training: bool) -> None:
-    """The mode of the network itself and of the modules around its parts."""
-    network.training = training
-    for part in network.modules():
-        if type(part) in (nn.Module, Opaque, OnTensors, OfDomain, Constant):
-            part.training = training
-
-
-def _whole(module: nn.Module, trace: Trace, given: dict[str, Any]) -> Network:
-    """A network of one opaque node, for a model that cannot be followed."""
-    tensors = [name for name, value in given.items() if isinstance(value, Tensor)]
-    part = Opaque(_Named(copy.deepcopy(module), given, tensors), trace.reasons[""])
-    entrances = []
-    for name, value in given.items():
-        if name in tensors:
-            entrances.append(Entrance(name, True, None, None))
-        else:
-            entrances.append(Entrance(name, False, None, value))
-    form = CallForm(*arguments_of(module), tuple(entrances), ((0, None),), Slot(0))
-    door = TensorDoor(form)
-    network = Network(tuple(tensors), {"model": (part, *tensors)}, door=door)
-    _set_modes(network, module.training)
-    return network
-
-
-class _Named(nn.Module):
-    """A model called with its tensors, and with constants that stay."""
-
-    def __init__(self, module: nn.Module, given: dict[str, Any], tensors: list[str]):
-        super().__init__()
-        self.module = module
-        self.constants = {name: v for name, v in given.items() if name not in tensors}
-        self.tensors = tensors
-
-    def forward(self, *values: Any) -> Any:
-        """The model's answer."""
-        named = dict(zip(self.tensors, values, strict=True))
-        return self.module(**self.constants, **named)
 
 
 def _bound(asked: str, module: nn.Module, args: tuple[Any, ...]) -> dict[str, Any]:
