@@ -231,6 +231,7 @@ LAYERS = {
         "leave it 0",
     ),
     "dropout": (lambda: g.Dropout(1.0), "Dropout(1.0)", "", "in [0, 1)"),
+    "draws": (lambda: g.Dropout(0.5, draws="unifrom"), "draws='unifrom'", "", "'uniform'?"),
     "no channels": (
         lambda: g.Conv(0, 3, g.window(3)),
         "Conv(0, 3)",

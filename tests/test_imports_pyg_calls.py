@@ -223,6 +223,15 @@ def test_features_that_come_again_are_read_as_sparse_ones(name, monkeypatch):
     assert set(layouts[3:]) == {torch.strided}
 
 
+def test_an_import_drops_out_by_our_quick_layer():
+    """Of the features themselves, and between layers."""
+    for model in (pyg.GCN(40, 6, 2, 3, dropout=0.3), FirstDropped(pyg.GCNConv(40, 3))):
+        network = from_pyg(model)
+        dropouts = [part for part in network.modules() if isinstance(part, g.Dropout)]
+        assert [part.draws for part in dropouts] == ["uniform"]
+        assert not [part for part in network.modules() if type(part) is nn.Dropout]
+
+
 def test_sparse_features_stay_dense_under_torch_func(monkeypatch):
     monkeypatch.setattr(graph_features, "LEAST", 100)
     network = from_pyg(drawn(pyg.GCN(40, 6, 2, 3)).eval())

@@ -95,9 +95,10 @@ def test_batch_norm_shares_statistics_over_a_fiber():
     )
 
 
-def test_dropout():
+@pytest.mark.parametrize("draws", ["bernoulli", "uniform"])
+def test_dropout(draws):
     torch.manual_seed(0)
-    drop, domain = g.Dropout(0.25), g.Graph([[0], [1]], 2000)
+    drop, domain = g.Dropout(0.25, draws=draws), g.Graph([[0], [1]], 2000)
     y = drop(g.Signal(torch.ones(1, 2000, 4), domain)).x
     assert set(y.unique().tolist()) == {0.0, float(torch.tensor(1.0) / 0.75)}
     assert abs(float((y == 0).double().mean()) - 0.25) < 0.03
@@ -106,7 +107,22 @@ def test_dropout():
     assert kept.layout == torch.sparse_csr and kept._nnz() == 2000
     assert set(kept.values().unique().tolist()) == set(y.unique().tolist())
     s = g.Signal(sparse, domain)
-    assert drop.eval()(s) is s and g.Dropout(0.0).train()(s) is s
+    assert drop.eval()(s) is s and g.Dropout(0.0, draws=draws).train()(s) is s
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_dropout_of_either_draws_keeps_dtypes_and_gradients(dtype):
+    """Of one seed "bernoulli" is torch's own; a gradient has the factors of its values."""
+    domain = g.Complete(50)
+    for draws in ("bernoulli", "uniform"):
+        x = torch.ones(2, 50, 3, dtype=dtype, requires_grad=True)
+        torch.manual_seed(1)
+        y = g.Sequential(g.Dropout(0.4, draws=draws), nn.Identity())(g.Signal(x, domain)).x
+        (slope,) = torch.autograd.grad(y, x, torch.ones_like(y))
+        assert y.dtype == dtype and torch.equal(slope, y) and 0 < int((y == 0).sum()) < y.numel()
+        torch.manual_seed(1)
+        same = torch.equal(nn.functional.dropout(torch.ones_like(x), 0.4), y)
+        assert same == (draws == "bernoulli")
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn_tanh", "rnn_relu"])

@@ -50,7 +50,6 @@ def test_attention_to_sparse_values_is_attention_to_dense_ones(score, root, lowe
     assert (weights[0] - weights[1]).abs().max() < 1e-12
 
 
-
 def test_a_product_of_sparse_values_reads_rows_that_lie_together(monkeypatch):
     """A projection's weight is read turned; of matrices whose rows lie apart, torch's kernel takes
     ten times as long.

@@ -82,14 +82,12 @@ def _is_read_sparse(network: Network, name: str) -> bool:
     return True
 
 
-def with_sparse_dropout(
-    nodes: dict[str, tuple[Any, ...]], inputs: frozenset[str]
-) -> dict[str, tuple[Any, ...]]:
-    """The nodes of a network, those that drop out inputs by torch's module by ours, which takes
-    sparse values as well.
+def with_own_dropout(nodes: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """The nodes of a network, with a dropout of ours for each of torch's: it takes sparse values as
+    well, and draws its numbers quickly.
     """
     changed = dict(nodes)
     for name, (part, *read) in nodes.items():
-        if type(part) is nn.Dropout and part.p < 1 and inputs.issuperset(read):
-            changed[name] = (Dropout(part.p).train(part.training), *read)
+        if type(part) in (nn.Dropout, Dropout) and part.p < 1:
+            changed[name] = (Dropout(part.p, draws="uniform").train(part.training), *read)
     return changed

@@ -17,7 +17,7 @@ from geodl.interop.whole.door import CallForm, arguments_of
 from geodl.interop.whole.graph_arguments import NAMED, Arguments, roles_of, unread
 from geodl.interop.whole.graph_door import GraphDoor, Held, domain_of, edge_state
 from geodl.interop.whole.graph_example import DO, Wanted, own_example
-from geodl.interop.whole.graph_features import sparse_inputs, with_sparse_dropout
+from geodl.interop.whole.graph_features import sparse_inputs, with_own_dropout
 from geodl.interop.whole.importing import convert_calls, make_network, run_on_example
 from geodl.interop.whole.layout import Atom, Layout, nodes
 from geodl.interop.whole.self_check import Original, check_import
@@ -120,7 +120,7 @@ def _import(module: nn.Module, example: Any) -> Network:
     inputs = GraphInputs(asked, values, roles, free)
     builder = Builder(module.training, inputs.first)
     calls = convert_calls(builder, trace, examples, inputs)
-    builder.nodes = with_sparse_dropout(builder.nodes, frozenset(inputs.values))
+    builder.nodes = with_own_dropout(builder.nodes)
 
     held = Held(arguments.held(), arguments.needed())
 
