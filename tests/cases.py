@@ -245,10 +245,14 @@ def lattice_pool(draw: st.DrawFn) -> Case:
     reduce, axes = draw(st.sampled_from(REDUCTIONS)), draw(few)
     size, stride = draw(st.tuples(*[st.integers(1, 3)] * axes)), draw(st.integers(1, 3))
     dilation = draw(st.integers(1, 2)) if reduce in ("max", "min") else 1
-    padding = tuple(draw(st.integers(0, k // 2)) for k in size)
+    before = tuple(draw(st.integers(0, k // 2)) for k in size)
+    behind = 0
+    if reduce in ("max", "min") and min(size) > max(before) + stride - 1:
+        behind = draw(st.sampled_from((0, stride - 1)))  # torch's ceil_mode
+    padding = tuple((p, p + behind) for p in before)
     rule = g.window(size, stride=stride, dilation=dilation, padding=padding, exact=False)
     domain = draw(lattices(rule, periodic=False))
-    if axes == 3 or any(p and k == 2 for p, k in zip(padding, size, strict=True)):
+    if axes == 3 or any(p and k == 2 for p, k in zip(before, size, strict=True)):
         domain = g.Grid(
             *(n + 2 for n in domain.lattice)
         )  # torch does not pool, or not all, of shorter axes

@@ -26,7 +26,9 @@ class PoolPlan(NamedTuple):
         sheets: elements of the fiber.
         kernel: size of the window.
         stride: of the window.
-        padding: on both sides of each axis.
+        padding: on both sides of each axis; what is behind may differ, see `reaches`.
+        reaches: whether a last window that begins inside may reach beyond the padding (torch's
+            `ceil_mode`).
         counts: `[1, 1, *out]` how many senders each receiver has, where a mean over a padded window
             needs them.
         dilation: of the window.
@@ -39,6 +41,7 @@ class PoolPlan(NamedTuple):
     kernel: Axes
     stride: Axes
     padding: Axes
+    reaches: bool
     dilation: Axes
     counts: Tensor | None
     reduction: str
@@ -54,12 +57,17 @@ def _refuses(call: Call) -> str:
     if s.transposed or s.edge_type.shape[:2] != (1, 1):
         return "only a plain window pools each sheet for itself"
     for axis, (before, after) in enumerate(s.padding):
-        if before != after or 2 * before > s.kernel[axis]:
-            return "the pooling kernels pad at most half the window, equally on both sides"
-        if before and s.circular[axis]:
+        if 2 * before > s.kernel[axis]:
+            return "the pooling kernels pad at most half the window"
+        if (before or after) and s.circular[axis]:
             return "the pooling kernels do not wrap"
         if before and s.kernel[axis] == 2 and s.in_shape[axis] < s.dilation[axis]:
             return "a window that steps over the whole axis receives from no one"
+    if _lengths(s, reaches=False) != s.out_shape:
+        if call.options.reduction not in ("max", "min"):
+            return "the averaging kernels pad equally on both sides"
+        if _lengths(s, reaches=True) != s.out_shape:
+            return "the pooling kernels reach over the end with one window at most"
     if call.options.reduction in ("max", "min") or set(s.dilation) == {1}:
         return ""
     return "the averaging kernels do not dilate"
@@ -80,10 +88,29 @@ def _plan(call: Call) -> PoolPlan:
         kernel=s.kernel,
         stride=s.stride,
         padding=padding,
+        reaches=_lengths(s, reaches=False) != s.out_shape,
         dilation=s.dilation,
         counts=counts,
         reduction=call.options.reduction,
     )
+
+
+def _lengths(s: Stencil, *, reaches: bool) -> Axes:
+    """The receivers' lattice that torch's pooling makes with the padding before each axis on both
+    of its sides: `(n + 2 p - d (k - 1) - 1) / stride + 1`, rounded down. Where windows may reach
+    beyond, it is rounded up, and a window that begins behind the last node is left out.
+    """
+    lengths = []
+    for axis, n in enumerate(s.in_shape):
+        before, stride = s.padding[axis][0], s.stride[axis]
+        room = n + 2 * before - s.dilation[axis] * (s.kernel[axis] - 1) - 1
+        length = room // stride + 1
+        if reaches:
+            length = -(-room // stride) + 1
+            if (length - 1) * stride >= n + before:
+                length -= 1
+        lengths.append(length)
+    return tuple(lengths)
 
 
 def _num_senders(s: Stencil, padding: Axes) -> Tensor:
@@ -102,9 +129,9 @@ def _run(plan: PoolPlan, x: Tensor) -> Tensor:
     image = x.reshape(batch, *plan.space, plan.sheets * channels).movedim(-1, 1)
     kernel, stride, padding = plan.kernel, plan.stride, plan.padding
     if plan.reduction == "max":
-        y = MAX_POOL[axes](image, kernel, stride, padding, plan.dilation)
+        y = MAX_POOL[axes](image, kernel, stride, padding, plan.dilation, plan.reaches)
     elif plan.reduction == "min":
-        y = -MAX_POOL[axes](-image, kernel, stride, padding, plan.dilation)
+        y = -MAX_POOL[axes](-image, kernel, stride, padding, plan.dilation, plan.reaches)
     else:
         # The averaging kernels never pad themselves: on CUDA their gradient is wrong for
         # channels-last
