@@ -108,6 +108,8 @@ WITHOUT = {
     "Concat",
     "Cross",
     "Dropout",
+    "Expected",
+    "LocalResponseNorm",
     "EdgeUpdate",
     "EncoderDecoder",
     "Filter",

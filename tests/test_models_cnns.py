@@ -198,7 +198,11 @@ BAD = {
     ),
     "a smaller image": (
         lambda: models.lenet5()(g.Signal.image(torch.zeros(1, 1, 20, 20))),
-        "a reach of 5",
+        r"a model of 28 x 28 images called: found Grid\(20, 20\); give 28 x 28 nodes",
+    ),
+    "a larger image": (
+        lambda: models.small_zfnet()(g.Signal.image(torch.zeros(1, 3, 40, 32))),
+        r"found Grid\(40, 32\); give 32 x 32 nodes, or build the network with head='mean'",
     ),
     "no such depth": (lambda: models.vgg(12), "give 11, 13, 16 or 19"),
     "no such ResNet": (lambda: models.resnet(20), "give 18, 34 or 50"),

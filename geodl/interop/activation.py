@@ -13,7 +13,7 @@ from geodl.errors import GeodlError
 from geodl.interop.converters import converts
 from geodl.interop.whole.on_tensors import Apply, Slot
 from geodl.interop.whole.values import Call, Value
-from geodl.layer import Dropout, Pointwise
+from geodl.layer import Dropout, Expected, Pointwise
 
 FUNCTIONS: tuple[tuple[Callable[..., Tensor], type[nn.Module]], ...] = (
     (F.relu, nn.ReLU),
@@ -109,6 +109,12 @@ def convert_dropout(build: Any, call: Call) -> Any:
 def to_dropout(layer: Dropout, on: Domain | None) -> nn.Dropout:
     """A dropout of ours as torch's."""
     return nn.Dropout(layer.p).train(layer.training)
+
+
+@converts(Expected, back="torch", form="lattices")
+def to_identity(layer: Expected, on: Domain | None) -> nn.Identity:
+    """A check of the images' size, which torch's modules do not make."""
+    return nn.Identity().train(layer.training)
 
 
 SOFTMAXES: dict[Any, tuple[Any, ...]] = {

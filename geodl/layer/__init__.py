@@ -7,6 +7,7 @@ from geodl.layer.conv import Conv
 from geodl.layer.edge_update import EdgeUpdate
 from geodl.layer.embedding import Embedding
 from geodl.layer.encoder_decoder import EncoderDecoder, FinalState, FromState
+from geodl.layer.expected import Expected
 from geodl.layer.explain import Explanation, explain, prepare, set_lowering
 from geodl.layer.filter import Filter
 from geodl.layer.image_sizes import sizes
@@ -38,6 +39,7 @@ __all__ = [
     "Embedding",
     "EncoderDecoder",
     "Event",
+    "Expected",
     "Explanation",
     "Filter",
     "FinalState",

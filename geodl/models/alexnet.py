@@ -4,7 +4,7 @@ from torch import nn
 
 from geodl.errors import GeodlError
 from geodl.layer import Conv, LocalResponseNorm, Pool, Sequential
-from geodl.models.image_heads import Head, image_head
+from geodl.models.image_heads import Head, image_head, with_input
 from geodl.neighborhood import Window, window
 
 OVERLAPPING = window(3, stride=2, padding="valid")  # pools of 3x3 at every second pixel
@@ -32,7 +32,8 @@ def alexnet(
         dropout: probability of dropout before the first two fully connected layers.
 
     Raises:
-        GeodlError: if there are other than one or two towers, or no such head.
+        GeodlError: if there are other than one or two towers, or no such head; at the call, images
+            of another size.
 
     Sources: Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural
     Networks", 2012; of one tower Krizhevsky, "One weird trick for parallelizing convolutional
@@ -58,7 +59,7 @@ def alexnet(
     parts += [Conv(fourth, fifth, window(3), groups=towers), nn.ReLU(), Pool(OVERLAPPING)]
     connected = (4096, 4096, classes)
     end = image_head("alexnet", head, fifth, 6, connected, dropout=dropout, dropout_first=True)
-    return Sequential({"features": Sequential(*parts), "classifier": end})
+    return with_input(head, 224, parts, end)
 
 
 def zfnet(
@@ -78,7 +79,7 @@ def zfnet(
         dropout: probability of dropout before the first two fully connected layers.
 
     Raises:
-        GeodlError: if there is no such head.
+        GeodlError: if there is no such head; at the call, images of another size.
 
     Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014, figure
     3.
@@ -89,7 +90,7 @@ def zfnet(
     62357608
     """
     padded = window(3, stride=2, padding=1)
-    features = Sequential(
+    features = [
         *(Conv(in_channels, 96, window(7, stride=2, padding=1)), nn.ReLU()),
         *(Pool(padded), *_response_norm(2)),
         *(Conv(96, 256, window(5, stride=2, padding="valid")), nn.ReLU()),
@@ -98,14 +99,19 @@ def zfnet(
         *(Conv(384, 384, window(3)), nn.ReLU()),
         *(Conv(384, 256, window(3)), nn.ReLU()),
         Pool(OVERLAPPING),
-    )
+    ]
     connected = (4096, 4096, classes)
     end = image_head("zfnet", head, 256, 6, connected, dropout=dropout, dropout_first=True)
-    return Sequential({"features": features, "classifier": end})
+    return with_input(head, 224, features, end)
 
 
 def small_alexnet(
-    classes: int = 10, *, in_channels: int = 3, channels: int = 64, dropout: float = 0.5
+    classes: int = 10,
+    *,
+    in_channels: int = 3,
+    channels: int = 64,
+    head: Head = "connected",
+    dropout: float = 0.5,
 ) -> Sequential:
     """AlexNet scaled down to 32 x 32 images: `[B, 1024, C]` to logits `[B, 1, classes]`.
 
@@ -116,18 +122,27 @@ def small_alexnet(
         classes: channels of the single node at the end.
         in_channels: channels of the images.
         channels: of the first convolution; the others have two and three times as many.
+        head: "connected", or "mean" for the mean over all pixels and one linear layer.
         dropout: probability of dropout before the first two fully connected layers.
+
+    Raises:
+        GeodlError: if there is no such head; at the call, images of another size.
 
     >>> import torch, geodl as g
     >>> small_alexnet()(g.Signal.image(torch.zeros(2, 3, 32, 32))).x.shape
     torch.Size([2, 1, 10])
     """
     windows = window(7, stride=2, padding=3), window(5)
-    return _small("small_alexnet", classes, in_channels, channels, windows, dropout)
+    return _small("small_alexnet", classes, in_channels, channels, windows, head, dropout)
 
 
 def small_zfnet(
-    classes: int = 10, *, in_channels: int = 3, channels: int = 64, dropout: float = 0.5
+    classes: int = 10,
+    *,
+    in_channels: int = 3,
+    channels: int = 64,
+    head: Head = "connected",
+    dropout: float = 0.5,
 ) -> Sequential:
     """ZFNet scaled down to 32 x 32 images: :func:`small_alexnet` with a first window of 5x5 at
     every pixel in place of 7x7 at every second, and a second one at every second.
@@ -136,14 +151,18 @@ def small_zfnet(
         classes: channels of the single node at the end.
         in_channels: channels of the images.
         channels: of the first convolution; the others have two and three times as many.
+        head: "connected", or "mean" for the mean over all pixels and one linear layer.
         dropout: probability of dropout before the first two fully connected layers.
+
+    Raises:
+        GeodlError: if there is no such head; at the call, images of another size.
 
     >>> import torch, geodl as g
     >>> small_zfnet()(g.Signal.image(torch.zeros(2, 3, 32, 32))).x.shape
     torch.Size([2, 1, 10])
     """
     windows = window(5), window(5, stride=2, padding=2)
-    return _small("small_zfnet", classes, in_channels, channels, windows, dropout)
+    return _small("small_zfnet", classes, in_channels, channels, windows, head, dropout)
 
 
 def _small(
@@ -152,13 +171,14 @@ def _small(
     in_channels: int,
     channels: int,
     first_two: tuple[Window, Window],
+    head: Head,
     dropout: float,
 ) -> Sequential:
     """The small networks, which differ in their first two windows."""
     twice, thrice = 2 * channels, 3 * channels
     first, second = first_two
     padded = window(3, stride=2, padding=1)
-    features = Sequential(
+    features = [
         *(Conv(in_channels, channels, first), nn.ReLU()),
         *(Pool(padded), *_response_norm(2)),
         *(Conv(channels, twice, second), nn.ReLU()),
@@ -166,10 +186,10 @@ def _small(
         *(Conv(twice, thrice, window(3)), nn.ReLU()),
         *(Conv(thrice, thrice, window(3)), nn.ReLU()),
         *(Conv(thrice, twice, window(3)), nn.ReLU()),
-    )
+    ]
     connected = (8 * channels, 8 * channels, classes)
-    end = image_head(asked, "connected", twice, 4, connected, dropout=dropout, dropout_first=True)
-    return Sequential({"features": features, "classifier": end})
+    end = image_head(asked, head, twice, 4, connected, dropout=dropout, dropout_first=True)
+    return with_input(head, 32, features, end)
 
 
 def _response_norm(towers: int) -> list[nn.Module]:

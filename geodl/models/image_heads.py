@@ -5,11 +5,12 @@ from typing import Literal
 from torch import nn
 
 from geodl.errors import GeodlError, nearest
-from geodl.layer import Conv, Dropout, Readout, Sequential
+from geodl.layer import Conv, Dropout, Expected, Readout, Sequential
 from geodl.neighborhood import window
 
 Head = Literal["connected", "mean"]
 HEADS = ("connected", "mean")
+INSTEAD = "build the network with head='mean', which takes any size"
 
 
 def image_head(
@@ -56,3 +57,21 @@ def image_head(
         else:
             layers += [layer, nn.ReLU(), Dropout(dropout)]
     return Sequential(*layers, made[-1])
+
+
+def with_input(
+    head: Head, side: int, features: list[nn.Module], classifier: Sequential
+) -> Sequential:
+    """A network whose parts have torchvision's names, behind a check of the images' size where
+    fully connected layers need one.
+
+    Args:
+        head: of the network.
+        side: height and width of its images.
+        features: up to the last feature maps.
+        classifier: behind them.
+    """
+    parts = {"features": Sequential(*features), "classifier": classifier}
+    if head == "mean":
+        return Sequential(parts)
+    return Sequential({"input": Expected(side, side, instead=INSTEAD)} | parts)

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import nn
 
 from geodl.errors import GeodlError, nearest
-from geodl.layer import Conv, Pool, Sequential
+from geodl.layer import Conv, Expected, Pool, Sequential
 from geodl.neighborhood import window
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
@@ -33,7 +33,7 @@ def lenet5(
         pool: "max" or "mean".
 
     Raises:
-        GeodlError: if there is no such activation or pooling.
+        GeodlError: if there is no such activation or pooling; at the call, images of another size.
 
     Source: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document
     recognition", 1998.
@@ -49,6 +49,7 @@ def lenet5(
     halves = window(2, stride=2)
     return Sequential(
         {
+            "input": Expected(28, 28),
             "conv1": Conv(in_channels, 6, window(5)),
             "act1": act(),
             "pool1": Pool(halves, pool),

@@ -4,7 +4,7 @@ from torch import nn
 
 from geodl.errors import GeodlError, positive
 from geodl.layer import BatchNorm, Conv, Pool, Sequential
-from geodl.models.image_heads import Head, image_head
+from geodl.models.image_heads import Head, image_head, with_input
 from geodl.neighborhood import window
 
 # How many 3x3 convolutions stand before each of the five pools: columns A, B, D and E of the paper.
@@ -42,7 +42,8 @@ def vgg(
         dropout: probability of dropout behind the first two fully connected layers.
 
     Raises:
-        GeodlError: if there is no network of that depth, or no such head.
+        GeodlError: if there is no network of that depth, or no such head; at the call, images of
+            another size.
 
     Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
     Recognition", 2015, table 1.
@@ -60,7 +61,7 @@ def vgg(
         parts += _stage(before, width, count, 3, batch_norm)
         before = width
     end = image_head("vgg", head, before, 7, (4096, 4096, classes), dropout=dropout)
-    return Sequential({"features": Sequential(*parts), "classifier": end})
+    return with_input(head, 224, parts, end)
 
 
 def small_vgg(
@@ -99,7 +100,7 @@ def small_vgg(
         parts += _stage(before, width, repeats, window_size, True)
         before = width
     end = image_head("small_vgg", "mean", before, 4, (classes,))
-    return Sequential({"features": Sequential(*parts), "classifier": end})
+    return with_input("mean", 32, parts, end)
 
 
 def _stage(
