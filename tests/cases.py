@@ -16,6 +16,7 @@ from tests.cases_convolve import (
     lattice_convolve,
     mean_convolve,
     polynomial_convolve,
+    regroup_convolve,
     spmm_convolve,
 )
 from tests.cases_message import any_message, message_over_relation
@@ -321,6 +322,7 @@ CASES = {
     ("convolve", "gft"): gft_convolve(),
     ("convolve", "mean"): mean_convolve(),
     ("convolve", "polynomial"): polynomial_convolve(),
+    ("convolve", "regroup"): regroup_convolve(),
     ("convolve", "spmm"): spmm_convolve(),
     ("convolve", "edges"): edges_convolve(),
     ("attend", "sdpa"): sdpa_attend(),

@@ -28,10 +28,14 @@ from tests.strategies import (
 
 
 def linear(draw: st.DrawFn, rule: Neighborhood, on: Domain | None = None) -> g.Conv | g.Propagate:
-    """A linear layer: dense, in blocks, depthwise, or the operator alone."""
-    kind = draw(st.sampled_from(("dense", "dense", "blocks", "depthwise", "bare")))
+    """A linear layer: dense, in blocks, depthwise, or the operator alone, its types added or
+    apart.
+    """
+    kind = draw(st.sampled_from(("dense", "dense", "blocks", "depthwise", "bare", "apart")))
     if kind == "bare":
         return g.Propagate(rule, on=on)
+    if kind == "apart":
+        return g.Propagate(rule, join="concat", on=on)
     channels, made, groups = draw(few), draw(few), 1
     if kind == "blocks":
         channels, made, groups = 2 * channels, 2 * made, 2
@@ -50,6 +54,17 @@ def lattice_convolve(draw: st.DrawFn) -> Case:
     layer = linear(draw, rule)
     several = domain.num_nodes < 30 and not reverse and draw(st.booleans())
     return draw(called(layer, g.Batch([domain, domain]) if several else domain))
+
+
+@st.composite
+def regroup_convolve(draw: st.DrawFn) -> Case:
+    pairs = ((g.D(4), g.C(4)), (g.C(4), g.C(2)), (g.D(4), g.D(1)), (g.Oh(), g.O()))
+    group, part = draw(st.sampled_from(pairs))
+    lengths = [draw(st.integers(1, 3)) for _ in range(group.axes)]
+    domain: Domain = g.GroupGrid(g.Grid(*lengths, periodic=draw(st.booleans())), group)
+    if draw(st.booleans()):
+        domain = g.Batch([domain, domain])
+    return draw(called(g.Restrict(group, part), domain))
 
 
 def reweighted(draw: st.DrawFn, graph: g.Graph) -> g.Graph:

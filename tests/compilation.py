@@ -15,6 +15,7 @@ COMPILED = {
     "lattice",
     "mean",
     "polynomial",
+    "regroup",
     "spmm",
     "sdpa",
     "linear",

@@ -66,6 +66,10 @@ LAYERS = {
     "a group norm": (g.GroupNorm(2, 4), g.GroupGrid(g.Grid(4, 4), P4)),
     "an instance norm": (g.InstanceNorm(3, affine=True), g.GroupGrid(g.Grid(4, 4), P4)),
     "a maximum": (g.Pool(g.fiber()), g.GroupGrid(g.Grid(4, 4), P4)),
+    "a maximum over cosets": (g.Pool(g.fiber(g.C(2))), g.GroupGrid(g.Grid(3, 4), P4M)),
+    "a mean over cosets": (g.Pool(g.fiber(g.D(1)), "mean"), g.GroupGrid(g.Grid(3, 4), P4M)),
+    "p4m as p4": (g.Restrict(P4M, P4), g.GroupGrid(g.Grid(3, 4), P4M)),
+    "p4m as a mirror": (g.Restrict(P4M, g.D(1)), g.GroupGrid(g.Grid(3, 4), P4M)),
     "a mean": (g.Pool(g.fiber(), "mean"), g.GroupGrid(g.Grid(2, 2, 2), g.O())),
 }
 
@@ -104,6 +108,17 @@ NETWORKS = {
     "a U": (lambda: g.symmetrize(unet(), P4), (6, 10), 2),
     "a U of volumes": (lambda: g.symmetrize(voxels(), g.O()), (2, 4, 4), 1),
     "invariants": (lambda: g.Sequential(g.Conv(2, 3, g.lift(3, group=P4)), g.Readout()), (4, 5), 2),
+    "p4m, then p4": (lambda: restricted(), (4, 5), 2),
+    "p4m to cosets": (
+        lambda: g.Sequential(
+            g.Conv(2, 3, g.lift(3, group=P4M)),
+            g.Pool(g.fiber(P4)),
+            g.BatchNorm(3),
+            g.Pool(g.fiber()),
+        ),
+        (4, 5),
+        2,
+    ),
     "sheets by themselves": (
         lambda: g.Sequential(
             g.Conv(2, 3, g.lift(3, group=P4)), g.Conv(3, 2, g.itself()), g.Pool(g.fiber(), "sum")
@@ -112,6 +127,17 @@ NETWORKS = {
         2,
     ),
 }
+
+
+def restricted() -> g.Sequential:
+    return g.Sequential(
+        g.Conv(2, 3, g.lift(3, group=P4M)),
+        g.Restrict(P4M, P4),
+        g.BatchNorm(6),
+        nn.ReLU(),
+        g.Conv(6, 2, g.window(3, group=P4)),
+        g.Pool(g.fiber(), "mean"),
+    )
 
 
 def voxels() -> g.Network:

@@ -14,6 +14,7 @@ from geodl.neighborhood import (
     Edges,
     Everyone,
     Neighborhood,
+    OneOfEach,
     Polynomial,
     Segments,
     Shift,
@@ -92,6 +93,7 @@ POLYNOMIALS = [
 ]
 MODES = [g.modes(1), g.modes(3, norm="rw")]
 COARSE = [g.fiber(), g.fiber(g.C(2)), g.fiber(g.D(1)), g.whole(), g.itself()]
+COARSE += [g.restriction(g.C(4), g.C(2)), g.restriction(g.D(4), g.D(1))]
 GIVEN = [
     g.relation([[0, 1, 4, 4], [2, 0, 0, 2]], senders=5, receivers=3, type=[0, 2, 1, 0]),
     g.relation([[0, 1, 4, 4], [2, 0, 0, 2]], senders=5, weight=[1.0, 0.5, 2.0, 1.0]),
@@ -107,7 +109,7 @@ TAKEN = {
     g.Chain: 129,
     g.Complete: 95,
     g.Graph: 191,
-    g.GroupGrid: 273,
+    g.GroupGrid: 276,
     g.GSet: 98,
     g.Batch: 208,
     g.Spectrum: 95,
@@ -243,6 +245,7 @@ class Wrong(Neighborhood):
                 ),
             ),
             "polynomial": (Polynomial(g.previous(), "monomial", 0),),
+            "one of each": (OneOfEach(torch.zeros(1, 1, dtype=torch.long)),),
             "two of a kind": (Shift(1), Shift(1)),
         }
         right = (Shift(1), Stencil((n,), (n,), (False,), one, one, ((1, 0),), types))
@@ -284,7 +287,7 @@ class Wrong(Neighborhood):
 FAULTS = ["out of range", "types", "nan", "weighted", "fan_in", "claim"]
 FAULTS += ["shift", "backwards", "blocks", "everyone", "causal", "padding", "circular", "typed"]
 FAULTS += ["basis", "transposed", "two of a kind", "link out of range", "another link", "no link"]
-FAULTS += ["polynomial", "segments"]
+FAULTS += ["polynomial", "segments", "one of each"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

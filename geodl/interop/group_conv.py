@@ -5,6 +5,7 @@ plane `c |G| + s`, the order of escnn's regular fields. Each block of a grouped 
 part of a concatenation then stays one run of planes.
 """
 
+import operator
 from typing import Any
 
 import torch
@@ -12,13 +13,15 @@ from torch import Tensor, fx, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
+from geodl.group import Cosets, Group
 from geodl.interop.conv import CONVS, even_padding, padding_to
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
 from geodl.interop.norm import STATISTICS, with_axes
 from geodl.interop.padding import check_domain, mode_of
 from geodl.interop.transposed import TRANSPOSED
-from geodl.layer import BatchNorm, Conv, GroupNorm, InstanceNorm, Pool
+from geodl.layer import BatchNorm, Conv, GroupNorm, InstanceNorm, Pool, Propagate
+from geodl.neighborhood import fiber, restriction
 
 REDUCED = {"max": "amax", "min": "amin", "mean": "mean", "sum": "sum"}
 
@@ -175,20 +178,65 @@ def to_group_norm_on_planes(layer: Any, on: Domain | None) -> nn.Module | None:
     return norm_on_planes(layer, on.fiber.order, len(on.lattice))
 
 
-@converts(Pool, back="torch", form="fiber(), on=GroupGrid(...)")
+@converts(Pool, back="torch", form="fiber(...), on=GroupGrid(...)")
 def to_fiber_pool(layer: Pool, on: Domain | None) -> nn.Module | None:
-    """A pool over the group at each point, as a graph of two calls of torch."""
+    """A pool over the group at each point, or over cosets, as a graph of calls of torch."""
     rule: Any = layer.rule
-    if on is None or on.fiber is None or rule.refuses(on) or rule.target(on).fiber is not None:
-        return None
-    if rule.target(on).num_nodes * on.fiber.order != on.num_nodes:
+    if on is None or on.fiber is None or not pools_sheets(rule) or rule.refuses(on):
         return None
     graph = fx.Graph()
-    graph.output(pool_sheets(graph, graph.placeholder("x"), on.fiber.order, layer))
+    graph.output(pool_sheets(graph, graph.placeholder("x"), on.fiber, layer))
     return fx.GraphModule({}, graph, "FiberPool").train(layer.training)
 
 
-def pool_sheets(graph: fx.Graph, x: fx.Node, sheets: int, layer: Pool) -> fx.Node:
-    """The planes of each channel reduced to one."""
-    planes = graph.call_method("unflatten", (x, 1, (-1, sheets)))
-    return graph.call_method(REDUCED[layer.options.reduction], (planes, 2))
+@converts(Propagate, back="torch", form="restriction(...), join='concat'")
+def to_restriction(layer: Propagate, on: Domain | None) -> nn.Module | None:
+    """A restriction to a subgroup as a graph of calls of torch."""
+    if not restricts(layer):
+        return None
+    graph = fx.Graph()
+    graph.output(restrict_planes(graph, graph.placeholder("x"), layer))
+    return fx.GraphModule({}, graph, "Restriction").train(layer.training)
+
+
+def pools_sheets(rule: Any) -> bool:
+    """Whether a rule pools over the group, or over cosets, at each point."""
+    return rule == fiber(getattr(rule, "subgroup", None))
+
+
+def pool_sheets(graph: fx.Graph, x: fx.Node, group: Group | Cosets, layer: Pool) -> fx.Node:
+    """The planes of each channel reduced to one, or to one for each coset."""
+    rule: Any = layer.rule
+    planes = graph.call_method("unflatten", (x, 1, (-1, group.order)))
+    reduced = REDUCED[layer.options.reduction]
+    if rule.subgroup in (None, group):
+        return graph.call_method(reduced, (planes, 2))
+    # The elements of each coset one after another.
+    order = group.acting.cosets(rule.subgroup).argsort(stable=True)
+    planes = _in_order(graph, planes, order)
+    cosets = graph.call_method("unflatten", (planes, 2, (-1, rule.subgroup.order)))
+    return graph.call_method("flatten", (graph.call_method(reduced, (cosets, 3)), 1, 2))
+
+
+def restricts(layer: Propagate) -> bool:
+    """Whether a layer is a `Restrict`."""
+    rule: Any = layer.rule
+    whole = getattr(rule, "whole", None)
+    return whole is not None and rule == restriction(whole, rule.group) and layer.keeps_apart
+
+
+def restrict_planes(graph: fx.Graph, x: fx.Node, layer: Propagate) -> fx.Node:
+    """Channel c on element h t becomes channel `t C + c` on element h."""
+    rule: Any = layer.rule
+    sheets = rule.sheets()
+    planes = graph.call_method("unflatten", (x, 1, (-1, sheets.numel())))
+    planes = _in_order(graph, planes, sheets.T.flatten())
+    apart = graph.call_method("unflatten", (planes, 2, tuple(sheets.T.shape)))
+    return graph.call_method("flatten", (graph.call_method("transpose", (apart, 1, 2)), 1, 3))
+
+
+def _in_order(graph: fx.Graph, planes: fx.Node, order: Tensor) -> fx.Node:
+    """The planes `[B, C, |G|, ...]` of each channel in another order."""
+    everything = slice(None)
+    index = (everything, everything, order.tolist())
+    return graph.call_function(operator.getitem, (planes, index))

@@ -13,7 +13,15 @@ from geodl.domain import Domain, Grid
 from geodl.errors import GeodlError
 from geodl.group import Cosets, Group
 from geodl.interop.converters import converts, to_module
-from geodl.interop.group_conv import REDUCED, norm_on_planes, on_sheets, pool_sheets
+from geodl.interop.group_conv import (
+    REDUCED,
+    norm_on_planes,
+    on_sheets,
+    pool_sheets,
+    pools_sheets,
+    restrict_planes,
+    restricts,
+)
 from geodl.layer import (
     Attention,
     BatchNorm,
@@ -26,12 +34,13 @@ from geodl.layer import (
     MessagePassing,
     Network,
     Pool,
+    Propagate,
     Recurrent,
     Residual,
     Sequential,
 )
 from geodl.layer.pointwise import ELEMENTWISE, is_pointwise
-from geodl.neighborhood import fiber, itself, whole
+from geodl.neighborhood import itself, whole
 
 NORMS = (BatchNorm, GroupNorm, InstanceNorm)
 # Of two tensors; of several one after the other. Channels one after another need their axis.
@@ -185,6 +194,9 @@ class Drawing:
             return self.convolved(path, module, read)
         if isinstance(module, Pool):
             return self.pooled(path, module, x)
+        if isinstance(module, Propagate) and restricts(module):
+            node = restrict_planes(self.graph, x.node, module)
+            return self.moved(module, x)._replace(node=node)
         if isinstance(module, NORMS):
             if x.group is None:
                 # Of a lattice nothing but the number of axes is asked.
@@ -221,8 +233,8 @@ class Drawing:
 
     def pooled(self, path: str, layer: Pool, x: Image) -> Image:
         """The answer of a pool: over windows, over the group, over all nodes."""
-        if layer.rule == fiber() and x.group is not None:
-            node = pool_sheets(self.graph, x.node, x.group.order, layer)
+        if pools_sheets(layer.rule) and x.group is not None:
+            node = pool_sheets(self.graph, x.node, x.group, layer)
             return self.moved(layer, x)._replace(node=node)
         if layer.rule == whole():
             node = x.node
@@ -267,8 +279,10 @@ class Drawing:
         if domain is not None:
             domain = rule.target(domain)
             return x._replace(domain=domain, group=domain.fiber)
-        if rule == fiber():
-            return x._replace(group=None)
+        if pools_sheets(rule) or (isinstance(layer, Propagate) and restricts(layer)):
+            # The sheets over one point say what they become over every point.
+            point = Grid(*(1,) * self.axes).replace(fiber=x.group)
+            return x._replace(group=rule.target(point).fiber)
         forward = getattr(rule, "rule", rule)
         if rule.group is None:
             return x

@@ -21,7 +21,7 @@ from geodl.layer.norm import BatchNorm, Dropout
 from geodl.layer.pointwise import POINTWISE, Pointwise
 from geodl.layer.pool import Pool, Readout
 from geodl.layer.position import LearnedPositions, SinusoidalPositions
-from geodl.layer.propagate import Propagate
+from geodl.layer.propagate import Propagate, Restrict
 from geodl.layer.recurrent import Recurrent
 from geodl.layer.top_k import TopK
 from geodl.layer.trace import Choice, Event, trace
@@ -59,6 +59,7 @@ __all__ = [
     "Readout",
     "Recurrent",
     "Residual",
+    "Restrict",
     "Sequential",
     "SinusoidalPositions",
     "TopK",

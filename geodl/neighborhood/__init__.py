@@ -23,8 +23,9 @@ from geodl.neighborhood.pointwise import Itself, itself
 from geodl.neighborhood.polynomial import PolynomialOf, polynomial
 from geodl.neighborhood.pooling import Fiber, Whole, fiber, whole
 from geodl.neighborhood.relation import Relation, relation
+from geodl.neighborhood.restriction import Restriction, restriction
 from geodl.neighborhood.reversed import Reversed
-from geodl.neighborhood.sheets import SheetEdges
+from geodl.neighborhood.sheets import OneOfEach, SheetEdges
 from geodl.neighborhood.structure import (
     Blocks,
     Everyone,
@@ -47,6 +48,7 @@ RULES = (
     PolynomialOf,
     Previous,
     Relation,
+    Restriction,
     Reversed,
     Whole,
     Window,
@@ -61,6 +63,7 @@ __all__ = [
     "Everyone",
     "FilterBasis",
     "Neighborhood",
+    "OneOfEach",
     "Polynomial",
     "Segments",
     "SheetEdges",
@@ -84,6 +87,7 @@ __all__ = [
     "predecessors",
     "previous",
     "relation",
+    "restriction",
     "wavelets",
     "whole",
     "window",

@@ -1,12 +1,14 @@
-"""The edges of a rule on lattices with a fiber, as edges between points and tables of types between
-sheets.
-"""
+"""Edges on lattices with a fiber, said of its sheets: once for all points."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
+from geodl.domain import Domain
 from geodl.neighborhood.edges import Edges
+from geodl.neighborhood.structure import Structure
 
 
 class SheetEdges(NamedTuple):
@@ -44,3 +46,28 @@ class SheetEdges(NamedTuple):
         dst = self.dst[edge] * sheets_out + s
         src = self.src[edge] * sheets_in + r
         return Edges(dst, src, types[edge, s, r])
+
+
+@dataclass(frozen=True, eq=False)
+class OneOfEach(Structure):
+    """Over each point, sheet s receives over type t from sheet `sheets[s, t]` alone; every sheet of
+    the senders is one of these, once.
+
+    Args:
+        sheets: `[S, T]`.
+    """
+
+    sheets: Tensor
+
+    def edges(self, source: Domain, target: Domain) -> Edges:
+        sheets_out, types = self.sheets.shape
+        receiver = torch.empty(self.sheets.numel(), dtype=torch.long)
+        # The senders one after another, where the rule writes out its receivers.
+        receiver[self.sheets.flatten()] = torch.arange(self.sheets.numel())
+        src = torch.arange(source.num_nodes)
+        point, sheet = src // len(receiver), src % len(receiver)
+        dst = point * sheets_out + receiver[sheet] // types
+        return Edges(dst, src, receiver[sheet] % types)
+
+    def reverse(self) -> Structure | None:
+        return None
