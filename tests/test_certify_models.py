@@ -253,6 +253,14 @@ def test_a_model_of_several_groups_has_the_one_that_lies_in_all(first, second):
     assert max(errors.values()) < 1e-12, "what was proved is seen"
 
 
+def test_a_measurement_leaves_a_model_as_it_was():
+    net = g.Sequential(g.Conv(1, 2, g.lift(3, group=P4)), g.BatchNorm(2))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    assert max(g.equivariance_error(net, SQUARE).values()) < 1e-5
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert net.training and net[1].training
+
+
 TURNING = g.Conv(1, 2, g.lift(3, group=P4))
 REFUSED = {
     "groups that share a part": (
@@ -265,6 +273,10 @@ REFUSED = {
     "three domains": (lambda: g.certify(TURNING, (GRID,) * 3), "3 domains; give one"),
     "a group's name": (lambda: g.certify(TURNING, GRID, "C4"), "a str; give a group"),
     "a group's order": (lambda: g.certify(g.lift(3, group=P4), GRID, 4), "a int; give a group"),
+    "dropout": (
+        lambda: g.equivariance_error(g.Sequential(TURNING, g.Dropout(0.5)), SQUARE),
+        "another answer at each call; measure without dropout",
+    ),
     "values": (lambda: g.equivariance_error(TURNING, SQUARE.x), "a Tensor; give a Signal"),
     "a domain": (lambda: g.equivariance_error(TURNING, GRID), "a Grid; give a Signal"),
     "a group by name": (lambda: g.equivariance_error(TURNING, SQUARE, "C4"), "a str; give a group"),

@@ -1,6 +1,8 @@
 """How far a module is from a symmetry, measured on a signal."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,12 +20,17 @@ from geodl.symmetry.interpolation import apart, interpolated_errors
 from geodl.symmetry.model import check_group, own_group
 from geodl.symmetry.turning import move
 
+REPEATED = 1e-3  # how far two answers to one signal may be apart, by rounding
+
 
 def equivariance_error(
     module: nn.Module, signal: Signal, group: Group | None = None
 ) -> dict[str, float]:
     """How far `module(g s)` is from `g module(s)`: `max|a - b| / max(1, max|b|)` for each claim
     that can be seen on s; empty where there is none.
+
+    The module stays in its mode: in training a batch norm takes the statistics of the signal, and
+    those that it tracks are left as they were.
 
     Args:
         module: takes a Signal and returns one.
@@ -43,7 +50,8 @@ def equivariance_error(
     answer's, the error is infinite.
 
     Raises:
-        GeodlError: if the input is not a Signal or `group` not a Group; if a layer built with `on=`
+        GeodlError: if the input is not a Signal or `group` not a Group; if the module answers
+            otherwise at each call, as dropout does in training; if a layer built with `on=`
             is asked for an element that leads elsewhere; if the output is on another domain and no
             group is given; if the signal has a state of edges.
 
@@ -60,8 +68,13 @@ def equivariance_error(
         do = "use g.testing.assert_permutation_equivariant, or signal.with_edges(None)"
         raise GeodlError(asked, "a state of edges, which is not carried along", do)
     errors = {}
-    with torch.no_grad():
+    with torch.no_grad(), _left_as_it_was(module):
         straight = _answer(module, signal)
+        if module.training and straight.x.numel():
+            again = _answer(module, signal)
+            if apart(again.x, straight.x) > REPEATED:
+                found = "another answer at each call"
+                raise GeodlError(asked, found, "measure without dropout: model.eval()")
         for claim in _claims(module, signal.domain, straight.domain, group):
             receivers = _settled(module, signal.domain, claim)
             source, target = claim.source or signal.domain, claim.target or straight.domain
@@ -78,6 +91,17 @@ def equivariance_error(
         turned = _point_group(module, signal.domain, group)
         errors |= interpolated_errors(lambda s: _answer(module, s), signal, turned)
     return errors
+
+
+@contextmanager
+def _left_as_it_was(module: nn.Module) -> Iterator[None]:
+    """A block after which buffers have the values they had: norms in training track statistics."""
+    kept = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, value in kept:
+            buffer.copy_(value)
 
 
 def _answer(module: Any, signal: Signal) -> Signal:
