@@ -33,6 +33,7 @@ def test_an_example_is_under_80_lines(path):
 
 PLUMBING = (
     "chebnet",
+    "counting_weights",
     "depthwise_separable",
     "gin_molecules",
     "graphsage",
@@ -92,6 +93,14 @@ def test_chebnet(run, data_root):
     printed = run("chebnet", "--epochs", "40")
     assert "runs on polynomial" in printed
     assert 75 < float(printed.split()[-1].rstrip("%")) < 86
+
+
+def test_counting_weights(run):
+    printed = run("counting_weights")
+    for counted in ("1,000,000,000,000 weights", "100,000,000 weights", "  100 weights"):
+        assert counted in printed
+    assert "3: sees 49 pixels, 110,592 weights; one of 7: 200,704" in printed
+    assert "784 edges of 1 type" in printed
 
 
 def test_depthwise_separable(run):

@@ -1,5 +1,5 @@
-"""Pictures: weight tying, feature maps that turn with the image, graphs with predictions,
-attention, what an answer owes to a neighborhood, curves.
+"""Pictures: weight tying, feature maps and what made them, what hiding a part of an image costs,
+graphs with predictions, attention, what an answer owes to a neighborhood, curves.
 
 Each function returns a matplotlib Figure that belongs to no window: pyplot and its backend are left
 alone.
@@ -15,10 +15,13 @@ except ImportError as error:
     ) from error
 
 from geodl.viz.attention import attention, cross_attention
+from geodl.viz.deconvolution import deconvolution
+from geodl.viz.feature_maps import feature_maps
 from geodl.viz.feature_strip import feature_strip
 from geodl.viz.lengths import lengths
 from geodl.viz.neighborhood import neighborhood
 from geodl.viz.network import graph
+from geodl.viz.occlusion import occlusion
 from geodl.viz.samples import samples
 from geodl.viz.smoothing import smoothing
 from geodl.viz.stabilised import stabilised
@@ -27,10 +30,13 @@ from geodl.viz.weights import tying
 __all__ = [
     "attention",
     "cross_attention",
+    "deconvolution",
+    "feature_maps",
     "feature_strip",
     "graph",
     "lengths",
     "neighborhood",
+    "occlusion",
     "samples",
     "smoothing",
     "stabilised",
