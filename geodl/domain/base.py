@@ -136,6 +136,8 @@ class Domain(ABC):
     @property
     def num_members(self) -> int:
         """D, the number of disjoint members."""
+        if not self.is_union:
+            return 1
         return len(self.sizes)
 
     @property

@@ -324,10 +324,7 @@ class Attention(Projecting):
 
     def _answer(self, y: Tensor, receiver: Tensor) -> Tensor:
         """The heads' answers `[B, M, H, V]` joined, and the receiver itself added."""
-        if self.join == "mean":
-            y = y.mean(2)
-        else:
-            y = y.reshape(*y.shape[:2], self.heads * self.value_dim)
+        y = y.mean(2) if self.join == "mean" else y.flatten(2)
         out_proj = self.out_proj
         if out_proj is not None:
             y = out_proj(y)

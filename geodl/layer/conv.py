@@ -13,6 +13,7 @@ from geodl.layer.base import MessagePassing
 from geodl.layer.check import count_types
 from geodl.layer.entries import entries_of_call
 from geodl.layer.folding import GraphState, MergedMembers
+from geodl.layer.parameters import read_parameter
 from geodl.lowering import ConvolveOptions, Plan
 from geodl.neighborhood import Neighborhood
 
@@ -132,10 +133,10 @@ class Conv(MessagePassing):
         more = ()
         if entries is not None:
             more = (entries,)
-        if self.bias_type is None or self.bias is None:
-            return plan.run(sender, self.weight, self.bias, *more)
-        y = plan.run(sender, self.weight, None, *more)
-        return y + self.bias[self.bias_type]
+        weight, bias = read_parameter(self, "weight"), read_parameter(self, "bias")
+        if self.bias_type is None or bias is None:
+            return plan.run(sender, weight, bias, *more)
+        return plan.run(sender, weight, None, *more) + bias[self.bias_type]
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         super()._apply(fn, recurse)

@@ -19,10 +19,12 @@ def entries_of_call(plan: Plan, parts: MergedMembers, x: Tensor) -> Tensor | Non
     Raises:
         GeodlError: if the weights are for another batch.
     """
+    if plan.carried is None:
+        return None
     weight = parts.source.runtime_weight
     if parts.rule is not None and parts.rule.runtime_weight is not None:
         weight = parts.rule.runtime_weight
-    if plan.carried is None or weight is None:
+    if weight is None:
         return None
     batch = 1
     if x.layout == torch.strided:

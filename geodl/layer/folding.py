@@ -40,6 +40,9 @@ class GraphState(NamedTuple):
     globals: Tensor | None
 
 
+NO_STATE = GraphState(None, None)
+
+
 def merge_equal_members(
     source: Domain, target: Domain | None, layout: torch.layout = torch.strided
 ) -> MergedMembers:
@@ -88,6 +91,8 @@ def state_of_call(signal: Signal, parts: MergedMembers) -> GraphState:
         GeodlError: if the features of a rule's edges are for another batch.
     """
     rule = parts.rule
+    if rule is None and signal.edges is None and signal.globals is None:
+        return NO_STATE
     if rule is None or rule.owner is None:
         return state_to_batch(signal, parts.num_members)
     edges, batch = rule.edge_state, batch_of(signal.x)

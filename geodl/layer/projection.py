@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.layer.base import Layer, MessagePassing
+from geodl.layer.parameters import read_parameter
 from geodl.layer.position import places, rotate
 from geodl.layer.widths import Widths
 from geodl.lowering.spmm import sparse_features
@@ -119,15 +120,17 @@ class Projecting(MessagePassing):
         """Queries of the receivers `[B, M, H, D]`, keys and values of the senders `[B, N, H, D or
         V]`.
         """
-        weight, bias = self.in_proj_weight, self.in_proj_bias
+        weight = read_parameter(self, "in_proj_weight")
+        bias = read_parameter(self, "in_proj_bias")
         if weight is None:
             return self._project_apart(receiver, sender, sender)
         if receiver is sender:
             # One product in place of three, and one view where heads have one width.
             y = linear(sender, weight, bias)
             if self.head_dim == self.value_dim:
-                shape = y.shape[0], y.shape[1], len(self.rows), self.heads, self.head_dim
-                parts = y.view(shape).unbind(2)
+                batch, nodes, _ = y.shape
+                wide = (len(self.rows), self.heads, self.head_dim)
+                parts = y.view(batch, nodes, *wide).unbind(2)
                 return parts[0], parts[min(1, len(parts) - 1)], parts[-1]
             parts = y.split_with_sizes(self.rows, -1)
             return self._by_head(parts[0], parts[min(1, len(parts) - 1)], parts[-1])

@@ -11,6 +11,7 @@ from geodl.errors import GeodlError, nearest, positive
 from geodl.layer.base import MessagePassing
 from geodl.layer.check import check_no_sender, check_signal, check_state
 from geodl.layer.folding import GraphState, MergedMembers, members_to_batch
+from geodl.layer.parameters import read_parameter
 from geodl.layer.steps import check_runs_forward
 from geodl.layer.trace import traced_step
 from geodl.lowering import Plan, RecurOptions
@@ -180,13 +181,7 @@ class Recurrent(MessagePassing):
         return tuple(before)
 
     def _cell(self) -> Any:
-        # `getattr` looks for parameters last and slowly; only parametrized ones, which are
-        # properties, are not among a module's own.
-        own = self._parameters
-        try:
-            weights = [own[name] for name in PARAMETERS]
-        except KeyError:
-            weights = [getattr(self, name) for name in PARAMETERS]
+        weights = [read_parameter(self, name) for name in PARAMETERS]
         return CELLS[self.options.cell].cell(*weights)
 
     def extra_repr(self) -> str:

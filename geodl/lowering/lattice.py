@@ -142,9 +142,10 @@ def _run(plan: ConvPlan, x: Tensor, weight: Tensor | None, bias: Tensor | None) 
         # A window of one point is a product with each node's channels, which torch computes with
         # less to do before and after it.
         return F.linear(x, weight[0].T, bias)
-    batch, channels_out, axes = x.shape[0], x.shape[2], len(plan.space)
+    batch, nodes, channels_out = x.shape
+    axes = len(plan.space)
     # A plain window treats each sheet of a fiber for itself: its sheets are channels.
-    planes = x.shape[1] * x.shape[2] // math.prod(plan.space)
+    planes = nodes * channels_out // math.prod(plan.space)
     if weight is None:
         # A sum over the window is a depthwise convolution with ones.
         channels = planes // plan.in_sheets
