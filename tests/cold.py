@@ -1,7 +1,7 @@
 """Groups and windows as they are before anything was asked of them."""
 
 from geodl import Group
-from geodl.neighborhood import bank, box
+from geodl.neighborhood import bank, edge_types
 
 
 def forget(group: Group) -> None:
@@ -11,5 +11,5 @@ def forget(group: Group) -> None:
     state = group.__getstate__()
     vars(group).clear()
     group.__setstate__(state)
-    box.type_table.cache_clear()
+    edge_types.type_table.cache_clear()
     bank.bank_of.cache_clear()
