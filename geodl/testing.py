@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.group import Group
-from geodl.layer import MessagePassing, trace
+from geodl.layer import MessagePassing, buffers_kept, trace
 from geodl.lowering import LOWERINGS
 from geodl.signal import Signal
 from geodl.symmetry import equivariance_error
@@ -228,7 +228,7 @@ def assert_permutation_equivariant(
             f"nothing to check: {permutations} permutations of {nodes} nodes, "
             f"values {list(signal.x.shape)}"
         )
-    with torch.no_grad():
+    with torch.no_grad(), buffers_kept(module):
         straight = module(signal).x
         for _ in range(permutations):
             named = torch.randperm(nodes, generator=generator)

@@ -257,6 +257,8 @@ def test_a_measurement_leaves_a_model_as_it_was():
     net = g.Sequential(g.Conv(1, 2, g.lift(3, group=P4)), g.BatchNorm(2))
     before = {name: value.clone() for name, value in net.state_dict().items()}
     assert max(g.equivariance_error(net, SQUARE).values()) < 1e-5
+    on_nodes = g.Sequential(g.Conv(1, 2, g.itself()), net[1])
+    g.testing.assert_permutation_equivariant(on_nodes, g.Signal(SQUARE.x, g.Complete(25)))
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert net.training and net[1].training
 

@@ -16,7 +16,7 @@ from geodl.interop.escnn_package import escnn_modules
 from geodl.interop.norm import copy_statistics, tracking_norm
 from geodl.interop.padding import mode_of, with_mode
 from geodl.interop.pooling import AdaptivePool, max_pool, mean_pool, to_pool
-from geodl.layer import BatchNorm, Layer, Pool, Propagate, Sequential
+from geodl.layer import BatchNorm, Dropout, Layer, Pool, Propagate, Sequential
 from geodl.neighborhood import fiber, window
 
 FUNCTIONS: dict[Any, Any] = {
@@ -113,11 +113,11 @@ def to_identity(layer: nn.Module, place: Place) -> nn.Module:
     return layers.IdentityModule(place.kind)
 
 
-@converts(nn.Dropout, back="escnn", form="fields of one kind")
-def to_dropout(layer: nn.Dropout, place: Place) -> nn.Module:
-    """The inverse of :func:`from_dropout`."""
+@converts(nn.Dropout, Dropout, back="escnn", form="fields of one kind")
+def to_dropout(layer: Any, place: Place) -> nn.Module:
+    """The inverse of :func:`from_dropout`, for layers of ours, too."""
     _, layers = escnn_modules()
-    return layers.PointwiseDropout(place.kind, layer.p, layer.inplace)
+    return layers.PointwiseDropout(place.kind, layer.p, getattr(layer, "inplace", False))
 
 
 @converts("escnn.PointwiseMaxPool2D")

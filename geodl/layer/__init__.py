@@ -15,7 +15,7 @@ from geodl.layer.laplacian import LaplacianPositions
 from geodl.layer.local_response import LocalResponseNorm
 from geodl.layer.member_norm import GroupNorm, InstanceNorm
 from geodl.layer.message import Message
-from geodl.layer.modes import evaluated
+from geodl.layer.modes import buffers_kept, evaluated
 from geodl.layer.network import Network
 from geodl.layer.norm import BatchNorm, Dropout
 from geodl.layer.pointwise import POINTWISE, Pointwise
@@ -63,6 +63,7 @@ __all__ = [
     "Sequential",
     "SinusoidalPositions",
     "TopK",
+    "buffers_kept",
     "evaluated",
     "explain",
     "prepare",

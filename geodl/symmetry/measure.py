@@ -1,8 +1,6 @@
 """How far a module is from a symmetry, measured on a signal."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,7 +10,7 @@ from geodl.constants import cached_constants
 from geodl.domain import Domain, turn_domain
 from geodl.errors import GeodlError
 from geodl.group import Group
-from geodl.layer import MessagePassing
+from geodl.layer import MessagePassing, buffers_kept
 from geodl.neighborhood import Symmetry
 from geodl.neighborhood.base import turns
 from geodl.signal import Signal
@@ -68,7 +66,7 @@ def equivariance_error(
         do = "use g.testing.assert_permutation_equivariant, or signal.with_edges(None)"
         raise GeodlError(asked, "a state of edges, which is not carried along", do)
     errors = {}
-    with torch.no_grad(), _left_as_it_was(module):
+    with torch.no_grad(), buffers_kept(module):
         straight = _answer(module, signal)
         if module.training and straight.x.numel():
             again = _answer(module, signal)
@@ -91,17 +89,6 @@ def equivariance_error(
         turned = _point_group(module, signal.domain, group)
         errors |= interpolated_errors(lambda s: _answer(module, s), signal, turned)
     return errors
-
-
-@contextmanager
-def _left_as_it_was(module: nn.Module) -> Iterator[None]:
-    """A block after which buffers have the values they had: norms in training track statistics."""
-    kept = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    try:
-        yield
-    finally:
-        for buffer, value in kept:
-            buffer.copy_(value)
 
 
 def _answer(module: Any, signal: Signal) -> Signal:
