@@ -83,9 +83,7 @@ def _members(on: Domain | None) -> tuple[Domain, ...]:
     return on.members or (on,)
 
 
-def check_domain(
-    asked: str, rule: Neighborhood, on: Domain | None, *, typed: bool = True
-) -> None:
+def check_domain(asked: str, rule: Neighborhood, on: Domain | None, *, typed: bool = True) -> None:
     """Refuse a domain that the rule does not fit."""
     for member in _members(on):
         if reason := rule.refuses(member, typed):
