@@ -1,14 +1,16 @@
 """The loaders: the facts of each data set, and rotated MNIST made the same way every time."""
 
+import io
 import pickle
 import re
+import tarfile
 
 import numpy as np
 import pytest
 import torch
 
 from geodl import data
-from geodl.data import images, rotated
+from geodl.data import cifar, images, rotated
 from geodl.errors import GeodlError
 
 DIGITS = (
@@ -105,7 +107,7 @@ def test_mnist_facts(data_root):
 
 
 def test_cifar_facts(data_root):
-    loaded = data.cifar10()
+    loaded = data.cifar10(official=False)
     assert loaded.name == "CIFAR-10, 10k JPEG"
     for part, count in ((loaded.train, 900), (loaded.val, 100), (loaded.test, 1000)):
         assert part.images.shape == (10 * count, 3, 32, 32)
@@ -114,6 +116,26 @@ def test_cifar_facts(data_root):
     # The means of red, green and blue of the official training images.
     means = loaded.train.images.mean((0, 2, 3))
     assert torch.allclose(means, torch.tensor([0.4914, 0.4822, 0.4465]), atol=0.01)
+
+
+def test_the_official_cifar_is_taken_where_it_is(tmp_path, monkeypatch):
+    random = np.random.RandomState(0)
+    records = random.randint(0, 10, (6, 4, 3073)).astype(np.uint8)
+    path = tmp_path / "cifar10_official" / "cifar-10-binary.tar.gz"
+    path.parent.mkdir()
+    with tarfile.open(path, "w:gz") as archive:
+        for name, batch in zip((*cifar.BATCHES, "test_batch.bin"), records, strict=True):
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = batch.size
+            archive.addfile(member, io.BytesIO(batch.tobytes()))
+    monkeypatch.setattr(cifar, "root", lambda: tmp_path)
+    monkeypatch.setattr(cifar, "get", lambda name: (path,))
+    loaded = data.cifar10()
+    assert loaded.name == "CIFAR-10"
+    assert [len(part.labels) for part in (loaded.train, loaded.val, loaded.test)] == [18, 2, 4]
+    assert loaded.test.labels.tolist() == records[5, :, 0].tolist()
+    blue = records[1, 2, 1 + 2 * 1024 :].reshape(32, 32) / 255
+    assert np.allclose(loaded.train.images[6, 2].numpy(), blue)
 
 
 def test_voxels_are_where_points_are():

@@ -89,6 +89,7 @@ def test_cards_are_complete(name):
 def test_names_are_the_loaders():
     assert data.names() == (
         "cifar10",
+        "cifar10_official",
         "citeseer",
         "cora",
         "digits",

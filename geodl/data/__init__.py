@@ -13,8 +13,9 @@ from geodl.data.base import (
     Split,
 )
 from geodl.data.cards import Card, File, card, names, root
-from geodl.data.cifar import cifar10
+from geodl.data.cifar import cifar10, cifar10_official
 from geodl.data.fetch import check, get
+from geodl.data.folder import image_folder
 from geodl.data.graphs import citeseer, cora, karate
 from geodl.data.images import digits, mnist, rotate
 from geodl.data.links import split_links, unlinked
@@ -94,6 +95,7 @@ __all__ = [
     "card",
     "check",
     "cifar10",
+    "cifar10_official",
     "citeseer",
     "cora",
     "crossing",
@@ -101,6 +103,7 @@ __all__ = [
     "disjoint",
     "folds",
     "get",
+    "image_folder",
     "join",
     "karate",
     "language_id",

@@ -62,7 +62,7 @@ def names() -> tuple[str, ...]:
 
     >>> import geodl as g
     >>> g.data.names()[:4]
-    ('cifar10', 'citeseer', 'cora', 'digits')
+    ('cifar10', 'cifar10_official', 'citeseer', 'cora')
     """
     return tuple(sorted(path.parent.name for path in _folder().glob("*/card.toml")))
 

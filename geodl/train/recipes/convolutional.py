@@ -36,7 +36,9 @@ LENET = Recipe(
 
 
 def _photographs(*, learnt_too: bool = False) -> Parts:
-    return image_parts(cifar10(), merge=True, learnt_too=learnt_too, augmentation=MOVED)
+    return image_parts(
+        cifar10(official=False), merge=True, learnt_too=learnt_too, augmentation=MOVED
+    )
 
 
 RESNET = Recipe(

@@ -45,7 +45,7 @@ RESNET8 = Recipe(
     name="cifar10-resnet8",
     summary="a ResNet-8 on CIFAR-10, 10k JPEG",
     task="images",
-    parts=lambda: image_parts(cifar10(), merge=True),
+    parts=lambda: image_parts(cifar10(official=False), merge=True),
     protocol=f"{SEEN}; no augmentation; {LAST_EPOCH}",
     reached=NOT_YET,
     model=resnet8,
@@ -79,7 +79,7 @@ def _over(name: str, group: Group | None, *, augmented: bool) -> Recipe:
         name=f"{recipe.name}-augmented",
         reached=f"{REACHED_AUGMENTED[name]} % accuracy",
         summary=f"{recipe.summary}, with augmentation",
-        parts=lambda: image_parts(cifar10(), merge=True, augmentation=MOVED),
+        parts=lambda: image_parts(cifar10(official=False), merge=True, augmentation=MOVED),
         protocol=f"{SEEN}; {MOVED}; {LAST_EPOCH}",
     )
 
