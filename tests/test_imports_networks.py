@@ -29,10 +29,18 @@ NETWORKS = {
     "gpt": (sequences.GPT, ids(2, 8), ()),
     "gpt, written out": (lambda: sequences.GPT(False), ids(2, 6), ()),
     "vit": (lambda: sequences.ViT(token=False), image(2, 3, 8, 8), ()),
-    "vit, class token": (sequences.ViT, image(2, 3, 8, 8), ("cat",)),
+    "vit, class token": (sequences.ViT, image(2, 3, 8, 8), ()),
+    "mobilenet": (images.MobileNet, image(2, 3, 16, 16), ()),
+    "convnext": (images.ConvNeXt, image(2, 3, 16, 16), ()),
+    "discriminator": (images.Discriminator, image(2, 3, 16, 16), ()),
+    "lstm": (sequences.LSTMClassifier, ids(2, 6), ()),
+    "lstm, states": (lambda: sequences.LSTMClassifier(of_states=True), ids(2, 6), ()),
+    "seq2seq": (sequences.Seq2Seq, (*ids(2, 6), *ids(2, 4)), ()),
+    "encoder": (sequences.EncoderClassifier, ids(6, 2), ()),
+    "encoder, no mask": (lambda: sequences.EncoderClassifier(masked=False), ids(6, 2), ()),
     "generator": (images.Generator, image(2, 6, 1, 1), ()),
     "functional": (images.FunctionalCNN, image(2, 1, 14, 14), ()),
-    "own weights": (images.OwnWeights, image(2, 1, 6, 6), ("t",)),
+    "own weights": (images.OwnWeights, image(2, 1, 6, 6), ()),
 }
 
 

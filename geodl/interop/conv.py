@@ -11,8 +11,9 @@ from geodl.errors import GeodlError
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
 from geodl.interop.padding import centred, check_domain, check_mode, mode_of, padding_of, with_mode
+from geodl.interop.whole.values import Call, Value
 from geodl.layer import Conv
-from geodl.neighborhood import window
+from geodl.neighborhood import itself, window
 
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -37,6 +38,31 @@ def from_conv(module: Any, on: Domain | None) -> Conv:
     )
     weight = module.weight.flatten(2).permute(2, 1, 0)
     return with_parameters(layer, module, weight=weight, bias=module.bias)
+
+
+@converts(*CONVS, traced=True)
+def convert_on_one_node(build: Any, call: Call) -> Any:
+    """A convolution of one place on one node, as those behind global pooling: it reads no lattice.
+
+    None of any other one, which is a layer as it stands.
+    """
+    module: Any = call.module
+    (value,) = call.args
+    if not isinstance(value, Value) or value.layout is None:
+        return None
+    dims = value.kept.dims
+    if value.kept.channel_dim() != 1 or any(dims[2:]) or value.on.domain.num_nodes != 1:
+        return None
+    moves = (*module.kernel_size, *module.stride)
+    if set(moves) != {1} or any(map(any, padding_of(module))):
+        return None
+    layer = build.once(module, from_conv_of_one)
+    return build.apply(call.name, layer, value, call.example)
+
+
+def from_conv_of_one(module: Any, on: Domain | None) -> Conv:
+    """A convolution of one place as one over the node itself."""
+    return from_conv(module, None).over(itself())
 
 
 @converts(Conv, back="torch", form="window(...)")

@@ -26,6 +26,7 @@ from geodl.interop import (  # noqa: F401
     scores,
     sequences,
     sequential,
+    slicing,
     transformer,
     transformer_block,
     transposed,

@@ -20,7 +20,6 @@ def from_embedding(module: nn.Embedding, on: Domain | None = None) -> Embedding:
     if on is not None:
         raise GeodlError(f"{asked} with on={on}", "an Embedding", "it takes Signals of tokens")
     unusual = {
-        "padding_idx": module.padding_idx is not None,
         "max_norm": module.max_norm is not None,
         "scale_grad_by_freq": module.scale_grad_by_freq,
         "sparse": module.sparse,
@@ -29,7 +28,7 @@ def from_embedding(module: nn.Embedding, on: Domain | None = None) -> Embedding:
         if given:
             found = f"{name}={getattr(module, name)}, which changes gradients or vectors"
             raise GeodlError(asked, found, "build it without, and freeze rows by yourself")
-    layer = Embedding(module.num_embeddings, module.embedding_dim)
+    layer = Embedding(module.num_embeddings, module.embedding_dim, padding=module.padding_idx)
     return with_parameters(layer, module, weight=module.weight)
 
 
@@ -50,5 +49,5 @@ def convert_embedding(build: Any, call: Call) -> Any:
 @converts(Embedding, back="torch", form="tokens")
 def to_embedding(layer: Embedding, on: Domain | None) -> nn.Embedding:
     """The inverse of :func:`from_embedding`."""
-    twin = nn.Embedding(layer.num, layer.channels)
+    twin = nn.Embedding(layer.num, layer.channels, layer.padding)
     return with_parameters(twin, layer, weight=layer.weight)

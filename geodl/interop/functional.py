@@ -15,7 +15,7 @@ from geodl.interop.embedding import from_embedding
 from geodl.interop.linear import from_linear
 from geodl.interop.norm import from_batch_norm, from_layer_norm
 from geodl.interop.transposed import from_transposed
-from geodl.interop.whole.ancestry import own_tensor
+from geodl.interop.whole.ancestry import own_tensor, turned_tensor
 from geodl.interop.whole.layout import Atom
 from geodl.interop.whole.values import Call, Value
 
@@ -66,8 +66,11 @@ def convert_linear(build: Any, call: Call) -> Any:
 
 @converts(torch.matmul, operator.matmul, Tensor.matmul, traced=True)
 def convert_matmul(build: Any, call: Call) -> Any:
-    """`x @ weight`."""
+    """`x @ weight`, `x @ weight.T`."""
     value, weight = call.args
+    turned = turned_tensor(build.nodes, weight)
+    if turned is not None and isinstance(value, Value):
+        return _linear(build, call, value, {"weight": turned})
     tensors = held(build, weight)
     if tensors is None or not isinstance(value, Value) or tensors[0].dim() != 2:
         return None
@@ -177,15 +180,16 @@ def convert_embedding(build: Any, call: Call) -> Any:
     names = ("input", "weight", "padding_idx")
     ids, weight, padding = call.given(*names, padding_idx=None)
     tensors = held(build, weight)
-    padded = padding is not None and padding >= 0
-    if tensors is None or padded or not isinstance(ids, Value) or ids.layout is None:
+    if padding is not None and padding < 0:
+        padding = None
+    if tensors is None or not isinstance(ids, Value) or ids.layout is None:
         return None
 
     def make() -> Any:
-        twin = nn.utils.skip_init(nn.Embedding, *tensors[0].shape)
+        twin = nn.utils.skip_init(nn.Embedding, *tensors[0].shape, padding)
         return from_embedding(filled(twin, weight=tensors[0]))
 
-    layer = build.shared({"weight": tensors[0]}, "embedding", make)
+    layer = build.shared({"weight": tensors[0]}, ("embedding", padding), make)
     layout = ids.layout
     made = type(layout)((*layout.dims, (Atom("channel", 0, layer.channels),)), layout.domain)
     return build.apply(call.name, layer, ids, call.example, made)

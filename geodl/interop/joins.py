@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from geodl.interop.channels import with_own_channels
 from geodl.interop.converters import converts
 from geodl.interop.positions import add_positions
+from geodl.interop.tokens import with_own_tokens
 from geodl.interop.whole import layout as layouts
 from geodl.interop.whole.on_tensors import Apply, Slot, Spread
 from geodl.interop.whole.values import Call, Size, Value
@@ -30,6 +32,9 @@ def join_two(build: Any, call: Call, how: str) -> Any:
     values = [v for v in (one, other) if isinstance(v, Value)]
     if len(values) == 1:
         return _with_number(build, call, how)
+    own = with_own_channels(build, call, how)
+    if own is not None:
+        return own
     if len(values) == 2 and how == "add" and (one.layout is None) != (other.layout is None):
         value, table = (other, one) if one.layout is None else (one, other)
         return add_positions(build, call, value, table)
@@ -121,8 +126,11 @@ def convert_product(build: Any, call: Call) -> Any:
 
 @converts(torch.cat, torch.concat, torch.concatenate, traced=True)
 def convert_cat(build: Any, call: Call) -> Any:
-    """Tensors one after another along the channels."""
+    """Tensors one after another along the channels, or tokens of the model's own beside others."""
     values, dim = call.given("tensors", "dim", dim=0)
+    tokens = with_own_tokens(build, call, values, dim)
+    if tokens is not None:
+        return tokens
     if not isinstance(values, tuple | list) or not all(isinstance(v, Value) for v in values):
         return None
     if len(values) < 2 or any(value.layout is None for value in values):
@@ -154,12 +162,20 @@ for _how in OPERATIONS:
 
 @converts(operator.truediv, operator.itruediv, torch.div, Tensor.div, Tensor.div_, traced=True)
 def convert_quotient(build: Any, call: Call) -> Any:
-    """A tensor divided by a number, or a number by a tensor."""
+    """A tensor divided by a number, a number by a tensor, or a tensor by another one."""
     if call.kwargs or len(call.args) != 2:
         return None
-    if sum(isinstance(value, Value) for value in call.args) != 1:
+    if sum(isinstance(value, Value) for value in call.args) == 1:
+        return _with_number(build, call, "div")
+    own = with_own_channels(build, call, "div")
+    if own is not None:
+        return own
+    one, other = call.args
+    if one.layout is None or other.layout is None:
         return None
-    return _with_number(build, call, "div")
+    part = Pointwise(Apply("reciprocal", (Slot(0),), {}))
+    inverse = build.apply(f"{call.name}_inverse", part, other, other.tensor.reciprocal())
+    return join_two(build, call._replace(args=(one, inverse)), "mul")
 
 
 @converts(operator.neg, reads="each")

@@ -35,7 +35,7 @@ def over(model: Model, rule: Neighborhood) -> Model:
     name = type(model).__name__
     if not isinstance(model, nn.Module):
         raise GeodlError(f"over(..., {rule})", f"a {name}", "give a model with attention in it")
-    changed = _over(model, rule)
+    changed = over_all(model, rule)
     if changed is model:
         raise GeodlError(
             f"over({name}, {rule})",
@@ -45,8 +45,10 @@ def over(model: Model, rule: Neighborhood) -> Model:
     return changed
 
 
-def _over(model: Any, rule: Neighborhood) -> Any:
-    """The model itself where nothing changes, else a shallow copy with changed parts."""
+def over_all(model: Any, rule: Neighborhood) -> Any:
+    """Every self-attention of a model on another neighborhood: the model itself where nothing
+    changes, else a shallow copy with changed parts.
+    """
     if isinstance(model, Attention):
         return model.over(rule)
     if model is None or isinstance(model, Cross):
@@ -55,7 +57,7 @@ def _over(model: Any, rule: Neighborhood) -> Any:
     if "decoder" in parts:
         # The encoder reads the other signal, which a mask of the first one does not touch.
         parts.pop("encoder", None)
-    changed = {name: _over(part, rule) for name, part in parts.items()}
+    changed = {name: over_all(part, rule) for name, part in parts.items()}
     if all(changed[name] is part for name, part in parts.items()):
         return model
     twin = _shallow_copy(model)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
+from geodl.interop.channels import reduce_channels
 from geodl.interop.converters import converts
 from geodl.interop.padding import with_mode
 from geodl.interop.whole.layout import Layout
@@ -331,6 +332,7 @@ def convert_upsampling(build: Any, call: Call) -> Any:
 
 
 REDUCTIONS = {"mean": "mean", "sum": "sum", "amax": "max", "amin": "min"}
+TORCH_NAMES = {how: name for name, how in REDUCTIONS.items()}
 
 
 def _register_reduction(name: str, how: str) -> None:
@@ -358,6 +360,9 @@ def reduce_nodes(
     dims = range(count) if dim is None else _each(dim, 1)
     reduced = {d % count for d in dims}
     layout = value.kept
+    of_channels = reduce_channels(build, call, value, reduced, keepdim, TORCH_NAMES[how])
+    if of_channels is not None:
+        return of_channels
     axes = {k for k, axis in enumerate(layout.dims) if any(atom.kind == "node" for atom in axis)}
     mixed = any(atom.kind != "node" for k in axes for atom in layout.dims[k])
     if not axes or mixed or not axes <= reduced or any(layout.dims[k] for k in reduced - axes):

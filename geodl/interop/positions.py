@@ -9,6 +9,7 @@ from geodl.domain import Domain
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
 from geodl.interop.whole.ancestry import is_fixed, sources_of
+from geodl.interop.whole.layout import BATCH
 from geodl.interop.whole.values import Call, Value
 from geodl.layer import LearnedPositions
 
@@ -19,10 +20,14 @@ def add_positions(build: Any, call: Call, value: Value, table: Value) -> Value |
 
     The rows must be the first ones of one table on the example, and depend on lengths only.
     """
-    shape = value.tensor.shape
-    if value.tensor.dim() != 3 or table.tensor.shape[-2:] != shape[1:]:
+    layout, shape = value.kept, value.tensor.shape
+    if value.tensor.dim() != 3 or layout.channel_dim() != 2:
         return None
-    if value.kept.channel_dim() != 2 or not is_fixed(build.nodes, table.name):
+    batch = 0 if layout.dims[0] == (BATCH,) else 1
+    lengths = [*shape]
+    lengths[batch] = 1
+    given = (1,) * (3 - table.tensor.dim()) + tuple(table.tensor.shape)
+    if list(given) != lengths or not is_fixed(build.nodes, table.name):
         return None
     sources = [
         one
@@ -41,17 +46,21 @@ def add_positions(build: Any, call: Call, value: Value, table: Value) -> Value |
     weight: Any = source.tensor
     kept = nn.Parameter(rows.detach(), requires_grad=weight.requires_grad)
     with_parameters(layer, layer, weight=kept)
+    if not isinstance(weight, nn.Parameter):
+        # Sinusoids, which do not learn.
+        del layer.weight
+        layer.register_buffer("weight", rows.detach().clone())
     answer = build.apply(source.name, layer, value, call.example)
     build.note_table(source, answer)
     return answer
 
 
 def _rows(table: Any, channels: int) -> Tensor | None:
-    """A table `[L, C]` or `[1, L, C]` as rows."""
-    if not isinstance(table, nn.Parameter) or table.shape[-1] != channels:
+    """A table `[L, C]`, `[1, L, C]` or `[L, 1, C]` as rows."""
+    if not isinstance(table, Tensor) or table.shape[-1] != channels or table.dim() > 3:
         return None
-    if table.dim() == 3 and table.shape[0] == 1:
-        return table[0]
+    if table.dim() == 3 and 1 in table.shape[:2]:
+        return table.reshape(-1, channels)
     return table if table.dim() == 2 else None
 
 

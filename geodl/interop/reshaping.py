@@ -1,11 +1,9 @@
-"""What torch does to axes: sizes, views, transpositions, slices of channels.
+"""What torch does to axes: sizes, views, transpositions.
 
 None of it changes a number, so that most of these calls are no node of a network: they change the
 layout in which a node's signal is read as a tensor.
 """
 
-import math
-import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,12 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from geodl.interop.converters import converts
+from geodl.interop.whole import layout as layouts
 from geodl.interop.whole.ancestry import own_tensor
-from geodl.interop.whole.layout import Atom, Axis, Layout, nodes
-from geodl.interop.whole.on_tensors import Narrow
-from geodl.interop.whole.rearrange import Select
-from geodl.interop.whole.values import Call, Scalar, Size, Value
-from geodl.layer import Pointwise
+from geodl.interop.whole.layout import Atom, Axis, Layout
+from geodl.interop.whole.values import Call, Size, Value
 from geodl.signal import Signal
 
 
@@ -48,6 +44,15 @@ def convert_size(build: Any, call: Call) -> Any:
     if dim is None:
         return _shape(build, value)
     return _shape(build, value)[dim % value.tensor.dim()]
+
+
+@converts(len, traced=True)
+def convert_length(build: Any, call: Call) -> Any:
+    """`len(x)`."""
+    (value,) = call.args
+    if not isinstance(value, Value):
+        return None
+    return _shape(build, value)[0]
 
 
 @converts(Tensor.dim, traced=True)
@@ -251,147 +256,21 @@ def convert_squeeze(build: Any, call: Call) -> Any:
     if dim is not None:
         named = [dim] if isinstance(dim, int) else dim
         gone = [k % len(dims) for k in named]
-    if any(dims[k] for k in gone):
+    rows = layouts.last(1, 0)
+    on_nodes = any(atom.kind == "node" for k in gone for atom in dims[k])
+    if on_nodes and gone == [1] and tuple(value.tensor.shape[1:]) == (1,):
+        # One channel on a lattice of one node, which at another size would be more of them.
+        value = build.rearrange(value, rows)
+        dims = rows.dims
+    if any(atom != Atom("channel", atom.place, 1) for k in gone for atom in dims[k]):
         return None
     kept = tuple(axis for k, axis in enumerate(dims) if k not in gone)
     if len(kept) != call.example.dim():
         return None
-    return value.read_as(Layout(kept, value.layout.domain), call.example)
+    return value.read_as(Layout(kept, value.kept.domain), call.example)
 
 
 @converts(Tensor.contiguous, Tensor.clone, torch.clone, nn.Identity, traced=True)
 def convert_same(build: Any, call: Call) -> Any:
     """Copies, which change nothing."""
     return call.args[0]
-
-
-@converts(operator.getitem, traced=True)
-def convert_item(build: Any, call: Call) -> Any:
-    """`values[k]` of a tuple; of a tensor new axes and slices of channels."""
-    value, index = call.args
-    if isinstance(value, tuple | list | dict) and not isinstance(value, Scalar):
-        return value[index]
-    if not isinstance(value, Value) or value.layout is None:
-        return None
-    parts = list(index) if isinstance(index, tuple) else [index]
-    if any(part is not None and part != slice(None) and part is not ... for part in parts):
-        return _slice(build, call, value, parts)
-    return _new_axes(value, parts, call.example)
-
-
-def _new_axes(value: Value, parts: list[Any], example: Tensor) -> Value:
-    """`x[:, None]`, `x[..., None]`."""
-    named = sum(part is not None and part is not ... for part in parts)
-    if ... not in parts:
-        parts = [*parts, ...]
-    dims = list(value.kept.dims)
-    made: list[Axis] = []
-    for part in parts:
-        if part is None:
-            made.append(())
-        elif part is ...:
-            left = len(dims) - named
-            made += dims[:left]
-            dims = dims[left:]
-        else:
-            named -= 1
-            made.append(dims.pop(0))
-    return value.read_as(Layout(tuple(made), value.kept.domain), example)
-
-
-def _slice(build: Any, call: Call, value: Value, parts: list[Any]) -> Value | None:
-    """`x[:, a:b]` along the channels, all else whole."""
-    if ... in parts:
-        at = parts.index(...)
-        missing = value.tensor.dim() - len(parts) + 1
-        parts = [*parts[:at], *[slice(None)] * missing, *parts[at + 1 :]]
-    cut = [k for k, part in enumerate(parts) if part != slice(None)]
-    if None not in parts and len(cut) == 1 and type(parts[cut[0]]) is int:
-        return _select(build, call, value, cut[0], parts[cut[0]])
-    if None in parts or len(cut) != 1:
-        return None
-    part = parts[cut[0]]
-    if not isinstance(part, slice) or part.step not in (None, 1):
-        return None
-    if not all(end is None or isinstance(end, int) for end in (part.start, part.stop)):
-        return None
-    start, stop, _ = part.indices(value.tensor.shape[cut[0]])
-    return cut_channels(build, call.name, value, cut[0], start, stop, call.example)
-
-
-def cut_channels(
-    build: Any, name: str, value: Value, dim: int, start: int, stop: int, example: Tensor
-) -> Value | None:
-    """`x[:, start:stop]` along an axis of channels, and no other; without the axis where the
-    example has one less.
-    """
-    layout = value.kept
-    axis = layout.dims[dim]
-    channels = layout.channels
-    if not axis or not set(axis) <= set(channels):
-        return None
-    first = channels.index(axis[0])
-    if channels[first : first + len(axis)] != axis:
-        return None
-    size = math.prod(atom.size for atom in axis)
-    inner = math.prod(atom.size for atom in channels[first + len(axis) :])
-    cut = Narrow(start, stop, size, inner)
-    if first == 0:
-        # All that comes before is nothing: the entries lie side by side.
-        cut = Narrow(start * inner, stop * inner)
-    kept: list[Axis] = [(Atom("channel", axis[0].place, stop - start),)]
-    if example.dim() < value.tensor.dim():
-        kept = []
-    made = Layout((*layout.dims[:dim], *kept, *layout.dims[dim + 1 :]), layout.domain)
-    return build.apply(name, Pointwise(cut), value, example, made)
-
-
-def _select(build: Any, call: Call, value: Value, dim: int, index: int) -> Value | None:
-    """`x[:, index]` of a sequence, or of a lattice in a row."""
-    layout = value.kept
-    dims = layout.dims
-    if dims[dim] and set(dims[dim]) <= set(layout.channels):
-        at = index % value.tensor.shape[dim]
-        return cut_channels(build, call.name, value, dim, at, at + 1, call.example)
-    if dims[dim] != nodes(layout.num_axes) or not layout.num_axes or not layout.batched:
-        return None
-    made = Layout((*dims[:dim], *dims[dim + 1 :]), layout.domain)
-    return build.apply(call.name, Select(index), value, call.example, made)
-
-
-@converts(torch.chunk, Tensor.chunk, torch.split, Tensor.split, traced=True)
-def convert_chunk(build: Any, call: Call) -> Any:
-    """Parts of the channels, each a node of its own."""
-    value = call.args[0]
-    dim = call.kwargs.get("dim", 0)
-    if len(call.args) > 2:
-        dim = call.args[2]
-    if not isinstance(value, Value) or value.layout is None:
-        return None
-    dim = dim % value.tensor.dim()
-    parts = []
-    start = 0
-    for example in call.example:
-        stop = start + example.shape[dim]
-        part = cut_channels(build, call.name, value, dim, start, stop, example)
-        if part is None:
-            return None
-        parts.append(part)
-        start = stop
-    return tuple(parts)
-
-
-@converts(torch.unbind, Tensor.unbind, traced=True)
-def convert_unbind(build: Any, call: Call) -> Any:
-    """`q, k, v = x.unbind(0)` of an axis of channels."""
-    value, dim = call.given("input", "dim", dim=0)
-    if not isinstance(value, Value) or value.layout is None:
-        return None
-    dim = dim % value.tensor.dim()
-    parts = []
-    for at, example in enumerate(call.example):
-        part = cut_channels(build, call.name, value, dim, at, at + 1, example)
-        if part is None:
-            return None
-        parts.append(part)
-    return tuple(parts)

@@ -9,6 +9,7 @@ from geodl.interop.attention import from_attention
 from geodl.interop.converters import converts
 from geodl.interop.mask import over
 from geodl.interop.recurrent import from_recurrent
+from geodl.interop.recurrent_states import begins_at_zero, states_of_call
 from geodl.interop.transformer import from_stack, from_transformer
 from geodl.interop.transformer_block import from_block
 from geodl.interop.whole import layout as layouts
@@ -65,16 +66,21 @@ def convert_attention(build: Any, call: Call) -> Any:
 
 @converts(*RECURRENT, traced=True)
 def convert_recurrent(build: Any, call: Call) -> Any:
-    """A recurrent network that begins at zero, of which the last states are not read."""
+    """A recurrent network; one that begins at zero, and of which no state is read, is the layer
+    alone.
+    """
     module: Any = call.module
-    (value, *state), kwargs = call.args, call.kwargs
-    begun = any(one is not None for one in (*state, *kwargs.values()))
-    if begun or call.used is None or not call.used <= {0}:
+    value, state = call.given("input", "hx", hx=None)
+    if not isinstance(value, Value):
         return None
-    layer = build.once(module, from_recurrent)
     read = sequence(build, value, module.batch_first)
     if not read.on.domain.ordered:
         read = build.rearrange(read, _rows(value.tensor, module.batch_first))
+    if begins_at_zero(build, state):
+        state = None
+    if state is not None or call.used is None or not call.used <= {0}:
+        return states_of_call(build, call, state, read)
+    layer = build.once(module, from_recurrent)
     return (build.apply(call.name, layer, read, call.example[0]), None)
 
 

@@ -19,6 +19,7 @@ class Embedding(Layer):
     Args:
         num: how many tokens there are.
         channels: C.
+        padding: a token whose vector gets no gradient, as `nn.Embedding(padding_idx=)`.
 
     The parameter `weight` `[num, C]` is called and drawn as in `nn.Embedding`. An output head with
     the same weights (Press and Wolf, "Using the Output Embedding to Improve Language Models", 2017)
@@ -37,18 +38,25 @@ class Embedding(Layer):
     nodewise = True
     transparent = True
 
-    def __init__(self, num: int, channels: int):
+    def __init__(self, num: int, channels: int, *, padding: int | None = None):
         super().__init__()
         asked = f"Embedding({num!r}, {channels!r})"
         num = positive(asked, num)
         channels = positive(asked, channels)
         self.channels_in, self.num, self.channels = 1, num, channels
+        if padding is not None and not (type(padding) is int and 0 <= padding < num):
+            do = f"give a token in 0..{num - 1}"
+            raise GeodlError(f"Embedding(padding={padding!r})", do=do)
+        self.padding = padding
         self.weight = nn.Parameter(torch.empty(num, channels))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the vectors as `nn.Embedding` does: normal, of deviation 1."""
+        """Draw the vectors as `nn.Embedding` does: normal, of deviation 1, zeros for padding."""
         nn.init.normal_(self.weight)
+        if self.padding is not None:
+            with torch.no_grad():
+                self.weight[self.padding].fill_(0)
 
     @classmethod
     def from_weight(cls, weight: Tensor) -> Self:
@@ -75,7 +83,7 @@ class Embedding(Layer):
         """
         check_no_sender(self, sender)
         ids = self._ids(receiver)
-        return receiver.with_x(F.embedding(ids, self.weight))
+        return receiver.with_x(F.embedding(ids, self.weight, self.padding))
 
     def _ids(self, signal: Any) -> Tensor:
         if not isinstance(signal, Signal):
@@ -100,4 +108,6 @@ class Embedding(Layer):
         return x[..., 0]
 
     def extra_repr(self) -> str:
-        return f"{self.num}, {self.channels}"
+        if self.padding is None:
+            return f"{self.num}, {self.channels}"
+        return f"{self.num}, {self.channels}, padding={self.padding}"

@@ -30,6 +30,39 @@ def own_tensor(nodes: Nodes, value: Any) -> Tensor | None:
     return getattr(inner, "value", None)
 
 
+# What changes the shape of a tensor and no number of it.
+RESHAPES = ("contiguous", "flatten", "getitem", "reshape", "squeeze", "unsqueeze", "view")
+
+
+def own_tensor_behind(nodes: Nodes, name: str) -> tuple[str, Tensor] | None:
+    """The model's own tensor that a node gives in another shape, and the node that reads it."""
+    while name in nodes:
+        part, *read = nodes[name]
+        inner: Any = getattr(part, "function", None)
+        tensor = getattr(inner, "value", None)
+        if isinstance(tensor, Tensor):
+            return name, tensor
+        function = getattr(inner, "function", None)
+        if getattr(function, "__name__", function) not in RESHAPES or not read:
+            return None
+        name = read[0]
+    return None
+
+
+def turned_tensor(nodes: Nodes, value: Any) -> Tensor | None:
+    """The model's own matrix whose transpose a value is; None of any other value."""
+    if not isinstance(value, Value) or value.name not in nodes:
+        return None
+    part, *read = nodes[value.name]
+    inner: Any = getattr(part, "function", None)
+    function = getattr(inner, "function", None)
+    turns = getattr(function, "__name__", function) in ("t", "transpose", "swapaxes", "getattr")
+    found = own_tensor_behind(nodes, read[0]) if turns and len(read) == 1 else None
+    if found is None or found[1].dim() != 2 or tuple(found[1].T.shape) != value.tensor.shape:
+        return None
+    return found[1]
+
+
 def sources_of(nodes: Nodes, name: str) -> list[Value]:
     """The model's own tensors that a node depends on: those it reads, and the table of an
     embedding.

@@ -20,8 +20,8 @@ from geodl.interop.whole.entries import (
     layout_after,
     same_places,
 )
-from geodl.interop.whole.giving_back import Stand, lattice_of
-from geodl.interop.whole.guesses import default_layout
+from geodl.interop.whole.giving_back import Stand, axes_of, lattice_of
+from geodl.interop.whole.guesses import default_layout, is_time_first
 from geodl.interop.whole.layout import Atom, Layout
 from geodl.interop.whole.on_tensors import (
     Constant,
@@ -139,13 +139,27 @@ class Builder:
             library = "pyg"
         first = answer[0] if isinstance(answer, tuple) else answer
         name = getattr(first, "name", "")
+        if name not in self.nodes or name in before:
+            # An answer of several, of which this one is not read, or cut out of all.
+            name = self._made_with_parameters(before)
         parameters = next(module.parameters(), None)
         if parameters is None:
             self.stands[call.name] = Stand("", library, module=copy.deepcopy(module))
-        elif name in self.nodes and name not in before:
+        elif name:
             read = call.args[0] if call.args else None
-            domain = lattice_of(getattr(getattr(read, "signal", None), "domain", None))
-            self.stands[call.name] = Stand(name, library, domain)
+            axes = axes_of(module)
+            domain = lattice_of(getattr(getattr(read, "signal", None), "domain", None), axes)
+            first = not is_time_first(module)
+            self.stands[call.name] = Stand(name, library, domain, axes, batch_first=first)
+
+    def _made_with_parameters(self, before: dict[str, Any]) -> str:
+        """The first node of a call whose part has parameters; "" without one."""
+        for name in self.nodes:
+            part = self.nodes[name][0]
+            learns = isinstance(part, nn.Module) and any(True for _ in part.parameters())
+            if name not in before and learns:
+                return name
+        return ""
 
     def _own(self, call: Call, before: dict[str, Any]) -> None:
         """Note which nodes keep copies of the model's parameters."""
@@ -194,6 +208,10 @@ class Builder:
         self.numbered[free] = name
         self.nodes[free] = (part, *read)
         return free
+
+    def reserve(self, name: str) -> None:
+        """Keep a name for an input of the network."""
+        self._taken.add(name)
 
     def once(self, module: Any, convert: Callable[..., Any]) -> Any:
         """The part that stands for a module, made at its first call and shared by later ones."""

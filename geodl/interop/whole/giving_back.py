@@ -8,15 +8,18 @@ from typing import Any, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from geodl.domain import Domain
+from geodl.domain import Domain, Grid
 from geodl.errors import GeodlError
+from geodl.interop.channels import PerChannel
 from geodl.interop.converters import Library, converts, is_kept, to_module
+from geodl.interop.mask import over_all
+from geodl.interop.tokens import OwnTokens
 from geodl.interop.whole.door import arguments_of
 from geodl.interop.whole.on_tensors import Constant
 from geodl.interop.whole.owners import tied_names
-from geodl.layer import Attention, Network
+from geodl.layer import Conv, Network
 from geodl.layer.opaque import Opaque
-from geodl.neighborhood import full_or_adjacency
+from geodl.neighborhood import full_or_adjacency, itself, window
 
 # F.max_pool2d and the like choose between two functions, and have no name to be pickled by.
 POOLS = [f"{kind}max_pool{axes}d" for kind in ("", "adaptive_") for axes in (1, 2, 3)]
@@ -30,7 +33,9 @@ class Stand(NamedTuple):
         path: where in the network its layer is; "" of a part that no layer stands for.
         library: that the part is of.
         domain: the lattice that it read on the example, None of other domains.
+        axes: of the lattice that a convolution or a norm of torch says it has; 0 of others.
         module: a copy of a part without parameters that no layer stands for.
+        batch_first: whether the part has the batch on its first axis.
         entry: the name of a tensor that is no part, in the twin of the layer that keeps it;
             "weight.T" of a transposed one.
         shape: of such a tensor.
@@ -41,7 +46,9 @@ class Stand(NamedTuple):
     path: str
     library: Library
     domain: Domain | None = None
+    axes: int = 0
     module: nn.Module | None = None
+    batch_first: bool = True
     entry: str = ""
     shape: tuple[int, ...] = ()
     learns: bool = True
@@ -142,19 +149,26 @@ def _part(network: Network, call: fx.Node, stand: Stand | None) -> Any:
         return _entry_of(layer, stand)
     if isinstance(layer, Opaque):
         return _opaque_part(layer)
-    if isinstance(layer, Attention) and stand.library == "torch":
+    if isinstance(layer, Conv) and layer.rule == itself() and stand.axes:
+        # A window of one place, on one node.
+        layer = layer.over(window((1,) * stand.axes))
+    if stand.library == "torch":
         # The mask is an argument of the call, as it was.
-        layer = layer.over(full_or_adjacency())
+        layer = over_all(layer, full_or_adjacency())
     if is_kept(layer):
         return copy.deepcopy(layer)
-    return to_module(layer, stand.domain, stand.library)
+    twin = to_module(layer, stand.domain, stand.library)
+    for part in twin.modules():
+        if hasattr(part, "batch_first"):
+            vars(part)["batch_first"] = stand.batch_first
+    return twin
 
 
 def _entry_of(layer: Any, stand: Stand) -> Tensor:
     """A tensor of the original, out of the twin of the layer that keeps it."""
     if isinstance(layer, Opaque):
         layer = _opaque_part(layer)
-    elif not is_kept(layer):
+    elif not is_kept(layer) and not isinstance(layer, PerChannel | OwnTokens):
         layer = to_module(layer, stand.domain, stand.library)
     value = getattr(layer, stand.entry.removesuffix(".T"))
     trains = value.requires_grad
@@ -199,8 +213,24 @@ def _copy_modes(part: nn.Module, twin: nn.Module) -> None:
         other.training = one.training
 
 
-def lattice_of(domain: Any) -> Domain | None:
-    """A domain with a lattice, which tells how many axes a module of torch reads."""
+def lattice_of(domain: Any, axes: int) -> Domain | None:
+    """A domain with a lattice, which tells how many axes a module of torch reads.
+
+    Args:
+        domain: that the module read on the example, or None.
+        axes: that its class names; 0 where it names none.
+    """
     if domain is None or domain.lattice is None or domain.cache is not None:
-        return None
+        domain = None
+    if axes and (domain is None or len(domain.lattice) != axes):
+        # It was read in another layout.
+        return Grid(*(1,) * axes)
     return domain
+
+
+def axes_of(module: nn.Module) -> int:
+    """The axes that the class of a convolution or a norm of torch names; 0 of other modules."""
+    name = type(module).__name__
+    if name.endswith(("1d", "2d", "3d")) and hasattr(module, "weight"):
+        return int(name[-2])
+    return 0

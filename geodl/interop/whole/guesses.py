@@ -15,6 +15,8 @@ def entry_layout(model: nn.Module, node: fx.Node, x: Tensor) -> Layout | None:
     """How an argument is read as a signal: from what reads it first; None for what is none."""
     dims = x.dim()
     if x.dtype == torch.long and 2 <= dims <= 4:
+        if dims == 2 and _first_reader(model, node)[0] == "time first":
+            return Layout((layouts.nodes(1), (layouts.BATCH,)), "chain")
         return layouts.tokens(dims - 1)
     if not x.is_floating_point() or not 2 <= dims <= 5:
         return None
@@ -53,9 +55,17 @@ def _first_reader(model: nn.Module, start: fx.Node) -> tuple[str, Any]:
     return reads, places
 
 
+def is_time_first(module: nn.Module) -> bool:
+    """Whether a part of torch reads sequences `[T, B, C]`."""
+    return any(not getattr(part, "batch_first", True) for part in module.modules())
+
+
 def _reads_of(node: fx.Node, module: Any) -> str:
-    if module is not None and not getattr(module, "batch_first", True):
+    if module is not None and is_time_first(module):
         return "time first"
+    if type(module) is nn.Embedding:
+        # Tokens become channels, and what reads those says where the sequence is.
+        return "each"
     key: Any = node.target
     if module is not None:
         key = key_of(module)

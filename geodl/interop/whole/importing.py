@@ -92,6 +92,8 @@ def convert_calls(
     values: dict[fx.Node, Any] = {}
     for node in trace.graph.nodes:
         if node.op == "placeholder":
+            # A part may have the name of an argument.
+            builder.reserve(str(node.target).lstrip("*"))
             values[node] = inputs.value(node)
         elif node.op == "get_attr":
             values[node] = _constant(builder, trace.module, node)

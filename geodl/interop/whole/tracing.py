@@ -121,12 +121,16 @@ def traceable_functions(functions: tuple[Callable[..., Any], ...]) -> Iterator[N
 
 @contextmanager
 def traceable_parts(module: nn.Module) -> Iterator[None]:
-    """A block in which calls of PyG's parts are seen that look at tensors before they are called.
+    """A block in which calls of PyG's parts are seen that look at tensors before they are called,
+    and `len(x)` in the modules that define a model's parts.
 
     Args:
         module: the model.
     """
     kinds = {kind for part in module.modules() for kind in type(part).__mro__}
+    homes = [sys.modules[kind.__module__] for kind in kinds if kind.__module__ in sys.modules]
+    homes = [home for home in homes if home.__name__.split(".")[0] not in ("builtins", "torch")]
+    homes = [home for home in homes if not hasattr(home, "len")]
     places = []
     for kind in kinds:
         if kind.__module__.startswith("torch_geometric.") and "__call__" in vars(kind):
@@ -134,10 +138,15 @@ def traceable_parts(module: nn.Module) -> Iterator[None]:
     try:
         for kind, _ in places:
             kind.__call__ = _plain_call
+        for home in homes:
+            # torch.fx cannot follow len(x), which Python wants to be a number.
+            vars(home)["len"] = _traceable(len)
         yield
     finally:
         for kind, call in places:
             kind.__call__ = call
+        for home in homes:
+            vars(home).pop("len", None)
 
 
 def _plain_call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
