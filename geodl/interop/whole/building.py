@@ -18,6 +18,7 @@ from geodl.interop.whole.entries import (
     copy_of,
     entries_of,
     layout_after,
+    learning_node,
     same_places,
 )
 from geodl.interop.whole.giving_back import Stand, axes_of, lattice_of
@@ -25,7 +26,6 @@ from geodl.interop.whole.guesses import default_layout, is_time_first
 from geodl.interop.whole.layout import Atom, Layout
 from geodl.interop.whole.on_tensors import (
     Constant,
-    OfDomain,
     OnTensors,
     Slot,
     close,
@@ -36,7 +36,7 @@ from geodl.interop.whole.opaque_calls import opaque_call, read_scores
 from geodl.interop.whole.owners import Owners
 from geodl.interop.whole.rearrange import Rearrange
 from geodl.interop.whole.structures import holds_values
-from geodl.interop.whole.values import Call, Links, Scalar, Size, Untraced, Value, role_read
+from geodl.interop.whole.values import Call, Scalar, Size, Untraced, Value
 from geodl.layer import Network, evaluated
 from geodl.layer.opaque import Opaque
 
@@ -76,7 +76,7 @@ class Builder:
         self._originals: dict[int, Tensor] = {}
         self._of_module = False
         self._taken: set[str] = set()
-        self._links: dict[str, Value | Scalar] = {}
+        self.links: dict[str, Value | Scalar] = {}
         self._parts: dict[tuple[int, bool], Any] = {}
 
     def convert(self, call: Call) -> Any:
@@ -141,7 +141,7 @@ class Builder:
         name = getattr(first, "name", "")
         if name not in self.nodes or name in before:
             # An answer of several, of which this one is not read, or cut out of all.
-            name = self._made_with_parameters(before)
+            name = learning_node(self.nodes, before)
         parameters = next(module.parameters(), None)
         if parameters is None:
             self.stands[call.name] = Stand("", library, module=copy.deepcopy(module))
@@ -151,15 +151,6 @@ class Builder:
             domain = lattice_of(getattr(getattr(read, "signal", None), "domain", None), axes)
             first = not is_time_first(module)
             self.stands[call.name] = Stand(name, library, domain, axes, batch_first=first)
-
-    def _made_with_parameters(self, before: dict[str, Any]) -> str:
-        """The first node of a call whose part has parameters; "" without one."""
-        for name in self.nodes:
-            part = self.nodes[name][0]
-            learns = isinstance(part, nn.Module) and any(True for _ in part.parameters())
-            if name not in before and learns:
-                return name
-        return ""
 
     def _own(self, call: Call, before: dict[str, Any]) -> None:
         """Note which nodes keep copies of the model's parameters."""
@@ -323,17 +314,6 @@ class Builder:
         reads = (size.value.layout,)
         part = Opaque(OnTensors(size_of, (Slot(0), size.dim), {}, reads), "the length of an axis")
         return Scalar(self.add("size", part, [size.value.name]), size.number)
-
-    def links(self, links: Links, reader: Any) -> Value | Scalar:
-        """What the domain holds, as a tensor or a number for an opaque call of a part."""
-        role = role_read(links.role, reader)
-        if role not in self._links:
-            part = Opaque(OfDomain(role), "what the domain holds, as a tensor")
-            name = self.add(links.role, part, [links.value.name])
-            self._links[role] = Scalar(name, links.example)
-            if isinstance(links.example, Tensor):
-                self._links[role] = Value(name, None, links.example)
-        return self._links[role]
 
     def constant(self, name: str, tensor: Tensor) -> Value:
         """A parameter or buffer of the model, copied."""

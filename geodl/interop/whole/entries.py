@@ -71,6 +71,16 @@ def copy_of(module: nn.Module, on: Any) -> nn.Module:
     return twin
 
 
+def learning_node(nodes: dict[str, tuple[Any, ...]], before: dict[str, Any]) -> str:
+    """The first node of a call whose part has parameters; "" without one."""
+    for name in nodes:
+        part = nodes[name][0]
+        learns = isinstance(part, nn.Module) and any(True for _ in part.parameters())
+        if name not in before and learns:
+            return name
+    return ""
+
+
 def allowed_name(name: str) -> str:
     """The name of a node, with "_" behind words that modules and networks use themselves."""
     pieces = []

@@ -8,9 +8,9 @@ from geodl.interop.whole.entries import copy_of
 from geodl.interop.whole.giving_back import Stand
 from geodl.interop.whole.guesses import guess_layout
 from geodl.interop.whole.layout import Layout
-from geodl.interop.whole.on_tensors import OnTensors, Slot, sequence_like
+from geodl.interop.whole.on_tensors import OfDomain, OnTensors, Slot, sequence_like
 from geodl.interop.whole.structures import replace_leaves
-from geodl.interop.whole.values import Call, Links, Scalar, Scores, Size, Value
+from geodl.interop.whole.values import Call, Links, Scalar, Scores, Size, Value, role_read
 from geodl.layer.opaque import Opaque
 
 
@@ -20,7 +20,7 @@ def opaque_call(build: Any, call: Call, reason: str) -> Any:
 
     def slot(leaf: Any) -> Any:
         if isinstance(leaf, Links):
-            leaf = build.links(leaf, call.module)
+            leaf = _links_read(build, leaf, call.module)
         if isinstance(leaf, Size):
             leaf = build.scalar(leaf)
         if not isinstance(leaf, Value | Scalar):
@@ -80,6 +80,18 @@ def tensor_of(build: Any, scores: Scores) -> Value:
 
 
 PAIRS = "scores of pairs of nodes, which are read by themselves"
+
+
+def _links_read(build: Any, links: Links, reader: Any) -> Value | Scalar:
+    """What the domain holds, as a tensor or a number for an opaque call of a part."""
+    role = role_read(links.role, reader)
+    if role not in build.links:
+        part = Opaque(OfDomain(role), "what the domain holds, as a tensor")
+        name = build.add(links.role, part, [links.value.name])
+        build.links[role] = Scalar(name, links.example)
+        if isinstance(links.example, Tensor):
+            build.links[role] = Value(name, None, links.example)
+    return build.links[role]
 
 
 def _entry_of(build: Any, name: str, k: int, example: Any) -> Any:
