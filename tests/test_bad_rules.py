@@ -41,7 +41,20 @@ RULES = {
         "3 axes with group C4",
         "a group that acts on as many",
     ),
-    "group without axes": (lambda: g.lift(3, group=g.S(3)), "", "group S3", "a group that acts"),
+    "group without axes": (
+        lambda: g.lift(3, group=g.S(3)),
+        "lift(3)",
+        "S3, a group",
+        "O() and Oh()",
+    ),
+    "group of many": (lambda: g.window(3, group=g.S(200)), "window(3)", "S200, a", "with matrices"),
+    "group of turns": (lambda: g.lift(3, group=g.C(5000)), "lift(3)", "5000 elements", "as C(16)"),
+    "cosets of many": (
+        lambda: g.Pool(g.fiber(g.S(200)))(on(g.GroupGrid(GRID, P4))),
+        "fiber(S200)",
+        "S200 is no subgroup of C4",
+        "fits the domain",
+    ),
     "unequal box": (lambda: g.lift((3, 5), group=P4), "(3, 5)", "out of the box", "equal sizes"),
     "unequal strides": (
         lambda: g.lift(3, group=P4, stride=(1, 2)),

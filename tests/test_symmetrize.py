@@ -263,7 +263,8 @@ def test_bad_arguments():
         (lambda: g.symmetrize(resnet(), "C4"), "a str; give a group"),
         (lambda: g.symmetrize(resnet(), g.S(3)), "acts on no lattice"),
         (lambda: g.symmetrize(resnet(), P4, "weights"), "choose from|did you mean"),
-        (lambda: g.symmetrize(resnet(), P4, pool="median"), "reduce='median'"),
+        (lambda: g.symmetrize(resnet(), P4, pool="median"), "pool='median'; did you mean 'mean'"),
+        (lambda: g.symmetrize(resnet(), g.C(5000)), "5000 elements are too many.* as C.16."),
     ):
         with pytest.raises(g.GeodlError, match=words):
             call()

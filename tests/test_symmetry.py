@@ -122,7 +122,15 @@ def test_nothing_checked_is_not_exact():
         certificate = g.certify(subject, domain)
         assert not certificate.exact and not certificate.proved and not certificate.violations
     assert "nothing to check" in str(g.certify(g.past(), g.Chain(3)))
-    assert not g.certify(g.lift(3, group=g.C(1)), g.Grid(3, 3)).exact
+
+
+def test_the_identity_holds_for_any_model_that_runs():
+    for subject in (g.lift(3, group=g.C(1)), g.Conv(1, 1, g.window(3)), Named()):
+        certificate = g.certify(subject, g.Grid(3, 3), g.C(1))
+        assert certificate.exact and not certificate.violations
+        assert "the identity, which claims nothing" in str(certificate)
+    with pytest.raises(g.GeodlError, match="use a group that acts on the lattice"):
+        g.certify(g.window(3, axes=1), g.Chain(3), g.C(1))
 
 
 class Named(g.Layer):

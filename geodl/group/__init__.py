@@ -2,13 +2,15 @@
 
 from geodl.group.action import Action
 from geodl.group.cosets import Cosets
+from geodl.group.counting import in_words
 from geodl.group.named import C, D, O, Oh, S
 from geodl.group.orbits import edge_orbits, node_orbits, pair_orbits
 from geodl.group.tables import Tables
-from geodl.group.value import EXACT, Group
+from geodl.group.value import EXACT, MOST_ELEMENTS, Group
 
 __all__ = [
     "EXACT",
+    "MOST_ELEMENTS",
     "Action",
     "C",
     "Cosets",
@@ -19,6 +21,7 @@ __all__ = [
     "S",
     "Tables",
     "edge_orbits",
+    "in_words",
     "node_orbits",
     "pair_orbits",
 ]

@@ -26,6 +26,17 @@ def count_elements(generators: Sequence[Sequence[int]]) -> int:
     return int(PermutationGroup([Permutation(list(g)) for g in generators]).order())
 
 
+def in_words(count: int) -> str:
+    """A number of elements as it is printed: of more than twenty digits the power of ten.
+
+    >>> in_words(24), in_words(math.factorial(200))
+    ('24', 'some 10^374')
+    """
+    if count < 10**20:
+        return str(count)
+    return f"some 10^{int(math.log10(count))}"
+
+
 def _contains_even_permutations(generators: np.ndarray) -> bool:
     """Whether a random element proves that all even permutations are in the group; False where
     none of those tried does.

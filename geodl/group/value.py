@@ -14,13 +14,14 @@ from geodl.constants import cached_constants
 from geodl.errors import GeodlError, as_integer
 from geodl.group.action import NEAR, Action, make_action
 from geodl.group.check import Matrices, Permutations, read_matrices, read_permutations
-from geodl.group.counting import count_elements
+from geodl.group.counting import count_elements, in_words
 from geodl.group.listing import MOST_NUMBERS, Listed, Numbering, list_elements
 from geodl.group.products import block_diagonal, side_by_side
 from geodl.group.subgroups import coset_labels, renumbered, spanned
 from geodl.group.tables import Elements, Tables, find_elements, make_tables
 
 FEW_NUMBERS = 2**18  # groups whose elements hold so many numbers are counted by listing them
+MOST_ELEMENTS = math.isqrt(MOST_NUMBERS)  # of a group whose products are listed
 EXACT = "C(n) and D(n) with n = 1, 2, 4, O() and Oh() act exactly"
 
 
@@ -84,7 +85,7 @@ class Group:
         if self.name:
             return self.name
         points = "point" if self.degree == 1 else "points"
-        return f"Group(order {self.order}, on {self.degree} {points})"
+        return f"Group(order {in_words(self.order)}, on {self.degree} {points})"
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -140,10 +141,6 @@ class Group:
         return count_elements(self.generators)
 
     @property
-    def _is_symmetric(self) -> bool:
-        return self.order == math.factorial(self.degree)
-
-    @property
     def elements(self) -> Tensor:
         """All elements as permutations `[n, degree]`.
 
@@ -167,9 +164,10 @@ class Group:
         Raises:
             GeodlError: if these are more than 2^24 numbers.
         """
-        if self.order**2 > MOST_NUMBERS:
-            do = f"use a group of at most {math.isqrt(MOST_NUMBERS)} elements, as a subgroup"
-            raise GeodlError(f"the product table of {self}", f"{self.order} elements", do)
+        if self.order > MOST_ELEMENTS:
+            do = f"use a group of at most {MOST_ELEMENTS} elements, as a subgroup"
+            found = f"{in_words(self.order)} elements"
+            raise GeodlError(f"the product table of {self}", found, do)
         return make_tables(self.elements, self._numbering)
 
     @cached_property
@@ -281,7 +279,8 @@ class Group:
         """
         asked = f"a subgroup of {self}"
         only_permutations = bool(generators) and all(as_integer(k) is None for k in generators)
-        if self.matrices is None and self._is_symmetric and only_permutations:
+        is_symmetric = self.order == math.factorial(self.degree)
+        if self.matrices is None and is_symmetric and only_permutations:
             # Every permutation is an element of S(n): none is looked up, as S(200) has too many to
             # be listed.
             permutations = read_permutations(asked, generators)
@@ -330,6 +329,9 @@ class Group:
 
     def contains(self, other: "Group") -> bool:
         """Whether every element of another group is an element of this one."""
+        # The order of a part divides that of the whole: what is too large is not listed.
+        if isinstance(other, Group) and self.order % other.order:
+            return False
         return bool((self.numbers_of(other) >= 0).all())
 
     def _number_of(self, asked: str, element: Any) -> int:
@@ -341,7 +343,7 @@ class Group:
             if len(permutation) == self.degree:
                 number = int(self._numbering.find(torch.tensor([permutation])))
         if not 0 <= number < self.order:
-            do = f"give numbers of elements, 0 to {self.order - 1}, or their permutations"
+            do = f"give numbers of elements, 0 to {in_words(self.order - 1)}, or their permutations"
             raise GeodlError(asked, f"{element!r}, no element of it", do)
         return number
 
@@ -353,7 +355,7 @@ class Group:
             matrices = np.array(self.matrices, dtype=np.float64)
         count = self.order * self.degree
         if count > MOST_NUMBERS:
-            found = f"{self.order} elements on {self.degree} points"
+            found = f"{in_words(self.order)} elements on {self.degree} points"
             do = "give its generators to GSet, or use a subgroup"
             raise GeodlError(f"the elements of {self}", found, do)
         listed = list_elements(np.array(self.generators), matrices, self.order)

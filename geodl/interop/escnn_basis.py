@@ -1,5 +1,6 @@
 """escnn's filters and ours: the order of group elements, and the bases that filters are sums of."""
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -27,18 +28,28 @@ def group_of(asked: str, space: Any) -> tuple[Group, list[int]]:
         GeodlError: if the space has another group than C(n) or D(n), or other mirrors.
     """
     do = "use C(n) or D(n), with mirrors about escnn's default axis: rot2dOnR2(n), flipRot2dOnR2(n)"
-    order = space.fibergroup.order()
-    if order < 1:
+    if space.fibergroup.order() < 1:
         raise GeodlError(asked, f"{space}, a continuous group", do)
+    found = _group_in(space)
+    if found is None:
+        raise GeodlError(asked, f"{space}, whose action is none of C(n) or D(n) here", do)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _group_in(space: Any) -> tuple[Group, list[int]] | None:
+    """What :func:`group_of` finds, once for all modules of a network: spaces are equal when their
+    groups and mirror axes are.
+    """
     matrices = [
         IMAGE @ torch.as_tensor(space.basespace_action(element)).double() @ IMAGE.T
         for element in space.fibergroup.elements
     ]
-    for group in groups_of_order(order):
+    for group in groups_of_order(space.fibergroup.order()):
         places = _places(group, matrices)
         if places is not None:
             return group, places
-    raise GeodlError(asked, f"{space}, whose action is none of C(n) or D(n) here", do)
+    return None
 
 
 def groups_of_order(order: int) -> list[Group]:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.group import Group
+from geodl.group import EXACT, MOST_ELEMENTS, Group, in_words
 
 
 class InexactSize(GeodlError):
@@ -81,13 +81,20 @@ def _on_lattice(group: Group) -> Tensor:
 
 
 def check_group(asked: str, group: Any) -> None:
-    """Refuse what is no group; a name makes none.
+    """Refuse what is no group, a name among them; one that acts on no lattice; one of too many
+    elements to list their products.
 
     Raises:
-        GeodlError: for anything but a :class:`Group`.
+        GeodlError: for each of these.
     """
     if not isinstance(group, Group):
         raise GeodlError(asked, f"group={group!r}", "give a group, as C(4)")
+    if group.axes == 0:
+        do = f"{EXACT}; others are given with matrices, Group(generators, matrices)"
+        raise GeodlError(asked, f"{group}, a group that acts on no lattice", do)
+    if group.order > MOST_ELEMENTS:
+        found = f"{group}, whose {in_words(group.order)} elements are too many to list"
+        raise GeodlError(asked, found, f"use a group of at most {MOST_ELEMENTS}, as C(16)")
 
 
 def check_exchanged(asked: str, group: Group, windows: Sequence[AxisWindow]) -> None:

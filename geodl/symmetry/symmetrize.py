@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from geodl.errors import GeodlError, nearest
-from geodl.group import EXACT, Group
+from geodl.group import Group
 from geodl.layer import (
     Concat,
     Conv,
@@ -20,6 +20,8 @@ from geodl.layer import (
     Residual,
     Sequential,
 )
+from geodl.layer.pool import REDUCTIONS
+from geodl.neighborhood.exactness import check_group
 from geodl.symmetry.group_layers import Build, Value
 from geodl.symmetry.widths import Scaling, Widths
 
@@ -68,8 +70,9 @@ def symmetrize(
         raise GeodlError(asked, f"a {type(model).__name__}", "give a layer or a model of layers")
     if not isinstance(group, Group):
         raise GeodlError(asked, f"a {type(group).__name__}", "give a group, as C(4)")
-    if group.axes == 0:
-        raise GeodlError(asked, "a group that acts on no lattice", EXACT)
+    check_group(asked, group)
+    if pool not in REDUCTIONS:
+        raise GeodlError(f"{asked} with pool={pool!r}", do=nearest(str(pool), REDUCTIONS))
     if keep not in KEPT:
         raise GeodlError(f"{asked} with keep={keep!r}", do=nearest(str(keep), KEPT))
     model = getattr(model, "_orig_mod", model)  # what a compiled model was made of
