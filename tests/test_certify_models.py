@@ -253,6 +253,11 @@ def test_a_model_of_several_groups_has_the_one_that_lies_in_all(first, second):
     assert max(errors.values()) < 1e-12, "what was proved is seen"
 
 
+def test_values_that_are_no_numbers_have_an_infinite_error():
+    errors = g.equivariance_error(TURNING, SQUARE.map(lambda x: x * math.nan))
+    assert set(errors.values()) == {math.inf}
+
+
 def test_a_measurement_leaves_a_model_as_it_was():
     net = g.Sequential(g.Conv(1, 2, g.lift(3, group=P4)), g.BatchNorm(2))
     before = {name: value.clone() for name, value in net.state_dict().items()}

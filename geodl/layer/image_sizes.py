@@ -1,6 +1,7 @@
 """The image sizes at which a whole model keeps the symmetry of its group exactly."""
 
 import copy
+import itertools
 import math
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -29,7 +30,7 @@ def sizes(
     model: nn.Module, near: Sequence[int], *, count: int = 2, periodic: bool = False
 ) -> tuple[tuple[int, ...], ...]:
     """The image sizes nearest to the given one at which all windows of a model keep the symmetry of
-    its group exactly, the nearest first.
+    its group exactly, the nearest first: by the number of nodes that all axes change together.
 
     A window with stride s, padding p, dilation d and size k keeps a reflection of an axis of n
     nodes if s divides `n + 2 p - d (k - 1) - 1`. The model is run without images, on empty batches,
@@ -43,8 +44,8 @@ def sizes(
         periodic: whether the axes wrap.
 
     Returns:
-        Sizes with as many axes as `near`; equal lengths stay equal. Fewer than `count`, or none,
-        where fewer of the tried lengths are exact.
+        Sizes with as many axes as `near`; equal lengths that the group reflects stay equal. Fewer
+        than `count`, or none, where fewer of the tried lengths are exact.
 
     Raises:
         GeodlError: if no rule of the model names a group, or a group on other axes; if a length or
@@ -70,8 +71,20 @@ def _nearest_sizes(
     lattice = domain.lattice
     assert lattice is not None
     search = _Search(_loosened(model), _reflected(asked, model, len(lattice)), domain)
-    by_axis = [search.nearest(axis, n, count) for axis, n in enumerate(lattice)]
-    return tuple(zip(*by_axis, strict=False))
+    # Equal lengths stay equal where the group reflects both axes or neither; others move alone.
+    kinds = list(zip(lattice, search.reflected, strict=True))
+    distinct = list(dict.fromkeys(kinds))
+    choices = []
+    for kind in distinct:
+        choices.append(search.nearest(kinds.index(kind), kind[0], count))
+    found = []
+    for lengths in itertools.product(*choices):
+        found.append(tuple(lengths[distinct.index(kind)] for kind in kinds))
+
+    def moved(size: tuple[int, ...]) -> int:
+        return sum(abs(m - n) for m, n in zip(size, lattice, strict=True))
+
+    return tuple(sorted(found, key=moved)[:count])
 
 
 def name_image_sizes(error: InexactSize, model: nn.Module, signal: Signal) -> InexactSize:
