@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import geodl as g
-from geodl.lowering.kernels import compiler, segment, threads
+from geodl.lowering.kernels import compiler, gat, segment, threads
 from geodl.testing import assert_lowered_to, assert_parity, error, outcome
 from tests.cases import CASES
 from tests.strategies import Case
@@ -250,6 +250,27 @@ def test_far_scores_leave_numbers(runs):
     y, gradients = outcome(layer, signal)
     assert all(bool(torch.isfinite(t).all()) for t in (y, *gradients.values()))
     assert_parity(layer, signal, bound=1e-7)
+
+
+def test_the_exponential_of_single_precision():
+    """To 1e-7 of its value where it is a normal number, and never a number where x is none."""
+    x = -np.linspace(0, 87, 2001, dtype=np.float32)
+    y = np.array([gat.exponential_of_single(one) for one in x])
+    wanted = np.exp(x.astype(np.float64))
+    assert y.dtype == np.float32 and y[0] == 1
+    assert np.abs(y / wanted - 1).max() < 2e-7
+    assert 0 < gat.exponential_of_single(np.float32(-np.inf)) < 2e-38
+    assert np.isnan(gat.exponential_of_single(np.float32(np.nan)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_no_number_reaches_its_receivers_alone(dtype, runs):
+    layer, signal = made("gat").to(dtype), noise(graph(), dtype=dtype)
+    signal.x[:, 3] = torch.nan
+    wanted = made("gat").to(dtype)
+    wanted.lowering = "edges"
+    found = layer(signal).x.isnan()
+    assert found.any() and not found.all() and torch.equal(found, wanted(signal).x.isnan())
 
 
 @pytest.mark.usefixtures("several_threads")

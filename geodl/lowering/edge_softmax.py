@@ -122,10 +122,10 @@ def _compile(pattern: Pattern, dtype: torch.dtype) -> None:
     """Compile the kernels, or load them from disk: here, and not in a call that is timed."""
     wide = torch.promote_types(dtype, torch.float32)
     ends, value = torch.zeros(0, 1, 1, dtype=wide), torch.zeros(0, 1, 1, 1, dtype=wide)
-    y, _, _ = gat_forward(pattern.rows, pattern.cols, ends, ends, value, None, 1.0)
+    y, _ = gat_forward(pattern.rows, pattern.cols, ends, ends, value, None, 1.0)
     order = pattern.order
     assert order is not None
-    at = torch.stack([ends] * 4, -1)
+    at = torch.stack([ends] * 3, -2)
     gat_backward(pattern.rows_t, pattern.cols_t, order, at, ends, value, y, None, 1.0)
 
 
@@ -177,7 +177,7 @@ def _run_fused(
     assert vectors is not None
     at, by = _halves(query, key, vectors)
     ends = Ends(plan.pattern, plan.dst, plan.src)
-    y, _, _ = GraphAttention.apply(ends, at, by, value.to(at.dtype), *kept)
+    y, _ = GraphAttention.apply(ends, at, by, value.to(at.dtype), *kept)
     return y.to(value.dtype)
 
 

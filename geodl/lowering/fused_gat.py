@@ -4,9 +4,9 @@ derived in `lowering/kernels/gat.py`.
 Second derivatives and forward mode, which few calls need, are computed by torch's operations, which
 write out the weights `a [B H, E]`:
 
-    z_ij = p_i + q_j,   s_ij = leaky(z_ij),   a_ij = exp(s_ij - m_i) / sum_k exp(s_ik - m_i),
+    z_ij = p_i + q_j,   s_ij = leaky(z_ij),   a_ij = exp(s_ij - l_i) / sum_k exp(s_ik - l_i),
 
-and the factors f_ij of a dropout, 0 or `1 / (1 - dropout)`.
+with l_i as the kernel gives it, and the factors f_ij of a dropout, 0 or `1 / (1 - dropout)`.
 """
 
 from typing import Any, NamedTuple
@@ -63,7 +63,7 @@ def draw_kept(shape: tuple[int, int, int], dropout: float, device: torch.device)
 class GraphAttention(Operator):
     """`y_i = sum_j a_ij f_ij v_j`: the edges, p `[B, M, H]`, q `[B, N, H]`, v `[B, N, H, D]` and
     what a dropout leaves, the two parts of :class:`Kept`, to y `[B, M, H, D]` and what its backward
-    reads, m and `1 / sum_j exp(s_ij - m_i)`, both `[B, M, H]`.
+    reads, `l_i = log sum_j exp s_ij` `[B, M, H]`.
     """
 
     @staticmethod
@@ -76,30 +76,30 @@ class GraphAttention(Operator):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.ends, at, by, value, flags, ctx.scale = inputs
-        y, largest, inverse = output
-        ctx.mark_non_differentiable(largest, inverse)
-        ctx.save_for_backward(at, by, value, flags, y, largest, inverse)
-        ctx.save_for_forward(at, by, value, flags, y, largest, inverse)
+        y, level = output
+        ctx.mark_non_differentiable(level)
+        ctx.save_for_backward(at, by, value, flags, y, level)
+        ctx.save_for_forward(at, by, value, flags, y, level)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        g, (at, by, value, flags, y, largest, inverse) = grad_outputs[0], ctx.saved_tensors
+        g, (at, by, value, flags, y, level) = grad_outputs[0], ctx.saved_tensors
         pattern, kept = ctx.ends.pattern, Kept(flags, ctx.scale)
         if graph_wanted():
-            gradients = _gradients(ctx.ends, at, by, value, kept, largest, g)
+            gradients = _gradients(ctx.ends, at, by, value, kept, level, g)
             return None, *gradients, None, None
-        # What a weight needs of its receiver stands side by side: it is read from one line.
-        ends = torch.stack((at, largest, inverse, (g * y).sum(-1)), -1)
+        # What a weight needs of its receiver stands side by side, to be fetched together.
+        ends = torch.stack((at, level, (g * y).sum(-1)), -2)
         edges = pattern.rows_t, pattern.cols_t, pattern.order
         gradients = torch.ops.geodl.gat_backward(*edges, ends, by, value, g, *kept)
         return None, *gradients, None, None
 
     @staticmethod
     def tangent(ctx: Any, *tangents: Any) -> Any:
-        at, by, value, flags, _, largest, _ = ctx.saved_tensors
+        at, by, value, flags, _, level = ctx.saved_tensors
         kept = Kept(flags, ctx.scale)
-        y = _tangent(ctx.ends, (at, by, value), tangents[1:4], kept, largest)
-        return y, None, None
+        y = _tangent(ctx.ends, (at, by, value), tangents[1:4], kept, level)
+        return y, None
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
@@ -112,21 +112,21 @@ class GraphAttention(Operator):
             first = t.expand(info.batch_size, *t.shape) if axis is None else t.movedim(axis, 0)
             flat.append(first.flatten(0, 1))
         outputs = GraphAttention.apply(ends, *flat, scale)
-        return tuple(t.unflatten(0, (info.batch_size, -1)) for t in outputs), (0, 0, 0)
+        return tuple(t.unflatten(0, (info.batch_size, -1)) for t in outputs), (0, 0)
 
 
-def _weights(ends: Ends, at: Tensor, by: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
+def _weights(ends: Ends, at: Tensor, by: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
     """a and `leaky'(z)` along the edges, `[B H, E]` both."""
     z = _rows(at).index_select(1, ends.dst) + _rows(by).index_select(1, ends.src)
-    # The largest score is a constant for the softmax: what is taken off every score cancels.
-    e = (F.leaky_relu(z, SLOPE) - _rows(largest.detach()).index_select(1, ends.dst)).exp()
+    # For the softmax l is a constant: what is taken off every score of a receiver cancels.
+    e = (F.leaky_relu(z, SLOPE) - _rows(level.detach()).index_select(1, ends.dst)).exp()
     # Not a choice between two numbers of Python's, which torch would round to single precision.
     slope = 1 - (1 - SLOPE) * (z <= 0).to(z.dtype)
-    return e / _total(ends, e, largest.shape[1]).index_select(1, ends.dst), slope
+    return e / _total(ends, e, level.shape[1]).index_select(1, ends.dst), slope
 
 
 def _gradients(
-    ends: Ends, at: Tensor, by: Tensor, value: Tensor, kept: Kept, largest: Tensor, g: Tensor
+    ends: Ends, at: Tensor, by: Tensor, value: Tensor, kept: Kept, level: Tensor, g: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of p, q and v for an upstream gradient g `[B, M, H, D]`, as operations that can
     be differentiated.
@@ -135,7 +135,7 @@ def _gradients(
     `dz_ij = leaky'(z_ij) ds_ij`, `dp_i = sum_j dz_ij`, `dq_j = sum_i dz_ij` and
     `dv_j = sum_i a_ij f_ij g_i`.
     """
-    a, slope = _weights(ends, at, by, largest)
+    a, slope = _weights(ends, at, by, level)
     upstream = _rows(g)
     along = drop(SDDMM.apply(ends.pattern, upstream, _rows(value)), kept)
     dots = _total(ends, a * along, at.shape[1])
@@ -154,14 +154,14 @@ def _tangent(
     values: tuple[Tensor, ...],
     tangents: tuple[Tensor | None, ...],
     kept: Kept,
-    largest: Tensor,
+    level: Tensor,
 ) -> Tensor:
     """`y'_i = sum_j f_ij (a'_ij v_j + a_ij v'_j)` with `a'_ij = a_ij (s'_ij - sum_k a_ik s'_ik)`
     and `s'_ij = leaky'(z_ij) (p'_i + q'_j)`.
     """
     at, by, value = values
     dat, dby, dvalue = tangents
-    a, slope = _weights(ends, at, by, largest)
+    a, slope = _weights(ends, at, by, level)
     ds = torch.zeros_like(a)
     if dat is not None:
         ds = ds + slope * _rows(dat).index_select(1, ends.dst)
@@ -206,9 +206,9 @@ def _fake_forward(
     value: Tensor,
     kept: Tensor | None,
     scale: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     y = value.new_empty(value.shape[0], rows.shape[0] - 1, *value.shape[2:])
-    return y, at.new_empty(at.shape), at.new_empty(at.shape)
+    return y, at.new_empty(at.shape)
 
 
 def _fake_backward(
@@ -222,13 +222,15 @@ def _fake_backward(
     kept: Tensor | None,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return at.new_empty(at.shape[:3]), by.new_empty(by.shape), value.new_empty(value.shape)
+    batch, receivers, _, heads = at.shape
+    dat = at.new_empty(batch, receivers, heads)
+    return dat, by.new_empty(by.shape), value.new_empty(value.shape)
 
 
 torch.library.define(
     "geodl::gat_forward",
     "(Tensor rows, Tensor cols, Tensor at, Tensor by, Tensor value, Tensor? kept, float scale) "
-    "-> (Tensor, Tensor, Tensor)",
+    "-> (Tensor, Tensor)",
 )
 torch.library.impl("geodl::gat_forward", "default", gat_forward)
 torch.library.register_fake("geodl::gat_forward", _fake_forward)

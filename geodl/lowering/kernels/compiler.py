@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 Kernel = Callable[..., None]
+Part = Callable[..., Any] | tuple[Callable[..., Any], Callable[..., Any]]
 
 
 @functools.cache
@@ -30,7 +31,7 @@ def numba_missing() -> str:
 
 
 @functools.cache
-def compiled(kernel: Kernel, *parts: Kernel) -> Kernel:
+def compiled(kernel: Kernel, *parts: Part) -> Kernel:
     """A kernel compiled on its first call and kept on disk; numba must not be missing.
 
     It runs without the interpreter's lock. It is serial: numba's own threads (`parallel=True`) kill
@@ -38,7 +39,8 @@ def compiled(kernel: Kernel, *parts: Kernel) -> Kernel:
 
     Args:
         kernel: a function that calls nothing but Python's and numpy's own.
-        parts: functions of the same file that it calls as well.
+        parts: functions of the same file that it calls as well; a pair is a function of one number
+            and the one that takes its place in single precision.
     """
     import numba
     from numba.extending import register_jitable
@@ -46,6 +48,8 @@ def compiled(kernel: Kernel, *parts: Kernel) -> Kernel:
     for part in parts:
         if part is prefetch:
             _teach_prefetch()
+        elif isinstance(part, tuple):
+            _teach_single(*part)
         else:
             register_jitable(part)
     options: Any = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contract"}}
@@ -87,6 +91,19 @@ def _teach_prefetch() -> None:
     @overload(prefetch)
     def translated(array, place):  # numba compares the names, and annotations, of what it returns
         return lambda array, place: hint_of(array, place)
+
+
+def _teach_single(function: Callable[..., Any], single: Callable[..., Any]) -> None:
+    """Let numba take another function where a number has single precision."""
+    from numba.extending import overload, register_jitable
+
+    register_jitable(single)
+
+    @overload(function)
+    def chosen(x):
+        if x.bitwidth == 32:
+            return lambda x: single(x)
+        return function
 
 
 def _nothing() -> None:
