@@ -1,13 +1,16 @@
 """Convolutions: a window with one edge type for each offset of the kernel."""
 
+import copy
 from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
+from geodl.interop.borders import padded
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
 from geodl.interop.padding import centred, check_domain, check_mode, mode_of, padding_of, with_mode
@@ -15,6 +18,8 @@ from geodl.interop.whole.values import Call, Value
 from geodl.layer import Conv
 from geodl.neighborhood import itself, window
 
+# Modes that put copies of nodes beyond the border.
+COPYING = ("reflect", "replicate")
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -41,8 +46,9 @@ def from_conv(module: Any, on: Domain | None) -> Conv:
 
 
 @converts(*CONVS, traced=True)
-def convert_on_one_node(build: Any, call: Call) -> Any:
-    """A convolution of one place on one node, as those behind global pooling: it reads no lattice.
+def convert_conv(build: Any, call: Call) -> Any:
+    """A convolution of one place on one node, as those behind global pooling, which reads no
+    lattice; one whose padding copies values, as the padding and a convolution without.
 
     None of any other one, which is a layer as it stands.
     """
@@ -50,6 +56,8 @@ def convert_on_one_node(build: Any, call: Call) -> Any:
     (value,) = call.args
     if not isinstance(value, Value) or value.layout is None:
         return None
+    if module.padding_mode in COPYING:
+        return _with_copied_border(build, call, value)
     dims = value.kept.dims
     if value.kept.channel_dim() != 1 or any(dims[2:]) or value.on.domain.num_nodes != 1:
         return None
@@ -58,6 +66,23 @@ def convert_on_one_node(build: Any, call: Call) -> Any:
         return None
     layer = build.once(module, from_conv_of_one)
     return build.apply(call.name, layer, value, call.example)
+
+
+def _with_copied_border(build: Any, call: Call, value: Value) -> Value | None:
+    module: Any = call.module
+    pad, mode = list(module._reversed_padding_repeated_twice), module.padding_mode
+    value = build.read(value, "planes")
+    example = F.pad(value.tensor, pad, mode)
+    wide = padded(build, f"{call.name}_padding", value, pad, mode, example)
+    layer = build.once(module, from_unpadded_conv)
+    return build.apply(call.name, layer, wide, call.example)
+
+
+def from_unpadded_conv(module: Any, on: Domain | None) -> Conv:
+    """A convolution without its padding."""
+    twin = copy.copy(module)
+    twin.padding, twin.padding_mode = (0,) * len(module.kernel_size), "zeros"
+    return from_conv(twin, None)
 
 
 def from_conv_of_one(module: Any, on: Domain | None) -> Conv:

@@ -11,6 +11,7 @@ from geodl.errors import GeodlError
 from geodl.interop import (  # noqa: F401
     activation,
     attention,
+    borders,
     conv,
     embedding,
     functional,

@@ -13,6 +13,7 @@ from geodl.errors import GeodlError
 from geodl.interop.channels import reduce_channels
 from geodl.interop.converters import converts
 from geodl.interop.padding import with_mode
+from geodl.interop.resampling import pooling_rule
 from geodl.interop.whole.layout import Layout
 from geodl.interop.whole.on_tensors import Apply, Slot
 from geodl.interop.whole.values import Call, Value
@@ -210,7 +211,11 @@ for _functions, _how in (
 ):
 
     def _convert_function(build: Any, call: Call, how: str = _how) -> Any:
-        value, output_size = call.given("input", "output_size")
+        value, output_size, indices = call.given(
+            "input", "output_size", "return_indices", return_indices=False
+        )
+        if indices:
+            return None
         sizes = _each_or_none(output_size, value.tensor.dim() - 2)
         return adaptive(build, call, value, sizes, how)
 
@@ -240,15 +245,15 @@ def _each_or_none(value: Any, axes: int) -> tuple[int | None, ...]:
 
 
 class AdaptivePool(Layer):
-    """Pool a lattice to given lengths, by windows that tile it: `nn.AdaptiveAvgPool2d` where the
-    lengths divide.
+    """Pool a lattice to given lengths, as `nn.AdaptiveAvgPool2d`: by windows that tile it where the
+    lengths divide, else by windows that overlap.
 
     Args:
         sizes: the receivers of each axis; None for as many as senders.
         reduction: "mean" or "max".
 
     Raises:
-        GeodlError: at the call, a lattice whose lengths they do not divide.
+        GeodlError: at the call, no lattice of so many axes.
     """
 
     transparent = True
@@ -257,6 +262,7 @@ class AdaptivePool(Layer):
         super().__init__()
         self.sizes = sizes
         self.pool = Pool(window((1,) * len(sizes)), reduction)
+        self.mean = Propagate(window((1,) * len(sizes)))
 
     def compute(self, receiver: Any, sender: Any, rule: Any) -> Any:
         """The pool over the windows that fit the signal."""
@@ -264,12 +270,14 @@ class AdaptivePool(Layer):
         if lattice is None or len(lattice) != len(self.sizes):
             found = f"{receiver.domain}"
             raise GeodlError(self.label, found, f"give a Grid of {len(self.sizes)} axes")
+        reduction = self.pool.options.reduction
         steps = []
         for length, wanted in zip(lattice, self.sizes, strict=True):
             count = wanted or length
+            if length % count and reduction == "mean":
+                return self.mean(receiver, rule=pooling_rule(self.sizes, reduction))
             if length % count:
-                do = "give a multiple"
-                raise GeodlError(self.label, f"an axis of {length} for {count}", do)
+                return self.pool(receiver, rule=pooling_rule(self.sizes, reduction))
             steps.append(length // count)
         rule = window(tuple(steps), stride=tuple(steps), padding="valid")
         return self.pool(receiver, rule=rule)
@@ -304,31 +312,6 @@ def to_upsampling(layer: Propagate, on: Domain | None) -> nn.Module | None:
         return None
     scales = tuple(float(k) for k in forward.size)
     return nn.Upsample(scale_factor=scales, mode="nearest").train(layer.training)
-
-
-@converts(nn.Upsample, nn.UpsamplingNearest2d, F.interpolate, traced=True)
-def convert_upsampling(build: Any, call: Call) -> Any:
-    """Nearest-neighbour upsampling by integers: each node of a block receives from its sender."""
-    value = call.args[0]
-    if call.module is not None:
-        module: Any = call.module
-        size, scale, mode = module.size, module.scale_factor, module.mode
-    else:
-        names = ("input", "size", "scale_factor", "mode")
-        others = ("align_corners", "recompute_scale_factor", "antialias")
-        _, size, scale, mode, *rest = call.given(
-            *names, *others, size=None, scale_factor=None, mode="nearest", **dict.fromkeys(others)
-        )
-        if any(rest):
-            return None
-    if size is not None or mode != "nearest" or not isinstance(value, Value):
-        return None
-    steps = _each_or_none(scale, value.tensor.dim() - 2)
-    if any(step is None or step < 1 or step != int(step) for step in steps):
-        return None
-    sizes = tuple(int(step) for step in steps if step is not None)
-    rule = with_mode(window(sizes, stride=sizes, padding="valid"), "zeros").reverse()
-    return build.apply(call.name, Propagate(rule), build.read(value, "planes"), call.example)
 
 
 REDUCTIONS = {"mean": "mean", "sum": "sum", "amax": "max", "amin": "min"}

@@ -21,8 +21,8 @@ from geodl.interop.whole.entries import (
     learning_node,
     same_places,
 )
-from geodl.interop.whole.giving_back import Stand, axes_of, lattice_of
-from geodl.interop.whole.guesses import default_layout, is_time_first
+from geodl.interop.whole.giving_back import Stand, axes_of, lattice_of, options_of
+from geodl.interop.whole.guesses import default_layout
 from geodl.interop.whole.layout import Atom, Layout
 from geodl.interop.whole.on_tensors import (
     Constant,
@@ -149,8 +149,8 @@ class Builder:
             read = call.args[0] if call.args else None
             axes = axes_of(module)
             domain = lattice_of(getattr(getattr(read, "signal", None), "domain", None), axes)
-            first = not is_time_first(module)
-            self.stands[call.name] = Stand(name, library, domain, axes, batch_first=first)
+            options = options_of(module)
+            self.stands[call.name] = Stand(name, library, domain, axes, options=options)
 
     def _own(self, call: Call, before: dict[str, Any]) -> None:
         """Note which nodes keep copies of the model's parameters."""

@@ -15,6 +15,7 @@ from geodl.interop.converters import Library, converts, is_kept, to_module
 from geodl.interop.mask import over_all
 from geodl.interop.tokens import OwnTokens
 from geodl.interop.whole.door import arguments_of
+from geodl.interop.whole.guesses import is_time_first
 from geodl.interop.whole.on_tensors import Constant
 from geodl.interop.whole.owners import tied_names
 from geodl.layer import Conv, Network
@@ -35,7 +36,7 @@ class Stand(NamedTuple):
         domain: the lattice that it read on the example, None of other domains.
         axes: of the lattice that a convolution or a norm of torch says it has; 0 of others.
         module: a copy of a part without parameters that no layer stands for.
-        batch_first: whether the part has the batch on its first axis.
+        options: attributes of the part that no layer keeps.
         entry: the name of a tensor that is no part, in the twin of the layer that keeps it;
             "weight.T" of a transposed one.
         shape: of such a tensor.
@@ -48,7 +49,7 @@ class Stand(NamedTuple):
     domain: Domain | None = None
     axes: int = 0
     module: nn.Module | None = None
-    batch_first: bool = True
+    options: tuple[tuple[str, Any], ...] = ()
     entry: str = ""
     shape: tuple[int, ...] = ()
     learns: bool = True
@@ -159,8 +160,9 @@ def _part(network: Network, call: fx.Node, stand: Stand | None) -> Any:
         return copy.deepcopy(layer)
     twin = to_module(layer, stand.domain, stand.library)
     for part in twin.modules():
-        if hasattr(part, "batch_first"):
-            vars(part)["batch_first"] = stand.batch_first
+        for name, value in stand.options:
+            if hasattr(part, name):
+                vars(part)[name] = value
     return twin
 
 
@@ -226,6 +228,17 @@ def lattice_of(domain: Any, axes: int) -> Domain | None:
         # It was read in another layout.
         return Grid(*(1,) * axes)
     return domain
+
+
+def options_of(module: Any) -> tuple[tuple[str, Any], ...]:
+    """The attributes of a part that no layer keeps, by name: which axis is time, copied borders."""
+    options: dict[str, Any] = {}
+    if is_time_first(module):
+        options["batch_first"] = False
+    if getattr(module, "padding_mode", "zeros") in ("reflect", "replicate"):
+        for name in ("padding", "padding_mode", "_reversed_padding_repeated_twice"):
+            options[name] = getattr(module, name)
+    return tuple(options.items())
 
 
 def axes_of(module: nn.Module) -> int:

@@ -20,7 +20,7 @@ from geodl.interop.whole.one_node import as_one_node, set_modes
 from geodl.interop.whole.opaque_calls import tensor_of
 from geodl.interop.whole.self_check import Original, check_import
 from geodl.interop.whole.structures import leaves, replace_leaves
-from geodl.interop.whole.tracing import Trace, bind, run_example, slots, trace_calls
+from geodl.interop.whole.tracing import Trace, bind, place_of, run_example, slots, trace_calls
 from geodl.interop.whole.values import Call, Scalar, Scores, Size, Untraced, Value
 from geodl.layer import Network
 
@@ -357,8 +357,20 @@ def run_on_example(asked: str, trace: Trace, given: dict[str, Any]) -> dict[fx.N
             return run_example(trace, given)
     # A model of somebody else may fail in any way of its own.
     except Exception as error:
-        words = f"{type(error).__name__}: {error}"
-        raise GeodlError(asked, f"a model that fails on the example: {words}", "mend it") from error
+        found = f"a model that fails on the example: {_words_of(trace.module, given, error)}"
+        do = "give an example of the shapes that the model takes, or mend it"
+        raise GeodlError(asked, found, do) from error
+
+
+def _words_of(module: nn.Module, given: dict[str, Any], error: Exception) -> str:
+    """What is said of a failure, and at which line of the model's own code."""
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            # The model itself says it without what its trace adds.
+            module(**given)
+    except Exception as plain:
+        error = plain
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place_of(error)}"
 
 
 def _holds_tensors(value: Any) -> bool:

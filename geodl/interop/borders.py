@@ -1,0 +1,131 @@
+"""Padding, upsampling and pixel shuffles of models, as layers over a lattice."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from geodl.interop.converters import converts
+from geodl.interop.padding import with_mode
+from geodl.interop.resampling import PADDINGS, padding_rule, resizing_rule
+from geodl.interop.whole.layout import Atom, Layout
+from geodl.interop.whole.values import Call, Value
+from geodl.layer import Propagate
+from geodl.neighborhood import window
+
+MODES = {"Reflection": "reflect", "Replication": "replicate", "Zero": "constant"}
+MODES |= {"Constant": "constant", "Circular": "circular"}
+PADS = []
+for _prefix in MODES:
+    for _axes in (1, 2, 3):
+        PADS.append(getattr(nn, f"{_prefix}Pad{_axes}d"))
+
+
+@converts(F.pad, *PADS, traced=True)
+def convert_pad(build: Any, call: Call) -> Any:
+    """`F.pad(x, (left, right, top, bottom), mode)` along a lattice: edges to mirrored, clamped or
+    opposite nodes, none where zeros are padded.
+    """
+    if call.module is not None:
+        module: Any = call.module
+        value, pad = call.args[0], module.padding
+        mode = MODES[type(module).__name__[:-5]]
+        fill = getattr(module, "value", 0)
+    else:
+        names = ("input", "pad", "mode", "value")
+        value, pad, mode, fill = call.given(*names, mode="constant", value=None)
+    numbers = isinstance(pad, tuple | list) and all(type(one) is int for one in pad)
+    if fill or mode not in PADDINGS or not numbers or not isinstance(value, Value):
+        return None
+    return padded(build, call.name, value, list(pad), mode, call.example)
+
+
+def padded(
+    build: Any, name: str, value: Value, pad: list[int], mode: str, example: Any
+) -> Value | None:
+    """A value padded as torch says it: the last axis first, before and after."""
+    axes = value.tensor.dim() - 2
+    pairs = [(pad[k], pad[k + 1]) for k in range(0, len(pad), 2)]
+    if len(pairs) > axes or axes < 1:
+        return None
+    pairs += [(0, 0)] * (axes - len(pairs))
+    part = Propagate(padding_rule(pairs[::-1], mode))
+    return build.apply(name, part, build.read(value, "planes"), example)
+
+
+@converts(nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d, F.interpolate, traced=True)
+def convert_upsampling(build: Any, call: Call) -> Any:
+    """Resizing a lattice. By nearest neighbors and integers each node of a block receives from its
+    sender; else each node receives from those around its place, with torch's weights.
+    """
+    value = call.args[0]
+    corners = None
+    if call.module is not None:
+        module: Any = call.module
+        size, scale, mode = module.size, module.scale_factor, module.mode
+        corners = module.align_corners
+        if module.recompute_scale_factor:
+            return None
+    else:
+        names = ("input", "size", "scale_factor", "mode", "align_corners")
+        others = ("recompute_scale_factor", "antialias")
+        _, size, scale, mode, corners, *rest = call.given(
+            *names,
+            *others,
+            size=None,
+            scale_factor=None,
+            mode="nearest",
+            align_corners=None,
+            **dict.fromkeys(others),
+        )
+        if any(rest):
+            return None
+    if not isinstance(value, Value):
+        return None
+    axes = value.tensor.dim() - 2
+    sizes, factors = _each(size, axes), _each(scale, axes)
+    if not all(type(one) in (int, type(None)) for one in sizes):
+        return None
+    whole = all(one is not None and one >= 1 and one == int(one) for one in factors)
+    if mode == "nearest" and whole and size is None:
+        steps = tuple(int(one) for one in factors if one is not None)
+        tiles = window(steps, stride=steps, padding="valid")
+        rule: Any = with_mode(tiles, "zeros").reverse()
+    else:
+        factors = tuple(None if one is None else float(one) for one in factors)
+        rule = resizing_rule(sizes, factors, mode, corners)
+    return build.apply(call.name, Propagate(rule), build.read(value, "planes"), call.example)
+
+
+def _each(value: Any, axes: int) -> tuple[Any, ...]:
+    if isinstance(value, tuple | list):
+        return tuple(value)
+    return (value,) * axes
+
+
+@converts(nn.PixelShuffle, F.pixel_shuffle, torch.pixel_shuffle, traced=True)
+def convert_pixel_shuffle(build: Any, call: Call) -> Any:
+    """`[B, C r r, H, W]` as `[B, C, H r, W r]`: channels become places on a finer lattice."""
+    if call.module is not None:
+        module: Any = call.module
+        value, factor = call.args[0], module.upscale_factor
+    else:
+        value, factor = call.given("input", "upscale_factor")
+    if not isinstance(value, Value) or value.tensor.dim() != 4:
+        return None
+    value = build.read(value, "planes")
+    return _shuffled(build, call, value, factor)
+
+
+def _shuffled(build: Any, call: Call, value: Value, factor: int) -> Value | None:
+    """The finer lattice, read from the coarse one with its channels in three parts."""
+    batch, channels, height, width = value.kept.merged().dims
+    if len(channels) != 1:
+        return None
+    (all_of,) = channels
+    split = value.kept.merged().with_split(all_of, (all_of.size // factor**2, factor, factor))
+    kept, rows, columns = split.channels
+    read = Layout(((batch[0],), (kept,), (*height, rows), (*width, columns)), split.domain)
+    made = Layout(((batch[0],), (Atom("channel", 0, kept.size),), height, width), split.domain)
+    return build.rearrange(value.read_as(read, call.example), made)

@@ -1,0 +1,108 @@
+"""Padding, resizing and pooling of lattices by torch's functions and modules, as layers."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import geodl as g
+from geodl.interop import from_torch, to_torch
+from geodl.interop.resampling import padding_rule, resizing_rule
+from geodl.testing import error
+from tests.twins import drawn
+
+FUNCTIONS = {
+    "zeros": lambda x: F.pad(x, (1, 2, 0, 1)),
+    "cut off": lambda x: F.pad(x, (-1, 0, 0, -2)),
+    "one axis": lambda x: F.pad(x, (2, 1)),
+    "mirrored": lambda x: F.pad(x, (1, 2, 2, 1), mode="reflect"),
+    "clamped": lambda x: F.pad(x, (1, 2, 2, 1), mode="replicate"),
+    "wrapped": lambda x: F.pad(x, (1, 2, 2, 1), mode="circular"),
+    "bilinear": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
+    "corners": lambda x: F.interpolate(x, size=(9, 7), mode="bilinear", align_corners=True),
+    "bicubic": lambda x: F.interpolate(x, scale_factor=2.0, mode="bicubic"),
+    "nearest": lambda x: F.interpolate(x, size=(9, 7)),
+    "by half": lambda x: F.interpolate(x, scale_factor=1.5),
+    "mean": lambda x: F.adaptive_avg_pool2d(x, (4, 3)),
+    "max": lambda x: F.adaptive_max_pool2d(x, (4, None)),
+    "shuffle": lambda x: F.pixel_shuffle(x, 2),
+}
+MODULES = {
+    "reflection": nn.ReflectionPad2d(2),
+    "replication": nn.ReplicationPad2d((1, 0, 2, 1)),
+    "zero": nn.ZeroPad2d(1),
+    "upsample": nn.Upsample(scale_factor=2, mode="bilinear"),
+    "corners": nn.UpsamplingBilinear2d(scale_factor=2),
+    "shuffle": nn.PixelShuffle(2),
+    "reflecting": nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
+    "replicating": nn.Conv2d(4, 4, 5, padding=(2, 1), stride=2, padding_mode="replicate"),
+}
+
+
+class Then(nn.Module):
+    """A convolution, and what is tried."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 4, 3, padding=1)
+        self.after = after
+
+    def forward(self, x):
+        return self.after(self.conv(x))
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *(f"nn: {name}" for name in MODULES)])
+def test_what_torch_does_to_a_lattice_is_a_layer(name):
+    after = FUNCTIONS.get(name) or MODULES[name.removeprefix("nn: ")]
+    model = drawn(Then(after))
+    x = torch.randn(2, 2, 6, 5, dtype=torch.float64)
+    network = from_torch(model, x)
+    assert network.opaque() == {}
+    # A lattice of another size, too.
+    for shape in ((2, 2, 6, 5), (1, 2, 7, 8)):
+        given = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+        y, wanted = network(given), model(given)
+        assert error(y, wanted) <= 1e-12
+        upstream = torch.randn_like(wanted)
+        slopes = [torch.autograd.grad((one * upstream).sum(), given)[0] for one in (y, wanted)]
+        assert error(*slopes) <= 1e-12
+        assert error(to_torch(network)(given), wanted) <= 1e-12
+
+
+def test_a_resampling_says_where_it_cannot_be():
+    rule = padding_rule([(3, 0), (0, 0)], "reflect")
+    with pytest.raises(g.GeodlError, match="an axis of 3 cannot be reflected over 3 nodes"):
+        g.Propagate(rule)(g.Signal.image(torch.zeros(1, 1, 3, 3)))
+    with pytest.raises(g.GeodlError, match="a lattice that wraps"):
+        g.Propagate(rule)(g.Signal.image(torch.zeros(1, 1, 9, 9), periodic=True))
+    with pytest.raises(g.GeodlError, match="mode='area'"):
+        resizing_rule((2,), (None,), "area", None)
+
+
+def test_an_example_of_another_shape_is_told_with_its_line():
+    class Views(nn.Module):
+        def forward(self, x):
+            return x.view(-1, 12)
+
+    with pytest.raises(g.GeodlError) as found:
+        from_torch(nn.Sequential(nn.ReLU(), Views()), torch.ones(2, 5))
+    said = str(found.value)
+    assert "shape '[-1, 12]' is invalid" in said
+    assert "test_imports_lattices.py, line" in said
+    assert "return x.view(-1, 12)" in said
+    assert "an example of the shapes that the model takes" in said
+    with pytest.raises(g.GeodlError, match="mat1 and mat2 shapes"):
+        from_torch(nn.Linear(3, 2), torch.ones(2, 5))
+
+
+def test_a_part_that_cannot_be_followed_says_where_and_what_to_do():
+    class Decides(nn.Module):
+        def forward(self, x):
+            if x.mean() > 0:
+                return x + 1
+            return x - 1
+
+    network = from_torch(nn.Sequential(nn.Linear(2, 2), Decides()), torch.ones(3, 2))
+    (reason,) = network.opaque().values()
+    assert "test_imports_lattices.py, line" in reason
+    assert "if x.mean() > 0:; write torch.where(...)" in reason
