@@ -10,6 +10,7 @@ from torch.func import grad, jvp, vmap
 
 import geodl as g
 from geodl.lowering import edge_softmax
+from geodl.lowering.draws import draw_ones
 from geodl.lowering.fused_gat import Kept
 from geodl.testing import assert_parity, error
 from tests.compilation import same_when_compiled
@@ -135,6 +136,18 @@ def test_under_vmap_draws_are_as_torch_is_told(runs):  # noqa: F811
         found = vmap(lambda x: layer(g.Signal(x, domain)).x, randomness=randomness)(x)
         assert bool(torch.isfinite(found).all())
         assert torch.equal(found[0], found[1]) == (randomness == "same")
+
+
+@pytest.mark.parametrize("dropout", [1e-12, 0.25, 0.6, 1 - 1e-12])
+def test_draws_keep_as_many_as_asked_and_neighbors_apart(dropout):
+    """Of two values that one draw of 64 bits decides, either is dropped whatever the other is."""
+    torch.manual_seed(0)
+    ones = draw_ones((301, 333), dropout, torch.device("cpu"))
+    assert ones.dtype == torch.float32 and set(ones.unique().tolist()) <= {0.0, 1.0}
+    share, flat = 1 - dropout, ones.flatten()
+    assert abs(float(ones.mean()) - share) < 0.01
+    assert abs(float((flat[:-1] * flat[1:]).mean()) - share**2) < 0.01
+    assert draw_ones((0, 3), dropout, torch.device("cpu")).shape == (0, 3)
 
 
 def test_as_many_weights_are_dropped_as_asked():

@@ -316,7 +316,7 @@ class Dropout(Layer):
     Args:
         p: probability in [0, 1).
         draws: "bernoulli" for the numbers that torch's own dropout draws, so that a seed drops what
-            it drops there; "uniform" for a comparison of uniform numbers, which on CPUs takes a
+            it drops there; "uniform" for numbers that are compared with p, which on CPUs takes a
             fourth of the time. Elsewhere both are torch's own.
 
     >>> from geodl import Complete

@@ -212,7 +212,11 @@ def stands_in_row(part: Any) -> bool:
     if not isinstance(part, Layer) or not part.rowwise:
         return False
     held = vars(part)
-    return part.on is None and not any(held.get(name) for name in INTERCEPTS)
+    # Asked of every part at every call, where a generator takes longer than the questions.
+    for name in INTERCEPTS:
+        if held.get(name):
+            return False
+    return part.on is None
 
 
 def run_row(modules: Sequence[Any], signal: Any) -> Signal:
