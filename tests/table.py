@@ -16,6 +16,7 @@ P4, P4M, OCTA = (
     g.GroupGrid(GRID, g.D(4)),
     g.GroupGrid(g.Grid(2, 2, 2), g.O()),
 )
+SMALL_P4 = g.GroupGrid(g.Grid(2, 3), g.C(4))
 SET = g.Complete(5)
 GRAPH = g.Graph([[0, 1, 2, 3, 1, 1], [1, 2, 3, 0, 3, 1]], 6)
 HEAVY = g.Graph([[0, 1, 2, 3], [1, 2, 3, 0]], 4, edge_weight=[0.5, 1.0, 2.0, 0.0])
@@ -139,6 +140,7 @@ def _convolve() -> list[Row]:
         Row(_conv(g.all_pairs("self")), RAGGED, "edges"),
         Row(_conv(g.all_pairs("offset"), on=CHAIN), CHAIN, "lattice"),
         Row(_conv(g.all_pairs("offset"), on=TORUS), TORUS, "lattice"),
+        Row(_conv(g.all_pairs("offset"), on=SMALL_P4), SMALL_P4, "lattice"),
         Row(_conv(g.all_pairs("orbit"), on=FIVE), FIVE, "edges"),
         Row(_conv(g.past()), CHAIN, "edges"),
         Row(_conv(g.fiber()), P4, "spmm"),

@@ -109,7 +109,7 @@ TAKEN = {
     g.Chain: 129,
     g.Complete: 95,
     g.Graph: 191,
-    g.GroupGrid: 276,
+    g.GroupGrid: 284,
     g.GSet: 98,
     g.Batch: 208,
     g.Spectrum: 95,

@@ -298,8 +298,8 @@ def forgets_other_chunks(patch):
 
 
 def offsets_backwards(patch):
-    offsets = PAIRS._offsets
-    patch.setattr(PAIRS, "_offsets", lambda domain: offsets(domain).T)
+    offsets = PAIRS.types_of_pairs
+    patch.setattr(PAIRS, "types_of_pairs", lambda domain: offsets(domain).T)
 
 
 def no_reflections(patch):

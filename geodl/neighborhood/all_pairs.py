@@ -1,19 +1,26 @@
 """The rule over all pairs: Transformers, DeepSets, relative positions, every equivariant map."""
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from geodl.constants import cached_constants
-from geodl.domain import Complete, Domain, coordinates, shift_nodes
+from geodl.domain import Complete, Domain, shift_nodes
 from geodl.errors import GeodlError, nearest
 from geodl.group import node_orbits, pair_orbits
-from geodl.neighborhood.base import Neighborhood, Symmetry, permutations, same_place
+from geodl.neighborhood.base import Neighborhood, Symmetry, permutations, same_place, turns
 from geodl.neighborhood.edges import Edges, untyped
+from geodl.neighborhood.offsets import (
+    count_types,
+    pairs_by_sheets,
+    refuses_offsets,
+    types_of_pairs,
+    widest_stencil,
+)
 from geodl.neighborhood.reversed import Reversed
-from geodl.neighborhood.structure import Everyone, Stencil, Structure
+from geodl.neighborhood.sheets import SheetEdges
+from geodl.neighborhood.structure import Everyone, Structure
 
 BY = (None, "self", "offset", "orbit")
 TYPES = {None: "one", "self": "self", "offset": "other", "orbit": "other"}
@@ -41,13 +48,13 @@ class AllPairs(Neighborhood):
     def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
         everyone = Everyone(types=TYPES[self.by])
         # Relative offsets are a window, too, so that convolution kernels run them.
-        if self.by == "offset" and source.lattice is not None:
-            return everyone, _widest_stencil(source)
+        if self.by == "offset" and refuses_offsets(source) == "":
+            return everyone, widest_stencil(source)
         return (everyone,)
 
     def refuses(self, domain: Domain, typed: bool = True) -> str:
-        if self.by == "offset" and (domain.lattice is None or domain.fiber is not None):
-            return "relative offsets need a lattice without a fiber"
+        if self.by == "offset":
+            return refuses_offsets(domain)
         return ""
 
     def refuses_pair(self, source: Domain, target: Domain, typed: bool = True) -> str:
@@ -65,13 +72,14 @@ class AllPairs(Neighborhood):
         if self.num_edge_types is not None:
             return self.num_edge_types
         # The types of "offset" and "orbit" are numbered on each domain anew: those of one member
-        # mean
-        # nothing on another.
+        # mean nothing on another.
         if domain.is_union:
             found = "members whose pair types have no common numbering"
             raise GeodlError(f"{self} on {domain}", found, "use equal members")
         if reason := self.refuses(domain):
             raise GeodlError(f"{self} on {domain}", reason, "choose a rule that fits the domain")
+        if self.by == "offset":
+            return count_types(domain)
         return int(self._types(domain).max()) + 1
 
     def receiver_types(self, domain: Domain) -> Tensor | None:
@@ -93,10 +101,13 @@ class AllPairs(Neighborhood):
             return permutations("generator", domain.generators())
         if self.by == "offset":
             moves = [shift_nodes(domain, axis, 1) for axis in range(len(domain.lattice or ()))]
-            return [
+            claims = [
                 Symmetry(f"shift of axis {axis}", move, move, leaves=True)
                 for axis, move in enumerate(moves)
             ]
+            if domain.acting is None:
+                return claims
+            return claims + turns(domain, domain, domain.acting, domain.acting.lattice_generators)
         # Any permutation of the nodes keeps all pairs; of a union, any that keeps its members.
         everyone = domain
         if not domain.is_union:
@@ -108,6 +119,11 @@ class AllPairs(Neighborhood):
                 move = shift_nodes(domain, axis, 1)
                 claims.append(Symmetry(f"shift of axis {axis}", move, move))
         return claims
+
+    def sheets_to_compare(self, domain: Domain, target: Domain) -> SheetEdges | None:
+        if self.by != "offset" or domain.fiber is None or not same_place(domain, target):
+            return None
+        return pairs_by_sheets(domain)
 
     def _target(self, domain: Domain) -> Domain:
         return domain
@@ -128,7 +144,7 @@ class AllPairs(Neighborhood):
             return 1 - torch.eye(domain.num_nodes, dtype=torch.long)
         if self.by == "orbit":
             return pair_orbits(domain.generators())
-        return _offsets(domain)
+        return types_of_pairs(domain)
 
 
 def all_pairs(by: str | None = None) -> AllPairs:
@@ -136,7 +152,8 @@ def all_pairs(by: str | None = None) -> AllPairs:
 
     Args:
         by: which pairs share a type. None: all; "self": a node with itself, with others (DeepSets,
-            Zaheer et al. 2017); "offset": equal offsets on a lattice (relative positions); "orbit":
+            Zaheer et al. 2017); "offset": equal offsets on a lattice (relative positions), over a
+            fiber equal offsets and group elements as the receiver's element sees them; "orbit":
             pairs that the domain's symmetry carries to each other (every equivariant linear map).
             The last two have as many types as the domain decides, so layers over them take
             `on=domain`.
@@ -148,46 +165,3 @@ def all_pairs(by: str | None = None) -> AllPairs:
     if by not in BY:
         raise GeodlError(f"all_pairs({by!r})", do=nearest(str(by), [str(b) for b in BY]))
     return AllPairs(by)
-
-
-def _offsets(domain: Domain) -> Tensor:
-    """The number of the offset from each receiver to each sender: `[N, N]`, last axis fastest.
-
-    An axis of n nodes has the offsets -(n-1) to n-1; one that wraps has 0 to n-1.
-    """
-    assert domain.lattice is not None
-    points = coordinates(domain.lattice)
-    lengths = torch.tensor(domain.lattice)
-    wraps = torch.tensor(domain.periodic)
-    # apart[i, j] leads from receiver i to sender j; counted from 0 on each axis, it is a digit of
-    # the
-    # offset's number, with as many values as the axis has offsets.
-    apart = points[None, :] - points[:, None]
-    apart = torch.where(wraps, apart % lengths, apart + lengths - 1)
-    spans = torch.where(wraps, lengths, 2 * lengths - 1)
-    number = torch.zeros_like(apart[..., 0])
-    for axis, span in enumerate(spans.tolist()):
-        number = number * span + apart[..., axis]
-    return number
-
-
-def _widest_stencil(domain: Domain) -> Stencil:
-    """All pairs by offset as a window as wide as the lattice, types as :func:`_offsets` counts
-    them.
-
-    On an axis of n nodes the window has size 2n-1 and begins n-1 before its receiver; on one that
-    wraps it has size n and begins at its receiver.
-    """
-    assert domain.lattice is not None
-    sizes, padding = [], []
-    for n, wraps in zip(domain.lattice, domain.periodic, strict=True):
-        if wraps:
-            sizes.append(n)
-            padding.append((0, n - 1))
-        else:
-            sizes.append(2 * n - 1)
-            padding.append((n - 1, n - 1))
-    one = (1,) * len(sizes)
-    edge_type = torch.arange(math.prod(sizes)).reshape(1, 1, *sizes)
-    shape = domain.lattice
-    return Stencil(shape, shape, domain.periodic, one, one, tuple(padding), edge_type)
