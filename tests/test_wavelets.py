@@ -87,6 +87,7 @@ def test_the_z_transform_on_the_unit_circle_is_the_dft():
 
 
 CHAIN = g.Signal(torch.ones(1, 3, 1), g.Chain(3))
+RING = g.Signal(torch.ones(1, 4, 1), g.Grid(4, periodic=True))
 REFUSED = {
     "name": (lambda: g.models.wavelet_transform("db5"), "'db5'", "", "did you mean 'db"),
     "names": (lambda: g.models.wavelet_transform(["haar"]), "['haar']", "", "did you mean"),
@@ -99,6 +100,18 @@ REFUSED = {
         "inverse_wavelet_transform",
         "odd length",
         "even lengths",
+    ),
+    "axes that wrap": (
+        lambda: g.models.wavelet_transform("db2", 1)(RING),
+        "window(4, stride=2, padding=(2, 3)",
+        "make it bounded",
+        "choose a rule that fits the domain",
+    ),
+    "axes that end": (
+        lambda: g.models.wavelet_transform("db2", 1, periodic=True)(CHAIN),
+        "window(4, stride=2, padding=1",
+        "make it periodic",
+        "choose a rule that fits the domain",
     ),
     "no order": (
         lambda: z_transform(g.Signal(torch.ones(1, 3, 1), g.Complete(3)), torch.ones(1)),

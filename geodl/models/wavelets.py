@@ -2,6 +2,8 @@
 and the same window reversed.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -39,7 +41,7 @@ def wavelet_transform(
 
     Raises:
         GeodlError: if the name is unknown, if there are not 1, 2 or 3 axes, or if `channels` is not
-            a positive integer.
+            a positive integer; at the call, if axes wrap and `periodic` is False, or the reverse.
 
     >>> from geodl import Signal
     >>> image = Signal.image(torch.ones(1, 1, 4, 4))
@@ -103,10 +105,12 @@ def _rule(name: str, axes: int, periodic: bool) -> Neighborhood:
     taps, count = taps_by_axis[0], len(taps_by_axis)
     # Every window that touches the signal is there, for even lengths and odd ones; around an axis
     # that wraps, half as many as nodes are enough.
-    pair = (taps - 2, taps - 1)
+    pair, boundary = (taps - 2, taps - 1), "zeros"
     if periodic:
-        pair = (taps // 2 - 1, taps // 2 - 1)
-    return window(taps, count, stride=2, padding=(pair,) * count)
+        pair, boundary = (taps // 2 - 1, taps // 2 - 1), "circular"
+    rule = window(taps, count, stride=2, padding=(pair,) * count)
+    # On axes of the other kind it would be another transform, which its reverse does not invert.
+    return replace(rule, boundary=boundary)
 
 
 def _fixed(layer: Conv, weight: Tensor, dtype: torch.dtype | None) -> Conv:
