@@ -32,7 +32,9 @@ def test_an_example_is_under_80_lines(path):
 
 
 PLUMBING = (
+    "activations_and_pools",
     "chebnet",
+    "cnn_families",
     "counting_weights",
     "depthwise_separable",
     "gin_molecules",
@@ -93,6 +95,19 @@ def test_chebnet(run, data_root):
     printed = run("chebnet", "--epochs", "40")
     assert "runs on polynomial" in printed
     assert 75 < float(printed.split()[-1].rstrip("%")) < 86
+
+
+def test_activations_and_pools(run):
+    printed = run("activations_and_pools")
+    share = {name: float(number) for name, number in re.findall(r"(\w+) +(\d\S*e-?\S+)", printed)}
+    assert share["Sigmoid"] < 1e-8 and share["ReLU"] > 1e-2
+    assert "max 1.00, mean 0.06" in printed and "max 0.50, mean 0.50" in printed
+
+
+def test_cnn_families(run):
+    printed = run("cnn_families")
+    for line in ("VGG-16 +138,357,544 ", "ResNet-50 +25,557,032 ", "LeNet-5 +61,706 "):
+        assert re.search(line, printed)
 
 
 def test_counting_weights(run):

@@ -42,6 +42,21 @@ def test_the_weights_of_a_million_pixels():
     assert 0.98e8 < counts.local < 1e8, "the border has fewer"
 
 
+def test_multiplications_of_networks():
+    with torch.device("meta"):
+        image = g.Signal.image(torch.zeros(1, 3, 224, 224))
+        count = inspection.multiply_adds(models.alexnet(), image)
+    # Published with padding counted.
+    assert 0.91 < count / 714_188_480 < 1
+    net = g.Sequential(g.Conv(2, 4, g.window(3, padding="valid"), groups=2), nn.ReLU())
+    s = g.Signal.image(torch.zeros(3, 2, 5, 5))
+    assert inspection.multiply_adds(net, s) == 9 * 9 * 2 * 4 // 2
+    with pytest.raises(g.GeodlError, match="Attention, which multiplies otherwise"):
+        inspection.multiply_adds(
+            g.Attention(4, g.all_pairs(), 2), g.Signal.sequence(torch.zeros(1, 3, 4))
+        )
+
+
 def test_without_relu_the_way_back_is_the_reversed_window():
     torch.manual_seed(0)
     forward = g.Conv(2, 3, g.window(3, stride=2, padding=1), bias=False).double()

@@ -5,7 +5,7 @@ parameters, their gradients and the modes of its modules as they were.
 """
 
 from geodl.inspection.attention import EdgeAttention, attention_on_edges
-from geodl.inspection.counting import WeightCounts, count_weights
+from geodl.inspection.counting import WeightCounts, count_weights, multiply_adds
 from geodl.inspection.deconvolution import Reconstruction, deconvolution, feature_maps
 from geodl.inspection.depth import dirichlet_energy, receptive_field, smoothing
 from geodl.inspection.gradients import integrated_gradients, saliency
@@ -25,6 +25,7 @@ __all__ = [
     "feature_maps",
     "gnn_explainer",
     "integrated_gradients",
+    "multiply_adds",
     "occlusion",
     "receptive_field",
     "saliency",

@@ -43,9 +43,19 @@ def deconvolution(model: nn.Module, image: Tensor, path: str, *, count: int = 8)
         values = Signal(found.values[None], signal.domain).to_image()[0]
         touched = values.abs().sum(0) > 0
         rows, columns = _box(touched)
-        show(frames[0, column], shades(values), f"channel {channel}: {found.activation:.2g}")
+        words = f"channel {channel}: {found.activation:.2g}"
+        show(frames[0, column], _about_grey(values), words, between=(0.0, 1.0))
         show(frames[1, column], shades(image)[rows, columns], "there")
     return figure
+
+
+def _about_grey(values: Tensor) -> Tensor:
+    """Values of both signs as they are drawn: zero is grey on every scale."""
+    picture = values.detach().cpu().float()
+    picture = picture / (2 * picture.abs().max().clamp(min=1e-12)) + 0.5
+    if len(picture) == 3:
+        return picture.movedim(0, -1)
+    return picture.mean(0)
 
 
 def _box(touched: Tensor) -> tuple[slice, slice]:

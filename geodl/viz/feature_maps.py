@@ -2,6 +2,7 @@
 
 import math
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -76,9 +77,12 @@ def shades(image: Tensor) -> Tensor:
     return picture.mean(0)
 
 
-def show(axes, picture: Tensor, label: str) -> None:
-    """A picture without ticks, and what it is below it."""
-    axes.imshow(picture.numpy(), cmap="gray")
+def show(axes: Axes, picture: Tensor, label: str, *, between: tuple[float, ...] = ()) -> None:
+    """A picture without ticks, and what it is below it; black and white are its smallest and its
+    largest number, or the two of `between`.
+    """
+    least, most = between or (None, None)
+    axes.imshow(picture.numpy(), cmap="gray", vmin=least, vmax=most)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_xlabel(label, fontsize=8, color=INK)

@@ -13,7 +13,6 @@ from geodl.train.options import Optimizer, TrainerOptions
 from geodl.train.parts import graph_parts, wave_parts
 from geodl.train.recipe import NOT_YET, Recipe
 from geodl.train.recipes.graphs import SUPERPIXELS
-from geodl.train.recipes.protocols import LAST_EPOCH
 
 
 def region_transformer(
@@ -111,7 +110,7 @@ ATTENTIVE = (
         parts=lambda: wave_parts(tones()),
         sample=_a_wave,
         protocol="1,000 waves of 4,000 samples to learn from, 250 to validate, 500 to test; "
-        f"{LAST_EPOCH}",
+        "weights of the last epoch, nothing selected on the test waves",
         reached=NOT_YET,
         minutes=15,
         model=truncated_attention,
