@@ -143,6 +143,9 @@ def test_draws_keep_as_many_as_asked_and_neighbors_apart(dropout):
     """Of two values that one draw of 64 bits decides, either is dropped whatever the other is."""
     torch.manual_seed(0)
     ones = draw_ones((301, 333), dropout, torch.device("cpu"))
+    torch.manual_seed(0)
+    flags = draw_ones((301, 333), dropout, torch.device("cpu"), torch.bool)
+    assert torch.equal(flags, ones.bool())
     assert ones.dtype == torch.float32 and set(ones.unique().tolist()) <= {0.0, 1.0}
     share, flat = 1 - dropout, ones.flatten()
     assert abs(float(ones.mean()) - share) < 0.01

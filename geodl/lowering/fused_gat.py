@@ -57,7 +57,7 @@ def draw_kept(shape: tuple[int, int, int], dropout: float, device: torch.device)
     """
     if not dropout:
         return Kept(None, 1.0)
-    return Kept(draw_ones(shape, dropout, device).to(torch.bool), 1 / (1 - dropout))
+    return Kept(draw_ones(shape, dropout, device, torch.bool), 1 / (1 - dropout))
 
 
 class GraphAttention(Operator):
