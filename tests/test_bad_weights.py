@@ -61,6 +61,12 @@ REFUSED = {
         lambda: g.Pool(g.adjacency("row"))(g.Signal(values(5).float(), GRAPH)),
         "weighted edges; .* the weighted sum is Propagate",
     ),
+    "attention over a window on a basis": (
+        lambda: g.Attention(2, g.window(3, group=g.C(8)), 1)(
+            g.Signal(torch.ones(1, 72, 2), g.GroupGrid(g.Grid(3, 3), g.C(8)))
+        ),
+        "weighted edges; use a window without a basis, and a group that maps the lattice",
+    ),
     "rows of weights for scipy": (
         lambda: GRAPH.with_weights(weights(GRAPH, 2)).to_scipy(),
         "2 rows of weights, one for each entry of a batch; choose one",

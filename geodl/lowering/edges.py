@@ -16,6 +16,7 @@ from geodl.lowering.message_edges import MessageEdges, message_edges
 from geodl.lowering.scores import SCORES, Score
 from geodl.neighborhood.base import Neighborhood
 from geodl.neighborhood.edges import Edges
+from geodl.neighborhood.structure import Stencil
 
 
 class WrittenOut(NamedTuple):
@@ -125,6 +126,8 @@ def unweighted(call: Call) -> Edges:
             return edges
     asked = f"{call.rule} on {call.source} for a layer that weighs its neighbors itself"
     do = "use adjacency(weights=False), without a norm: it reads the links alone"
+    if call.structure(Stencil) is not None:
+        do = "use a window without a basis, and a group that maps the lattice to itself"
     raise GeodlError(asked, "weighted edges", f"{do}; the weighted sum is Propagate")
 
 
