@@ -346,7 +346,7 @@ def _spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
             own = a.squeeze(0)
         y = csr_matmul(rows, cols, own, values.squeeze(0))
         # No view, which torch forbids to change in place where a function made it.
-        return torch.ops.aten._unsafe_view.default(y, [1, *y.shape])
+        return y.resize_(1, *y.shape)
     # Entries of one group serve all.
     entries: list[Tensor | None] = [None]
     if a is not None:
