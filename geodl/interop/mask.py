@@ -1,30 +1,41 @@
-"""A mask of a whole model: the same weights, other edges."""
+"""The same weights elsewhere: a mask of a whole model, or a lattice that wraps."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from torch import nn
 
+from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.layer import Attention, Cross
+from geodl.layer import Cross
+from geodl.layer.base import MessagePassing
 from geodl.neighborhood import Neighborhood
+from geodl.neighborhood.reversed import Reversed
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def over(model: Model, rule: Neighborhood) -> Model:
-    """The same parameters (shared, not copied), with every self-attention on another neighborhood.
+def over(model: Model, where: Neighborhood | Domain) -> Model:
+    """The same parameters (shared, not copied), with every self-attention on another neighborhood,
+    or every window on another kind of lattice.
 
     `over(model, past())` is what a causal mask makes of a Transformer: `tgt_mask` of a decoder,
-    `mask` of an encoder. What reads the second signal stays as it is: attention inside `Cross`, and
-    the encoder of an encoder and decoder.
+    `mask` of an encoder; `over(vit, window(3))` lets each patch of a vision Transformer read those
+    around it. What reads the second signal stays as it is: attention inside `Cross`, and the
+    encoder of an encoder and decoder.
+
+    `over(cnn, Grid(8, 8, periodic=True))` lets the windows of an import wrap, where the original
+    padded zeros: a CNN on a torus. Only whether axes wrap is read of the domain, and an import that
+    is called with tensors reads them as such a lattice.
 
     Args:
-        model: an Attention, or a layer with some in it.
-        rule: the neighborhood.
+        model: an Attention, a layer over a window, or a layer with some in it.
+        where: the neighborhood; or a lattice, all of whose axes wrap or none.
 
     Raises:
-        GeodlError: if the model has no attention; if a relative bias has another number of edge
-            types.
+        GeodlError: if the model has no attention, or no window; if a relative bias has another
+            number of edge types; if the domain has no lattice, or wraps along some axes only.
 
     >>> from geodl import past
     >>> from geodl.interop import from_torch
@@ -33,15 +44,15 @@ def over(model: Model, rule: Neighborhood) -> Model:
     past()
     """
     name = type(model).__name__
+    asked = f"over({name}, {where})"
     if not isinstance(model, nn.Module):
-        raise GeodlError(f"over(..., {rule})", f"a {name}", "give a model with attention in it")
-    changed = over_all(model, rule)
+        raise GeodlError(f"over(..., {where})", f"a {name}", "give a model with attention in it")
+    if isinstance(where, Domain):
+        return _on_lattice(asked, model, where)
+    changed = over_all(model, where)
     if changed is model:
-        raise GeodlError(
-            f"over({name}, {rule})",
-            "no self-attention in it",
-            "give a model with some outside of Cross",
-        )
+        found = "no self-attention in it"
+        raise GeodlError(asked, found, "give a model with some outside of Cross")
     return changed
 
 
@@ -49,19 +60,69 @@ def over_all(model: Any, rule: Neighborhood) -> Any:
     """Every self-attention of a model on another neighborhood: the model itself where nothing
     changes, else a shallow copy with changed parts.
     """
-    if isinstance(model, Attention):
-        return model.over(rule)
-    if model is None or isinstance(model, Cross):
+
+    def change(layer: Any) -> Any:
+        if isinstance(layer, MessagePassing) and layer.verb == "attend":
+            return layer.over(rule)
+        return None
+
+    return _changed(model, change, first_signal_only=True)
+
+
+def _on_lattice(asked: str, model: Any, domain: Domain) -> Any:
+    """Every window of a model as one that keeps to the domain's border, or wraps with it."""
+    if domain.lattice is None or len(set(domain.periodic)) != 1:
+        do = "give a Grid or a Chain, all of whose axes wrap or none"
+        raise GeodlError(asked, "a domain without one kind of border", do)
+
+    def change(layer: Any) -> Any:
+        rule = _unbound(getattr(layer, "rule", None))
+        if rule is None or not isinstance(layer, MessagePassing):
+            return None
+        return layer.over(rule)
+
+    changed = _changed(model, change, first_signal_only=False)
+    if changed is model:
+        found = "no window of an import in it"
+        raise GeodlError(asked, found, "give a model with convolutions that pad")
+    door: Any = getattr(changed, "door", None)
+    if hasattr(door, "over"):
+        vars(changed)["door"] = door.over(domain)
+    return changed
+
+
+def _unbound(rule: Any) -> Any:
+    """A window without the padding mode that it may remember; None of any other rule."""
+    if isinstance(rule, Reversed):
+        inner = _unbound(rule.rule)
+        return None if inner is None else replace(rule, rule=inner)
+    if not hasattr(rule, "boundary"):
+        return None
+    return replace(rule, boundary=None)
+
+
+def _changed(model: Any, change: Callable[[Any], Any], *, first_signal_only: bool) -> Any:
+    """The model itself where nothing changes, else a shallow copy with changed parts; those that
+    read a second signal stay where only the first one's change.
+    """
+    if model is None:
+        return None
+    changed = change(model)
+    if changed is not None:
+        return changed
+    if first_signal_only and isinstance(model, Cross):
         return model
     parts = dict(model._modules)
-    if "decoder" in parts:
+    if first_signal_only and "decoder" in parts:
         # The encoder reads the other signal, which a mask of the first one does not touch.
         parts.pop("encoder", None)
-    changed = {name: over_all(part, rule) for name, part in parts.items()}
-    if all(changed[name] is part for name, part in parts.items()):
+    new = {}
+    for name, part in parts.items():
+        new[name] = _changed(part, change, first_signal_only=first_signal_only)
+    if all(new[name] is part for name, part in parts.items()):
         return model
     twin = _shallow_copy(model)
-    twin._modules.update(changed)
+    twin._modules.update(new)
     return twin
 
 

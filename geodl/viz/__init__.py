@@ -18,10 +18,11 @@ from geodl.viz.attention import attention, cross_attention
 from geodl.viz.deconvolution import deconvolution
 from geodl.viz.feature_maps import feature_maps
 from geodl.viz.feature_strip import feature_strip
+from geodl.viz.layers import network
 from geodl.viz.lengths import lengths
 from geodl.viz.neighborhood import neighborhood
-from geodl.viz.network import graph
 from geodl.viz.occlusion import occlusion
+from geodl.viz.predictions import graph
 from geodl.viz.samples import samples
 from geodl.viz.smoothing import smoothing
 from geodl.viz.stabilised import stabilised
@@ -36,6 +37,7 @@ __all__ = [
     "graph",
     "lengths",
     "neighborhood",
+    "network",
     "occlusion",
     "samples",
     "smoothing",

@@ -1,12 +1,14 @@
 """How an imported network is called as its original is: tensors in, tensors out."""
 
 import inspect
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.interop.whole.layout import Layout
+from geodl.interop.whole.layout import Layout, Places
 from geodl.interop.whole.on_tensors import fill
 from geodl.signal import Signal
 
@@ -82,6 +84,21 @@ class TensorDoor:
     def leave(self, answer: Any) -> Any:
         """The answer in the original's form."""
         return leave_tensors(self.form, answer)
+
+    def over(self, domain: Domain) -> "TensorDoor":
+        """A door that reads tensors on lattices that wrap as a domain does. It leads back no more:
+        the original has other edges.
+        """
+        places: Places = "grid"
+        if all(domain.periodic):
+            places = "torus"
+        entrances = []
+        for entrance in self.form.entrances:
+            layout = entrance.layout
+            if layout is not None and layout.num_axes and layout.domain in ("grid", "torus"):
+                entrance = entrance._replace(layout=replace(layout, domain=places))
+            entrances.append(entrance)
+        return TensorDoor(self.form._replace(entrances=tuple(entrances)))
 
 
 def bind_arguments(form: CallForm, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
