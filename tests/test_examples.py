@@ -46,6 +46,7 @@ PLUMBING = (
     "own_graphs",
     "own_links",
     "own_nodes",
+    "torch_cnn_on_a_torus",
     "unet",
     "virtual_node",
 )
@@ -129,6 +130,13 @@ def test_gin_molecules(run, data_root):
 
 def test_graphsage(run, data_root):
     assert 70 < float(run("graphsage").split()[-1].rstrip("%")) < 86
+
+
+def test_torch_cnn_on_a_torus(run):
+    said = run("torch_cnn_on_a_torus")
+    off = [float(number) for number in re.findall(r"off by ([-\d.e]+)", said)]
+    assert len(off) == 2 and max(off) < 1e-5
+    assert "window(3x3), heads=2) on Grid(6, 6) runs on banded" in said
 
 
 def test_heterogeneous(run):
