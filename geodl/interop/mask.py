@@ -11,7 +11,6 @@ from geodl.errors import GeodlError
 from geodl.layer import Cross
 from geodl.layer.base import MessagePassing
 from geodl.neighborhood import Neighborhood
-from geodl.neighborhood.reversed import Reversed
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -93,8 +92,9 @@ def _on_lattice(asked: str, model: Any, domain: Domain) -> Any:
 
 def _unbound(rule: Any) -> Any:
     """A window without the padding mode that it may remember; None of any other rule."""
-    if isinstance(rule, Reversed):
-        inner = _unbound(rule.rule)
+    reversed_one = getattr(rule, "rule", None)
+    if reversed_one is not None:
+        inner = _unbound(reversed_one)
         return None if inner is None else replace(rule, rule=inner)
     if not hasattr(rule, "boundary"):
         return None
