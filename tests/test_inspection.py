@@ -223,6 +223,14 @@ def test_energy_is_the_quadratic_form_of_the_laplacian():
     assert error(inspection.dirichlet_energy(signal), form) < 1e-12
 
 
+def test_a_path_has_one_energy_however_its_links_are_given():
+    x = torch.tensor([[[0.0], [1.0], [3.0]]])
+    one_way, both = g.Graph([[0, 1], [1, 2]], 3), g.Graph([[0, 1, 2, 1], [1, 0, 1, 2]], 3)
+    for path in (g.Chain(3), g.Grid(3), one_way, both):
+        assert float(inspection.dirichlet_energy(g.Signal(x, path), norm=None)) == 5.0
+    assert not inspection.dirichlet_energy(g.Signal(x, g.Graph([[], []], 3)), norm=None)
+
+
 def test_deep_networks_over_smooth_and_residual_ones_less():
     torch.manual_seed(0)
     signal = g.Signal(torch.randn(1, 40, 8), both_ways(40))

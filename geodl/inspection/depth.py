@@ -10,6 +10,7 @@ from geodl.errors import GeodlError
 from geodl.inspection.score import NodeScore, check_has_gradient, check_signal, with_gradients
 from geodl.layer import evaluated, trace
 from geodl.neighborhood import itself
+from geodl.neighborhood.laplacian import undirected_pairs
 from geodl.signal import Signal
 
 NORMS = (None, "sym")
@@ -53,8 +54,8 @@ def receptive_field(model: nn.Module, signal: Signal, node: int) -> Tensor:
 
 
 def dirichlet_energy(signal: Signal, *, norm: str | None = "sym") -> Tensor:
-    """`[B]`, how much neighbors differ: `1/2 sum over links (j -> i) of w_ij |x_i / s_i - x_j /
-    s_j|^2`, a link given in both directions counting once.
+    """`[B]`, how much neighbors differ: `sum over linked pairs {i, j} of w_ij |x_i / s_i - x_j /
+    s_j|^2`, each pair once, w_ij the mean over the directions in which it is linked, one or two.
 
     Args:
         signal: values `[B, N, C]` or sparse `[N, C]` on a domain with links.
@@ -97,8 +98,12 @@ def dirichlet_energy(signal: Signal, *, norm: str | None = "sym") -> Tensor:
             do = "use non-negative weights, or norm=None"
             raise GeodlError("dirichlet_energy(norm='sym')", found, do)
         x = x / (1 + degree).sqrt()[..., None]
-    distance = (x[:, links.dst] - x[:, links.src]).square().sum(-1)
-    return (weight * distance).sum(-1) / 2
+    pairs = undirected_pairs(signal.domain)
+    # Of a pair that is linked both ways each link counts half; loops join no pair.
+    ways = pairs.ways[pairs.way % max(1, len(pairs.ways))]
+    dst, src = links.dst[pairs.links], links.src[pairs.links]
+    distance = (x[:, dst] - x[:, src]).square().sum(-1)
+    return (weight[..., pairs.links] * distance / ways).sum(-1)
 
 
 def smoothing(model: nn.Module, signal: Signal, *, norm: str | None = "sym") -> tuple[float, ...]:
