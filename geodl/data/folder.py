@@ -96,9 +96,10 @@ def _read(path: Path, size: tuple[int, int] | None, gray: bool) -> Tensor:
     except ImportError as error:
         do = 'pip install "geodl[data]"'
         raise GeodlError(f"the image {path}", "pillow is not installed", do) from error
+    mode = "L" if gray else "RGB"
     try:
         with Image.open(path) as opened:
-            image = opened.convert("L" if gray else "RGB")
+            image = opened.convert(mode)
             if size is not None:
                 image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             pixels = np.array(image, dtype=np.float32) / 255

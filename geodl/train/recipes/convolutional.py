@@ -49,7 +49,7 @@ RESNET = Recipe(
     protocol=f"{SEEN}; {MOVED}; {LAST_EPOCH}; errors on the images learnt from as they are",
     paper="91.25 % accuracy with all 50,000 images (He et al. 2016, table 6)",
     reached=NOT_YET,
-    minutes=50,
+    minutes=36,
     model=models.cifar_resnet,
     sizes={"classes": 10, "in_channels": 3},
     sample=blank(32, 32, channels=3),
@@ -75,7 +75,7 @@ VGG = replace(
     protocol=f"{SEEN}; {MOVED}; {LAST_EPOCH}",
     paper="no published number under this protocol",
     model=models.small_vgg,
-    minutes=40,
+    minutes=26,
 )
 # Without batch norms a step has to be smaller.
 ALEXNET = replace(
@@ -95,6 +95,7 @@ CONVOLUTIONAL = (
         name="cifar10-zfnet",
         summary="a small ZFNet on CIFAR-10, 10k JPEG",
         model=models.small_zfnet,
+        minutes=35,
     ),
     VGG,
     replace(
@@ -102,12 +103,14 @@ CONVOLUTIONAL = (
         name="cifar10-vgg-5x5",
         summary="a small VGG with one window of 5x5 for two of 3x3 on CIFAR-10, 10k JPEG",
         settings={"repeats": 1, "window_size": 5},
+        minutes=16,
     ),
     replace(
         VGG,
         name="cifar10-googlenet",
         summary="a small GoogLeNet on CIFAR-10, 10k JPEG",
         model=models.small_googlenet,
+        minutes=47,
     ),
     RESNET,
     replace(
@@ -116,7 +119,7 @@ CONVOLUTIONAL = (
         summary="a ResNet-44 on CIFAR-10, 10k JPEG",
         paper="92.83 % accuracy with all 50,000 images (He et al. 2016, table 6)",
         settings={"depth": 44},
-        minutes=110,
+        minutes=88,
     ),
     PLAIN,
     replace(
@@ -125,12 +128,13 @@ CONVOLUTIONAL = (
         summary="the 44 layers of a ResNet without its shortcuts on CIFAR-10, 10k JPEG",
         paper="about 87 % accuracy with all 50,000 images (He et al. 2016, figure 6)",
         settings={"depth": 44, "shortcuts": "none"},
-        minutes=110,
+        minutes=88,
     ),
     replace(
         VGG,
         name="cifar10-mobilenet",
         summary="a small MobileNet on CIFAR-10, 10k JPEG",
         model=models.small_mobilenet,
+        minutes=35,
     ),
 )
