@@ -105,7 +105,7 @@ ATTENTIVE = (
     ),
     Recipe(
         name="tones-truncated",
-        summary="attention within windows that hears which tone sounds in noise",
+        summary="a network of attention within windows, which hears what tone sounds in noise",
         task="waves",
         parts=lambda: wave_parts(tones()),
         sample=_a_wave,
