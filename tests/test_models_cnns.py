@@ -83,7 +83,7 @@ def drawn(net: nn.Module) -> nn.Module:
 
 WEIGHTS = {
     "lenet5": (models.lenet5, twins.LeNet, (1, 28)),
-    "googlenet": (models.googlenet, twins.GoogLeNet, (3, 64)),
+    "googlenet": (models.googlenet, twins.GoogLeNet, (3, 56)),  # with odd maps inside
     "resnet18": (
         lambda: models.resnet(18, 7, channels=4),
         lambda: twins.ResNet((2, 2, 2, 2), 4, 7, False),

@@ -18,8 +18,9 @@ from geodl.layer import (
 )
 from geodl.neighborhood import window
 
-# Pools whose last window reaches one pixel over the border, so that an odd end is not lost.
+# Pools whose last window may reach one pixel over the border, so that an odd end is not lost.
 REACHING = window(3, stride=2, padding=((0, 1), (0, 1)))
+HALVING = window(2, stride=2, padding=((0, 1), (0, 1)))
 
 
 class Inception(NamedTuple):
@@ -94,7 +95,7 @@ def googlenet(
         if name == "inception4a":
             parts["maxpool3"] = Pool(REACHING)
         if name == "inception5a":
-            parts["maxpool4"] = Pool(window(2, stride=2))
+            parts["maxpool4"] = Pool(HALVING)
         parts[name] = _inception(before, block, batch_norm)
         before = block.channels
     return Sequential(parts | _head(before, classes, dropout))
