@@ -61,6 +61,7 @@ EXAMPLES = [
     nn.InstanceNorm1d(4, affine=True, track_running_stats=True),
     nn.GroupNorm(2, 4),
     nn.Embedding(3, 4),
+    nn.Embedding(3, 4, padding_idx=1),
 ]
 POOLS = [
     nn.MaxPool1d(2),

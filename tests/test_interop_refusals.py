@@ -68,7 +68,7 @@ REFUSED = [
         lambda: nn.Bilinear(2, 2, 2),
         r"from_torch\(Bilinear\): found a type with no converter; did you mean 'Linear'",
     ),
-    (lambda: nn.LocalResponseNorm(2), "a type with no converter; choose from"),
+    (lambda: nn.PixelUnshuffle(2), "a type with no converter; choose from"),
     (lambda: nn.PixelShuffle(2), "a type with no converter; choose from .*Conv2d"),
     (
         lambda: MyLinear(2, 2),
@@ -96,8 +96,8 @@ REFUSED = [
         r"the weight of a Linear: found shape .1, 2, 1. where the options say .1, 2, 2.; build it",
     ),
     (
-        lambda: nn.Embedding(3, 2, padding_idx=0),
-        "padding_idx=0, which changes gradients or vectors; build it without",
+        lambda: nn.Embedding(3, 2, scale_grad_by_freq=True),
+        "scale_grad_by_freq=True, which changes gradients or vectors; build it without",
     ),
     (lambda: nn.Embedding(3, 2, max_norm=1.0), "max_norm=1.0, which changes gradients or vectors"),
     (lambda: nn.MaxPool2d(2, return_indices=True), "return_indices=True; pool without indices"),
