@@ -93,9 +93,15 @@ def convert_upsampling(build: Any, call: Call) -> Any:
         tiles = window(steps, stride=steps, padding="valid")
         rule: Any = with_mode(tiles, "zeros").reverse()
     else:
-        factors = tuple(None if one is None else float(one) for one in factors)
-        rule = resizing_rule(sizes, factors, mode, corners)
+        rule = resizing_rule(sizes, tuple(map(_as_float, factors)), mode, corners)
     return build.apply(call.name, Propagate(rule), build.read(value, "planes"), call.example)
+
+
+def _as_float(factor: Any) -> float | None:
+    """A factor as a float; None stays None."""
+    if factor is None:
+        return None
+    return float(factor)
 
 
 def _each(value: Any, axes: int) -> tuple[Any, ...]:

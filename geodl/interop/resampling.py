@@ -65,7 +65,8 @@ class AxisMap:
             return F.pad(rows, self.pad, mode=self.kind)
         if self.kind in POOLS:
             # A maximum is taken over the nodes that a mean would take.
-            return F.adaptive_avg_pool1d(rows, rows.shape[2] if size is None else size)
+            count = rows.shape[2] if size is None else size
+            return F.adaptive_avg_pool1d(rows, count)
         if self.kind != "bicubic":
             return F.interpolate(rows, size, self.factor, self.kind, self.align_corners)
         # torch has this mode for images alone; a row is as wide as before.

@@ -297,15 +297,11 @@ def _in_order(build: Any, value: Value) -> Value:
         return value
     found = _heads_of(value)
     assert found is not None
-    plain = Layout(
-        (
-            layout.dims[0],
-            *(((Atom("channel", 0, found[0]),),) if heads else ()),
-            layout.dims[-2],
-            (Atom("channel", 1, found[1]),),
-        ),
-        layout.domain,
-    )
+    count, width = found
+    dims = [layout.dims[0], layout.dims[-2], (Atom("channel", 1, width),)]
+    if heads:
+        dims.insert(1, (Atom("channel", 0, count),))
+    plain = Layout(tuple(dims), layout.domain)
     return build.rearrange(value, plain, like=value)
 
 

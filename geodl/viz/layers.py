@@ -164,9 +164,11 @@ def _draw_rows(axes: Axes, rows: list[Row]) -> None:
             start, lane = places[read], lanes.get((read, row.name), 0)
             side = -0.32 * lane
             line = ([0, side, side, 0], [start, start - 0.4, -k + 0.4, -k])
+            color = INK
             if lane == 0:
                 line = ([0, 0], [start, -k])
-            axes.plot(*line, color=FAINT if lane == 0 else INK, linewidth=0.9, zorder=1)
+                color = FAINT
+            axes.plot(*line, color=color, linewidth=0.9, zorder=1)
     axes.set_xlim(-0.32 * (max(lanes.values(), default=0) + 1), 9)
     axes.set_ylim(-len(rows), 1)
     _key(axes, {row.kind for row in rows})
