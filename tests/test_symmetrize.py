@@ -307,3 +307,11 @@ def test_gates_that_cannot_halve_the_scaled_channels_are_refused():
     network = g.Sequential(g.Conv(1, 6, g.window(3)), nn.GLU(), g.Conv(3, 1, g.window(3)))
     with pytest.raises(g.GeodlError, match="1: GLU, which does not take 3 channels"):
         g.symmetrize(network, g.C(4))
+
+
+def test_an_adaptive_pool_over_a_group_asks_for_lengths_that_divide():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.AdaptiveAvgPool2d(3))
+    over = g.symmetrize(g.interop.from_torch(net, torch.zeros(1, 1, 9, 9)), g.C(4))
+    assert g.certify(over, g.Grid(9, 9)).exact
+    with pytest.raises(g.GeodlError, match="an axis of 8 over C4; give a multiple of 3"):
+        over(g.Signal.image(torch.zeros(1, 1, 8, 9)))

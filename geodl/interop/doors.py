@@ -146,9 +146,8 @@ def to_torch(layer: Layer, *, on: Domain | None = None) -> nn.Module:
             imported from, else as a `torch.fx.GraphModule` of the twins of its layers; `Residual`
             likewise. Layers over a group, their filters written out, on images whose plane
             `c |G| + h` is channel c of element h (the order of escnn's regular fields); networks of
-            them, with readouts, as `g.symmetrize` makes of an import. These compute the same in
-            evaluation; trained further they lose the symmetry, as copies of a weight change apart
-            and a batch norm takes the statistics of each plane by itself.
+            them, with readouts, as `g.symmetrize` makes of an import. Trained further these lose
+            the symmetry, as copies of a weight change apart.
         on: the domain of the layer's signals, by default the one it was built on. A periodic one
             makes `padding_mode="circular"`, where the window does not remember the mode of a twin.
 

@@ -6,6 +6,7 @@ part of a concatenation then stays one run of planes.
 """
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from geodl.group import Cosets, Group
 from geodl.interop.conv import CONVS, even_padding, padding_to
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
-from geodl.interop.norm import STATISTICS, with_axes
+from geodl.interop.norm import with_axes
 from geodl.interop.padding import check_domain, mode_of
 from geodl.interop.transposed import TRANSPOSED
 from geodl.layer import BatchNorm, Conv, GroupNorm, InstanceNorm, Pool, Propagate
@@ -115,43 +116,45 @@ def on_sheets(layer: Conv, sheets: int, axes: int) -> nn.Module:
     return with_parameters(twin, layer, weight=weight, bias=_spread(layer.bias, sheets))
 
 
-def norm_on_planes(layer: Any, sheets: int, axes: int) -> nn.Module:
-    """A norm over a fiber on planes.
+def norm_on_planes(layer: GroupNorm | InstanceNorm, sheets: int) -> nn.Module:
+    """A norm of each example by itself, over a fiber, on planes.
 
-    The statistics and parameters of a batch norm's channel are copied to each of its sheets. In
-    evaluation both compute the same; in training torch's takes the statistics of each plane by
-    itself. The planes of a channel, and those of a group of channels, are contiguous, so that group
-    and instance norms are group norms of torch, with the same statistics in both modes.
+    The planes of a channel, and those of a group of channels, are contiguous: group and instance
+    norms are group norms of torch.
 
     Args:
         layer: the norm.
         sheets: |G|, of the fiber.
-        axes: of the lattice.
 
     Raises:
-        GeodlError: if an instance norm has running statistics, or a batch norm none.
+        GeodlError: if an instance norm has running statistics.
     """
-    asked = f"to_torch({layer.label}) over a fiber"
-    if isinstance(layer, BatchNorm):
-        if layer.running_mean is None:
-            found = "statistics of a batch over several planes, in evaluation too"
-            raise GeodlError(asked, found, "use track_running_stats=True")
-        twin: Any = with_axes(layer, axes)
-        twin.num_features = layer.num_features * sheets
-        for name in STATISTICS[:2]:
-            value = getattr(layer, name)
-            if value is not None:
-                value = value.repeat_interleave(sheets)
-            setattr(twin, name, value)
-        return _with_affine(twin, layer, sheets)
     groups = layer.channels_in
     if isinstance(layer, GroupNorm):
         groups = layer.num_groups
     elif layer.running_mean is not None:
+        asked = f"to_torch({layer.label}) over a fiber"
         found = "running statistics of channels over several planes"
         raise GeodlError(asked, found, "use track_running_stats=False")
     twin = nn.GroupNorm(groups, layer.channels_in * sheets, layer.eps, layer.weight is not None)
     return _with_affine(twin, layer, sheets)
+
+
+def norm_batch(
+    graph: fx.Graph, x: fx.Node, sheets: int, norm: Callable[[fx.Node], fx.Node]
+) -> fx.Node:
+    """A batch norm over a fiber on planes: the planes of a channel are one row `[B, C, ...]`, so
+    that its statistics are taken over all of them.
+
+    Args:
+        graph: which the calls are added to.
+        x: the planes.
+        sheets: |G|, of the fiber.
+        norm: adds the call of an `nn.BatchNorm1d`.
+    """
+    apart = graph.call_method("unflatten", (x, 1, (-1, sheets)))
+    rows = graph.call_method("flatten", (apart, 2))
+    return graph.call_method("reshape_as", (norm(rows), x))
 
 
 def _with_affine(twin: Any, layer: Any, sheets: int) -> nn.Module:
@@ -170,12 +173,26 @@ def _spread(parameter: Tensor | None, sheets: int) -> Tensor | None:
     return wide.requires_grad_(parameter.requires_grad)
 
 
-@converts(BatchNorm, GroupNorm, InstanceNorm, back="torch", form="nodes of a GroupGrid")
+@converts(GroupNorm, InstanceNorm, back="torch", form="nodes of a GroupGrid")
 def to_group_norm_on_planes(layer: Any, on: Domain | None) -> nn.Module | None:
-    """A norm on a domain with a fiber."""
+    """A norm of each example on a domain with a fiber."""
     if on is None or on.fiber is None or on.lattice is None:
         return None
-    return norm_on_planes(layer, on.fiber.order, len(on.lattice))
+    return norm_on_planes(layer, on.fiber.order)
+
+
+@converts(BatchNorm, back="torch", form="nodes of a GroupGrid")
+def to_batch_norm_on_planes(layer: BatchNorm, on: Domain | None) -> nn.Module | None:
+    """A batch norm on a domain with a fiber, as a graph of calls of torch."""
+    if on is None or on.fiber is None or on.lattice is None:
+        return None
+    graph = fx.Graph()
+    x = graph.placeholder("x")
+    parts = {"norm": with_axes(layer, 1)}
+    graph.output(
+        norm_batch(graph, x, on.fiber.order, lambda rows: graph.call_module("norm", (rows,)))
+    )
+    return fx.GraphModule(parts, graph, "BatchNorm").train(layer.training)
 
 
 @converts(Pool, back="torch", form="fiber(...), on=GroupGrid(...)")

@@ -15,6 +15,7 @@ from geodl.group import Cosets, Group
 from geodl.interop.converters import converts, to_module
 from geodl.interop.group_conv import (
     REDUCED,
+    norm_batch,
     norm_on_planes,
     on_sheets,
     pool_sheets,
@@ -22,6 +23,7 @@ from geodl.interop.group_conv import (
     restrict_planes,
     restricts,
 )
+from geodl.interop.norm import with_axes
 from geodl.layer import (
     Attention,
     BatchNorm,
@@ -202,8 +204,9 @@ class Drawing:
                 # Of a lattice nothing but the number of axes is asked.
                 grid = None if x.ended else Grid(*(1,) * self.axes)
                 return self.called(path, to_module(module, grid, "torch"), x)
-            twin = norm_on_planes(module, x.group.order, self.axes)
-            return self.called(path, twin, x)
+            if isinstance(module, BatchNorm):
+                return self.batch_normed(path, module, x, x.group.order)
+            return self.called(path, norm_on_planes(module, x.group.order), x)
         if isinstance(module, Dropout):
             return self.called(path, to_module(module, None, "torch"), x)
         if is_pointwise(module):
@@ -260,6 +263,15 @@ class Drawing:
         if x.group is not None:
             node = self.graph.call_method("flatten", (node, 1, 2))
         return x._replace(node=node)
+
+    def batch_normed(self, path: str, module: BatchNorm, x: Image, sheets: int) -> Image:
+        """A batch norm with one channel for all sheets of it."""
+        twin = with_axes(module, 1)
+
+        def norm(rows: fx.Node) -> fx.Node:
+            return self.called(path, twin, x._replace(node=rows)).node
+
+        return x._replace(node=norm_batch(self.graph, x.node, sheets, norm))
 
     def across_channels(self, path: str, module: Any, x: Image) -> Image:
         """A norm across the channels at axis 1, of each element of a group by itself."""

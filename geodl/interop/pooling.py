@@ -253,7 +253,8 @@ class AdaptivePool(Layer):
         reduction: "mean" or "max".
 
     Raises:
-        GeodlError: at the call, no lattice of so many axes.
+        GeodlError: at the call, no lattice of so many axes; over a group, lengths that do not
+            divide.
     """
 
     transparent = True
@@ -274,6 +275,9 @@ class AdaptivePool(Layer):
         steps = []
         for length, wanted in zip(lattice, self.sizes, strict=True):
             count = wanted or length
+            if length % count and receiver.domain.fiber is not None:
+                found = f"an axis of {length} over {receiver.domain.fiber}"
+                raise GeodlError(self.label, found, f"give a multiple of {count} there")
             if length % count and reduction == "mean":
                 return self.mean(receiver, rule=pooling_rule(self.sizes, reduction))
             if length % count:

@@ -303,7 +303,9 @@ def _blind_layer(build: Build, path: str, layer: Any, value: Value) -> tuple[nn.
         found = "which tells nodes apart by where they stand"
         raise build.refusal(path, layer, found, "leave it out")
     parts = [part for part in layer.modules() if isinstance(part, MessagePassing)]
-    pools = all(isinstance(part, Pool) and part.rule.group is None for part in parts)
+    # A mean over windows of several sizes is a sum with weights.
+    plain = (Pool, Propagate)
+    pools = all(isinstance(part, plain) and part.rule.group is None for part in parts)
     if not layer.transparent or not parts or not pools or any(True for _ in layer.parameters()):
         found = "which has no twin over a group"
         raise build.refusal(path, layer, found, "use convolutions, pools, norms and activations")
