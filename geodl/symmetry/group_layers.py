@@ -275,6 +275,8 @@ def _same_change(build: Build, path: str, module: Any, twin: Any, value: Value) 
     """
     if value.before is None or value.channels is None or value.flat:
         return value
+    if type(module) in ELEMENTWISE:
+        return value  # on meta, where widths are looked for, a call would import torch's compiler
     like = next(module.parameters(), torch.zeros(0))
     after = _width_after(module, value.before, like)
     try:
