@@ -5,8 +5,13 @@ from torch import nn
 
 import geodl as g
 
+
+def off_by(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    """The largest difference of two answers."""
+    return float((found - wanted).detach().abs().max())
+
+
 torch.manual_seed(0)
-torch.set_grad_enabled(False)
 cnn = nn.Sequential(
     nn.Conv2d(3, 8, 3, padding=1),
     nn.BatchNorm2d(8),
@@ -16,12 +21,12 @@ cnn = nn.Sequential(
 ).eval()
 image = torch.randn(1, 3, 8, 8)
 network = g.interop.from_torch(cnn, image)
-print("imported, off by", float((network(image) - cnn(image)).abs().max()), network.opaque())
+print("imported, off by", off_by(network(image), cnn(image)), network.opaque())
 
 wrapped = g.interop.over(network, g.Grid(8, 8, periodic=True))
 moved = wrapped(image.roll((2, 4), (2, 3)))
 answer = wrapped(image).roll((1, 2), (2, 3))
-print("on a torus a shift is answered by a shift, off by", float((moved - answer).abs().max()))
+print("on a torus a shift is answered by a shift, off by", off_by(moved, answer))
 
 block = g.interop.from_torch(nn.TransformerEncoderLayer(16, 2, 32, 0.0, batch_first=True).eval())
 patches = g.Signal(torch.randn(1, 36, 16), g.Grid(6, 6))

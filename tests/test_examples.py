@@ -21,6 +21,7 @@ def run(monkeypatch, capsys):
         monkeypatch.setattr("sys.argv", [f"{name}.py", *words])
         with torch.random.fork_rng(devices=[]):
             runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+        assert torch.is_grad_enabled(), "an example leaves a mode of torch's behind"
         return capsys.readouterr().out
 
     return printed

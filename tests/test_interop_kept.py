@@ -14,6 +14,7 @@ import geodl as g
 from geodl.interop import from_pyg, from_torch, to_pyg, to_torch
 from geodl.interop.converters import BACK, FROM
 from geodl.interop.pooling import AdaptivePool
+from geodl.interop.recurrent_states import RecurrentStack
 from geodl.interop.transformer import TRANSFORMERS
 from geodl.layer import Expected
 from geodl.testing import error
@@ -83,6 +84,7 @@ def test_every_entry_has_an_example():
     assert {type(twin) for twin in [*EXAMPLES, *POOLS, *NORMS, *NUMBERS]} == types
     # Networks, tables of positions and what depends on a length come from whole models only.
     of_models = {g.Network, g.LearnedPositions, g.Propagate, AdaptivePool, Expected}
+    of_models.add(RecurrentStack)
     back = {kind for kind, library in BACK if library == "torch"} - of_models
     layers = [from_torch(twin) for twin in [*EXAMPLES, *POOLS, *NUMBERS]]
     assert {type(part) for layer in layers for part in layer.modules()} >= back

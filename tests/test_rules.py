@@ -9,6 +9,7 @@ import torch
 
 import geodl as g
 from geodl.domain import DOMAINS
+from geodl.interop.resampling import padding_rule, pooling_rule, resizing_rule
 from geodl.neighborhood import (
     Blocks,
     Edges,
@@ -99,19 +100,25 @@ GIVEN = [
     g.relation([[0, 1, 4, 4], [2, 0, 0, 2]], senders=5, weight=[1.0, 0.5, 2.0, 1.0]),
     g.relation([[], []], senders=4, receivers=9),
 ]
+RESAMPLINGS = [
+    padding_rule([(1, 1), (0, 2)], "reflect"),
+    resizing_rule((3, 5), (None, None), "linear", False),
+    pooling_rule((2,), "mean"),
+]
 FORWARD = WINDOWS + GROUPS + BANKS + GRAPHS + PAIRS + POLYNOMIALS + MODES + COARSE + GIVEN
+FORWARD += RESAMPLINGS
 RULES = FORWARD + [rule.reverse() for rule in FORWARD]
 
 
 # How many rules each kind's small examples take: one that begins to refuse, or to take, is seen.
 TAKEN = {
-    g.Grid: 363,
-    g.Chain: 129,
+    g.Grid: 366,
+    g.Chain: 131,
     g.Complete: 95,
     g.Graph: 191,
     g.GroupGrid: 284,
     g.GSet: 98,
-    g.Batch: 208,
+    g.Batch: 209,
     g.Spectrum: 95,
 }
 

@@ -45,6 +45,8 @@ BATCHES: dict[str, Any] = {
     "LinkData": LINKS,
     "NodePairs": LINKS.test,
     "CloudData": data.solids(4),
+    "WaveData": data.tones(100),
+    "Waves": data.tones(100).train,
     "Clouds": data.solids(4).train,
     "Regions": data.Regions(g.relation([[0], [1]], senders=2, receivers=2), g.Graph([[0], [1]], 2)),
 }
@@ -92,7 +94,7 @@ def test_every_record_of_the_data_room_was_moved():
         if isinstance(getattr(data, name), type)
         and (is_dataclass(getattr(data, name)) or hasattr(getattr(data, name), "_fields"))
     }
-    no_data = {"Card", "File", "FlipsAndShifts", "Rotations"}
+    no_data = {"Card", "File", "FlipsAndShifts", "Rotations", "Shifts"}
     assert records - no_data == {name for name in BATCHES if " " not in name}
 
 

@@ -128,6 +128,9 @@ def _get_data(names: tuple[str, ...]) -> int:
     from geodl import data
 
     for name in names or data.names():
+        if not names and data.card(name).when_named:
+            print(f"{name}: only when it is named")
+            continue
         paths = data.get(name)
         if paths:
             print(f"{name}: {len(paths)} files in {paths[0].parent}")
@@ -141,6 +144,8 @@ def _check_data(names: tuple[str, ...]) -> int:
 
     states = []
     for name in names or data.names():
+        if not names and data.card(name).when_named:
+            continue
         for path, state in data.check(name):
             print(f"{name}: {path} {state}")
             states.append(state)

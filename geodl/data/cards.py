@@ -42,7 +42,8 @@ class Card:
     """What must be known of a data set before a number is printed on it.
 
     `made_from` names the data set whose files it is made of, and `made_sha256` is that of the
-    arrays made with seed 0.
+    arrays made with seed 0. Files of a card with `when_named`, as large ones that another data set
+    stands in for, are fetched where it is named, and not with all others.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Card:
     files: tuple[File, ...] = ()
     made_from: str = ""
     made_sha256: str = ""
+    when_named: bool = False
 
 
 def names() -> tuple[str, ...]:
@@ -81,8 +83,9 @@ def card(name: str) -> Card:
         raise GeodlError(f"the data set {name!r}", "no card of that name", nearest(name, names()))
     fields = tomllib.loads((_folder() / name / "card.toml").read_text(encoding="utf-8"))
     files = tuple(File(**file) for file in fields.pop("files", ()))
+    when_named = fields.pop("when_named", False)
     texts = {key: text.strip() for key, text in fields.items()}
-    return Card(name, **texts, files=files)
+    return Card(name, **texts, files=files, when_named=when_named)
 
 
 def root() -> Path:

@@ -151,3 +151,6 @@ def pooling_rule(sizes: tuple[int | None, ...], reduction: str) -> Resampling:
     """Each axis pooled to a length, by windows that overlap where it does not divide."""
     axes = tuple(AxisMap(reduction, size=size) for size in sizes)
     return Resampling(axes, weighted=reduction == "mean")
+
+
+torch.serialization.add_safe_globals([AxisMap, Resampling])
