@@ -267,7 +267,7 @@ class Attention(Projecting):
         source = domain.replace((key.shape[1],))
         plan, _ = self._plan(self.rule, source, domain, key, keep=False)
         y = self._attend(plan, query, key, value, None)
-        return signal.with_x(self._answer(y, signal.x)), (key, value)
+        return signal.carry_state(self._answer(y, signal.x), domain), (key, value)
 
     def _check_steps(self, sender: Signal | None) -> None:
         """Refuse steps of a layer whose scores read what pieces of a chain do not say."""

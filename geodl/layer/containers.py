@@ -166,7 +166,8 @@ class Residual(Layer):
             do = "keep domain and channels inside, or give a shortcut that changes them, too"
             raise GeodlError(asked, found, do)
         # The sum is the container's own: whoever reads the record is told what it was made of.
-        return made(self, receiver.with_x(receiver.x + y.x), receiver, y)
+        added = receiver.carry_state(receiver.x + y.x, receiver.domain)
+        return made(self, added, receiver, y)
 
 
 class Concat(Layer):

@@ -247,6 +247,8 @@ def run_row(modules: Sequence[Any], signal: Any) -> Signal:
         rows = _applied(module, rows, domain)
     if rows.dim() < x.dim():
         rows = rows.view(*x.shape[:-1], rows.shape[-1])
+    if rows.dtype == x.dtype:
+        return signal.carry_state(rows, domain)
     return signal.with_x(rows)
 
 

@@ -111,10 +111,10 @@ def plan_on_device(lowering: Lowering, call: Call) -> tuple[Any, Carried | None]
     """What a lowering plans for a call, and what makes entries of weights that come with it. On
     meta there are no numbers to plan with: a plan is made on the CPU, and its shapes go there.
     """
-    device, spec = call.spec.device, call.spec
+    device, carried, given = call.spec.device, None, call
     if device.type == "meta":
-        spec = spec._replace(device=torch.device("cpu"))
-    data, carried = lowering.plan(call._replace(spec=spec)), None
+        given = call._replace(spec=call.spec._replace(device=torch.device("cpu")))
+    data = lowering.plan(given)
     if call.open_entries:
         carried = lowering.reads(call).carry(call.source, call.target)
         carried = pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device), carried)
