@@ -144,9 +144,10 @@ def _check_data(names: tuple[str, ...]) -> int:
 
     states = []
     for name in names or data.names():
-        if not names and data.card(name).when_named:
-            continue
+        optional = not names and data.card(name).when_named
         for path, state in data.check(name):
+            if optional and state == "missing":
+                continue
             print(f"{name}: {path} {state}")
             states.append(state)
     if not states:
