@@ -366,9 +366,9 @@ def _words_of(module: nn.Module, given: dict[str, Any], error: Exception) -> str
     """What is said of a failure, and at which line of the model's own code."""
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            # The model itself says it without what its trace adds.
+            # The model itself says it without what its trace adds; it is a copy of the user's.
             module(**given)
-    except Exception as plain:
+    except Exception as plain:  # it may fail in any way of its own
         error = plain
     return f"{type(error).__name__}: {' '.join(str(error).split())}{place_of(error)}"
 
