@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import geodl as g
-from geodl.lowering import Store
+from geodl.lowering import Store, dispatch
 from geodl.lowering import plans as plan_store
 from tests.cold import forget
 from tests.table import product, rows
@@ -100,6 +100,26 @@ def test_decoding_keeps_no_plan(plans):
     before = set(plans)
     g.models.generate(model, torch.zeros(1, 1, dtype=torch.long), 50)
     assert before and set(plans) == before
+
+
+def test_layers_of_one_step_share_its_plan(monkeypatch):
+    made = []
+    make = dispatch.plan_once
+
+    def plan_once(*question):
+        made.append(question)
+        return make(*question)
+
+    monkeypatch.setattr(dispatch, "plan_once", plan_once)
+    dot = [g.Attention(4, g.past(), 2) for _ in range(3)]
+    model = g.Sequential(*dot, g.Attention(4, g.past(), 2, "linear"))
+    x, state, parts = torch.randn(1, 8, 4), None, []
+    for n in range(8):
+        made.clear()
+        part, state = model.step(g.Signal.sequence(x[:, n : n + 1]), state)
+        parts.append(part.x)
+        assert len(made) == 2  # one of the three, one of the linear score
+    torch.testing.assert_close(torch.cat(parts, 1), model(g.Signal.sequence(x)).x)
 
 
 @pytest.mark.parametrize(

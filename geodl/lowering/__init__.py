@@ -11,7 +11,7 @@ from geodl.lowering.base import (
     RecurOptions,
     TensorSpec,
 )
-from geodl.lowering.dispatch import describe_call, plan_for, plan_once, select
+from geodl.lowering.dispatch import describe_call, plan_for, plan_for_step, select
 from geodl.lowering.plans import VALUES, Plan, Store, cached_tensors, pinned_for
 from geodl.lowering.table import LOWERINGS
 
@@ -33,6 +33,6 @@ __all__ = [
     "describe_call",
     "pinned_for",
     "plan_for",
-    "plan_once",
+    "plan_for_step",
     "select",
 ]

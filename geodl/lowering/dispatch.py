@@ -10,7 +10,7 @@ from geodl.constants import cached_constants
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
 from geodl.lowering.base import Call, Lowering, Options, TensorSpec
-from geodl.lowering.plans import Plan, store_of, store_of_owner
+from geodl.lowering.plans import VALUES, Latest, Plan, store_of, store_of_owner, tensors_of
 from geodl.lowering.table import LOWERINGS
 from geodl.neighborhood.base import Neighborhood
 from geodl.neighborhood.entries import Carried
@@ -93,7 +93,7 @@ def plan_once(
     x: Tensor,
     options: Options,
 ) -> Plan:
-    """The lowering and plan for one call, kept nowhere: what a step of decoding needs once.
+    """The lowering and plan for one call, kept nowhere.
 
     Arguments and errors as in :func:`plan_for`.
     """
@@ -105,6 +105,34 @@ def plan_once(
     if target is None and call.target is not source:
         elsewhere = call.target
     return Plan(lowering, data, elsewhere, carried)
+
+
+def plan_for_step(
+    verb: str,
+    wanted: str,
+    rule: Neighborhood,
+    source: Domain,
+    target: Domain | None,
+    x: Tensor,
+    options: Options,
+) -> Plan:
+    """The lowering and plan for one step of decoding. The chain is longer at each step, so that a
+    plan that was kept would not be found again, but by the layers after: in one step they all ask
+    for the same.
+
+    Arguments and errors as in :func:`plan_for`.
+    """
+    asked = (verb, wanted, rule, source, target, x.dtype, x.device, x.layout, options)
+    # A domain with tensors would stay alive with the question, and compilers would guard on it.
+    if source.cache is not None or torch.compiler.is_compiling():
+        return plan_once(verb, wanted, rule, source, target, x, options)
+    latest = VALUES.latest
+    if latest is not None and latest.question == asked:
+        return latest.plan
+    plan = plan_once(verb, wanted, rule, source, target, x, options)
+    if not tensors_of(plan):
+        VALUES.latest = Latest(asked, plan)
+    return plan
 
 
 def plan_on_device(lowering: Lowering, call: Call) -> tuple[Any, Carried | None]:

@@ -125,6 +125,13 @@ class Plan(NamedTuple):
         return self.lowering.run(self.data, *values)
 
 
+class Latest(NamedTuple):
+    """The last question that was asked for a step of decoding, and its plan, without tensors."""
+
+    question: tuple[Any, ...]
+    plan: Plan
+
+
 class Store:
     """Values by their keys, within bounds: plans, and what else is made once for a domain.
 
@@ -134,11 +141,13 @@ class Store:
 
     Attributes:
         values: the values by their keys, each with its usage, read without a lock.
+        latest: the plan of the last step of decoding, which the next layer asks for, too.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES, most_values: int = MOST_VALUES):
         self.most_bytes, self.most_values = most_bytes, most_values
         self.values: dict[Hashable, Kept] = {}
+        self.latest: Latest | None = None
         self._sizes: Counter[str] = Counter()
 
     def keep(self, key: Hashable, value: Any) -> Kept:
