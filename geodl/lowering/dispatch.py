@@ -10,7 +10,7 @@ from geodl.constants import cached_constants
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
 from geodl.lowering.base import Call, Lowering, Options, TensorSpec
-from geodl.lowering.plans import VALUES, Latest, Plan, store_of, store_of_owner, tensors_of
+from geodl.lowering.plans import Latest, Plan, store_of, store_of_owner, tensors_of
 from geodl.lowering.table import LOWERINGS
 from geodl.neighborhood.base import Neighborhood
 from geodl.neighborhood.entries import Carried
@@ -126,12 +126,13 @@ def plan_for_step(
     # A domain with tensors would stay alive with the question, and compilers would guard on it.
     if source.cache is not None or torch.compiler.is_compiling():
         return plan_once(verb, wanted, rule, source, target, x, options)
-    latest = VALUES.latest
+    store, _ = store_of(source, target)
+    latest = store.latest
     if latest is not None and latest.question == asked:
         return latest.plan
     plan = plan_once(verb, wanted, rule, source, target, x, options)
     if not tensors_of(plan):
-        VALUES.latest = Latest(asked, plan)
+        store.latest = Latest(asked, plan)
     return plan
 
 
