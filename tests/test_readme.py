@@ -181,7 +181,7 @@ def test_commands_run_as_printed(page, data_root, quick, capsys):
         assert main(words) == 0, shlex.join(command)
     assert set(quick) == {"bench", "tour", "verify"}
     assert {command[1] for command in seen} == {
-        *("tour", "verify", "train", "generate", "translate", "draw", "data", "bench")
+        *("tour", "verify", "train", "compare", "generate", "translate", "draw", "data", "bench")
     }
     assert Path("lengths.png").exists()
     assert Path("swim.png").exists()

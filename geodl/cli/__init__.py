@@ -1,5 +1,5 @@
-"""The command line: `geodl tour | verify | train | generate | translate | draw | explain | data |
-bench`.
+"""The command line: `geodl tour | verify | train | compare | generate | translate | draw |
+explain | data | bench`.
 """
 
 import os

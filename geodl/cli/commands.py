@@ -95,6 +95,13 @@ def _list_recipes() -> int:
     return OK
 
 
+def _compare(asked: Asked) -> int:
+    from geodl.train.comparison import compare
+
+    print(compare(asked.values.runs))
+    return OK
+
+
 def _explain(asked: Asked) -> int:
     import geodl as g
     from geodl.train import recipe
@@ -183,6 +190,7 @@ COMMANDS: dict[str, Callable[[Asked], int]] = {
     "tour": _tour,
     "verify": _verify,
     "train": _train,
+    "compare": _compare,
     "explain": _explain,
     "data": _data,
     "bench": _bench,

@@ -20,6 +20,7 @@ def tree() -> Parser:
     root.options.add("--version")
     root.takes_command("command")
     _add_train(root)
+    _add_compare(root)
     _add_explain(root)
     _add_generate(root)
     _add_translate(root)
@@ -89,6 +90,14 @@ def argument_texts(documentation: str) -> dict[str, str]:
             texts[name] = ""
         texts[name] = f"{texts[name]} {line.strip()}".strip()
     return {name: text.removesuffix(".") for name, text in texts.items()}
+
+
+def _add_compare(root: Parser) -> None:
+    compare = root.command(
+        "compare",
+        "Print finished runs side by side: parameters, multiply-adds, seconds an epoch, errors.",
+    )
+    compare.takes("runs", Path, "folders of runs that classify, as of cifar10-vgg", nargs="+")
 
 
 def _add_explain(root: Parser) -> None:
