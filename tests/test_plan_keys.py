@@ -34,8 +34,8 @@ def test_no_key_of_the_store_of_all_values_owns_tensors(monkeypatch):
             row.layer(first, *others)
         else:
             row.layer(first.x)
-    assert len(plans.VALUES.values) > 10
-    assert [key for key in plans.VALUES.values if list(owned(key))] == []
+    assert len(plans.VALUES) > 10
+    assert [key for key in plans.VALUES if list(owned(key))] == []
 
 
 def test_a_key_with_a_relation_or_a_graph_is_found():
@@ -43,3 +43,17 @@ def test_a_key_with_a_relation_or_a_graph_is_found():
     assert list(owned(("convolve", "auto", (relation, None))))
     assert list(owned(("convolve", g.window(2, stride=2).reverse(onto=g.Graph([[0], [1]], 2)))))
     assert list(owned(("convolve", g.window(3), g.Grid(3, 3), g.C(4)))) == []
+
+
+def test_compilers_look_at_no_plan_of_another_size(monkeypatch):
+    """They guard every key of a dictionary of records: a compiled call took longer with each."""
+    monkeypatch.setattr(plans, "VALUES", plans.Store())
+    layer, counted = g.Conv(2, 2, g.window(3, axes=1)), []
+    for others in (3, 30):
+        for n in range(10, 10 + others):
+            layer(g.Signal(torch.zeros(1, n, 2), g.Chain(n)))
+        torch.compiler.reset()
+        seen = torch._dynamo.explain(layer)(g.Signal(torch.zeros(1, 10, 2), g.Chain(10)))
+        counted.append(len(seen.out_guards))
+    assert len(plans.VALUES) == 30 and counted[0] == counted[1] > 0
+    torch.compiler.reset()

@@ -12,7 +12,7 @@ from geodl.lowering import plans as plan_store
 def plans(monkeypatch):
     """An empty store for plans between value domains, bounded to a few."""
     monkeypatch.setattr(plan_store, "VALUES", Store(most_values=8))
-    return plan_store.VALUES.values
+    return plan_store.VALUES
 
 
 def test_decoding_keeps_no_plan(plans):

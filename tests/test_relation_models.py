@@ -257,7 +257,7 @@ def test_a_call_by_another_rule_is_explained_and_prepared():
     fresh = g.relation(torch.tensor([[2, 1], [0, 0]]), senders=3, receivers=3)
     assert "plans" not in fresh.cache
     g.prepare(layer, s, rule=fresh)
-    kept = fresh.cache["plans"].values.values()
+    kept = fresh.cache["plans"].entries()
     plans = [entry for entry in kept if hasattr(entry.value, "lowering")]
     assert [entry.value.lowering.name for entry in plans] == [named.lowering]
     assert all(entry.usage.pinned for entry in plans)

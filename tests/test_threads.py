@@ -80,7 +80,7 @@ def test_threads_with_layers_of_their_own(crowded):
             assert error(layer(s).x, wanted.mT) < 1e-5
 
     assert in_threads(work) == []
-    assert 1 <= len(crowded.values) <= 16
+    assert 1 <= len(crowded) <= 16
 
 
 @pytest.mark.usefixtures("impatient")
@@ -100,7 +100,7 @@ def test_threads_with_one_layer(name, crowded):
                 assert error(layer(chain(n)).x, wanted[n]) < 1e-6, n
 
     assert in_threads(work) == []
-    assert len(crowded.values) <= 16
+    assert len(crowded) <= 16
 
 
 @pytest.mark.usefixtures("impatient")
@@ -161,7 +161,7 @@ def test_a_process_that_is_forked_while_a_plan_is_kept_can_keep_its_own():
     def keep_on() -> None:
         store = Store(most_values=4)
         for n in itertools.count():
-            store.keep(n, None)
+            store.keep(0, n, None)
             if done.is_set():
                 return
 

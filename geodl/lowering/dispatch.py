@@ -48,15 +48,15 @@ def plan_for(
         named = target
         if target is None:
             named = rule.onto
-        store, place = store_of(source, named)
+        store, size, place = store_of(source, named)
         name = rule
     else:
         check_sizes(rule, source, target)
-        store, place = store_of_owner(rule.owner, source, target)
+        store, size, place = store_of_owner(rule.owner, source, target)
         name = rule.key
     is_open = has_open_entries(rule, source)
     key = (verb, wanted, name, place, given, is_open, x.dtype, x.device, x.layout, options)
-    kept = store.values.get(key)
+    kept = store.find(size, key)
     if torch.compiler.is_compiling():
         if kept is None:
             do = "call g.prepare(model, signal) first"
@@ -64,7 +64,7 @@ def plan_for(
         return kept.value
     if kept is None:
         plan = plan_once(verb, wanted, rule, source, target, x, options)
-        kept = store.keep(key, plan)
+        kept = store.keep(size, key, plan)
     kept.usage.mark()
     return kept.value
 
@@ -126,7 +126,7 @@ def plan_for_step(
     # A domain with tensors would stay alive with the question, and compilers would guard on it.
     if source.cache is not None or torch.compiler.is_compiling():
         return plan_once(verb, wanted, rule, source, target, x, options)
-    store, _ = store_of(source, target)
+    store, _, _ = store_of(source, target)
     latest = store.latest
     if latest is not None and latest.question == asked:
         return latest.plan
