@@ -1,5 +1,6 @@
 """Pictures of sample efficiency and of feature maps turned back."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import geodl as g
 from geodl import viz
-from geodl.cli.images import samples
+from geodl.cli.images import feature_maps, samples
 from geodl.train import RECIPES, run
 from geodl.viz.samples import samples_needed
 from geodl.viz.stabilised import differences
@@ -154,6 +155,36 @@ def test_runs_are_drawn_by_commands(runs, tmp_path, monkeypatch, capsys):
     status, _, err = says(capsys, "draw", "rotations", runs["karate-gcn None"], "--to", "a.png")
     assert "a run of karate-gcn" in err
     assert [path.name for path in tmp_path.iterdir()] == ["samples.png"]
+
+
+def test_looks_inside_are_drawn_by_commands(runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    net = runs["digits-p4cnn 64"]
+    for picture, *options in (
+        ("feature-maps", "--layer", "0", "--count", "2"),
+        ("deconvolution", "--count", "2"),
+        ("occlusion", "--size", "4", "--stride", "4"),
+    ):
+        words = ("draw", picture, net, "--number", "3", "--to", "a.png", *options)
+        assert says(capsys, *words) == (0, "a.png\n", "")
+        assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+    figure = feature_maps(Path(net), 3, None, 2)
+    label = g.data.digits().test.labels[3]
+    where, what = figure.get_suptitle().splitlines()
+    assert where == f"digits-p4cnn, test image 3, class {label}"
+    assert what == "3: 40 maps of 4 x 4", "those of the last convolution"
+    assert re.fullmatch(r"channel \d, element [0-3]", figure.axes[1].get_xlabel())
+    assert len(figure.axes) == 3
+    for words, told in (
+        (("feature-maps", net, "--layer", "10"), "did you mean"),
+        (("deconvolution", net, "--count", "0"), "count=0"),
+        (("occlusion", net, "--number", "500"), "from 0 to 499"),
+        (("occlusion", net, "--size", "9"), "window(9x9"),
+        (("feature-maps", runs["karate-gcn None"]), "a run of karate-gcn"),
+    ):
+        status, out, err = says(capsys, "draw", *words, "--to", "b.png")
+        assert (status, out) == (2, "") and told in err
+    assert not Path("b.png").exists()
 
 
 def test_the_number_of_examples_is_that_of_the_run(runs):

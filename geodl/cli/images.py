@@ -1,5 +1,7 @@
 """Pictures of what networks on images learnt."""
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,7 @@ def rotations(folders: list[Path], number: int) -> Any:
     from geodl.train.trained import trained
 
     networks: dict[str, Any] = {}
-    images = None
+    image = None
     for folder in folders:
         run = trained(folder, ("images",))
         name = run.recipe.name
@@ -68,11 +70,107 @@ def rotations(folders: list[Path], number: int) -> Any:
             asked = f"a picture with {folder}"
             raise GeodlError(asked, f"another run of {name}", "give each network once")
         networks[name] = run.model
-        if images is None:
-            test = run.recipe.parts().tests[""]
-            images, _ = next(iter(test.draw(test.count(1), None)))  # all as one batch
-    assert images is not None  # the command takes one folder at least
+        if image is None:
+            image, _ = _test_image(run.recipe, number)
+    assert image is not None  # the command takes one folder at least
+    return viz.stabilised(networks, image)
+
+
+def feature_maps(folder: Path, number: int, layer: str | None, count: int) -> Any:
+    """The figure of a layer's feature maps of a test image, of a run's network.
+
+    Args:
+        folder: of the run.
+        number: of the test image.
+        layer: its name in the network; None for the last convolution that has several pixels.
+        count: the most maps.
+
+    Raises:
+        GeodlError: if no finished run on images is there; if there is no such image; as
+            `viz.feature_maps`.
+    """
+    from geodl import viz
+
+    return _inside(viz.feature_maps, folder, number, layer, count)
+
+
+def deconvolution(folder: Path, number: int, layer: str | None, count: int) -> Any:
+    """The figure of what in a test image made the largest numbers of a layer, of a run's network.
+
+    Args:
+        folder: of the run.
+        number: of the test image.
+        layer: its name in the network; None for the last convolution that has several pixels.
+        count: the most channels.
+
+    Raises:
+        GeodlError: if no finished run on images is there; if there is no such image; as
+            `viz.deconvolution`.
+    """
+    from geodl import viz
+
+    return _inside(viz.deconvolution, folder, number, layer, count)
+
+
+def _inside(
+    draw: Callable[..., Any], folder: Path, number: int, layer: str | None, count: int
+) -> Any:
+    """What a function draws of a layer."""
+    from geodl.train.trained import trained
+
+    run = trained(folder, ("images",))
+    image, label = _test_image(run.recipe, number)
+    path = layer or _last_convolution(run, image)
+    return _titled(draw(run.model, image, path, count=count), run, number, label)
+
+
+def occlusion(folder: Path, number: int, size: int, stride: int) -> Any:
+    """The figure of what the answer of a run's network to a test image loses where a square of it
+    is hidden: the probability of the true class.
+
+    Raises:
+        GeodlError: if no finished run on images is there; if there is no such image; as
+            `viz.occlusion`.
+    """
+    from geodl import viz
+    from geodl.train.trained import trained
+
+    run = trained(folder, ("images",))
+    image, label = _test_image(run.recipe, number)
+    figure = viz.occlusion(run.model, image, size=size, stride=stride, channel=label)
+    return _titled(figure, run, number, label)
+
+
+def _titled(figure: Any, run: Any, number: int, label: int) -> Any:
+    """A figure that says of which network and of which image it is."""
+    where = f"{run.recipe.name}, test image {number}, class {label}"
+    figure.suptitle(f"{where}\n{figure.get_suptitle()}", fontsize=10)
+    return figure
+
+
+def _test_image(found: Any, number: int) -> tuple[Any, int]:
+    """A test image of a recipe `[C, H, W]`, normalised as its network takes it, and its class."""
+    test = found.parts().tests[""]
+    images, labels = next(iter(test.draw(test.count(1), None)))  # all as one batch
     if not 0 <= number < len(images):
         do = f"give a number from 0 to {len(images) - 1}"
         raise GeodlError(f"--number {number}", f"{len(images)} test images", do)
-    return viz.stabilised(networks, images[number])
+    return images[number], int(labels[number])
+
+
+def _last_convolution(run: Any, image: Any) -> str:
+    """The name of the last convolution of a network whose answer has more than one pixel."""
+    from geodl.layer import Conv, trace
+    from geodl.signal import Signal
+
+    with trace(run.model) as events:
+        run.model(Signal.image(image[None]))
+    paths = []
+    for event in events:
+        lattice = event.target.lattice
+        if isinstance(event.layer, Conv) and lattice is not None and math.prod(lattice) > 1:
+            paths.append(event.path)
+    if not paths:
+        asked = f"a layer of {run.recipe.name}"
+        raise GeodlError(asked, "no convolution with several pixels", "name one with --layer")
+    return paths[-1]

@@ -186,6 +186,35 @@ def _draw_rotations(asked: Asked) -> int:
     return OK
 
 
+def _draw_feature_maps(asked: Asked) -> int:
+    from geodl.cli.images import feature_maps
+
+    values = asked.values
+    figure = feature_maps(values.run, values.number, values.get("layer"), values.count)
+    _save(figure, values.to)
+    print(values.to)
+    return OK
+
+
+def _draw_deconvolution(asked: Asked) -> int:
+    from geodl.cli.images import deconvolution
+
+    values = asked.values
+    figure = deconvolution(values.run, values.number, values.get("layer"), values.count)
+    _save(figure, values.to)
+    print(values.to)
+    return OK
+
+
+def _draw_occlusion(asked: Asked) -> int:
+    from geodl.cli.images import occlusion
+
+    values = asked.values
+    _save(occlusion(values.run, values.number, values.size, values.stride), values.to)
+    print(values.to)
+    return OK
+
+
 def _save(figure: Any, path: Path) -> None:
     """Write a picture, whole or not at all, in the format that its name ends in."""
     asked, do = f"to draw {path}", "give a file that you can write, as picture.png"
@@ -199,8 +228,11 @@ def _save(figure: Any, path: Path) -> None:
 
 
 PICTURES: dict[str, Callable[[Asked], int]] = {
+    "deconvolution": _draw_deconvolution,
+    "feature-maps": _draw_feature_maps,
     "lengths": _draw_lengths,
     "neighborhood": _draw_neighborhood,
+    "occlusion": _draw_occlusion,
     "rotations": _draw_rotations,
     "samples": _draw_samples,
     "smoothing": _draw_smoothing,

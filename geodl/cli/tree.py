@@ -170,6 +170,32 @@ def _add_draw(root: Parser) -> None:
     rotations.takes("runs", Path, "folders of runs, as of rotated-mnist-p4cnn", nargs="+")
     rotations.takes("--number", int, "of the test image", default=0)
     rotations.takes("--to", Path, "the file of the picture", required=True)
+    _add_looks_inside(draw)
+
+
+def _add_looks_inside(draw: Parser) -> None:
+    """The pictures of what is inside of one network on images."""
+    maps = draw.command(
+        "feature-maps", "Draw the feature maps that a layer of a trained network makes of an image."
+    )
+    made = draw.command(
+        "deconvolution",
+        "Draw what in an image made the largest numbers of a layer of a trained network.",
+    )
+    hidden = draw.command(
+        "occlusion",
+        "Draw how a trained network's answer changes where a square of an image is hidden.",
+    )
+    for parser in (maps, made, hidden):
+        parser.takes("run", Path, "the folder of a run, as of mnist-lenet")
+        parser.takes("--number", int, "of the test image", default=0)
+        parser.takes("--to", Path, "the file of the picture", required=True)
+    for parser, count in ((maps, 32), (made, 8)):
+        text = "its name, as features.3; the last convolution if not given"
+        parser.takes("--layer", str, text)
+        parser.takes("--count", int, "the most channels", default=count)
+    hidden.takes("--size", int, "side of the square, in pixels", default=8)
+    hidden.takes("--stride", int, "by how many pixels it moves", default=2)
 
 
 def _add_tour(root: Parser) -> None:

@@ -45,7 +45,7 @@ def deconvolution(model: nn.Module, image: Tensor, path: str, *, count: int = 8)
         rows, columns = _box(touched)
         words = f"channel {channel}: {found.activation:.2g}"
         show(frames[0, column], _about_grey(values), words, between=(0.0, 1.0))
-        show(frames[1, column], shades(image)[rows, columns], "there")
+        show(frames[1, column], shades(image)[rows, columns], "the image there")
     return figure
 
 

@@ -46,11 +46,19 @@ def feature_maps(model: nn.Module, image: Tensor, path: str, *, count: int = 32)
     figure = blank(1.2 * COLUMNS, 0.6 + 1.3 * rows, f"{path}: {len(maps)} maps of {size}")
     frames = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
     show(frames[0], shades(image), "image")
-    for axes, channel in zip(frames[1:], strongest.tolist(), strict=False):
-        show(axes, maps[channel], f"channel {channel}")
+    for axes, number in zip(frames[1:], strongest.tolist(), strict=False):
+        show(axes, maps[number], _name(answer, number))
     for axes in frames[1 + len(strongest) :]:
         figure.delaxes(axes)
     return figure
+
+
+def _name(answer: Signal, number: int) -> str:
+    """What a map is called: its channel, and over a group its element, whose sheet it is of."""
+    sheet, channel = divmod(number, answer.x.shape[2])
+    if answer.domain.fiber is None:
+        return f"channel {channel}"
+    return f"channel {channel}, element {sheet}"
 
 
 def image_signal(asked: str, image: Tensor) -> Signal:
