@@ -134,3 +134,9 @@ def test_other_values_are_told(annotation, given, told):
     with pytest.raises(GeodlError) as error:
         Value("x", annotation)(given)
     assert told in str(error.value)
+
+
+def test_options_are_made_for_the_recipes_that_are_named():
+    train = tree(["train", "cora-gcn", "--seeds", "2"]).commands["train"]
+    named = [name for name, parser in train.commands.items() if "--seeds" in parser.options]
+    assert named == ["cora-gcn"] and set(train.commands) >= set(RECIPES)

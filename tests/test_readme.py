@@ -150,7 +150,7 @@ def quick(tmp_path, monkeypatch):
         return "parsed"
 
     def few(name, make, count, lengths):
-        return rewriting_parts(name, reversal, 100, lengths)
+        return rewriting_parts(name, reversal, 12, lengths)
 
     def few_digits():
         part = data.Split(torch.rand(400, 1, 28, 28), torch.arange(400) % 10)

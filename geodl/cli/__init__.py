@@ -83,7 +83,7 @@ def _parse(words: list[str]) -> Asked:
     """
     from geodl.cli.tree import tree
 
-    parser = tree()
+    parser = tree(words)
     values = parser.parse_args(words)
     given = parser.parse_args(words, defaults=False)
     path = []

@@ -2,7 +2,7 @@
 
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -14,12 +14,17 @@ from geodl.train import RECIPES, Recipe
 ABOUT = "One message-passing layer on grids, chains, complete graphs, graphs and groups."
 
 
-def tree() -> Parser:
-    """The parser of the whole command line."""
+def tree(words: Sequence[str] | None = None) -> Parser:
+    """The parser of the command line.
+
+    Args:
+        words: what was typed. Only recipes that are named in it get their options: those of all
+            recipes take a second to make. None for all of them.
+    """
     root = Parser("geodl", ABOUT, version=__version__)
     root.options.add("--version")
     root.takes_command("command")
-    _add_train(root)
+    _add_train(root, words)
     _add_compare(root)
     _add_explain(root)
     _add_generate(root)
@@ -32,7 +37,7 @@ def tree() -> Parser:
     return root
 
 
-def _add_train(root: Parser) -> None:
+def _add_train(root: Parser, words: Sequence[str] | None) -> None:
     train = root.command(
         "train", "Run a recipe: data, model, protocol, and the paper's number beside ours."
     )
@@ -41,7 +46,9 @@ def _add_train(root: Parser) -> None:
     for recipe in RECIPES.values():
         text = f"Train {recipe.summary}. {recipe.protocol[0].upper()}{recipe.protocol[1:]}."
         summary = "; ".join(filter(None, [recipe.summary, recipe.reached, recipe.duration]))
-        _add_options(train.command(recipe.name, text, summary), recipe)
+        parser = train.command(recipe.name, text, summary)
+        if words is None or recipe.name in words:
+            _add_options(parser, recipe)
 
 
 def _add_options(parser: Parser, recipe: Recipe) -> None:
