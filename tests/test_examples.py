@@ -47,6 +47,7 @@ PLUMBING = (
     "own_graphs",
     "own_links",
     "own_nodes",
+    "superpixels",
     "torch_cnn_on_a_torus",
     "unet",
     "virtual_node",
@@ -117,7 +118,7 @@ def test_counting_weights(run):
     for counted in ("1,000,000,000,000 weights", "100,000,000 weights", "  100 weights"):
         assert counted in printed
     assert "3: sees 49 pixels, 110,592 weights; one of 7: 200,704" in printed
-    assert "784 edges of 1 type" in printed
+    assert "as large as the image: True" in printed and "a self-edge: True" in printed
 
 
 def test_depthwise_separable(run):
@@ -171,6 +172,15 @@ def test_own_nodes(run):
     printed = run("own_nodes")
     assert float(re.findall(r"([\d.]+)% of the others", printed)[0]) > 85
     assert re.search(r"the link \d+ -> 5$", printed.strip())
+
+
+def test_superpixels_keep_more_than_squares(run):
+    pytest.importorskip("skimage")
+    printed = run("superpixels")
+    kept = [float(share) for share in re.findall(r"keep +([\d.]+)%", printed)]
+    nodes = [int(count) for count in re.findall(r"(\d+) s(?:quares|uperpixels)", printed)]
+    assert nodes[-1] < nodes[-2] and kept[-1] > kept[-2]
+    assert printed.count("one layer, whatever the graph") == 3
 
 
 def test_unet(run):
