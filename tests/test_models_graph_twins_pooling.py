@@ -93,6 +93,19 @@ def test_layers_weighted_by_an_lstm_are_pygs(channels):
     assert model(g.Signal(x[:0], GRAPH)).shape == (0, 8, channels)
 
 
+def test_layers_weighted_by_an_lstm_compile_where_the_compiler_takes_one():
+    rule = g.adjacency("sym", self_loops=True)
+    convs = [g.Conv(4, 4, rule), g.Conv(4, 4, rule)]
+    model = models.jumping_knowledge(*convs, join="lstm", channels=4)
+    signal = g.Signal(torch.randn(2, 8, 4), GRAPH)
+    g.prepare(model, signal)
+    torch.compiler.reset()
+    with torch._dynamo.config.patch(allow_rnn=True):
+        fast = torch.compile(model, fullgraph=True, backend="aot_eager")(signal).x
+    assert error(fast, model(signal).x) < 1e-6
+    torch.compiler.reset()
+
+
 def test_a_model_of_pyg_with_an_lstm_over_its_layers_comes_and_goes_back():
     twin = redrawn(pyg.GCN(4, 5, 2, 3, jk="lstm")).eval()
     network = from_pyg(twin)

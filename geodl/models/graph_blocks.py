@@ -33,7 +33,8 @@ class WeightedLayers(Layer):
     own: the softmax over the layers of a linear map of what an LSTM says of each, which reads the
     layers as a sequence, in both directions.
 
-    (The join "lstm" of Xu et al. 2018; PyG's `JumpingKnowledge("lstm")`.)
+    (The join "lstm" of Xu et al. 2018; PyG's `JumpingKnowledge("lstm")`.) Torch's compiler takes no
+    `nn.LSTM`, unless `torch._dynamo.config.allow_rnn` is set.
 
     Args:
         channels: C of each answer.
