@@ -93,6 +93,8 @@ def test_layers_weighted_by_an_lstm_are_pygs(channels):
     assert model(g.Signal(x[:0], GRAPH)).shape == (0, 8, channels)
 
 
+# The compiler makes an instance of every autograd.Function that it meets.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_layers_weighted_by_an_lstm_compile_where_the_compiler_takes_one():
     rule = g.adjacency("sym", self_loops=True)
     convs = [g.Conv(4, 4, rule), g.Conv(4, 4, rule)]
