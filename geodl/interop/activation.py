@@ -91,18 +91,36 @@ for _function, _kind in (*FUNCTIONS, *METHODS):
     _register(_function, _kind)
 
 
-@converts(F.dropout, torch.dropout, traced=True)
+@converts(F.dropout, torch.dropout, traced=True, modes=True)
 def convert_dropout(build: Any, call: Call) -> Any:
-    """`F.dropout(x, p, training=self.training)` as a layer, which has a mode; with a constant flag
-    it is nothing, or stays as it is.
+    """`F.dropout(x, p, training=self.training)` as a layer, which has a mode; what never drops is
+    nothing, and what drops in evaluation stays as it is.
     """
-    names = ("input", "p", "training", "inplace")
-    value, p, training, _ = call.given(*names, p=0.5, training=True, inplace=False)
-    if not isinstance(value, Value) or not isinstance(p, float | int):
+    p, value = dropped_share(call), call.args[0]
+    if p is None or not isinstance(value, Value):
         return None
-    if call.follows_mode and 0 <= p < 1:
-        return build.apply(call.name, Dropout(p), build.read(value, "each"), call.example)
-    return None if training or call.follows_mode else value
+    if p == 0:
+        return value
+    return build.apply(call.name, Dropout(p), build.read(value, "each"), call.example)
+
+
+def dropped_share(call: Call) -> float | None:
+    """How much a function of dropout drops in training, 0 where it never does; None where it drops
+    in evaluation, too, or everything.
+    """
+    shares = []
+    for one in (call, call.while_training()):
+        names = ("input", "p", "training", "inplace")
+        _, p, training, _ = one.given(*names, p=0.5, training=True, inplace=False)
+        if not isinstance(p, float | int) or not isinstance(training, bool):
+            return None
+        share = 0.0
+        if training:
+            share = float(p)
+        shares.append(share)
+    if shares[0] != 0 or not 0 <= shares[1] < 1:
+        return None
+    return shares[1]
 
 
 @converts(Dropout, back="torch", form="signals")

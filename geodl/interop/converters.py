@@ -36,11 +36,14 @@ class Converter(NamedTuple):
             on axis 1, whatever the others are; "last": on the last axis; "each": it treats each
             number alone.
         form: of a converter back, the layers that it takes, in words.
+        modes: whether it reads `call.while_training()`; a call whose arguments differ in training
+            goes to no other one.
     """
 
     convert: Callable[..., Any]
     reads: Reads
     form: str
+    modes: bool = False
 
 
 FROM: dict[Hashable, Converter] = {}
@@ -56,6 +59,7 @@ def converts(
     scores: bool = False,
     back: Library | None = None,
     form: str = "",
+    modes: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the decorated function as the converter of these types or functions.
 
@@ -68,10 +72,11 @@ def converts(
             some.
         back: the library that it converts a layer to.
         form: see :class:`Converter`.
+        modes: see :class:`Converter`.
     """
 
     def register(convert: Callable[..., Any]) -> Callable[..., Any]:
-        entry = Converter(convert, reads, form)
+        entry = Converter(convert, reads, form, modes)
         for kind in kinds:
             if back is not None:
                 BACK.setdefault((kind, back), []).append(entry)

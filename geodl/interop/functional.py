@@ -145,7 +145,7 @@ def convert_layer_norm(build: Any, call: Call) -> Any:
     return build.apply(call.name, norm, build.read(value, "last"), call.example)
 
 
-@converts(F.batch_norm, traced=True)
+@converts(F.batch_norm, traced=True, modes=True)
 def convert_batch_norm(build: Any, call: Call) -> Any:
     """`F.batch_norm(x, mean, var, weight, bias, training=self.training)`, traced in evaluation."""
     names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum")
@@ -154,7 +154,8 @@ def convert_batch_norm(build: Any, call: Call) -> Any:
     tensors = held(build, mean, var, weight, bias)
     if tensors is None or training or not isinstance(value, Value) or tensors[0] is None:
         return None
-    if not call.follows_mode:
+    learnt = call.while_training().given(*names, "eps", **defaults)
+    if [*learnt[5:]] != [True, momentum, eps]:
         # Running statistics in training too: no batch norm does that.
         return None
     make = partial(_norm, tensors, momentum, eps)

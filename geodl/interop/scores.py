@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from geodl.interop.activation import dropped_share
 from geodl.interop.converters import converts
 from geodl.interop.sequences import HIDDEN, is_causal
 from geodl.interop.whole.layout import Atom, Axis, Layout
@@ -101,16 +102,18 @@ def _by_head(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1))
 
 
-@converts(F.scaled_dot_product_attention, traced=True)
+@converts(F.scaled_dot_product_attention, traced=True, modes=True)
 def convert_attention_function(build: Any, call: Call) -> Any:
     """`F.scaled_dot_product_attention(q, k, v)`, causal or not."""
     names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
     defaults = {"attn_mask": None, "dropout_p": 0.0, "is_causal": False, "scale": None}
     given = call.given(*names, **defaults, enable_gqa=False)
-    query, key, value, mask, dropout, causal, scale, grouped = given
+    query, key, value, mask, drops, causal, scale, grouped = given
     if grouped or not all(isinstance(one, Value) for one in (query, key, value)):
         return None
-    if not isinstance(dropout, int | float) or (dropout and not call.follows_mode):
+    learnt = call.while_training().given(*names, **defaults, enable_gqa=False)
+    dropout = learnt[4]
+    if drops != 0 or learnt[5:] != given[5:] or not isinstance(dropout, int | float):
         # Weights that are dropped in evaluation, too.
         return None
     hides = is_causal(build, mask, hidden_is=False)
@@ -118,8 +121,6 @@ def convert_attention_function(build: Any, call: Call) -> Any:
         return None
     if scale is None:
         scale = 1 / math.sqrt(query.tensor.shape[-1])
-    if call.follows_mode:
-        dropout = call.in_training.get("dropout_p", dropout)
     scores = Scores(query, key, float(scale), causal or hides, float(dropout))
     return _attended(build, call, scores, value)
 
@@ -212,15 +213,15 @@ def convert_normalised(build: Any, call: Call) -> Any:
     return scores.after(call, normalised=True)
 
 
-@converts(nn.Dropout, F.dropout, torch.dropout, scores=True)
+@converts(nn.Dropout, F.dropout, torch.dropout, scores=True, modes=True)
 def convert_dropped(build: Any, call: Call) -> Any:
     """Dropout of the weights."""
     if call.module is not None:
         scores, p = call.args[0], getattr(call.module, "p", 0.0)
     else:
-        names = ("input", "p", "training", "inplace")
-        scores, p, _, _ = call.given(*names, p=0.5, training=True, inplace=False)
-        if p and not call.follows_mode:
+        scores = call.args[0]
+        p = dropped_share(call)
+        if p is None:
             return None
     if not isinstance(scores, Scores) or not scores.normalised or scores.dropout or not 0 <= p < 1:
         return None

@@ -89,6 +89,8 @@ class Builder:
         reason = "no converter"
         if call.module is not None:
             reason = f"{type(call.module).__name__} has no converter"
+        elif call.in_training is not None:
+            reason = "no converter of what has other arguments in training"
         entry, traced, scored = entries_of(call)
         mark = dict(self.nodes)
         self._of_module = call.module is not None

@@ -25,7 +25,20 @@ class Entries(NamedTuple):
 
 
 def entries_of(call: Call) -> Entries:
-    """The converters of a call."""
+    """The converters of a call; where its arguments differ in training, those that read both."""
+    entries = _known_entries(call)
+    if call.in_training is None:
+        return entries
+    return Entries(*map(_if_of_both_modes, entries))
+
+
+def _if_of_both_modes(entry: Converter | None) -> Converter | None:
+    if entry is not None and entry.modes:
+        return entry
+    return None
+
+
+def _known_entries(call: Call) -> Entries:
     key: Any = call.function
     module: Any = call.module
     if module is not None:

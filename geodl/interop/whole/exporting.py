@@ -12,7 +12,8 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from geodl.interop.converters import FROM, SCORES, TRACED
-from geodl.interop.whole.tracing import Trace, failure_in_words
+from geodl.interop.whole.modes import first_difference, mark_modes
+from geodl.interop.whole.tracing import OTHER_IN_TRAINING, Trace, failure_in_words
 
 # What an operator of ATen takes, in the order of the function of torch that is converted.
 ORDERS: dict[str, tuple[Any, tuple[str, ...], tuple[str, ...]]] = {
@@ -32,48 +33,78 @@ ORDERS: dict[str, tuple[Any, tuple[str, ...], tuple[str, ...]]] = {
         ("input", "normalized_shape", "weight", "bias", "eps"),
     ),
 }
+ATTENTION = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+ORDERS["scaled_dot_product_attention"] = (F.scaled_dot_product_attention, ATTENTION, ATTENTION)
+# What torch.export leaves out where a mode has the default of its operator, and the other has not.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "scaled_dot_product_attention": {"attn_mask": None, "dropout_p": 0.0, "is_causal": False},
+}
 
 
 def export_calls(module: nn.Module, given: dict[str, Any], reason: str) -> Trace:
     """A model's calls as operators of ATen, every length free to differ from call to call.
 
     Its parts are gone: linear layers, convolutions and norms are functions of its parameters, which
-    have converters of their own. Dropout and batch norms follow the network's mode.
+    have converters of their own. It is followed in both modes; a model that makes other calls in
+    training stays whole.
 
     Args:
-        module: a copy in evaluation mode.
+        module: a copy, which is left in evaluation mode.
         given: the example's arguments by name.
         reason: why torch.fx could not follow it, for the record where torch.export cannot either.
     """
+    graphs = []
+    exported: Any = module
+    try:
+        for training in (True, False):
+            exported, graph = _exported(module.train(training), given)
+            graphs.append(graph)
+    # The model runs here with values that stand for shapes: what fails may be of any class, torch's
+    # own or the model's. It is told as the reason why the whole stays one opaque node.
+    except Exception as error:
+        said = f"{reason}; {failure_in_words('torch.export', error)}"
+        return Trace(module.eval(), None, {"": said})
+    learnt, graph = graphs
+    if first_difference(graph, learnt) is not None:
+        return Trace(module, None, {"": OTHER_IN_TRAINING})
+    mark_modes(graph, learnt)
+    return Trace(exported, graph, {})
+
+
+def _exported(module: nn.Module, given: dict[str, Any]) -> tuple[Any, fx.Graph]:
+    """What torch.export makes of a model in its mode, and its calls."""
     tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
     shapes = dict.fromkeys(given)
     for name, value in tensors.items():
         shapes[name] = dict.fromkeys(range(value.dim()), torch.export.Dim.AUTO)
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            # Private layouts of torch warn about themselves.
-            warnings.simplefilter("ignore")
-            program = torch.export.export(
-                module, (), kwargs=given, dynamic_shapes=shapes, strict=False
-            )
-            exported: Any = program.module()
-    # The model runs here with values that stand for shapes: what fails may be of any class, torch's
-    # own or the model's. It is told as the reason why the whole stays one opaque node.
-    except Exception as error:
-        return Trace(module, None, {"": f"{reason}; {failure_in_words('torch.export', error)}"})
+    with warnings.catch_warnings(), torch.no_grad():
+        # Private layouts of torch warn about themselves.
+        warnings.simplefilter("ignore")
+        program = torch.export.export(module, (), kwargs=given, dynamic_shapes=shapes, strict=False)
+        exported: Any = program.module()
     graph = fx.Graph()
     # A plain copy: an exported graph takes its arguments apart by a code of its own.
     flat: Any = graph.graph_copy(exported.graph, {})
     form: Any = program.call_spec.out_spec
     graph.output(pytree.tree_unflatten(list(flat), form))
-    for node in list(graph.nodes):
-        if node.op == "call_module":
-            # Checks of shapes, which nothing reads.
+    for node in list(reversed(graph.nodes)):
+        if node.op == "call_module" or _counts_batches(node):
+            # Checks of shapes, and what a batch norm counts in training: nothing reads them.
             graph.erase_node(node)
         elif node.op not in ("placeholder", "get_attr", "output"):
-            node.meta["follows_mode"] = True
             _translate(node)
-    return Trace(exported, graph, {})
+    return exported, graph
+
+
+def _counts_batches(node: fx.Node) -> bool:
+    """Whether a call adds to the batches that a norm has seen, or to what another call made of
+    them, and nobody reads it.
+    """
+    counted: Any = node
+    while isinstance(counted, fx.Node) and counted.op == "call_function":
+        counted = next(iter(counted.args), None)
+    counts = str(getattr(counted, "target", "")).endswith("num_batches_tracked")
+    return counts and counted is not node and not node.users
 
 
 def _translate(node: fx.Node) -> None:
@@ -89,10 +120,11 @@ def _translate(node: fx.Node) -> None:
         return
     if name in ORDERS:
         function, theirs, ours = ORDERS[name]
-        values = dict(zip(theirs, node.args, strict=False))
+        values = {**DEFAULTS.get(name, {}), **dict(zip(theirs, node.args, strict=False))}
         node.target = function
         node.args = tuple(values[one] for one in ours if one in values)
-        node.kwargs = {}
+        if name != "scaled_dot_product_attention":
+            node.kwargs = {}
         return
     for home in (F, torch, Tensor):
         function = getattr(home, name, None)

@@ -5,6 +5,7 @@ of its layers as parts.
 import copy
 from typing import Any, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
@@ -16,8 +17,9 @@ from geodl.interop.mask import over_all
 from geodl.interop.tokens import OwnTokens
 from geodl.interop.whole.door import arguments_of
 from geodl.interop.whole.guesses import is_time_first
-from geodl.interop.whole.on_tensors import Constant
+from geodl.interop.whole.on_tensors import Constant, OnTensors
 from geodl.interop.whole.owners import tied_names
+from geodl.interop.whole.tracing import slots
 from geodl.layer import Conv, Network
 from geodl.layer.opaque import Opaque
 from geodl.neighborhood import full_or_adjacency, itself, window
@@ -73,21 +75,20 @@ class Origin(NamedTuple):
 def origin_of(graph: fx.Graph, parts: dict[str, Stand], module: nn.Module) -> Origin:
     """The record of a model's trace, without what the trace knows besides."""
     plain = copy.deepcopy(graph)
-    plain.eliminate_dead_code(_is_needed)
+    twins = dict(zip(graph.nodes, plain.nodes, strict=True))
     parts = dict(parts)
+    for node, twin in twins.items():
+        if "in_training" in node.meta:
+            part, read = _in_both_modes(node)
+            parts[twin.name] = Stand("", "torch", module=part)
+            twin.op, twin.target, twin.kwargs = "call_module", twin.name, {}
+            twin.args = tuple(twins[one] for one in read)
+    plain.eliminate_dead_code(_is_needed)
     defaults = arguments_of(module)[1]
     for node in plain.nodes:
         if node.op == "placeholder" and node.target in defaults:
             # torch.export knows no defaults.
             node.args = (defaults[node.target],)
-        if node.target is F.dropout and node.meta.get("follows_mode"):
-            # A trace has the flag of one mode: a module has both.
-            p = node.kwargs.get("p", 0.5)
-            parts[node.name] = Stand("", "torch", module=nn.Dropout(p))
-            node.op = "call_module"
-            node.target = node.name
-            node.args = node.args[:1]
-            node.kwargs = {}
         node.meta = {}
         if node.kwargs.get("return_indices") is not True:
             node.target = PICKLED.get(node.target, node.target)
@@ -95,6 +96,32 @@ def origin_of(graph: fx.Graph, parts: dict[str, Stand], module: nn.Module) -> Or
     fresh = fx.Graph()
     fresh.output(fresh.graph_copy(plain, {}))
     return Origin(fresh, parts, tied_names(module))
+
+
+DROPOUTS: dict[Any, type[nn.Module]] = {
+    F.dropout: nn.Dropout,
+    torch.dropout: nn.Dropout,
+    F.dropout1d: nn.Dropout1d,
+    F.dropout2d: nn.Dropout2d,
+    F.dropout3d: nn.Dropout3d,
+    F.alpha_dropout: nn.AlphaDropout,
+    F.feature_alpha_dropout: nn.FeatureAlphaDropout,
+}
+
+
+def _in_both_modes(node: fx.Node) -> tuple[nn.Module, list[fx.Node]]:
+    """A call whose arguments differ in training as a module, which has a mode where a trace has the
+    arguments of one; and what it reads.
+    """
+    args, kwargs, in_training, read = slots(node)
+    if node.target in DROPOUTS and len(read) == 1:
+        names = ("input", "p", "training", "inplace")
+        options = {"p": 0.5, **dict(zip(names, in_training[0], strict=False)), **in_training[1]}
+        if options.get("training", True) is True:
+            return DROPOUTS[node.target](options["p"]), read
+    reads = (None,) * len(read)
+    function = PICKLED.get(node.target, node.target)
+    return OnTensors(function, args, kwargs, reads, in_training=in_training), read
 
 
 def _is_needed(node: fx.Node) -> bool:

@@ -122,8 +122,8 @@ def _call(
     values: dict[fx.Node, Any],
     examples: dict[fx.Node, Any],
 ) -> Call:
-    args, kwargs, read = slots(node)
-    found = [current(builder, values[inner]) for inner in read]
+    slotted = slots(node)
+    found = [current(builder, values[inner]) for inner in slotted.read]
     function: Any = node.target
     module = None
     name = _readable_name(node)
@@ -132,12 +132,11 @@ def _call(
         name = str(node.target)
         if name in trace.reasons:
             module = Untraced(module, trace.reasons[name])
-    args, kwargs = fill((args, kwargs), found)
-    follows_mode = bool(node.meta.get("follows_mode"))
-    example = examples.get(node)
-    in_training = node.meta.get("in_training", {})
-    used = _used(node)
-    return Call(name, function, module, args, kwargs, example, follows_mode, used, in_training)
+    args, kwargs = fill((slotted.args, slotted.kwargs), found)
+    in_training = None
+    if slotted.in_training is not None:
+        in_training = fill(slotted.in_training, found)
+    return Call(name, function, module, args, kwargs, examples.get(node), _used(node), in_training)
 
 
 def current(builder: Builder, value: Any) -> Any:
@@ -272,9 +271,9 @@ def _answer(
     """
     assert trace.graph is not None
     output = next(node for node in trace.graph.nodes if node.op == "output")
-    args, _, read = slots(output)
-    found = [current(builder, values[node]) for node in read]
-    answer = fill(args[0], found)
+    slotted = slots(output)
+    found = [current(builder, values[node]) for node in slotted.read]
+    answer = fill(slotted.args[0], found)
     outputs: list[str] = []
     exits: list[tuple[int, Layout | None]] = []
 

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import torch.nn.functional as F
 from torch import fx
-from torch.fx.node import map_aggregate
+from torch.fx.node import map_aggregate, map_arg
 
 
 def first_difference(one: fx.Graph, other: fx.Graph) -> str | None:
     """The path of the innermost part in which two traces begin to differ; "" for the model itself,
-    None for equal traces.
+    None for traces of the same calls, whose flags and numbers may differ.
     """
     nodes, others = list(one.nodes), list(other.nodes)
     for a, b in zip(nodes, others, strict=False):
@@ -23,33 +22,26 @@ def first_difference(one: fx.Graph, other: fx.Graph) -> str | None:
 
 
 def mark_modes(graph: fx.Graph, other: fx.Graph) -> None:
-    """Mark the calls whose flags say in which mode the model is."""
+    """Note what calls are given in training, where it is something else than in evaluation.
+
+    Args:
+        graph: the calls in evaluation, which get the notes.
+        other: the same calls in training.
+    """
+    twins: dict[fx.Node, fx.Node] = {}
     for a, b in zip(graph.nodes, other.nodes, strict=True):
-        given = [str((node.args, node.kwargs)) for node in (a, b)]
-        a.meta["follows_mode"] = given[0] != given[1]
-        if a.target is F.scaled_dot_product_attention:
-            a.meta["in_training"] = {"dropout_p": _attention_dropout(b)}
+        twins[b] = a
+        if a.op != "output" and str((a.args, a.kwargs)) != str((b.args, b.kwargs)):
+            a.meta["in_training"] = map_arg((b.args, b.kwargs), twins.__getitem__)
 
 
 def _shape(node: fx.Node) -> str:
-    """A call's arguments but for flags, which may say in which mode it is."""
-    args, kwargs = node.args, dict(node.kwargs)
-    if node.target is F.scaled_dot_product_attention:
-        # A number that is 0 in evaluation.
-        kwargs["dropout_p"] = None
-        args = (*args[:4], *args[5:])
-    given = map_aggregate((args, kwargs), _without_flag)
-    return str(given)
+    """A call's arguments but for flags and numbers, which may say in which mode it is."""
+    return str(map_aggregate((node.args, node.kwargs), _without_number))
 
 
-def _attention_dropout(node: fx.Node) -> Any:
-    if len(node.args) > 4:
-        return node.args[4]
-    return node.kwargs.get("dropout_p", 0.0)
-
-
-def _without_flag(value: Any) -> Any:
-    if isinstance(value, bool):
+def _without_number(value: Any) -> Any:
+    if isinstance(value, int | float):
         return None
     return value
 

@@ -30,6 +30,7 @@ class OnTensors(nn.Module):
         reads: for each value how it is read from a signal; None of a value that is none.
         made: how the answer is read as a signal; None leaves it as it is.
         like: the value on whose nodes the answer lives; None makes nodes of the answer's shape.
+        in_training: other arguments for training, as (args, kwargs); None for the same ones.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class OnTensors(nn.Module):
         reads: tuple[Layout | None, ...],
         made: Layout | None = None,
         like: int | None = None,
+        in_training: tuple[Any, Any] | None = None,
     ):
         super().__init__()
         self.function = function
@@ -48,6 +50,7 @@ class OnTensors(nn.Module):
         self.reads = reads
         self.made = made
         self.like = like
+        self.in_training = in_training
 
     def forward(self, *values: Any) -> Any:
         """The answer of the call."""
@@ -56,8 +59,10 @@ class OnTensors(nn.Module):
             if layout is not None:
                 value = layout.to_tensor(value)
             tensors.append(value)
-        args = fill(self.args, tensors)
-        kwargs = fill(self.kwargs, tensors)
+        given = (self.args, self.kwargs)
+        if self.training and self.in_training is not None:
+            given = self.in_training
+        args, kwargs = fill(given, tensors)
         if isinstance(self.function, str):
             answer = getattr(args[0], self.function)(*args[1:], **kwargs)
         else:

@@ -30,12 +30,14 @@ def opaque_call(build: Any, call: Call, reason: str) -> Any:
         return Slot(found.index(leaf))
 
     args, kwargs = replace_leaves((call.args, call.kwargs), slot)
+    in_training = replace_leaves(call.in_training, slot)
     function: Any = call.function
     if call.module is not None:
         function = build.once(call.module, copy_of)
     reads = tuple(getattr(value, "layout", None) for value in found)
     made, like = guess_layout(call.example, found)
-    part = Opaque(OnTensors(function, args, kwargs, reads, made, like), reason)
+    made_by = OnTensors(function, args, kwargs, reads, made, like, in_training)
+    part = Opaque(made_by, reason)
     name = build.add(call.name, part, [value.name for value in found])
     if call.module is not None:
         build.stands[call.name] = Stand(name, "torch")

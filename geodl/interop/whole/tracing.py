@@ -350,8 +350,24 @@ def bind(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> di
     return dict(bound.arguments)
 
 
-def slots(node: fx.Node) -> tuple[Any, dict[str, Any], list[fx.Node]]:
-    """The arguments of a call with a slot for each node among them, and those nodes."""
+class Slotted(NamedTuple):
+    """The arguments of a call, with a slot for each node among them.
+
+    Attributes:
+        args: in order.
+        kwargs: by name.
+        in_training: both, where training has other ones; else None.
+        read: the nodes of the slots.
+    """
+
+    args: Any
+    kwargs: dict[str, Any]
+    in_training: Any
+    read: list[fx.Node]
+
+
+def slots(node: fx.Node) -> Slotted:
+    """The arguments of a call in both modes."""
     found: list[fx.Node] = []
 
     def slot(inner: fx.Node) -> Slot:
@@ -360,7 +376,10 @@ def slots(node: fx.Node) -> tuple[Any, dict[str, Any], list[fx.Node]]:
         return Slot(found.index(inner))
 
     args, kwargs = map_arg((node.args, node.kwargs), slot)
-    return _plain(args), _plain(kwargs), found
+    in_training = node.meta.get("in_training")
+    if in_training is not None:
+        in_training = _plain(map_arg(in_training, slot))
+    return Slotted(_plain(args), _plain(kwargs), in_training, found)
 
 
 def _plain(structure: Any) -> Any:

@@ -1,8 +1,6 @@
 """What stands for torch's values while a model is imported."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -149,9 +147,8 @@ class Call(NamedTuple):
         args: a Value, Size, Scalar, Links or constant each, or structures of them.
         kwargs: likewise.
         example: the answer on the example.
-        follows_mode: whether its flags say in which mode the model is.
-        in_training: arguments that another mode has otherwise, by name.
         used: which entries of the answer are read, where only entries are; None for all of it.
+        in_training: the arguments in training, as (args, kwargs); None where they are the same.
     """
 
     name: str
@@ -160,9 +157,15 @@ class Call(NamedTuple):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     example: Any
-    follows_mode: bool
     used: frozenset[int] | None
-    in_training: Mapping[str, Any] = MappingProxyType({})
+    in_training: Any = None
+
+    def while_training(self) -> "Call":
+        """The call as it is made in training."""
+        if self.in_training is None:
+            return self
+        args, kwargs = self.in_training
+        return self._replace(args=args, kwargs=kwargs, in_training=None)
 
     def given(self, *names: str, **defaults: Any) -> list[Any]:
         """The arguments of the call by the names of its function's, in their order.
