@@ -138,6 +138,24 @@ def test_the_official_cifar_is_taken_where_it_is(tmp_path, monkeypatch):
     assert np.allclose(loaded.train.images[6, 2].numpy(), blue)
 
 
+def test_a_broken_official_cifar_is_no_reason_to_take_another(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEODL_DATA", str(tmp_path))
+    path = tmp_path / "cifar10_official" / "cifar-10-binary.tar.gz"
+    path.parent.mkdir()
+    path.write_bytes(b"the first of 170 MB")
+    for official in (None, True):
+        with pytest.raises(GeodlError, match="truncated .*geodl data get cifar10_official"):
+            data.cifar10(official=official)
+    with pytest.raises(GeodlError, match="give True, False or None"):
+        data.cifar10(official="JPEG")  # pyright: ignore[reportArgumentType]
+    monkeypatch.setenv("GEODL_MIRROR", str(tmp_path))
+    copies = tmp_path / "cifar10" / "cifar10-10k-jpeg.zip"
+    copies.parent.mkdir()
+    copies.write_bytes(b"PK")
+    with pytest.raises(GeodlError, match="10k-jpeg.zip .*truncated"):
+        data.cifar10(official=False)
+
+
 def test_voxels_are_where_points_are():
     points = torch.tensor([[[0.0, 0.3, -1.09], [0.0, 0.3, -1.0], [1.2, 0.0, 0.0]]])
     box = data.voxels(points, 11)

@@ -191,6 +191,32 @@ def test_recipes_answer_and_learn(name):
     assert all(p.grad is not None for p in net.parameters())
 
 
+SIDES = {
+    "lenet5": (1, 28),
+    **dict.fromkeys(("alexnet", "zfnet", "vgg"), (3, 224)),
+    **dict.fromkeys(("googlenet", "resnet", "mobilenet"), (3, 64)),
+    **dict.fromkeys(("small_alexnet", "small_zfnet", "small_vgg"), (3, 32)),
+    **dict.fromkeys(("small_googlenet", "cifar_resnet", "small_mobilenet"), (3, 32)),
+}
+ONE_SIZE = {"lenet5", "alexnet", "zfnet", "vgg", "small_alexnet", "small_zfnet"}
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_images_of_another_size_or_channel_count(name):
+    channels, side = SIDES[name]
+    with torch.device("meta"):
+        net = getattr(models, name)()
+        other = g.Signal.image(torch.zeros(1, channels + 1, side, side))
+        wide = g.Signal.image(torch.zeros(1, channels, side, side + 9))
+        with pytest.raises(g.GeodlError, match=f"{channels + 1} channels; give {channels} "):
+            net(other)
+        if name in ONE_SIZE:
+            with pytest.raises(g.GeodlError, match=f"give {side} x {side} nodes"):
+                net(wide)
+        else:
+            assert net(wide).x.shape[:2] == (1, 1)
+
+
 BAD = {
     "another channel count": (
         lambda: models.lenet5()(g.Signal.image(torch.zeros(1, 3, 28, 28))),

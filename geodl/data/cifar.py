@@ -39,7 +39,8 @@ def cifar10(*, official: bool | None = None) -> ImageData:
         official: whether to take the official files; None takes them where `root()` has them.
 
     Raises:
-        GeodlError: if the file is not found, differs from its card, or pillow is not installed.
+        GeodlError: if the file is not found, or differs from its card: of official files that are
+            there in part, the JPEG copies are not taken silently; if pillow is not installed.
 
     Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 
@@ -47,6 +48,8 @@ def cifar10(*, official: bool | None = None) -> ImageData:
     >>> g.data.cifar10(official=False).train.images.shape  # doctest: +SKIP
     torch.Size([9000, 3, 32, 32])
     """
+    if official not in (True, False, None):
+        raise GeodlError(f"cifar10(official={official!r})", do="give True, False or None")
     if official is None:
         (file,) = card(OFFICIAL).files
         official = (root() / OFFICIAL / file.name).exists()
