@@ -120,6 +120,28 @@ def test_an_imported_network_gives_its_weights():
     assert error(ours(g.Signal.image(x)).x.flatten(1), imported(x)) < 1e-12
 
 
+INSTALLED = {  # what torchvision calls them, and a size of their images
+    "alexnet": (models.alexnet, {}, 224),
+    "vgg11": (lambda: models.vgg(11), {}, 224),
+    "googlenet": (models.googlenet, {"aux_logits": False, "init_weights": False}, 64),
+    "resnet18": (models.resnet, {}, 64),
+    "resnet50": (lambda: models.resnet(50), {}, 64),
+}
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_torchvisions_own_networks(name):
+    torchvision = pytest.importorskip("torchvision")
+    make, options, side = INSTALLED[name]
+    theirs = getattr(torchvision.models, name)(weights=None, **options).double().eval()
+    x = torch.randn(1, 3, side, side, dtype=torch.float64)
+    ours = make().double().eval()
+    g.interop.load_torch_state(ours, theirs.state_dict())
+    assert error(ours(g.Signal.image(x)).x.flatten(1), theirs(x)) < 1e-10
+    theirs.load_state_dict(g.interop.torch_state(ours, theirs))
+    assert error(g.interop.from_torch(theirs, x)(x), theirs(x)) < 1e-10
+
+
 SYMMETRIC = {
     "lenet5": (models.lenet5, (28, 28), 1),
     "small_vgg": (lambda: models.small_vgg(channels=4), (8, 8), 3),

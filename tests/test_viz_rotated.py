@@ -173,7 +173,7 @@ def test_looks_inside_are_drawn_by_commands(runs, tmp_path, monkeypatch, capsys)
     where, what = figure.get_suptitle().splitlines()
     assert where == f"digits-p4cnn, test image 3, class {label}"
     assert what == "3: 40 maps of 4 x 4", "those of the last convolution"
-    assert re.fullmatch(r"channel \d, element [0-3]", figure.axes[1].get_xlabel())
+    assert re.fullmatch(r"channel \d\nelement [0-3]", figure.axes[1].get_xlabel())
     assert len(figure.axes) == 3
     for words, told in (
         (("feature-maps", net, "--layer", "10"), "did you mean"),

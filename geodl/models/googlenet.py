@@ -125,8 +125,8 @@ def small_googlenet(
     parts: dict[str, nn.Module] = {"conv1": _conv(in_channels, channels, 3, True)}
     before = channels
     for stage in (1, 2, 4):
-        # A quarter of the channels alone, half of them from 3x3, an eighth each of 5x5 and pools,
-        # as in the paper's block 3a.
+        # A quarter of the channels alone, half from the second branch, an eighth each from the
+        # third and from pools, as in the paper's block 3a.
         eighth = stage * channels // 8
         block = Inception(2 * eighth, 3 * eighth, 4 * eighth, eighth, eighth, eighth)
         if stage > 1:

@@ -58,7 +58,7 @@ def _name(answer: Signal, number: int) -> str:
     sheet, channel = divmod(number, answer.x.shape[2])
     if answer.domain.fiber is None:
         return f"channel {channel}"
-    return f"channel {channel}, element {sheet}"
+    return f"channel {channel}\nelement {sheet}"
 
 
 def image_signal(asked: str, image: Tensor) -> Signal:
