@@ -55,6 +55,13 @@ def test_curves_of_over_smoothing_stand_on_a_logarithmic_scale():
     assert np.allclose(axes.lines[0].get_ydata(), [0.9, 0.1, 1e-16])
 
 
+def test_losses_stand_by_epoch_on_a_logarithmic_scale():
+    (axes,) = viz.losses({"20 layers": [2.0, 0.5], "44 layers": (2.5,)}).axes
+    assert axes.get_yscale() == "log" and axes.get_xlabel() == "epoch"
+    assert [line.get_label() for line in axes.lines] == ["20 layers", "44 layers"]
+    assert np.array_equal(axes.lines[0].get_xydata(), [[1, 2.0], [2, 0.5]])
+
+
 ONE = {"field": (NODES, None)}
 REFUSALS = {
     "no domain": (lambda: viz.neighborhood(NODES, 1, ONE), "a Tensor; give a domain"),
@@ -81,6 +88,10 @@ REFUSALS = {
     ),
     "no curve": (lambda: viz.smoothing({}), "without a curve"),
     "a curve of one": (lambda: viz.smoothing({"gcn": [0.5]}), "for 'gcn'"),
+    "no losses": (lambda: viz.losses({}), "without a curve"),
+    "a loss for a curve": (lambda: viz.losses({"a": 2.0}), "2.0 for 'a'"),
+    "an empty curve": (lambda: viz.losses({"a": []}), r"\[\] for 'a'"),
+    "a loss of zero": (lambda: viz.losses({"a": [1.0, 0.0]}), "0.0 for 'a'; give numbers above 0"),
     "a negative energy": (lambda: viz.smoothing({"gcn": [0.5, -1.0]}), "-1.0 for 'gcn'"),
 }
 

@@ -144,6 +144,10 @@ def test_runs_are_drawn_by_commands(runs, tmp_path, monkeypatch, capsys):
     few, all_of_them = runs["digits-p4cnn 64"], runs["digits-p4cnn None"]
     status, out, _ = says(capsys, "draw", "samples", few, all_of_them, "--to", "samples.png")
     assert (status, out) == (0, "samples.png\n")
+    club = runs["karate-gcn None"]
+    assert says(capsys, "draw", "losses", few, club, "--to", "loss.png")[:2] == (0, "loss.png\n")
+    told = says(capsys, "draw", "losses", few, all_of_them, "--to", "again.png")[2]
+    assert "another run of digits-p4cnn, 1 epoch" in told
     status, out, err = says(capsys, "draw", "samples", few, few, "--to", "again.png")
     assert status == 2
     assert "on 64 examples" in err
@@ -154,7 +158,7 @@ def test_runs_are_drawn_by_commands(runs, tmp_path, monkeypatch, capsys):
     assert "from 0 to 499" in err
     status, _, err = says(capsys, "draw", "rotations", runs["karate-gcn None"], "--to", "a.png")
     assert "a run of karate-gcn" in err
-    assert [path.name for path in tmp_path.iterdir()] == ["samples.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loss.png", "samples.png"]
 
 
 def test_looks_inside_are_drawn_by_commands(runs, tmp_path, monkeypatch, capsys):

@@ -152,6 +152,14 @@ def _curve(run: Path) -> tuple[str, str, dict[int, list[float]]]:
     return name, label, curve
 
 
+def _draw_losses(asked: Asked) -> int:
+    from geodl.cli.losses import losses
+
+    _save(losses(asked.values.runs), asked.values.to)
+    print(asked.values.to)
+    return OK
+
+
 def _draw_neighborhood(asked: Asked) -> int:
     from geodl.cli.graphs import neighborhood
 
@@ -231,6 +239,7 @@ PICTURES: dict[str, Callable[[Asked], int]] = {
     "deconvolution": _draw_deconvolution,
     "feature-maps": _draw_feature_maps,
     "lengths": _draw_lengths,
+    "losses": _draw_losses,
     "neighborhood": _draw_neighborhood,
     "occlusion": _draw_occlusion,
     "rotations": _draw_rotations,

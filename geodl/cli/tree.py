@@ -149,6 +149,11 @@ def _add_draw(root: Parser) -> None:
     )
     lengths.takes("runs", Path, "folders of runs, as of reverse-rnn", nargs="+")
     lengths.takes("--to", Path, "the file of the picture", required=True)
+    losses = draw.command(
+        "losses", "Draw the training loss of each epoch, a line a run, also of one that goes on."
+    )
+    losses.takes("runs", Path, "folders of runs, as of cifar10-plain44", nargs="+")
+    losses.takes("--to", Path, "the file of the picture", required=True)
     neighborhood = draw.command(
         "neighborhood",
         "Draw what the answer at a node rests on: the links and nodes around it, by each method.",

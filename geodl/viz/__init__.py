@@ -20,6 +20,7 @@ from geodl.viz.feature_maps import feature_maps
 from geodl.viz.feature_strip import feature_strip
 from geodl.viz.layers import network
 from geodl.viz.lengths import lengths
+from geodl.viz.losses import losses
 from geodl.viz.neighborhood import neighborhood
 from geodl.viz.occlusion import occlusion
 from geodl.viz.predictions import graph
@@ -36,6 +37,7 @@ __all__ = [
     "feature_strip",
     "graph",
     "lengths",
+    "losses",
     "neighborhood",
     "network",
     "occlusion",
