@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -19,7 +20,9 @@ def runs(tmp_path_factory):
     folders = {}
     for name, epochs, seeds in (("digits-cnn", 3, 1), ("karate-gcn", 2, 2)):
         folders[name] = tmp_path_factory.mktemp("runs") / name
-        run(recipe(name), short(name, epochs), folder=folders[name], seeds=seeds)
+        options = short(name, epochs)
+        trainer = replace(options.trainer, limit_batches=1)
+        run(recipe(name), replace(options, trainer=trainer), folder=folders[name], seeds=seeds)
     return folders
 
 
