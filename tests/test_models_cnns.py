@@ -265,6 +265,10 @@ BAD = {
         lambda: models.lenet5(activation="softmax"),  # pyright: ignore[reportArgumentType]
         "activation='softmax'",
     ),
+    "no classes": (lambda: models.small_vgg(0), "a network of 0 classes"),
+    "classes in words": (lambda: models.small_alexnet("ten"), "'ten' classes.*positive integers"),  # pyright: ignore[reportArgumentType]
+    "a list of depths": (lambda: models.vgg([11]), "give 11, 13, 16 or 19"),  # pyright: ignore[reportArgumentType]
+    "a width in words": (lambda: models.mobilenet(width="thin"), "at least 1/32"),  # pyright: ignore[reportArgumentType]
     "channels of no eighths": (lambda: models.small_googlenet(channels=12), "a multiple of 8"),
     "no width": (lambda: models.mobilenet(width=0.01), "at least 1/32"),
     "other names": (

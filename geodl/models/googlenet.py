@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from geodl.errors import GeodlError
+from geodl.errors import GeodlError, positive
 from geodl.layer import (
     BatchNorm,
     Concat,
@@ -16,6 +16,7 @@ from geodl.layer import (
     Readout,
     Sequential,
 )
+from geodl.models.image_heads import scores
 from geodl.neighborhood import window
 
 # Pools whose last window may reach one pixel over the border, so that an odd end is not lost.
@@ -63,8 +64,8 @@ def googlenet(
     place of fully connected layers.
 
     With batch norms it is the form of torchvision, 6,624,904 parameters, whose state_dict has these
-    names; its largest windows are 3x3, not 5x5. Without it is that of the paper, with local
-    response norms beside the first pools, 6,998,552 parameters.
+    names; the largest windows of its blocks are 3x3, not 5x5. Without it is that of the paper, with
+    local response norms beside the first pools, 6,998,552 parameters.
 
     Args:
         classes: channels of the single node at the end.
@@ -120,8 +121,10 @@ def small_googlenet(
     >>> small_googlenet(channels=8)(g.Signal.image(torch.zeros(2, 3, 32, 32))).x.shape
     torch.Size([2, 1, 10])
     """
+    asked = f"small_googlenet(channels={channels!r})"
+    channels = positive(asked, channels)
     if channels % 8:
-        raise GeodlError(f"small_googlenet(channels={channels!r})", do="give a multiple of 8")
+        raise GeodlError(asked, do="give a multiple of 8")
     parts: dict[str, nn.Module] = {"conv1": _conv(in_channels, channels, 3, True)}
     before = channels
     for stage in (1, 2, 4):
@@ -177,5 +180,5 @@ def _head(channels: int, classes: int, dropout: float) -> dict[str, nn.Module]:
     return {
         "avgpool": Readout("mean"),
         "dropout": Dropout(dropout),
-        "fc": nn.Linear(channels, classes),
+        "fc": scores(channels, classes),
     }

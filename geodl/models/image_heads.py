@@ -1,10 +1,11 @@
 """How networks on images end: fully connected layers, or the mean over all pixels."""
 
+from itertools import pairwise
 from typing import Literal
 
 from torch import nn
 
-from geodl.errors import GeodlError, nearest
+from geodl.errors import GeodlError, nearest, positive
 from geodl.layer import Conv, Dropout, Expected, Readout, Sequential
 from geodl.neighborhood import window
 
@@ -40,23 +41,32 @@ def image_head(
             in VGG.
 
     Raises:
-        GeodlError: if there is no such head.
+        GeodlError: if there is no such head; if the number of classes is not a positive integer.
     """
     if head not in HEADS:
         raise GeodlError(f"{asked}(head={head!r})", do=nearest(str(head), HEADS))
     if head == "mean":
-        return Sequential(Readout("mean"), nn.Linear(channels, widths[-1]))
-    layers: list[nn.Module] = []
-    first, *others = widths
-    made: list[nn.Module] = [Conv(channels, first, window(side, padding="valid"))]
-    for before, after in zip(widths, others, strict=False):
+        return Sequential(Readout("mean"), scores(channels, widths[-1]))
+    *inner, classes = widths
+    made: list[nn.Module] = [Conv(channels, inner[0], window(side, padding="valid"))]
+    for before, after in pairwise(inner):
         made.append(nn.Linear(before, after))
-    for layer in made[:-1]:
+    layers: list[nn.Module] = []
+    for layer in made:
         if dropout_first:
             layers += [Dropout(dropout), layer, nn.ReLU()]
         else:
             layers += [layer, nn.ReLU(), Dropout(dropout)]
-    return Sequential(*layers, made[-1])
+    return Sequential(*layers, scores(inner[-1], classes))
+
+
+def scores(channels: int, classes: int) -> nn.Linear:
+    """The linear layer that a network ends with: a score for each class.
+
+    Raises:
+        GeodlError: if the number of classes is not a positive integer.
+    """
+    return nn.Linear(channels, positive(f"a network of {classes!r} classes", classes))
 
 
 def with_input(

@@ -6,6 +6,7 @@ from torch import nn
 
 from geodl.errors import GeodlError, nearest
 from geodl.layer import Conv, Expected, Pool, Sequential
+from geodl.models.image_heads import scores
 from geodl.neighborhood import window
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
@@ -42,7 +43,7 @@ def lenet5(
     >>> lenet5()(g.Signal.image(torch.zeros(2, 1, 28, 28))).x.shape
     torch.Size([2, 1, 10])
     """
-    if activation not in ACTIVATIONS:
+    if activation not in tuple(ACTIVATIONS):
         asked = f"lenet5(activation={activation!r})"
         raise GeodlError(asked, do=nearest(str(activation), ACTIVATIONS))
     act = ACTIVATIONS[activation]
@@ -60,6 +61,6 @@ def lenet5(
             "act3": act(),
             "fc2": nn.Linear(120, 84),
             "act4": act(),
-            "fc3": nn.Linear(84, classes),
+            "fc3": scores(84, classes),
         }
     )

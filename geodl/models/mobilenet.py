@@ -1,9 +1,12 @@
 """MobileNet: each channel by a window of its own, then all channels of a pixel."""
 
+import math
+
 from torch import nn
 
-from geodl.errors import GeodlError
+from geodl.errors import GeodlError, is_real
 from geodl.layer import BatchNorm, Conv, Readout, Sequential
+from geodl.models.image_heads import scores
 from geodl.neighborhood import itself, window
 
 # Channels and stride of each depthwise separable block: table 1 of the paper.
@@ -39,7 +42,7 @@ def mobilenet(classes: int = 1000, *, in_channels: int = 3, width: float = 1.0) 
     ...     sum(p.numel() for p in mobilenet().parameters())
     4231976
     """
-    if not int(32 * width) >= 1:
+    if not is_real(width) or not 1 / 32 <= width < math.inf:
         raise GeodlError(f"mobilenet(width={width!r})", do="give at least 1/32")
     first = int(32 * width)
     blocks = [(int(channels * width), stride) for channels, stride in BLOCKS]
@@ -74,7 +77,7 @@ def _separable(
     for channels, stride in blocks:
         parts.append(_block(before, channels, stride))
         before = channels
-    return Sequential(*parts, Readout("mean"), nn.Linear(before, classes))
+    return Sequential(*parts, Readout("mean"), scores(before, classes))
 
 
 def _block(before: int, channels: int, stride: int) -> Sequential:

@@ -18,6 +18,7 @@ from geodl.layer import (
     Residual,
     Sequential,
 )
+from geodl.models.image_heads import scores
 from geodl.neighborhood import itself, window
 
 Shortcuts = Literal["projection", "identity", "none"]
@@ -58,7 +59,7 @@ def resnet(
     ...     [sum(p.numel() for p in resnet(depth).parameters()) for depth in (18, 50)]
     [11689512, 25557032]
     """
-    if depth not in STAGES:
+    if depth not in tuple(STAGES):
         raise GeodlError(f"resnet({depth!r})", do="give 18, 34 or 50")
     stem: dict[str, nn.Module] = {
         "conv1": Conv(in_channels, channels, window(7, stride=2, padding=3), bias=False),
@@ -143,7 +144,7 @@ def resnet8(classes: int = 10, *, in_channels: int = 3, channels: int = 16) -> S
             layers.append(Pool(window(2, stride=2), "mean"))
         layers += [_pooled_block(before, width), nn.ReLU()]
         before = width
-    return Sequential(*layers, Readout("mean"), nn.Linear(before, classes))
+    return Sequential(*layers, Readout("mean"), scores(before, classes))
 
 
 def _residual(
@@ -170,7 +171,7 @@ def _residual(
             before = width * expansion
         parts[f"layer{number}"] = Sequential(*blocks)
     parts["avgpool"] = Readout("mean")
-    parts["fc"] = nn.Linear(before, classes)
+    parts["fc"] = scores(before, classes)
     return Sequential(parts)
 
 

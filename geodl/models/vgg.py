@@ -53,7 +53,7 @@ def vgg(
     ...     sum(p.numel() for p in vgg(16).parameters())
     138357544
     """
-    if depth not in STAGES:
+    if depth not in tuple(STAGES):
         raise GeodlError(f"vgg({depth!r})", do="give 11, 13, 16 or 19")
     parts: list[nn.Module] = []
     before = in_channels
