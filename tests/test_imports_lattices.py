@@ -26,6 +26,14 @@ FUNCTIONS = {
     "mean": lambda x: F.adaptive_avg_pool2d(x, (4, 3)),
     "max": lambda x: F.adaptive_max_pool2d(x, (4, None)),
     "shuffle": lambda x: F.pixel_shuffle(x, 2),
+    "filled": lambda x: F.pad(x, (1, 2, 0, 1), value=-torch.inf).exp(),
+    "area": lambda x: F.interpolate(x, size=(4, 3), mode="area"),
+    "anew": lambda x: F.interpolate(
+        x, scale_factor=1.7, mode="bilinear", recompute_scale_factor=True
+    ),
+    "power": lambda x: F.lp_pool2d(x.exp(), 3, 2, stride=1),
+    "gated": lambda x: F.glu(x, dim=1),
+    "all axes": lambda x: F.layer_norm(x, x.shape[1:]),
 }
 MODULES = {
     "reflection": nn.ReflectionPad2d(2),
@@ -34,6 +42,18 @@ MODULES = {
     "upsample": nn.Upsample(scale_factor=2, mode="bilinear"),
     "corners": nn.UpsamplingBilinear2d(scale_factor=2),
     "shuffle": nn.PixelShuffle(2),
+    "unshuffle": nn.Sequential(nn.Upsample(scale_factor=2), nn.PixelUnshuffle(2)),
+    "channels": nn.Sequential(nn.ChannelShuffle(2), nn.Conv2d(4, 3, 1)),
+    "constant": nn.ConstantPad2d((1, 0, 2, 1), 0.5),
+    "power": nn.LPPool2d(2, (2, 3), stride=2),
+    "softmax": nn.Softmax2d(),
+    "gated": nn.GLU(1),
+    "slopes": nn.PReLU(4),
+    "one slope": nn.PReLU(),
+    "dropped": nn.Dropout2d(0.5),
+    "pixels": nn.LayerNorm([6, 5]),
+    "everything": nn.LayerNorm([4, 6, 5], bias=False),
+    "sizes": nn.RMSNorm([4, 6, 5]),
     "reflecting": nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
     "replicating": nn.Conv2d(4, 4, 5, padding=(2, 1), stride=2, padding_mode="replicate"),
 }
@@ -54,12 +74,17 @@ class Then(nn.Module):
 @pytest.mark.parametrize("name", [*FUNCTIONS, *(f"nn: {name}" for name in MODULES)])
 def test_what_torch_does_to_a_lattice_is_a_layer(name):
     after = FUNCTIONS.get(name) or MODULES[name.removeprefix("nn: ")]
-    model = drawn(Then(after))
+    model = drawn(Then(after)).eval()
     x = torch.randn(2, 2, 6, 5, dtype=torch.float64)
     network = from_torch(model, x)
     assert network.opaque() == {}
+    shapes = [(2, 2, 6, 5), (1, 2, 7, 8)]
+    if hasattr(after, "normalized_shape"):
+        # Parameters at places: these lattices alone.
+        with pytest.raises(g.GeodlError, match="for which it has parameters"):
+            network(torch.zeros(shapes.pop(), dtype=torch.float64))
     # A lattice of another size, too.
-    for shape in ((2, 2, 6, 5), (1, 2, 7, 8)):
+    for shape in shapes:
         given = torch.randn(shape, dtype=torch.float64, requires_grad=True)
         y, wanted = network(given), model(given)
         assert error(y, wanted) <= 1e-12
@@ -75,8 +100,8 @@ def test_a_resampling_says_where_it_cannot_be():
         g.Propagate(rule)(g.Signal.image(torch.zeros(1, 1, 3, 3)))
     with pytest.raises(g.GeodlError, match="a lattice that wraps"):
         g.Propagate(rule)(g.Signal.image(torch.zeros(1, 1, 9, 9), periodic=True))
-    with pytest.raises(g.GeodlError, match="mode='area'"):
-        resizing_rule((2,), (None,), "area", None)
+    with pytest.raises(g.GeodlError, match="mode='lanczos'"):
+        resizing_rule((2,), (None,), "lanczos", None)
 
 
 def test_an_example_of_another_shape_is_told_with_its_line():

@@ -27,6 +27,7 @@ FUNCTIONS = {
     "numbers": lambda model, x: F.dropout(x, 0.5, model.training),
     "a share": lambda model, x: F.dropout(x, 0.5 if model.training else 0.0),
     "channels": lambda model, x: F.dropout1d(x.transpose(1, 2), 0.5, model.training),
+    "a module": lambda model, x: model.drop(x.transpose(1, 2)),
     "alpha": lambda model, x: F.alpha_dropout(x, 0.5, model.training),
     "attention": attended,
     "lengths": attended_by_lengths,
@@ -42,6 +43,7 @@ class Calls(nn.Module):
     def __init__(self, function):
         super().__init__()
         self.lin = nn.Linear(6, 8)
+        self.drop = nn.Dropout1d(0.5)
         self.function = function
 
     def forward(self, x):

@@ -12,7 +12,9 @@ from torch_geometric.nn import GCNConv
 
 import geodl as g
 from geodl.interop import from_pyg, from_torch, to_pyg, to_torch
+from geodl.interop.channels import PerChannel
 from geodl.interop.converters import BACK, FROM
+from geodl.interop.joint_norm import JointNorm
 from geodl.interop.pooling import AdaptivePool
 from geodl.interop.recurrent_states import RecurrentStack
 from geodl.interop.transformer import TRANSFORMERS
@@ -74,8 +76,9 @@ POOLS = [
 ]
 # They come back with the axes of a domain, or of the convolutions beside them.
 NORMS = [nn.BatchNorm2d(4), nn.BatchNorm3d(4), nn.InstanceNorm2d(4), nn.InstanceNorm3d(4)]
-# Without parameters: they are compared with torch's in tests/test_local_response.py.
-NUMBERS = [nn.LocalResponseNorm(3)]
+# Without parameters: they are compared with torch's in tests/test_local_response.py and
+# tests/test_imports_lattices.py.
+NUMBERS = [nn.LocalResponseNorm(3), nn.LPPool1d(2, 2), nn.LPPool2d(2, 2), nn.LPPool3d(2, 2)]
 every_example = pytest.mark.parametrize("twin", EXAMPLES, ids=lambda twin: type(twin).__name__)
 
 
@@ -84,7 +87,7 @@ def test_every_entry_has_an_example():
     assert {type(twin) for twin in [*EXAMPLES, *POOLS, *NORMS, *NUMBERS]} == types
     # Networks, tables of positions and what depends on a length come from whole models only.
     of_models = {g.Network, g.LearnedPositions, g.Propagate, AdaptivePool, Expected}
-    of_models.add(RecurrentStack)
+    of_models |= {RecurrentStack, PerChannel, JointNorm}
     back = {kind for kind, library in BACK if library == "torch"} - of_models
     layers = [from_torch(twin) for twin in [*EXAMPLES, *POOLS, *NUMBERS]]
     assert {type(part) for layer in layers for part in layer.modules()} >= back

@@ -154,17 +154,49 @@ def _register_softmax(kind: Any, functions: tuple[Any, ...]) -> None:
             _, dim, _, dtype = call.given(*names, dim=None, _stacklevel=3, dtype=None)
             if dtype is not None:
                 return None
-        if not isinstance(value, Value) or not isinstance(dim, int):
+        value = along_channels(build, value, dim)
+        if value is None:
             return None
-        dim = dim % value.tensor.dim()
-        value = build.read(value, "each")
-        if value.layout is None or value.layout.channel_dim() != dim:
-            if dim != value.tensor.dim() - 1:
-                return None
-            value = build.read(value, "last")
         return build.apply(call.name, kind(dim=-1), value, call.example)
 
     converts(kind, *functions, traced=True)(convert)
+
+
+def along_channels(build: Any, value: Any, dim: Any) -> Value | None:
+    """A value whose channels are what a function along an axis of its tensor reads; None where
+    they are not.
+    """
+    if not isinstance(value, Value) or not isinstance(dim, int):
+        return None
+    dim = dim % value.tensor.dim()
+    value = build.read(value, "each")
+    if value.kept.channel_dim() == dim:
+        return value
+    if dim != value.tensor.dim() - 1:
+        return None
+    return build.read(value, "last")
+
+
+@converts(nn.Softmax2d, traced=True)
+def convert_softmax2d(build: Any, call: Call) -> Any:
+    """`nn.Softmax2d`, along the channels of images."""
+    value = along_channels(build, call.args[0], -3)
+    if value is None:
+        return None
+    return build.apply(call.name, nn.Softmax(-1), value, call.example)
+
+
+@converts(nn.GLU, F.glu, traced=True)
+def convert_glu(build: Any, call: Call) -> Any:
+    """Half of the channels times the sigmoid of the other half."""
+    if call.module is not None:
+        value, dim = call.args[0], getattr(call.module, "dim", None)
+    else:
+        value, dim = call.given("input", "dim", dim=-1)
+    value = along_channels(build, value, dim)
+    if value is None:
+        return None
+    return build.apply(call.name, nn.GLU(), value, call.example)
 
 
 for _softmax, _functions in SOFTMAXES.items():

@@ -11,8 +11,9 @@ from geodl.interop.padding import with_mode
 from geodl.interop.resampling import PADDINGS, padding_rule, resizing_rule
 from geodl.interop.whole.layout import Atom, Layout
 from geodl.interop.whole.values import Call, Value
-from geodl.layer import Propagate
-from geodl.neighborhood import window
+from geodl.layer import Layer, Propagate
+from geodl.layer.check import check_no_sender, check_signal
+from geodl.neighborhood import Neighborhood, window
 
 MODES = {"Reflection": "reflect", "Replication": "replicate", "Zero": "constant"}
 MODES |= {"Constant": "constant", "Circular": "circular"}
@@ -36,13 +37,19 @@ def convert_pad(build: Any, call: Call) -> Any:
         names = ("input", "pad", "mode", "value")
         value, pad, mode, fill = call.given(*names, mode="constant", value=None)
     numbers = isinstance(pad, tuple | list) and all(type(one) is int for one in pad)
-    if fill or mode not in PADDINGS or not numbers or not isinstance(value, Value):
+    if mode not in PADDINGS or not numbers or not isinstance(value, Value):
         return None
-    return padded(build, call.name, value, list(pad), mode, call.example)
+    return padded(build, call.name, value, list(pad), mode, call.example, fill or 0.0)
 
 
 def padded(
-    build: Any, name: str, value: Value, pad: list[int], mode: str, example: Any
+    build: Any,
+    name: str,
+    value: Value,
+    pad: list[int],
+    mode: str,
+    example: Any,
+    fill: float = 0.0,
 ) -> Value | None:
     """A value padded as torch says it: the last axis first, before and after."""
     axes = value.tensor.dim() - 2
@@ -50,8 +57,37 @@ def padded(
     if len(pairs) > axes or axes < 1:
         return None
     pairs += [(0, 0)] * (axes - len(pairs))
-    part = Propagate(padding_rule(pairs[::-1], mode))
+    part: Any = Propagate(padding_rule(pairs[::-1], mode))
+    if fill:
+        part = FilledPadding(part.rule, fill)
     return build.apply(name, part, build.read(value, "planes"), example)
+
+
+class FilledPadding(Layer):
+    """A lattice padded with a number: what receives from no node has it.
+
+    Args:
+        rule: of a padding.
+        fill: the number.
+    """
+
+    transparent = True
+
+    def __init__(self, rule: Neighborhood, fill: float):
+        super().__init__()
+        self.pad = Propagate(rule)
+        self.fill = fill
+
+    def compute(self, receiver: Any, sender: Any, rule: Any) -> Any:
+        """The wider signal."""
+        check_no_sender(self, sender)
+        signal = check_signal(self, receiver)
+        ones = signal.x.new_ones(1, signal.domain.num_nodes, 1)
+        wide, reached = self.pad(signal), self.pad(signal.with_x(ones))
+        return wide.with_x(torch.where(reached.x > 0, wide.x, self.fill))
+
+    def extra_repr(self) -> str:
+        return f"fill={self.fill:g}"
 
 
 @converts(nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d, F.interpolate, traced=True)
@@ -59,18 +95,15 @@ def convert_upsampling(build: Any, call: Call) -> Any:
     """Resizing a lattice. By nearest neighbors and integers each node of a block receives from its
     sender; else each node receives from those around its place, with torch's weights.
     """
-    value = call.args[0]
-    corners = None
     if call.module is not None:
         module: Any = call.module
-        size, scale, mode = module.size, module.scale_factor, module.mode
-        corners = module.align_corners
-        if module.recompute_scale_factor:
-            return None
+        value, size, scale, mode = call.args[0], module.size, module.scale_factor, module.mode
+        options = {"align_corners": module.align_corners}
+        options["recompute"] = bool(module.recompute_scale_factor)
     else:
         names = ("input", "size", "scale_factor", "mode", "align_corners")
         others = ("recompute_scale_factor", "antialias")
-        _, size, scale, mode, corners, *rest = call.given(
+        value, size, scale, mode, corners, recompute, smooth = call.given(
             *names,
             *others,
             size=None,
@@ -79,7 +112,8 @@ def convert_upsampling(build: Any, call: Call) -> Any:
             align_corners=None,
             **dict.fromkeys(others),
         )
-        if any(rest):
+        options = {"align_corners": corners, "recompute": bool(recompute)}
+        if smooth:
             return None
     if not isinstance(value, Value):
         return None
@@ -93,7 +127,7 @@ def convert_upsampling(build: Any, call: Call) -> Any:
         tiles = window(steps, stride=steps, padding="valid")
         rule: Any = with_mode(tiles, "zeros").reverse()
     else:
-        rule = resizing_rule(sizes, tuple(map(_as_float, factors)), mode, corners)
+        rule = resizing_rule(sizes, tuple(map(_as_float, factors)), mode, **options)
     return build.apply(call.name, Propagate(rule), build.read(value, "planes"), call.example)
 
 
@@ -122,6 +156,46 @@ def convert_pixel_shuffle(build: Any, call: Call) -> Any:
         return None
     value = build.read(value, "planes")
     return _shuffled(build, call, value, factor)
+
+
+@converts(nn.PixelUnshuffle, F.pixel_unshuffle, torch.pixel_unshuffle, traced=True)
+def convert_pixel_unshuffle(build: Any, call: Call) -> Any:
+    """`[B, C, H r, W r]` as `[B, C r r, H, W]`: places of a finer lattice become channels."""
+    if call.module is not None:
+        module: Any = call.module
+        value, factor = call.args[0], module.downscale_factor
+    else:
+        value, factor = call.given("input", "downscale_factor")
+    if not isinstance(value, Value) or value.tensor.dim() != 4:
+        return None
+    value = build.read(value, "planes")
+    # Type by type, the places of a window side by side are the channels in torch's order but for
+    # which comes first.
+    rule = with_mode(window((factor,) * 2, stride=(factor,) * 2, padding="valid"), "zeros")
+    batch, _, *lattice = value.kept.dims
+    channels = value.kept.num_channels
+    parts = (Atom("channel", 0, factor**2), Atom("channel", 1, channels))
+    made = Layout((batch, (parts[1], parts[0]), *lattice), value.kept.domain)
+    return build.apply(call.name, Propagate(rule, join="concat"), value, call.example, made)
+
+
+@converts(nn.ChannelShuffle, F.channel_shuffle, torch.channel_shuffle, traced=True)
+def convert_channel_shuffle(build: Any, call: Call) -> Any:
+    """Groups of channels interleaved: another order of reading, and no number is changed."""
+    if call.module is not None:
+        value, groups = call.args[0], getattr(call.module, "groups", 0)
+    else:
+        value, groups = call.given("input", "groups")
+    if not isinstance(value, Value):
+        return None
+    value = build.read(value, "second")
+    layout = value.kept.merged()
+    axis = layout.dims[1]
+    if len(axis) != 1:
+        return None
+    split = layout.with_split(axis[0], (groups, axis[0].size // groups))
+    group, inner = split.dims[1]
+    return value.read_as(split.with_dim(1, (inner, group)), call.example)
 
 
 def _shuffled(build: Any, call: Call, value: Value, factor: int) -> Value | None:

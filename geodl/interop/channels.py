@@ -3,9 +3,14 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geodl.interop.whole.ancestry import own_tensor_behind
+from geodl.domain import Domain
+from geodl.interop.conversion import with_parameters
+from geodl.interop.converters import converts
+from geodl.interop.whole.ancestry import own_tensor, own_tensor_behind
+from geodl.interop.whole.entries import copy_of
 from geodl.interop.whole.layout import Layout
 from geodl.interop.whole.on_tensors import Apply, Slot
 from geodl.interop.whole.values import Call, Value
@@ -15,10 +20,11 @@ from geodl.signal import Signal
 
 
 class PerChannel(Layer):
-    """A number for each channel, or one for all: `x + w`, `x - w`, `x w` or `x / w`.
+    """A number for each channel, or one for all: `x + w`, `x - w`, `x w` or `x / w`; as "prelu" a
+    slope, `w x` where x is negative.
 
     Args:
-        operation: "add", "sub", "mul" or "div".
+        operation: "add", "sub", "mul", "div" or "prelu".
         weight: w, `[C]` or `[1]`: a parameter, or a tensor that does not learn.
 
     >>> layer = PerChannel("mul", torch.tensor([2.0, 3.0]))
@@ -42,6 +48,8 @@ class PerChannel(Layer):
         """The operation on the channels of each node."""
         check_no_sender(self, sender)
         signal = check_signal(self, receiver)
+        if self.operation == "prelu":
+            return signal.with_x(torch.where(signal.x > 0, signal.x, signal.x * self.weight))
         return signal.with_x(getattr(torch, self.operation)(signal.x, self.weight))
 
     def extra_repr(self) -> str:
@@ -74,6 +82,52 @@ def with_own_channels(build: Any, call: Call, operation: str) -> Value | None:
 
     layer = build.shared({"weight": tensor}, ("per channel", operation), make)
     return build.apply(path, layer, value, call.example)
+
+
+def from_prelu(module: nn.PReLU, on: Domain | None) -> PerChannel:
+    """`nn.PReLU` with a slope for each channel."""
+    weight = module.weight.detach().clone()
+    kept = nn.Parameter(weight, requires_grad=module.weight.requires_grad)
+    return PerChannel("prelu", kept).train(module.training)
+
+
+@converts(nn.PReLU, traced=True)
+def convert_prelu(build: Any, call: Call) -> Any:
+    """`nn.PReLU`, with one slope or one for each channel, which are on axis 1."""
+    module: Any = call.module
+    (value,) = call.args
+    if module.num_parameters == 1:
+        part = build.once(module, copy_of)
+        return build.apply(call.name, part, build.read(value, "each"), call.example)
+    layer = build.once(module, from_prelu)
+    return build.apply(call.name, layer, build.read(value, "second"), call.example)
+
+
+@converts(F.prelu, torch.prelu, traced=True)
+def convert_prelu_function(build: Any, call: Call) -> Any:
+    """`F.prelu(x, weight)` with a tensor of the model."""
+    value, weight = call.given("input", "weight")
+    tensor = own_tensor(build.nodes, weight)
+    if tensor is None or not isinstance(value, Value):
+        return None
+
+    def make() -> PerChannel:
+        kept = tensor.detach().clone()
+        if isinstance(tensor, nn.Parameter):
+            kept = nn.Parameter(kept, requires_grad=tensor.requires_grad)
+        return PerChannel("prelu", kept)
+
+    layer = build.shared({"weight": tensor}, "prelu", make)
+    return build.apply(call.name, layer, build.read(value, "second"), call.example)
+
+
+@converts(PerChannel, back="torch", form="a slope for each channel")
+def to_prelu(layer: PerChannel, on: Domain | None) -> nn.PReLU | None:
+    """The inverse of :func:`from_prelu`."""
+    if layer.operation != "prelu":
+        return None
+    twin = nn.PReLU(len(layer.weight))
+    return with_parameters(twin, layer, weight=layer.weight)
 
 
 def _lies_on_channels(value: Value, spread: Tensor, own: Tensor) -> bool:

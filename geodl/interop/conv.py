@@ -14,6 +14,7 @@ from geodl.interop.borders import padded
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
 from geodl.interop.padding import centred, check_domain, check_mode, mode_of, padding_of, with_mode
+from geodl.interop.weights import of_convolution
 from geodl.interop.whole.values import Call, Value
 from geodl.layer import Conv
 from geodl.neighborhood import itself, window
@@ -41,7 +42,7 @@ def from_conv(module: Any, on: Domain | None) -> Conv:
     layer = Conv(
         module.in_channels, module.out_channels, rule, module.bias is not None, on, module.groups
     )
-    weight = module.weight.flatten(2).permute(2, 1, 0)
+    weight = of_convolution(module.weight)
     return with_parameters(layer, module, weight=weight, bias=module.bias)
 
 

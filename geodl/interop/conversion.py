@@ -10,6 +10,7 @@ from torch.nn.utils import parametrize
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
+from geodl.interop.weights import Arranged, kind_of
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -124,9 +125,13 @@ def check_part(asked: str, part: nn.Module) -> None:
 
 
 def _have_twins(part: Any) -> bool:
-    """Whether all parametrizations of a module say that a converter reads them."""
-    made = [one for parts in part.parametrizations.values() for one in parts]
-    return all(getattr(one, "has_twin", False) for one in made)
+    """Whether a layer keeps all parametrizations of a module, or a converter reads them."""
+    for name, made in part.parametrizations.items():
+        if kind_of(part, name) or isinstance(made[-1], Arranged):
+            continue
+        if not all(getattr(one, "has_twin", False) for one in made):
+            return False
+    return True
 
 
 def _check_parameter(asked: str, name: str, parameter: nn.Parameter) -> None:

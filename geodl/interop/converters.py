@@ -14,12 +14,15 @@ Both directions of a pair stand beside each other in the file of their family. T
 
 import copy
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from torch import nn
+from torch.nn.utils import parametrize
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest
+from geodl.interop.parametrized import from_parametrized, to_parametrized
 from geodl.layer import Layer
 from geodl.layer.pointwise import instead_of, is_pointwise
 
@@ -95,7 +98,7 @@ def key_of(module: nn.Module) -> Hashable:
     """What a module's converter is registered under: its type, or the name of one of PyG's, or of
     escnn's as "escnn.ReLU".
     """
-    kind = type(module)
+    kind = parametrize.type_before_parametrizations(module)
     if kind.__module__.startswith("torch_geometric.nn."):
         return kind.__name__
     if kind.__module__.startswith(ESCNN):
@@ -112,7 +115,7 @@ def from_module(module: nn.Module, on: Domain | None, library: Library = "torch"
     key = key_of(module)
     is_of_escnn = isinstance(key, str) and "." in key
     if key in FROM and is_of_escnn == (library == "escnn"):
-        return FROM[key].convert(module, on)
+        return from_parametrized(module, partial(FROM[key].convert, on=on))
     name = type(module).__name__
     known = [kind for kind in FROM if isinstance(kind, type)]
     names = [kind.__name__ for kind in known]
@@ -170,8 +173,9 @@ def is_kept(module: nn.Module) -> bool:
 
 
 def _try_back(layer: nn.Module, on: Domain | None, library: Library) -> nn.Module | None:
-    for entry in BACK.get((type(layer), library), ()):
-        twin = entry.convert(layer, on)
+    kind = parametrize.type_before_parametrizations(layer)
+    for entry in BACK.get((kind, library), ()):
+        twin = to_parametrized(layer, partial(entry.convert, on=on))
         if twin is not None:
             return twin
     return None

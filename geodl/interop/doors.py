@@ -12,16 +12,19 @@ from geodl.interop import (  # noqa: F401
     activation,
     attention,
     borders,
+    channel_dropout,
     conv,
     embedding,
     functional,
     group_conv,
     joins,
+    joint_norm,
     linear,
     norm,
     planes,
     pooling,
     positions,
+    power_pooling,
     recurrent,
     reshaping,
     scores,
@@ -72,6 +75,11 @@ def from_torch(module: nn.Module, example: Any = None, *, on: Domain | None = No
     and takes `Signal.image(x, periodic=True)`, with zeros it refuses a periodic one. A recurrent
     network without biases gets zeros that are not trained.
 
+    Parametrizations (`torch.nn.utils.parametrizations`, or your own) of a linear layer, a
+    convolution or an embedding stay, and their parameters go on learning under their names. The
+    older hooks `torch.nn.utils.weight_norm` and `spectral_norm` of a model become parametrizations
+    with the same numbers.
+
     Options that do not change the result are dropped: `enable_nested_tensor`, `inplace` of a
     Transformer's dropouts. In evaluation torch's fast path of `TransformerEncoderLayer` computes
     the exact GELU even for `approximate="tanh"`; the conversion computes what training computes.
@@ -100,8 +108,8 @@ def from_torch(module: nn.Module, example: Any = None, *, on: Domain | None = No
     Raises:
         GeodlError: if the type has no converter; if `on` does not fit.
 
-            Of any module: if it has parametrizations, hooks, complex parameters, or one parameter
-            in two places.
+            Of any module: if it has hooks, complex parameters, or one parameter in two places; if
+            it has parametrizations and is no linear layer, convolution or embedding.
 
             Of a convolution: if it has `padding_mode` reflect or replicate.
 

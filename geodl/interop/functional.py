@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from geodl.interop.conv import from_conv
 from geodl.interop.converters import converts
 from geodl.interop.embedding import from_embedding
+from geodl.interop.joint_norm import joint_norm
 from geodl.interop.linear import from_linear
 from geodl.interop.norm import from_batch_norm, from_layer_norm
 from geodl.interop.transposed import from_transposed
@@ -131,12 +132,14 @@ for _kind, _functions in TRANSPOSED.items():
 
 @converts(F.layer_norm, traced=True)
 def convert_layer_norm(build: Any, call: Call) -> Any:
-    """`F.layer_norm(x, shape, weight, bias)` along the last axis."""
+    """`F.layer_norm(x, shape, weight, bias)` along the last axis, or over all nodes."""
     names = ("input", "normalized_shape", "weight", "bias", "eps")
     value, shape, weight, bias, eps = call.given(*names, weight=None, bias=None, eps=1e-5)
     tensors = held(build, weight, bias)
     if tensors is None or not isinstance(value, Value):
         return None
+    if len(shape) > 1:
+        return joint_norm(build, call, value, shape, tensors, eps)
     weight, bias = tensors
     make = partial(from_layer_norm, shape, weight, bias, eps)
     norm = make()

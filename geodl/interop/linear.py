@@ -6,6 +6,7 @@ from geodl.domain import Domain
 from geodl.interop.conv import check_one_group
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
+from geodl.interop.weights import of_linear
 from geodl.layer import Conv
 from geodl.neighborhood import itself
 
@@ -14,7 +15,7 @@ from geodl.neighborhood import itself
 def from_linear(module: nn.Linear, on: Domain | None) -> Conv:
     """`nn.Linear` as a `Conv` over `itself()`: weight `[C_out, C_in]` as `[1, C_in, C_out]`."""
     layer = Conv(module.in_features, module.out_features, itself(), module.bias is not None, on)
-    return with_parameters(layer, module, weight=module.weight.T[None], bias=module.bias)
+    return with_parameters(layer, module, weight=of_linear(module.weight), bias=module.bias)
 
 
 @converts(Conv, back="torch", form="itself()")

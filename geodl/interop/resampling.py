@@ -19,7 +19,7 @@ from geodl.neighborhood.edges import Edges, untyped
 from geodl.neighborhood.reversed import Reversed
 
 PADDINGS = ("constant", "reflect", "replicate", "circular")
-RESIZES = ("nearest", "nearest-exact", "linear", "bicubic")
+RESIZES = ("nearest", "nearest-exact", "linear", "bicubic", "area")
 POOLS = ("mean", "max")
 
 
@@ -29,11 +29,12 @@ class AxisMap:
 
     Attributes:
         kind: how torch pads ("constant", "reflect", "replicate", "circular"), resizes ("nearest",
-            "linear", "bicubic") or pools ("mean", "max").
+            "linear", "bicubic", "area") or pools ("mean", "max").
         pad: before and after, of a padding; negative numbers cut off.
         size: the new length, None where a factor says it, or where it stays.
         factor: the new length over the old one, where no size is given.
         align_corners: as torch's `F.interpolate` has it.
+        recompute: likewise, whether the factor is that of the two lengths.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class AxisMap:
     size: int | None = None
     factor: float | None = None
     align_corners: bool | None = None
+    recompute: bool = False
 
     def refuses(self, length: int) -> str:
         """Why an axis of a length cannot be mapped; "" where it can."""
@@ -67,13 +69,16 @@ class AxisMap:
             # A maximum is taken over the nodes that a mean would take.
             count = rows.shape[2] if size is None else size
             return F.adaptive_avg_pool1d(rows, count)
+        options: dict[str, Any] = {"align_corners": self.align_corners}
+        if self.recompute:
+            options["recompute_scale_factor"] = True
         if self.kind != "bicubic":
-            return F.interpolate(rows, size, self.factor, self.kind, self.align_corners)
+            return F.interpolate(rows, size, self.factor, self.kind, **options)
         # torch has this mode for images alone; a row is as wide as before.
         wide = None if size is None else (size, 1)
         factor = None if self.factor is None else (self.factor, 1.0)
         image = rows[..., None]
-        made = F.interpolate(image, wide, factor, self.kind, self.align_corners)
+        made = F.interpolate(image, wide, factor, self.kind, **options)
         return made[:, :, :, 0]
 
 
@@ -135,15 +140,20 @@ def padding_rule(pads: list[tuple[int, int]], mode: str) -> Resampling:
 
 
 def resizing_rule(
-    sizes: tuple[int | None, ...], factors: tuple[float | None, ...], mode: str, corners: Any
+    sizes: tuple[int | None, ...],
+    factors: tuple[float | None, ...],
+    mode: str,
+    align_corners: bool | None = None,
+    *,
+    recompute: bool = False,
 ) -> Resampling:
-    """Each axis resized, as `F.interpolate` does."""
+    """Each axis resized, as `F.interpolate` does; the options are those of :class:`AxisMap`."""
     kind = {"bilinear": "linear", "trilinear": "linear"}.get(mode, mode)
     if kind not in RESIZES:
         raise GeodlError("F.interpolate", f"mode={mode!r}", f"choose from {', '.join(RESIZES)}")
     axes = []
     for size, factor in zip(sizes, factors, strict=True):
-        axes.append(AxisMap(kind, size=size, factor=factor, align_corners=corners))
+        axes.append(AxisMap(kind, (0, 0), size, factor, align_corners, recompute))
     return Resampling(tuple(axes))
 
 

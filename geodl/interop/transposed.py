@@ -10,6 +10,7 @@ from geodl.interop.conv import even_padding, is_plain, place_weights
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
 from geodl.interop.padding import check_domain, check_mode, with_mode
+from geodl.interop.weights import of_transposed
 from geodl.layer import Conv, Layer
 from geodl.layer.check import check_no_sender, check_signal
 from geodl.neighborhood import Neighborhood, window
@@ -43,9 +44,7 @@ def from_transposed(module: Any, on: Domain | None) -> Layer:
     layer = Conv(
         module.in_channels, module.out_channels, rule, module.bias is not None, on, module.groups
     )
-    # torch has the groups among the channels in, a Conv among the channels out.
-    weight = module.weight.flatten(2).unflatten(0, (module.groups, -1))
-    weight = weight.permute(3, 1, 0, 2).flatten(2)
+    weight = of_transposed(module.weight, module.groups)
     layer = with_parameters(layer, module, weight=weight, bias=module.bias)
     if longer and on is None:
         return Lengthened(layer, module.output_padding).train(module.training)

@@ -116,9 +116,14 @@ def _is_known_inside(layer: nn.Module) -> bool:
     return True
 
 
+LIBRARIES = ("torch.nn.utils.", "geodl.")
+
+
 def _reshapes(made: Any) -> bool:
-    """Whether parametrizations of a tensor, not all of them torch's own, may change its shape."""
-    own = [part for part in made if not type(part).__module__.startswith("torch.nn.utils.")]
+    """Whether parametrizations of a tensor, not all of them torch's own or the library's, may
+    change its shape.
+    """
+    own = [part for part in made if not type(part).__module__.startswith(LIBRARIES)]
     return bool(own) and made.unsafe
 
 

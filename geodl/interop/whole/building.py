@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from geodl.errors import GeodlError
 from geodl.interop.conversion import check_part, check_shared
 from geodl.interop.converters import Converter, Library
+from geodl.interop.parametrized import from_parametrized
 from geodl.interop.whole import layout as layouts
 from geodl.interop.whole.entries import (
     agrees_with,
@@ -210,7 +212,7 @@ class Builder:
         """The part that stands for a module, made at its first call and shared by later ones."""
         key = id(module), convert is copy_of
         if key not in self._parts:
-            self._parts[key] = convert(module, None)
+            self._parts[key] = from_parametrized(module, partial(convert, on=None))
         return self._parts[key]
 
     def apply(

@@ -74,7 +74,9 @@ def _reads_of(node: fx.Node, module: Any) -> str:
     entry = FROM.get(key)
     if entry is not None:
         return entry.reads
-    if module is not None and type(module) in (nn.LayerNorm, nn.Softmax, nn.GLU):
+    if isinstance(module, nn.LayerNorm | nn.RMSNorm) and len(module.normalized_shape) == 1:
+        return "last"
+    if isinstance(module, nn.Softmax | nn.GLU) and module.dim == -1:
         return "last"
     name = getattr(node.target, "__name__", str(node.target))
     moves = ("permute", "transpose", "flatten", "view", "reshape", "movedim", "unsqueeze")

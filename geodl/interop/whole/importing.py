@@ -1,6 +1,5 @@
 """A whole model of torch as a network: its trace, converted call by call."""
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from geodl.errors import GeodlError
+from geodl.interop.parametrized import copy_model, copy_modes, replace_hooks
 from geodl.interop.whole.building import Builder
 from geodl.interop.whole.door import CallForm, Entrance, TensorDoor, arguments_of
 from geodl.interop.whole.entries import changes_in_place
@@ -37,7 +37,8 @@ def import_model(module: nn.Module, example: Any) -> Network:
     """
     asked = f"from_torch({type(module).__name__}, example)"
     args = example if isinstance(example, tuple) else (example,)
-    twin = copy.deepcopy(module)
+    twin = copy_model(module)
+    replace_hooks(twin)
     given = _bound(asked, twin, args)
     constants = {name: value for name, value in given.items() if not _holds_tensors(value)}
     trace = trace_calls(twin, constants)
@@ -46,8 +47,7 @@ def import_model(module: nn.Module, example: Any) -> Network:
     if trace.graph is None:
         return as_one_node(module, trace, given)
     examples = run_on_example(asked, trace, given)
-    for part, original in zip(twin.modules(), module.modules(), strict=True):
-        part.training = original.training
+    copy_modes(twin, module)
     builder = Builder(module.training)
     values = convert_calls(builder, trace, examples, Inputs(trace.module, given))
     names, defaults = arguments_of(module)

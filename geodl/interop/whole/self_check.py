@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from geodl.errors import GeodlError
+from geodl.interop.parametrized import copy_model
 from geodl.interop.whole.tracing import Trace
 from geodl.layer import Network, evaluated
 
@@ -110,7 +111,7 @@ def _changed(original: Original, change: Callable[[Tensor], Tensor]) -> Original
 
     args = tuple(of_value(value) for value in original.args)
     kwargs = {name: of_value(value) for name, value in original.kwargs.items()}
-    return Original(copy.deepcopy(original.module), args, kwargs)
+    return Original(copy_model(original.module), args, kwargs)
 
 
 def _answers(original: Original) -> list[Tensor] | None:
