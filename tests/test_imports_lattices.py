@@ -94,6 +94,43 @@ def test_what_torch_does_to_a_lattice_is_a_layer(name):
         assert error(to_torch(network)(given), wanted) <= 1e-12
 
 
+def to_lengths(x, y):
+    return F.interpolate(y, size=x.shape[2:], mode="bilinear")
+
+
+def to_named_lengths(x, y):
+    return F.interpolate(y, (x.size(2), x.size(-1)))
+
+
+def by_own_lengths(x, y):
+    return F.interpolate(y, (2 * y.shape[2] - x.shape[2] % 2, y.shape[3] * 2 - x.shape[3] % 2))
+
+
+def by_differences(x, y):
+    y = F.interpolate(y, scale_factor=2)
+    rows, columns = x.size(2) - y.size(2), x.size(3) - y.size(3)
+    return F.pad(y, [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2])
+
+
+@pytest.mark.parametrize("change", [to_lengths, to_named_lengths, by_own_lengths, by_differences])
+def test_lengths_that_a_model_computes(change):
+    class Half(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down, self.beside = nn.Conv2d(2, 3, 3, 2, 1), nn.Conv2d(2, 3, 1)
+
+        def forward(self, x):
+            return self.beside(x) + change(x, self.down(x))
+
+    model = drawn(Half()).eval()
+    network = from_torch(model, torch.randn(2, 2, 5, 8, dtype=torch.float64))
+    assert network.opaque() == {}
+    for shape in ((2, 2, 5, 8), (1, 2, 7, 6), (1, 2, 8, 9)):
+        x = torch.randn(shape, dtype=torch.float64)
+        assert error(network(x), model(x)) <= 1e-12
+        assert error(to_torch(network)(x), model(x)) <= 1e-12
+
+
 def test_a_resampling_says_where_it_cannot_be():
     rule = padding_rule([(3, 0), (0, 0)], "reflect")
     with pytest.raises(g.GeodlError, match="an axis of 3 cannot be reflected over 3 nodes"):

@@ -25,7 +25,7 @@ def ids(*shape):
 NETWORKS = {
     "residual": (images.Residual, image(2, 3, 8, 8), ()),
     "inception": (images.Inception, image(2, 3, 16, 16), ()),
-    "unet": (images.UNet, image(2, 3, 8, 12), ("F.pad",)),
+    "unet": (images.UNet, image(2, 3, 8, 12), ()),
     "gpt": (sequences.GPT, ids(2, 8), ()),
     "gpt, written out": (lambda: sequences.GPT(False), ids(2, 6), ()),
     "vit": (lambda: sequences.ViT(token=False), image(2, 3, 8, 8), ()),

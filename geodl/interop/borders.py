@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from geodl.interop.by_lengths import padded_by_lengths, resized_by_lengths
 from geodl.interop.converters import converts
 from geodl.interop.padding import with_mode
 from geodl.interop.resampling import PADDINGS, padding_rule, resizing_rule
 from geodl.interop.whole.layout import Atom, Layout
-from geodl.interop.whole.values import Call, Value
+from geodl.interop.whole.values import Call, Length, Size, Value
 from geodl.layer import Layer, Propagate
 from geodl.layer.check import check_no_sender, check_signal
 from geodl.neighborhood import Neighborhood, window
@@ -36,9 +37,10 @@ def convert_pad(build: Any, call: Call) -> Any:
     else:
         names = ("input", "pad", "mode", "value")
         value, pad, mode, fill = call.given(*names, mode="constant", value=None)
-    numbers = isinstance(pad, tuple | list) and all(type(one) is int for one in pad)
-    if mode not in PADDINGS or not numbers or not isinstance(value, Value):
+    if mode not in PADDINGS or not isinstance(pad, tuple | list) or not isinstance(value, Value):
         return None
+    if not all(type(one) is int for one in pad):
+        return padded_by_lengths(build, call, value, list(pad), mode, fill)
     return padded(build, call.name, value, list(pad), mode, call.example, fill or 0.0)
 
 
@@ -119,6 +121,8 @@ def convert_upsampling(build: Any, call: Call) -> Any:
         return None
     axes = value.tensor.dim() - 2
     sizes, factors = _each(size, axes), _each(scale, axes)
+    if any(isinstance(one, Size | Length) for one in sizes):
+        return resized_by_lengths(build, call, value, sizes, mode, options)
     if not all(type(one) in (int, type(None)) for one in sizes):
         return None
     whole = all(one is not None and one >= 1 and one == int(one) for one in factors)

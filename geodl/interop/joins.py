@@ -12,7 +12,7 @@ from geodl.interop.positions import add_positions
 from geodl.interop.tokens import with_own_tokens
 from geodl.interop.whole import layout as layouts
 from geodl.interop.whole.on_tensors import Apply, Slot, Spread
-from geodl.interop.whole.values import Call, Size, Value
+from geodl.interop.whole.values import Call, Value
 from geodl.layer import Pointwise, Pool
 from geodl.neighborhood import whole
 
@@ -115,13 +115,8 @@ def _spread(build: Any, one: Value, other: Value) -> tuple[Value, Value] | None:
 
 @converts(operator.mul, traced=True)
 def convert_product(build: Any, call: Call) -> Any:
-    """A product of tensors; of two lengths, which a view takes as one axis."""
-    one, other = call.args
-    if not isinstance(one, Size) or not isinstance(other, Size):
-        return join_two(build, call, "mul")
-    if not one.axis or not other.axis:
-        return None
-    return Size((*one.axis, *other.axis), call.example, one.value, -1)
+    """A product of tensors, or of one and a number."""
+    return join_two(build, call, "mul")
 
 
 @converts(torch.cat, torch.concat, torch.concatenate, traced=True)

@@ -26,6 +26,7 @@ from geodl.interop.whole.entries import (
 from geodl.interop.whole.giving_back import Stand, axes_of, lattice_of, options_of
 from geodl.interop.whole.guesses import default_layout
 from geodl.interop.whole.layout import Atom, Layout
+from geodl.interop.whole.lengths import length_of
 from geodl.interop.whole.on_tensors import (
     Constant,
     OnTensors,
@@ -88,6 +89,9 @@ class Builder:
         plain = call.module is None and not isinstance(call.example, Tensor)
         if plain and not holds_values((call.args, call.kwargs)):
             return call.example
+        length = length_of(call)
+        if length is not None:
+            return length
         reason = "no converter"
         if call.module is not None:
             reason = f"{type(call.module).__name__} has no converter"

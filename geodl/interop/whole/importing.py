@@ -15,13 +15,14 @@ from geodl.interop.whole.exporting import export_calls
 from geodl.interop.whole.giving_back import origin_of
 from geodl.interop.whole.guesses import entry_layout
 from geodl.interop.whole.layout import Layout
+from geodl.interop.whole.lengths import as_scalar
 from geodl.interop.whole.on_tensors import Slot, fill
 from geodl.interop.whole.one_node import as_one_node, set_modes
 from geodl.interop.whole.opaque_calls import tensor_of
 from geodl.interop.whole.self_check import Original, check_import
 from geodl.interop.whole.structures import leaves, replace_leaves
 from geodl.interop.whole.tracing import Trace, bind, place_of, run_example, slots, trace_calls
-from geodl.interop.whole.values import Call, Scalar, Scores, Size, Untraced, Value
+from geodl.interop.whole.values import Call, Length, Scalar, Scores, Size, Untraced, Value
 from geodl.layer import Network
 
 
@@ -280,8 +281,8 @@ def _answer(
     def exit_of(leaf: Any) -> Any:
         if isinstance(leaf, Scores):
             leaf = tensor_of(builder, leaf)
-        if isinstance(leaf, Size):
-            leaf = builder.scalar(leaf)
+        if isinstance(leaf, Size | Length):
+            leaf = as_scalar(builder, leaf)
         if not isinstance(leaf, Value | Scalar):
             return leaf
         name = _node_of(builder, leaf)

@@ -8,9 +8,10 @@ from geodl.interop.whole.entries import copy_of
 from geodl.interop.whole.giving_back import Stand
 from geodl.interop.whole.guesses import guess_layout
 from geodl.interop.whole.layout import Layout
+from geodl.interop.whole.lengths import as_scalar
 from geodl.interop.whole.on_tensors import OfDomain, OnTensors, Slot, sequence_like
 from geodl.interop.whole.structures import replace_leaves
-from geodl.interop.whole.values import Call, Links, Scalar, Scores, Size, Value, role_read
+from geodl.interop.whole.values import Call, Length, Links, Scalar, Scores, Size, Value, role_read
 from geodl.layer.opaque import Opaque
 
 
@@ -21,8 +22,8 @@ def opaque_call(build: Any, call: Call, reason: str) -> Any:
     def slot(leaf: Any) -> Any:
         if isinstance(leaf, Links):
             leaf = _links_read(build, leaf, call.module)
-        if isinstance(leaf, Size):
-            leaf = build.scalar(leaf)
+        if isinstance(leaf, Size | Length):
+            leaf = as_scalar(build, leaf)
         if not isinstance(leaf, Value | Scalar):
             return leaf
         if leaf not in found:

@@ -5,9 +5,9 @@ from typing import Any
 
 from geodl.interop.whole.layout import Atom
 from geodl.interop.whole.on_tensors import Slot, sequence_like
-from geodl.interop.whole.values import Links, Scalar, Scores, Size, Value
+from geodl.interop.whole.values import Length, Links, Scalar, Scores, Size, Value
 
-HELD = (Value, Size, Scalar, Links, Scores)
+HELD = (Value, Size, Length, Scalar, Links, Scores)
 
 
 def replace_leaves(structure: Any, change: Callable[[Any], Any]) -> Any:

@@ -1,5 +1,6 @@
 """What stands for torch's values while a model is imported."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -52,12 +53,29 @@ class Size:
         number: the length on the example.
         value: a tensor that has it.
         dim: on which axis.
+        factors: the lengths that it is a product of; () of a length of its own.
     """
 
     axis: Axis
     number: int
     value: Value
     dim: int
+    factors: tuple["Size", ...] = ()
+
+
+@dataclass(eq=False)
+class Length:
+    """A whole number that a model computes of lengths.
+
+    Attributes:
+        function: an operator of Python.
+        args: numbers, Sizes and Lengths.
+        number: what it is on the example.
+    """
+
+    function: Callable[..., int]
+    args: tuple[Any, ...]
+    number: int
 
 
 class Scalar(NamedTuple):
