@@ -10,7 +10,7 @@ import json
 import pytest
 import torch
 
-from geodl import Batch, GeodlError, Graph, Signal, bench, data
+from geodl import Batch, GeodlError, Graph, Signal, bench, data, models
 from geodl.bench import (
     attention,
     banded,
@@ -18,6 +18,7 @@ from geodl.bench import (
     cora_epoch,
     deepsets,
     edge_softmax,
+    families,
     gpt,
     group_conv,
     harness,
@@ -63,6 +64,9 @@ TINY = {
     "wide-windows": functools.partial(wide_windows.cases, wide_windows.Sizes(2, 1, 6, 5, 16, 27)),
     "p4cnn-step": functools.partial(p4cnn_step.cases, p4cnn_step.Sizes(2, 2)),
     "imported-resnet": functools.partial(imported_resnet.cases, imported_resnet.Sizes(2, 8, 4, 1)),
+    "families": functools.partial(
+        families.cases, families.Sizes(2, {"VGG": functools.partial(models.small_vgg, channels=4)})
+    ),
     "spmm": functools.partial(spmm.cases, spmm.Sizes(20, 60, 3, ((2, 1.0),))),
     "pool": functools.partial(pool.cases, pool.Sizes(20, 60, 3)),
     "polynomial": functools.partial(polynomial.cases, polynomial.Sizes(20, 60, 3, 2)),

@@ -120,6 +120,34 @@ def test_an_imported_network_gives_its_weights():
     assert error(ours(g.Signal.image(x)).x.flatten(1), imported(x)) < 1e-12
 
 
+GIVEN = {
+    "lenet5": (models.lenet5, (1, 28)),
+    "small_alexnet": (lambda: models.small_alexnet(channels=4, dropout=0.0), (3, 32)),
+    "small_zfnet": (lambda: models.small_zfnet(channels=4, head="mean"), (3, 16)),
+    "small_vgg": (lambda: models.small_vgg(channels=4), (3, 16)),
+    "small_googlenet": (lambda: models.small_googlenet(channels=8), (3, 16)),
+    "cifar_resnet": (lambda: models.cifar_resnet(8, channels=4), (3, 16)),
+    "plain": (lambda: models.cifar_resnet(8, channels=4, shortcuts="none"), (3, 16)),
+    "small_mobilenet": (lambda: models.small_mobilenet(channels=4), (3, 16)),
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_a_network_becomes_torchs_alone(name):
+    make, (channels, side) = GIVEN[name]
+    torch.manual_seed(0)
+    ours = drawn(make())
+    twin = g.interop.to_torch(ours)
+    assert not any(type(part).__module__.startswith("geodl") for part in twin.modules())
+    x = torch.randn(2, channels, side, side, dtype=torch.float64, requires_grad=True)
+    answers = ours(g.Signal.image(x)).x[:, 0], twin(x)
+    assert answers[1].shape == (2, 10) and error(answers[0], answers[1]) < 1e-10
+    upstream = torch.randn(2, 10, dtype=torch.float64)
+    slopes = [torch.autograd.grad(y, x, upstream)[0] for y in answers]
+    assert error(*slopes) < 1e-10
+    assert size(twin) == size(ours)
+
+
 INSTALLED = {  # what torchvision calls them, and a size of their images
     "alexnet": (models.alexnet, {}, 224),
     "vgg11": (lambda: models.vgg(11), {}, 224),

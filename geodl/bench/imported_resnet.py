@@ -1,6 +1,6 @@
 """A training step of a ResNet of torch, imported, against the ResNet itself."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -66,7 +66,8 @@ def _sides(
     net = from_torch(twin, images)
     twin.to(memory_format=memory_format)
     theirs = images.contiguous(memory_format=memory_format)
-    return _training(net, images, labels), _training(twin, theirs, labels)
+    ours = training(net, net.parameters(), images, labels)
+    return ours, training(twin, twin.parameters(), theirs, labels)
 
 
 def resnet(sizes: Sizes) -> nn.Module:
@@ -85,9 +86,19 @@ def resnet(sizes: Sizes) -> nn.Module:
     return nn.Sequential(*layers, *head)
 
 
-def _training(net: nn.Module, images: Tensor, labels: Tensor) -> Side:
+def training(
+    net: Callable[[Tensor], Tensor], parameters: Iterable[Tensor], images: Tensor, labels: Tensor
+) -> Side:
+    """Forward, cross entropy, backward and SGD with momentum, the images' gradient included.
+
+    Args:
+        net: images `[B, C, H, W]` to scores `[B, K]`.
+        parameters: of the network.
+        images: `[B, C, H, W]`.
+        labels: `[B]`.
+    """
     images = images.detach().requires_grad_()
-    sgd = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+    sgd = torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
 
     def step() -> None:
         sgd.zero_grad()
@@ -99,5 +110,4 @@ def _training(net: nn.Module, images: Tensor, labels: Tensor) -> Side:
         # Batch norms learn from what they see: both sides see it equally often.
         return [net(images).detach()]
 
-    call: Callable[[], Any] = step
-    return Side(call, answer)
+    return Side(step, answer)

@@ -30,6 +30,7 @@ from geodl.layer import (
     Concat,
     Conv,
     Dropout,
+    Expected,
     GroupNorm,
     InstanceNorm,
     LocalResponseNorm,
@@ -71,8 +72,8 @@ class Image(NamedTuple):
 
 
 def goes_by_planes(model: nn.Module) -> bool:
-    """Whether a model is a network on a lattice with a group, a readout, or a concatenation; others
-    are rows, or graphs, of twins.
+    """Whether a model is a network on a lattice with a group, a readout, a concatenation, or images
+    of one size; others are rows, or graphs, of twins.
     """
     parts = list(model.modules())
     if any(isinstance(part, Attention | Recurrent) for part in parts):
@@ -80,8 +81,8 @@ def goes_by_planes(model: nn.Module) -> bool:
     rules = [part.rule for part in parts if isinstance(part, MessagePassing)]
     if _count_axes(rules) == 0 or getattr(getattr(model, "door", None), "origin", None):
         return False
-    beside = any(isinstance(part, Concat) for part in parts)
-    return beside or any(rule.group is not None or rule == whole() for rule in rules)
+    known = any(isinstance(part, Concat | Expected) for part in parts)
+    return known or any(rule.group is not None or rule == whole() for rule in rules)
 
 
 def _count_axes(rules: list[Any]) -> int:
@@ -99,8 +100,9 @@ def _count_axes(rules: list[Any]) -> int:
 )
 def to_planes(model: Any, on: Domain | None) -> nn.Module | None:
     """A network as a `torch.fx.GraphModule` of torch's modules and functions alone, with the same
-    names of parts: images `[B, C, *axes]` in, images or `[B, C]` behind a readout out. Filter banks
-    over a group are written out; planes stand as :mod:`geodl.interop.group_conv` says.
+    names of parts: images `[B, C, *axes]` in, images out, or `[B, C]` behind a readout, and where a
+    model of images of one size leaves one node. Filter banks over a group are written out; planes
+    stand as :mod:`geodl.interop.group_conv` says.
 
     Args:
         model: of convolutions, norms, pools, dropout, pointwise modules and joins.
@@ -113,7 +115,7 @@ def to_planes(model: Any, on: Domain | None) -> nn.Module | None:
     group = None if on is None else on.fiber
     made = drawing.part("", model, [Image(drawing.graph.placeholder("x"), group, False, on)])
     answer = made.node
-    if _ends_flat(model) and not made.ended:
+    if not made.ended and (_ends_flat(model) or _ends_on_one_node(model, made)):
         answer = drawing.graph.call_method("flatten", (answer, 1))
     drawing.graph.output(answer)
     twin = fx.GraphModule(drawing.parts, drawing.graph, type(model).__name__)
@@ -131,6 +133,14 @@ def _ends_flat(model: Any) -> bool:
         return False
     _, layout = door.form.exits[0]
     return layout is not None and layout.num_axes == 0
+
+
+def _ends_on_one_node(model: Any, made: Image) -> bool:
+    """Whether a model of images of one size is known to leave one node of them: torch's networks
+    flatten what they read by fully connected layers.
+    """
+    sized = any(isinstance(part, Expected) for part in model.modules())
+    return sized and made.domain is not None and made.domain.num_nodes == 1
 
 
 class Drawing:
@@ -213,6 +223,8 @@ class Drawing:
             return self.pointwise(path, module, x)
         if isinstance(module, LocalResponseNorm):
             return self.across_channels(path, module, x)
+        if isinstance(module, Expected) and x.domain is None:
+            x = x._replace(domain=Grid(*module.lengths))
         return self.called(path, to_module(module, x.domain, "torch"), self.moved(module, x))
 
     def convolved(self, path: str, layer: Conv, read: list[Image]) -> Image:

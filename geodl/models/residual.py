@@ -1,9 +1,9 @@
 """ResNet: blocks around shortcuts, for large images and for those of CIFAR."""
 
+import math
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from geodl.errors import GeodlError, nearest
 from geodl.layer import (
@@ -12,7 +12,6 @@ from geodl.layer import (
     Conv,
     Layer,
     Network,
-    Pointwise,
     Pool,
     Readout,
     Residual,
@@ -209,17 +208,10 @@ def _shortcut(before: int, after: int, stride: int, shortcuts: Shortcuts) -> Lay
     step = window(1, axes=2, stride=stride)
     if shortcuts == "projection":
         return Sequential(Conv(before, after, step, bias=False), BatchNorm(after))
-    # A pool over one pixel is every second pixel; new channels are zeros.
+    # A pool over one pixel is every second pixel; new channels are zeros, what no number exceeds.
+    zeros = nn.Threshold(math.inf, 0.0)
     copies = after // before - 1
-    return Sequential(Pool(step), Concat(nn.Identity(), *(Pointwise(Zeros()),) * copies))
-
-
-class Zeros(nn.Module):
-    """Zeros in the shape of what comes in."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The zeros."""
-        return torch.zeros_like(x)
+    return Sequential(Pool(step), Concat(nn.Identity(), *(zeros,) * copies))
 
 
 def _pooled_block(before: int, width: int) -> Residual:
