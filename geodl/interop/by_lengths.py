@@ -44,16 +44,20 @@ class ByLengths(Layer):
 
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """The signal on a lattice of the computed lengths."""
-        signal = check_signal(self, receiver if sender is None else sender)
-        lattices = (receiver.domain.lattice, signal.domain.lattice)
-        if None in lattices or self.takes_context != (sender is not None):
+        given = sender
+        if given is None:
+            given = receiver
+        signal = check_signal(self, given)
+        first, own = receiver.domain.lattice, signal.domain.lattice
+        if first is None or own is None or self.takes_context != (sender is not None):
             found = f"signals on {receiver.domain} and {signal.domain}"
             raise GeodlError(f"{self.label} called", found, "give a lattice for each")
-        numbers = [evaluate(one, lattices) for one in self.numbers]
+        numbers = [evaluate(one, (first, own)) for one in self.numbers]
         if self.options is None:
             pads = list(zip(numbers[::2], numbers[1::2], strict=True))
-            axes = len(lattices[1])
-            pads += [(0, 0)] * (axes - len(pads))
+            if not any(numbers):
+                return signal
+            pads += [(0, 0)] * (len(own) - len(pads))
             made = padding_rule(pads[::-1], self.mode)
         else:
             sizes = tuple(numbers)

@@ -14,6 +14,7 @@ from geodl.interop import (  # noqa: F401
     borders,
     channel_dropout,
     conv,
+    einsum,
     embedding,
     functional,
     group_conv,

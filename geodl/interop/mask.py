@@ -34,7 +34,8 @@ def over(model: Model, where: Neighborhood | Domain) -> Model:
 
     Raises:
         GeodlError: if the model has no attention, or no window; if a relative bias has another
-            number of edge types; if the domain has no lattice, or wraps along some axes only.
+            number of edge types; if the domain has no lattice, or wraps along some axes only; if
+            it wraps and a part mirrors, pads or resizes by interpolation, which needs a border.
 
     >>> from geodl import past
     >>> from geodl.interop import from_torch
@@ -78,7 +79,13 @@ def _on_lattice(asked: str, model: Any, domain: Domain) -> Any:
         rule = _unbound(getattr(layer, "rule", None))
         if rule is None or not isinstance(layer, MessagePassing):
             return None
+        if spreads_nodes(rule):
+            # One node over a lattice, as the first layer of a generator: what it makes wraps.
+            rule = replace(rule, wraps=all(domain.periodic))
         return layer.over(rule)
+
+    if all(domain.periodic):
+        _check_no_border(asked, model)
 
     changed = _changed(model, change, first_signal_only=False)
     if changed is model:
@@ -86,8 +93,33 @@ def _on_lattice(asked: str, model: Any, domain: Domain) -> Any:
         raise GeodlError(asked, found, "give a model with convolutions that pad")
     door: Any = getattr(changed, "door", None)
     if hasattr(door, "over"):
-        vars(changed)["door"] = door.over(domain)
+        spread = set()
+        for name, reader in zip(model.inputs, model.readers(), strict=True):
+            if spreads_nodes(getattr(reader, "rule", None)):
+                spread.add(name)
+        vars(changed)["door"] = door.over(domain, spread)
     return changed
+
+
+def spreads_nodes(rule: Any) -> bool:
+    """Whether a rule is a window reversed that has no padding and moves by one place: it makes a
+    lattice larger, so that none that wraps leads to it.
+    """
+    forward: Any = getattr(rule, "rule", None)
+    if not hasattr(forward, "boundary") or rule.onto is not None:
+        return False
+    padded = any(map(any, forward.padding))
+    return not padded and set(forward.stride) == {1} and max(forward.size) > 1
+
+
+def _check_no_border(asked: str, model: nn.Module) -> None:
+    """Refuse a model with a part that needs a border, by its name."""
+    for path, part in model.named_modules():
+        rule: Any = getattr(part, "rule", None)
+        if getattr(rule, "needs_border", False):
+            found = f"{path or type(part).__name__}, which is {rule} and needs a border"
+            do = "a lattice that wraps has none: leave it out, or keep to a bounded lattice"
+            raise GeodlError(asked, found, do)
 
 
 def _unbound(rule: Any) -> Any:

@@ -95,6 +95,9 @@ class Resampling(Neighborhood):
     axes: tuple[AxisMap, ...]
     weighted: bool = True
 
+    # Of a lattice, which so may not wrap.
+    needs_border = True
+
     def __repr__(self) -> str:
         kinds = "x".join(dict.fromkeys(axis.kind for axis in self.axes))
         return f"resampling({kinds})"

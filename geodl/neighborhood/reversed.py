@@ -21,7 +21,9 @@ class Reversed(Neighborhood):
     """The edges of `rule` from receivers to senders, made by `rule.reverse(onto)`.
 
     A call that names its receivers asks only whether the rule maps them to the senders; a call that
-    does not ends on `onto`, or on the smallest domain that the rule maps to the senders'.
+    does not ends on `onto`, or on the smallest domain that the rule maps to the senders'. With
+    `wraps` that is a lattice all of whose axes wrap: the edges of a window without padding are the
+    same there.
 
     >>> from geodl.domain import Grid
     >>> from geodl.neighborhood import window
@@ -31,6 +33,7 @@ class Reversed(Neighborhood):
 
     rule: Neighborhood
     onto: Domain | None = None
+    wraps: bool = False
 
     # The rule itself knows which members belong together.
     writes_unions = True
@@ -42,7 +45,8 @@ class Reversed(Neighborhood):
 
     def __repr__(self) -> str:
         if self.onto is None:
-            return f"{self.rule}.reverse()"
+            onto = " onto a torus" if self.wraps else ""
+            return f"{self.rule}.reverse(){onto}"
         return f"{self.rule}.reverse(onto={self.onto})"
 
     @property
@@ -151,7 +155,7 @@ class Reversed(Neighborhood):
         return self.rule.stays_on(domain)
 
     def to(self, device: torch.device | str) -> Neighborhood:
-        return Reversed(self.rule.to(device), self.onto)
+        return Reversed(self.rule.to(device), self.onto, self.wraps)
 
     def target(self, domain: Domain) -> Domain:
         # What is not a rule for each member restores the whole union.
@@ -183,9 +187,12 @@ class Reversed(Neighborhood):
         ]
 
     def _target(self, domain: Domain) -> Domain:
-        if self.onto is None:
-            return self.rule.restores(domain)
-        return self.onto
+        if self.onto is not None:
+            return self.onto
+        made = self.rule.restores(domain)
+        if self.wraps and made.lattice is not None:
+            return made.replace(made.lattice, made.fiber, (True,) * len(made.lattice))
+        return made
 
     def _edges(self, domain: Domain, target: Domain) -> Edges:
         return turned_around(self.rule.edges(target, domain))

@@ -157,8 +157,15 @@ class Window(Neighborhood):
         asked = f"{self}, reversed, on {domain}"
         if domain.lattice is None or len(domain.lattice) != len(self.size):
             raise GeodlError(asked, "no lattice of as many axes", "choose a window that fits")
-        lengths = []
+        lengths, wraps = [], []
         for axis, n in enumerate(domain.lattice):
+            tiled = n * self.stride[axis]
+            overhang = sum(self.padding[axis]) - reach[axis] - 1
+            # Windows that tile an axis around lead back to it: n of them, one each stride.
+            wraps.append(domain.periodic[axis] and (tiled + overhang) // self.stride[axis] + 1 == n)
+            if wraps[-1]:
+                lengths.append(tiled)
+                continue
             # The n windows span so many places, some of which are padding. More nodes may have been
             # there, which no window reached: the smallest domain is taken.
             span = (n - 1) * self.stride[axis] + reach[axis] + 1
@@ -169,7 +176,7 @@ class Window(Neighborhood):
         fiber = domain.fiber
         if self.group is not None:
             fiber = self.group if self.in_fiber else None
-        return domain.replace(tuple(lengths), fiber, (False,) * len(lengths))
+        return domain.replace(tuple(lengths), fiber, tuple(wraps))
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         if domain.lattice is None:  # a union

@@ -106,6 +106,7 @@ class Builder:
                 self._note(call, mark, scores)
                 return scores
         call = read_scores(self, call)
+        mark = dict(self.nodes)
         module: Any = call.module
         try:
             if module is not None:

@@ -1,6 +1,7 @@
 """How an imported network is called as its original is: tensors in, tensors out."""
 
 import inspect
+from collections.abc import Set
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -85,9 +86,13 @@ class TensorDoor:
         """The answer in the original's form."""
         return leave_tensors(self.form, answer)
 
-    def over(self, domain: Domain) -> "TensorDoor":
+    def over(self, domain: Domain, bounded: Set[str] = frozenset()) -> "TensorDoor":
         """A door that reads tensors on lattices that wrap as a domain does. It leads back no more:
         the original has other edges.
+
+        Args:
+            domain: a lattice.
+            bounded: the arguments that are read as they were.
         """
         places: Places = "grid"
         if all(domain.periodic):
@@ -95,7 +100,8 @@ class TensorDoor:
         entrances = []
         for entrance in self.form.entrances:
             layout = entrance.layout
-            if layout is not None and layout.num_axes and layout.domain in ("grid", "torus"):
+            on_lattice = layout is not None and layout.domain in ("grid", "torus")
+            if layout and on_lattice and layout.num_axes and entrance.name not in bounded:
                 entrance = entrance._replace(layout=replace(layout, domain=places))
             entrances.append(entrance)
         return TensorDoor(self.form._replace(entrances=tuple(entrances)))

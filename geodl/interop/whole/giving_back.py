@@ -195,7 +195,12 @@ def _part(network: Network, call: fx.Node, stand: Stand | None) -> Any:
 
 def _entry_of(layer: Any, stand: Stand) -> Tensor:
     """A tensor of the original, out of the twin of the layer that keeps it."""
-    if isinstance(layer, Opaque):
+    if "." in stand.entry.removesuffix(".T"):
+        # Behind a parametrization, as the model has it.
+        owner, _, name = stand.entry.rpartition(".")
+        layer = layer.get_submodule(owner)
+        stand = stand._replace(entry=name)
+    elif isinstance(layer, Opaque):
         layer = _opaque_part(layer)
     elif not is_kept(layer) and not isinstance(layer, PerChannel | OwnTokens):
         layer = to_module(layer, stand.domain, stand.library)
