@@ -40,6 +40,24 @@ class AxisWindow(NamedTuple):
     padding: tuple[int, int]
 
 
+def restored_axis(axis: AxisWindow, n: int, wraps: bool) -> tuple[int, bool]:
+    """The shortest axis that a window maps to one of n nodes, and whether it wraps.
+
+    >>> halving = AxisWindow(3, 2, 1, (1, 1))
+    >>> restored_axis(halving, 4, False), restored_axis(halving, 4, True)
+    ((7, False), (8, True))
+    """
+    reach, padding = axis.dilation * (axis.size - 1), sum(axis.padding)
+    tiled = n * axis.stride
+    # Windows that tile an axis around lead back to it: n of them, one each stride.
+    if wraps and (tiled + padding - reach - 1) // axis.stride + 1 == n:
+        return tiled, True
+    # The n windows span so many places, some of which are padding. More nodes may have been there,
+    # which no window reached: the smallest domain is taken.
+    span = (n - 1) * axis.stride + reach + 1
+    return span - padding, False
+
+
 def is_exact(
     n: int, wraps: bool, size: int, stride: int, dilation: int, padding: tuple[int, int]
 ) -> bool:

@@ -18,6 +18,7 @@ from geodl.neighborhood.exactness import (
     check_exact,
     check_exchanged,
     check_group,
+    restored_axis,
 )
 from geodl.neighborhood.filter_basis import FilterBasis, sampled
 from geodl.neighborhood.harmonics import harmonics
@@ -157,26 +158,16 @@ class Window(Neighborhood):
         asked = f"{self}, reversed, on {domain}"
         if domain.lattice is None or len(domain.lattice) != len(self.size):
             raise GeodlError(asked, "no lattice of as many axes", "choose a window that fits")
-        lengths, wraps = [], []
-        for axis, n in enumerate(domain.lattice):
-            tiled = n * self.stride[axis]
-            overhang = sum(self.padding[axis]) - reach[axis] - 1
-            # Windows that tile an axis around lead back to it: n of them, one each stride.
-            wraps.append(domain.periodic[axis] and (tiled + overhang) // self.stride[axis] + 1 == n)
-            if wraps[-1]:
-                lengths.append(tiled)
-                continue
-            # The n windows span so many places, some of which are padding. More nodes may have been
-            # there, which no window reached: the smallest domain is taken.
-            span = (n - 1) * self.stride[axis] + reach[axis] + 1
-            lengths.append(span - sum(self.padding[axis]))
+        axes = zip(self._axis_windows(), domain.lattice, domain.periodic, strict=True)
+        found = [restored_axis(*axis) for axis in axes]
+        lengths, wraps = zip(*found, strict=True)
         if min(lengths) < 1:
-            found = f"lengths {tuple(lengths)}"
+            found = f"lengths {lengths}"
             raise GeodlError(asked, found, "use a larger grid or less padding")
         fiber = domain.fiber
         if self.group is not None:
             fiber = self.group if self.in_fiber else None
-        return domain.replace(tuple(lengths), fiber, tuple(wraps))
+        return domain.replace(lengths, fiber, wraps)
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         if domain.lattice is None:  # a union
