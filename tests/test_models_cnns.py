@@ -194,6 +194,7 @@ def test_over_a_group_in_one_line(name):
     x = torch.randn(1, channels, *lengths, dtype=torch.float64)
     one, other = (twin(g.Signal.image(image)).x for image in (x, x.rot90(1, (2, 3))))
     assert error(one, other) < 1e-11 and one.shape == (1, 1, 10)
+    assert error(one[:, 0], g.interop.to_torch(twin)(x)) < 1e-10
     assert {n for n, _ in planar.named_parameters()} == {n for n, _ in twin.named_parameters()}
 
 
