@@ -80,15 +80,14 @@ def _in_range(numbers: Any, count: int) -> bool:
 
 def check_within_members(asked: str, union: Graph, starts: Tensor) -> tuple[int, ...]:
     """How many nodes each member has, once no edge is known to lead from one to another."""
-    sizes = starts.diff()
-    counts = sizes.tolist()
+    counts = np.diff(starts.numpy(force=True)).tolist()
     if union.device.type == "cpu":
         # A batch of PyG's is checked at every step, and numpy does it in a third of the time.
         each = np.arange(len(counts)).repeat(counts)
         src, dst = each[union.edge_index.numpy()]
         if (src == dst).all():
             return tuple(counts)
-    member = torch.repeat_interleave(sizes, output_size=union.num_nodes)
+    member = torch.repeat_interleave(starts.diff(), output_size=union.num_nodes)
     src, dst = member[union.edge_index]
     if not torch.equal(src, dst):
         k = int((src != dst).nonzero()[0, 0])

@@ -20,6 +20,7 @@ from geodl.layer.pointwise import (
     stands_in_row,
 )
 from geodl.layer.trace import made
+from geodl.layer.unfolded import UnfoldedCalls, unfolded_calls
 from geodl.neighborhood.exactness import InexactSize
 from geodl.signal import Signal
 
@@ -55,11 +56,22 @@ class Sequential(Layer):
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """All layers in turn; those with a `Cross` in them receive from `sender`."""
         check_sender_taken(self, sender)
+        calls = None
+        if sender is None:
+            calls = unfolded_calls(self)
         try:
+            if calls is not None:
+                return calls.run((receiver,))
             return run_parts(self._modules.values(), receiver, sender)
         except InexactSize as error:
             # Of a layer inside, whose lattice is not the image.
             raise name_image_sizes(error, self, receiver) from None
+
+    def unfold(self, calls: UnfoldedCalls, place: int) -> int:
+        """Add the layers to a list of calls, one after another."""
+        for part in self._modules.values():
+            place = calls.part(part, place)
+        return place
 
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
@@ -134,10 +146,20 @@ class Residual(Layer):
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """The signal, or what the shortcut makes of it, plus what the inner layers do."""
         check_sender_taken(self, sender)
+        if sender is None and (calls := unfolded_calls(self)) is not None:
+            return calls.run((receiver,))
         kept = receiver
         if self.shortcut is not None:
             kept = run_part(self.shortcut, receiver, sender)
-        return self._added(kept, run_part(self.inner, receiver, sender))
+        y = run_part(self.inner, receiver, sender)
+        return made(self, _added(kept, y), kept, y)
+
+    def unfold(self, calls: UnfoldedCalls, place: int) -> int:
+        """Add both paths to a list of calls, and their sum."""
+        kept = place
+        if self.shortcut is not None:
+            kept = calls.part(self.shortcut, place)
+        return calls.call(_added, kept, calls.part(self.inner, place))
 
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
@@ -148,26 +170,16 @@ class Residual(Layer):
         check_sender_taken(self, sender)
         if self.shortcut is None:
             y, after = step_part(self.inner, signal, state, sender)
-            return self._added(signal, y), after
+            return made(self, _added(signal, y), signal, y), after
         before, own = states_of(self, state, 2)
         kept, own = step_part(self.shortcut, signal, own, sender)
         y, after = step_part(self.inner, signal, before, sender)
-        return self._added(kept, y), (after, own)
+        return made(self, _added(kept, y), kept, y), (after, own)
 
     @property
     def takes_context(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """Whether one of the inner layers does, or the shortcut."""
         return self.inner.takes_context or takes_context(self.shortcut)
-
-    def _added(self, receiver: Signal, y: Signal) -> Signal:
-        if y.domain != receiver.domain or y.x.shape != receiver.x.shape:
-            asked = f"Residual from {list(receiver.x.shape)} on {receiver.domain}"
-            found = f"{list(y.x.shape)} on {told_apart(y.domain, receiver.domain)}"
-            do = "keep domain and channels inside, or give a shortcut that changes them, too"
-            raise GeodlError(asked, found, do)
-        # The sum is the container's own: whoever reads the record is told what it was made of.
-        added = receiver.carry_state(receiver.x + y.x, receiver.domain)
-        return made(self, added, receiver, y)
 
 
 class Concat(Layer):
@@ -193,7 +205,14 @@ class Concat(Layer):
         `sender`.
         """
         check_sender_taken(self, sender)
-        return self._joined([run_part(m, receiver, sender) for m in self._modules.values()])
+        if sender is None and (calls := unfolded_calls(self)) is not None:
+            return calls.run((receiver,))
+        parts = [run_part(m, receiver, sender) for m in self._modules.values()]
+        return made(self, _joined(*parts), *parts)
+
+    def unfold(self, calls: UnfoldedCalls, place: int) -> int:
+        """Add the layers to a list of calls, and what they make side by side."""
+        return calls.call(_joined, *[calls.part(m, place) for m in self._modules.values()])
 
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
@@ -206,22 +225,12 @@ class Concat(Layer):
             part, after = step_part(layer, signal, before, sender)
             parts.append(part)
             afters.append(after)
-        return self._joined(parts), tuple(afters)
+        return made(self, _joined(*parts), *parts), tuple(afters)
 
     @property
     def takes_context(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """Whether one of the layers does."""
         return any(map(takes_context, self._modules.values()))
-
-    def _joined(self, parts: list[Signal]) -> Signal:
-        """Channels one after another, with the edges and globals of the first part."""
-        domain = parts[0].domain
-        others = [part.domain for part in parts if part.domain != domain]
-        if others:
-            found = f"parts on {domain} and on {told_apart(others[0], domain)}"
-            raise GeodlError("Concat", found, "end all parts on one domain")
-        x = torch.cat([part.x for part in parts], dim=-1)
-        return made(self, parts[0].with_x(x), *parts)
 
 
 class Cross(Layer):
@@ -272,6 +281,26 @@ class Cross(Layer):
         return sender
 
 
+def _added(kept: Signal, y: Signal) -> Signal:
+    """The sum of a signal and what a Residual made of it, with the state of the first."""
+    if y.domain != kept.domain or y.x.shape != kept.x.shape:
+        asked = f"Residual from {list(kept.x.shape)} on {kept.domain}"
+        found = f"{list(y.x.shape)} on {told_apart(y.domain, kept.domain)}"
+        do = "keep domain and channels inside, or give a shortcut that changes them, too"
+        raise GeodlError(asked, found, do)
+    return kept.carry_state(kept.x + y.x, kept.domain)
+
+
+def _joined(first: Signal, *others: Signal) -> Signal:
+    """Channels one after another, with the edges and globals of the first signal."""
+    for other in others:
+        if other.domain != first.domain:
+            found = f"parts on {first.domain} and on {told_apart(other.domain, first.domain)}"
+            raise GeodlError("Concat", found, "end all parts on one domain")
+    x = torch.cat([first.x, *[other.x for other in others]], dim=-1)
+    return first.with_x(x)
+
+
 def _add_parts(container: Layer, layers: tuple[Any, ...]) -> None:
     """Register the parts of a container by their numbers, as `nn.Sequential` does, so that state
     dicts fit; or by the names of the one mapping that was given.
@@ -313,6 +342,9 @@ def run_part(part: Any, signal: Signal, sender: Signal | None = None) -> Signal:
     """A part of a container on a signal: a layer, with the second signal where it takes one, or a
     module on the list of pointwise ones.
     """
+    if stands_in_row(part):
+        # Also alone: compiled code then asks for the plans that the same model has made before.
+        return run_row((part,), signal)
     if not isinstance(part, Layer):
         return run_pointwise(part, signal)
     if sender is not None and part.takes_context:

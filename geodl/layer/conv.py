@@ -117,9 +117,11 @@ class Conv(MessagePassing):
 
     def on_rows(self, x: Tensor) -> Tensor:
         """The same of values `[B N, C_in]`, a row for each node of each entry of the batch."""
-        if self.bias is None:
-            return x @ self.weight[0]
-        return torch.addmm(self.bias, x, self.weight[0])
+        # Not `[0]`, whose backward writes the gradient into zeros.
+        weight, bias = read_parameter(self, "weight").squeeze(0), read_parameter(self, "bias")
+        if bias is None:
+            return x @ weight
+        return torch.addmm(bias, x, weight)
 
     def _run(
         self,

@@ -68,7 +68,7 @@ def join_signals(name: str, signals: Sequence[Signal]) -> Signal:
     first, *others = signals
     for other in others:
         check_alike(name, first, other)
-    return first.with_x(JOINS[name]([signal.x for signal in signals]))
+    return first.carry_state(JOINS[name]([signal.x for signal in signals]), first.domain)
 
 
 def check_alike(name: str, one: Signal, other: Signal) -> None:

@@ -1,6 +1,7 @@
 """A network of named layers that need not stand in a row."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -23,6 +24,7 @@ from geodl.layer.network_nodes import (
 )
 from geodl.layer.opaque import Opaque
 from geodl.layer.trace import made
+from geodl.layer.unfolded import UnfoldedCalls, unfolded_calls
 from geodl.neighborhood.exactness import InexactSize
 from geodl.signal import Signal
 
@@ -113,7 +115,10 @@ class Network(Layer):
     def compute(self, receiver: Any, sender: Any, rule: Any) -> Any:
         """Run the nodes in order; `sender` holds the signals of the other inputs."""
         given = (receiver, *_others(sender))
+        calls = unfolded_calls(self, len(given))
         try:
+            if calls is not None:
+                return calls.run(given)
             return self._in_order(given)
         except InexactSize as error:
             # Of a layer inside, whose lattice is not the image.
@@ -132,6 +137,31 @@ class Network(Layer):
             for name in node.frees:
                 del values[name]
         return self._answer(values)
+
+    def unfold(self, calls: UnfoldedCalls, *places: int) -> Any:
+        """Add the nodes to a list of calls, in their order."""
+        made = dict(zip(self.inputs, places, strict=True))
+        # What may be something else than a Signal is looked at before a layer reads it.
+        unknown = set(self.inputs) if self.door is not None else set[str]()
+        for node in self.nodes:
+            read = [made[name] for name in node.inputs]
+            part: Any = None
+            if node.path:
+                part = self[node.path]
+                self._watch_path(calls, node.path)
+            if isinstance(part, Opaque):
+                unknown.add(node.name)
+                made[node.name] = calls.call(part, *read)
+                continue
+            if not unknown.isdisjoint(node.inputs):
+                calls.call(partial(_check_values_read, node), *read)
+            if part is None:
+                made[node.name] = calls.call(partial(_join, node.join), *read)
+            else:
+                made[node.name] = calls.part(part, *read)
+        if self.single:
+            return made[self.outputs[0]]
+        return tuple(made[name] for name in self.outputs)
 
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
@@ -262,6 +292,13 @@ class Network(Layer):
             return part.step(read[0], before, read[1])
         return step_part(part, read[0], before)
 
+    def _watch_path(self, calls: UnfoldedCalls, path: str) -> None:
+        """Let a list of calls watch the modules between this one and the layer of a node."""
+        place: Any = self
+        for piece in path.split(".")[:-1]:
+            place = place._modules[piece]
+            calls.inside(place)
+
     def _answer(self, values: Mapping[str, Any]) -> Any:
         if self.single:
             return values[self.outputs[0]]
@@ -321,3 +358,11 @@ def _check_read(node: Node, read: list[Any]) -> None:
         if not isinstance(value, Signal):
             asked = f"the node {node.name!r} of a Network reading {name!r}"
             raise GeodlError(asked, f"a {type(value).__name__}", "layers and joins read Signals")
+
+
+def _check_values_read(node: Node, *read: Any) -> None:
+    _check_read(node, list(read))
+
+
+def _join(name: str, *read: Signal) -> Signal:
+    return join_signals(name, read)

@@ -11,6 +11,7 @@ from geodl.errors import GeodlError, is_real, nearest, positive
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
 from geodl.layer.norm_numbers import check_norm_numbers
+from geodl.layer.parameters import read_parameter
 from geodl.lowering.differentiable import graph_wanted, transforms_active
 from geodl.lowering.draws import draw_ones
 from geodl.signal import Signal
@@ -135,21 +136,25 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
         # cannot read; and the kernel mixes no dtypes.
         if self.momentum is None or weight.dtype != x.dtype:
             return False
-        return self.running_mean is None or self.running_mean.dtype == x.dtype
+        mean = self._buffers["running_mean"]
+        return mean is None or mean.dtype == x.dtype
 
     def _by_torchs_kernel(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         mean = var = None
         if self.training and self.track_running_stats:
-            mean, var = self.running_mean, self.running_var
-            if self.num_batches_tracked is not None:
-                self.num_batches_tracked.add_(1)
+            # Where modules keep them: `getattr` looks there last, as for parameters.
+            kept = self._buffers
+            mean, var = kept["running_mean"], kept["running_var"]
+            count = kept["num_batches_tracked"]
+            if count is not None:
+                count.add_(1)
         assert self.momentum is not None
         fast = torch.backends.cudnn.enabled
         return torch.batch_norm(x, weight, bias, mean, var, True, self.momentum, self.eps, fast)
 
     def _weight_and_bias(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.affine:
-            return self.weight, self.bias
+            return read_parameter(self, "weight"), read_parameter(self, "bias")
         return x.new_ones(self.num_features), x.new_zeros(self.num_features)
 
     @torch.no_grad()

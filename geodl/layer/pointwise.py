@@ -241,7 +241,7 @@ def run_row(modules: Sequence[Any], signal: Any) -> Signal:
     rows = x
     # Values of a batch are a matrix of rows. Most modules of torch make one of what they are given,
     # and a view of the answer: done once, it costs less on a small graph than in each of them.
-    if len(modules) > 1 and _has_rows(x) and not any(map(_names_axis, modules)):
+    if len(modules) > 1 and _has_rows(x) and not any(map(names_axis, modules)):
         rows = x.flatten(0, 1)
     for module in modules:
         rows = _applied(module, rows, domain)
@@ -257,7 +257,7 @@ def _has_rows(x: Tensor) -> bool:
     return x.layout == torch.strided and x.is_contiguous()
 
 
-def _names_axis(module: nn.Module) -> bool:
+def names_axis(module: nn.Module) -> bool:
     """Whether a module names the last axis by its number among three."""
     return vars(module).get("dim") == 2
 

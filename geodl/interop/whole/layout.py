@@ -44,6 +44,9 @@ def nodes(count: int) -> tuple[Atom, ...]:
     return tuple(Atom("node", axis) for axis in range(count))
 
 
+NODES: Axis = nodes(1)
+
+
 @dataclass(frozen=True)
 class Layout:
     """The axes of a tensor, in terms of a signal's.
@@ -104,6 +107,13 @@ class Layout:
         """Whether each axis is one atom or of length 1, so that a tensor alone tells all sizes."""
         return all(len(dim) < 2 for dim in self.dims)
 
+    @property
+    def is_rows(self) -> bool:
+        """Whether it is `[N, C]`, without a batch."""
+        if len(self.dims) != 2 or self.dims[0] != NODES:
+            return False
+        return len(self.dims[1]) == 1 and self.dims[1][0].kind == "channel"
+
     def with_channels(self, count: int) -> "Layout":
         """The same with other channels, where they form one axis."""
         dim = self.channel_dim()
@@ -158,6 +168,9 @@ class Layout:
         Raises:
             GeodlError: if the signal has another number of axes or channels, or a batch of its own.
         """
+        if self.is_rows and signal.x.shape[::2] == (1, self.dims[1][0].size):
+            # The usual answer of a model on graphs, without the arithmetic of axes.
+            return signal.x.squeeze(0)
         sizes = self.lengths(signal)
         channels = max(1, self.num_channels)
         if signal.x.shape[2] != channels:
