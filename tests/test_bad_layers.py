@@ -106,7 +106,7 @@ LAYERS = {
         "a Tensor",
         "give a Signal",
     ),
-    "signal": (lambda: TYPED(on(g.Chain(5))), "on=Chain(5)", "a Signal", "give a tensor"),
+    "signal": (lambda: TYPED(on(g.Chain(6))), "on=Chain(5)", "a Signal on Chain(6)", "a tensor"),
     "placed nodes": (lambda: TYPED(torch.zeros(1, 6, 2)), "Chain(5)", "6 nodes", "give [B, 5, C]"),
     "placed list": (lambda: TYPED([1.0]), "a Signal", "a list", "give a tensor"),
     "edge types": (

@@ -45,8 +45,9 @@ def test_the_door_wraps_and_unwraps():
     s = image()
     assert torch.equal(Doubled()(s).x, 2 * s.x)
     assert torch.equal(Doubled(GRID)(s.x), 2 * s.x)
-    with pytest.raises(g.GeodlError, match="a Signal; give a tensor"):
-        Doubled(GRID)(s)
+    assert torch.equal(Doubled(GRID)(s).x, 2 * s.x)
+    with pytest.raises(g.GeodlError, match=r"built with on=Grid\(4, 4\): found a Signal on Chain"):
+        Doubled(GRID)(g.Signal(s.x, g.Chain(16)))
 
 
 TWO = g.Chain(5)
@@ -84,6 +85,47 @@ def test_a_named_rule_beside_on_and_beside_a_sender():
     receiver, sender = (g.Signal.sequence(torch.randn(1, n, 2)) for n in (3, 4))
     wanted = attention.over(g.all_pairs())(receiver, sender)
     assert torch.equal(attention(receiver, sender, rule=g.all_pairs()).x, wanted.x)
+
+
+RING = g.Grid(5, periodic=True)
+
+
+@pytest.mark.parametrize(
+    "domain", [RING, g.GSet([[1, 2, 0, 3, 4]]), g.Batch([RING, RING])], ids=str
+)
+def test_a_layer_built_for_a_domain_takes_signals_there(domain):
+    """Alone and in a container, which calls its layers with signals; a tensor answers a tensor."""
+    rule = g.itself() if domain.is_union else g.all_pairs("orbit")
+    layer = g.Conv(2, 2, rule, on=domain)
+    x = torch.randn(3, domain.num_nodes, 2)
+    s = g.Signal(x, domain, globals=torch.ones(1, domain.num_members, 2))
+    y = layer(s)
+    assert y.x.equal(layer(x)) and y.domain == domain and y.globals is s.globals
+    row = g.Sequential(layer, nn.ReLU(), g.Residual(layer))
+    wanted = layer(x).relu()
+    wanted = wanted + layer(wanted)
+    assert error(row(s).x, wanted) < 1e-6
+    assert g.certify(row, domain).exact or domain.is_union
+    assert max(g.equivariance_error(layer, s.with_globals(None)).values(), default=0) < 1e-5
+
+
+def test_a_layer_built_for_a_domain_takes_unions_of_it_and_other_weights():
+    layer = g.Conv(2, 3, g.all_pairs("orbit"), on=RING)
+    x = torch.randn(3, 10, 2)
+    several = layer(g.Signal(x, g.Batch([RING, RING])))
+    assert error(several.x, torch.cat((layer(x[:, :5]), layer(x[:, 5:])), 1)) < 1e-6
+    graph = g.Graph([[0, 1], [1, 2]], 3)
+    placed = g.Conv(2, 3, g.adjacency(), on=graph)
+    weighted = g.Signal(x[:, :3], graph.with_weights(torch.tensor([2.0, 3.0])))
+    layer = g.Conv(2, 3, g.adjacency())
+    layer.load_state_dict(placed.state_dict())
+    assert placed(weighted).x.equal(layer(weighted).x)
+    same_edges = g.Graph([[0, 1], [1, 2]], 3)
+    for other in (g.Grid(3), same_edges, g.Batch([graph, same_edges])):
+        with pytest.raises(
+            g.GeodlError, match="built with on=.*found a Signal on .*give one there"
+        ):
+            placed(g.Signal(torch.randn(1, other.num_nodes, 2), other))
 
 
 REFUSED = {

@@ -48,11 +48,15 @@ def _check_options(asked: str, module: nn.MultiheadAttention) -> None:
 
 
 @converts(Attention, back="torch", form="all_pairs() or full_or_adjacency()")
-def to_attention(layer: Attention, on: Domain | None) -> nn.MultiheadAttention:
+def to_attention(layer: Attention, on: Domain | None) -> nn.MultiheadAttention | None:
     """The inverse of :func:`from_attention`, batch first; masks are given to the twin at each
-    call.
+    call. None of a layer that is none, where its domain is named.
     """
-    _check_twin(layer)
+    refusal = _refusal(layer)
+    if refusal is not None:
+        if on is not None:
+            return None
+        raise refusal
     twin = nn.MultiheadAttention(
         layer.channels_in,
         layer.heads,
@@ -74,26 +78,28 @@ def _copied(to: Any, other: Any) -> Any:
     return with_parameters(to, other, **weights, in_proj_bias=other.in_proj_bias)
 
 
-def _check_twin(layer: Attention) -> None:
-    """Refuse what `nn.MultiheadAttention` does not compute."""
+def _refusal(layer: Attention) -> GeodlError | None:
+    """What `nn.MultiheadAttention` does not compute, as an error; None where it is the twin."""
     asked = f"to_torch({layer.label})"
     if layer.rule not in (all_pairs(), full_or_adjacency()):
-        raise GeodlError(
+        return GeodlError(
             asked,
             str(layer.rule),
             "convert layer.over(all_pairs()) and give the missing edges as attn_mask at each call; "
-            "of a model, convert interop.over(model, all_pairs())",
+            "of a model, convert interop.over(model, all_pairs()); or name the domain, on=domain",
         )
     found = _beyond_twin(layer)
     if found:
-        raise GeodlError(asked, found, "nn.MultiheadAttention knows the plain dot product only")
+        do = "nn.MultiheadAttention knows the plain dot product only; or name the domain, on=domain"
+        return GeodlError(asked, found, do)
     inner = layer.heads * layer.head_dim
     if inner != layer.channels_in:
-        raise GeodlError(
+        return GeodlError(
             asked,
             f"{inner} inner channels for {layer.channels_in}",
-            "choose heads * head_dim = channels",
+            "choose heads * head_dim = channels; or name the domain, on=domain",
         )
+    return None
 
 
 def _beyond_twin(layer: Attention) -> str:

@@ -35,6 +35,8 @@ from geodl.interop import (  # noqa: F401
     transformer,
     transformer_block,
     transposed,
+    written_attention,
+    written_out,
 )
 from geodl.interop.conversion import conversion
 from geodl.interop.converters import from_module, to_module
@@ -153,10 +155,14 @@ def to_torch(layer: Layer, *, on: Domain | None = None) -> nn.Module:
             `full_or_adjacency()`, blocks and stacks of it as `from_torch` and `g.models` make them;
             `Sequential` of `Conv` and pointwise modules; a `Network`, as the original it was
             imported from, else as a `torch.fx.GraphModule` of the twins of its layers; `Residual`
-            likewise. Layers over a group, their filters written out, on images whose plane
+            likewise. Windows over a group, their filters written out, on images whose plane
             `c |G| + h` is channel c of element h (the order of escnn's regular fields); networks of
             them, with readouts, as `g.symmetrize` makes of an import. Trained further these lose
-            the symmetry, as copies of a weight change apart.
+            the symmetry, as copies of a weight change apart. `Conv`, `Attention`, `Pool` and
+            `Propagate` over any other rule on a domain that is named, as all pairs by orbit or
+            attention with a typed bias: on rows `[B, N, C]`, who receives from whom written out in
+            tables; edges of one type share their weight as before, also where it is trained
+            further.
         on: the domain of the layer's signals, by default the one it was built on. A periodic one
             makes `padding_mode="circular"`, where the window does not remember the mode of a twin.
 

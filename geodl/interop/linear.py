@@ -21,7 +21,7 @@ def from_linear(module: nn.Linear, on: Domain | None) -> Conv:
 @converts(Conv, back="torch", form="itself()")
 def to_linear(layer: Conv, on: Domain | None) -> nn.Linear | None:
     """The inverse of :func:`from_linear`."""
-    if layer.rule != itself():
+    if layer.rule != itself() or (layer.groups > 1 and on is not None):
         return None
     check_one_group(f"to_torch({layer.label})", layer)
     twin = nn.Linear(layer.channels_in, layer.channels_out, layer.bias is not None)

@@ -24,6 +24,7 @@ from geodl.interop.group_conv import (
     restricts,
 )
 from geodl.interop.norm import with_axes
+from geodl.interop.rows import names_its_domain, planes_of, reads_rows, rows_of
 from geodl.layer import (
     Attention,
     BatchNorm,
@@ -73,13 +74,16 @@ class Image(NamedTuple):
 
 def goes_by_planes(model: nn.Module) -> bool:
     """Whether a model is a network on a lattice with a group, a readout, a concatenation, or images
-    of one size; others are rows, or graphs, of twins.
+    of one size, or on a domain that its layers are built for; others are rows, or graphs, of twins.
     """
     parts = list(model.modules())
-    if any(isinstance(part, Attention | Recurrent) for part in parts):
+    imported = getattr(getattr(model, "door", None), "origin", None) is not None
+    if imported or any(isinstance(part, Recurrent) for part in parts):
         return False
+    if any(names_its_domain(part) for part in parts):
+        return True
     rules = [part.rule for part in parts if isinstance(part, MessagePassing)]
-    if _count_axes(rules) == 0 or getattr(getattr(model, "door", None), "origin", None):
+    if _count_axes(rules) == 0 or any(isinstance(part, Attention) for part in parts):
         return False
     known = any(isinstance(part, Concat | Expected) for part in parts)
     return known or any(rule.group is not None or rule == whole() for rule in rules)
@@ -95,28 +99,44 @@ def _count_axes(rules: list[Any]) -> int:
     return 0
 
 
+def _count_axes_of(domain: Domain | None) -> int:
+    """The axes of a domain's lattice; one, that of its nodes, where it has none."""
+    if domain is None or domain.lattice is None:
+        return 1
+    return len(domain.lattice)
+
+
 @converts(
     Sequential, Residual, Concat, Network, back="torch", form="layers on a lattice that have twins"
 )
 def to_planes(model: Any, on: Domain | None) -> nn.Module | None:
     """A network as a `torch.fx.GraphModule` of torch's modules and functions alone, with the same
     names of parts: images `[B, C, *axes]` in, images out, or `[B, C]` behind a readout, and where a
-    model of images of one size leaves one node. Filter banks over a group are written out; planes
-    stand as :mod:`geodl.interop.group_conv` says.
+    model of images of one size leaves one node; without windows rows `[B, N, C]` in and out. Filter
+    banks over a group are written out; planes stand as :mod:`geodl.interop.group_conv` says.
 
     Args:
-        model: of convolutions, norms, pools, dropout, pointwise modules and joins.
-        on: the domain of its input, followed from layer to layer; needed where it wraps.
+        model: of convolutions, attention, norms, pools, dropout, pointwise modules and joins.
+        on: the domain of its input, followed from layer to layer; needed where it wraps, and by
+            layers that are no windows.
     """
     if not goes_by_planes(model):
         return None
-    rules = [part.rule for part in model.modules() if isinstance(part, MessagePassing)]
-    drawing = Drawing(f"to_torch({type(model).__name__})", _count_axes(rules))
+    layers = [part for part in model.modules() if isinstance(part, MessagePassing)]
+    if on is None and layers:
+        on = layers[0].on
+    axes = _count_axes([layer.rule for layer in layers if not reads_rows(layer)])
+    drawing = Drawing(f"to_torch({type(model).__name__})", axes or _count_axes_of(on))
     group = None if on is None else on.fiber
-    made = drawing.part("", model, [Image(drawing.graph.placeholder("x"), group, False, on)])
+    x = drawing.graph.placeholder("x")
+    if axes == 0:
+        x = planes_of(drawing.graph, x, on)
+    made = drawing.part("", model, [Image(x, group, False, on)])
     answer = made.node
     if not made.ended and (_ends_flat(model) or _ends_on_one_node(model, made)):
         answer = drawing.graph.call_method("flatten", (answer, 1))
+    if axes == 0 and not made.ended:
+        answer = rows_of(drawing.graph, answer, made.domain)
     drawing.graph.output(answer)
     twin = fx.GraphModule(drawing.parts, drawing.graph, type(model).__name__)
     twin.train(model.training)
@@ -202,6 +222,8 @@ class Drawing:
     def leaf(self, path: str, module: Any, read: list[Image]) -> Image:
         """The answer of a layer."""
         x = read[-1]
+        if reads_rows(module):
+            return self.on_rows(path, module, read)
         if isinstance(module, Conv):
             return self.convolved(path, module, read)
         if isinstance(module, Pool):
@@ -227,6 +249,26 @@ class Drawing:
             x = x._replace(domain=Grid(*module.lengths))
         return self.called(path, to_module(module, x.domain, "torch"), self.moved(module, x))
 
+    def on_rows(self, path: str, layer: Any, read: list[Image]) -> Image:
+        """The answer of a layer that is written out on rows of a domain."""
+        x = read[-1]
+        if len(read) > 1 or x.ended:
+            raise self.refusal(path, layer, "which receives from a second signal, or from none")
+        if layer.on is not None:
+            x = x._replace(domain=layer.on)
+        twin = to_module(layer, x.domain, "torch")
+        rows = rows_of(self.graph, x.node, x.domain)
+        if isinstance(twin, nn.MultiheadAttention):
+            self.parts.setdefault(path or "layer", twin)
+            several = self.graph.call_module(path or "layer", (rows, rows, rows))
+            node = self.graph.call_function(operator.getitem, (several, 0))
+        else:
+            node = self.called(path, twin, x._replace(node=rows)).node
+        x = self.moved(layer, x)
+        if self.axes > 1 and x.domain is not None and x.domain.lattice is None:
+            raise self.refusal(path, layer, f"which leads from images to {x.domain}")
+        return x._replace(node=planes_of(self.graph, node, x.domain))
+
     def convolved(self, path: str, layer: Conv, read: list[Image]) -> Image:
         """The answer of a convolution, which may be told the size that it restores."""
         x = read[-1]
@@ -234,8 +276,6 @@ class Drawing:
             twin = to_module(layer, x.domain, "torch")
         else:
             sheets = 1 if x.group is None else x.group.order
-            if sheets > 1 and layer.groups > 1:
-                raise self.refusal(path, layer, "blocks of channels on each sheet by itself")
             twin = on_sheets(layer, sheets, self.axes)
         named = {}
         if len(read) > 1:

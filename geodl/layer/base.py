@@ -13,6 +13,7 @@ from geodl.layer.check import (
     check_domain,
     check_other_rule,
     check_pair,
+    check_place,
     check_rule,
     check_signal,
     check_state,
@@ -51,7 +52,8 @@ class Layer(nn.Module, ABC):
         rowwise: whether it reads rows of channels whichever nodes they belong to, and defines
             `on_rows(x)`, from dense `[B N, C]` to `[B N, C_out]`; lost as `transparent` is.
         rule: which nodes each node receives from; None of a layer without a rule.
-        on: its own domain, on which it takes and returns tensors `[B, N, C]`; None for Signals.
+        on: its own domain, on which it also takes and returns tensors `[B, N, C]`; None for Signals
+            on any.
 
     Raises:
         GeodlError: a subclass with a `forward` of its own, when the class is made.
@@ -88,7 +90,8 @@ class Layer(nn.Module, ABC):
         """The answer on the receivers' domain.
 
         Args:
-            receiver: a Signal; a tensor `[B, N, C]` where the layer was built with `on=`.
+            receiver: a Signal; where the layer was built with `on=` one on that domain, or a
+                tensor `[B, N, C]`, which a tensor answers.
             sender: another Signal to receive from, on another domain (cross-attention, decoders);
                 by default the receiver itself.
             rule: for this call, in place of the layer's own; with as many edge types as the layer
@@ -99,7 +102,7 @@ class Layer(nn.Module, ABC):
         """
         signal, used = receiver, self.rule
         if self.on is not None:
-            signal = self._as_signal(receiver)
+            signal = self._as_signal(receiver, sender)
         if rule is not None:
             used = check_other_rule(self, rule)
         listener = current_listener()
@@ -109,7 +112,7 @@ class Layer(nn.Module, ABC):
             answer = listener.record(
                 self, (signal, sender), lambda: self.compute(signal, sender, used)
             )
-        if self.on is None:
+        if self.on is None or signal is receiver:
             return answer
         return answer.x
 
@@ -150,15 +153,14 @@ class Layer(nn.Module, ABC):
             )
         return self(signal), None
 
-    def _as_signal(self, x: Any) -> Signal:
-        """A tensor as a signal on this layer's own domain."""
-        if isinstance(x, Signal):
-            asked = f"{type(self).__name__} built with on={self.on}"
-            raise GeodlError(
-                asked, "a Signal", "give a tensor [B, N, C], or build the layer without on="
-            )
+    def _as_signal(self, x: Any, sender: Any) -> Signal:
+        """A tensor as a signal on this layer's own domain; a signal whose senders are there."""
         assert self.on is not None
-        return Signal(x, self.on)
+        if not isinstance(x, Signal):
+            return Signal(x, self.on)
+        # A container calls its layers with signals, whatever they were built for.
+        check_place(self, x, sender)
+        return x
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """Where parameters move, the layer's own domain moves along, and a rule that owns its

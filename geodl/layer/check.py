@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.constants import cached_constants
-from geodl.domain import Domain
+from geodl.domain import Domain, same_place, told_apart
 from geodl.errors import GeodlError
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
@@ -224,6 +224,18 @@ def check_rule(name: str, rule: Any) -> Neighborhood:
             f"{name} over {rule!r}", f"a {type(rule).__name__}", "give a rule, as window(3)"
         )
     return rule
+
+
+def check_place(layer: Any, receiver: Signal, sender: Any) -> None:
+    """Refuse senders elsewhere than on the domain of a layer, or on a union of it."""
+    domain = receiver.domain
+    if isinstance(sender, Signal):
+        domain = sender.domain
+    if same_place(domain, layer.on) or all(same_place(part, layer.on) for part in domain.kinds):
+        return
+    found = f"a Signal on {told_apart(domain, layer.on)}"
+    do = "give one there, or a tensor [B, N, C], or build the layer without on="
+    raise GeodlError(f"{type(layer).__name__} built with on={layer.on}", found, do)
 
 
 def check_other_rule(layer: Any, rule: Any) -> Neighborhood:

@@ -31,7 +31,8 @@ def read_ends(asked: str, domain: Any) -> list[DomainOrSignal]:
 
 
 def inputs_of(model: nn.Module, ends: list[DomainOrSignal]) -> list[Any]:
-    """What a model is called with: signals; a tensor where its layers were built with `on=`.
+    """What a model is called with: signals; a tensor where its layers were built with `on=` and it
+    is a module of torch, or one of them.
 
     Raises:
         GeodlError: if one domain is given for a model of two signals; if the domain is not the
@@ -48,7 +49,10 @@ def inputs_of(model: nn.Module, ends: list[DomainOrSignal]) -> list[Any]:
         if len(ends) > 1 or domain != own:
             found = f"layers built with on={told_apart(own, domain)}"
             raise GeodlError(f"{name} on {domain}", found, "certify it there")
-        return [_zeros(model, own).x]
+        zeros = _zeros(model, own)
+        if isinstance(model, Layer):
+            return [zeros]
+        return [zeros.x]
     # Zeros have as many rows as the signal beside them.
     batch = max([end.x.shape[0] for end in ends if isinstance(end, Signal)], default=1)
     signals = []

@@ -1,7 +1,6 @@
 """How far a module is from a symmetry, measured on a signal."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,9 +66,9 @@ def equivariance_error(
         raise GeodlError(asked, "a state of edges, which is not carried along", do)
     errors = {}
     with torch.no_grad(), buffers_kept(module):
-        straight = _answer(module, signal)
+        straight = module(signal)
         if module.training and straight.x.numel():
-            again = _answer(module, signal).x
+            again = module(signal).x
             if not torch.allclose(again, straight.x, REPEATED, REPEATED, equal_nan=True):
                 found = "another answer at each call"
                 raise GeodlError(asked, found, "measure without dropout: model.eval()")
@@ -80,22 +79,15 @@ def equivariance_error(
                 found = f"a layer built with on=, and {claim.name}, which leads to {source}"
                 raise GeodlError(asked, found, "build it without on=, or measure on equal axes")
             carried = Signal(move(signal.x, claim.senders), source, None, signal.globals)
-            moved = _answer(module, carried)
+            moved = module(carried)
             b = straight.x[:, receivers]
             if moved.domain != target:
                 errors[claim.name] = math.inf
             elif b.numel():
                 errors[claim.name] = apart(moved.x[:, claim.receivers[receivers]], b)
         turned = _point_group(module, signal.domain, group)
-        errors |= interpolated_errors(lambda s: _answer(module, s), signal, turned)
+        errors |= interpolated_errors(module, signal, turned)
     return errors
-
-
-def _answer(module: Any, signal: Signal) -> Signal:
-    """A module's answer as a Signal, of a layer built with `on=` too."""
-    if getattr(module, "on", None) is None:
-        return module(signal)
-    return Signal(module(signal.x), module.rule.target(module.on))
 
 
 def _point_group(module: nn.Module, domain: Domain, group: Group | None) -> Group | None:

@@ -61,7 +61,6 @@ def counted() -> Iterator[Row]:
     """
     for case in cases():
         layer = randomised(Conv(2, 3, all_pairs("orbit"), on=case.domain), normal(60))
-        layer.on = None  # called with signals, as all layers here
         types = tied(case.elements)
 
         def peer(
