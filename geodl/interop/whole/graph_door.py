@@ -197,9 +197,15 @@ def union_of(graph: Graph, batch: Tensor | None) -> Domain:
     if (member[1:] < member[:-1]).any():
         found = "a batch vector whose nodes do not stand graph after graph"
         raise GeodlError(ASKED, found, "sort the nodes by their graph")
-    starts = np.zeros(int(member[-1]) + 2, dtype=np.int64)
-    np.bincount(member).cumsum(out=starts[1:])
-    return Batch.from_union(graph, starts)
+    counts = np.bincount(member)
+    starts = np.zeros(len(counts) + 1, dtype=np.int64)
+    counts.cumsum(out=starts[1:])
+    if graph.device.type != "cpu" or not counts.all():
+        return Batch.from_union(graph, starts)
+    src, dst = member[graph.edge_index.numpy()]
+    if (src != dst).any():
+        return Batch.from_union(graph, starts)  # which says what is wrong
+    return Batch.unchecked(graph, tuple(counts.tolist()), torch.from_numpy(starts))
 
 
 def edge_state(edge_attr: Tensor | None) -> Tensor | None:
