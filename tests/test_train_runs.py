@@ -9,9 +9,12 @@ import pytest
 import torch
 
 import geodl as g
+from geodl.data import ImageData, Rotations, Split
 from geodl.train import RECIPES, Optimizer, TrainerOptions, examples, recipe, run
 from geodl.train.examples import mixed
 from geodl.train.experiment import Interrupted
+from geodl.train.parts import image_parts, limited
+from geodl.train.text_parts import caption_parts
 from tests.training import refused, same, short, stop_at, weights
 
 LIGHT = ("parts", "options", "examples", "peer")
@@ -154,6 +157,31 @@ def test_fewer_examples_to_learn_from(tmp_path):
     refused("as a whole", act=lambda: run(karate, whole, folder=tmp_path / "nodes"))
     refused("limit_examples=0", act=lambda: of(0))
     assert [path.name for path in tmp_path.iterdir()] == ["few"]
+
+
+@pytest.mark.parametrize("augmentation", [None, Rotations()], ids=["plain", "augmented"])
+def test_fewer_images_are_normalised_by_their_own_mean(augmentation):
+    """Also where they are changed at random, and those that are tested."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(3, 40, 1, 4, 4, generator=generator)
+    # Images that grow brighter: those that are left out would count.
+    images[0] += torch.arange(40)[:, None, None, None]
+    train, val, test = (Split(part, torch.arange(40) % 3) for part in images)
+    data = ImageData("made", train, val, test, 3)
+    parts = limited(image_parts(data, augmentation=augmentation, learnt_too=True), 4)
+    kept = torch.tensor([0, 10, 20, 30])
+    deviation, mean = torch.std_mean(images[0, kept])
+    (learnt, labels), *_ = parts.train.draw(4, None)
+    assert torch.allclose(learnt, (images[0, kept] - mean) / deviation)
+    assert labels.equal(kept % 3)
+    assert parts.val is not None
+    for part, split, count in ((parts.val, val, 40), (parts.tests[""], test, 40)):
+        (seen, _), *_ = part.draw(None, None)
+        assert len(seen) == count and torch.allclose(seen, (split.images - mean) / deviation)
+    assert parts.tests["-learnt"].count(1) == 4
+    captioned = limited(caption_parts(data), 4)
+    (learnt, _), *_ = captioned.train.draw(4, None)
+    assert torch.allclose(learnt, (images[0, kept] - mean) / deviation)
 
 
 def test_a_run_continues_with_its_own_options(tmp_path):

@@ -71,7 +71,7 @@ def rotations(folders: list[Path], number: int) -> Any:
             raise GeodlError(asked, f"another run of {name}", "give each network once")
         networks[name] = run.model
         if image is None:
-            image, _ = _test_image(run.recipe, number)
+            image, _ = _test_image(run, number)
     assert image is not None  # the command takes one folder at least
     return viz.stabilised(networks, image)
 
@@ -119,7 +119,7 @@ def _inside(
     from geodl.train.trained import trained
 
     run = trained(folder, ("images",))
-    image, label = _test_image(run.recipe, number)
+    image, label = _test_image(run, number)
     path = layer or _last_convolution(run, image)
     return _titled(draw(run.model, image, path, count=count), run, number, label)
 
@@ -136,7 +136,7 @@ def occlusion(folder: Path, number: int, size: int, stride: int) -> Any:
     from geodl.train.trained import trained
 
     run = trained(folder, ("images",))
-    image, label = _test_image(run.recipe, number)
+    image, label = _test_image(run, number)
     figure = viz.occlusion(run.model, image, size=size, stride=stride, channel=label)
     return _titled(figure, run, number, label)
 
@@ -148,9 +148,11 @@ def _titled(figure: Any, run: Any, number: int, label: int) -> Any:
     return figure
 
 
-def _test_image(found: Any, number: int) -> tuple[Any, int]:
-    """A test image of a recipe `[C, H, W]`, normalised as its network takes it, and its class."""
-    test = found.parts().tests[""]
+def _test_image(run: Any, number: int) -> tuple[Any, int]:
+    """A test image of a run `[C, H, W]`, normalised as its network takes it, and its class."""
+    from geodl.train.parts import limited
+
+    test = limited(run.recipe.parts(), run.limit_examples).tests[""]
     images, labels = next(iter(test.draw(test.count(1), None)))  # all as one batch
     if not 0 <= number < len(images):
         do = f"give a number from 0 to {len(images) - 1}"

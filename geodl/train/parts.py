@@ -41,6 +41,8 @@ class Parts(NamedTuple):
         tests: the examples to report on, by what is added to the name of the metric; none where
             `val` is reported.
         vocabularies: how tokens are read: "source" what comes in, "target" what goes out.
+        fewer: makes the parts with so many training examples, where more depends on these than the
+            examples themselves; None where they are left out of `train` alone.
     """
 
     data: str
@@ -48,16 +50,20 @@ class Parts(NamedTuple):
     val: Examples | None
     tests: Mapping[str, Examples]
     vocabularies: Mapping[str, Vocabulary] = NO_VOCABULARIES
+    fewer: Callable[[int], "Parts"] | None = None
 
 
 def limited(parts: Parts, count: int | None) -> Parts:
-    """The same, but for the training examples: so many, evenly spread; None learns from all.
+    """The same, but for the training examples: so many, evenly spread; None learns from all. What
+    is computed of training examples, as the mean of images, is that of those that are left.
 
     Raises:
         GeodlError: if there are fewer, or examples that cannot be left out.
     """
     if count is None:
         return parts
+    if parts.fewer is not None:
+        return parts.fewer(count)
     return parts._replace(train=parts.train.some(count))
 
 
@@ -132,6 +138,7 @@ def image_parts(
     turned: bool = False,
     learnt_too: bool = False,
     augmentation: Augmentation | None = None,
+    count: int | None = None,
 ) -> Parts:
     """Images normalised by the mean and the deviation of those that are learnt from.
 
@@ -141,11 +148,14 @@ def image_parts(
         turned: test a second time, on the test images turned by 90, 180 and 270 degrees.
         learnt_too: report on the images that were learnt from, too, as they are.
         augmentation: changes images at random where they are learnt from; None leaves them.
+        count: learn from so many images, evenly spread; None learns from all.
     """
     train = data.train
     if merge:
         images = torch.cat([data.train.images, data.val.images])
         train = Split(images, torch.cat([data.train.labels, data.val.labels]))
+    if count is not None:
+        train = Split(*Rows(*train).some(count).tensors)
     normal = normalizer(train.images)
 
     def part(split: Split) -> Rows:
@@ -163,7 +173,18 @@ def image_parts(
     learnt: Examples = part(train)
     if augmentation is not None:
         learnt = Augmented(Rows(*train), augmentation, normal)
-    return Parts(data.name, learnt, val, reported)
+
+    def fewer(count: int) -> Parts:
+        return image_parts(
+            data,
+            merge=merge,
+            turned=turned,
+            learnt_too=learnt_too,
+            augmentation=augmentation,
+            count=count,
+        )
+
+    return Parts(data.name, learnt, val, reported, fewer=fewer)
 
 
 def wave_parts(data: WaveData) -> Parts:

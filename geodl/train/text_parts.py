@@ -100,9 +100,17 @@ def sentence_parts(data: SentenceData) -> Parts:
     )
 
 
-def caption_parts(data: ImageData) -> Parts:
-    """Images, normalised as by `image_parts`, and the names of their classes, letter by letter."""
-    normal = normalizer(data.train.images)
+def caption_parts(data: ImageData, *, count: int | None = None) -> Parts:
+    """Images, normalised as by `image_parts`, and the names of their classes, letter by letter.
+
+    Args:
+        data: the images.
+        count: learn from so many images, evenly spread; None learns from all.
+    """
+    train = data.train
+    if count is not None:
+        train = Split(*Rows(*train).some(count).tensors)
+    normal = normalizer(train.images)
 
     def part(split: Split) -> Rows:
         return Rows(normal(split.images), spelled(split.labels).ids)
@@ -110,10 +118,11 @@ def caption_parts(data: ImageData) -> Parts:
     letters = spelled(torch.arange(10)).vocabulary
     return Parts(
         data.name,
-        train=part(data.train),
+        train=part(train),
         val=part(data.val),
         tests={"": part(data.test)},
         vocabularies={"target": letters},
+        fewer=lambda count: caption_parts(data, count=count),
     )
 
 

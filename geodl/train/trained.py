@@ -14,13 +14,14 @@ TOKENLESS = ("nodes", "links", "graphs", "images")  # tasks whose runs keep no v
 
 
 class Trained(NamedTuple):
-    """A recipe, its network with the weights that a run reports, in evaluation mode, and how it
-    reads tokens.
+    """A recipe, its network with the weights that a run reports, in evaluation mode, how it reads
+    tokens, and how many training examples it was limited to.
     """
 
     recipe: Recipe
     model: Any
     vocabularies: dict[str, Vocabulary]
+    limit_examples: int | None
 
 
 def trained(folder: Path, tasks: tuple[TaskName, ...]) -> Trained:
@@ -59,4 +60,5 @@ def trained(folder: Path, tasks: tuple[TaskName, ...]) -> Trained:
             state[key.removeprefix("model.")] = value
     check_shapes(state, model.state_dict(), f"the model of {folder}")
     model.load_state_dict(state)
-    return Trained(found, model.requires_grad_(False), vocabularies)
+    limit = options.trainer.limit_examples
+    return Trained(found, model.requires_grad_(False), vocabularies, limit)
