@@ -7,8 +7,9 @@ from torch import nn
 
 import geodl as g
 from geodl.interop import from_torch, to_torch
-from geodl.interop.resampling import padding_rule, resizing_rule
+from geodl.interop.resampling import padding_rule, pooling_rule, resizing_rule, slicing_rule
 from geodl.testing import error
+from tests.compilation import compiled
 from tests.twins import drawn
 
 FUNCTIONS = {
@@ -31,6 +32,12 @@ FUNCTIONS = {
     "anew": lambda x: F.interpolate(
         x, scale_factor=1.7, mode="bilinear", recompute_scale_factor=True
     ),
+    "sliced": lambda x: x[:, :, 1:-1, ::2],
+    "begun": lambda x: x[..., :3],
+    "one of one": lambda x: torch.cat([x], 1),
+    "largest channel": lambda x: x.max(1, keepdim=True)[0],
+    "smallest node": lambda x: x.flatten(2).min(dim=2).values,
+    "pool of all": lambda x: F.avg_pool2d(x, kernel_size=x.size()[2:]),
     "power": lambda x: F.lp_pool2d(x.exp(), 3, 2, stride=1),
     "gated": lambda x: F.glu(x, dim=1),
     "all axes": lambda x: F.layer_norm(x, x.shape[1:]),
@@ -129,6 +136,44 @@ def test_lengths_that_a_model_computes(change):
         x = torch.randn(shape, dtype=torch.float64)
         assert error(network(x), model(x)) <= 1e-12
         assert error(to_torch(network)(x), model(x)) <= 1e-12
+
+
+RULES = {
+    "nearest": resizing_rule((None, None), (1.5, 2.0), "nearest"),
+    "bilinear": resizing_rule((5, 3), (None, None), "bilinear", False),
+    "mirrored": padding_rule([(2, 1), (0, 3)], "reflect"),
+    "sliced": slicing_rule([(1, None, 2), (None, -1, None)]),
+    "mean": pooling_rule((3, 2), "mean"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:<class .torch.autograd.function.Function")
+@pytest.mark.parametrize("name", RULES)
+def test_resamplings_are_differentiated_transformed_and_compiled(name):
+    layer, domain = g.Propagate(RULES[name]), g.Grid(4, 4)
+    x = torch.randn(3, 16, 2, dtype=torch.float64, requires_grad=True)
+    g.prepare(layer, g.Signal(x.detach(), domain))
+
+    def resampled(x):
+        return layer(g.Signal(x, domain)).x
+
+    def total(x):
+        return resampled(x[None]).sin().sum()
+
+    reference = g.Propagate(RULES[name])
+    g.set_lowering(reference, "edges")
+    wanted = reference(g.Signal(x, domain)).x
+    assert error(resampled(x), wanted) <= 1e-12
+    few = x[:1, :, :1].detach().requires_grad_()
+    assert torch.autograd.gradcheck(resampled, few) and torch.autograd.gradgradcheck(resampled, few)
+    (slope,) = torch.autograd.grad(wanted.sin().sum(), x)
+    assert error(torch.func.vmap(torch.func.grad(total))(x), slope) <= 1e-12
+    y = compiled(layer)(g.Signal(x, domain)).x
+    assert error(y, wanted) <= 1e-12
+    assert error(torch.autograd.grad(y.sin().sum(), x)[0], slope) <= 1e-12
+    # An empty batch, one graph of it, and values out of order in memory.
+    for part in (x[:0], x[:1], x.transpose(0, 1).contiguous().transpose(0, 1)):
+        assert error(resampled(part), reference(g.Signal(part, domain)).x) <= 1e-12
 
 
 def test_a_resampling_says_where_it_cannot_be():

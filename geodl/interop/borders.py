@@ -9,7 +9,7 @@ from torch import nn
 from geodl.interop.by_lengths import padded_by_lengths, resized_by_lengths
 from geodl.interop.converters import converts
 from geodl.interop.padding import with_mode
-from geodl.interop.resampling import PADDINGS, padding_rule, resizing_rule
+from geodl.interop.resampling import PADDINGS, padding_rule, resizing_rule, slicing_rule
 from geodl.interop.whole.layout import Atom, Layout
 from geodl.interop.whole.values import Call, Length, Size, Value
 from geodl.layer import Layer, Propagate
@@ -63,6 +63,24 @@ def padded(
     if fill:
         part = FilledPadding(part.rule, fill)
     return build.apply(name, part, build.read(value, "planes"), example)
+
+
+def cut_nodes(build: Any, call: Call, value: Value, parts: list[Any]) -> Value | None:
+    """`x[:, :, 1:-1, ::2]`: some nodes of a lattice, a slice along each of its axes."""
+    layout = value.kept
+    if layout.num_axes == 0 or not layout.is_plain():
+        return None
+    slices: list[Any] = [(None, None, None)] * layout.num_axes
+    for dim, part in zip(layout.dims, parts, strict=False):
+        if part == slice(None):
+            continue
+        if len(dim) != 1 or dim[0].kind != "node" or not isinstance(part, slice):
+            return None
+        ends = (part.start, part.stop, part.step)
+        if not all(end is None or type(end) is int for end in ends):
+            return None
+        slices[dim[0].place] = ends
+    return build.apply(call.name, Propagate(slicing_rule(slices)), value, call.example)
 
 
 class FilledPadding(Layer):

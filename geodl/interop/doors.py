@@ -27,6 +27,7 @@ from geodl.interop import (  # noqa: F401
     positions,
     power_pooling,
     recurrent,
+    reductions,
     reshaping,
     scores,
     sequences,

@@ -126,11 +126,15 @@ def convert_cat(build: Any, call: Call) -> Any:
     tokens = with_own_tokens(build, call, values, dim)
     if tokens is not None:
         return tokens
-    if not isinstance(values, tuple | list) or not all(isinstance(v, Value) for v in values):
+    if not isinstance(values, tuple | list) or not values:
         return None
-    if len(values) < 2 or any(value.layout is None for value in values):
+    if not all(isinstance(one, Value) for one in values):
         return None
     first = values[0]
+    if len(values) == 1:
+        return first
+    if any(value.layout is None for value in values):
+        return None
     at = first.kept.channel_dim()
     if at is None or dim % first.tensor.dim() != at:
         return None

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
-from geodl.interop.channels import reduce_channels
 from geodl.interop.converters import converts
 from geodl.interop.padding import with_mode
 from geodl.interop.resampling import pooling_rule
@@ -316,49 +315,3 @@ def to_upsampling(layer: Propagate, on: Domain | None) -> nn.Module | None:
         return None
     scales = tuple(float(k) for k in forward.size)
     return nn.Upsample(scale_factor=scales, mode="nearest").train(layer.training)
-
-
-REDUCTIONS = {"mean": "mean", "sum": "sum", "amax": "max", "amin": "min"}
-TORCH_NAMES = {how: name for name, how in REDUCTIONS.items()}
-
-
-def _register_reduction(name: str, how: str) -> None:
-    def convert(build: Any, call: Call) -> Any:
-        given = call.given(
-            "input", "dim", "keepdim", "dtype", "out", dim=None, keepdim=False, dtype=None, out=None
-        )
-        value, dim, keepdim, dtype, _ = given
-        if dtype is not None or not isinstance(value, Value) or value.layout is None:
-            return None
-        return reduce_nodes(build, call, value, dim, keepdim, how)
-
-    converts(getattr(torch, name), getattr(Tensor, name), traced=True)(convert)
-
-
-for _name, _how in REDUCTIONS.items():
-    _register_reduction(_name, _how)
-
-
-def reduce_nodes(
-    build: Any, call: Call, value: Value, dim: Any, keepdim: bool, how: str
-) -> Value | None:
-    """A reduction over all axes of nodes and no other, as a `Readout`."""
-    count = value.tensor.dim()
-    dims = range(count) if dim is None else _each(dim, 1)
-    reduced = {d % count for d in dims}
-    layout = value.kept
-    of_channels = reduce_channels(build, call, value, reduced, keepdim, TORCH_NAMES[how])
-    if of_channels is not None:
-        return of_channels
-    axes = {k for k, axis in enumerate(layout.dims) if any(atom.kind == "node" for atom in axis)}
-    mixed = any(atom.kind != "node" for k in axes for atom in layout.dims[k])
-    if not axes or mixed or not axes <= reduced or any(layout.dims[k] for k in reduced - axes):
-        return None
-    kept = []
-    for k, axis in enumerate(layout.dims):
-        if k not in reduced:
-            kept.append(axis)
-        elif keepdim:
-            kept.append(())
-    made = Layout(tuple(kept), layout.domain)
-    return build.apply(call.name, Readout(how), value, call.example, made)

@@ -29,12 +29,13 @@ class AxisMap:
 
     Attributes:
         kind: how torch pads ("constant", "reflect", "replicate", "circular"), resizes ("nearest",
-            "linear", "bicubic", "area") or pools ("mean", "max").
+            "linear", "bicubic", "area") or pools ("mean", "max"); or "slice".
         pad: before and after, of a padding; negative numbers cut off.
         size: the new length, None where a factor says it, or where it stays.
         factor: the new length over the old one, where no size is given.
         align_corners: as torch's `F.interpolate` has it.
         recompute: likewise, whether the factor is that of the two lengths.
+        ends: start, stop and step of a slice.
     """
 
     kind: str
@@ -43,9 +44,12 @@ class AxisMap:
     factor: float | None = None
     align_corners: bool | None = None
     recompute: bool = False
+    ends: tuple[int | None, int | None, int | None] = (None, None, None)
 
     def refuses(self, length: int) -> str:
         """Why an axis of a length cannot be mapped; "" where it can."""
+        if self.kind == "slice" and not len(range(length)[slice(*self.ends)]):
+            return f"an axis of {length} of which the slice {self.ends} leaves nothing"
         before, after = self.pad
         if length + before + after < 1:
             return f"an axis of {length} with padding {self.pad}, of which nothing is left"
@@ -63,6 +67,8 @@ class AxisMap:
 
     def _mapped(self, rows: Tensor) -> Tensor:
         size = self.size
+        if self.kind == "slice":
+            return rows[:, :, slice(*self.ends)]
         if self.kind in PADDINGS:
             return F.pad(rows, self.pad, mode=self.kind)
         if self.kind in POOLS:
@@ -158,6 +164,11 @@ def resizing_rule(
     for size, factor in zip(sizes, factors, strict=True):
         axes.append(AxisMap(kind, (0, 0), size, factor, align_corners, recompute))
     return Resampling(tuple(axes))
+
+
+def slicing_rule(slices: list[tuple[int | None, int | None, int | None]]) -> Resampling:
+    """Some nodes of each axis, as `x[:, :, start:stop:step]` chooses them."""
+    return Resampling(tuple(AxisMap("slice", ends=ends) for ends in slices))
 
 
 def pooling_rule(sizes: tuple[int | None, ...], reduction: str) -> Resampling:

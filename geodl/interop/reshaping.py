@@ -272,5 +272,8 @@ def convert_squeeze(build: Any, call: Call) -> Any:
 
 @converts(Tensor.contiguous, Tensor.clone, torch.clone, nn.Identity, traced=True)
 def convert_same(build: Any, call: Call) -> Any:
-    """Copies, which change nothing."""
-    return call.args[0]
+    """Copies, which change nothing; of a tensor that is no signal how it lies may matter."""
+    value = call.args[0]
+    if isinstance(value, Value) and value.layout is None and call.module is None:
+        return None
+    return value

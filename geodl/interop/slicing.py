@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from geodl.interop.borders import cut_nodes
 from geodl.interop.converters import converts
 from geodl.interop.whole.layout import Atom, Axis, Layout, nodes
 from geodl.interop.whole.on_tensors import Narrow
@@ -56,6 +57,10 @@ def _slice(build: Any, call: Call, value: Value, parts: list[Any]) -> Value | No
         missing = value.tensor.dim() - len(parts) + 1
         parts = [*parts[:at], *[slice(None)] * missing, *parts[at + 1 :]]
     cut = [k for k, part in enumerate(parts) if part != slice(None)]
+    if None not in parts:
+        nodes_cut = cut_nodes(build, call, value, parts)
+        if nodes_cut is not None:
+            return nodes_cut
     if None not in parts and len(cut) == 1 and type(parts[cut[0]]) is int:
         return _select(build, call, value, cut[0], parts[cut[0]])
     if None in parts or len(cut) != 1:

@@ -12,8 +12,9 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from geodl.interop.converters import FROM, SCORES, TRACED
+from geodl.interop.whole.failures import failure_in_words
 from geodl.interop.whole.modes import first_difference, mark_modes
-from geodl.interop.whole.tracing import OTHER_IN_TRAINING, Trace, failure_in_words
+from geodl.interop.whole.tracing import OTHER_IN_TRAINING, Trace
 
 # What an operator of ATen takes, in the order of the function of torch that is converted.
 ORDERS: dict[str, tuple[Any, tuple[str, ...], tuple[str, ...]]] = {

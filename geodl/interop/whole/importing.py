@@ -12,6 +12,7 @@ from geodl.interop.whole.building import Builder
 from geodl.interop.whole.door import CallForm, Entrance, TensorDoor, arguments_of
 from geodl.interop.whole.entries import changes_in_place
 from geodl.interop.whole.exporting import export_calls
+from geodl.interop.whole.failures import place_of
 from geodl.interop.whole.giving_back import origin_of
 from geodl.interop.whole.guesses import entry_layout
 from geodl.interop.whole.layout import Layout
@@ -21,7 +22,7 @@ from geodl.interop.whole.one_node import as_one_node, set_modes
 from geodl.interop.whole.opaque_calls import tensor_of
 from geodl.interop.whole.self_check import Original, check_import
 from geodl.interop.whole.structures import leaves, replace_leaves
-from geodl.interop.whole.tracing import Trace, bind, place_of, run_example, slots, trace_calls
+from geodl.interop.whole.tracing import Trace, bind, run_example, slots, trace_calls
 from geodl.interop.whole.values import Call, Length, Scalar, Scores, Size, Untraced, Value
 from geodl.layer import Network
 
@@ -175,11 +176,16 @@ def _used(node: fx.Node) -> frozenset[int] | None:
             return None
         # `y, (h, c) = ...` takes every entry, and reads one.
         if not _is_unread(user):
-            indices.add(user.args[1])
+            indices.add(ENTRIES.get(str(user.args[1]), user.args[1]))
     return frozenset(indices)
 
 
+ENTRIES = {"values": 0, "indices": 1}  # of `x.max(dim)` and the like
+
+
 def _is_entry(user: fx.Node, node: fx.Node) -> bool:
+    if user.target is getattr and user.args[0] is node:
+        return user.args[1] in ENTRIES
     item = getattr(user.target, "__name__", "") == "getitem"
     return item and user.args[0] is node and isinstance(user.args[1], int)
 

@@ -43,8 +43,13 @@ class Computed(NamedTuple):
     args: tuple[Any, ...]
 
 
-def length_of(call: Call) -> Size | Length | None:
-    """What a call makes of lengths and whole numbers; None of any other call."""
+def length_of(call: Call) -> Size | Length | tuple[Any, ...] | None:
+    """What a call makes of lengths and whole numbers, `x.shape[:2] + (2, 3)` among it; None of any
+    other call.
+    """
+    if call.function is operator.add and all(isinstance(one, tuple) for one in call.args):
+        one, other = call.args
+        return (*one, *other)
     if call.function not in FUNCTIONS or call.kwargs or call.module is not None:
         return None
     if not all(isinstance(one, NUMBERS) for one in call.args):

@@ -35,6 +35,9 @@ def opaque_call(build: Any, call: Call, reason: str) -> Any:
     function: Any = call.function
     if call.module is not None:
         function = build.once(call.module, copy_of)
+    if function == "view" and type(call.example) is Tensor and _keeps_dtype(call):
+        # A tensor that is read from a signal need not lie as the model's own does.
+        function = "reshape"
     reads = tuple(getattr(value, "layout", None) for value in found)
     made, like = guess_layout(call.example, found)
     made_by = OnTensors(function, args, kwargs, reads, made, like, in_training)
@@ -48,6 +51,12 @@ def opaque_call(build: Any, call: Call, reason: str) -> Any:
         entries = [_entry_of(build, name, k, one) for k, one in enumerate(call.example)]
         return sequence_like(call.example, entries)
     return Scalar(name, call.example)
+
+
+def _keeps_dtype(call: Call) -> bool:
+    """Whether a view is one of a shape, and not of another type of numbers."""
+    read = call.args[0] if call.args else None
+    return isinstance(read, Value) and read.tensor.dtype == call.example.dtype
 
 
 def read_scores(build: Any, call: Call) -> Call:

@@ -4,11 +4,9 @@ import copy
 import dis
 import inspect
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -18,6 +16,7 @@ from torch.fx.node import map_aggregate, map_arg
 from torch.fx.proxy import TraceError
 
 from geodl.interop.converters import FROM, TRACED, key_of
+from geodl.interop.whole.failures import failure_in_words
 from geodl.interop.whole.modes import first_difference, mark_modes
 from geodl.interop.whole.on_tensors import Slot
 from geodl.layer.pointwise import is_pointwise
@@ -85,6 +84,8 @@ def trace_calls(
                 return Trace(module.eval(), None, {"": failure_in_words("torch.fx", error)})
             whole = tracer.whole
         module.eval()
+        for graph in graphs:
+            _name_constants(graph, constants)
         differing = first_difference(*graphs)
         if differing is None:
             mark_modes(*graphs)
@@ -92,6 +93,22 @@ def trace_calls(
         if not differing or differing in whole:
             return Trace(module, None, {"": OTHER_IN_TRAINING})
         whole = {**whole, differing: OTHER_IN_TRAINING}
+
+
+def _name_constants(graph: fx.Graph, constants: dict[str, Any]) -> None:
+    """Give arguments that are no tensors their own names, and leave out the checks of their values:
+    torch.fx numbers them.
+    """
+    for node in list(graph.nodes):
+        name = str(node.target).rpartition("_")[0]
+        if node.op != "placeholder" or str(node.target) in constants or name not in constants:
+            continue
+        checks = [node]
+        for check in checks:
+            checks += check.users
+        for check in reversed(checks[1:]):
+            graph.erase_node(check)
+        node.target = name
 
 
 FACTORIES = ("arange", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "zeros")
@@ -278,30 +295,6 @@ def is_asserted(frame: FrameType) -> bool:
 
 # Between the question whether a value is true and what is done where it is not.
 SKIPPED = ("CACHE", "EXTENDED_ARG", "NOT_TAKEN", "POP_JUMP_IF_TRUE")
-
-
-def failure_in_words(tool: str, error: Exception) -> str:
-    """Why a tool could not follow a model, in one line: its words, where in the model's code, and
-    what to do.
-    """
-    words = " ".join(str(error).split())
-    said = f"{tool}: {words[:200]}{place_of(error)}"
-    if "control flow" in words:
-        said += "; write torch.where(...) in place of a branch on values"
-    return said
-
-
-def place_of(error: Exception) -> str:
-    """The last line of a model's own code that an error came through; "" where none is known."""
-    steps = traceback.extract_tb(error.__traceback__)
-    for step in reversed(steps):
-        if not any(step.filename.startswith(home) for home in HOMES) and step.line:
-            return f", at {Path(step.filename).name}, line {step.lineno}: {step.line}"
-    return ""
-
-
-# Where code is not the model's own: torch and this package.
-HOMES = (str(Path(torch.__file__).parent), str(Path(__file__).parents[2]), "<")
 
 
 def _has_hooks(module: nn.Module) -> bool:
