@@ -136,6 +136,16 @@ def test_code_of_ones_own_is_called() -> None:
     assert torch.equal(Twice(g.Sequential(inner))(signal).x, 2 * inner(signal.x))
 
 
+def test_a_part_that_does_not_keep_the_nodes_is_named_at_every_call() -> None:
+    net = g.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    signal = g.Signal.sequence(torch.randn(2, 5, 4))
+    net(signal)
+    net[1].forward = lambda x: x[:1]  # type: ignore[method-assign]
+    for _ in range(2):
+        with pytest.raises(g.GeodlError, match="ReLU"):
+            net(signal)
+
+
 def test_refusals_at_every_call() -> None:
     model = _model()
     model(_signal())

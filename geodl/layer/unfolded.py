@@ -203,6 +203,7 @@ class Row:
         rows, shape, dtype = x, x.shape, x.dtype
         if not self._keeps_axes and x.is_contiguous():
             rows = x.flatten(0, 1)
+        axes = rows.shape[:-1]
         for part, is_layer, channels, parameters in self._parts:
             # The first parameter stands for all, as in `check_values`, which says what is wrong.
             like = next(iter(parameters.values()), None)
@@ -216,6 +217,8 @@ class Row:
             else:
                 rows = part.on_rows(rows.flatten(0, 1))
                 rows = rows.view(*shape[:-1], rows.shape[1])
+        if rows.shape[:-1] != axes:
+            return run_row(self.modules, signal)  # which says of which part it is the fault
         if rows.dim() < len(shape):
             rows = rows.view(*shape[:-1], rows.shape[-1])
         if rows.dtype == dtype:
