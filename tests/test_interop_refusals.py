@@ -76,12 +76,8 @@ REFUSED = [
     ),
     (lambda: nn.LazyLinear(2), "parameters without a shape; call the module once first"),
     (
-        lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)),
-        "parametrizations of weight; make them plain first",
-    ),
-    (
-        lambda: nn.Sequential(nn.utils.parametrizations.orthogonal(nn.Linear(2, 2))),
-        "parametrizations of weight",
+        lambda: nn.utils.parametrizations.weight_norm(nn.LSTM(2, 2), "weight_hh_l0"),
+        "parametrizations of weight_hh_l0; make them plain first",
     ),
     (hooked, "hooks on its Linear, which would be lost; remove them first"),
     (
