@@ -7,6 +7,7 @@ import torch
 
 import geodl as g
 from geodl.interop import transformer_block
+from geodl.layer import containers
 from geodl.lowering import Store, plans, scores
 from geodl.neighborhood import order
 from geodl.neighborhood.edges import untyped
@@ -20,7 +21,7 @@ def _unplanned(monkeypatch):
 
 
 def no_shortcut(patch):
-    patch.setattr(g.Residual, "_added", lambda self, receiver, y: y)
+    patch.setattr(containers, "_added", lambda kept, y: y)
 
 
 def keys_for_queries(patch):
@@ -61,7 +62,7 @@ def knows_the_place(patch):
 
 
 def no_positions(patch):
-    patch.setattr(g.SinusoidalPositions, "forward", lambda self, receiver, sender=None: receiver)
+    patch.setattr(g.SinusoidalPositions, "compute", lambda self, receiver, sender, rule: receiver)
 
 
 def no_mask(patch):

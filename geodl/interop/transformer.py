@@ -8,6 +8,7 @@ from torch import nn
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.converters import converts
+from geodl.interop.rows import names_its_domain
 from geodl.interop.transformer_block import (
     BRANCHES,
     FORM,
@@ -63,8 +64,10 @@ def from_transformer(module: Any, on: Domain | None = None) -> EncoderDecoder:
 @converts(Sequential, back="torch", form=FORM)
 def to_encoder(layer: Sequential, on: Domain | None = None) -> nn.Module | None:
     """A block or a stack as its twin, batch first."""
-    kinds = [type(part) for part in layer.modules()]
-    if Attention not in kinds or Recurrent in kinds:
+    attentions = [part for part in layer.modules() if isinstance(part, Attention)]
+    if not attentions or any(isinstance(part, Recurrent) for part in layer.modules()):
+        return None
+    if any(map(names_its_domain, attentions)):
         return None
     if any(isinstance(part, Residual) for part in layer):
         return to_block(layer)
