@@ -323,3 +323,16 @@ def test_a_bar_on_a_terminal_where_it_takes_its_time(monkeypatch, capsys):
 def test_a_model_without_layers_is_code_of_its_own():
     certificate = g.certify(nn.Conv2d(1, 1, 3), GRID)
     assert not certificate.exact and "code of its own" in certificate.violations[0]
+
+
+DOMAINS = [g.Grid(6, periodic=True), g.GSet(g.S(3)), g.Complete(4)]
+
+
+@pytest.mark.parametrize("domain", DOMAINS, ids=str)
+def test_an_invariant_head_behind_a_layer_of_orbits(domain):
+    layers = [g.Conv(2, 3, g.all_pairs("orbit"), on=domain), nn.ReLU(), g.Conv(3, 3, g.itself())]
+    model = g.Sequential(*layers, g.Readout())
+    certificate = g.certify(model, domain)
+    assert certificate.exact and len(certificate.proved) == len(domain.generators())
+    layers[2].register_forward_hook(lambda _, given, y: y.map(lambda x: x.cumsum(1)))
+    assert not g.certify(model, domain).exact

@@ -6,10 +6,18 @@ import torch
 from torch import Tensor
 
 from geodl.constants import cached_constants
-from geodl.domain import Complete, Domain, shift_nodes
+from geodl.domain import Domain, shift_nodes
 from geodl.errors import GeodlError, nearest
 from geodl.group import node_orbits, pair_orbits
-from geodl.neighborhood.base import Neighborhood, Symmetry, permutations, same_place, turns
+from geodl.neighborhood.base import (
+    Neighborhood,
+    Symmetry,
+    moved_alike,
+    order_free,
+    own_moves,
+    same_place,
+    turns,
+)
 from geodl.neighborhood.edges import Edges, untyped
 from geodl.neighborhood.offsets import (
     count_types,
@@ -98,7 +106,7 @@ class AllPairs(Neighborhood):
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
         if self.by == "orbit":
-            return permutations("generator", domain.generators())
+            return moved_alike(own_moves(domain))
         if self.by == "offset":
             moves = [shift_nodes(domain, axis, 1) for axis in range(len(domain.lattice or ()))]
             claims = [
@@ -108,17 +116,7 @@ class AllPairs(Neighborhood):
             if domain.acting is None:
                 return claims
             return claims + turns(domain, domain, domain.acting, domain.acting.lattice_generators)
-        # Any permutation of the nodes keeps all pairs; of a union, any that keeps its members.
-        everyone = domain
-        if not domain.is_union:
-            everyone = Complete(domain.num_nodes)
-        claims = permutations("exchange or cycle", everyone.generators())
-        # Shifts of a torus are such permutations, named as windows name them.
-        for axis, wraps in enumerate(domain.periodic):
-            if wraps:
-                move = shift_nodes(domain, axis, 1)
-                claims.append(Symmetry(f"shift of axis {axis}", move, move))
-        return claims
+        return moved_alike(order_free(domain))
 
     def sheets_to_compare(self, domain: Domain, target: Domain) -> SheetEdges | None:
         if self.by != "offset" or domain.fiber is None or not same_place(domain, target):

@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from geodl.constants import cached_constants
-from geodl.domain import Domain, rotate_nodes, same_place, told_apart, turn_domain
+from geodl.domain import (
+    Complete,
+    Domain,
+    rotate_nodes,
+    same_place,
+    shift_nodes,
+    told_apart,
+    turn_domain,
+)
 from geodl.errors import GeodlError
 from geodl.group import Group
 from geodl.neighborhood.edges import Edges, side_by_side
@@ -312,10 +320,40 @@ def paired_members(
     return senders, receivers
 
 
+ANY_ORDER = "exchange or cycle"
+
+
+def moved_alike(moves: Iterable[tuple[str, Tensor]]) -> list[Symmetry]:
+    """One claim for each named permutation, which moves senders and receivers in the same way."""
+    return [Symmetry(name, move, move) for name, move in moves]
+
+
 @cached_constants()
-def permutations(name: str, moves: Tensor) -> list[Symmetry]:
-    """One claim for each permutation, which moves senders and receivers in the same way."""
-    return [Symmetry(f"{name} {k + 1}", move, move) for k, move in enumerate(moves)]
+def own_moves(domain: Domain) -> list[tuple[str, Tensor]]:
+    """Name and permutation `[N]` of each generator of a domain's symmetries. Those of a set, which
+    generate every permutation, have names of their own.
+    """
+    moves, word = domain.generators(), "generator"
+    if torch.equal(moves, Complete(domain.num_nodes).generators()):
+        word = ANY_ORDER
+    return [(f"{word} {k + 1}", move) for k, move in enumerate(moves)]
+
+
+@cached_constants()
+def order_free(domain: Domain) -> list[tuple[str, Tensor]]:
+    """Name and permutation `[N]` of what a rule is blind to that asks for no order of the nodes:
+    any permutation; of a union, any that keeps its members.
+
+    Rules with fewer symmetries claim some of these by names of their own, and a model is exact
+    under what all of its rules claim by one name: the domain's generators, and shifts around it.
+    """
+    found = dict(own_moves(domain))
+    if not domain.is_union:
+        found |= own_moves(Complete(domain.num_nodes))
+    for axis, wraps in enumerate(domain.periodic):
+        if wraps:
+            found[f"shift of axis {axis}"] = shift_nodes(domain, axis, 1)
+    return list(found.items())
 
 
 @cached_constants()

@@ -10,7 +10,7 @@ from torch import Tensor
 from geodl.domain import Domain, same_place
 from geodl.domain.check import can_be_read
 from geodl.errors import GeodlError, as_integer, nearest
-from geodl.neighborhood.base import Neighborhood, Symmetry, permutations
+from geodl.neighborhood.base import Neighborhood, Symmetry, moved_alike, own_moves
 from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.entries import Carried, weight_of_edges
 from geodl.neighborhood.reversed import Reversed
@@ -153,7 +153,7 @@ class Adjacency(Neighborhood):
         return root[..., dst] * w * root[..., src]
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
-        return permutations("generator", domain.generators())
+        return moved_alike(own_moves(domain))
 
 
 def adjacency(

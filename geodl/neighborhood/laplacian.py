@@ -9,7 +9,7 @@ from torch import Tensor
 from geodl.domain import LAPLACIAN_NORMS, Domain, memo
 from geodl.domain.check import can_be_read
 from geodl.errors import GeodlError, nearest
-from geodl.neighborhood.base import Neighborhood, Symmetry, permutations
+from geodl.neighborhood.base import Neighborhood, Symmetry, moved_alike, own_moves
 from geodl.neighborhood.edges import Edges, untyped
 from geodl.neighborhood.eigenvalue import largest_eigenvalue
 from geodl.neighborhood.entries import Carried
@@ -112,7 +112,7 @@ class Laplacian(Neighborhood):
         return carried.edges._replace(weight=self.entries(carried, weight))
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
-        return permutations("generator", domain.generators())
+        return moved_alike(own_moves(domain))
 
 
 def laplacian(norm: str | None = None, *, both_ways: bool = False) -> Laplacian:

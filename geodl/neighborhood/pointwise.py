@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from geodl.domain import Complete, Domain
-from geodl.neighborhood.base import Neighborhood, Symmetry, permutations
+from geodl.domain import Domain
+from geodl.neighborhood.base import Neighborhood, Symmetry, moved_alike, order_free
 from geodl.neighborhood.edges import Edges, untyped
 from geodl.neighborhood.reversed import Reversed
 from geodl.neighborhood.structure import Blocks, Stencil, Structure
@@ -37,7 +37,7 @@ class Itself(Neighborhood):
         return domain
 
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
-        return permutations("exchange or cycle", Complete(domain.num_nodes).generators())
+        return moved_alike(order_free(domain))
 
     def _target(self, domain: Domain) -> Domain:
         return domain

@@ -9,7 +9,7 @@ from geodl.constants import cached_constants
 from geodl.domain import Complete, Domain, shift_nodes
 from geodl.errors import GeodlError
 from geodl.group import Cosets, Group
-from geodl.neighborhood.base import Neighborhood, Symmetry, turns
+from geodl.neighborhood.base import Neighborhood, Symmetry, order_free, turns
 from geodl.neighborhood.edges import Edges, untyped
 from geodl.neighborhood.reversed import Reversed
 from geodl.neighborhood.structure import Blocks, Segments, Structure
@@ -136,21 +136,8 @@ class Whole(Neighborhood):
 
     @cached_constants()
     def symmetries(self, domain: Domain, typed: bool = True) -> list[Symmetry]:
-        # A pool over all nodes is blind to their order.
-        everyone = domain
-        if not domain.is_union:
-            everyone = Complete(domain.num_nodes)
         still = torch.arange(domain.num_members)
-        claims = [
-            Symmetry(f"exchange or cycle {k + 1}", move, still)
-            for k, move in enumerate(everyone.generators())
-        ]
-        # Shifts of a torus are such permutations, named as windows before the pool name them.
-        for axis, wraps in enumerate(domain.periodic):
-            if wraps:
-                move = shift_nodes(domain, axis, 1)
-                claims.append(Symmetry(f"shift of axis {axis}", move, still))
-        return claims
+        return [Symmetry(name, move, still) for name, move in order_free(domain)]
 
     def restores(self, domain: Domain) -> Domain:
         asked = f"{self}.reverse() on {domain}"
