@@ -142,6 +142,8 @@ REACHED = {
     "cifar10-plain20": Reached("49.07 % error", 12),
     "cifar10-resnet44": Reached("32.38 % error", 71),
     "cifar10-plain44": Reached("63.69 % error", 69),
+    "cifar10-alexnet": Reached("50.65 % error", 12),
+    "cifar10-mobilenet": Reached("31.72 % error", 13),
     "cifar10-vgg": Reached("29.90 % error", 9),
     "cifar10-vgg-5x5": Reached("34.89 % error", 7),
 }
