@@ -165,7 +165,7 @@ def test_batch_vectors_are_checked():
         network(x, EDGES, MEMBERS, 4)
     with pytest.raises(g.GeodlError, match="without nodes"):
         network(x, EDGES, MEMBERS * 2)
-    for wrong in (MEMBERS.double(), MEMBERS[:-1], MEMBERS[None], MEMBERS - 1):
+    for wrong in (MEMBERS.double(), MEMBERS.bfloat16(), MEMBERS[:-1], MEMBERS[None], MEMBERS - 1):
         with pytest.raises(g.GeodlError, match="give the graph of each of the 7 nodes"):
             network(x, EDGES, wrong)
 

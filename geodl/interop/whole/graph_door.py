@@ -187,10 +187,12 @@ def union_of(graph: Graph, batch: Tensor | None) -> Domain:
     """
     if batch is None:
         return graph
-    # By numpy, in a fourth of the time: batches are new at every step.
-    member = batch.numpy(force=True)
+    member = np.zeros(0, dtype=np.int64)
     is_numbers = batch.dim() == 1 and batch.dtype in (torch.int32, torch.int64)
-    if not is_numbers or len(member) != graph.num_nodes or member.min() < 0:
+    if is_numbers:
+        # By numpy, in a fourth of the time: batches are new at every step.
+        member = batch.numpy(force=True)
+    if not is_numbers or len(member) != graph.num_nodes or (member < 0).any():
         found = f"a batch vector of {batch.dtype} and shape {list(batch.shape)}"
         do = f"give the graph of each of the {graph.num_nodes} nodes, integers from 0"
         raise GeodlError(ASKED, found, do)
