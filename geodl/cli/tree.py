@@ -19,7 +19,7 @@ def tree(words: Sequence[str] | None = None) -> Parser:
 
     Args:
         words: what was typed. Only recipes that are named in it get their options: those of all
-            recipes take a second to make. None for all of them.
+            recipes take a quarter of a second to make. None for all of them.
     """
     root = Parser("geodl", ABOUT, version=__version__)
     root.options.add("--version")

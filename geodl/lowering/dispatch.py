@@ -122,10 +122,10 @@ def plan_for_step(
 
     Arguments and errors as in :func:`plan_for`.
     """
-    asked = (verb, wanted, rule, source, target, x.dtype, x.device, x.layout, options)
     # A domain with tensors would stay alive with the question, and compilers would guard on it.
     if source.cache is not None or torch.compiler.is_compiling():
         return plan_once(verb, wanted, rule, source, target, x, options)
+    asked = (verb, wanted, rule, source, target, x.dtype, x.device, x.layout, options)
     store, _, _ = store_of(source, target)
     latest = store.latest
     if latest is not None and latest.question == asked:
