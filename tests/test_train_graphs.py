@@ -13,9 +13,9 @@ from geodl.train.examples import Batches
 from geodl.train.experiment import Interrupted
 from geodl.train.graph_examples import Links
 from geodl.train.links import LinkPrediction
+from geodl.train.minimization import layers_of
 from geodl.train.parts import cloud_parts, fold_parts, link_parts, node_parts
 from geodl.train.recipes.links import CORA_LINK
-from geodl.train.task import layers_of
 from geodl.train.trained import trained
 from tests.toy_recipes import lettered
 from tests.training import refused, same, short, stop_at, weights

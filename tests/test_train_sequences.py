@@ -22,7 +22,7 @@ from geodl.train.examples import (
     text_windows,
 )
 from geodl.train.experiment import Interrupted
-from geodl.train.task import cosine
+from geodl.train.minimization import cosine
 from geodl.train.trained import trained
 from tests.toy_recipes import ADAM, SAID, TOYS, lettered, small, text, translations
 from tests.training import refused, same, stop_at, weights

@@ -9,11 +9,11 @@ from typing import Any, final
 from torch import Tensor
 
 from geodl.signal import Signal
+from geodl.train.cross_entropy import CrossEntropy
 from geodl.train.examples import UNCOUNTED, Nodes
-from geodl.train.task import Task
 
 
-class Classification(Task, ABC):
+class Classification(CrossEntropy, ABC):
     """The accuracy of the most likely class beside the loss."""
 
     @abstractmethod

@@ -13,16 +13,16 @@ from torchmetrics.text import CHRFScore
 from geodl.data import BOS, EOS, Vocabulary
 from geodl.models import generate
 from geodl.signal import Signal
+from geodl.train.cross_entropy import CrossEntropy
 from geodl.train.examples import Pair
 from geodl.train.options import Optimizer
 from geodl.train.parts import NO_VOCABULARIES
-from geodl.train.task import Task
 
 LONGEST = 80  # tokens of a translation: the longest sentence of the data has 59
 SHOWN = 12
 
 
-class Decoding(Task, ABC):
+class Decoding(CrossEntropy, ABC):
     """Next tokens given a second signal; on test examples the most likely token is taken, again and
     again, until `<eos>`. `shown` has the first example of each of the first test batches.
     """

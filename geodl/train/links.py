@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
+from geodl.train.cross_entropy import CrossEntropy
 from geodl.train.graph_examples import Links
-from geodl.train.task import Task
 
 
 @final
-class LinkPrediction(Task):
+class LinkPrediction(CrossEntropy):
     """Whether a link joins two nodes: the model gives each node i a vector z_i, and the score of a
     pair is `z_i . z_j`, the logit of a link (the graph auto-encoder of Kipf and Welling 2016).
 

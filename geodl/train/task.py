@@ -1,11 +1,8 @@
-"""What Lightning trains: a model, the cross-entropy of its scores, and what is measured beside
-it.
-"""
+"""What Lightning trains: a model, with what makes a run repeatable and its checkpoints its own."""
 
-import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +10,6 @@ import lightning as L
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 from geodl.data import Vocabulary
 from geodl.errors import GeodlError
@@ -36,10 +31,10 @@ def seed_everything(seed: int) -> None:
 
 
 class Task(L.LightningModule, ABC):
-    """Cross-entropy in nats: `-log softmax(scores)[class]`, the mean over what counts.
+    """A model to be trained, by seeds that make each epoch repeatable, and measured.
 
     Args:
-        model: takes Signals and returns one with a channel for each class.
+        model: the network.
         optimizer: how to learn.
         vocabularies: how its tokens are read, "source" and "target".
         seed: all randomness of an epoch follows from it and from the epoch's number.
@@ -72,12 +67,8 @@ class Task(L.LightningModule, ABC):
         self.shown: list[str] = []
 
     @abstractmethod
-    def read(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Scores `[M, K]` and classes `[M]` of all that counts in a batch."""
-
-    @abstractmethod
-    def judge(self, part: str, batch: Any, scores: Tensor, classes: Tensor) -> None:
-        """Log what else is measured of a batch of "val" or "test"."""
+    def evaluate(self, part: str, batch: Any) -> None:
+        """Log what is measured of a batch of "val" or "test"."""
 
     def complete(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """All metrics of a run, with what follows from those that were logged."""
@@ -97,41 +88,31 @@ class Task(L.LightningModule, ABC):
         if set_epoch is not None:
             set_epoch(self.current_epoch)
 
-    def training_step(self, batch: Any, index: int) -> Tensor:
-        """The loss of a batch.
-
-        Raises:
-            GeodlError: if the loss is NaN or infinite; the epoch and the step are named.
-        """
-        scores, classes = self.read(batch)
-        loss = cross_entropy(scores, classes)
-        when = f"{self._run()}, epoch {self.current_epoch + 1}, step {self.global_step + 1}"
-        check_finite(loss.detach(), when, self._kept())
-        self.log(
-            "train/loss",
-            loss,
-            on_step=False,
-            on_epoch=True,
-            sync_dist=True,
-            batch_size=len(classes),
-        )
-        return loss
-
     def validation_step(self, batch: Any, index: int) -> None:
         """What is measured of validation examples."""
-        self._evaluate("val", batch)
+        self.evaluate("val", batch)
 
     def test_step(self, batch: Any, index: int) -> None:
         """What is measured of test examples."""
-        self._evaluate("test", batch)
+        self.evaluate("test", batch)
 
-    def _evaluate(self, part: str, batch: Any) -> None:
-        scores, classes = self.read(batch)
-        loss = cross_entropy(scores, classes)
+    def check_step(self, loss: Tensor) -> None:
+        """Refuse a training loss that is NaN or infinite.
+
+        Raises:
+            GeodlError: the epoch and the step are named, and the last checkpoint before it.
+        """
+        when = f"{self._run()}, epoch {self.current_epoch + 1}, step {self.global_step + 1}"
+        check_finite(loss.detach(), when, self._kept())
+
+    def check_evaluated(self, loss: Tensor, part: str) -> None:
+        """Refuse a loss of "val" or "test" examples that is NaN or infinite.
+
+        Raises:
+            GeodlError: the examples and the steps before them are named.
+        """
         when = f"{self._run()}, the {part} examples after {self._steps()}"
         check_finite(loss, when, self._kept())
-        self.log(f"{part}/loss", loss, batch_size=len(classes))
-        self.judge(part, batch, scores, classes)
 
     def _run(self) -> str:
         return self.mark.get("run", "training")
@@ -148,48 +129,6 @@ class Task(L.LightningModule, ABC):
             if folder is not None and (Path(folder) / LAST).exists():
                 return str(Path(folder) / LAST)
         return ""
-
-    def configure_optimizers(self) -> Any:
-        """The optimiser, with the penalty on the parameters that it is meant for, and its
-        schedule.
-        """
-        asked = self.optimizer
-        if asked.lr is None:
-            raise GeodlError("to learn without a learning rate", do="give optimizer.lr")
-        decays = (asked.weight_decay, asked.others_decay)
-        groups = [
-            {"params": chosen, "weight_decay": decay}
-            for chosen, decay in zip(self._decayed(), decays, strict=True)
-            if chosen
-        ]
-        method = torch.optim.Adam if asked.method == "adam" else torch.optim.AdamW
-        adam = method(groups, lr=asked.lr, betas=(0.9, asked.beta2))
-        if asked.schedule == "constant":
-            return adam
-        steps = int(self.trainer.estimated_stepping_batches)
-        if asked.schedule == "one-cycle":
-            schedule = OneCycleLR(adam, max_lr=asked.lr, total_steps=steps)
-        else:
-            highest = asked.lr
-            schedule = LambdaLR(adam, lambda step: cosine(step, steps, asked) / highest)
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _decayed(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """The parameters that the penalty is meant for, and the others."""
-        everything = list(self.model.parameters())
-        if self.optimizer.decayed == "all":
-            return everything, []
-        if self.optimizer.decayed == "matrices":
-            chosen = {id(p) for p in everything if p.dim() > 1}
-        else:
-            layers = list(layers_of(self.model))
-            meant = layers[:1]
-            if self.optimizer.decayed == "inner":
-                meant = layers[1:-1]
-            chosen = {id(p) for layer in meant for p in layer}
-        decayed = [p for p in everything if id(p) in chosen]
-        others = [p for p in everything if id(p) not in chosen]
-        return decayed, others
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say whose checkpoint it is.
@@ -210,32 +149,3 @@ class Task(L.LightningModule, ABC):
         if self.optimizer.schedule != "constant" and not checkpoint["lr_schedulers"]:
             found = "a checkpoint without the place in the schedule of its learning rate"
             raise GeodlError(f"to continue {self.mark}", found, "start the run anew")
-
-
-def layers_of(module: nn.Module) -> Iterator[list[nn.Parameter]]:
-    """The parameters of each layer of a model: of the outermost modules that own some themselves,
-    with those inside of them.
-
-    >>> [len(layer) for layer in layers_of(nn.Sequential(nn.Linear(3, 2), nn.ReLU()))]
-    [2]
-    """
-    if next(module.parameters(recurse=False), None) is not None:
-        yield list(module.parameters())
-        return
-    for part in module.children():
-        yield from layers_of(part)
-
-
-def cosine(step: int, steps: int, asked: Optimizer) -> float:
-    """The learning rate of a step: up along a line for `warmup` steps, then down along half a
-    cosine (as nanoGPT).
-
-    >>> asked = Optimizer(lr=1.0, min_lr=0.1, warmup=4, schedule="cosine")
-    >>> [round(cosine(step, 14, asked), 2) for step in (0, 3, 4, 9, 14)]
-    [0.2, 0.8, 1.0, 0.55, 0.1]
-    """
-    highest = asked.lr or 0.0
-    if step < asked.warmup:
-        return highest * (step + 1) / (asked.warmup + 1)
-    share = min(1.0, (step - asked.warmup) / max(1, steps - asked.warmup))
-    return asked.min_lr + (highest - asked.min_lr) * 0.5 * (1 + math.cos(math.pi * share))
