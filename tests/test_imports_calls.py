@@ -95,3 +95,38 @@ def test_scores_that_are_read_by_themselves_keep_their_calls():
     x = image(2, 4, 3)
     network = from_torch(nn.Sequential(Sorted()), x)
     assert error(network(x), Sorted()(x)) <= 1e-12
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 4), (2, 5, 2, 2), (2, 12, 1, 1)])
+def test_images_of_another_size_are_refused(shape):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Flatten(), nn.Linear(16, 2))
+    network = from_torch(model, torch.randn(1, 3, 2, 2))
+    with pytest.raises(GeodlError, match="channels, and as many nodes as the example had"):
+        network(torch.randn(shape))
+
+
+class Parts(nn.Module):
+    def forward(self, x):
+        return x.reshape(len(x), 2, 3).transpose(1, 2).flatten(1)
+
+
+def test_channels_cut_in_parts_are_not_read_in_another_order():
+    network = from_torch(Parts(), torch.randn(1, 6))
+    for channels in (5, 12):
+        with pytest.raises(GeodlError, match=f"{channels} channels"):
+            network(torch.randn(1, channels))
+
+
+class Turning(nn.Module):
+    def forward(self, x):
+        if x.sum() > 0:
+            return x
+        return -x
+
+
+def test_a_model_that_looks_at_numbers_says_nothing_beside(capfd):
+    x = torch.randn(2, 3)
+    network = from_torch(Turning(), x)
+    assert capfd.readouterr() == ("", "")
+    for given in (x.abs(), -x.abs()):
+        assert torch.equal(network(given), x.abs())

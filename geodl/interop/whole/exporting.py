@@ -2,8 +2,12 @@
 shapes is followed by running it.
 """
 
+import io
+import logging
 import operator
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import torch
@@ -78,9 +82,7 @@ def _exported(module: nn.Module, given: dict[str, Any]) -> tuple[Any, fx.Graph]:
     shapes = dict.fromkeys(given)
     for name, value in tensors.items():
         shapes[name] = dict.fromkeys(range(value.dim()), torch.export.Dim.AUTO)
-    with warnings.catch_warnings(), torch.no_grad():
-        # Private layouts of torch warn about themselves.
-        warnings.simplefilter("ignore")
+    with _quiet(), torch.no_grad():
         program = torch.export.export(module, (), kwargs=given, dynamic_shapes=shapes, strict=False)
         exported: Any = program.module()
     graph = fx.Graph()
@@ -95,6 +97,22 @@ def _exported(module: nn.Module, given: dict[str, Any]) -> tuple[Any, fx.Graph]:
         elif node.op not in ("placeholder", "get_attr", "output"):
             _translate(node)
     return exported, graph
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torch says of itself: warnings of its private layouts, and the graph that it
+    prints where an export fails. The error tells the reason, and the import passes it on.
+    """
+    log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def _counts_batches(node: fx.Node) -> bool:

@@ -8,7 +8,7 @@ product of *atoms*: the batch, one axis of the lattice, or one part of the chann
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -188,13 +188,21 @@ class Layout:
         Args:
             x: the tensor.
             like: a signal whose nodes they are; needed where an axis is more than one atom.
+
+        Raises:
+            GeodlError: if the tensor has another number of channels, or of nodes than `like`.
         """
         atoms = self.atoms
         if like is None:
             kept = [k for k, dim in enumerate(self.dims) if dim]
             sizes = {atom: x.shape[k] for atom, k in zip(atoms, kept, strict=True)}
+            self._check_channels(x, sizes)
         else:
             sizes = self.lengths(like)
+            if x.numel() != math.prod(sizes.values()):
+                found = f"{list(x.shape)} for {like.domain}"
+                do = f"give {self} of its nodes"
+                raise GeodlError("a tensor read as a signal", found, do)
         stored = self._stored()
         x = x.reshape([sizes[atom] for atom in atoms])
         x = x.permute([atoms.index(atom) for atom in stored])
@@ -204,6 +212,15 @@ class Layout:
         if like is not None:
             return like.with_x(x)
         return Signal(x, make_domain(self.domain, lengths))
+
+    def _check_channels(self, x: Tensor, sizes: Mapping[Atom, int]) -> None:
+        """Refuse another number of channels than the layout has; nodes may be of any number."""
+        for atom in self.channels:
+            if sizes[atom] == atom.size:
+                continue
+            do = f"give {atom.size} channels, and as many nodes as the example had"
+            found = f"shape {list(x.shape)}, {sizes[atom]} channels"
+            raise GeodlError(f"a tensor read as {self}", found, do)
 
     def _stored(self) -> tuple[Atom, ...]:
         """The atoms in the order in which a signal stores them."""
