@@ -12,6 +12,7 @@ from geodl.data.base import (
     NodePairs,
     Split,
 )
+from geodl.data.boxes import Objects
 from geodl.data.cards import Card, File, card, names, root
 from geodl.data.cifar import cifar10, cifar10_official
 from geodl.data.fetch import check, get
@@ -23,6 +24,7 @@ from geodl.data.loader import GraphLoader
 from geodl.data.molecules import folds, mutag, proteins
 from geodl.data.regions import Regions, mnist_superpixels, superpixels
 from geodl.data.rotated import rotated_mnist
+from geodl.data.scenes import ABSENT, Scenes, scenes
 from geodl.data.solids import solid_voxels, solids, voxels
 from geodl.data.text import (
     PairData,
@@ -55,6 +57,7 @@ from geodl.data.text_words import join, normalized, words
 from geodl.data.tones import WaveData, Waves, tones
 
 __all__ = [
+    "ABSENT",
     "BOS",
     "DIGIT_NAMES",
     "EOS",
@@ -75,9 +78,11 @@ __all__ = [
     "LinkData",
     "NodeData",
     "NodePairs",
+    "Objects",
     "PairData",
     "Regions",
     "Rotations",
+    "Scenes",
     "SentenceData",
     "Sentences",
     "Sequences",
@@ -121,6 +126,7 @@ __all__ = [
     "root",
     "rotate",
     "rotated_mnist",
+    "scenes",
     "solid_voxels",
     "solids",
     "sorting",

@@ -4,6 +4,7 @@ from geodl.layer import EncoderDecoder, FinalState, FromState
 from geodl.models.alexnet import alexnet, small_alexnet, small_zfnet, zfnet
 from geodl.models.basic import gcn, mlp
 from geodl.models.blocks import transformer_decoder, transformer_encoder
+from geodl.models.detr import Detr, detr
 from geodl.models.generate import generate
 from geodl.models.googlenet import googlenet, small_googlenet
 from geodl.models.graph_attention import gat, gatv2, graph_transformer
@@ -56,6 +57,7 @@ from geodl.models.vgg import small_vgg, vgg
 from geodl.models.wavelets import inverse_wavelet_transform, wavelet_transform
 
 __all__ = [
+    "Detr",
     "EncoderDecoder",
     "FinalState",
     "FromState",
@@ -68,6 +70,7 @@ __all__ = [
     "cifar_resnet",
     "cluster_pool",
     "deep_sets",
+    "detr",
     "digits_cnn",
     "digits_p4cnn",
     "edge_conv",

@@ -17,6 +17,7 @@ TaskName = Literal[
     "links",
     "graphs",
     "images",
+    "objects",
     "waves",
     "next token",
     "masked tokens",

@@ -11,6 +11,7 @@ from geodl.train.classification import (
     WaveClassification,
 )
 from geodl.train.decoding import Captioning, Transduction, Translation
+from geodl.train.detection import Detection
 from geodl.train.links import LinkPrediction
 from geodl.train.recipe import TaskName
 from geodl.train.task import Task
@@ -20,6 +21,7 @@ TASKS: dict[TaskName, type[Task]] = {
     "links": LinkPrediction,
     "graphs": GraphClassification,
     "images": ImageClassification,
+    "objects": Detection,
     "waves": WaveClassification,
     "next token": NextToken,
     "masked tokens": MaskedTokens,

@@ -52,7 +52,7 @@ DELAYED = {
 }
 DECLARED = ALWAYS | {
     *("torch_geometric", "networkx", "scipy", "sympy"),
-    *("lightning", "jsonargparse", "rich", "torchmetrics", "yaml"),
+    *("lightning", "jsonargparse", "rich", "torchmetrics", "pycocotools", "yaml"),
     *("pooch", "sklearn", "skimage", "PIL", "matplotlib", "numba", "tqdm"),
     *("escnn", "dgl"),  # peers: never required, see README
 }

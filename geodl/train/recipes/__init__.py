@@ -13,6 +13,7 @@ from geodl.train.recipes.links import LINKS
 from geodl.train.recipes.nodes import NODES
 from geodl.train.recipes.photographs import PHOTOGRAPHS
 from geodl.train.recipes.rotated import ROTATED
+from geodl.train.recipes.scenes import SCENES
 from geodl.train.recipes.text import TEXTS
 from geodl.train.recipes.translation import TRANSLATIONS
 
@@ -28,6 +29,7 @@ ALL = (
     *TEXTS,
     *TRANSLATIONS,
     *GENERATED,
+    *SCENES,
 )
 RECIPES = {found.name: found for found in ALL}
 

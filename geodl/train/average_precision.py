@@ -1,0 +1,112 @@
+"""Mean average precision of detections, by COCO's own evaluation."""
+
+import io
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from typing import Any, NamedTuple
+
+import torch
+
+from geodl.data.boxes import Objects, corners
+from geodl.errors import GeodlError
+
+# Of the axes of COCO's table: all areas, and the largest number of detections an image.
+ALL_AREAS, ALL_DETECTIONS = 0, 2
+# COCO sorts boxes into areas by pixels; the unit does not matter where all areas count.
+SIDE = 1000.0
+
+
+class Precision(NamedTuple):
+    """Mean average precision: at an intersection over union of 0.5, and the mean over 0.5, 0.55,
+    ..., 0.95.
+    """
+
+    map50: float
+    map: float
+
+
+def average_precision(
+    found: Sequence[Objects], true: Sequence[Objects], *, classes: int
+) -> Precision:
+    """The mean over classes of the area under the curve of precision and recall, at 101 recalls, as
+    COCO's `AP50` and `AP`; classes without a true object do not count.
+
+    pycocotools computes it, as it does within torchmetrics' `MeanAveragePrecision`. That one asks
+    for torchvision besides, whose published files do not load beside a CPU build of torch.
+
+    Args:
+        found: of each image, with scores.
+        true: of each image.
+        classes: how many there are.
+
+    Raises:
+        GeodlError: no true object at all; other numbers of images; pycocotools is not installed.
+
+    Source: Lin et al., "Microsoft COCO: Common Objects in Context", 2014, and its evaluation code.
+
+    >>> box = torch.tensor([[0.5, 0.5, 0.2, 0.2]])
+    >>> seen = Objects(torch.tensor([1]), box, torch.tensor([0.9]))
+    >>> average_precision([seen], [Objects(torch.tensor([1]), box)], classes=2)  # doctest: +SKIP
+    Precision(map50=1.0, map=1.0)
+    """
+    asked = "the average precision of detections"
+    if len(found) != len(true):
+        images = f"detections of {len(found)} images and objects of {len(true)}"
+        raise GeodlError(asked, images, "give both for the same images")
+    if not sum(len(objects.labels) for objects in true):
+        raise GeodlError(asked, "no object in any image", "give images with objects")
+    coco, evaluation = _coco()
+    # It prints what it does.
+    with redirect_stdout(io.StringIO()):
+        truth = coco()
+        truth.dataset = {
+            "images": [{"id": number} for number in range(len(true))],
+            "categories": [{"id": number} for number in range(classes)],
+            "annotations": _annotations(true),
+        }
+        truth.createIndex()
+        # Without any detection `loadRes` fails; a table of them may be empty.
+        guesses = coco()
+        guesses.dataset = truth.dataset | {"annotations": _annotations(found)}
+        guesses.createIndex()
+        judged = evaluation(truth, guesses, "bbox")
+        judged.evaluate()
+        judged.accumulate()
+    # By threshold, recall and class; -1 where a class has no object.
+    table = torch.from_numpy(judged.eval["precision"])[..., ALL_AREAS, ALL_DETECTIONS]
+    known = table[:, :, (table[0] > -1).any(0)]
+    return Precision(map50=float(known[0].mean()), map=float(known.mean()))
+
+
+def _annotations(images: Sequence[Objects]) -> list[dict[str, Any]]:
+    """Objects as COCO writes them: `[left, top, width, height]` in pixels, numbered from 1."""
+    annotations: list[dict[str, Any]] = []
+    for image, objects in enumerate(images):
+        boxes = SIDE * torch.cat([corners(objects.boxes)[:, :2], objects.boxes[:, 2:]], -1)
+        for place, (label, box) in enumerate(
+            zip(objects.labels.tolist(), boxes.double().tolist(), strict=True)
+        ):
+            annotation = {
+                "id": len(annotations) + 1,
+                "image_id": image,
+                "category_id": label,
+                "bbox": box,
+                "area": box[2] * box[3],
+                "iscrowd": 0,
+            }
+            if objects.scores is not None:
+                annotation["score"] = float(objects.scores[place])
+            annotations.append(annotation)
+    return annotations
+
+
+def _coco() -> tuple[Any, Any]:
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ImportError as error:
+        missing = "pycocotools is not installed"
+        raise GeodlError(
+            "the average precision of detections", missing, 'pip install "geodl[train]"'
+        ) from error
+    return COCO, COCOeval

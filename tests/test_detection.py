@@ -1,0 +1,294 @@
+"""Detection: boxes that agree, sets that are matched, precision as COCO has it, and DETR."""
+
+import re
+from itertools import permutations
+
+import pytest
+import torch
+
+import geodl as g
+from geodl import GeodlError
+from geodl.data import ABSENT, Objects
+from geodl.data.boxes import check_objects, corners, generalized_iou
+from geodl.models.detr import Answers, read_answers
+from geodl.testing import error, outcome
+from geodl.train.average_precision import average_precision
+from geodl.train.detection import found_objects
+from geodl.train.set_loss import match, set_loss
+
+# What torchvision.ops.generalized_box_iou gives for these boxes.
+TORCHVISION = [
+    ((0.5, 0.5, 0.4, 0.4), (0.5, 0.5, 0.4, 0.4), 1.0),
+    ((0.5, 0.5, 0.4, 0.4), (0.6, 0.5, 0.4, 0.4), 0.6),
+    ((0.5, 0.5, 0.4, 0.4), (0.5, 0.5, 0.2, 0.1), 0.125),
+    ((0.2, 0.2, 0.2, 0.2), (0.8, 0.8, 0.2, 0.2), -0.875),
+    ((0.2, 0.3, 0.4, 0.2), (0.45, 0.4, 0.3, 0.5), -0.20476190476190476),
+    ((0.25, 0.5, 0.5, 1.0), (0.75, 0.5, 0.5, 1.0), 0.0),
+    ((0.1, 0.9, 0.2, 0.1), (0.15, 0.85, 0.3, 0.3), 0.2222222222222224),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "wanted"), TORCHVISION)
+def test_generalized_iou_is_torchvisions(one, other, wanted):
+    a, b = (torch.tensor(box, dtype=torch.float64) for box in (one, other))
+    assert abs(float(generalized_iou(a, b)) - wanted) < 1e-12
+    assert abs(float(generalized_iou(b, a)) - wanted) < 1e-12
+
+
+def test_generalized_iou_is_differentiable_and_pulls_boxes_apart_together():
+    one = torch.tensor([[0.2, 0.3, 0.4, 0.2]], dtype=torch.float64, requires_grad=True)
+    other = torch.tensor([[0.45, 0.4, 0.3, 0.5]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(generalized_iou, (one, other))
+    apart = torch.tensor([0.1, 0.5, 0.1, 0.1], requires_grad=True)
+    generalized_iou(apart, torch.tensor([0.8, 0.5, 0.1, 0.1])).backward()
+    assert apart.grad is not None and apart.grad[0] > 0, "to the right, where the other is"
+
+
+def random_answers(batch=2, layers=2, queries=5, classes=3, seed=0):
+    torch.manual_seed(seed)
+    logits = torch.randn(batch, layers, queries, classes + 1, dtype=torch.float64)
+    boxes = torch.rand(batch, layers, queries, 4, dtype=torch.float64) * 0.4 + 0.3
+    return Answers(logits, boxes)
+
+
+def truth():
+    labels = torch.tensor([[0, ABSENT, 2, 1], [ABSENT, 1, ABSENT, ABSENT]])
+    boxes = torch.rand(2, 4, 4, dtype=torch.float64) * 0.2 + 0.4
+    boxes[labels == ABSENT] = 0.0
+    return labels, boxes
+
+
+def test_the_assignment_is_the_cheapest_of_all():
+    answers, (labels, boxes) = random_answers(), truth()
+    chosen = match(answers, labels, boxes)
+    for scene in range(2):
+        things = [k for k in range(4) if labels[scene, k] != ABSENT]
+        for layer in range(2):
+            p = answers.logits[scene, layer].softmax(-1)
+
+            def cost(query, thing, scene=scene, layer=layer, p=p):
+                one, other = answers.boxes[scene, layer, query], boxes[scene, thing]
+                far = (one - other).abs().sum()
+                return 5 * far - 2 * generalized_iou(one, other) - p[query, labels[scene, thing]]
+
+            def total(queries, things=things, cost=cost):
+                return float(sum(map(cost, queries, things)))
+
+            here = (chosen.scene == scene) & (chosen.layer == layer)
+            found = dict(
+                zip(chosen.object[here].tolist(), chosen.query[here].tolist(), strict=True)
+            )
+            assert sorted(found) == things
+            best = min(map(total, permutations(range(5), len(things))))
+            assert abs(total([found[thing] for thing in things]) - best) < 1e-9
+
+
+def test_the_order_of_queries_and_objects_means_nothing():
+    answers, (labels, boxes) = random_answers(), truth()
+    wanted = set_loss(answers, labels, boxes)
+    order, other = torch.randperm(5), torch.randperm(4)
+    moved = Answers(answers.logits[:, :, order], answers.boxes[:, :, order])
+    found = set_loss(moved, labels[:, other], boxes[:, other])
+    assert error(found.total, wanted.total) < 1e-12
+
+
+def test_each_layer_of_the_decoder_has_a_loss_of_its_own():
+    answers, (labels, boxes) = random_answers(), truth()
+    whole = set_loss(answers, labels, boxes)
+    each = []
+    for k in range(2):
+        one = Answers(answers.logits[:, k : k + 1], answers.boxes[:, k : k + 1])
+        each.append(set_loss(one, labels, boxes))
+    for name in ("classes", "distance", "overlap", "total"):
+        mean = (getattr(each[0], name) + getattr(each[1], name)) / 2
+        assert error(getattr(whole, name), mean) < 1e-12
+
+
+def test_a_loss_computed_by_hand():
+    # Two queries, of which the first has the box and half of the probability of the object's class.
+    box = torch.tensor([0.5, 0.5, 0.2, 0.2])
+    away = torch.tensor([0.1, 0.1, 0.2, 0.2])
+    logits = torch.tensor([[0.0, -100.0, 0.0], [0.0, 0.0, 0.0]])[None, None]
+    answers = Answers(logits, torch.stack([box, away])[None, None])
+    shifted = box + torch.tensor([0.1, 0.0, 0.0, 0.0])
+    loss = set_loss(answers, torch.tensor([[0]]), shifted[None, None])
+    half, third = torch.tensor(2.0).log(), torch.tensor(3.0).log()
+    assert error(loss.classes, (half + 0.1 * third) / 1.1) < 1e-6
+    assert abs(float(loss.distance) - 0.1) < 1e-6
+    assert abs(float(loss.overlap) - (1 - 1 / 3)) < 1e-5
+
+
+def test_scenes_without_objects_are_learnt_from():
+    answers = random_answers()
+    labels = torch.full((2, 4), ABSENT)
+    loss = set_loss(answers, labels, torch.zeros(2, 4, 4, dtype=torch.float64))
+    assert loss.distance == loss.overlap == 0 and loss.classes > 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "box", "words"),
+    [
+        ([0, 1, 2, 0, 1, 2], (0.5, 0.5, 0.2, 0.2), "6 objects in one scene and 5 queries; build"),
+        ([0, 7], (0.5, 0.5, 0.2, 0.2), "the class 7 of object 1, which was never seen"),
+        ([0, -3], (0.5, 0.5, 0.2, 0.2), "the class -3 of object 1, which was never seen"),
+        ([0], (0.5, 0.5, 0.0, 0.2), "an empty box (0.5, 0.5, 0, 0.2) of object 0"),
+        ([0], (0.5, 0.5, 0.2, -0.2), "an empty box"),
+        ([0], (0.95, 0.5, 0.2, 0.2), "a box outside of the image (0.95, 0.5, 0.2, 0.2)"),
+        ([0], (32.0, 32.0, 9.0, 9.0), "give shares of the image"),
+        ([0], (float("nan"), 0.5, 0.2, 0.2), "a box that is not finite"),
+    ],
+)
+def test_objects_that_cannot_be_learnt_are_refused(labels, box, words):
+    answers = random_answers(batch=1)
+    boxes = torch.tensor(box, dtype=torch.float64).expand(1, len(labels), 4)
+    with pytest.raises(GeodlError, match=re.escape(words)):
+        set_loss(answers, torch.tensor([labels]), boxes)
+
+
+def test_answers_that_are_not_numbers_are_refused():
+    answers, (labels, boxes) = random_answers(), truth()
+    answers.logits[0, 0, 0, 0] = float("nan")
+    with pytest.raises(GeodlError, match="answers that are not finite"):
+        set_loss(answers, labels, boxes)
+
+
+def test_objects_of_other_shapes_are_refused():
+    with pytest.raises(GeodlError, match=re.escape("boxes that are not [2, 4]")):
+        check_objects("a scene", torch.tensor([0, 1]), torch.rand(3, 4), 5)
+    with pytest.raises(GeodlError, match=re.escape("give labels [P]")):
+        check_objects("a scene", torch.tensor([0.0]), torch.rand(1, 4), 5)
+    check_objects("a scene", torch.zeros(0, dtype=torch.long), torch.zeros(0, 4), 5)
+
+
+def objects(labels, boxes, scores=None):
+    given = None if scores is None else torch.tensor(scores)
+    return Objects(torch.tensor(labels), torch.tensor(boxes).reshape(-1, 4), given)
+
+
+def test_average_precision_of_known_cases():
+    pytest.importorskip("pycocotools")
+    box, other = (0.3, 0.3, 0.2, 0.2), (0.7, 0.7, 0.2, 0.2)
+    both = objects([0, 0], [box, other])
+    precision = average_precision([objects([0, 0], [box, other], [0.9, 0.8])], [both], classes=1)
+    assert precision == (1.0, 1.0)
+    # One of two is found: precision 1 at the recalls 0, 0.01, ..., 0.5, of which there are 51.
+    half = average_precision([objects([0], [box], [0.9])], [both], classes=1)
+    assert abs(half.map50 - 51 / 101) < 1e-9
+    # A wrong one that is surer than the right ones halves the precision of the first of these.
+    wrong = objects([0, 0, 0], [(0.5, 0.1, 0.1, 0.1), box, other], [0.95, 0.9, 0.8])
+    later = average_precision([wrong], [both], classes=1)
+    assert abs(later.map50 - 2 / 3) < 1e-6
+    # Another class is no detection of this one, and a class without an object does not count.
+    named = average_precision([objects([1, 0], [box, other], [0.9, 0.8])], [both], classes=3)
+    assert abs(named.map50 - 51 / 101) < 1e-9
+    nothing = average_precision(
+        [objects([], [])._replace(scores=torch.zeros(0))], [both], classes=1
+    )
+    assert nothing == (0.0, 0.0)
+
+
+def test_average_precision_of_the_example_in_torchmetrics():
+    pytest.importorskip("pycocotools")
+    side = 1000.0
+
+    def relative(left, top, right, bottom):
+        return ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
+
+    found = torch.tensor(relative(258.0, 41.0, 606.0, 285.0)) / side
+    there = torch.tensor(relative(214.0, 41.0, 562.0, 285.0)) / side
+    seen = Objects(torch.tensor([0]), found[None], torch.tensor([0.536]))
+    precision = average_precision([seen], [Objects(torch.tensor([0]), there[None])], classes=1)
+    # Its documentation prints map 0.6 and map_50 1.0.
+    assert abs(precision.map - 0.6) < 1e-6 and abs(precision.map50 - 1.0) < 1e-6
+
+
+def test_average_precision_refuses_what_it_cannot_judge():
+    one = objects([0], [(0.5, 0.5, 0.2, 0.2)])
+    with pytest.raises(GeodlError, match="detections of 0 images and objects of 1"):
+        average_precision([], [one], classes=1)
+    with pytest.raises(GeodlError, match="no object in any image"):
+        average_precision([objects([], [])], [objects([], [])], classes=1)
+
+
+def small(**options):
+    torch.manual_seed(0)
+    sizes = {"size": 32, "queries": 5, "channels": 16, "heads": 2, "hidden": 16} | options
+    return g.models.detr(3, **sizes)
+
+
+def images(count=2, size=32):
+    return g.Signal.image(torch.rand(count, 1, size, size))
+
+
+def test_detr_answers_for_each_query_and_layer():
+    model = small(decoder_depth=2)
+    signal = images()
+    answers = model.answers(signal)
+    assert answers.logits.shape == (2, 2, 5, 4) and answers.boxes.shape == (2, 2, 5, 4)
+    assert model(signal).domain == g.Chain(5)
+    found = found_objects(answers)
+    assert len(found) == 2 and found[0].labels.max() < 3
+    assert model.answers(images(count=0)).boxes.shape == (0, 2, 5, 4)
+
+
+def test_every_parameter_of_detr_is_learnt():
+    model = small()
+    torch.manual_seed(1)
+    for parameter in model.parameters():
+        # The last layer of boxes begins at zero, and what stands before it then learns nothing.
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    boxes = torch.tensor([0.4, 0.5, 0.2, 0.2]).expand(2, 1, 4)
+    set_loss(model.answers(images()), torch.tensor([[1], [2]]), boxes).total.backward()
+    still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    # Queries begin as zeros, which a norm leaves zeros, whatever it multiplies them by.
+    assert still == ["decoder.0.inner.0.weight"]
+
+
+def test_queries_may_stand_in_any_order():
+    model = small().double().eval()
+    signal = g.Signal.image(torch.rand(2, 1, 32, 32, dtype=torch.float64))
+    wanted = model(signal).x
+    order = torch.randperm(5)
+    for layer in model.decoder.modules():
+        if isinstance(layer, g.LearnedPositions) and "moved" not in vars(layer):
+            layer.moved = True
+            layer.weight.data = layer.weight.data[order]
+    assert error(model(signal).x, wanted[:, order]) < 1e-12
+
+
+def test_detr_is_what_the_reference_says():
+    model, twin = small().double().eval(), small().double().eval()
+    g.set_lowering(twin, "edges")
+    signal = g.Signal.image(torch.rand(2, 1, 32, 32, dtype=torch.float64))
+    (ours, gradients), (wanted, others) = outcome(model, signal), outcome(twin, signal)
+    assert error(ours, wanted) < 1e-10
+    assert max(error(a, b) for a, b in zip(gradients.values(), others.values(), strict=True)) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"size": 30}, "detr(size=30): found nodes of 8 x 8 pixels that do not tile it"),
+        ({"queries": 0}, "detr(queries=0): found the size 0; give positive integers"),
+        ({"channels": 18}, "18 channels for sines and cosines on 2 axes; give a multiple of 4"),
+        ({"heads": 3}, "heads"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(options, words):
+    with pytest.raises(GeodlError, match=re.escape(words)):
+        small(**options)
+
+
+def test_images_of_another_size_are_refused():
+    words = "a model of 32 x 32 images called: found Grid(40, 40); give 32 x 32 nodes"
+    with pytest.raises(GeodlError, match=re.escape(words)):
+        small()(images(size=40))
+
+
+def test_channels_of_no_detector_are_refused():
+    with pytest.raises(GeodlError, match=re.escape("give [B, Q, L 8]")):
+        read_answers(torch.zeros(1, 2, 9), 3)
+
+
+def test_corners_of_a_box():
+    assert corners(torch.tensor([0.5, 0.25, 0.5, 0.5])).tolist() == [0.25, 0.0, 0.75, 0.5]
