@@ -100,6 +100,30 @@ def test_second_derivatives_are_torchs():
     assert float(found[1].abs().max()) > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("channels", "by_torch"), [(3, False), (12, False), (8, False), (16, True)]
+)
+def test_the_kernel_of_many_rows_is_chosen_by_the_channels(channels, by_torch, monkeypatch):
+    calls_of_torch = []
+
+    def batch_norm(*args):
+        calls_of_torch.append(args)
+        return kernel(*args)
+
+    kernel = torch.batch_norm
+    monkeypatch.setattr(torch, "batch_norm", batch_norm)
+    ours, twin = g.BatchNorm(channels).double(), nn.BatchNorm1d(channels).double()
+    x = values(channels=channels).requires_grad_()
+    y = ours(g.Signal(x, GRID)).x
+    assert bool(calls_of_torch) is (norm.FEW_ROWS > 0 or by_torch)
+    up = torch.randn_like(x)
+    wanted = twin(x.flatten(0, 1)).view(x.shape)
+    slopes = [torch.autograd.grad(one, x, up)[0] for one in (y, wanted)]
+    assert error(y, wanted) < 1e-12
+    assert error(*slopes) < 1e-11
+    same_state(ours, twin)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_gradients_of_every_argument_check(training):
     ours = norms()[0].train(training)

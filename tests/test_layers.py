@@ -5,9 +5,11 @@ import io
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import geodl as g
+from geodl.lowering import lattice
 from geodl.testing import error, outcome
 
 RING = g.Graph([[0, 1, 2, 3, 0], [1, 2, 3, 0, 2]], 4)
@@ -182,6 +184,19 @@ def test_an_activation_may_overwrite_the_answer(layer):
         assert y.is_contiguous()
         grads.append(torch.autograd.grad(y.square().sum(), x)[0])
     assert error(*grads) < 1e-6
+
+
+def test_kernels_read_images_that_lie_plane_by_plane_channels_last(monkeypatch):
+    read = []
+
+    def conv2d(image, *others):
+        read.append(image.is_contiguous(memory_format=torch.channels_last))
+        return F.conv2d(image, *others)
+
+    monkeypatch.setitem(lattice.CONV, 2, conv2d)
+    signal = g.Signal(torch.randn(2, 3, 30).transpose(1, 2), g.Grid(5, 6))
+    g.Conv(3, 2, g.window(3))(signal)
+    assert not signal.x.is_contiguous() and read == [True]
 
 
 def test_in_a_plain_training_loop():

@@ -152,7 +152,9 @@ def _run(plan: ConvPlan, x: Tensor, weight: Tensor | None, bias: Tensor | None) 
         weight, plan = x.new_ones(plan.bank.types, 1, channels), plan._replace(groups=channels)
     else:
         channels_out = weight.shape[2]
-    image = x.reshape(batch, *plan.space, planes)
+    # Values that lie plane by plane, as those of a user's image, would have all that the kernel
+    # makes of them lie so, and copied back here and in the backward.
+    image = x.contiguous().view(batch, *plan.space, planes)
     image = _sheets_inside(image, plan.in_sheets, plan.groups).movedim(-1, 1)
     for axis, (before, after) in enumerate(plan.wrap, start=2):
         n = image.shape[axis]
