@@ -369,6 +369,9 @@ def test_an_opaque_node_is_a_gap():
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout1d(0.1))
     network = from_torch(model, torch.zeros(1, 4, 2))
     assert set(network.opaque()) == {"1"}
+    explained = str(g.explain(network, torch.zeros(1, 4, 2))).splitlines()
+    assert explained[0].startswith("0: Conv(2, 2, itself())")
+    assert explained[1] == f"1: Opaque(Dropout1d) is torch's own: {network.opaque()['1']}"
     violations = g.certify(network, g.Chain(4)).violations
     assert any("1: Opaque has code of its own" in violation for violation in violations)
     with pytest.raises(g.GeodlError, match="a node of which nobody knows"):

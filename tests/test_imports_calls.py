@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils import _pytree as pytree
 
+import geodl as g
 from geodl.errors import GeodlError
 from geodl.interop import from_torch, to_torch
 from geodl.testing import error
@@ -128,5 +129,6 @@ def test_a_model_that_looks_at_numbers_says_nothing_beside(capfd):
     x = torch.randn(2, 3)
     network = from_torch(Turning(), x)
     assert capfd.readouterr() == ("", "")
+    assert "Opaque(Turning) is torch's own" in str(g.explain(network, x))
     for given in (x.abs(), -x.abs()):
         assert torch.equal(network(given), x.abs())

@@ -7,18 +7,37 @@ from torch import nn
 from geodl.errors import GeodlError, nearest
 from geodl.layer.base import MessagePassing
 from geodl.layer.modes import check_is_module, evaluated
+from geodl.layer.opaque import Opaque
 from geodl.layer.trace import Choice, Event, trace
 from geodl.lowering import LOWERINGS, pinned_for
 from geodl.neighborhood import Neighborhood
 
 
-class Explanation(NamedTuple):
-    """What each layer of a model ran on, in the order of the calls."""
+class Gap(NamedTuple):
+    """A node of an imported network that stayed torch's own: no layer stands in its place.
 
-    choices: tuple[Choice, ...]
+    Attributes:
+        path: its name in the model.
+        label: what is called.
+        reason: why no layer stands there.
+    """
+
+    path: str
+    label: str
+    reason: str
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.choices))
+        return f"{self.path}: {self.label} is torch's own: {self.reason}"
+
+
+class Explanation(NamedTuple):
+    """What each layer of a model ran on, in the order of the calls, and what is no layer."""
+
+    choices: tuple[Choice, ...]
+    gaps: tuple[Gap, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, (*self.choices, *self.gaps)))
 
 
 def explain(
@@ -42,7 +61,16 @@ def explain(
     """
     events = _run(model, signal, sender, rule)
     chosen = [_choice(event) for event in events if event.lowering is not None]
-    return Explanation(tuple(chosen))
+    return Explanation(tuple(chosen), _gaps(model))
+
+
+def _gaps(model: nn.Module) -> tuple[Gap, ...]:
+    """The nodes of a model's networks that no layer stands for."""
+    found = []
+    for path, module in model.named_modules():
+        if isinstance(module, Opaque):
+            found.append(Gap(path, module.label, module.reason))
+    return tuple(found)
 
 
 def _choice(event: Event) -> Choice:

@@ -38,6 +38,11 @@ class _Named(nn.Module):
         self.constants = {name: v for name, v in given.items() if name not in tensors}
         self.tensors = tensors
 
+    @property
+    def label(self) -> str:
+        """The model's class."""
+        return type(self.module).__name__
+
     def forward(self, *values: Any) -> Any:
         """The model's answer."""
         named = dict(zip(self.tensors, values, strict=True))
