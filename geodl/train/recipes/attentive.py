@@ -11,7 +11,7 @@ from geodl.neighborhood import all_pairs, window
 from geodl.signal import Signal
 from geodl.train.options import Optimizer, TrainerOptions
 from geodl.train.parts import graph_parts, wave_parts
-from geodl.train.recipe import NOT_YET, Recipe
+from geodl.train.recipe import Recipe
 from geodl.train.recipes.graphs import SUPERPIXELS
 
 
@@ -95,8 +95,8 @@ ATTENTIVE = (
         parts=lambda: graph_parts(mnist_superpixels()),
         sample=SUPERPIXELS.sample,
         protocol=SUPERPIXELS.protocol,
-        reached=NOT_YET,
-        minutes=15,
+        reached="95.04 % accuracy",
+        minutes=13,
         model=region_transformer,
         sizes={"features": 3, "classes": 10},
         optimizer=Optimizer(lr=2e-3, schedule="one-cycle"),
@@ -111,12 +111,12 @@ ATTENTIVE = (
         sample=_a_wave,
         protocol="1,000 waves of 4,000 samples to learn from, 250 to validate, 500 to test; "
         "weights of the last epoch, nothing selected on the test waves",
-        reached=NOT_YET,
-        minutes=15,
+        reached="97.40 % accuracy",
+        minutes=20,
         model=truncated_attention,
         sizes={"classes": 8, "in_channels": 1},
         optimizer=Optimizer(lr=3e-3, schedule="one-cycle"),
-        trainer=TrainerOptions(10),
+        trainer=TrainerOptions(30),
         batch_size=25,
     ),
 )
