@@ -9,8 +9,11 @@ from typing import Any, final
 import torch
 from torch._C._functorch import peek_interpreter_stack
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
-from torch._ops import _len_torch_dispatch_stack_pre_dispatch
+from torch._ops import mode_stack_state_for_pre_dispatch
 from torch.utils._python_dispatch import _disable_current_modes
+
+# Modes of exports, which torch keeps in an object of its own.
+PRE_DISPATCH = mode_stack_state_for_pre_dispatch()
 
 
 def cached_constants() -> "OutsideModes":
@@ -70,7 +73,7 @@ def _is_plain() -> bool:
         torch._C._len_torch_function_stack()
         or torch.is_inference_mode_enabled()
         or torch._C._len_torch_dispatch_stack()
-        or _len_torch_dispatch_stack_pre_dispatch()
+        or PRE_DISPATCH.count()
         or torch._C._get_tracing_state()
         or peek_interpreter_stack()
     )

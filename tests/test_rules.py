@@ -14,6 +14,7 @@ from geodl.neighborhood import (
     Blocks,
     Edges,
     Everyone,
+    Linked,
     Neighborhood,
     OneOfEach,
     Polynomial,
@@ -254,6 +255,7 @@ class Wrong(Neighborhood):
             "polynomial": (Polynomial(g.previous(), "monomial", 0),),
             "one of each": (OneOfEach(torch.zeros(1, 1, dtype=torch.long)),),
             "two of a kind": (Shift(1), Shift(1)),
+            "linked": (Linked(torch.arange(n - 1), torch.arange(1, n)),),
         }
         right = (Shift(1), Stencil((n,), (n,), (False,), one, one, ((1, 0),), types))
         return wrong.get(self.fault, right)
@@ -294,7 +296,7 @@ class Wrong(Neighborhood):
 FAULTS = ["out of range", "types", "nan", "weighted", "fan_in", "claim"]
 FAULTS += ["shift", "backwards", "blocks", "everyone", "causal", "padding", "circular", "typed"]
 FAULTS += ["basis", "transposed", "two of a kind", "link out of range", "another link", "no link"]
-FAULTS += ["polynomial", "segments", "one of each"]
+FAULTS += ["polynomial", "segments", "one of each", "linked"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

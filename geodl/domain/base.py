@@ -3,6 +3,7 @@
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import torch
@@ -14,6 +15,7 @@ from geodl.errors import GeodlError
 from geodl.group import Cosets, Group
 
 SERIALS = itertools.count()
+NUM_BYTES = attrgetter("nbytes")
 MOST_KEPT = 256  # values that `memo` leaves in the cache of one domain
 
 Lengths = tuple[int, ...] | None
@@ -240,7 +242,7 @@ class Domain(ABC):
         """What the tensors take; of members that were chosen, what their links will."""
         if self.chosen is not None:
             return 16 * self.chosen.num_links
-        return sum(tensor.nbytes for tensor in self.tensors())
+        return sum(map(NUM_BYTES, self.tensors()))
 
     def with_tensors(self, tensors: tuple[Tensor, ...]) -> Self:
         """This domain over other copies of its tensors, as `to` and pytrees make them."""

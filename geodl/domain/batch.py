@@ -372,7 +372,8 @@ class Batch(TensorDomain):
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors of the members (of a flat union, of the one graph), then the starts."""
-        return (*(t for part in self._parts for t in part.tensors()), self.starts)
+        owned = [part.tensors() for part in self._parts]
+        return (*itertools.chain.from_iterable(owned), self.starts)
 
     def with_tensors(self, tensors: tuple[Tensor, ...]) -> Self:
         """This union over other copies of its tensors; itself when they are the very same."""

@@ -159,7 +159,7 @@ class Residual(Layer):
         kept = place
         if self.shortcut is not None:
             kept = calls.part(self.shortcut, place)
-        return calls.call(_added, kept, calls.part(self.inner, place))
+        return calls.call(_added, kept, calls.part(self.inner, place), adds=True)
 
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None

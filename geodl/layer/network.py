@@ -156,7 +156,8 @@ class Network(Layer):
             if not unknown.isdisjoint(node.inputs):
                 calls.call(partial(_check_values_read, node), *read)
             if part is None:
-                made[node.name] = calls.call(partial(_join, node.join), *read)
+                run = partial(_join, node.join)
+                made[node.name] = calls.call(run, *read, adds=node.join == "add")
             else:
                 made[node.name] = calls.part(part, *read)
         if self.single:

@@ -18,6 +18,7 @@ from torch.nn.modules import module as torch_modules
 
 from geodl.layer.base import Layer
 from geodl.layer.check import channels_read, check_is_signal, check_values
+from geodl.layer.own_share import SumWithOwn, is_sum_with_own, scales
 from geodl.layer.pointwise import INTERCEPTS, names_axis, run_pointwise, run_row, stands_in_row
 from geodl.layer.trace import current_listener
 from geodl.signal import Signal
@@ -40,12 +41,24 @@ class Step(NamedTuple):
         reads: the places of these values.
         makes: the place of its answer.
         frees: of the places that it reads those that no later call does.
+        adds: whether it answers the sum of what it reads.
     """
 
     run: Callable[..., Any]
     reads: tuple[int, ...]
     makes: int
-    frees: tuple[int, ...]
+    frees: tuple[int, ...] = ()
+    adds: bool = False
+
+
+class OfLayer(NamedTuple):
+    """What `forward` of a layer does where nobody listens."""
+
+    part: Layer
+
+    def __call__(self, signal: Any, sender: Any = None) -> Signal:
+        """The layer's answer."""
+        return self.part.compute(signal, sender, self.part.rule)
 
 
 class UnfoldedCalls:
@@ -70,6 +83,7 @@ class UnfoldedCalls:
         # The container is held weakly, and no step holds it: it goes when its last user does.
         unfold: Any = container.unfold  # pyright: ignore[reportAttributeAccessIssue] - see above
         self._answer = unfold(self, *range(num_inputs))
+        self._join_sums()
         self._join_rows()
         self._free()
         self._known = self._parts()
@@ -94,16 +108,19 @@ class UnfoldedCalls:
         if unfolds(part):
             unfold: Any = part.unfold  # pyright: ignore[reportAttributeAccessIssue] - it has one
             return unfold(self, *places)
-        # What `forward` does where nobody listens.
-        return self.call(
-            lambda signal, sender=None: part.compute(signal, sender, part.rule), *places
-        )
+        return self.call(OfLayer(part), *places)
 
-    def call(self, run: Callable[..., Any], *places: int) -> int:
-        """Add a call of a function of the values at some places."""
+    def call(self, run: Callable[..., Any], *places: int, adds: bool = False) -> int:
+        """Add a call of a function of the values at some places.
+
+        Args:
+            run: the function.
+            places: of the values.
+            adds: whether it answers their sum.
+        """
         made = self._count
         self._count += 1
-        self._steps.append(Step(run, places, made, ()))
+        self._steps.append(Step(run, places, made, adds=adds))
         return made
 
     def inside(self, container: nn.Module) -> None:
@@ -121,7 +138,7 @@ class UnfoldedCalls:
     def run(self, given: Sequence[Any]) -> Any:
         """The answer to values: one, or a tuple of them."""
         values = dict(enumerate(given))
-        for run, reads, makes, frees in self._steps:
+        for run, reads, makes, frees, _ in self._steps:
             # As most calls do: no list is made of one value.
             if reads == frees and len(reads) == 1:
                 # Given away, so that it goes as soon as it was read.
@@ -148,12 +165,35 @@ class UnfoldedCalls:
             parts += [held.get(name) for held in self._held]
         return parts
 
-    def _join_rows(self) -> None:
-        """Put calls of rows together, where the second alone reads what the first one answers."""
+    def _readers(self) -> Counter[int]:
+        """How many calls read each place."""
         # An answer is read by the caller.
         readers = Counter(_places(self._answer))
         for step in self._steps:
             readers.update(step.reads)
+        return readers
+
+    def _join_sums(self) -> None:
+        """Put a sum over neighbors and a share of the node itself together with the call that
+        alone reads them and adds them.
+        """
+        readers, kept = self._readers(), dict[int, Step]()
+        for step in self._steps:
+            terms = [kept[place] for place in step.reads if readers[place] == 1 and place in kept]
+            parts: tuple[Any, ...] = tuple(map(_layer_of, terms))
+            if step.adds and len(terms) == len(step.reads) == 2 and is_sum_with_own(parts):
+                one, other = terms
+                if one.reads == other.reads:
+                    step = Step(SumWithOwn(parts, step.run), one.reads, step.makes)
+                    del kept[one.makes], kept[other.makes]
+                    for part in filter(scales, parts):
+                        self._watch(part.module)
+            kept[step.makes] = step
+        self._steps = list(kept.values())
+
+    def _join_rows(self) -> None:
+        """Put calls of rows together, where the second alone reads what the first one answers."""
+        readers = self._readers()
         steps: list[Step] = []
         for step in self._steps:
             if steps and readers[steps[-1].makes] == 1 and _goes_on(steps[-1], step):
@@ -261,6 +301,13 @@ def _places(answer: Any) -> tuple[int, ...]:
     if isinstance(answer, tuple):
         return answer
     return (answer,)
+
+
+def _layer_of(step: Step) -> Layer | None:
+    """The layer that a call is the call of; None of any other call."""
+    if isinstance(step.run, OfLayer):
+        return step.run.part
+    return None
 
 
 def _goes_on(one: Step, other: Step) -> bool:

@@ -61,7 +61,12 @@ class Call(NamedTuple):
 
     def structure(self, kind: type[Record]) -> Record | None:
         """The rule's record of a kind, or None where it promises none."""
-        return next((record for record in self.structures if isinstance(record, kind)), None)
+        # A plain loop, and no `isinstance`, which asks an abstract class: several lowerings ask for
+        # several records of every new graph.
+        for record in self.structures:
+            if type(record) is kind:
+                return record
+        return None
 
 
 class Options(Protocol):
@@ -160,6 +165,9 @@ class Lowering(NamedTuple):
         reads: the rule whose entries it takes where they come with the call; by default the call's
             own.
         note: `plan -> ""`, or what `explain` adds in words: which of two paths the plan took.
+        with_own: `(plan, x, c) -> y + c x`, of a plan that sums over neighbors without weights to
+            learn: its answer y and a share c `[1]` of each node itself, at once. None where the
+            two are computed one after the other.
     """
 
     name: str
@@ -168,3 +176,4 @@ class Lowering(NamedTuple):
     run: Callable[..., Any]
     reads: Callable[[Call], Neighborhood] = own_rule
     note: Callable[[Any], str] = no_note
+    with_own: Callable[[Any, Tensor, Tensor], Tensor] | None = None

@@ -187,7 +187,7 @@ def _own_target(rule: Neighborhood, source: Domain, typed: bool, options: Option
     if reason := rule.refuses_senders(source, typed):
         raise GeodlError(f"{rule} on {source}", reason, "choose a rule that fits the domain")
     target = rule.target(source)
-    if rule.stays_on(source) or not (options.reads_receivers or options.ordered):
+    if not (options.reads_receivers or options.ordered) or rule.stays_on(source):
         return target
     kind, do = "reads its receivers", "give both signals: layer(receiver, sender)"
     if options.ordered:

@@ -70,10 +70,10 @@ class Usage:
 
     def __init__(self, tensors: list[Tensor]):
         # Views of one storage hold it once.
-        storages = {s.data_ptr(): s for s in map(Tensor.untyped_storage, tensors)}
+        storages = {s.data_ptr(): s.nbytes() for s in map(Tensor.untyped_storage, tensors)}
         self.size, self.device = 1, ""
         if tensors:
-            self.size = sum(storage.nbytes() for storage in storages.values())
+            self.size = sum(storages.values())
             self.device = tensors[0].device.type
         self.last = next(CLOCK)
         # Made when a model is pinned: most values are used once or twice and go.

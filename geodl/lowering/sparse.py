@@ -210,7 +210,7 @@ class SpMM(Operator):
         entries = pattern.values
         if a is not None:
             entries = a
-        return _run_spmm(pattern.rows, pattern.cols, entries, x)
+        return run_spmm(pattern.rows, pattern.cols, entries, x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -225,7 +225,7 @@ class SpMM(Operator):
         (g,), pattern = grad_outputs, ctx.pattern
         if not ctx.saved_tensors and not graph_wanted():
             # The usual step: a product like the one before, of which no gradient will be asked.
-            return None, None, _run_spmm(pattern.rows_t, pattern.cols_t, pattern.values_t, g)
+            return None, None, run_spmm(pattern.rows_t, pattern.cols_t, pattern.values_t, g)
         a, x = ctx.saved_tensors or (None, None)
         da, dx = None, None
         if ctx.needs_input_grad[1]:
@@ -314,20 +314,20 @@ def _over_groups(
     product: Any, info: Any, in_dims: Any, pattern: Pattern, first: Tensor | None, second: Tensor
 ) -> tuple[Tensor, int]:
     """A product under vmap: the mapped axis joins the groups G, which the kernels loop over."""
-    second = _mapped_first(second, in_dims[2], info.batch_size)
+    second = mapped_first(second, in_dims[2], info.batch_size)
     groups = second.shape[:2]
     if first is not None:
-        first = _mapped_first(first, in_dims[1], info.batch_size).flatten(0, 1)
+        first = mapped_first(first, in_dims[1], info.batch_size).flatten(0, 1)
     y = product.apply(pattern, first, second.flatten(0, 1))
     return y.unflatten(0, groups), 0
 
 
-def _mapped_first(x: Tensor, axis: int | None, size: int) -> Tensor:
+def mapped_first(x: Tensor, axis: int | None, size: int) -> Tensor:
     """The mapped axis in front; repeated where x is the same for all."""
     return x.expand(size, *x.shape) if axis is None else x.movedim(axis, 0)
 
 
-def _run_spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
+def run_spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
     """The operator, and in plain calls what it calls: through torch's dispatcher and back into
     Python takes as long as a small product.
     """

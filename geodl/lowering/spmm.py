@@ -21,6 +21,7 @@ from geodl.lowering.chosen import (
 )
 from geodl.lowering.differentiable import refuse_sparse_values
 from geodl.lowering.edges import written_out
+from geodl.lowering.own_share import multiply_with_own
 from geodl.lowering.plans import cached_tensors
 from geodl.lowering.precision import without_autocast
 from geodl.lowering.sparse import (
@@ -32,6 +33,7 @@ from geodl.lowering.sparse import (
     open_pattern,
     sort_by_row,
 )
+from geodl.neighborhood.linked import Linked
 from geodl.neighborhood.structure import Everyone
 
 # Of a larger union the pattern is not worth to be made for a few batches of members: meanwhile it
@@ -109,7 +111,12 @@ def _pattern(call: Call, layout: Layout) -> tuple[Pattern, Tensor | None]:
     """The pattern of the wide matrix, and its sorting, as a plan has them."""
     if _is_gathered(call, layout):
         return _gathered(call, layout), None
-    edges, m, n = written_out(call), call.target.num_nodes, call.source.num_nodes
+    m, n = call.target.num_nodes, call.source.num_nodes
+    linked = call.structure(Linked)
+    if linked is not None and not layout.is_open:
+        dst, src = linked.dst.to(call.spec.device), linked.src.to(call.spec.device)
+        return constant_pattern(dst, src, (m, n), None), None
+    edges = written_out(call)
     # The T rows (or columns) that stand for one node lie side by side, so that what comes before
     # or after the product is a plain view of its values.
     dst, src, types = edges.dst, edges.src, layout.types
@@ -176,6 +183,10 @@ def _run(
         return y
     y = multiply(plan.pattern, x, entries)
     return _mixed(plan, y, weight, bias)
+
+
+def _run_with_own(plan: SpmmPlan, x: Tensor, c: Tensor) -> Tensor:
+    return multiply_with_own(plan.pattern, c, x)
 
 
 def _transformed(plan: SpmmPlan, x: Tensor, weight: Tensor) -> Tensor:
@@ -286,4 +297,4 @@ class _Features(torch.autograd.Function):
         return None, None, dvalues, dweight, None
 
 
-convolve = Lowering("spmm", _refuses, _plan, _run)
+convolve = Lowering("spmm", _refuses, _plan, _run, with_own=_run_with_own)

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.edges import unweighted
+from geodl.lowering.own_share import multiply_with_own
 from geodl.lowering.sparse import Pattern, constant_pattern, multiply
+from geodl.neighborhood.linked import Linked
 from geodl.neighborhood.structure import Segments
 
 
@@ -30,14 +32,23 @@ def _plan(call: Call) -> SpmmPoolPlan:
     segments = call.structure(Segments)
     if segments is not None:
         return SpmmPoolPlan(_pattern_of_segments(call, segments.sizes))
-    edges, shape = unweighted(call), (call.target.num_nodes, call.source.num_nodes)
+    (dst, src), shape = _ends(call), (call.target.num_nodes, call.source.num_nodes)
     shares = None
     if call.options.reduction == "mean":
-        count = torch.bincount(edges.dst, minlength=call.target.num_nodes)
+        count = torch.bincount(dst, minlength=call.target.num_nodes)
         # The kernel knows no type narrower than single precision.
         wide = torch.promote_types(call.spec.dtype, torch.float32)
-        shares = 1 / count[edges.dst].to(wide)
-    return SpmmPoolPlan(constant_pattern(edges.dst, edges.src, shape, shares))
+        shares = 1 / count[dst].to(wide)
+    return SpmmPoolPlan(constant_pattern(dst, src, shape, shares))
+
+
+def _ends(call: Call) -> tuple[Tensor, Tensor]:
+    """The receiver and the sender of each edge, of edges without weights."""
+    linked = call.structure(Linked)
+    if linked is not None:
+        return linked.dst.to(call.spec.device), linked.src.to(call.spec.device)
+    edges = unweighted(call)
+    return edges.dst, edges.src
 
 
 def _pattern_of_segments(call: Call, sizes: tuple[int, ...]) -> Pattern:
@@ -65,4 +76,8 @@ def _run(plan: SpmmPoolPlan, x: Tensor) -> Tensor:
     return multiply(plan.pattern, x)
 
 
-pool = Lowering("spmm", _refuses, _plan, _run)
+def _run_with_own(plan: SpmmPoolPlan, x: Tensor, c: Tensor) -> Tensor:
+    return multiply_with_own(plan.pattern, c, x)
+
+
+pool = Lowering("spmm", _refuses, _plan, _run, with_own=_run_with_own)

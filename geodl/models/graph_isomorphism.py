@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from geodl.errors import GeodlError, is_real, positive
 from geodl.layer import BatchNorm, Message, Pointwise, Pool, Residual, Sequential
-from geodl.models.graph_parts import Scaled, read_edges, stack
+from geodl.layer.own_share import Scaled
+from geodl.models.graph_parts import read_edges, stack
 from geodl.neighborhood import adjacency
 
 LINKS = adjacency(weights=False)

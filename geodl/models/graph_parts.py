@@ -111,25 +111,6 @@ class Mix(Layer):
         return f"share={self.share:g}"
 
 
-class Scaled(nn.Module):
-    """`(1 + eps) x`: the share of the node itself in GIN.
-
-    Args:
-        eps: `[1]`, trained or not.
-    """
-
-    def __init__(self, eps: Tensor):
-        super().__init__()
-        if isinstance(eps, nn.Parameter):
-            self.eps = eps
-        else:
-            self.register_buffer("eps", eps)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The scaled values."""
-        return (1 + self.eps) * x
-
-
 class Shifted(nn.Module):
     """`x + bias`: what a linear layer adds, where its weights came before other layers.
 

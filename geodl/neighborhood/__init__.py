@@ -18,6 +18,7 @@ from geodl.neighborhood.filter_basis import (
 from geodl.neighborhood.graph import Adjacency, adjacency, predecessors
 from geodl.neighborhood.harmonics import Harmonics, Ring, Rings, harmonics
 from geodl.neighborhood.laplacian import Laplacian, laplacian
+from geodl.neighborhood.linked import Linked
 from geodl.neighborhood.order import Past, Previous, past, previous
 from geodl.neighborhood.pointwise import Itself, itself
 from geodl.neighborhood.polynomial import PolynomialOf, polynomial
@@ -62,6 +63,7 @@ __all__ = [
     "Edges",
     "Everyone",
     "FilterBasis",
+    "Linked",
     "Neighborhood",
     "OneOfEach",
     "Polynomial",

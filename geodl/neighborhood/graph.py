@@ -13,7 +13,9 @@ from geodl.errors import GeodlError, as_integer, nearest
 from geodl.neighborhood.base import Neighborhood, Symmetry, moved_alike, own_moves
 from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.entries import Carried, weight_of_edges
+from geodl.neighborhood.linked import linked
 from geodl.neighborhood.reversed import Reversed
+from geodl.neighborhood.structure import Structure
 
 NORMS = (None, "sym", "row")
 
@@ -65,6 +67,12 @@ class Adjacency(Neighborhood):
 
     def _target(self, domain: Domain) -> Domain:
         return domain
+
+    def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
+        weighs = self.norm is not None or (self.weights and source.runtime_weight is not None)
+        if weighs or self.types is not None:
+            return ()
+        return linked(source, loops=bool(self.self_loops), weights=self.weights)
 
     def carry(self, source: Domain, target: Domain) -> Carried:
         check_one_domain(self, source, target)
