@@ -249,11 +249,24 @@ def test_queries_may_stand_in_any_order():
     signal = g.Signal.image(torch.rand(2, 1, 32, 32, dtype=torch.float64))
     wanted = model(signal).x
     order = torch.randperm(5)
-    for layer in model.decoder.modules():
-        if isinstance(layer, g.LearnedPositions) and "moved" not in vars(layer):
-            layer.moved = True
-            layer.weight.data = layer.weight.data[order]
+    tables = [m.weight for m in model.decoder.modules() if isinstance(m, g.LearnedPositions)]
+    for table in {id(weight): weight for weight in tables}.values():
+        table.data = table.data[order]
     assert error(model(signal).x, wanted[:, order]) < 1e-12
+
+
+def test_functional_gradients_are_those_of_backward_and_leave_the_model_as_it_was():
+    model, signal = small().double().eval(), g.Signal.image(torch.rand(2, 1, 32, 32).double())
+    named = dict(model.named_parameters())
+
+    def squares(parameters):
+        return torch.func.functional_call(model, parameters, (signal,)).x.square().sum()
+
+    found = torch.func.grad(squares)(named)
+    model(signal).x.square().sum().backward()
+    assert max(error(found[name], p.grad) for name, p in named.items()) < 1e-10
+    again = dict(model.named_parameters())
+    assert again.keys() == named.keys() and all(again[name] is named[name] for name in named)
 
 
 def test_detr_is_what_the_reference_says():

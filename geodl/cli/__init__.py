@@ -1,4 +1,4 @@
-"""The command line: `geodl tour | verify | train | compare | generate | translate | draw |
+"""The command line: `geodl tour | verify | train | compare | generate | translate | detect | draw |
 explain | data | bench`.
 """
 
@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from geodl.cli import commands, sequences
+from geodl.cli import commands, detection, sequences
 from geodl.cli.asked import Asked
 from geodl.errors import GeodlError
 from geodl.files import in_words
 
 BAD_INPUT, INTERRUPTED, NOBODY_READS = 2, 130, 141
-FILES = ("json", "attention", "to")  # options that name a file to be written
-COMMANDS = commands.COMMANDS | sequences.COMMANDS
+FILES = ("json", "attention", "epochs", "to")  # options that name a file to be written
+COMMANDS = commands.COMMANDS | sequences.COMMANDS | detection.COMMANDS
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from geodl.cli.asked import Asked
+from geodl.cli.figure import save_figure
 from geodl.errors import GeodlError
-from geodl.files import in_words, new_file
 
 OK = 0
 
@@ -105,7 +105,7 @@ def _draw_attention(
     figure = viz.attention(
         weights.mean((0, 1)), list(text), [*written, EOS], title=f"{text} → {written}"
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw(asked: Asked) -> int:
@@ -123,7 +123,7 @@ def _draw_lengths(asked: Asked) -> int:
             raise GeodlError(asked_for, f"another run of {name}", "give each system once")
         curves[label] = curve
     path = asked.values.to
-    _save(viz.lengths(curves), path)
+    save_figure(viz.lengths(curves), path)
     print(path)
     return OK
 
@@ -155,7 +155,7 @@ def _curve(run: Path) -> tuple[str, str, dict[int, list[float]]]:
 def _draw_losses(asked: Asked) -> int:
     from geodl.cli.losses import losses
 
-    _save(losses(asked.values.runs), asked.values.to)
+    save_figure(losses(asked.values.runs), asked.values.to)
     print(asked.values.to)
     return OK
 
@@ -164,7 +164,7 @@ def _draw_neighborhood(asked: Asked) -> int:
     from geodl.cli.graphs import neighborhood
 
     values = asked.values
-    _save(neighborhood(values.run, values.node, values.hops), values.to)
+    save_figure(neighborhood(values.run, values.node, values.hops), values.to)
     print(values.to)
     return OK
 
@@ -172,7 +172,7 @@ def _draw_neighborhood(asked: Asked) -> int:
 def _draw_smoothing(asked: Asked) -> int:
     from geodl.cli.graphs import smoothing
 
-    _save(smoothing(asked.values.runs), asked.values.to)
+    save_figure(smoothing(asked.values.runs), asked.values.to)
     print(asked.values.to)
     return OK
 
@@ -180,7 +180,7 @@ def _draw_smoothing(asked: Asked) -> int:
 def _draw_samples(asked: Asked) -> int:
     from geodl.cli.images import samples
 
-    _save(samples(asked.values.runs), asked.values.to)
+    save_figure(samples(asked.values.runs), asked.values.to)
     print(asked.values.to)
     return OK
 
@@ -189,7 +189,7 @@ def _draw_rotations(asked: Asked) -> int:
     from geodl.cli.images import rotations
 
     values = asked.values
-    _save(rotations(values.runs, values.number), values.to)
+    save_figure(rotations(values.runs, values.number), values.to)
     print(values.to)
     return OK
 
@@ -199,7 +199,7 @@ def _draw_feature_maps(asked: Asked) -> int:
 
     values = asked.values
     figure = feature_maps(values.run, values.number, values.get("layer"), values.count)
-    _save(figure, values.to)
+    save_figure(figure, values.to)
     print(values.to)
     return OK
 
@@ -209,7 +209,7 @@ def _draw_deconvolution(asked: Asked) -> int:
 
     values = asked.values
     figure = deconvolution(values.run, values.number, values.get("layer"), values.count)
-    _save(figure, values.to)
+    save_figure(figure, values.to)
     print(values.to)
     return OK
 
@@ -218,21 +218,9 @@ def _draw_occlusion(asked: Asked) -> int:
     from geodl.cli.images import occlusion
 
     values = asked.values
-    _save(occlusion(values.run, values.number, values.size, values.stride), values.to)
+    save_figure(occlusion(values.run, values.number, values.size, values.stride), values.to)
     print(values.to)
     return OK
-
-
-def _save(figure: Any, path: Path) -> None:
-    """Write a picture, whole or not at all, in the format that its name ends in."""
-    asked, do = f"to draw {path}", "give a file that you can write, as picture.png"
-    try:
-        with in_words(asked, do), new_file(path) as unfinished:
-            figure.savefig(unfinished, dpi=150, format=path.suffix.removeprefix(".") or "png")
-    except ValueError as error:
-        if isinstance(error, GeodlError):
-            raise
-        raise GeodlError(asked, str(error), do) from error
 
 
 PICTURES: dict[str, Callable[[Asked], int]] = {

@@ -29,6 +29,7 @@ def tree(words: Sequence[str] | None = None) -> Parser:
     _add_explain(root)
     _add_generate(root)
     _add_translate(root)
+    _add_detect(root)
     _add_draw(root)
     _add_tour(root)
     _add_verify(root)
@@ -138,6 +139,22 @@ def _add_translate(root: Parser) -> None:
     translate.takes("texts", str, "sentences, each in quotes", nargs="+")
     text = "draw to this file where each character of the first answer attends"
     translate.takes("--attention", Path, text)
+
+
+def _add_detect(root: Parser) -> None:
+    detect = root.command(
+        "detect", "Draw scenes with the boxes that a trained detector finds, and the true ones."
+    )
+    detect.takes("run", Path, "the folder of a run, as of scenes-detr")
+    detect.takes("--to", Path, "the file of the picture", required=True)
+    detect.takes("--count", int, "how many scenes", default=12)
+    detect.takes("--seed", int, "of the scenes, made of test digits", default=0)
+    text = "what has a smaller score is not shown"
+    detect.takes("--threshold", float, text, default=0.5)
+    text = "draw to this file where each query looks in the first scene"
+    detect.takes("--attention", Path, text)
+    text = "draw to this file what was found after some of the epochs"
+    detect.takes("--epochs", Path, text)
 
 
 def _add_draw(root: Parser) -> None:

@@ -1,8 +1,9 @@
 """DETR: a Transformer whose decoder asks an image for its objects."""
 
+import copy
 import math
 from itertools import pairwise
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, TypeVar, final
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ from geodl.signal import Signal
 
 CELL = 8  # pixels along an axis that become one node: three windows halve the image
 TYPICAL = 0.25  # side of a box before anything is learnt, as a share of the image
+Shared = TypeVar("Shared", bound=nn.Module)
 BOX = 4  # numbers of a box: x and y of its centre, width, height
 
 
@@ -184,8 +186,8 @@ def detr(
 
     blocks = []
     for _ in range(decoder_depth):
-        among = Attention(channels, all_pairs(), heads, positions=asking)
-        to_image = Attention(channels, all_pairs(), heads, positions=(asking, places))
+        among = Attention(channels, all_pairs(), heads, positions=_sharing(asking))
+        to_image = Attention(channels, all_pairs(), heads, positions=(_sharing(asking), places))
         blocks.append(
             [
                 Residual(nn.LayerNorm(channels), among),
@@ -264,5 +266,15 @@ def _answering(blocks: list[list[nn.Module]], heads: Sequential) -> Sequential:
     *others, last = blocks
     decoder = Sequential(*last, heads)
     for block in reversed(others):
-        decoder = Sequential(*block, Concat(heads, decoder))
+        decoder = Sequential(*block, Concat(_sharing(heads), decoder))
     return decoder
+
+
+def _sharing(module: Shared) -> Shared:
+    """Another module with the very same parameters.
+
+    One module in two places would do in training, but not in `torch.func.functional_call`, which
+    exchanges its parameters twice and gives back the first exchange in place of the parameters.
+    """
+    kept = {id(parameter): parameter for parameter in module.parameters()}
+    return copy.deepcopy(module, kept)

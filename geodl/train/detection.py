@@ -33,13 +33,15 @@ class Detection(Minimization):
     def loss(self, batch: Scenes) -> tuple[Tensor, int]:
         """The set loss of a batch, and its number of scenes."""
         answers = self.model.answers(Signal.image(batch.images))
+        # Before queries are matched: no assignment is the cheapest of costs that are no numbers.
+        self.check_step(_sum(answers))
         return set_loss(answers, batch.labels, batch.boxes).total, len(batch.images)
 
     def evaluate(self, part: str, batch: Scenes) -> None:
         """Log the loss and keep what was found."""
         answers = self.model.answers(Signal.image(batch.images))
+        self.check_evaluated(_sum(answers), part)
         loss = set_loss(answers, batch.labels, batch.boxes).total
-        self.check_evaluated(loss, part)
         self.log(f"{part}/loss", loss, batch_size=len(batch.images))
         self.found += found_objects(answers)
         self.true += batch.objects()
@@ -96,3 +98,8 @@ def found_objects(answers: Answers, layer: int = -1) -> list[Objects]:
     return [
         Objects(labels[image], boxes[image], scores[image]) for image in range(len(answers.boxes))
     ]
+
+
+def _sum(answers: Answers) -> Tensor:
+    """A number that is finite where all answers are."""
+    return answers.logits.detach().sum() + answers.boxes.detach().sum()

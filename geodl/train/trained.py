@@ -10,7 +10,7 @@ from geodl.train.checkpoint import check_mark, check_shapes, read_checkpoint
 from geodl.train.recipe import Recipe, TaskName
 from geodl.train.recipes import recipe
 
-TOKENLESS = ("nodes", "links", "graphs", "images")  # tasks whose runs keep no vocabulary
+TOKENLESS = ("nodes", "links", "graphs", "images", "objects")  # tasks whose runs keep no vocabulary
 
 
 class Trained(NamedTuple):

@@ -1,4 +1,5 @@
 """Pictures: weight tying, feature maps and what made them, what hiding a part of an image costs,
+what was found in images,
 graphs with predictions, attention, what an answer owes to a neighborhood, curves.
 
 Each function returns a matplotlib Figure that belongs to no window: pyplot and its backend are left
@@ -16,6 +17,7 @@ except ImportError as error:
 
 from geodl.viz.attention import attention, cross_attention
 from geodl.viz.deconvolution import deconvolution
+from geodl.viz.detections import detections
 from geodl.viz.feature_maps import feature_maps
 from geodl.viz.feature_strip import feature_strip
 from geodl.viz.layers import network
@@ -24,6 +26,7 @@ from geodl.viz.losses import losses
 from geodl.viz.neighborhood import neighborhood
 from geodl.viz.occlusion import occlusion
 from geodl.viz.predictions import graph
+from geodl.viz.query_attention import query_attention
 from geodl.viz.samples import samples
 from geodl.viz.smoothing import smoothing
 from geodl.viz.stabilised import stabilised
@@ -33,6 +36,7 @@ __all__ = [
     "attention",
     "cross_attention",
     "deconvolution",
+    "detections",
     "feature_maps",
     "feature_strip",
     "graph",
@@ -41,6 +45,7 @@ __all__ = [
     "neighborhood",
     "network",
     "occlusion",
+    "query_attention",
     "samples",
     "smoothing",
     "stabilised",

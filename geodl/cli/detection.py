@@ -1,0 +1,119 @@
+"""The command that finds objects with a trained detector, and draws them. It returns the exit
+status.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from geodl.cli.asked import Asked
+from geodl.cli.figure import save_figure
+from geodl.errors import GeodlError
+
+OK = 0
+PANELS = 8  # the most epochs in a picture
+
+
+def _detect(asked: Asked) -> int:
+    from geodl.train.trained import trained
+
+    values = asked.values
+    if values.count < 1:
+        raise GeodlError(f"--count {values.count}", do="give a number of scenes from 1 on")
+    if not 0 <= values.seed < 2**64:
+        raise GeodlError(f"--seed {values.seed}", do="give a number from 0 to 2**64 - 1")
+    if not 0 <= values.threshold <= 1:
+        raise GeodlError(f"--threshold {values.threshold}", do="give a score from 0 to 1")
+    run = trained(values.run, ("objects",))
+    _draw_sheet(run, values)
+    if "epochs" in values:
+        _draw_epochs(run, values)
+    return OK
+
+
+def _draw_sheet(run: Any, values: Any) -> None:
+    """The scenes with what was found in them and what is there, and where queries look in the first
+    of them.
+    """
+    import torch
+
+    from geodl import data, viz
+    from geodl.signal import Signal
+    from geodl.train.detection import found_objects
+
+    digits = run.recipe.parts().tests[""].digits
+    chance = torch.Generator().manual_seed(values.seed)
+    drawn = data.scenes(digits, values.count, generator=chance)
+    found = found_objects(run.model.answers(Signal.image(drawn.images)))
+    true = drawn.objects()
+    for number, objects in enumerate(found):
+        print(f"scene {number}: {_listed(objects.above(values.threshold), true[number])}")
+    figure = viz.detections(drawn.images, found, true, threshold=values.threshold)
+    save_figure(figure, values.to)
+    print(values.to)
+    if "attention" in values:
+        figure = viz.query_attention(
+            run.model, drawn.images[0], found[0], threshold=values.threshold
+        )
+        save_figure(figure, values.attention)
+        print(values.attention)
+
+
+def _listed(found: Any, true: Any) -> str:
+    """What was found, the surest first, and what is there, in words."""
+    scores = zip(found.labels.tolist(), found.scores.tolist(), strict=True)
+    said = ", ".join(f"{label} ({score:.2f})" for label, score in scores) or "nothing"
+    there = ", ".join(map(str, sorted(true.labels.tolist())))
+    return f"found {said}; there {there}"
+
+
+def _draw_epochs(run: Any, values: Any) -> None:
+    """What was found in the first validation scenes after some epochs: a row for each scene."""
+    import torch
+
+    from geodl import viz
+    from geodl.train import folder as folders
+    from geodl.train.checkpoint import read_checkpoint
+    from geodl.train.epoch_boxes import boxes_of_epochs
+
+    path: Path = values.run / "seed-0" / folders.LAST
+    epochs = boxes_of_epochs(read_checkpoint(path, "run the recipe anew"))
+    (drawn, *_) = run.recipe.parts().val.draw(None, None)
+    true = drawn.objects()
+    panels = [epochs[place] for place in _spread(len(epochs))]
+    images, found, there, captions = [], [], [], []
+    for scene in range(len(panels[0].found)):
+        for epoch in panels:
+            images.append(drawn.images[scene])
+            found.append(epoch.found[scene])
+            there.append(true[scene])
+            captions.append(f"epoch {epoch.number}")
+    figure = viz.detections(
+        torch.stack(images),
+        found,
+        there,
+        threshold=values.threshold,
+        captions=captions,
+        columns=len(panels),
+    )
+    save_figure(figure, values.epochs)
+    print(values.epochs)
+
+
+def _spread(count: int) -> list[int]:
+    """Places of `count` epochs, each about twice as late as the one before, the first and the last
+    among them.
+
+    >>> _spread(30)
+    [0, 1, 3, 7, 15, 29]
+    """
+    places = [2**k - 1 for k in range(PANELS) if 2**k - 1 < count]
+    # The last but one gives way to the last where both are near.
+    if places[-1] != count - 1:
+        if count < 1.5 * (places[-1] + 1):
+            places.pop()
+        places.append(count - 1)
+    return places
+
+
+COMMANDS: dict[str, Callable[[Asked], int]] = {"detect": _detect}
