@@ -336,3 +336,21 @@ def test_an_invariant_head_behind_a_layer_of_orbits(domain):
     assert certificate.exact and len(certificate.proved) == len(domain.generators())
     layers[2].register_forward_hook(lambda _, given, y: y.map(lambda x: x.cumsum(1)))
     assert not g.certify(model, domain).exact
+
+
+def test_values_of_all_nodes_spread_over_them_again():
+    """Squeeze and excitation: what `whole().reverse()` spreads over is known from the call."""
+    net = g.Network(
+        "x",
+        {
+            "conv": (g.Conv(1, 2, g.window(3)), "x"),
+            "mean": (g.Readout("mean"), "conv"),
+            "gate": (nn.Sigmoid(), "mean"),
+            "spread": (g.Pool(g.whole().reverse(), "sum"), "conv", "gate"),
+            "y": ("mul", "conv", "spread"),
+        },
+    )
+    certificate = g.certify(net, g.Grid(4, 5, periodic=True))
+    assert certificate.exact and certificate.proved == ("shift of axis 0", "shift of axis 1")
+    placed = g.Network("x", {"tell": (g.LearnedPositions(20, 1), "x"), "y": (net, "tell")})
+    assert not g.certify(placed, g.Grid(4, 5, periodic=True)).exact

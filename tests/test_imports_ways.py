@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils import _pytree as pytree
 
 import geodl as g
 from geodl.interop import from_torch, to_torch
@@ -131,3 +132,28 @@ def test_a_model_that_goes_another_way_in_training_stays_whole():
     assert network.opaque() == {"1": "its forward makes other calls in training"}
     for training in (True, False):
         assert error(network.train(training)(x), model.train(training)(x)) <= 1e-6
+
+
+class Sampler(nn.Module):
+    """Other calls in training, and several answers: it stays whole."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean, self.width = nn.Linear(3, 2), nn.Linear(3, 2)
+
+    def forward(self, x):
+        mean, width = self.mean(x), self.width(x)
+        if self.training:
+            return mean + 0 * width.exp(), mean, {"width": width}
+        return mean, mean, {"width": width}
+
+
+def test_a_model_that_stays_whole_answers_all_that_it_answers():
+    model, x = Sampler().double(), torch.randn(4, 3, dtype=torch.float64)
+    network = from_torch(model, x)
+    assert len(network.opaque()) == 1
+    for mode in (True, False):
+        ours, theirs = network.train(mode)(x), model.train(mode)(x)
+        assert isinstance(ours, tuple) and ours[2].keys() == {"width"}
+        pairs = zip(pytree.tree_leaves(ours), pytree.tree_leaves(theirs), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)

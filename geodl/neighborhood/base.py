@@ -115,6 +115,10 @@ class Neighborhood(ABC):
         """The rule that lowerings see: itself, unless it leaves the choice to the domains."""
         return self
 
+    def with_receivers(self, target: Domain) -> "Neighborhood":
+        """The rule of a call that names its receivers: itself, but a reversed one ends on them."""
+        return self
+
     def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
         """The records that lowerings may rely on between two domains; none for plain edges."""
         return ()

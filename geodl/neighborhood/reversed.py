@@ -106,6 +106,10 @@ class Reversed(Neighborhood):
     def reverse(self, onto: Domain | None = None) -> Neighborhood:
         return self.rule
 
+    def with_receivers(self, target: Domain) -> Neighborhood:
+        # By itself `whole().reverse()` does not know over which nodes it spreads.
+        return Reversed(self.rule, target, self.wraps)
+
     def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
         forward = self.rule.structures(target, source)
         # Not every promise has a converse: a causal order reversed is none that a record names.

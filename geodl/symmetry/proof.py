@@ -141,11 +141,12 @@ def own_claims(part: Part) -> list[Symmetry]:
     Where receivers are given (cross-attention), what it claims of either side by the same name is
     claimed of both at once; a side without that claim stays.
     """
-    claims = part.rule.symmetries(part.source, part.typed)
-    if same_place(part.rule.target(part.source), part.target):
+    rule = part.rule.with_receivers(part.target)
+    claims = rule.symmetries(part.source, part.typed)
+    if same_place(rule.target(part.source), part.target):
         return claims
     senders = {claim.name: claim for claim in claims}
-    others = part.rule.symmetries(part.target, part.typed)
+    others = rule.symmetries(part.target, part.typed)
     receivers = {claim.name: claim for claim in others}
     still_senders = Symmetry("", torch.arange(part.source.num_nodes), torch.empty(0))
     still_receivers = Symmetry("", torch.empty(0), torch.arange(part.target.num_nodes))

@@ -142,7 +142,8 @@ def leave_tensors(form: CallForm, answer: Any) -> Any:
         answer: of the network: one value, or a tuple of them.
     """
     values = answer
-    if not isinstance(answer, tuple):
+    if all(output == 0 for output, _ in form.exits):
+        # One node answers, and what it answers may itself be a tuple.
         values = (answer,)
     tensors = []
     for output, layout in form.exits:

@@ -47,7 +47,9 @@ def import_model(module: nn.Module, example: Any) -> Network:
     if trace.graph is None:
         trace = export_calls(twin, given, trace.reasons[""])
     if trace.graph is None:
-        return as_one_node(module, trace, given)
+        network = as_one_node(module, trace, given)
+        check_import(asked, network, Original(module, args, {}), trace)
+        return network
     examples = run_on_example(asked, trace, given)
     copy_modes(twin, module)
     builder = Builder(module.training)
