@@ -5,6 +5,9 @@ from geodl.models.alexnet import alexnet, small_alexnet, small_zfnet, zfnet
 from geodl.models.basic import gcn, mlp
 from geodl.models.blocks import transformer_decoder, transformer_encoder
 from geodl.models.detr import Detr, detr
+from geodl.models.gan import conditional_gan, dcgan, infogan
+from geodl.models.gan_losses import adversarial_loss, gradient_penalty
+from geodl.models.gan_pair import GAN, Game
 from geodl.models.generate import generate
 from geodl.models.googlenet import googlenet, small_googlenet
 from geodl.models.graph_attention import gat, gatv2, graph_transformer
@@ -41,6 +44,7 @@ from geodl.models.rotated import (
     p4mcnn,
     z2cnn,
 )
+from geodl.models.sagan import sagan
 from geodl.models.sequences import (
     captioner,
     char_rnn,
@@ -57,10 +61,13 @@ from geodl.models.vgg import small_vgg, vgg
 from geodl.models.wavelets import inverse_wavelet_transform, wavelet_transform
 
 __all__ = [
+    "GAN",
     "Detr",
     "EncoderDecoder",
     "FinalState",
     "FromState",
+    "Game",
+    "adversarial_loss",
     "alexnet",
     "appnp",
     "bert",
@@ -69,6 +76,8 @@ __all__ = [
     "chebnet",
     "cifar_resnet",
     "cluster_pool",
+    "conditional_gan",
+    "dcgan",
     "deep_sets",
     "detr",
     "digits_cnn",
@@ -91,10 +100,12 @@ __all__ = [
     "gps",
     "gps_layer",
     "gpt",
+    "gradient_penalty",
     "graph_net",
     "graph_sage",
     "graph_transformer",
     "graph_unet",
+    "infogan",
     "inverse_wavelet_transform",
     "jumping_knowledge",
     "lenet5",
@@ -112,6 +123,7 @@ __all__ = [
     "resnet8",
     "rgcn",
     "rgcn_layer",
+    "sagan",
     "sage_layer",
     "seq2seq",
     "seq2seq_attention",

@@ -15,8 +15,8 @@ FILE = "metrics.csv"
 
 @final
 class EpochMetrics(Callback):
-    """Keeps one row for each epoch: its number from 1 on, the steps done, the training loss, and
-    what was validated.
+    """Keeps one row for each epoch: its number from 1 on, the steps of optimisers done, the
+    training loss or losses, and what was validated.
 
     The rows are part of each checkpoint. A run that is continued goes on from those of the epochs
     that it keeps, so that each epoch stands in the file once, as if nothing had happened.
@@ -42,11 +42,10 @@ class EpochMetrics(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add the row of an epoch; checkpoints are written after this."""
-        row: dict[str, float] = {
-            "epoch": trainer.current_epoch + 1,
-            "step": trainer.global_step,
-            "train/loss": float(trainer.callback_metrics["train/loss"]),
-        }
+        row: dict[str, float] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
+        for name, value in trainer.callback_metrics.items():
+            if name.startswith("train/"):
+                row[name] = float(value)
         self.rows.append(row | self.validated)
         self.validated = {}
         if (trainer.current_epoch + 1) % self.every == 0 and trainer.is_global_zero:

@@ -53,7 +53,7 @@ class Minimization(Task, ABC):
             if chosen
         ]
         method = torch.optim.Adam if asked.method == "adam" else torch.optim.AdamW
-        adam = method(groups, lr=asked.lr, betas=(0.9, asked.beta2))
+        adam = method(groups, lr=asked.lr, betas=(asked.beta1, asked.beta2))
         if asked.schedule == "constant":
             return adam
         steps = int(self.trainer.estimated_stepping_batches)

@@ -33,7 +33,8 @@ class Optimizer:
         schedule: how the learning rate moves: one-cycle is that of Smith (2018), over all steps;
             cosine rises over `warmup` steps and falls along half a cosine to `min_lr`.
         method: which of the two.
-        beta2: the decay of the mean of squares; that of the mean is 0.9.
+        beta1: the decay of the mean of gradients.
+        beta2: the decay of the mean of their squares.
         warmup: steps in which cosine rises from zero.
         min_lr: where cosine ends.
         clip: the largest norm of the gradient; null leaves it.
@@ -45,6 +46,7 @@ class Optimizer:
     others_decay: float = 0.0
     schedule: Literal["constant", "one-cycle", "cosine"] = "constant"
     method: Literal["adam", "adamw"] = "adam"
+    beta1: float = 0.9
     beta2: float = 0.999
     warmup: int = 0
     min_lr: float = 0.0
@@ -64,9 +66,11 @@ class Optimizer:
         if self.others_decay and self.decayed == "all":
             found = "a penalty on all layers, which leaves no others"
             raise GeodlError("optimizer.others_decay", found, "give optimizer.weight_decay alone")
-        if not 0 <= self.beta2 < 1:
-            do = "give a number from 0 to 1, without 1"
-            raise GeodlError(f"optimizer.beta2={self.beta2}", do=do)
+        for name in ("beta1", "beta2"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                do = "give a number from 0 to 1, without 1"
+                raise GeodlError(f"optimizer.{name}={value}", do=do)
         if (self.warmup or self.min_lr) and self.schedule != "cosine":
             asked = "optimizer.warmup and optimizer.min_lr"
             found = f"the schedule {self.schedule}"
@@ -85,8 +89,8 @@ class Optimizer:
             said.append(f"weight decay {self.weight_decay:g} on {DECAYED[self.decayed]}")
         if self.others_decay:
             said.append(f"weight decay {self.others_decay:g} on the others")
-        if self.beta2 != 0.999:
-            said.append(f"betas 0.9 and {self.beta2:g}")
+        if (self.beta1, self.beta2) != (0.9, 0.999):
+            said.append(f"betas {self.beta1:g} and {self.beta2:g}")
         if self.clip is not None:
             said.append(f"gradient norm at most {self.clip:g}")
         return ", ".join(said)

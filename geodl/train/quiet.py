@@ -20,6 +20,7 @@ EXPECTED = (
     "You defined a `validation_step` but have no `val_dataloader`",
     "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # how Lightning reads torch 2.13
     "Checkpoint directory .* exists and is not empty",  # a run that is continued
+    "Sparse invariant checks are implicitly disabled",  # how torchmetrics counts pairs
 )
 
 
@@ -51,7 +52,8 @@ class Steps(Callback):
     ) -> None:
         """Tell of a step."""
         line = f"{self.label}: epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
-        self.progress(line, trainer.global_step, self.steps)
+        # Not the steps of optimisers, of which several may take turns in a batch.
+        self.progress(line, trainer.fit_loop.total_batch_idx + 1, self.steps)
 
     def on_validation_batch_end(
         self,

@@ -26,6 +26,7 @@ TaskName = Literal[
     "captions",
     "transduction",
     "translation",
+    "adversarial",
 ]
 NO_PAPER = "no published number under this protocol"
 NOT_YET = "no number yet"

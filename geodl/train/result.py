@@ -89,8 +89,10 @@ class Result:
 
 
 def _line(name: str, metric: dict[str, Any]) -> str:
-    """One metric for a terminal: losses in nats, all else in percent."""
-    scale, unit, digits = (1, "", 4) if "loss" in name else (100, " %", 2)
+    """One metric for a terminal: losses in nats and distances as they are, all else in percent."""
+    scale, unit, digits = 100, " %", 2
+    if "loss" in name or "frechet" in name:
+        scale, unit, digits = 1, "", 4
     mean = f"{scale * metric['mean']:.{digits}f}"
     if len(metric["values"]) == 1:
         return f"  {name:24} {mean}{unit}"

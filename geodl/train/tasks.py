@@ -1,5 +1,6 @@
 """The class of each task that a recipe can name."""
 
+from geodl.train.adversarial import Adversarial
 from geodl.train.classification import (
     GraphClassification,
     ImageClassification,
@@ -30,4 +31,5 @@ TASKS: dict[TaskName, type[Task]] = {
     "captions": Captioning,
     "transduction": Transduction,
     "translation": Translation,
+    "adversarial": Adversarial,
 }

@@ -1,27 +1,12 @@
 """Models out of the folders of finished runs."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from geodl.data import Vocabulary
 from geodl.errors import GeodlError
 from geodl.train import folder as folders
-from geodl.train.checkpoint import check_mark, check_shapes, read_checkpoint
-from geodl.train.recipe import Recipe, TaskName
+from geodl.train.recipe import TaskName
 from geodl.train.recipes import recipe
-
-TOKENLESS = ("nodes", "links", "graphs", "images", "objects")  # tasks whose runs keep no vocabulary
-
-
-class Trained(NamedTuple):
-    """A recipe, its network with the weights that a run reports, in evaluation mode, how it reads
-    tokens, and how many training examples it was limited to.
-    """
-
-    recipe: Recipe
-    model: Any
-    vocabularies: dict[str, Vocabulary]
-    limit_examples: int | None
+from geodl.train.restored import Trained, restored
 
 
 def trained(folder: Path, tasks: tuple[TaskName, ...]) -> Trained:
@@ -40,25 +25,4 @@ def trained(folder: Path, tasks: tuple[TaskName, ...]) -> Trained:
     if found.task not in tasks:
         asked = f"{' or '.join(tasks)} with the run {folder}"
         raise GeodlError(asked, f"a run of {name}: {found.task}", "give another run")
-    options, _ = folders.reopen(folder, name)
-    folders.check_finished(folder / "seed-0", folder)
-    vocabularies: dict[str, Vocabulary] = {}
-    if found.task not in TOKENLESS:
-        vocabularies = folders.read_vocabularies(folder)
-    weights = folders.LAST
-    if options.trainer.weights == "best":
-        weights = folders.BEST
-    checkpoint = read_checkpoint(folder / "seed-0" / weights, "run the recipe anew")
-    mark = {"recipe": name, "run": "seed-0"}
-    for role, vocabulary in vocabularies.items():
-        mark[f"vocabulary {role}"] = vocabulary.fingerprint
-    check_mark(checkpoint, mark)
-    model = found.build(options).eval()
-    state = {}
-    for key, value in checkpoint["state_dict"].items():
-        if key.startswith("model."):
-            state[key.removeprefix("model.")] = value
-    check_shapes(state, model.state_dict(), f"the model of {folder}")
-    model.load_state_dict(state)
-    limit = options.trainer.limit_examples
-    return Trained(found, model.requires_grad_(False), vocabularies, limit)
+    return restored(folder, found)

@@ -4,6 +4,7 @@ read and changed.
 
 from geodl.errors import GeodlError, nearest
 from geodl.train.recipe import Recipe
+from geodl.train.recipes.adversarial import ADVERSARIAL
 from geodl.train.recipes.attentive import ATTENTIVE
 from geodl.train.recipes.convolutional import CONVOLUTIONAL
 from geodl.train.recipes.generated import GENERATED
@@ -30,6 +31,7 @@ ALL = (
     *TRANSLATIONS,
     *GENERATED,
     *SCENES,
+    *ADVERSARIAL,
 )
 RECIPES = {found.name: found for found in ALL}
 

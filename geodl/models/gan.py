@@ -1,0 +1,201 @@
+"""Generative adversarial networks: windows with stride 2, and their reverses."""
+
+from torch import nn
+
+from geodl.errors import GeodlError
+from geodl.layer import BatchNorm, Conv, Embedding, Expected, Network, Sequential
+from geodl.models.gan_losses import LossName
+from geodl.models.gan_pair import GAN, Game, Noise
+from geodl.models.gan_parts import SLOPE, all_of, features, painter, quarter_of
+from geodl.neighborhood import itself
+
+
+def dcgan(
+    size: int = 28,
+    *,
+    in_channels: int = 1,
+    channels: int = 32,
+    noise_channels: int = 64,
+    noise: Noise = "gaussian",
+    loss: LossName = "non-saturating",
+    critic_norm: bool = True,
+    critic_steps: int = 1,
+) -> GAN:
+    """The typical GAN: noise becomes an image by reversed windows, an image a score by windows.
+
+    With `loss="wasserstein"`, without norms in the discriminator and with several steps of it for
+    one of the generator it is the WGAN-GP (Gulrajani et al. 2017).
+
+    Args:
+        size: height and width of the images, a multiple of 4.
+        in_channels: channels of the images.
+        channels: of the maps of half the size; those of a quarter have twice as many.
+        noise_channels: how many numbers an image is made of.
+        noise: how they are drawn, "gaussian" or "uniform" in [-1, 1].
+        loss: what is played for, as :func:`geodl.models.adversarial_loss` knows it.
+        critic_norm: whether the discriminator has a batch norm; it makes the score of an image
+            depend on the others of its batch, which "wasserstein" does not allow.
+        critic_steps: steps of the discriminator for each of the generator.
+
+    Raises:
+        GeodlError: if the size is no multiple of 4, or an argument is none of those named; at the
+            call, images of another size.
+
+    Source: Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional
+    Generative Adversarial Networks", 2016; Goodfellow et al., "Generative Adversarial Nets", 2014.
+
+    >>> dcgan(channels=4).sample(3).shape
+    torch.Size([3, 1, 28, 28])
+    """
+    if loss == "wasserstein" and critic_norm:
+        found = "a batch norm in the discriminator, by which an image's score depends on others"
+        raise GeodlError("dcgan(loss='wasserstein')", found, "give critic_norm=False")
+    quarter = quarter_of(size)
+    generator = painter(noise_channels, channels, in_channels, quarter)
+    discriminator = Sequential(
+        Expected(size, size),
+        features(in_channels, channels, norm=critic_norm),
+        Conv(2 * channels, 1, all_of(quarter)),
+    )
+    game = Game(loss, critic_steps=critic_steps)
+    return GAN(generator, discriminator, noise_channels, noise=noise, game=game)
+
+
+def conditional_gan(
+    classes: int = 10,
+    size: int = 28,
+    *,
+    in_channels: int = 1,
+    channels: int = 32,
+    noise_channels: int = 64,
+    embedding: int = 16,
+    noise: Noise = "gaussian",
+    loss: LossName = "non-saturating",
+) -> GAN:
+    """The conditional GAN: both networks are told the class. Its embedding stands beside the noise,
+    and, spread over a plane, beside the image.
+
+    Args:
+        classes: how many there are.
+        size: height and width of the images, a multiple of 4.
+        in_channels: channels of the images.
+        channels: as for :func:`dcgan`.
+        noise_channels: how many numbers an image is made of, beside its class.
+        embedding: channels of the vector of a class.
+        noise: how they are drawn, "gaussian" or "uniform" in [-1, 1].
+        loss: as for :func:`dcgan`; not "wasserstein": the discriminator has a batch norm.
+
+    Raises:
+        GeodlError: as :func:`dcgan`; at the call, a class that there is not.
+
+    Source: Mirza and Osindero, "Conditional Generative Adversarial Nets", 2014.
+
+    >>> import torch
+    >>> conditional_gan(channels=4).sample(2, torch.tensor([7, 3])).shape
+    torch.Size([2, 1, 28, 28])
+    """
+    _check_norms("conditional_gan", loss)
+    quarter = quarter_of(size)
+    plane = Sequential(Embedding(classes, embedding), Conv(embedding, 1, all_of(size).reverse()))
+    discriminator = Network(
+        ("image", "label"),
+        {
+            "expected": (Expected(size, size), "image"),
+            "plane": (plane, "label"),
+            "both": ("cat", "expected", "plane"),
+            "features": (features(in_channels + 1, channels), "both"),
+            "score": (Conv(2 * channels, 1, all_of(quarter)), "features"),
+        },
+    )
+    generator = _told_painter(classes, embedding, noise_channels, channels, in_channels, quarter)
+    return GAN(
+        generator, discriminator, noise_channels, noise=noise, game=Game(loss), classes=classes
+    )
+
+
+def infogan(
+    codes: int = 10,
+    size: int = 28,
+    *,
+    in_channels: int = 1,
+    channels: int = 32,
+    noise_channels: int = 64,
+    embedding: int = 16,
+    hidden: int = 128,
+    noise: Noise = "gaussian",
+    loss: LossName = "non-saturating",
+    information: float = 1.0,
+) -> GAN:
+    """The InfoGAN: the generator reads a random code beside the noise, and a second head of the
+    discriminator tells the code from the image. No label is ever seen.
+
+    Both learn to make `information` times the cross-entropy of that answer small: minus it, plus
+    the code's entropy, is a lower bound of the information that an image holds about its code.
+
+    Args:
+        codes: how many values the code has, at least 2.
+        size: height and width of the images, a multiple of 4.
+        in_channels: channels of the images.
+        channels: as for :func:`dcgan`.
+        noise_channels: how many numbers an image is made of, beside its code.
+        embedding: channels of the vector of a code.
+        hidden: channels of what both heads read.
+        noise: how they are drawn, "gaussian" or "uniform" in [-1, 1].
+        loss: as for :func:`dcgan`; not "wasserstein": the discriminator has a batch norm.
+        information: the weight of the cross-entropy.
+
+    Raises:
+        GeodlError: as :func:`dcgan`; if the code has a single value, which tells nothing.
+
+    Source: Chen, Duan, Houthooft, Schulman, Sutskever, Abbeel, "InfoGAN: Interpretable
+    Representation Learning by Information Maximizing Generative Adversarial Nets", 2016.
+
+    >>> import torch
+    >>> infogan(channels=4, hidden=8).sample(2, torch.tensor([0, 9])).shape
+    torch.Size([2, 1, 28, 28])
+    """
+    _check_norms("infogan", loss)
+    if codes == 1:
+        found = "a code of one value, which every image has"
+        raise GeodlError("infogan(codes=1)", found, "give at least 2")
+    quarter = quarter_of(size)
+    read = Sequential(
+        Conv(2 * channels, hidden, all_of(quarter), bias=False),
+        BatchNorm(hidden),
+        nn.LeakyReLU(SLOPE),
+    )
+    discriminator = Network(
+        "image",
+        {
+            "expected": (Expected(size, size), "image"),
+            "features": (features(in_channels, channels), "expected"),
+            "read": (read, "features"),
+            "score": (Conv(hidden, 1, itself()), "read"),
+            "code": (Conv(hidden, codes, itself()), "read"),
+        },
+        ("score", "code"),
+    )
+    generator = _told_painter(codes, embedding, noise_channels, channels, in_channels, quarter)
+    game = Game(loss, information=information)
+    return GAN(generator, discriminator, noise_channels, noise=noise, game=game, classes=codes)
+
+
+def _told_painter(
+    classes: int, embedding: int, noise: int, channels: int, in_channels: int, quarter: int
+) -> Network:
+    """The same of noise and the vector of a class or of a code."""
+    return Network(
+        ("noise", "label"),
+        {
+            "class": (Embedding(classes, embedding), "label"),
+            "read": ("cat", "noise", "class"),
+            "image": (painter(noise + embedding, channels, in_channels, quarter), "read"),
+        },
+    )
+
+
+def _check_norms(name: str, loss: str) -> None:
+    if loss == "wasserstein":
+        found = "a batch norm in the discriminator, by which an image's score depends on others"
+        do = "choose another loss, or dcgan(critic_norm=False)"
+        raise GeodlError(f"{name}(loss='wasserstein')", found, do)

@@ -1,0 +1,198 @@
+"""A generator and a discriminator as one model, and the game that they play."""
+
+from dataclasses import dataclass
+from typing import Literal, final, get_args
+
+import torch
+from torch import Tensor, nn
+
+from geodl.domain import Grid
+from geodl.errors import GeodlError, is_real, nearest, positive
+from geodl.layer import Layer, evaluated
+from geodl.models.gan_losses import LossName, adversarial_loss
+from geodl.signal import Signal
+
+Noise = Literal["gaussian", "uniform"]
+POINT = Grid(1, 1)  # where noise and classes stand
+AT_ONCE = 500  # images drawn by one call
+
+
+@final
+@dataclass(frozen=True)
+class Game:
+    """What a generator and a discriminator play for.
+
+    Args:
+        loss: its name, as :func:`geodl.models.adversarial_loss` knows it.
+        critic_steps: steps of the discriminator for each of the generator.
+        critic_rate: how many times the generator's learning rate the discriminator's is (Heusel et
+            al., "GANs Trained by a Two Time-Scale Update Rule", 2017).
+        penalty: the weight of the gradient penalty, where the loss has one.
+        information: the weight of the cross-entropy of the code, where the discriminator tells it
+            from the image; None where it does not.
+
+    Raises:
+        GeodlError: if there is no such loss, or a number is out of range.
+    """
+
+    loss: LossName = "non-saturating"
+    critic_steps: int = 1
+    critic_rate: float = 1.0
+    penalty: float = 10.0
+    information: float | None = None
+
+    def __post_init__(self):
+        adversarial_loss(self.loss)
+        positive(f"a GAN with critic_steps={self.critic_steps!r}", self.critic_steps)
+        for name in ("critic_rate", "penalty", "information"):
+            value = getattr(self, name)
+            if value is not None and not (is_real(value) and 0 < value < float("inf")):
+                raise GeodlError(f"a GAN with {name}={value!r}", do="give a number above 0")
+
+
+@final
+class GAN(nn.Module):
+    """A generator, which makes images of noise, and a discriminator, which scores images.
+
+    Args:
+        generator: takes noise `[B, 1, noise_channels]` on a grid of one point and, where there are
+            classes, one for each image `[B, 1, 1]`; answers images with values in [-1, 1].
+        discriminator: takes images and, where there are classes, theirs; answers scores `[B, 1,
+            1]`. With `game.information` it takes images alone, and answers scores and logits of
+            the class `[B, 1, classes]`, which is then a code without a meaning given to it.
+        noise_channels: numbers that an image is made of.
+        noise: how they are drawn, "gaussian" or "uniform" in [-1, 1].
+        game: what they play for.
+        classes: how many classes or codes there are, 0 for none.
+
+    Raises:
+        GeodlError: if the noise is none of the two, or a number is not positive.
+    """
+
+    def __init__(
+        self,
+        generator: Layer,
+        discriminator: Layer,
+        noise_channels: int,
+        *,
+        noise: Noise = "gaussian",
+        game: Game = Game(),
+        classes: int = 0,
+    ):
+        super().__init__()
+        if noise not in get_args(Noise):
+            raise GeodlError(f"a GAN with noise={noise!r}", do=nearest(str(noise), get_args(Noise)))
+        self.noise_channels = positive("a GAN's noise_channels", noise_channels)
+        self.generator, self.discriminator = generator, discriminator
+        self.noise, self.game, self.classes = noise, game, classes
+
+    @property
+    def recovers(self) -> bool:
+        """Whether the discriminator tells the code from an image."""
+        return self.game.information is not None
+
+    def forward(self, *read: Signal) -> Tensor:
+        """The scores of the images that are made of noise and, where there are classes, of one for
+        each.
+        """
+        scores, _ = self.score(self.generator(*read), *read[1:])
+        return scores
+
+    def score(self, images: Signal, labels: Signal | None = None) -> tuple[Tensor, Tensor | None]:
+        """Scores of images `[B, 1, 1]`, and logits of their codes `[B, 1, classes]` where the
+        discriminator answers them.
+        """
+        if self.recovers:
+            scores, logits = self.discriminator(images)
+            return scores.x, logits.x
+        if labels is None:
+            return self.discriminator(images).x, None
+        return self.discriminator(images, labels).x, None
+
+    def draw(
+        self,
+        count: int,
+        labels: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Signal, ...]:
+        """What the generator reads for so many images: noise, and classes where it has some.
+
+        Args:
+            count: B.
+            labels: the classes `[B]`; None draws each alike often.
+            generator: of torch, on the CPU; the noise is the same on every device.
+
+        Raises:
+            GeodlError: if labels are given and there are no classes; if they are not B classes
+                that there are.
+        """
+        shape = (count, 1, self.noise_channels)
+        if self.noise == "gaussian":
+            drawn = torch.randn(shape, generator=generator)
+        else:
+            drawn = 2 * torch.rand(shape, generator=generator) - 1
+        weight = next(self.parameters())
+        noise = Signal(drawn.to(weight), POINT)
+        if not self.classes:
+            if labels is not None:
+                raise GeodlError("images of given classes", "a GAN without classes", "give none")
+            return (noise,)
+        if labels is None:
+            labels = torch.randint(self.classes, (count,), generator=generator)
+        return noise, self.label_signal(labels, count).to(weight.device)
+
+    def label_signal(self, labels: Tensor, count: int) -> Signal:
+        """Classes `[B]` as the networks take them.
+
+        Raises:
+            GeodlError: if they are not B classes that there are.
+        """
+        do = f"give one of 0 to {self.classes - 1} for each image, as torch.long"
+        asked = f"{count} images of given classes"
+        if labels.shape != (count,) or labels.dtype != torch.long:
+            raise GeodlError(asked, f"{labels.dtype} of shape {list(labels.shape)}", do)
+        strange = labels[(labels < 0) | (labels >= self.classes)]
+        if len(strange):
+            found = f"class {int(strange[0])}, which was never seen"
+            raise GeodlError(asked, found, do)
+        return Signal(labels.view(count, 1, 1), POINT)
+
+    def sample(
+        self,
+        count: int,
+        labels: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Images `[count, C, H, W]` with values in [0, 1], each by itself: in evaluation mode.
+
+        Args:
+            count: how many.
+            labels: their classes or codes `[count]`; None draws them at random.
+            generator: of torch, on the CPU.
+
+        Raises:
+            GeodlError: as :meth:`draw`; if the count is not positive.
+        """
+        count = positive(f"to sample {count!r} images", count)
+        read = self.draw(count, labels, generator)
+        made = []
+        with evaluated(self.generator):
+            for start in range(0, count, AT_ONCE):
+                some = [one.with_x(one.x[start : start + AT_ONCE]) for one in read]
+                made.append(self.generator(*some).to_image())
+        return (torch.cat(made) + 1) / 2
+
+    def recover(self, images: Tensor) -> Tensor:
+        """The likeliest code `[M]` of each of some images `[M, C, H, W]` with values in [0, 1].
+
+        Raises:
+            GeodlError: if the discriminator answers no codes.
+        """
+        if not self.recovers:
+            raise GeodlError("the codes of images", "a GAN that recovers none", "give an infogan")
+        found = []
+        with evaluated(self.discriminator):
+            for some in images.split(AT_ONCE):
+                _, logits = self.discriminator(Signal.image(2 * some - 1))
+                found.append(logits.x.flatten(0, 1).argmax(1))
+        return torch.cat(found)

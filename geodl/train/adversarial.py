@@ -1,0 +1,221 @@
+"""A generator and a discriminator, trained against each other."""
+
+from collections.abc import Mapping
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torchmetrics.functional.clustering import adjusted_mutual_info_score
+from torchmetrics.image.fid import FrechetInceptionDistance
+
+from geodl.data import Vocabulary
+from geodl.errors import GeodlError
+from geodl.models import GAN, adversarial_loss, gradient_penalty
+from geodl.signal import Signal
+from geodl.train.examples import mixed
+from geodl.train.judge import Judged
+from geodl.train.options import Optimizer
+from geodl.train.parts import NO_VOCABULARIES
+from geodl.train.task import Task
+
+PANELS = 10  # images kept after each epoch, always of the same noise
+HISTORY = "images by epoch"  # where a checkpoint has them
+
+
+@final
+class Adversarial(Task):
+    """Two networks and an optimiser for each: steps of the discriminator on real and on generated
+    images, then one of the generator (Goodfellow et al. 2014, algorithm 1).
+
+    `train/loss` is the generator's, `train/critic` the discriminator's. After each epoch a few
+    images of the same noise are made and kept in the checkpoints.
+
+    Args:
+        model: the two networks.
+        optimizer: of the generator; the discriminator's learning rate is `game.critic_rate` times
+            its.
+        vocabularies: none.
+        seed: as for :class:`Task`.
+        mark: as for :class:`Task`.
+
+    Raises:
+        GeodlError: if the optimiser has a schedule, clips gradients, or penalises some parameters
+            only.
+
+    Attributes:
+        history: `[PANELS, C, H, W]` bytes for each epoch so far, those before the first one first.
+    """
+
+    def __init__(
+        self,
+        model: GAN,
+        optimizer: Optimizer,
+        *,
+        vocabularies: Mapping[str, Vocabulary] = NO_VOCABULARIES,
+        seed: int = 0,
+        mark: Mapping[str, str] | None = None,
+    ):
+        super().__init__(model, optimizer, vocabularies=vocabularies, seed=seed, mark=mark)
+        asked = (optimizer.schedule, optimizer.clip, optimizer.decayed)
+        if asked != ("constant", None, "all"):
+            found = f"the schedule {asked[0]}, clip {asked[1]}, weight decay on {asked[2]}"
+            do = "leave these three out: two optimisers take steps in turn"
+            raise GeodlError("to train a GAN", found, do)
+        self.automatic_optimization = False  # what Lightning calls steps that are taken in turn
+        self.gan, self.game = model, model.game
+        self.loss = adversarial_loss(model.game.loss)
+        self.history: list[Tensor] = []
+
+    def configure_optimizers(self) -> Any:
+        """The discriminator's optimiser and the generator's, in the order of their steps."""
+        asked = self.optimizer
+        if asked.lr is None:
+            raise GeodlError("to learn without a learning rate", do="give optimizer.lr")
+        method = torch.optim.Adam if asked.method == "adam" else torch.optim.AdamW
+        betas = (asked.beta1, asked.beta2)
+
+        def optimizer_of(network: nn.Module, lr: float) -> torch.optim.Optimizer:
+            decay = asked.weight_decay
+            return method(network.parameters(), lr=lr, betas=betas, weight_decay=decay)
+
+        critic = optimizer_of(self.gan.discriminator, asked.lr * self.game.critic_rate)
+        return [critic, optimizer_of(self.gan.generator, asked.lr)]
+
+    def on_train_start(self) -> None:
+        """Make the first images, by networks that have learnt nothing."""
+        super().on_train_start()
+        if not self.history:
+            self.history.append(self._images())
+
+    def on_train_epoch_end(self) -> None:
+        """Make the images of this epoch."""
+        self.history.append(self._images())
+
+    def training_step(self, batch: Any, index: int) -> None:
+        """A step of the discriminator and, when it is the generator's turn, one of that.
+
+        Raises:
+            GeodlError: if a loss is NaN or infinite; the epoch and the step are named.
+        """
+        images, labels = batch
+        critic, generator = self.optimizers()  # pyright: ignore[reportGeneralTypeIssues] - two
+        self._learn(critic, "critic", self._critic_loss(images, labels), len(images))
+        if (index + 1) % self.game.critic_steps == 0:
+            self._learn(generator, "loss", self._generator_loss(len(images)), len(images))
+
+    def _learn(self, optimizer: Any, name: str, loss: Tensor, count: int) -> None:
+        self.check_step(loss)
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        self.log(
+            f"train/{name}",
+            loss,
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
+            batch_size=count,
+        )
+
+    def _critic_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        real = Signal.image(images)
+        read = self.gan.draw(len(images))
+        with torch.no_grad():
+            fake = self.gan.generator(*read)
+        told: tuple[Signal, ...] = ()
+        if self.gan.classes and not self.gan.recovers:
+            told = (self.gan.label_signal(labels, len(images)),)
+        of_real, _ = self.gan.score(real, *told)
+        of_fake, logits = self.gan.score(fake, *read[1:])
+        loss = self.loss.critic(of_real, of_fake)
+        if self.loss.penalized:
+            slopes = gradient_penalty(lambda between: self.gan.score(between, *told)[0], real, fake)
+            loss = loss + self.game.penalty * slopes
+        return loss + self._lost_information(logits, read)
+
+    def _generator_loss(self, count: int) -> Tensor:
+        read = self.gan.draw(count)
+        # No gradients of the discriminator's weights are asked for: they would not be used.
+        self.gan.discriminator.requires_grad_(False)
+        scores, logits = self.gan.score(self.gan.generator(*read), *read[1:])
+        self.gan.discriminator.requires_grad_(True)
+        return self.loss.generator(scores) + self._lost_information(logits, read)
+
+    def _lost_information(self, logits: Tensor | None, read: tuple[Signal, ...]) -> Tensor:
+        """The cross-entropy of the code that was read and the one told from the image, weighed;
+        zero where none is told.
+        """
+        if logits is None or self.game.information is None:
+            return read[0].x.new_zeros(())
+        codes = read[1].x.flatten()
+        return self.game.information * cross_entropy(logits.flatten(0, 1), codes)
+
+    def evaluate(self, part: str, batch: Judged) -> None:
+        """Log what the judge sees in as many generated images as there are real ones."""
+        count = len(batch.images)
+        labels = self._in_turn(count)
+        made = self.gan.sample(count, labels, self._generator_of_noise())
+        self.check_evaluated(made.sum(), part)
+        features, logits = batch.judge(made)
+        of_real, _ = batch.judge(batch.images)
+        of_others, _ = batch.judge(batch.others)
+        digits = logits.argmax(1)
+        shares = digits.bincount(minlength=logits.shape[1]) / count
+        found = {
+            "frechet": frechet_distance(features, of_real),
+            "frechet-real": frechet_distance(of_others, of_real),
+            "rarest": shares.min(),
+            "commonest": shares.max(),
+        }
+        if labels is not None and self.gan.recovers:
+            codes = self.gan.recover(batch.images)
+            found["ami"] = adjusted_mutual_info_score(labels.to(digits), digits)
+            found["ami-real"] = adjusted_mutual_info_score(codes, batch.labels)
+        elif labels is not None:
+            found["accuracy"] = (labels.to(digits) == digits).float().mean()
+        for name, value in found.items():
+            self.log(f"{part}/{name}", value, batch_size=count)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the images of the epochs, too."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[HISTORY] = self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from the images of a checkpoint of this run."""
+        super().on_load_checkpoint(checkpoint)
+        self.history = list(checkpoint[HISTORY])
+
+    def _images(self) -> Tensor:
+        made = self.gan.sample(PANELS, self._in_turn(PANELS), self._generator_of_noise())
+        return (255 * made).round().to(torch.uint8).cpu()
+
+    def _in_turn(self, count: int) -> Tensor | None:
+        """Every class or code as often as every other; None where there are none."""
+        if not self.gan.classes:
+            return None
+        return torch.arange(count) % self.gan.classes
+
+    def _generator_of_noise(self) -> torch.Generator:
+        """Of the same noise each time, whatever was drawn before."""
+        return torch.Generator().manual_seed(mixed(self.seed, 0))
+
+
+def frechet_distance(features: Tensor, others: Tensor) -> Tensor:
+    """`|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2))`, the squared Wasserstein distance between the
+    normal distributions of two sets of features `[M, F]`, of means m and covariances S.
+
+    Source: Heusel, Ramsauer, Unterthiner, Nessler, Hochreiter, "GANs Trained by a Two Time-Scale
+    Update Rule Converge to a Local Nash Equilibrium", 2017, equation 6.
+
+    >>> x = torch.tensor([[0.0], [2.0]])
+    >>> frechet_distance(x, x + 3)
+    tensor(9.)
+    """
+    as_they_are = nn.Identity()
+    as_they_are.num_features = features.shape[1]  # pyright: ignore - torchmetrics asks for it
+    distance = FrechetInceptionDistance(as_they_are).to(features.device)
+    distance.update(features, real=False)
+    distance.update(others, real=True)
+    return distance.compute()

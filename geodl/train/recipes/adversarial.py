@@ -1,0 +1,105 @@
+"""Recipes of generative adversarial networks on MNIST."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from geodl import models
+from geodl.data import mnist
+from geodl.signal import Signal
+from geodl.train.judge import gan_parts
+from geodl.train.options import Optimizer, TrainerOptions
+from geodl.train.parts import Parts
+from geodl.train.recipe import NO_PAPER, NOT_YET, Recipe
+from geodl.train.recipes.convolutional import LENET
+from geodl.train.recipes.protocols import LAST_EPOCH
+from geodl.train.trained_judge import trained_judge
+
+
+def _digits() -> Parts:
+    data = mnist()
+    return gan_parts(data, trained_judge(LENET, data))
+
+
+def _read(gan: Callable[[], models.GAN]) -> Callable[[], tuple[Signal, ...]]:
+    """What the networks of a recipe read: noise and, where there are classes, one."""
+    return lambda: gan().draw(1, generator=torch.Generator().manual_seed(0))
+
+
+SEEN = (
+    "50,000 images to learn from; as many images are generated as there are test images, 10,000, "
+    f"by the network in evaluation mode; {LAST_EPOCH}; the judge is the network of {LENET.name}, "
+    "seed 0, which is trained first where the data folder has none; test/frechet is the Frechet "
+    "distance |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)) of the generated images from the test "
+    "images, m and S mean and covariance of the 84 numbers that the judge's last layer reads; "
+    "test/frechet-real is that of the 10,000 validation images, which the judge has learnt from; "
+    "test/rarest and test/commonest are the least and the largest share of a digit among the "
+    "generated images, by the judge"
+)
+TOLD = f"{SEEN}; test/accuracy is the share of them in which the judge sees the digit asked for"
+
+GAN = Recipe(
+    name="mnist-gan",
+    summary="a DCGAN on MNIST",
+    task="adversarial",
+    parts=_digits,
+    protocol=SEEN,
+    paper=NO_PAPER,
+    reached=NOT_YET,
+    minutes=8,
+    model=models.dcgan,
+    sizes={"size": 28, "in_channels": 1},
+    sample=_read(models.dcgan),
+    optimizer=Optimizer(lr=5e-4, beta1=0.5),
+    trainer=TrainerOptions(6),
+    batch_size=64,
+)
+CONDITIONAL = replace(
+    GAN,
+    name="mnist-cgan",
+    summary="a conditional GAN on MNIST",
+    protocol=TOLD,
+    model=models.conditional_gan,
+    sizes={"size": 28, "in_channels": 1, "classes": 10},
+    sample=_read(models.conditional_gan),
+    trainer=TrainerOptions(8),
+)
+INFO = replace(
+    GAN,
+    name="mnist-infogan",
+    summary="an InfoGAN on MNIST, which sees no label",
+    protocol=f"{SEEN}; test/ami is the adjusted mutual information of the code that an image was "
+    "made of and the digit that the judge sees in it, test/ami-real that of the code that the "
+    "discriminator's second head tells from a test image and the image's own digit",
+    paper="5 % error where each code stands for the digit it mostly shows (Chen et al. 2016)",
+    model=models.infogan,
+    sizes={"size": 28, "in_channels": 1},
+    sample=_read(models.infogan),
+    trainer=TrainerOptions(5),
+)
+WASSERSTEIN = replace(
+    GAN,
+    name="mnist-wgan-gp",
+    summary="a Wasserstein GAN with gradient penalty on MNIST",
+    settings={"loss": "wasserstein", "critic_norm": False, "critic_steps": 3},
+    optimizer=Optimizer(lr=5e-4, beta1=0.0, beta2=0.9),
+    trainer=TrainerOptions(10),
+)
+ATTENTIVE = replace(
+    CONDITIONAL,
+    name="mnist-sagan",
+    summary="a self-attention GAN on MNIST",
+    model=models.sagan,
+    settings={"channels": 16},
+    sample=_read(models.sagan),
+    optimizer=Optimizer(lr=2e-4, beta1=0.0, beta2=0.9),
+    trainer=TrainerOptions(5),
+)
+POINTWISE = replace(
+    ATTENTIVE,
+    name="mnist-sagan-pointwise",
+    summary="a self-attention GAN without its attention, with as many weights, on MNIST",
+    settings={"channels": 16, "attention": False},
+)
+ADVERSARIAL = (GAN, CONDITIONAL, INFO, WASSERSTEIN, ATTENTIVE, POINTWISE)
