@@ -107,7 +107,10 @@ class Reversed(Neighborhood):
         return self.rule
 
     def with_receivers(self, target: Domain) -> Neighborhood:
-        # By itself `whole().reverse()` does not know over which nodes it spreads.
+        # By itself `whole().reverse()` does not know over which nodes it spreads. A union is told
+        # member by member, for which a rule names one domain.
+        if target.is_union:
+            return self
         return Reversed(self.rule, target, self.wraps)
 
     def structures(self, source: Domain, target: Domain) -> tuple[Structure, ...]:
