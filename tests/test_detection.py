@@ -3,6 +3,7 @@
 import re
 from itertools import permutations
 
+import numpy as np
 import pytest
 import torch
 
@@ -200,6 +201,42 @@ def test_average_precision_of_the_example_in_torchmetrics():
     precision = average_precision([seen], [Objects(torch.tensor([0]), there[None])], classes=1)
     # Its documentation prints map 0.6 and map_50 1.0.
     assert abs(precision.map - 0.6) < 1e-6 and abs(precision.map50 - 1.0) < 1e-6
+
+
+def test_average_precision_is_that_of_torchmetrics():
+    pytest.importorskip("pycocotools")
+    try:
+        import torchvision  # noqa: F401 - torchmetrics asks for it to convert boxes
+    except (ImportError, RuntimeError):
+        pytest.skip("torchvision is not installed, or does not load beside this torch")
+    from torchmetrics.detection.mean_ap import MeanAveragePrecision
+
+    torch.manual_seed(0)
+    found, true = [], []
+    for count in (3, 0, 5, 2, 4, 1, 6, 2):
+        boxes, labels = torch.rand(count, 4) * 0.4 + 0.3, torch.randint(3, (count,))
+        true.append(Objects(labels, boxes))
+        near = Objects(labels, (boxes + 0.03 * torch.randn(count, 4)).clamp(0.05))
+        wrong = Objects(torch.randint(3, (4,)), torch.rand(4, 4) * 0.4 + 0.3)
+        both = Objects(*(torch.cat(pair) for pair in zip(near[:2], wrong[:2], strict=True)))
+        found.append(both._replace(scores=torch.rand(count + 4)))
+    ours = average_precision(found, true, classes=3)
+    # Its own thresholds are float32: a recall of 0.3 does not reach 0.30000001 then.
+    theirs = MeanAveragePrecision(
+        iou_thresholds=np.linspace(0.5, 0.95, 10).tolist(),
+        rec_thresholds=np.linspace(0.0, 1.0, 101).tolist(),
+    )
+    side = 1000.0
+    seen = [
+        {"boxes": side * corners(one.boxes), "labels": one.labels, "scores": one.scores}
+        for one in found
+    ]
+    there = [{"boxes": side * corners(one.boxes), "labels": one.labels} for one in true]
+    theirs.update(seen, there)
+    judged = theirs.compute()
+    assert 0.1 < ours.map < ours.map50 < 1
+    assert abs(ours.map50 - float(judged["map_50"])) < 1e-6
+    assert abs(ours.map - float(judged["map"])) < 1e-6
 
 
 def test_average_precision_refuses_what_it_cannot_judge():

@@ -136,6 +136,16 @@ def test_detect_draws_scenes_attention_and_epochs(straight, tmp_path, capsys, mo
     assert says(capsys, *words, *first, "1")[1].splitlines()[0] != lines[0]
 
 
+def test_the_curve_of_a_run_is_drawn_once(straight, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(RECIPES, "toy", TOY)
+    run_folder, path = str(straight.folder), str(tmp_path / "curve.png")
+    assert says(capsys, "draw", "precision", run_folder, "--to", path) == (0, f"{path}\n", "")
+    status, _, err = says(capsys, "draw", "precision", run_folder, run_folder, "--to", path)
+    assert status == 2 and "another run of toy, 3 epochs; give each detector once" in err
+    (axes,) = viz.precision({"map50": [0.2, 0.5], "map": [0.1, 0.25]}).axes
+    assert [list(line.get_ydata()) for line in axes.lines] == [[0.2, 0.5], [0.1, 0.25]]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -195,6 +205,8 @@ def test_the_attention_of_queries_is_that_of_the_layer():
         (lambda: viz.detections(torch.rand(2, 1, 8, 8), [seen()]), "2 images and 1 of found"),
         (lambda: viz.detections(torch.rand(1, 8, 8), [seen()]), "give images [B, C, H, W]"),
         (lambda: viz.detections(torch.rand(1, 1, 8, 8), [seen()], threshold=2), "from 0 to 1"),
+        (lambda: viz.precision({}), "without a curve"),
+        (lambda: viz.precision({"map": [0.5, float("nan")]}), "nan for 'map'; give shares"),
         (lambda: viz.query_attention(nn.ReLU(), torch.rand(1, 8, 8), seen()), "give a Detr"),
         (
             lambda: viz.query_attention(detector(), torch.rand(1, 64, 64), seen(4)),

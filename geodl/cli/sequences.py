@@ -160,6 +160,14 @@ def _draw_losses(asked: Asked) -> int:
     return OK
 
 
+def _draw_precision(asked: Asked) -> int:
+    from geodl.cli.losses import precision
+
+    save_figure(precision(asked.values.runs), asked.values.to)
+    print(asked.values.to)
+    return OK
+
+
 def _draw_neighborhood(asked: Asked) -> int:
     from geodl.cli.graphs import neighborhood
 
@@ -230,6 +238,7 @@ PICTURES: dict[str, Callable[[Asked], int]] = {
     "losses": _draw_losses,
     "neighborhood": _draw_neighborhood,
     "occlusion": _draw_occlusion,
+    "precision": _draw_precision,
     "rotations": _draw_rotations,
     "samples": _draw_samples,
     "smoothing": _draw_smoothing,

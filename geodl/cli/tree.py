@@ -171,6 +171,13 @@ def _add_draw(root: Parser) -> None:
     )
     losses.takes("runs", Path, "folders of runs, as of cifar10-plain44", nargs="+")
     losses.takes("--to", Path, "the file of the picture", required=True)
+    precision = draw.command(
+        "precision",
+        "Draw the mean average precision after each epoch, two lines a run, also of one that goes "
+        "on.",
+    )
+    precision.takes("runs", Path, "folders of runs, as of scenes-detr", nargs="+")
+    precision.takes("--to", Path, "the file of the picture", required=True)
     neighborhood = draw.command(
         "neighborhood",
         "Draw what the answer at a node rests on: the links and nodes around it, by each method.",

@@ -25,6 +25,7 @@ from geodl.viz.lengths import lengths
 from geodl.viz.losses import losses
 from geodl.viz.neighborhood import neighborhood
 from geodl.viz.occlusion import occlusion
+from geodl.viz.precision import precision
 from geodl.viz.predictions import graph
 from geodl.viz.query_attention import query_attention
 from geodl.viz.samples import samples
@@ -45,6 +46,7 @@ __all__ = [
     "neighborhood",
     "network",
     "occlusion",
+    "precision",
     "query_attention",
     "samples",
     "smoothing",

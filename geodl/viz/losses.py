@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -30,16 +31,21 @@ def losses(curves: Mapping[str, Sequence[float]], *, title: str = "Training loss
     _check(curves)
     figure = blank(7.6, 4.6, title)
     axes = figure.add_subplot()
+    draw_epochs(axes, curves)
+    axes.set_yscale("log")
+    axes.set_ylabel("loss", color=INK)
+    return figure
+
+
+def draw_epochs(axes: Axes, curves: Mapping[str, Sequence[float]]) -> None:
+    """One line for each curve, of one number for each epoch from the first on."""
     for color, (name, curve) in zip(colors(len(curves)), curves.items(), strict=True):
         epochs = range(1, len(curve) + 1)
         axes.plot(epochs, list(curve), color=color, linewidth=2, marker=".", label=name)
-    axes.set_yscale("log")
     axes.set_xlabel("epoch", color=INK)
-    axes.set_ylabel("loss", color=INK)
     axes.grid(color=FAINT, linewidth=0.4, which="both")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=9)
-    return figure
 
 
 def _check(curves: Any) -> None:
