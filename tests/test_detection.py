@@ -7,11 +7,13 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import geodl as g
 from geodl import GeodlError
 from geodl.data import ABSENT, Objects
 from geodl.data.boxes import check_objects, corners, generalized_iou
+from geodl.layer.position import sinusoidal
 from geodl.models.detr import Answers, read_answers
 from geodl.testing import error, outcome
 from geodl.train.average_precision import average_precision
@@ -292,6 +294,36 @@ def test_queries_may_stand_in_any_order():
     for table in {id(weight): weight for weight in tables}.values():
         table.data = table.data[order]
     assert error(model(signal).x, wanted[:, order]) < 1e-12
+
+
+def torchs_attention(layer):
+    """torch's own module with the weights of a layer of ours."""
+    twin = nn.MultiheadAttention(16, 2, batch_first=True).double()
+    weights = {name: x for name, x in layer.state_dict().items() if "positions" not in name}
+    twin.load_state_dict(weights)
+    return twin
+
+
+def test_a_block_of_the_decoder_is_torchs_with_positions_on_queries_and_keys_alone():
+    model = small().double()
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    among, across, network = (model.decoder[k].inner for k in range(3))
+    memory = g.Signal(torch.rand(2, 16, 16, dtype=torch.float64), g.Grid(4, 4))
+    targets = g.Signal(torch.rand(2, 5, 16, dtype=torch.float64), g.Chain(5))
+    asking = among[1].positions[0].weight
+    points = torch.cartesian_prod(torch.arange(4), torch.arange(4))
+    places = sinusoidal(points, 16, dtype=torch.float64)
+    x, senders = targets.x, memory.x
+    y = among[0](x)
+    x = x + torchs_attention(among[1])(y + asking, y + asking, y)[0]
+    y = across[0](x)
+    x = x + torchs_attention(across[1].layer)(y + asking, senders + places, senders)[0]
+    y = x
+    for layer in network:
+        y = layer(y)
+    ours = g.Sequential(*(model.decoder[k] for k in range(3)))(targets, memory).x
+    assert error(ours, x + y) < 1e-10
 
 
 def test_functional_gradients_are_those_of_backward_and_leave_the_model_as_it_was():
