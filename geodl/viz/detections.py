@@ -56,7 +56,7 @@ def detections(
     columns = min(positive(f"{ASKED} with columns={columns!r}", columns), len(images))
     rows = math.ceil(len(images) / columns)
     heading = title or "solid: what was found, with class and score; dashed: what is there"
-    figure = blank(2.4 * columns, 0.7 + 2.6 * rows, "")
+    figure = blank(2.4 * columns, 0.5 + 2.6 * rows, "")
     figure.suptitle(heading, fontsize=10)
     frames = figure.subplots(rows, columns, squeeze=False).flatten()
     for number, image in enumerate(images):

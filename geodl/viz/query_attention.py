@@ -57,7 +57,7 @@ def query_attention(
     last = weights[-1].mean(0)
     rows = math.ceil((1 + len(chosen)) / COLUMNS)
     title = "each query's attention to the image, and the box that it answers"
-    figure = blank(2.4 * COLUMNS, 0.7 + 2.6 * rows, "")
+    figure = blank(2.4 * COLUMNS, 0.5 + 2.6 * rows, "")
     figure.suptitle(title, fontsize=10)
     frames = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
     show(frames[0], shades(image), "all queries", between=(0.0, 1.0))
