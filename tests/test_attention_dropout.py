@@ -140,7 +140,7 @@ def test_under_vmap_draws_are_as_torch_is_told(runs):  # noqa: F811
 
 @pytest.mark.parametrize("dropout", [1e-12, 0.25, 0.6, 1 - 1e-12])
 def test_draws_keep_as_many_as_asked_and_neighbors_apart(dropout):
-    """Of two values that one draw of 64 bits decides, either is dropped whatever the other is."""
+    """Of four values that one draw of 64 bits decides, each is dropped whatever the others are."""
     torch.manual_seed(0)
     ones = draw_ones((301, 333), dropout, torch.device("cpu"))
     torch.manual_seed(0)
@@ -151,6 +151,17 @@ def test_draws_keep_as_many_as_asked_and_neighbors_apart(dropout):
     assert abs(float(ones.mean()) - share) < 0.01
     assert abs(float((flat[:-1] * flat[1:]).mean()) - share**2) < 0.01
     assert draw_ones((0, 3), dropout, torch.device("cpu")).shape == (0, 3)
+
+
+def test_draws_drop_with_a_probability_between_two_numbers_of_16_bits():
+    """Of 1.25 times 2^-16 either 1 or 2 of 2^16 values of a call are dropped, 2 in a quarter."""
+    cpu, count = torch.device("cpu"), 2**20
+    torch.manual_seed(0)
+    calls = [count - float(draw_ones((count,), 1.25 * 2**-16, cpu).sum()) for _ in range(40)]
+    # 20 on average, of a standard deviation of 8.3, in each call
+    assert abs(sum(calls) / len(calls) - 20) < 4
+    assert not draw_ones((5, 7), 1.0, cpu).any()
+    assert draw_ones((5, 7), 0.0, cpu).all()
 
 
 def test_as_many_weights_are_dropped_as_asked():

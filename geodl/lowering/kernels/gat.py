@@ -67,7 +67,7 @@ def gat_forward(
     level = value.new_zeros(batch, receivers, heads)
     ends = (rows, cols, at, by, value.flatten(2))
     arrays = _arrays(*ends, _flags(kept, rows), y, level)
-    kernel = compiled(attend_receivers, *PARTS, weigh, normalise, add_up)
+    kernel = compiled(attend_receivers, *PARTS, weigh, add_up)
     real = arrays[2].dtype.type
     numbers = kept is not None, real(scale), real(SLOPE)
     shares = equal_ranges(arrays[0], batch * heads * width)
@@ -110,7 +110,7 @@ def gat_backward(
     dat = at.new_zeros(len(shares), batch, at.shape[1], heads)
     ends = (rows, cols, order, at, by, value.flatten(2), g.flatten(2))
     arrays = _arrays(*ends, _flags(kept, rows), dby, dvalue)
-    kernel = compiled(attend_backward, *PARTS, weigh_back, drop, multiply_back, add_slopes)
+    kernel = compiled(attend_backward, *PARTS, weigh_back, drop, multiply_back)
     real = arrays[3].dtype.type
     numbers = kept is not None, np.array([0, scale], real), real(SLOPE)
     run_together(
@@ -142,6 +142,7 @@ def attend_receivers(first, last, drops, scale, slope, rows, cols, at, by, value
     """
     heads = at.shape[2]
     weights = np.empty((largest_run(first, last, rows, heads), heads), value.dtype)
+    dropped = np.empty_like(weights)
     total = np.empty(heads, value.dtype)
     for b in range(value.shape[0]):
         begin = first
@@ -150,13 +151,14 @@ def attend_receivers(first, last, drops, scale, slope, rows, cols, at, by, value
             count = (rows[end] - rows[begin]) * heads
             weigh(begin, end, slope, rows, cols, at[b], by[b], weights, level[b])
             exponentials(weights.reshape(-1)[:count])
-            normalise(begin, end, rows, weights, total, level[b])
+            read = weights
             if drops:
-                read, flags = weights.reshape(-1), kept[b].reshape(-1)[rows[begin] * heads :]
+                read, flags = dropped, kept[b].reshape(-1)[rows[begin] * heads :]
+                own, into = weights.reshape(-1), dropped.reshape(-1)
                 for k in range(count):
-                    # written whether it changes or not: vectors know no branches
-                    read[k] = read[k] * scale if flags[k] else read[k] * 0
-            add_up(begin, end, rows, cols, weights, value[b], y[b])
+                    # written whether it is dropped or not: vectors know no branches
+                    into[k] = own[k] * scale if flags[k] else own[k] * 0
+            add_up(begin, end, rows, cols, weights, read, total, value[b], y[b], level[b])
             begin = end
 
 
@@ -235,43 +237,34 @@ def exponential_of_single(x):
     return p * np.int32((exponent + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-def normalise(begin, end, rows, weights, total, level):
-    """Weights whose sum over each receiver's edges is 1, and l out of m."""
-    heads = len(total)
-    for i in range(begin, end):
-        first, last = rows[i] - rows[begin], rows[i + 1] - rows[begin]
-        if first == last:
-            continue
-        for h in range(heads):
-            total[h] = 0
-        for e in range(first, last):
-            weight = weights[e]
-            for h in range(heads):
-                total[h] += weight[h]
-        for h in range(heads):
-            level[i, h] += math.log(total[h])
-            total[h] = 1 / total[h]
-        for e in range(first, last):
-            weight = weights[e]
-            for h in range(heads):
-                weight[h] *= total[h]
+def add_up(begin, end, rows, cols, weights, read, total, value, y, level):
+    """`y_i = sum_j w_ij f_ij v_j / t_i` for some receivers, `t_i = sum_j w_ij`, and l out of m.
 
-
-def add_up(begin, end, rows, cols, weights, value, y):
-    """`y_i = sum_j w_ij v_j` for some receivers."""
+    Divided once at the node: a pass over all weights would cost as much as their exponentials.
+    """
     heads, channels = weights.shape[1], value.shape[1]
     width, numbers = channels // heads, value.reshape(-1)
     for i in range(begin, end):
         out = y[i]
         for c in range(channels):
             out[c] = 0
+        if rows[i] == rows[i + 1]:
+            continue
+        for h in range(heads):
+            total[h] = 0
         for e in range(rows[i], rows[i + 1]):
             fetch_ahead(e + AHEAD, cols, numbers, channels)
             k, sent = e - rows[begin], value[cols[e]]
             for h in range(heads):
-                weight = weights[k, h]
+                total[h] += weights[k, h]
+                weight = read[k, h]
                 for d in range(width):
                     out[h * width + d] += weight * sent[h * width + d]
+        for h in range(heads):
+            level[i, h] += math.log(total[h])
+            share = 1 / total[h]
+            for d in range(width):
+                out[h * width + d] *= share
 
 
 def fetch_ahead(e, cols, numbers, channels):
@@ -292,7 +285,6 @@ def attend_backward(
     weights = np.empty(shape, value.dtype)
     scores = np.empty(shape, value.dtype)
     dropped = np.empty(shape, value.dtype)
-    dots = np.empty(shape, value.dtype)
     for b in range(value.shape[0]):
         begin = first
         while begin < last:
@@ -303,9 +295,9 @@ def attend_backward(
             if drops:
                 drop(begin, end, factors, rows, order, kept[b], weights, dropped)
                 read = dropped
-            multiply_back(begin, end, rows, cols, read, value[b], g[b], dots, dvalue[b])
-            numbers = slope, weights, read, scores, dots
-            add_slopes(begin, end, rows, cols, numbers, at[b], dby[b], dat[b])
+            along = slope, weights, read, scores
+            nodes = value[b], g[b], at[b], dby[b], dvalue[b], dat[b]
+            multiply_back(begin, end, rows, cols, along, nodes)
             begin = end
 
 
@@ -334,41 +326,34 @@ def drop(begin, end, factors, rows, order, kept, weights, dropped):
             dropped[k, h] = weights[k, h] * factors[flags[h]]
 
 
-def multiply_back(begin, end, rows, cols, weights, value, g, dots, dvalue):
-    """`g_i . v_j` along some senders' edges, and `dv_j = sum_i w_ij g_i`."""
+def multiply_back(begin, end, rows, cols, along, nodes):
+    """`dv_j = sum_i w_ij g_i` of some senders, and the gradients of scores along their edges, added
+    to those of their receivers' and of their senders' parts.
+    """
+    slope, weights, read, scores = along
+    value, g, at, dby, dvalue, dat = nodes
     heads, channels = weights.shape[1], value.shape[1]
-    width, numbers, zero = channels // heads, g.reshape(-1), weights[0, 0] - weights[0, 0]
+    width, flat, zero = channels // heads, g.reshape(-1), weights[0, 0] - weights[0, 0]
     for j in range(begin, end):
-        own, out = value[j], dvalue[j]
+        own, out, of_sender = value[j], dvalue[j], dby[j]
         for c in range(channels):
             out[c] = 0
         for e in range(rows[j], rows[j + 1]):
-            fetch_ahead(e + AHEAD, cols, numbers, channels)
-            k, upstream = e - rows[begin], g[cols[e]]
+            fetch_ahead(e + AHEAD, cols, flat, channels)
+            k, i = e - rows[begin], cols[e]
+            upstream, of_receiver, receiver = g[i], dat[i], at[i]
             for h in range(heads):
-                total = zero
+                weight, total = read[k, h], zero
                 for d in range(width):
                     total += upstream[h * width + d] * own[h * width + d]
-                dots[k, h] = total
-            for h in range(heads):
-                weight = weights[k, h]
-                for d in range(width):
-                    out[h * width + d] += weight * upstream[h * width + d]
-
-
-def add_slopes(begin, end, rows, cols, numbers, at, dby, dat):
-    """Add the gradients of scores to those of their receivers' and of their senders' parts."""
-    slope, weights, read, scores, dots = numbers
-    for j in range(begin, end):
-        of_sender = dby[j]
-        for e in range(rows[j], rows[j + 1]):
-            k, i = e - rows[begin], cols[e]
-            of_receiver, receiver = dat[i], at[i]
-            for h in range(len(of_sender)):
-                ds = read[k, h] * dots[k, h] - weights[k, h] * receiver[2, h]
+                ds = weight * total - weights[k, h] * receiver[2, h]
                 ds = ds if scores[k, h] > 0 else ds * slope
                 of_receiver[h] += ds
                 of_sender[h] += ds
+            for h in range(heads):
+                weight = read[k, h]
+                for d in range(width):
+                    out[h * width + d] += weight * upstream[h * width + d]
 
 
 PARTS = (
