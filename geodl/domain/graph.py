@@ -77,18 +77,14 @@ class Graph(TensorDomain):
         with cached_constants():
             index = check_edge_index("Graph(edge_index)", edge_index, device)
             count = _count_nodes(index, num_nodes)
-            asked = f"Graph with {count} nodes and {index.shape[1]} edges"
-            check_node_numbers(asked, index, count)
+            check_node_numbers(index, count)
             values = dict(zip(EDGE_VALUES, (edge_weight, edge_attr, edge_type), strict=True))
             for name, value in values.items():
                 if value is not None:
+                    asked = f"Graph with {count} nodes and {index.shape[1]} edges"
                     values[name] = check_edge_values(asked, name, value, index)
-        object.__setattr__(self, "edge_index", index)
-        object.__setattr__(self, "count", count)
-        object.__setattr__(self, "reweighted", False)
-        object.__setattr__(self, "cache", {})
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        # A frozen dataclass lets no other assignment through.
+        vars(self).update(edge_index=index, count=count, **values, reweighted=False, cache={})
 
     def __repr__(self) -> str:
         edges = self.edge_index.shape[1]
@@ -322,6 +318,8 @@ def _count_nodes(index: Tensor, num_nodes: int | None) -> int:
     edges = index.shape[1]
     if num_nodes is None:
         num_nodes = int(index.max()) + 1 if edges else 0
+    if type(num_nodes) is int and num_nodes > 0:
+        return num_nodes
     asked = f"Graph with {num_nodes} nodes and {edges} edges"
     if as_integer(num_nodes) == 0:
         do = "an empty graph carries no signal; give num_nodes of at least 1"

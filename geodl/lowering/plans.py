@@ -21,7 +21,6 @@ import os
 import sys
 import threading
 import weakref
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -154,7 +153,7 @@ class Store:
         self.most_bytes, self.most_values = most_bytes, most_values
         self.sizes: dict[int, dict[Hashable, Kept]] = {}
         self.latest: Latest | None = None
-        self._held: Counter[str] = Counter()
+        self._held: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[Hashable]:
         """All keys."""
@@ -182,11 +181,12 @@ class Store:
         with LOCK:
             self._drop(size, key)
             self.sizes.setdefault(size, {})[key] = kept
-            self._held[usage.device] += usage.size
+            held = self._held.get(usage.device, 0) + usage.size
+            self._held[usage.device] = held
             bound = self.most_values
             if usage.device:
                 bound = self.most_bytes
-            if self._held[usage.device] > bound:
+            if held > bound:
                 # Some room is made at once, because it costs a look at every value.
                 self._make_room(usage.device, bound - bound // 8, usage)
                 if usage.device == "cpu":
