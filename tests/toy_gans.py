@@ -13,7 +13,7 @@ MAKES = {
     "wgan": lambda **sizes: models.dcgan(
         loss="wasserstein", critic_norm=False, critic_steps=2, **sizes
     ),
-    "conditional": models.conditional_gan,
+    "conditional": lambda **sizes: models.conditional_gan(hidden=6, **sizes),
     "infogan": lambda **sizes: models.infogan(hidden=6, **sizes),
     "sagan": models.sagan,
 }

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from geodl.cli.asked import Asked
-from geodl.cli.figure import save_figure
+from geodl.cli.figure import save_figure, spread
 from geodl.errors import GeodlError
 
 OK = 0
-PANELS = 8  # the most epochs in a picture
 
 
 def _detect(asked: Asked) -> int:
@@ -80,7 +79,7 @@ def _draw_epochs(run: Any, values: Any) -> None:
     epochs = boxes_of_epochs(read_checkpoint(path, "run the recipe anew"))
     (drawn, *_) = run.recipe.parts().val.draw(None, None)
     true = drawn.objects()
-    panels = [epochs[place] for place in _spread(len(epochs))]
+    panels = [epochs[place] for place in spread(len(epochs))]
     images, found, there, captions = [], [], [], []
     for scene in range(len(panels[0].found)):
         for epoch in panels:
@@ -98,22 +97,6 @@ def _draw_epochs(run: Any, values: Any) -> None:
     )
     save_figure(figure, values.epochs)
     print(values.epochs)
-
-
-def _spread(count: int) -> list[int]:
-    """Places of `count` epochs, each about twice as late as the one before, the first and the last
-    among them.
-
-    >>> _spread(30)
-    [0, 1, 3, 7, 15, 29]
-    """
-    places = [2**k - 1 for k in range(PANELS) if 2**k - 1 < count]
-    # The last but one gives way to the last where both are near.
-    if places[-1] != count - 1:
-        if count < 1.5 * (places[-1] + 1):
-            places.pop()
-        places.append(count - 1)
-    return places
 
 
 COMMANDS: dict[str, Callable[[Asked], int]] = {"detect": _detect}

@@ -1,10 +1,12 @@
-"""Pictures written to files."""
+"""Pictures written to files, and the epochs that a picture shows."""
 
 from pathlib import Path
 from typing import Any
 
 from geodl.errors import GeodlError
 from geodl.files import in_words, new_file
+
+PANELS = 8  # the most epochs in a picture
 
 
 def save_figure(figure: Any, path: Path) -> None:
@@ -21,3 +23,19 @@ def save_figure(figure: Any, path: Path) -> None:
         if isinstance(error, GeodlError):
             raise
         raise GeodlError(asked, str(error), do) from error
+
+
+def spread(count: int) -> list[int]:
+    """Places of `count` epochs, each about twice as late as the one before, the first and the last
+    among them.
+
+    >>> spread(30)
+    [0, 1, 3, 7, 15, 29]
+    """
+    places = [2**k - 1 for k in range(PANELS) if 2**k - 1 < count]
+    # The last but one gives way to the last where both are near.
+    if places[-1] != count - 1:
+        if count < 1.5 * (places[-1] + 1):
+            places.pop()
+        places.append(count - 1)
+    return places

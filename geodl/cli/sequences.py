@@ -12,29 +12,40 @@ from geodl.cli.figure import save_figure
 from geodl.errors import GeodlError
 
 OK = 0
+COUNT = 300  # characters, if no number is given
+OF_IMAGES = ("to", "epochs", "label")
 
 
 def _generate(asked: Asked) -> int:
     import torch
 
+    from geodl.cli.generated import draw_images
     from geodl.models import generate
     from geodl.train.trained import trained
 
     values = asked.values
+    if not 0 <= values.seed < 2**64:
+        raise GeodlError(f"--seed {values.seed}", do="give a number from 0 to 2**64 - 1")
+    run = trained(values.run, ("next token", "adversarial"))
+    if run.recipe.task == "adversarial":
+        draw_images(run, values, asked.given)
+        return OK
+    for option in OF_IMAGES:
+        if option in values:
+            asked_for = f"--{option} with the run {values.run}"
+            raise GeodlError(asked_for, "a model of texts", "leave it out")
     prompt = values.get("prompt", "\n")
     if not prompt:
         do = "leave it out, or give a character at least"
         raise GeodlError("--prompt ''", "nothing to begin with", do)
-    if values.count < 1:
-        raise GeodlError(f"--count {values.count}", do="give a number of characters from 1 on")
-    if not 0 <= values.seed < 2**64:
-        raise GeodlError(f"--seed {values.seed}", do="give a number from 0 to 2**64 - 1")
-    run = trained(values.run, ("next token",))
+    count = values.get("count", COUNT)
+    if count < 1:
+        raise GeodlError(f"--count {count}", do="give a number of characters from 1 on")
     vocabulary = run.vocabularies["target"]
     ids = generate(
         run.model,
         vocabulary.encode(prompt)[None],
-        values.count,
+        count,
         temperature=values.temperature,
         top_k=values.get("top_k"),
         generator=torch.Generator().manual_seed(values.seed),

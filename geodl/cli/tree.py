@@ -119,16 +119,24 @@ def _add_explain(root: Parser) -> None:
 
 def _add_generate(root: Parser) -> None:
     generate = root.command(
-        "generate", "Write a text with a model that was trained on text, character by character."
+        "generate",
+        "Write a text with a model that was trained on text, or draw images with one that makes "
+        "them of noise.",
     )
-    generate.takes("run", Path, "the folder of a run, as of shakespeare-gpt")
+    generate.takes("run", Path, "the folder of a run, as of shakespeare-gpt or mnist-gan")
     text = "what the text begins with; a line break if not given"
     generate.takes("--prompt", str, text)
-    generate.takes("--count", int, "how many characters to add", default=300)
+    text = "how many characters to add, 300 if not given; or images to draw, 100 if not given"
+    generate.takes("--count", int, text)
     text = "divides the scores; 0 takes the likeliest character"
     generate.takes("--temperature", float, text, default=0.8)
     generate.takes("--top_k", int, "draw among the k likeliest only")
     generate.takes("--seed", int, "of the draws", default=0)
+    generate.takes("--to", Path, "the file of the images")
+    text = "the class or the code of all images; each in turn if not given"
+    generate.takes("--label", int, text)
+    text = "draw to this file what became of the same noise after each epoch"
+    generate.takes("--epochs", Path, text)
 
 
 def _add_translate(root: Parser) -> None:

@@ -69,11 +69,12 @@ def conditional_gan(
     channels: int = 32,
     noise_channels: int = 64,
     embedding: int = 16,
+    hidden: int = 128,
     noise: Noise = "gaussian",
     loss: LossName = "non-saturating",
 ) -> GAN:
-    """The conditional GAN: both networks are told the class. Its embedding stands beside the noise,
-    and, spread over a plane, beside the image.
+    """The conditional GAN: both networks are told the class. Its vector stands beside the noise,
+    and beside what a hidden layer of the discriminator makes of the image.
 
     Args:
         classes: how many there are.
@@ -82,6 +83,8 @@ def conditional_gan(
         channels: as for :func:`dcgan`.
         noise_channels: how many numbers an image is made of, beside its class.
         embedding: channels of the vector of a class.
+        hidden: channels of the layers before and behind the place where the vector of the class
+            comes to that of the image.
         noise: how they are drawn, "gaussian" or "uniform" in [-1, 1].
         loss: as for :func:`dcgan`; not "wasserstein": the discriminator has a batch norm.
 
@@ -96,15 +99,22 @@ def conditional_gan(
     """
     _check_norms("conditional_gan", loss)
     quarter = quarter_of(size)
-    plane = Sequential(Embedding(classes, embedding), Conv(embedding, 1, all_of(size).reverse()))
+    read = Sequential(Conv(2 * channels, hidden, all_of(quarter)), nn.LeakyReLU(SLOPE))
+    joint = Sequential(
+        Conv(hidden + embedding, hidden, itself(), bias=False),
+        BatchNorm(hidden),
+        nn.LeakyReLU(SLOPE),
+    )
     discriminator = Network(
         ("image", "label"),
         {
             "expected": (Expected(size, size), "image"),
-            "plane": (plane, "label"),
-            "both": ("cat", "expected", "plane"),
-            "features": (features(in_channels + 1, channels), "both"),
-            "score": (Conv(2 * channels, 1, all_of(quarter)), "features"),
+            "features": (features(in_channels, channels), "expected"),
+            "read": (read, "features"),
+            "class": (Embedding(classes, embedding), "label"),
+            "both": ("cat", "read", "class"),
+            "joint": (joint, "both"),
+            "score": (Conv(hidden, 1, itself()), "joint"),
         },
     )
     generator = _told_painter(classes, embedding, noise_channels, channels, in_channels, quarter)

@@ -21,6 +21,7 @@ from geodl.train.task import Task
 
 PANELS = 10  # images kept after each epoch, always of the same noise
 HISTORY = "images by epoch"  # where a checkpoint has them
+FIRST_SEED = 0  # of the noise of these images, in every run
 
 
 @final
@@ -155,7 +156,7 @@ class Adversarial(Task):
         """Log what the judge sees in as many generated images as there are real ones."""
         count = len(batch.images)
         labels = self._in_turn(count)
-        made = self.gan.sample(count, labels, self._generator_of_noise())
+        made = self.gan.sample(count, labels, _noise_generator(self.seed))
         self.check_evaluated(made.sum(), part)
         features, logits = batch.judge(made)
         of_real, _ = batch.judge(batch.images)
@@ -188,7 +189,7 @@ class Adversarial(Task):
         self.history = list(checkpoint[HISTORY])
 
     def _images(self) -> Tensor:
-        made = self.gan.sample(PANELS, self._in_turn(PANELS), self._generator_of_noise())
+        made = self.gan.sample(PANELS, self._in_turn(PANELS), _noise_generator(FIRST_SEED))
         return (255 * made).round().to(torch.uint8).cpu()
 
     def _in_turn(self, count: int) -> Tensor | None:
@@ -196,10 +197,6 @@ class Adversarial(Task):
         if not self.gan.classes:
             return None
         return torch.arange(count) % self.gan.classes
-
-    def _generator_of_noise(self) -> torch.Generator:
-        """Of the same noise each time, whatever was drawn before."""
-        return torch.Generator().manual_seed(mixed(self.seed, 0))
 
 
 def frechet_distance(features: Tensor, others: Tensor) -> Tensor:
@@ -219,3 +216,21 @@ def frechet_distance(features: Tensor, others: Tensor) -> Tensor:
     distance.update(features, real=False)
     distance.update(others, real=True)
     return distance.compute()
+
+
+def images_of_epochs(checkpoint: Mapping[str, Any]) -> list[Tensor]:
+    """What the generator of a run made of the same noise before the first epoch and after each, as
+    its checkpoint keeps it: `[PANELS, C, H, W]` with values in [0, 1].
+    """
+    return [images.float() / 255 for images in checkpoint[HISTORY]]
+
+
+def noise_of_images(gan: GAN) -> Tensor:
+    """The noise of these images `[PANELS, noise_channels]`."""
+    noise, *_ = gan.draw(PANELS, generator=_noise_generator(FIRST_SEED))
+    return noise.x.flatten(1)
+
+
+def _noise_generator(seed: int) -> torch.Generator:
+    """Of the same noise each time, whatever was drawn before."""
+    return torch.Generator().manual_seed(mixed(seed, 0))

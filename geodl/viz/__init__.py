@@ -24,11 +24,13 @@ from geodl.viz.layers import network
 from geodl.viz.lengths import lengths
 from geodl.viz.losses import losses
 from geodl.viz.neighborhood import neighborhood
+from geodl.viz.noise_to_images import noise_to_images
 from geodl.viz.occlusion import occlusion
 from geodl.viz.precision import precision
 from geodl.viz.predictions import graph
 from geodl.viz.query_attention import query_attention
 from geodl.viz.samples import samples
+from geodl.viz.sheet import sheet
 from geodl.viz.smoothing import smoothing
 from geodl.viz.stabilised import stabilised
 from geodl.viz.weights import tying
@@ -45,10 +47,12 @@ __all__ = [
     "losses",
     "neighborhood",
     "network",
+    "noise_to_images",
     "occlusion",
     "precision",
     "query_attention",
     "samples",
+    "sheet",
     "smoothing",
     "stabilised",
     "tying",

@@ -52,7 +52,7 @@ GAN = Recipe(
     sizes={"size": 28, "in_channels": 1},
     sample=_read(models.dcgan),
     optimizer=Optimizer(lr=5e-4, beta1=0.5),
-    trainer=TrainerOptions(6),
+    trainer=TrainerOptions(4),
     batch_size=64,
 )
 CONDITIONAL = replace(
@@ -63,7 +63,6 @@ CONDITIONAL = replace(
     model=models.conditional_gan,
     sizes={"size": 28, "in_channels": 1, "classes": 10},
     sample=_read(models.conditional_gan),
-    trainer=TrainerOptions(8),
 )
 INFO = replace(
     GAN,
@@ -84,7 +83,7 @@ WASSERSTEIN = replace(
     summary="a Wasserstein GAN with gradient penalty on MNIST",
     settings={"loss": "wasserstein", "critic_norm": False, "critic_steps": 3},
     optimizer=Optimizer(lr=5e-4, beta1=0.0, beta2=0.9),
-    trainer=TrainerOptions(10),
+    trainer=TrainerOptions(6),
 )
 ATTENTIVE = replace(
     CONDITIONAL,
@@ -93,8 +92,8 @@ ATTENTIVE = replace(
     model=models.sagan,
     settings={"channels": 16},
     sample=_read(models.sagan),
-    optimizer=Optimizer(lr=2e-4, beta1=0.0, beta2=0.9),
-    trainer=TrainerOptions(5),
+    optimizer=Optimizer(lr=5e-4, beta1=0.0, beta2=0.9),
+    trainer=TrainerOptions(3),
 )
 POINTWISE = replace(
     ATTENTIVE,
