@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from geodl.domain import Domain
 from geodl.errors import GeodlError
+from geodl.interop.along_nodes import along
 from geodl.interop.converters import converts
 from geodl.interop.whole.on_tensors import Apply, Slot
 from geodl.interop.whole.values import Call, Value
@@ -143,7 +144,8 @@ SOFTMAXES: dict[Any, tuple[Any, ...]] = {
 
 
 def _register_softmax(kind: Any, functions: tuple[Any, ...]) -> None:
-    """A softmax along the channels, on whichever axis of the tensor they are."""
+    """A softmax along the channels, on whichever axis they are, or along all nodes."""
+    name = functions[0].__name__
 
     def convert(build: Any, call: Call) -> Any:
         value = call.args[0]
@@ -154,6 +156,9 @@ def _register_softmax(kind: Any, functions: tuple[Any, ...]) -> None:
             _, dim, _, dtype = call.given(*names, dim=None, _stacklevel=3, dtype=None)
             if dtype is not None:
                 return None
+        found = along(build, call, value, dim, name, {}, kind(dim=-1))
+        if found is not None:
+            return found
         value = along_channels(build, value, dim)
         if value is None:
             return None
@@ -203,7 +208,13 @@ for _softmax, _functions in SOFTMAXES.items():
     _register_softmax(_softmax, _functions)
 
 
-NUMBERWISE = ("abs", "exp", "log", "neg", "pow", "sin", "cos", "sqrt", "rsqrt", "square", "clamp")
+NUMBERWISE = (
+    *("abs", "sign", "neg", "reciprocal", "square", "pow", "sqrt", "rsqrt"),
+    *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "erf", "logit"),
+    *("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh"),
+    *("floor", "ceil", "round", "trunc", "frac", "nan_to_num"),
+    *("clamp", "clip", "clamp_min", "clamp_max"),
+)
 
 
 def _register_numberwise(name: str) -> None:

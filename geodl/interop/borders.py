@@ -1,5 +1,6 @@
-"""Padding, upsampling and pixel shuffles of models, as layers over a lattice."""
+"""Padding, upsampling, pixel shuffles and windows of models, as layers over a lattice."""
 
+import math
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from geodl.interop.by_lengths import padded_by_lengths, resized_by_lengths
 from geodl.interop.converters import converts
 from geodl.interop.padding import with_mode
 from geodl.interop.resampling import PADDINGS, padding_rule, resizing_rule, slicing_rule
-from geodl.interop.whole.layout import Atom, Layout
+from geodl.interop.whole.layout import Atom, Axis, Layout
 from geodl.interop.whole.values import Call, Length, Size, Value
 from geodl.layer import Layer, Propagate
 from geodl.layer.check import check_no_sender, check_signal
@@ -133,8 +134,7 @@ def convert_upsampling(build: Any, call: Call) -> Any:
             **dict.fromkeys(others),
         )
         options = {"align_corners": corners, "recompute": bool(recompute)}
-        if smooth:
-            return None
+        options["antialias"] = bool(smooth)
     if not isinstance(value, Value):
         return None
     axes = value.tensor.dim() - 2
@@ -194,11 +194,38 @@ def convert_pixel_unshuffle(build: Any, call: Call) -> Any:
     # Type by type, the places of a window side by side are the channels in torch's order but for
     # which comes first.
     rule = with_mode(window((factor,) * 2, stride=(factor,) * 2, padding="valid"), "zeros")
-    batch, _, *lattice = value.kept.dims
-    channels = value.kept.num_channels
-    parts = (Atom("channel", 0, factor**2), Atom("channel", 1, channels))
-    made = Layout((batch, (parts[1], parts[0]), *lattice), value.kept.domain)
+    batch, channels, *lattice = _of_windows(value, factor**2)
+    made = Layout((batch, channels, *lattice), value.kept.domain)
     return build.apply(call.name, Propagate(rule, join="concat"), value, call.example, made)
+
+
+def _of_windows(value: Value, places: int) -> tuple[Axis, ...]:
+    """The axes of an image's windows, whose places stand beside each other as channels."""
+    batch, _, *lattice = value.kept.dims
+    parts = (Atom("channel", 0, places), Atom("channel", 1, value.kept.num_channels))
+    return (batch, (parts[1], parts[0]), *lattice)
+
+
+@converts(nn.Unfold, F.unfold, traced=True)
+def convert_unfold(build: Any, call: Call) -> Any:
+    """`F.unfold(x, size)`: what each window reads as channels of its place, the places in a row."""
+    if call.module is not None:
+        module: Any = call.module
+        value, size = call.args[0], module.kernel_size
+        apart, padding, stride = module.dilation, module.padding, module.stride
+    else:
+        names = ("input", "kernel_size", "dilation", "padding", "stride")
+        value, size, apart, padding, stride = call.given(*names, dilation=1, padding=0, stride=1)
+    if not isinstance(value, Value) or value.tensor.dim() != 4:
+        return None
+    value = build.read(value, "planes")
+    sizes = _each(size, 2)
+    pairs = tuple((before, before) for before in _each(padding, 2))
+    rule = window(sizes, stride=_each(stride, 2), dilation=_each(apart, 2), padding=pairs)
+    batch, channels, rows, columns = _of_windows(value, math.prod(sizes))
+    made = Layout((batch, channels, (*rows, *columns)), value.kept.domain)
+    part = Propagate(with_mode(rule, "zeros"), join="concat")
+    return build.apply(call.name, part, value, call.example, made)
 
 
 @converts(nn.ChannelShuffle, F.channel_shuffle, torch.channel_shuffle, traced=True)

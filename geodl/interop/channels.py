@@ -144,9 +144,17 @@ def _lies_on_channels(value: Value, spread: Tensor, own: Tensor) -> bool:
 
 
 def reduce_channels(
-    build: Any, call: Call, value: Value, dims: set[int], keepdim: bool, how: str
+    build: Any,
+    call: Call,
+    value: Value,
+    dims: set[int],
+    keepdim: bool,
+    how: Any,
+    options: dict[str, Any] | None = None,
 ) -> Value | None:
-    """A reduction over the channels of each node and nothing else."""
+    """A reduction over the channels of each node and nothing else, by a function of torch or by its
+    name.
+    """
     layout = value.kept
     at = layout.channel_dim()
     if at is None or dims != {at}:
@@ -154,5 +162,5 @@ def reduce_channels(
     made = layout.with_channels(1)
     if not keepdim:
         made = Layout((*layout.dims[:at], *layout.dims[at + 1 :]), layout.domain)
-    part = Pointwise(Apply(how, (Slot(0), -1), {"keepdim": True}))
+    part = Pointwise(Apply(how, (Slot(0),), {"dim": -1, "keepdim": True, **(options or {})}))
     return build.apply(call.name, part, value, call.example, made)

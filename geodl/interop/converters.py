@@ -3,9 +3,9 @@
 Both directions of a pair stand beside each other in the file of their family. Three kinds:
 
 * `@converts(nn.Linear, reads="last")`: a module as a layer, `convert(module, on)`. The key is a
-  type, or the name of a type of PyG or ("escnn.ReLU") of escnn, which are imported only where they
-  are asked for. With a function of torch as the key, `convert(*arguments)` takes what the function
-  takes after its tensor.
+  type, or the name of a type of PyG or ("escnn.ReLU") of escnn, or of a function of torchvision's
+  operations, which are imported only where they are asked for. With a function of torch as the
+  key, `convert(*arguments)` takes what the function takes after its tensor.
 * `@converts(torch.cat, traced=True)`: a call in a trace, `convert(build, call)`; for what reads
   several values, or changes which axis is which. None leaves the call as it is.
 * `@converts(Conv, back="torch", form="itself()")`: a layer as a module of another library,

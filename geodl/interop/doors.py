@@ -10,13 +10,16 @@ from geodl.errors import GeodlError
 # Importing a file of converters puts them on the list.
 from geodl.interop import (  # noqa: F401
     activation,
+    along_nodes,
     attention,
     borders,
     channel_dropout,
     conv,
     einsum,
     embedding,
+    entry_dropout,
     functional,
+    functional_norms,
     group_conv,
     joins,
     joint_norm,
@@ -32,7 +35,9 @@ from geodl.interop import (  # noqa: F401
     scores,
     sequences,
     sequential,
+    several,
     slicing,
+    spreading,
     transformer,
     transformer_block,
     transposed,
@@ -98,7 +103,11 @@ def from_torch(module: nn.Module, example: Any = None, *, on: Domain | None = No
 
     What has no twin stays as it is, as an opaque node that runs on tensors: `network.opaque()`
     lists them with the reasons, and a certificate finds a gap there. A part that cannot be
-    followed, or that makes other calls in training, is one opaque node. Parameters that two layers
+    followed, or that makes other calls in training, is one opaque node. So do `torch.where` and
+    masks that depend on values, because truth values are no signal; coordinates that a model makes
+    of lengths (`torch.linspace`, `torch.meshgrid`); statistics of nodes and channels together;
+    orders (`sort`, `cumsum`) and sums over parts of a lattice. Mirrored borders and resizing stay
+    on bounded lattices: one that wraps has no border. Parameters that two layers
     share stay shared, also where one of them is an embedding and the other a linear layer, which is
     then an `nn.Linear`. :func:`to_torch` gives an import back.
 

@@ -2,7 +2,6 @@
 
 import operator
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,9 +11,7 @@ from torch import Tensor, nn
 from geodl.interop.conv import from_conv
 from geodl.interop.converters import converts
 from geodl.interop.embedding import from_embedding
-from geodl.interop.joint_norm import joint_norm
 from geodl.interop.linear import from_linear
-from geodl.interop.norm import from_batch_norm, from_layer_norm
 from geodl.interop.transposed import from_transposed
 from geodl.interop.whole.ancestry import own_tensor, turned_tensor
 from geodl.interop.whole.layout import Atom
@@ -128,54 +125,6 @@ for _kind, _functions in CONVOLUTIONS.items():
     _register_convolution(_kind, _functions, PLAIN)
 for _kind, _functions in TRANSPOSED.items():
     _register_convolution(_kind, _functions, (*OF_TRANSPOSED, "dilation"))
-
-
-@converts(F.layer_norm, traced=True)
-def convert_layer_norm(build: Any, call: Call) -> Any:
-    """`F.layer_norm(x, shape, weight, bias)` along the last axis, or over all nodes."""
-    names = ("input", "normalized_shape", "weight", "bias", "eps")
-    value, shape, weight, bias, eps = call.given(*names, weight=None, bias=None, eps=1e-5)
-    tensors = held(build, weight, bias)
-    if tensors is None or not isinstance(value, Value):
-        return None
-    if len(shape) > 1:
-        return joint_norm(build, call, value, shape, tensors, eps)
-    weight, bias = tensors
-    make = partial(from_layer_norm, shape, weight, bias, eps)
-    norm = make()
-    if weight is not None:
-        norm = build.shared({"weight": weight, "bias": bias}, ("layer norm", eps), make)
-    return build.apply(call.name, norm, build.read(value, "last"), call.example)
-
-
-@converts(F.batch_norm, traced=True, modes=True)
-def convert_batch_norm(build: Any, call: Call) -> Any:
-    """`F.batch_norm(x, mean, var, weight, bias, training=self.training)`, traced in evaluation."""
-    names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum")
-    defaults = {"weight": None, "bias": None, "training": False, "momentum": 0.1, "eps": 1e-5}
-    value, mean, var, weight, bias, training, momentum, eps = call.given(*names, "eps", **defaults)
-    tensors = held(build, mean, var, weight, bias)
-    if tensors is None or training or not isinstance(value, Value) or tensors[0] is None:
-        return None
-    learnt = call.while_training().given(*names, "eps", **defaults)
-    if [*learnt[5:]] != [True, momentum, eps]:
-        # Running statistics in training too: no batch norm does that.
-        return None
-    make = partial(_norm, tensors, momentum, eps)
-    named = dict(zip(("running_mean", "running_var", "weight", "bias"), tensors, strict=True))
-    layer = build.shared(named, ("batch norm", momentum, eps), make)
-    return build.apply(call.name, layer, build.read(value, "second"), call.example)
-
-
-def _norm(tensors: list[Any], momentum: float, eps: float) -> Any:
-    """A batch norm with statistics and parameters of a model."""
-    mean, var, weight, bias = tensors
-    twin: Any = nn.BatchNorm1d(len(mean), eps, momentum, weight is not None)
-    twin.running_mean, twin.running_var = mean.detach().clone(), var.detach().clone()
-    twin.num_batches_tracked = twin.num_batches_tracked.to(mean.device)
-    if weight is not None:
-        filled(twin, weight=weight, bias=bias)
-    return from_batch_norm(twin, None)
 
 
 @converts(F.embedding, traced=True)

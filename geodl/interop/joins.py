@@ -9,12 +9,13 @@ from torch import Tensor
 from geodl.interop.channels import with_own_channels
 from geodl.interop.converters import converts
 from geodl.interop.positions import add_positions
+from geodl.interop.spreading import spread
 from geodl.interop.tokens import with_own_tokens
 from geodl.interop.whole import layout as layouts
-from geodl.interop.whole.on_tensors import Apply, Slot, Spread
+from geodl.interop.whole.channel_order import in_order
+from geodl.interop.whole.on_tensors import Apply, Slot
 from geodl.interop.whole.values import Call, Value
-from geodl.layer import Pointwise, Pool
-from geodl.neighborhood import whole
+from geodl.layer import Pointwise
 
 OPERATIONS = {
     "add": (torch.add, operator.add, operator.iadd, Tensor.add, Tensor.add_, Tensor.__radd__),
@@ -42,10 +43,10 @@ def join_two(build: Any, call: Call, how: str) -> Any:
         return None
     if how == "sub" and one.tensor.dim() < other.tensor.dim():
         return None
-    aligned = _aligned(build, one, other)
-    if aligned is None:
+    pair = aligned(build, one, other)
+    if pair is None:
         return None
-    answer = build.join(call.name, how, list(aligned), call.example)
+    answer = build.join(call.name, how, list(pair), call.example)
     if call.function in IN_PLACE:
         build.renamed[one.name] = answer
     return answer
@@ -70,47 +71,17 @@ def _with_number(build: Any, call: Call, how: str) -> Any:
     return answer
 
 
-def _aligned(build: Any, one: Value, other: Value) -> tuple[Value, Value] | None:
+def aligned(build: Any, one: Value, other: Value) -> tuple[Value, Value] | None:
     """Two values in one layout on one domain; None where torch would spread one over the other in
     a way that no layer here has.
     """
     if one.tensor.dim() != other.tensor.dim():
         return None
     if one.tensor.shape != other.tensor.shape:
-        return _spread(build, one, other)
+        return spread(build, one, other)
     if one.on.domain == other.on.domain and layouts.same_numbers(one.kept, other.kept):
         return one, other
     return one, build.rearrange(other, one.kept.merged(), like=one)
-
-
-def _spread(build: Any, one: Value, other: Value) -> tuple[Value, Value] | None:
-    """One of two values spread over the nodes, or over the channels, of the other."""
-    if one.tensor.numel() < other.tensor.numel():
-        spread = _spread(build, other, one)
-        return None if spread is None else (spread[1], spread[0])
-    wide, narrow = one.kept, other.kept
-    dims = list(zip(wide.dims, narrow.dims, one.tensor.shape, other.tensor.shape, strict=True))
-    over = {k for k, (_, _, a, b) in enumerate(dims) if a != b}
-    if any(other.tensor.shape[k] != 1 for k in over):
-        return None
-    channel = wide.channel_dim()
-    if over == {channel} and narrow.channel_dim() == channel:
-        # One channel for all of the other's: the nodes are the same.
-        if one.on.domain != other.on.domain:
-            return None
-        count = wide.num_channels
-        example = other.tensor.expand_as(one.tensor)
-        part = Pointwise(Spread(count))
-        return one, build.apply(f"{other.name}_spread", part, other, example)
-    if channel in over or narrow.num_axes or not wide.num_axes:
-        return None
-    if narrow.channel_dim() != channel or narrow.num_channels != wide.num_channels:
-        return None
-    # One node for all: each node of the other receives from it.
-    pool = Pool(whole().reverse(), "sum")
-    example = other.tensor.expand_as(one.tensor)
-    spread = build.apply(f"{other.name}_spread", pool, one, example, wide, sender=other)
-    return one, spread
 
 
 @converts(operator.mul, traced=True)
@@ -130,11 +101,12 @@ def convert_cat(build: Any, call: Call) -> Any:
         return None
     if not all(isinstance(one, Value) for one in values):
         return None
-    first = values[0]
     if len(values) == 1:
-        return first
+        return values[0]
     if any(value.layout is None for value in values):
         return None
+    values = [in_order(build, value) for value in values]
+    first = values[0]
     at = first.kept.channel_dim()
     if at is None or dim % first.tensor.dim() != at:
         return None

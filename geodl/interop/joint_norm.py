@@ -1,4 +1,6 @@
-"""Layer norms over nodes and channels together, whose parameters have the shape of both."""
+"""Layer norms over nodes and channels together, whose parameters have the shape of both, and over
+blocks of channels, as those of queries by heads.
+"""
 
 from typing import Any
 
@@ -9,7 +11,7 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.converters import converts
 from geodl.interop.whole.entries import copy_of
-from geodl.interop.whole.layout import BATCH, Layout
+from geodl.interop.whole.layout import BATCH, Atom, Layout
 from geodl.interop.whole.values import Call, Value
 from geodl.layer import Layer
 from geodl.layer.check import check_no_sender, check_signal
@@ -20,10 +22,10 @@ FUNCTIONS = {"layer": F.layer_norm, "rms": F.rms_norm}
 
 class JointNorm(Layer):
     """`y = (x - mean) / sqrt(var + eps) * weight + bias` with the statistics of all nodes of an
-    entry: of each channel by itself, or of all channels together. As "rms" `y = x / sqrt(mean of
-    x^2 + eps) * weight`.
+    entry, of each channel by itself or of all channels together; or of each block of channels of a
+    node. As "rms" `y = x / sqrt(mean of x^2 + eps) * weight`.
 
-    With a weight or a bias it tells nodes apart, and takes one size alone.
+    Over nodes a weight or a bias tells them apart, and it takes one size alone.
 
     Args:
         kind: "layer" or "rms".
@@ -53,7 +55,12 @@ class JointNorm(Layer):
     @property
     def breaks_symmetry(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         """Parameters stand at places."""
-        return self.weight is not None or self.bias is not None
+        return not self.nodewise and (self.weight is not None or self.bias is not None)
+
+    @property
+    def nodewise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        """Of blocks of channels it treats each node alone."""
+        return not _node_atoms(self.layout, self.count)
 
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """The normalised signal."""
@@ -87,9 +94,10 @@ def convert_norm(build: Any, call: Call) -> Any:
     module: Any = call.module
     (value,) = call.args
     count = len(module.normalized_shape)
-    if count == 1:
+    read = along_last(build, value) if count == 1 else None
+    if read is not None:
         part = build.once(module, copy_of)
-        return build.apply(call.name, part, build.read(value, "last"), call.example)
+        return build.apply(call.name, part, read, call.example)
     layout = joint_layout(build, value, count)
     if layout is None:
         return None
@@ -104,27 +112,37 @@ def convert_norm(build: Any, call: Call) -> Any:
 
 
 def joint_norm(
-    build: Any, call: Call, value: Value, shape: Any, tensors: list[Any], eps: float
+    build: Any,
+    call: Call,
+    value: Value,
+    shape: Any,
+    tensors: list[Any],
+    eps: float | None,
+    kind: str = "layer",
 ) -> Value | None:
-    """`F.layer_norm(x, shape, weight, bias)` over several axes."""
+    """`F.layer_norm(x, shape, weight, bias)` over several axes, or over blocks of channels."""
     layout = joint_layout(build, value, len(shape))
     if layout is None:
         return None
     named = dict(zip(("weight", "bias"), tensors, strict=True))
 
     def make() -> JointNorm:
-        return JointNorm("layer", layout, len(shape), eps, *tensors)
+        return JointNorm(kind, layout, len(shape), eps, *tensors)
 
     if tensors[0] is None:
         return build.apply(call.name, make(), value, call.example)
-    norm = build.shared(named, ("joint norm", eps), make)
+    norm = build.shared(named, ("joint norm", kind, eps), make)
     return build.apply(call.name, norm, value, call.example)
 
 
 def joint_layout(build: Any, value: Any, count: int) -> Layout | None:
-    """How a value is read whose last axes are all nodes, with all channels or none; else None."""
+    """How a value is read whose last axes are all nodes, with all channels or none, or a part of
+    the channels alone; else None.
+    """
     if not isinstance(value, Value) or value.layout is None:
         return None
+    if not _node_atoms(value.kept, count):
+        return value.kept if _is_block(value.kept, count) else None
     first, *kept = value.kept.dims[:-count]
     joined = [atom for dim in value.kept.dims[-count:] for atom in dim]
     nodes = [atom for atom in joined if atom.kind == "node"]
@@ -133,6 +151,26 @@ def joint_layout(build: Any, value: Any, count: int) -> Layout | None:
     if any(atom.kind != "channel" for dim in kept for atom in dim):
         return None
     return value.kept
+
+
+def _node_atoms(layout: Layout, count: int) -> list[Atom]:
+    """The axes of nodes among the last axes."""
+    return [atom for dim in layout.dims[-count:] for atom in dim if atom.kind == "node"]
+
+
+def _is_block(layout: Layout, count: int) -> bool:
+    """Whether the last axes are some of the channels, and not all of them."""
+    last = [atom for dim in layout.dims[-count:] for atom in dim]
+    return 0 < len(last) < len(layout.channels) and set(last) < set(layout.channels)
+
+
+def along_last(build: Any, value: Any) -> Value | None:
+    """A value whose last axis, which a norm reads, is all channels of a node; None where it is a
+    block of them.
+    """
+    if isinstance(value, Value) and value.layout is not None and _is_block(value.kept, 1):
+        return None
+    return build.read(value, "last")
 
 
 @converts(JointNorm, back="torch", form="axes that it has parameters for")

@@ -9,6 +9,7 @@ from torch import Tensor
 from geodl.interop.channels import reduce_channels
 from geodl.interop.converters import converts
 from geodl.interop.pooling import adaptive
+from geodl.interop.several import of_several
 from geodl.interop.whole.layout import Layout
 from geodl.interop.whole.values import Call, Size, Value
 from geodl.layer import Readout
@@ -24,17 +25,23 @@ class Extremes(NamedTuple):
 @converts(torch.max, Tensor.max, torch.min, Tensor.min, traced=True)
 def convert_extremes(build: Any, call: Call) -> Any:
     """`x.max(dim)` of which the indices are not read."""
-    value, dim, keepdim = call.given("input", "dim", "keepdim", keepdim=False)
+    value, dim, keepdim = call.given("input", "dim", "keepdim", dim=None, keepdim=False)
+    if isinstance(dim, Value):
+        return of_several(build, call, [value, dim], f"{_name_of(call)}imum")
     if not isinstance(value, Value) or value.layout is None or not isinstance(dim, int):
         return None
     if call.used is None or not call.used <= {0}:
         return None
-    name = getattr(call.function, "__name__", call.function)
     made = call._replace(example=call.example[0])
-    found = reduce_nodes(build, made, value, dim, keepdim, name)
+    found = reduce_nodes(build, made, value, dim, keepdim, _name_of(call))
     if found is None:
         return None
     return Extremes(found, None)
+
+
+def _name_of(call: Call) -> str:
+    """ "max" or "min"."""
+    return getattr(call.function, "__name__", call.function)
 
 
 @converts(*(F.avg_pool1d, F.avg_pool2d, F.avg_pool3d), traced=True)
@@ -86,10 +93,20 @@ def reduce_nodes(
     elif isinstance(dim, int):
         dims = (dim,)
     reduced = {d % count for d in dims}
-    layout = value.kept
     of_channels = reduce_channels(build, call, value, reduced, keepdim, TORCH_NAMES[how])
     if of_channels is not None:
         return of_channels
+    made = layout_after(value, reduced, keepdim)
+    if made is None:
+        return None
+    return build.apply(call.name, Readout(how), value, call.example, made)
+
+
+def layout_after(value: Value, reduced: set[int], keepdim: bool) -> Layout | None:
+    """The layout of a tensor after a reduction over all axes of nodes; None where it leaves some,
+    or reduces others, too.
+    """
+    layout = value.kept
     axes = {k for k, axis in enumerate(layout.dims) if any(atom.kind == "node" for atom in axis)}
     mixed = any(atom.kind != "node" for k in axes for atom in layout.dims[k])
     if not axes or mixed or not axes <= reduced or any(layout.dims[k] for k in reduced - axes):
@@ -100,5 +117,4 @@ def reduce_nodes(
             kept.append(axis)
         elif keepdim:
             kept.append(())
-    made = Layout(tuple(kept), layout.domain)
-    return build.apply(call.name, Readout(how), value, call.example, made)
+    return Layout(tuple(kept), layout.domain)

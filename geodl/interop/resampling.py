@@ -35,6 +35,7 @@ class AxisMap:
         factor: the new length over the old one, where no size is given.
         align_corners: as torch's `F.interpolate` has it.
         recompute: likewise, whether the factor is that of the two lengths.
+        antialias: likewise, whether a smaller axis is smoothed first.
         ends: start, stop and step of a slice.
     """
 
@@ -44,6 +45,7 @@ class AxisMap:
     factor: float | None = None
     align_corners: bool | None = None
     recompute: bool = False
+    antialias: bool = False
     ends: tuple[int | None, int | None, int | None] = (None, None, None)
 
     def refuses(self, length: int) -> str:
@@ -78,14 +80,16 @@ class AxisMap:
         options: dict[str, Any] = {"align_corners": self.align_corners}
         if self.recompute:
             options["recompute_scale_factor"] = True
-        if self.kind != "bicubic":
+        if self.kind != "bicubic" and not self.antialias:
             return F.interpolate(rows, size, self.factor, self.kind, **options)
-        # torch has this mode for images alone; a row is as wide as before.
-        wide = None if size is None else (size, 1)
-        factor = None if self.factor is None else (self.factor, 1.0)
-        image = rows[..., None]
-        made = F.interpolate(image, wide, factor, self.kind, **options)
-        return made[:, :, :, 0]
+        # torch has these modes for images alone, of one row here: of one column its kernel of
+        # antialiasing (2.13) computes something else.
+        kind = {"linear": "bilinear"}.get(self.kind, self.kind)
+        options["antialias"] = self.antialias
+        wide = None if size is None else (1, size)
+        factor = None if self.factor is None else (1.0, self.factor)
+        made = F.interpolate(rows[:, :, None], wide, factor, kind, **options)
+        return made[:, :, 0]
 
 
 @dataclass(frozen=True, repr=False)
@@ -155,6 +159,7 @@ def resizing_rule(
     align_corners: bool | None = None,
     *,
     recompute: bool = False,
+    antialias: bool = False,
 ) -> Resampling:
     """Each axis resized, as `F.interpolate` does; the options are those of :class:`AxisMap`."""
     kind = {"bilinear": "linear", "trilinear": "linear"}.get(mode, mode)
@@ -162,7 +167,7 @@ def resizing_rule(
         raise GeodlError("F.interpolate", f"mode={mode!r}", f"choose from {', '.join(RESIZES)}")
     axes = []
     for size, factor in zip(sizes, factors, strict=True):
-        axes.append(AxisMap(kind, (0, 0), size, factor, align_corners, recompute))
+        axes.append(AxisMap(kind, (0, 0), size, factor, align_corners, recompute, antialias))
     return Resampling(tuple(axes))
 
 

@@ -14,7 +14,7 @@ from geodl.interop.converters import converts
 from geodl.interop.whole import layout as layouts
 from geodl.interop.whole.ancestry import own_tensor
 from geodl.interop.whole.layout import Atom, Axis, Layout
-from geodl.interop.whole.values import Call, Size, Value
+from geodl.interop.whole.values import Call, Length, Size, Value
 from geodl.signal import Signal
 
 
@@ -30,8 +30,9 @@ def convert_attribute(build: Any, call: Call) -> Any:
         return _shape(build, value)
     if name == "ndim":
         return value.tensor.dim()
-    if name in ("T", "mT") and value.tensor.dim() == 2:
-        return _permuted(value, call.example, (1, 0))
+    count = value.tensor.dim()
+    if name == "mT" or (name == "T" and count == 2):
+        return _permuted(value, call.example, (*range(count - 2), count - 1, count - 2))
     return None
 
 
@@ -87,10 +88,16 @@ def convert_view(build: Any, call: Call) -> Any:
         return None
     if len(shape) == 1 and isinstance(shape[0], tuple | list):
         shape = list(shape[0])
+    computed = [k for k, one in enumerate(shape) if isinstance(one, Length)]
+    if len(computed) > 1:
+        return None
+    for k in computed:
+        # One length follows from all others, however a model computes it.
+        shape[k] = -1
     if not all(isinstance(one, int | Size) for one in shape):
         return None
     layout = viewed(value.layout, value.on, shape, tuple(call.example.shape))
-    if layout is None:
+    if layout is None or any(atom.kind != "node" for k in computed for atom in layout.dims[k]):
         return None
     return value.read_as(layout, call.example)
 
@@ -142,7 +149,7 @@ def viewed(
         if not dims:
             return None
         dims[-1] = (*dims[-1], *rest)
-    return Layout(tuple(dims), layout.domain)
+    return Layout(tuple(map(_counted, dims)), layout.domain)
 
 
 @converts(torch.flatten, Tensor.flatten, traced=True)
@@ -165,9 +172,16 @@ def _flattened(value: Any, start: int, end: int, example: Tensor) -> Any:
     count = value.tensor.dim()
     first, behind = start % count, end % count + 1
     dims = value.layout.dims
-    merged = tuple(atom for dim in dims[first:behind] for atom in dim)
+    merged = _counted(tuple(atom for dim in dims[first:behind] for atom in dim))
     layout = Layout((*dims[:first], merged, *dims[behind:]), value.layout.domain)
     return value.read_as(layout, example)
+
+
+def _counted(axis: Axis) -> Axis:
+    """An axis of nodes without the single channel that each of them has: it is the nodes alone."""
+    if all(atom.kind == "channel" for atom in axis):
+        return axis
+    return tuple(atom for atom in axis if atom.kind != "channel" or atom.size != 1)
 
 
 @converts(torch.unflatten, Tensor.unflatten, traced=True)

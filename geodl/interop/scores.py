@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from geodl.interop.activation import dropped_share
 from geodl.interop.converters import converts
 from geodl.interop.sequences import HIDDEN, is_causal
+from geodl.interop.whole.channel_order import in_order
 from geodl.interop.whole.layout import Atom, Axis, Layout
 from geodl.interop.whole.on_tensors import Narrow
 from geodl.interop.whole.values import Call, Scores, Value
@@ -245,7 +246,7 @@ def _attended(build: Any, call: Call, scores: Scores, value: Value) -> Value | N
     (count, head_dim), (_, _), (_, value_dim) = heads  # pyright: ignore[reportGeneralTypeIssues] - none is None
     if len({one[0] for one in heads if one is not None}) != 1:
         return None
-    query, key, value = (_in_order(build, one) for one in (scores.query, scores.key, value))
+    query, key, value = (in_order(build, one) for one in (scores.query, scores.key, value))
     domains = [one.on.domain for one in (query, key, value)]
     if domains[1] != domains[2]:
         return None
@@ -287,23 +288,6 @@ def _heads_of(value: Any) -> tuple[int, int] | None:
 
 def _all(axis: Axis, kind: str) -> bool:
     return all(atom.kind == kind for atom in axis)
-
-
-def _in_order(build: Any, value: Value) -> Value:
-    """A value whose channels are stored head by head."""
-    layout = value.kept
-    _, *heads, _, channels = layout.dims
-    stored = tuple(atom for axis in heads for atom in axis) + channels
-    if stored == layout.channels:
-        return value
-    found = _heads_of(value)
-    assert found is not None
-    count, width = found
-    dims = [layout.dims[0], layout.dims[-2], (Atom("channel", 1, width),)]
-    if heads:
-        dims.insert(1, (Atom("channel", 0, count),))
-    plain = Layout(tuple(dims), layout.domain)
-    return build.rearrange(value, plain, like=value)
 
 
 def _joined(layout: Layout, value_dim: int) -> Layout:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geodl.interop.borders import cut_nodes
 from geodl.interop.converters import converts
+from geodl.interop.whole.channel_order import in_order
 from geodl.interop.whole.layout import Atom, Axis, Layout, nodes
 from geodl.interop.whole.on_tensors import Narrow
 from geodl.interop.whole.rearrange import Select
@@ -80,11 +81,12 @@ def cut_channels(
     """`x[:, start:stop]` along an axis of channels, and no other; without the axis where the
     example has one less.
     """
+    if not value.kept.dims[dim] or not set(value.kept.dims[dim]) <= set(value.kept.channels):
+        return None
+    value = in_order(build, value)
     layout = value.kept
     axis = layout.dims[dim]
     channels = layout.channels
-    if not axis or not set(axis) <= set(channels):
-        return None
     first = channels.index(axis[0])
     if channels[first : first + len(axis)] != axis:
         return None

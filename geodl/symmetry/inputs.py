@@ -55,11 +55,13 @@ def inputs_of(model: nn.Module, ends: list[DomainOrSignal]) -> list[Any]:
         return [zeros.x]
     # Zeros have as many rows as the signal beside them.
     batch = max([end.x.shape[0] for end in ends if isinstance(end, Signal)], default=1)
+    # An import knows what its original was called with.
+    known = getattr(getattr(model, "door", None), "channels", (None,) * len(ends))
     signals = []
-    for end, reader in zip(ends, _readers(model, len(ends)), strict=True):
+    for end, reader, channels in zip(ends, _readers(model, len(ends)), known, strict=True):
         signal = end
         if not isinstance(signal, Signal):
-            signal = _zeros(reader, signal, batch)
+            signal = _zeros(reader, signal, batch, channels)
         signals.append(signal)
     return signals
 
@@ -87,15 +89,19 @@ def _readers(model: nn.Module, count: int) -> list[nn.Module]:
     return [getattr(model, "decoder", model), getattr(model, "encoder", crossed)]
 
 
-def _zeros(reader: nn.Module, domain: Domain, batch: int = 1) -> Signal:
-    """Zeros of the channels, dtype and device that the first layer of a module reads."""
+def _zeros(
+    reader: nn.Module, domain: Domain, batch: int = 1, channels: int | None = None
+) -> Signal:
+    """Zeros of the dtype and device that the first layer of a module reads, and of its channels
+    where no others are named.
+    """
     nowhere = torch.zeros(0, device=domain.device or "cpu")
     like = next(reader.parameters(), nowhere)
     first = next((m for m in reader.modules() if channels_read(m) is not None), None)
-    channels, dtype = 1, like.dtype
-    if first is not None:
-        channels = channels_read(first) or 1
+    dtype = like.dtype
+    if channels is None and first is not None:
+        channels = channels_read(first)
     if isinstance(first, Embedding):
         dtype = torch.long
-    x = torch.zeros(batch, domain.num_nodes, channels, dtype=dtype, device=like.device)
+    x = torch.zeros(batch, domain.num_nodes, channels or 1, dtype=dtype, device=like.device)
     return Signal(x, domain)

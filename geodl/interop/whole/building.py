@@ -13,6 +13,7 @@ from geodl.interop.conversion import check_part, check_shared
 from geodl.interop.converters import Converter, Library
 from geodl.interop.parametrized import from_parametrized
 from geodl.interop.whole import layout as layouts
+from geodl.interop.whole.channel_order import in_order
 from geodl.interop.whole.entries import (
     agrees_with,
     allowed_name,
@@ -37,6 +38,7 @@ from geodl.interop.whole.on_tensors import (
 )
 from geodl.interop.whole.opaque_calls import opaque_call, read_scores
 from geodl.interop.whole.owners import Owners
+from geodl.interop.whole.places import where_accepted
 from geodl.interop.whole.rearrange import Rearrange
 from geodl.interop.whole.structures import holds_values
 from geodl.interop.whole.values import Call, Scalar, Size, Untraced, Value
@@ -243,7 +245,7 @@ class Builder:
             GeodlError: if the layer refuses the example, or differs from the model on it.
         """
         if sender is None:
-            value = self.where_accepted(part, value)
+            value = where_accepted(self, part, value)
         read = [value] if sender is None else [value, sender]
         signal = self.run(part, [one.on for one in read])
         if layout is None:
@@ -359,10 +361,11 @@ class Builder:
         """A value whose signal has its channels where a module of torch reads them."""
         if value.layout is None:
             value = self.signal(value, default_layout(value.tensor, reads))
-        layout, dims = value.kept, value.tensor.dim()
-        at = layout.channel_dim()
         if reads == "each":
             return value
+        value = in_order(self, value)
+        layout, dims = value.kept, value.tensor.dim()
+        at = layout.channel_dim()
         if reads == "last" and at is not None and at == dims - 1:
             return value
         if reads == "second" and at == 1:
@@ -382,18 +385,3 @@ class Builder:
             return self.apply(f"{value.name}_rearranged", part, value, value.tensor, made)
         name = f"{value.name}_rearranged"
         return self.apply(name, part, like, value.tensor, made, sender=value)
-
-    def where_accepted(self, part: Any, value: Value) -> Value:
-        """The value, with its lattice bounded or wrapping as a layer's rule needs it."""
-        rule = getattr(part, "rule", None)
-        if rule is None or not rule.refuses(value.on.domain):
-            return value
-        layout = value.kept
-        if not layout.is_plain() or layout.num_axes == 0:
-            return value
-        for places in ("grid", "torus", "chain"):
-            made = Layout(layout.dims, places)
-            domain = made.to_signal(value.tensor).domain
-            if not rule.refuses(domain):
-                return self.rearrange(value, made)
-        return value

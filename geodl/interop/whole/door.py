@@ -63,6 +63,20 @@ class TensorDoor:
         self.form = form
         self.origin: Any = None
 
+    @property
+    def channels(self) -> tuple[int | None, ...]:
+        """Of each input; None of tokens, and of what is read as no signal."""
+        counts = []
+        for entrance in self.form.entrances:
+            if not entrance.input:
+                continue
+            layout = entrance.layout
+            if layout is None or not layout.channels:
+                counts.append(None)
+            else:
+                counts.append(layout.num_channels)
+        return tuple(counts)
+
     def enter(self, *args: Any, **kwargs: Any) -> list[Any]:
         """The network's inputs.
 

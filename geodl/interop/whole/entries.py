@@ -49,6 +49,9 @@ def _known_entries(call: Call) -> Entries:
             return Entries(Converter(copy_of, "last", ""), None, None)
     elif isinstance(key, str):
         key = getattr(Tensor, key, None)
+    elif str(getattr(key, "__module__", "")).startswith("torchvision.ops."):
+        # By its name, as torchvision is imported by nobody here.
+        key = f"torchvision.{key.__name__}"
     try:
         return Entries(FROM.get(key), TRACED.get(key), SCORES.get(key))
     except TypeError:

@@ -37,7 +37,18 @@ ORDERS: dict[str, tuple[Any, tuple[str, ...], tuple[str, ...]]] = {
         ("input", "normalized_shape", "weight", "bias", "eps"),
         ("input", "normalized_shape", "weight", "bias", "eps"),
     ),
+    "group_norm": (
+        F.group_norm,
+        ("input", "num_groups", "weight", "bias", "eps"),
+        ("input", "num_groups", "weight", "bias", "eps"),
+    ),
 }
+STATISTICS = ("running_mean", "running_var")
+ORDERS["instance_norm"] = (
+    F.instance_norm,
+    ("input", "weight", "bias", *STATISTICS, "use_input_stats", "momentum", "eps"),
+    ("input", *STATISTICS, "weight", "bias", "use_input_stats", "momentum", "eps"),
+)
 ATTENTION = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 ORDERS["scaled_dot_product_attention"] = (F.scaled_dot_product_attention, ATTENTION, ATTENTION)
 # What torch.export leaves out where a mode has the default of its operator, and the other has not.

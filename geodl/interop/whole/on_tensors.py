@@ -245,6 +245,74 @@ class Spread(nn.Module):
         return str(self.channels)
 
 
+class InBlocks(nn.Module):
+    """A module along the last axis of channels that are an array `[blocks, size]`.
+
+    Args:
+        module: keeps the axis.
+        size: of a block.
+    """
+
+    def __init__(self, module: nn.Module, size: int):
+        super().__init__()
+        self.module = module
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The module in each block."""
+        return self.module(x.unflatten(-1, (-1, self.size))).flatten(-2)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}"
+
+
+class Reordered(nn.Module):
+    """Channels that are an array, read with its axes in another order.
+
+    Args:
+        sizes: of the axes.
+        order: the axis that comes first, second, ...
+    """
+
+    def __init__(self, sizes: tuple[int, ...], order: tuple[int, ...]):
+        super().__init__()
+        self.sizes = sizes
+        self.order = order
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The channels in the other order."""
+        before = x.dim() - 1
+        array = x.unflatten(-1, self.sizes)
+        axes = [before + axis for axis in self.order]
+        return array.permute(*range(before), *axes).flatten(before)
+
+    def extra_repr(self) -> str:
+        return f"{self.sizes}, {self.order}"
+
+
+class OfParts(nn.Module):
+    """A function of several parts of the channels, which are equally many.
+
+    Args:
+        function: of so many tensors, along their last axis or of each number.
+        count: of the parts.
+        options: what else it is given.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], count: int, options: dict[str, Any]):
+        super().__init__()
+        self.function = function
+        self.count = count
+        self.options = options
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The function of the parts."""
+        return self.function(*x.chunk(self.count, -1), **self.options)
+
+    def extra_repr(self) -> str:
+        return getattr(self.function, "__name__", "function")
+
+
 def close(one: Any, other: Any) -> bool:
     """Whether two tensors hold the same numbers but for rounding."""
     if not isinstance(one, Tensor) or not isinstance(other, Tensor) or one.shape != other.shape:

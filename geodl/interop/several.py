@@ -1,0 +1,102 @@
+"""Functions of several values of each node: the larger one, the cosine between two."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geodl.interop.converters import converts
+from geodl.interop.joins import aligned
+from geodl.interop.whole.layout import BATCH, Atom, Layout, nodes
+from geodl.interop.whole.on_tensors import OfParts
+from geodl.interop.whole.values import Call, Value
+from geodl.layer import Pointwise
+
+
+def cosine(one: Tensor, other: Tensor, eps: float) -> Tensor:
+    """The cosine between the channels of two values of a node, as one channel."""
+    return F.cosine_similarity(one, other, -1, eps).unsqueeze(-1)
+
+
+FUNCTIONS: dict[str, Any] = {
+    "maximum": torch.maximum,
+    "minimum": torch.minimum,
+    "cosine": cosine,
+}
+
+
+def of_several(
+    build: Any,
+    call: Call,
+    values: list[Any],
+    function: str,
+    made: Layout | None = None,
+    **options: Any,
+) -> Value | None:
+    """A function of two values of each node: side by side they are the channels of one signal, of
+    which it is a pointwise function.
+
+    Args:
+        build: the import.
+        call: that is converted.
+        values: of one shape, or one of them spread over the other.
+        function: its name.
+        made: the layout of the answer; by default that of the first value.
+        options: what else it is given.
+    """
+    if not all(isinstance(value, Value) and value.layout is not None for value in values):
+        return None
+    pair = aligned(build, *values)
+    if pair is None or not pair[0].kept.batched:
+        return None
+    first = pair[0]
+    flat = []
+    for value in pair:
+        layout = _by_rows(value)
+        flat.append(value.read_as(layout, layout.to_tensor(value.on)))
+    example = torch.cat([value.tensor for value in flat], -1)
+    both = build.join(f"{call.name}_read", "cat", flat, example)
+    part = Pointwise(OfParts(FUNCTIONS[function], len(flat), options))
+    return build.apply(call.name, part, both, call.example, made or first.kept)
+
+
+def _by_rows(value: Value) -> Layout:
+    """The layout `[B, *lattice, C]` of a value's signal."""
+    lattice = [(atom,) for atom in nodes(value.kept.num_axes)]
+    channels = Atom("channel", 0, value.on.x.shape[2])
+    return Layout(((BATCH,), *lattice, (channels,)), value.kept.domain)
+
+
+@converts(torch.maximum, Tensor.maximum, traced=True)
+def convert_maximum(build: Any, call: Call) -> Any:
+    """The larger one of two numbers; of equal ones each gets half of the gradient, as in torch."""
+    one, other = call.given("input", "other")
+    return of_several(build, call, [one, other], "maximum")
+
+
+@converts(torch.minimum, Tensor.minimum, traced=True)
+def convert_minimum(build: Any, call: Call) -> Any:
+    """The smaller one of two numbers."""
+    one, other = call.given("input", "other")
+    return of_several(build, call, [one, other], "minimum")
+
+
+@converts(F.cosine_similarity, torch.cosine_similarity, nn.CosineSimilarity, traced=True)
+def convert_cosine(build: Any, call: Call) -> Any:
+    """The cosine between the channels of two values of each node."""
+    if call.module is not None:
+        module: Any = call.module
+        (one, other), dim, eps = call.args, module.dim, module.eps
+    else:
+        one, other, dim, eps = call.given("x1", "x2", "dim", "eps", dim=1, eps=1e-8)
+    if not isinstance(one, Value) or one.layout is None or not isinstance(dim, int):
+        return None
+    at = dim % one.tensor.dim()
+    dims = one.kept.dims
+    if one.kept.channel_dim() != at or getattr(other, "tensor", None) is None:
+        return None
+    if one.tensor.shape != other.tensor.shape:
+        return None
+    made = Layout((*dims[:at], *dims[at + 1 :]), one.kept.domain)
+    return of_several(build, call, [one, other], "cosine", made, eps=eps)

@@ -1,0 +1,26 @@
+"""Channels in the order in which a tensor has them: as after a shuffle, or behind `F.unfold`."""
+
+from typing import Any
+
+from geodl.interop.whole.layout import Atom, Layout
+from geodl.interop.whole.on_tensors import Reordered
+from geodl.interop.whole.values import Value
+from geodl.layer import Pointwise
+
+
+def in_order(build: Any, value: Value) -> Value:
+    """A value whose signal stores its channels as the axes of its tensor name them, the first one
+    slowest: itself, or the same with its channels in another order.
+    """
+    layout = value.kept
+    stored = layout.channels
+    wanted = [atom for atom in layout.atoms if atom.kind == "channel"]
+    if list(stored) == wanted:
+        return value
+    sizes = tuple(atom.size for atom in stored)
+    order = tuple(stored.index(atom) for atom in wanted)
+    renamed = {atom: Atom("channel", k, atom.size) for k, atom in enumerate(wanted)}
+    dims = [tuple(renamed.get(atom, atom) for atom in dim) for dim in layout.dims]
+    made = Layout(tuple(dims), layout.domain).merged()
+    part = Pointwise(Reordered(sizes, order))
+    return build.apply(f"{value.name}_in_order", part, value, value.tensor, made)
