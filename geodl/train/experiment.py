@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, final
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from geodl.data.cards import root
 from geodl.errors import GeodlError
 from geodl.files import in_words, remove_parts, write_json
 from geodl.train import folder as folders
@@ -19,6 +20,8 @@ from geodl.train.recipe import Recipe
 from geodl.train.result import Result
 from geodl.train.task import seed_everything
 from geodl.train.tasks import TASKS
+
+KEPT = "runs"  # the folder of runs beside the data sets
 
 
 @final
@@ -67,6 +70,8 @@ def run(
     progress = progress or _silent
     with quiet(), isolate_rng():
         _check(recipe, options, seeds, named=(folder or resume) is not None)
+        for needed in recipe.needs:
+            kept_run(needed, progress=progress)
         progress(f"{recipe.name}: preparing the data", 0, 0)
         parts = limited(recipe.parts(), options.trainer.limit_examples)
         check_validated(recipe, options.trainer, parts)
@@ -76,6 +81,28 @@ def run(
             return _all(_Job(recipe, options, home, progress), parts, seeds)
         except KeyboardInterrupt as error:
             raise Interrupted(home) from error
+
+
+def kept_run(recipe: Recipe, *, progress: Progress | None = None) -> Path:
+    """The folder of a finished run of a recipe, beside the data sets, on which others build. Where
+    there is none the recipe is run, with seed 0; where it was interrupted, to its end.
+
+    Args:
+        recipe: what is to be there.
+        progress: as for :func:`run`.
+    """
+    folder = root() / KEPT / recipe.name
+    if (folder / folders.RESULT).exists():
+        return folder
+    try:
+        if (folder / folders.ABOUT).exists():
+            run(recipe, resume=folder, progress=progress)
+        else:
+            run(recipe, folder=folder, progress=progress)
+    except Interrupted as error:
+        # It goes on when it is needed again; the caller's own run has no folder yet.
+        raise KeyboardInterrupt from error
+    return folder
 
 
 def is_first_process() -> bool:

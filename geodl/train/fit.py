@@ -93,9 +93,12 @@ def fit(
     if options.trainer.patience is not None:
         checks = max(1, options.trainer.patience // every)
         callbacks.append(EarlyStopping("val/loss", patience=checks, check_on_train_epoch_end=False))
+    clip = options.optimizer.clip
+    if not task.automatic_optimization:
+        clip = None  # a task that takes its steps itself clips itself
     trainer = _trainer(
         options.trainer,
-        clip=options.optimizer.clip,
+        clip=clip,
         callbacks=callbacks,
         checkpoints=WholeCheckpoints(do),
     )

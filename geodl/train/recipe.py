@@ -41,6 +41,8 @@ class Recipe:
         name: what `geodl train` calls it.
         summary: what is trained on what, a phrase.
         task: what is learnt; `geodl.train.tasks.TASKS` has a class for each.
+        needs: recipes whose networks `parts` reads; each is run first, once, where the data folder
+            has no run of it.
         parts: makes the examples to learn from, to validate on and to report on.
         folds: makes the examples of each seed where each has its own: seed k is tested on fold k;
             None where all seeds see what `parts` makes.
@@ -77,6 +79,7 @@ class Recipe:
     batch_size: int | None = None
     search: tuple[float, ...] = ()
     search_parts: Callable[[], Parts] | None = field(default=None, repr=False)
+    needs: tuple["Recipe", ...] = field(default=(), repr=False)
 
     @property
     def duration(self) -> str:

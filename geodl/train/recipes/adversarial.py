@@ -43,6 +43,7 @@ GAN = Recipe(
     name="mnist-gan",
     summary="a DCGAN on MNIST",
     task="adversarial",
+    needs=(LENET,),
     parts=_digits,
     protocol=SEEN,
     paper=NO_PAPER,
