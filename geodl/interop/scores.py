@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from geodl.interop.activation import dropped_share
 from geodl.interop.converters import converts
-from geodl.interop.sequences import HIDDEN, is_causal
+from geodl.interop.mask_rules import HIDDEN, rule_of_mask
 from geodl.interop.whole.channel_order import in_order
 from geodl.interop.whole.layout import Atom, Axis, Layout
 from geodl.interop.whole.on_tensors import Narrow
@@ -117,12 +117,14 @@ def convert_attention_function(build: Any, call: Call) -> Any:
     if drops != 0 or learnt[5:] != given[5:] or not isinstance(dropout, int | float):
         # Weights that are dropped in evaluation, too.
         return None
-    hides = is_causal(build, mask, hidden_is=False)
-    if hides is None or not isinstance(causal, bool):
+    rule = rule_of_mask(build, mask, hidden_is=False)
+    if rule is None or not isinstance(causal, bool):
         return None
+    if causal:
+        rule = past()
     if scale is None:
         scale = 1 / math.sqrt(query.tensor.shape[-1])
-    scores = Scores(query, key, float(scale), causal or hides, float(dropout))
+    scores = Scores(query, key, float(scale), rule, float(dropout))
     return _attended(build, call, scores, value)
 
 
@@ -143,7 +145,7 @@ def convert_scores(build: Any, call: Call) -> Any:
     turned = other.read_as(_turned(other.kept), other.tensor.transpose(-2, -1))
     if _heads_of(one) is None or _heads_of(turned) is None:
         return None
-    return Scores(one, turned, 1.0, False, 0.0, calls=[call])
+    return Scores(one, turned, 1.0, all_pairs(), 0.0, calls=[call])
 
 
 @converts(
@@ -154,7 +156,7 @@ def convert_scores(build: Any, call: Call) -> Any:
 def convert_scaled(build: Any, call: Call) -> Any:
     """Scores times a number, or divided by one."""
     scores, number = _with_number(call)
-    if scores is None or scores.normalised or scores.causal:
+    if scores is None or scores.normalised or scores.rule != all_pairs():
         return None
     name = getattr(call.function, "__name__", str(call.function))
     if "div" in name:
@@ -181,9 +183,7 @@ def convert_hidden(build: Any, call: Call) -> Any:
     hides = isinstance(value, int | float) and value <= HIDDEN
     if not isinstance(scores, Scores) or scores.normalised or not hides:
         return None
-    if not is_causal(build, mask):
-        return None
-    return scores.after(call, causal=True)
+    return _hidden(build, call, scores, mask)
 
 
 @converts(operator.add, torch.add, Tensor.add, operator.iadd, scores=True)
@@ -192,9 +192,19 @@ def convert_masked(build: Any, call: Call) -> Any:
     if call.kwargs or len(call.args) != 2:
         return None
     scores, mask = call.args
-    if not isinstance(scores, Scores) or scores.normalised or not is_causal(build, mask):
+    if not isinstance(scores, Scores) or scores.normalised:
         return None
-    return scores.after(call, causal=True)
+    return _hidden(build, call, scores, mask)
+
+
+def _hidden(build: Any, call: Call, scores: Scores, mask: Any) -> Scores | None:
+    """Scores of the pairs that a mask leaves; of two masks none is known."""
+    rule = None
+    if mask is not None and scores.rule == all_pairs():
+        rule = rule_of_mask(build, mask)
+    if rule is None:
+        return None
+    return scores.after(call, rule=rule)
 
 
 @converts(F.softmax, torch.softmax, Tensor.softmax, nn.Softmax, scores=True)
@@ -250,10 +260,10 @@ def _attended(build: Any, call: Call, scores: Scores, value: Value) -> Value | N
     domains = [one.on.domain for one in (query, key, value)]
     if domains[1] != domains[2]:
         return None
-    rule = past() if scores.causal else all_pairs()
     # Of different lengths, or of another signal that happens to have as many nodes.
     crosses = domains[0] != domains[1]
-    if crosses and scores.causal:
+    rule = scores.rule
+    if rule != all_pairs() and (crosses or rule.refuses(domains[0])):
         return None
     layer = GivenAttention(
         count, head_dim, value_dim, rule, scores.scale, dropout=scores.dropout, crosses=crosses

@@ -2,28 +2,25 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from geodl.interop.attention import from_attention
 from geodl.interop.converters import converts
 from geodl.interop.mask import over
+from geodl.interop.mask_rules import rule_of_mask
 from geodl.interop.recurrent import from_recurrent
 from geodl.interop.recurrent_states import begins_at_zero, states_of_call
 from geodl.interop.transformer import from_stack, from_transformer
 from geodl.interop.transformer_block import from_block
 from geodl.interop.whole import layout as layouts
-from geodl.interop.whole.ancestry import is_fixed
 from geodl.interop.whole.layout import Atom, Layout
 from geodl.interop.whole.values import Call, Value
-from geodl.neighborhood import all_pairs, past
+from geodl.neighborhood import Neighborhood, all_pairs
 
 ENCODERS = (nn.TransformerEncoderLayer, nn.TransformerEncoder)
 DECODERS = (nn.TransformerDecoderLayer, nn.TransformerDecoder)
 RECURRENT = (nn.RNN, nn.GRU, nn.LSTM)
 ABSENT = (None, False)
-# What models write in place of minus infinity; exp of it is 0 in every precision.
-HIDDEN = -1e9
 
 
 @converts(nn.MultiheadAttention, traced=True)
@@ -47,19 +44,19 @@ def convert_attention(build: Any, call: Call) -> Any:
     module: Any = call.module
     if padding is not None or call.used is None or not call.used <= {0} or not _same(key, value):
         return None
-    causal = is_causal(build, mask)
-    if causal is None:
+    rule = rule_of_mask(build, mask)
+    if rule is None:
         return None
     layer = build.once(module, from_attention)
     receiver = sequence(build, query, module.batch_first)
     sender = None
     if not _same(query, key):
-        if causal:
+        if rule != all_pairs():
             return None
         layer = layer.over(all_pairs())
         sender = sequence(build, key, module.batch_first)
-    elif causal:
-        layer = layer.over(past())
+    elif rule != all_pairs():
+        layer = layer.over(rule)
     answer = build.apply(call.name, layer, receiver, call.example[0], sender=sender)
     return (answer, None)
 
@@ -91,13 +88,11 @@ def convert_encoder(build: Any, call: Call) -> Any:
     if type(call.module) is nn.TransformerEncoderLayer:
         names = ("src", "src_mask", "src_key_padding_mask", "is_causal")
     value, mask, padding, _ = call.given(*names, **dict.fromkeys(names[1:]))
-    causal = is_causal(build, mask)
-    if padding is not None or causal is None:
+    rule = rule_of_mask(build, mask)
+    if padding is not None or rule is None:
         return None
     module: Any = call.module
-    layer = build.once(module, _converter(module))
-    if causal:
-        layer = over(layer, past())
+    layer = _masked(build.once(module, _converter(module)), rule)
     return build.apply(call.name, layer, sequence(build, value, _batch_first(module)), call.example)
 
 
@@ -108,13 +103,11 @@ def convert_decoder(build: Any, call: Call) -> Any:
     names += ("tgt_key_padding_mask", "memory_key_padding_mask", "tgt_is_causal")
     names += ("memory_is_causal",)
     value, memory, mask, *others = call.given(*names, **dict.fromkeys(names[2:]))
-    causal = is_causal(build, mask)
-    if causal is None or any(one not in ABSENT for one in others):
+    rule = rule_of_mask(build, mask)
+    if rule is None or any(one not in ABSENT for one in others):
         return None
     module: Any = call.module
-    layer = build.once(module, _converter(module))
-    if causal:
-        layer = over(layer, past())
+    layer = _masked(build.once(module, _converter(module)), rule)
     first = _batch_first(module)
     receiver, sender = sequence(build, value, first), sequence(build, memory, first)
     return build.apply(call.name, layer, receiver, call.example, sender=sender)
@@ -125,16 +118,21 @@ def convert_transformer(build: Any, call: Call) -> Any:
     """`transformer(source, target)` with a causal target, or without masks."""
     names = ("src", "tgt", "src_mask", "tgt_mask")
     source, target, source_mask, mask = call.given(*names, **dict.fromkeys(names[2:]))
-    causal = is_causal(build, mask)
-    if causal is None or source_mask is not None:
+    rule = rule_of_mask(build, mask)
+    if rule is None or source_mask is not None:
         return None
     module: Any = call.module
-    layer = build.once(module, from_transformer)
-    if causal:
-        layer = over(layer, past())
+    layer = _masked(build.once(module, from_transformer), rule)
     receiver = sequence(build, target, module.batch_first)
     sender = sequence(build, source, module.batch_first)
     return build.apply(call.name, layer, receiver, call.example, sender=sender)
+
+
+def _masked(layer: Any, rule: Neighborhood) -> Any:
+    """A layer whose self-attention keeps to the rule of a mask."""
+    if rule == all_pairs():
+        return layer
+    return over(layer, rule)
 
 
 def sequence(build: Any, value: Value, batch_first: bool) -> Value:
@@ -150,40 +148,6 @@ def sequence(build: Any, value: Value, batch_first: bool) -> Value:
     if layout is None:
         return build.signal(value, made)
     return build.rearrange(value, made)
-
-
-def is_causal(build: Any, mask: Any, *, hidden_is: bool = True) -> bool | None:
-    """Whether a mask hides what comes later, False without a mask, None of any other one.
-
-    A mask that depends on the values of an argument is another one.
-
-    Args:
-        build: the import.
-        mask: of truth values, or of numbers that are added to scores.
-        hidden_is: which truth value hides.
-    """
-    if mask is None:
-        return False
-    if (
-        not isinstance(mask, Value)
-        or mask.layout is not None
-        or not is_fixed(build.nodes, mask.name)
-    ):
-        return None
-    x = mask.tensor
-    while x.dim() > 2 and x.shape[0] == 1:
-        x = x[0]
-    if x.dim() != 2 or x.shape[0] != x.shape[1]:
-        return None
-    later = torch.ones_like(x, dtype=torch.bool).triu(1)
-    if x.dtype == torch.bool:
-        hidden, plain = x == hidden_is, True
-    else:
-        hidden = x <= HIDDEN
-        plain = not bool(x[~hidden].any())
-    if not plain or not torch.equal(hidden, later):
-        return None
-    return True
 
 
 def _rows(x: Tensor, batch_first: bool) -> Layout:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from geodl.interop.whole.layout import Axis, Layout
+from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
 
 
@@ -98,7 +99,7 @@ class Scores:
         query: `[B, H, N, D]`, or `[B, N, D]`.
         key: likewise; not transposed.
         scale: of the products.
-        causal: whether later senders are hidden.
+        rule: the pairs that a mask leaves.
         dropout: of the normalised scores, while training.
         normalised: whether they went through a softmax.
         calls: of the model that made them, in order.
@@ -108,7 +109,7 @@ class Scores:
     query: Value
     key: Value
     scale: float
-    causal: bool
+    rule: Neighborhood
     dropout: float
     normalised: bool = False
     calls: "list[Call]" = field(default_factory=list)
