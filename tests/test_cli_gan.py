@@ -92,7 +92,8 @@ def test_noise_stands_over_what_becomes_of_it():
     histogram, vectors, row = figure.axes
     assert sum(bar.get_height() for bar in histogram.patches) == 6
     shades = vectors.images[0].get_array()
-    assert [float(shades[0, 0, 0]), float(shades[1, 1, 0]), float(shades[0, 5, 0])] == [0, 0.5, 1]
+    assert shades.shape == (4, 10, 3), "each as large as an image"
+    assert [float(shades[0, 0, 0]), float(shades[3, 3, 0]), float(shades[0, 9, 0])] == [0, 0.5, 1]
     assert row.get_ylabel() == "before"
 
 

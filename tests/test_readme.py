@@ -139,6 +139,7 @@ def quick(tmp_path, monkeypatch):
     from geodl import bench, data, tour, verify
     from geodl.data import reversal
     from geodl.train import experiment, recipes
+    from geodl.train.judge import Judge
     from geodl.train.text_parts import rewriting_parts
 
     whole = experiment.run
@@ -156,8 +157,14 @@ def quick(tmp_path, monkeypatch):
         part = data.Split(torch.rand(400, 1, 28, 28), torch.arange(400) % 10)
         return data.ImageData("toy", part, part, part, num_classes=10)
 
+    def untrained(recipe, images):
+        return Judge(recipe.build(recipe.options), images.train.images)
+
     called = []
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(experiment, "kept_run", lambda recipe, **rest: tmp_path)
+    monkeypatch.setattr(recipes.adversarial, "mnist", few_digits)
+    monkeypatch.setattr(recipes.adversarial, "trained_judge", untrained)
     monkeypatch.setattr(recipes.rotated, "rotated_mnist", few_digits)
     monkeypatch.setattr(experiment, "run", run)
     monkeypatch.setattr(recipes.generated, "rewriting_parts", few)
@@ -186,6 +193,7 @@ def test_commands_run_as_printed(page, data_root, quick, capsys):
     assert Path("lengths.png").exists()
     assert Path("swim.png").exists()
     assert Path("rotations.png").exists()
+    assert Path("epochs.png").exists()
     assert "parsed" in capsys.readouterr().out
 
 

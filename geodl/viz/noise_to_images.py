@@ -6,6 +6,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from geodl.errors import GeodlError
 from geodl.viz.sheet import check_images, tiled
@@ -44,7 +45,8 @@ def noise_to_images(noise: Tensor, images: Mapping[str, Tensor], *, title: str =
     text = f"value of the noise: mean {mean:.2f}, standard deviation {deviation:.2f}"
     histogram.set_xlabel(text, fontsize=9, color=INK)
     histogram.grid(color=FAINT, linewidth=0.4)
-    _row(vectors, _squares(noise), "noise")
+    size = next(iter(images.values())).shape[2:]
+    _row(vectors, interpolate(_squares(noise), tuple(size)), "noise")  # as large as the images
     for axes, (name, made) in zip(rows, images.items(), strict=True):
         _row(axes, made, name)
     return figure
