@@ -19,7 +19,11 @@ from geodl.lowering.chosen import (
     pattern_of_run,
     store_of_members,
 )
-from geodl.lowering.differentiable import refuse_sparse_values
+from geodl.lowering.differentiable import (
+    called_plainly,
+    refuse_sparse_values,
+    transforms_active,
+)
 from geodl.lowering.edges import written_out
 from geodl.lowering.own_share import multiply_with_own
 from geodl.lowering.plans import cached_tensors
@@ -177,12 +181,18 @@ def _run(
     if weight is None:
         return multiply(plan.pattern, x, entries)
     if plan.transform_first:
-        y = multiply(plan.pattern, _transformed(plan, x, weight), entries)
-        if bias is not None:
-            y = y + bias
-        return y
+        return _with_bias(multiply(plan.pattern, _transformed(plan, x, weight), entries), bias)
     y = multiply(plan.pattern, x, entries)
     return _mixed(plan, y, weight, bias)
+
+
+def _with_bias(y: Tensor, bias: Tensor | None) -> Tensor:
+    if bias is None:
+        return y
+    if transforms_active() or bias.dtype != y.dtype or not called_plainly(y):
+        return y + bias
+    # In place, for nobody else has y: with few channels the bias takes half of the time (measured).
+    return y.add_(bias)
 
 
 def _run_with_own(plan: SpmmPlan, x: Tensor, c: Tensor) -> Tensor:
