@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import geodl as g
-from geodl.lowering import banded, plan_for
+from geodl.lowering import Question, banded, plan_for
 from geodl.testing import assert_equivariant, assert_parity, error, outcome
 
 P4 = g.GroupGrid(g.Grid(6, 6), g.C(4))
@@ -36,7 +36,9 @@ def drawn(layer: g.Attention, dtype: torch.dtype = torch.float64) -> g.Attention
 
 def plan_of(rule: g.Neighborhood, domain: g.domain.Domain, relative: bool = False):
     layer, x = g.Attention(4, rule, 2, relative=relative), torch.zeros(1, 1, 4)
-    return plan_for("attend", "banded", rule, domain, rule.target(domain), x, layer.options).data
+    target = rule.target(domain)
+    asked = Question("attend", "banded", rule, domain, target, x, layer.options)
+    return plan_for(asked).data
 
 
 def test_by_hand_a_window_is_a_band_of_the_dense_mask():

@@ -27,9 +27,9 @@ def test_layers_of_one_step_share_its_plan(monkeypatch):
     made = []
     make = dispatch.plan_once
 
-    def plan_once(*question):
+    def plan_once(question):
         made.append(question)
-        return make(*question)
+        return make(question)
 
     monkeypatch.setattr(dispatch, "plan_once", plan_once)
     dot = [g.Attention(4, g.past(), 2) for _ in range(3)]

@@ -72,6 +72,15 @@ def test_second_derivatives_and_transforms() -> None:
     assert twice.abs().max() > 0
 
 
+def test_under_vmap_as_one_after_another() -> None:
+    model, signal = _model().eval(), _signal()
+    many = torch.stack((signal.x, -signal.x))
+    assert unfolded_calls(model) is not None
+    mapped = torch.func.vmap(lambda x: model(signal.with_x(x)).x)(many)
+    each = [_layer_by_layer(model, signal.with_x(x)).x for x in many]
+    assert torch.allclose(mapped, torch.stack(each))
+
+
 def test_state_is_carried() -> None:
     signal = _signal().with_edges(torch.ones(1, 5, 1)).with_globals(torch.ones(1, 1, 2))
     y = _model()(signal)
@@ -140,7 +149,7 @@ def test_a_part_that_does_not_keep_the_nodes_is_named_at_every_call() -> None:
     net = g.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
     signal = g.Signal.sequence(torch.randn(2, 5, 4))
     net(signal)
-    net[1].forward = lambda x: x[:1]  # type: ignore[method-assign]
+    net[1].forward = lambda x: x[:1]  # type: ignore[method-assign] - as a user may
     for _ in range(2):
         with pytest.raises(g.GeodlError, match="ReLU"):
             net(signal)

@@ -29,7 +29,7 @@ from geodl.layer.folding import (
 from geodl.layer.replaced import replaces_code
 from geodl.layer.steps import check_crosses, check_goes_on
 from geodl.layer.trace import Choice, Kernel, current_listener, traced_step
-from geodl.lowering import LOWERINGS, Plan, describe_call, plan_for, plan_for_step, select
+from geodl.lowering import LOWERINGS, Plan, Question, describe_call, plan_for, plan_for_step, select
 from geodl.lowering.base import Options
 from geodl.neighborhood import Everyone, Neighborhood
 from geodl.signal import Signal
@@ -354,9 +354,9 @@ class MessagePassing(Layer):
             parts = merge_equal_members(source, target, x.layout)
         else:
             parts = MergedMembers(source, target, 1, rule)
-        find = plan_for if keep else plan_for_step
         options = self._options_on(parts.source)
-        plan = find(self.verb, self._lowering, rule, parts.source, parts.target, x, options)
+        asked = Question(self.verb, self._lowering, rule, parts.source, parts.target, x, options)
+        plan = plan_for(asked) if keep else plan_for_step(asked)
         listener = current_listener()
         if listener is not None:
             listener.reached(self, self._kernel(rule, source, plan, parts, x))

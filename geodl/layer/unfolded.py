@@ -125,7 +125,7 @@ class UnfoldedCalls:
 
     def inside(self, container: nn.Module) -> None:
         """Watch the parts of a plain module that holds some of the parts."""
-        self._tables.append(container._modules)  # type: ignore[arg-type]
+        self._tables.append(container._modules)  # type: ignore[arg-type] - None among them, too
 
     def may_run(self) -> bool:
         """Whether nobody hooked on to one of the modules."""

@@ -1,6 +1,6 @@
 """From a call to the kernel that runs it: describe the call, select a lowering, keep its plan."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,18 +16,10 @@ from geodl.neighborhood.base import Neighborhood
 from geodl.neighborhood.entries import Carried
 
 
-def plan_for(
-    verb: str,
-    wanted: str,
-    rule: Neighborhood,
-    source: Domain,
-    target: Domain | None,
-    x: Tensor,
-    options: Options,
-) -> Plan:
-    """The lowering and plan for one call, made at the first and found again at the next.
+class Question(NamedTuple):
+    """What is asked before a kernel runs.
 
-    Args:
+    Attributes:
         verb: a key of LOWERINGS.
         wanted: "auto" or a lowering's name.
         rule: the neighborhood.
@@ -35,11 +27,25 @@ def plan_for(
         target: the receivers' domain; None for the rule's own target.
         x: the senders' values.
         options: the verb's record.
+    """
+
+    verb: str
+    wanted: str
+    rule: Neighborhood
+    source: Domain
+    target: Domain | None
+    x: Tensor
+    options: Options
+
+
+def plan_for(asked: Question) -> Plan:
+    """The lowering and plan for one call, made at the first and found again at the next.
 
     Raises:
         GeodlError: a rule that does not fit the domains, weights for another number of edge types,
             a forced lowering that refuses, or no plan yet inside a compiled region.
     """
+    verb, wanted, rule, source, target, x, options = asked
     given = target is not None
     if rule.owner is None:
         # A rule that names a domain with tensors for its receivers keeps its plans there: in the
@@ -63,7 +69,7 @@ def plan_for(
             raise GeodlError("a plan inside a compiled region", "none made yet", do)
         return kept.value
     if kept is None:
-        plan = plan_once(verb, wanted, rule, source, target, x, options)
+        plan = plan_once(asked)
         kept = store.keep(size, key, plan)
     kept.usage.mark()
     return kept.value
@@ -84,55 +90,40 @@ def check_sizes(rule: Neighborhood, source: Domain, target: Domain | None) -> No
         raise GeodlError(f"{rule} {between}", reason, "give signals on as many nodes")
 
 
-def plan_once(
-    verb: str,
-    wanted: str,
-    rule: Neighborhood,
-    source: Domain,
-    target: Domain | None,
-    x: Tensor,
-    options: Options,
-) -> Plan:
+def plan_once(asked: Question) -> Plan:
     """The lowering and plan for one call, kept nowhere.
 
-    Arguments and errors as in :func:`plan_for`.
+    Errors as in :func:`plan_for`.
     """
     with cached_constants():
-        call = describe_call(rule, source, target, x, options)
-        lowering, _ = select(LOWERINGS[verb], call, wanted)
+        call = describe_call(asked.rule, asked.source, asked.target, asked.x, asked.options)
+        lowering, _ = select(LOWERINGS[asked.verb], call, asked.wanted)
         data, carried = plan_on_device(lowering, call)
     elsewhere = None
-    if target is None and call.target is not source:
+    if asked.target is None and call.target is not asked.source:
         elsewhere = call.target
     return Plan(lowering, data, elsewhere, carried)
 
 
-def plan_for_step(
-    verb: str,
-    wanted: str,
-    rule: Neighborhood,
-    source: Domain,
-    target: Domain | None,
-    x: Tensor,
-    options: Options,
-) -> Plan:
+def plan_for_step(asked: Question) -> Plan:
     """The lowering and plan for one step of decoding. The chain is longer at each step, so that a
     plan that was kept would not be found again, but by the layers after: in one step they all ask
     for the same.
 
-    Arguments and errors as in :func:`plan_for`.
+    Errors as in :func:`plan_for`.
     """
     # A domain with tensors would stay alive with the question, and compilers would guard on it.
-    if source.cache is not None or torch.compiler.is_compiling():
-        return plan_once(verb, wanted, rule, source, target, x, options)
-    asked = (verb, wanted, rule, source, target, x.dtype, x.device, x.layout, options)
-    store, _, _ = store_of(source, target)
+    if asked.source.cache is not None or torch.compiler.is_compiling():
+        return plan_once(asked)
+    *rest, x, options = asked
+    question = (*rest, x.dtype, x.device, x.layout, options)
+    store, _, _ = store_of(asked.source, asked.target)
     latest = store.latest
-    if latest is not None and latest.question == asked:
+    if latest is not None and latest.question == question:
         return latest.plan
-    plan = plan_once(verb, wanted, rule, source, target, x, options)
+    plan = plan_once(asked)
     if not tensors_of(plan):
-        store.latest = Latest(asked, plan)
+        store.latest = Latest(question, plan)
     return plan
 
 
