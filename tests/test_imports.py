@@ -1,6 +1,7 @@
 """Whole models of torch as networks: the same numbers and gradients, and what a network can do."""
 
 import copy
+import functools
 import pickle
 
 import pytest
@@ -36,6 +37,18 @@ def made(name):
     if name in ("SmallTransformer", "ByShape"):
         return drawn(kind()), torch.randint(7, shape)
     return drawn(kind()), torch.randn(shape, dtype=torch.float64)
+
+
+@functools.cache
+def _kept(name):
+    model, example = made(name)
+    return model, example, from_torch(model, example)
+
+
+def imported(name):
+    """A model, an example for it and its import: copies, as an export takes its time."""
+    model, example, network = _kept(name)
+    return copy.deepcopy(model), example, copy.deepcopy(network)
 
 
 def trained(x):
@@ -110,8 +123,7 @@ def test_a_model_and_its_import_agree(name, training):
 
 @every_model
 def test_nothing_with_a_twin_remains(name):
-    model, example = made(name)
-    network = from_torch(model, example)
+    _, _, network = imported(name)
     twins = (nn.Linear, nn.Conv2d, nn.BatchNorm2d, nn.BatchNorm1d, nn.MaxPool2d, nn.Embedding)
     twins += (nn.MultiheadAttention, nn.GRU, nn.ConvTranspose2d, nn.TransformerEncoderLayer)
     if name == "Unknown":
@@ -127,8 +139,8 @@ def test_nothing_with_a_twin_remains(name):
 
 @every_model
 def test_another_batch_and_another_mode(name):
-    model, example = made(name)
-    network = from_torch(model, example).eval()
+    model, example, network = imported(name)
+    network.eval()
     model.eval()
     x = torch.cat((example, example[:1]))
     for ours, theirs in zip(
@@ -155,8 +167,8 @@ def test_an_example_of_one_row_will_do(name, dtype):
 
 @pytest.mark.parametrize("name", ["ResNet", "UNet", "Circular", "Squeeze"])
 def test_another_size(name):
-    model, example = made(name)
-    network = from_torch(model, example).eval()
+    model, example, network = imported(name)
+    network.eval()
     x = torch.randn(1, example.shape[1], 24, 20, dtype=torch.float64)
     model.eval()
     theirs = pytree.tree_leaves(model(x))
@@ -165,8 +177,7 @@ def test_another_size(name):
 
 
 def test_shapes_are_followed_by_running():
-    model, example = made("ByShape")
-    network = from_torch(model, example)
+    model, _, network = imported("ByShape")
     assert network.opaque() == {}
     assert "conv.conv1d_1" in list(network)
     assert sum(p.numel() for p in network.parameters()) == sum(
@@ -177,8 +188,7 @@ def test_shapes_are_followed_by_running():
 
 
 def test_another_length():
-    model, example = made("SmallTransformer")
-    network = from_torch(model, example)
+    model, _, network = imported("SmallTransformer")
     ids = torch.randint(7, (3, 9))
     assert error(network(ids), model(ids)) <= 1e-10
 
@@ -186,8 +196,8 @@ def test_another_length():
 @every_model
 @pytest.mark.parametrize("how", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
 def test_copies_of_imports(name, how):
-    model, example = made(name)
-    network = from_torch(model, example).eval()
+    _, example, network = imported(name)
+    network.eval()
     twin = how(network)
     answers = pytree.tree_leaves(twin(example)), pytree.tree_leaves(network(example))
     assert all(torch.equal(a, b) for a, b in zip(*answers, strict=True))
@@ -195,9 +205,11 @@ def test_copies_of_imports(name, how):
 
 @every_model
 def test_state_goes_round(name):
-    model, example = made(name)
-    other, _ = made(name)
-    network, twin = from_torch(model, example).eval(), from_torch(other, example).eval()
+    _, example, network = imported(name)
+    twin = imported(name)[2].eval()
+    with torch.no_grad():
+        for value in network.eval().state_dict().values():
+            value.mul_(2)
     twin.load_state_dict(network.state_dict())
     answers = pytree.tree_leaves(twin(example)), pytree.tree_leaves(network(example))
     assert all(torch.equal(a, b) for a, b in zip(*answers, strict=True))
@@ -205,9 +217,9 @@ def test_state_goes_round(name):
 
 @every_model
 def test_an_import_comes_back(name):
-    model, example = made(name)
+    model, example, network = imported(name)
     model.eval()
-    network = from_torch(model, example)
+    network.eval()
     back = to_torch(network)
     state = model.state_dict()
     if name == "ByShape":
@@ -229,92 +241,15 @@ def test_an_import_comes_back(name):
         assert all(error(a, b) <= 1e-10 for a, b in zip(*answers, strict=True))
 
 
-def hand_made() -> g.Network:
-    """Two ways through a network of one's own, with a layer that stands in it twice."""
-    twice = g.Conv(4, 4, g.window(3))
-    nodes = {
-        "down.conv": (g.Conv(3, 4, g.window(3)), "image"),
-        "down.norm": (g.BatchNorm(4), "down.conv"),
-        "once": (twice, "down.norm"),
-        "again": (twice, "once"),
-        "sum": ("add", "down.norm", "once", "again"),
-        "largest": ("max", "sum", "down.conv"),
-        "both": ("cat", "sum", "largest"),
-        "row": (g.Sequential(nn.ReLU(), g.Pool(g.window(2, stride=2))), "both"),
-        "out": (g.Conv(8, 2, g.window(1)), "row"),
-    }
-    return g.Network("image", nodes, ("out", "sum"))
-
-
-def test_a_network_of_ones_own_as_a_module_of_torch():
-    torch.manual_seed(0)
-    net = hand_made().double()
-    twin = to_torch(net, on=g.Grid(6, 6))
-    state = net.state_dict()
-    assert {k: v.numel() for k, v in twin.state_dict().items()} == {
-        k: v.numel() for k, v in state.items()
-    }
-    image = torch.randn(2, 3, 6, 6, dtype=torch.float64, requires_grad=True)
-    ours = [s.to_image() for s in net(g.Signal.image(image))]
-    theirs = twin(image)
-    assert max(map(error, ours, theirs)) < 1e-12
-    slopes = []
-    for y in (ours, theirs):
-        total = sum(part.sin().sum() for part in y)
-        slopes.append(torch.autograd.grad(total, image)[0])
-    assert error(*slopes) < 1e-12
-    assert {(k, v.item()) for k, v in twin.named_buffers() if v.dim() == 0} == {
-        (k, v.item()) for k, v in net.named_buffers() if v.dim() == 0
-    }
-    # Names of inputs need not be those of arguments.
-    rows = g.Network("a b", {"y": (g.Conv(2, 2, g.itself()), "a b"), "z": ("cat", "a b", "y")})
-    x = torch.randn(2, 5, 2)
-    assert error(to_torch(rows)(x), rows(g.Signal.sequence(x)).x) < 1e-6
-
-
-def test_blocks_inside_of_blocks_read_channels_where_those_around_do():
-    torch.manual_seed(0)
-    beside = g.Network("x", {"relu": (nn.ReLU(), "x"), "both": ("cat", "x", "relu")})
-    halve = g.window(3, stride=2, padding=1)
-    projection = g.Conv(8, 6, g.window(1, axes=2, stride=2))
-    block = g.Residual(
-        g.Conv(8, 6, halve), nn.ReLU(), g.Conv(6, 6, g.window(3)), shortcut=projection
-    )
-    net = g.Sequential(g.Conv(3, 4, g.window(3)), beside, block, g.Pool(g.window(2, stride=2)))
-    net = net.double()
-    image = torch.randn(2, 3, 8, 8, dtype=torch.float64)
-    for periodic in (False, True):
-        twin = to_torch(net, on=g.Grid(8, 8, periodic=periodic))
-        wanted = net(g.Signal.image(image, periodic=periodic)).to_image()
-        assert error(twin(image), wanted) < 1e-12
-    assert twin.state_dict().keys() == net.state_dict().keys()
-    x = torch.randn(2, 5, 2)
-    rows = g.Sequential(g.Conv(2, 2, g.itself()), beside, g.Residual(g.Conv(4, 4, g.itself())))
-    assert error(to_torch(rows)(x), rows(g.Signal.sequence(x)).x) < 1e-6
-
-
-def test_what_torch_has_no_module_for_does_not_go_there():
-    cross = g.Attention(2, g.all_pairs(), 1)
-    nodes = {"a": (g.Conv(2, 2, g.itself()), "x"), "y": (cross, "a", "x")}
-    with pytest.raises(g.GeodlError, match="a Network that no torch.nn module computes"):
-        to_torch(g.Network("x", nodes))
-    up = g.Conv(2, 2, g.window(2, stride=2).reverse())
-    with pytest.raises(g.GeodlError, match="receives from a second signal"):
-        to_torch(g.Network("x", {"a": (nn.ReLU(), "x"), "y": (up, "x", "a")}))
-    with pytest.raises(g.GeodlError, match="to_torch"):
-        to_torch(g.Network("x", {"y": (g.Conv(2, 2, g.adjacency()), "x")}))
-
-
 def test_names_are_those_of_the_model():
-    model, example = made("ResNet")
-    network = from_torch(model, example)
+    model, _, network = imported("ResNet")
     assert list(network.state_dict()) == list(model.state_dict())
     assert "layer2.0.downsample.1" in list(network)
 
 
 def test_an_import_moves():
-    model, example = made("UNet")
-    network = from_torch(model, example).eval().float()
+    model, example, network = imported("UNet")
+    network = network.eval().float()
     ours, theirs = network(example.float())[0], model.eval()(example)[0]
     assert ours.dtype == torch.float32
     assert error(ours.double(), theirs) <= 1e-4
@@ -323,8 +258,8 @@ def test_an_import_moves():
 
 
 def test_an_import_takes_signals():
-    model, example = made("UNet")
-    network = from_torch(model, example).eval()
+    model, example, network = imported("UNet")
+    network.eval()
     image, features = network(g.Signal.image(example))
     theirs = model.eval()(example)
     assert error(image.to_image(), theirs[0]) <= 1e-10
@@ -334,8 +269,8 @@ def test_an_import_takes_signals():
 
 
 def test_an_import_is_explained():
-    model, example = made("ResNet")
-    network = from_torch(model, example).eval()
+    model, example, network = imported("ResNet")
+    network.eval()
     choices = g.explain(network, g.Signal.image(example)).choices
     assert [c.path for c in choices][:2] == ["conv1", "maxpool"]
     assert {c.lowering for c in choices} == {"lattice", "blocks"}
@@ -345,8 +280,7 @@ def test_an_import_is_explained():
 
 
 def test_translations_of_a_circular_model_are_proved():
-    model, example = made("Circular")
-    network = from_torch(model, example)
+    _, example, network = imported("Circular")
     certificate = g.certify(network, g.Grid(6, 6, periodic=True))
     assert certificate.exact
     assert any("shift" in claim or "cycle" in claim for claim in certificate.proved)
@@ -358,8 +292,7 @@ def test_translations_of_a_circular_model_are_proved():
 
 @pytest.mark.parametrize("name", ["LeNet", "Mixer", "Unknown"])
 def test_what_tells_nodes_apart_is_not_proved(name):
-    model, example = made(name)
-    network = from_torch(model, example)
+    _, example, network = imported(name)
     certificate = g.certify(network, g.Grid(*example.shape[2:]))
     assert not certificate.exact
     assert certificate.violations
@@ -378,8 +311,22 @@ def test_an_opaque_node_is_a_gap():
         network.step(g.Signal.sequence(torch.zeros(1, 4, 2)))
 
 
+class Small(nn.Module):
+    """A shortcut around a smaller lattice, and a way back to a longer one."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.bn = nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4)
+        self.up = nn.ConvTranspose2d(4, 3, 3, 2, 1, output_padding=1)
+        self.fc = nn.Linear(3 * 36, 2)
+
+    def forward(self, x):
+        x = x + self.up(self.bn(self.down(x)).relu())
+        return self.fc(x.flatten(1))
+
+
 def test_compiled_imports_agree():
-    model, example = made("ResNet")
+    model, example = drawn(Small()), torch.randn(2, 3, 6, 6, dtype=torch.float64)
     network = from_torch(model, example).eval()
     g.prepare(network, example)
     torch.compiler.reset()

@@ -168,9 +168,11 @@ def test_resamplings_are_differentiated_transformed_and_compiled(name):
     assert torch.autograd.gradcheck(resampled, few) and torch.autograd.gradgradcheck(resampled, few)
     (slope,) = torch.autograd.grad(wanted.sin().sum(), x)
     assert error(torch.func.vmap(torch.func.grad(total))(x), slope) <= 1e-12
-    y = compiled(layer)(g.Signal(x, domain)).x
-    assert error(y, wanted) <= 1e-12
-    assert error(torch.autograd.grad(y.sin().sum(), x)[0], slope) <= 1e-12
+    if name in ("nearest", "bilinear"):
+        # Edges without weights, and with some: a compiler follows no other difference.
+        y = compiled(layer)(g.Signal(x, domain)).x
+        assert error(y, wanted) <= 1e-12
+        assert error(torch.autograd.grad(y.sin().sum(), x)[0], slope) <= 1e-12
     # An empty batch, one graph of it, and values out of order in memory.
     for part in (x[:0], x[:1], x.transpose(0, 1).contiguous().transpose(0, 1)):
         assert error(resampled(part), reference(g.Signal(part, domain)).x) <= 1e-12

@@ -148,11 +148,17 @@ def test_a_network_becomes_torchs_alone(name):
     assert size(twin) == size(ours)
 
 
+def vgg(depth: int, batch_norm: bool = False):
+    return lambda: models.vgg(depth, batch_norm=batch_norm)
+
+
 INSTALLED = {  # what torchvision calls them, and a size of their images
     "alexnet": (models.alexnet, {}, 224),
-    "vgg11": (lambda: models.vgg(11), {}, 224),
+    **{f"vgg{depth}": (vgg(depth), {}, 224) for depth in (11, 13, 16, 19)},
+    **{f"vgg{depth}_bn": (vgg(depth, True), {}, 224) for depth in (11, 13, 16, 19)},
     "googlenet": (models.googlenet, {"aux_logits": False, "init_weights": False}, 64),
     "resnet18": (models.resnet, {}, 64),
+    "resnet34": (lambda: models.resnet(34), {}, 64),
     "resnet50": (lambda: models.resnet(50), {}, 64),
 }
 
@@ -165,9 +171,30 @@ def test_torchvisions_own_networks(name):
     x = torch.randn(1, 3, side, side, dtype=torch.float64)
     ours = make().double().eval()
     g.interop.load_torch_state(ours, theirs.state_dict())
-    assert error(ours(g.Signal.image(x)).x.flatten(1), theirs(x)) < 1e-10
-    theirs.load_state_dict(g.interop.torch_state(ours, theirs))
-    assert error(g.interop.from_torch(theirs, x)(x), theirs(x)) < 1e-10
+    with torch.no_grad():
+        assert error(ours(g.Signal.image(x)).x.flatten(1), theirs(x)) < 1e-10
+    given = g.interop.torch_state(ours, theirs)
+    for path, value in theirs.state_dict().items():
+        assert torch.equal(given[path], value)
+
+
+IMPORTED = (
+    *("resnet18", "vgg11_bn", "densenet121", "squeezenet1_1", "shufflenet_v2_x0_5"),
+    *("mobilenet_v2", "mobilenet_v3_small", "mnasnet0_5", "efficientnet_b0", "regnet_y_400mf"),
+    *("convnext_tiny", "vit_b_32"),
+)
+
+
+@pytest.mark.parametrize("name", IMPORTED)
+def test_torchvisions_networks_are_imported(name):
+    torchvision = pytest.importorskip("torchvision")
+    side = 224 if name.startswith("vit") else 64
+    theirs = drawn(getattr(torchvision.models, name)(weights=None))
+    x = torch.randn(2, 3, side, side, dtype=torch.float64)
+    network = g.interop.from_torch(theirs, x)
+    assert network.opaque() == {}
+    with torch.no_grad():
+        assert error(network(x[:1]), theirs(x[:1])) < 1e-10
 
 
 SYMMETRIC = {

@@ -1,7 +1,6 @@
-"""Windows: who receives from whom on a lattice, with or without a group. The rule of every
-convolution.
-"""
+"""Windows: who receives from whom on a lattice, with or without a group, in every convolution."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -96,6 +95,8 @@ class Window(Neighborhood):
         """T: one for each offset, orbit of offsets, or pair of offset and group element; on a basis
         functions stand in the place of offsets.
         """
+        if self.group is None and self.basis is None:  # compilers cannot look up the bank
+            return math.prod(self.size)
         return self.bank().num_types
 
     def bank(self) -> Bank:
