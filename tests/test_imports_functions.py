@@ -59,8 +59,26 @@ def of_windows(x):
     return (rows * 2).transpose(1, 2).reshape(b, c * 9, h, w)
 
 
+def of_largest(x):
+    rows = x.flatten(2)
+    largest = rows.max(2, keepdim=True)[0].repeat(1, 1, rows.size(2))
+    return torch.cat((rows, 2 * largest), 1)
+
+
+def of_capsules(x):
+    b, c, h, w = x.shape
+    parts = x.view(b, 2, c // 2, h * w)
+    size = (parts**2).sum(2, keepdim=True)
+    return (parts * size / (1 + size)).norm(dim=1)
+
+
 # Of images [B, 4, H, W].
 FUNCTIONS = {
+    "repeated": of_largest,
+    "capsules": of_capsules,
+    "stacked": lambda x: torch.stack((x, x.sin(), x.cos())).mean(0),
+    "stacked behind": lambda x: torch.stack((x[:, ::1], -x), -1).amax(-1),
+    "softmax between": lambda x: torch.stack((x, x.sin()), 1).softmax(1)[:, 0] * x,
     "expanded": of_gates,
     "expanded to sizes": of_sizes,
     "as it was": lambda x: x.expand_as(x).expand(-1, -1, -1, -1),
@@ -146,6 +164,22 @@ def test_equal_numbers_share_the_gradient_of_the_larger_one():
     network = from_torch(Both(), tuple(pair))
     slopes = torch.autograd.grad(network(*pair).sum(), pair)
     assert network.opaque() == {} and all(torch.equal(one, pair[0] / 2) for one in slopes)
+
+
+def test_a_batch_as_long_as_a_row_is_no_row():
+    class Repeated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv1d(2, 3, 1)
+
+        def forward(self, x):
+            return self.conv(x).mean(2, keepdim=True).repeat(1, 1, x.size(0))
+
+    model = drawn(Repeated())
+    network = from_torch(model, torch.randn(4, 2, 4, dtype=torch.float64))
+    for shape in ((4, 2, 4), (2, 2, 5)):
+        x = torch.randn(shape, dtype=torch.float64)
+        assert error(network(x), model(x)) <= 1e-12
 
 
 def test_own_weights_of_norms_are_functions_too():

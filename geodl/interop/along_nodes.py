@@ -10,6 +10,7 @@ from geodl.domain import Complete, Domain
 from geodl.interop.channels import reduce_channels
 from geodl.interop.converters import converts
 from geodl.interop.reductions import layout_after
+from geodl.interop.whole.channel_order import block_of
 from geodl.interop.whole.layout import nodes
 from geodl.interop.whole.on_tensors import Apply, InBlocks, Slot
 from geodl.interop.whole.values import Call, Value
@@ -80,8 +81,8 @@ def along(
     options: dict[str, Any],
     part: nn.Module,
 ) -> Value | None:
-    """A function along one axis of a tensor: that of all nodes, of the channels, or of the last
-    parts of them, which are blocks; None along any other axis.
+    """A function along one axis of a tensor: that of all nodes, of the channels, or of a part of
+    them; None along any other axis.
 
     Args:
         build: the import.
@@ -98,11 +99,11 @@ def along(
     axis = layout.dims[dim % value.tensor.dim()]
     if layout.num_axes and axis == nodes(layout.num_axes):
         return build.apply(call.name, AlongNodes(function, options), value, call.example)
-    channels = layout.channels
-    if not axis or channels[-len(axis) :] != axis:
+    block = block_of(layout, axis)
+    if block is None:
         return None
-    if axis != channels:
-        part = InBlocks(part, value.tensor.shape[dim])
+    if axis != layout.channels:
+        part = InBlocks(part, *block)
     if not is_pointwise(part):
         part = Pointwise(part)
     return build.apply(call.name, part, value, call.example, layout)

@@ -10,9 +10,10 @@ from geodl.domain import Domain
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts
 from geodl.interop.whole.ancestry import own_tensor, own_tensor_behind
+from geodl.interop.whole.channel_order import block_of
 from geodl.interop.whole.entries import copy_of
-from geodl.interop.whole.layout import Layout
-from geodl.interop.whole.on_tensors import Apply, Slot
+from geodl.interop.whole.layout import Atom, Axis, Layout
+from geodl.interop.whole.on_tensors import Apply, InBlocks, Slot
 from geodl.interop.whole.values import Call, Value
 from geodl.layer import Layer, Pointwise
 from geodl.layer.check import check_no_sender, check_signal
@@ -152,15 +153,24 @@ def reduce_channels(
     how: Any,
     options: dict[str, Any] | None = None,
 ) -> Value | None:
-    """A reduction over the channels of each node and nothing else, by a function of torch or by its
-    name.
+    """A reduction over the channels of each node, or over one axis of them, and nothing else, by a
+    function of torch or by its name.
     """
-    layout = value.kept
-    at = layout.channel_dim()
-    if at is None or dims != {at}:
+    if len(dims) != 1:
         return None
-    made = layout.with_channels(1)
-    if not keepdim:
-        made = Layout((*layout.dims[:at], *layout.dims[at + 1 :]), layout.domain)
-    part = Pointwise(Apply(how, (Slot(0),), {"dim": -1, "keepdim": True, **(options or {})}))
-    return build.apply(call.name, part, value, call.example, made)
+    (at,) = dims
+    block = block_of(value.kept, value.kept.dims[at])
+    if block is None:
+        return None
+    layout = value.kept
+    kept: tuple[Axis, ...] = ()
+    part: Any = Apply(how, (Slot(0),), {"dim": -1, "keepdim": True, **(options or {})})
+    if layout.dims[at] == layout.channels:
+        if keepdim:
+            kept = ((Atom("channel", 0, 1),),)
+    else:
+        part = InBlocks(part, *block)
+        if keepdim:
+            kept = ((),)
+    made = Layout((*layout.dims[:at], *kept, *layout.dims[at + 1 :]), layout.domain)
+    return build.apply(call.name, Pointwise(part), value, call.example, made)

@@ -1,5 +1,6 @@
-"""Functions of several values of each node: the larger one, the cosine between two."""
+"""Functions of several values of each node: the larger one, the cosine between two, a stack."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 
 from geodl.interop.converters import converts
 from geodl.interop.joins import aligned
-from geodl.interop.whole.layout import BATCH, Atom, Layout, nodes
+from geodl.interop.whole.channel_order import in_order
+from geodl.interop.whole.layout import BATCH, Atom, Layout, nodes, same_numbers
 from geodl.interop.whole.on_tensors import OfParts
 from geodl.interop.whole.values import Call, Value
 from geodl.layer import Pointwise
@@ -51,14 +53,47 @@ def of_several(
     if pair is None or not pair[0].kept.batched:
         return None
     first = pair[0]
+    both = _side_by_side(build, call, pair)
+    part = Pointwise(OfParts(FUNCTIONS[function], len(pair), options))
+    return build.apply(call.name, part, both, call.example, made or first.kept)
+
+
+def _side_by_side(build: Any, call: Call, values: Iterable[Value]) -> Value:
+    """The channels of values one after another."""
     flat = []
-    for value in pair:
+    for value in values:
         layout = _by_rows(value)
         flat.append(value.read_as(layout, layout.to_tensor(value.on)))
     example = torch.cat([value.tensor for value in flat], -1)
-    both = build.join(f"{call.name}_read", "cat", flat, example)
-    part = Pointwise(OfParts(FUNCTIONS[function], len(flat), options))
-    return build.apply(call.name, part, both, call.example, made or first.kept)
+    return build.join(f"{call.name}_read", "cat", flat, example)
+
+
+@converts(torch.stack, traced=True)
+def convert_stack(build: Any, call: Call) -> Any:
+    """Values of one layout beside each other on a new axis, which is one of channels."""
+    values, dim = call.given("tensors", "dim", dim=0)
+    if not isinstance(values, tuple | list) or not all(isinstance(v, Value) for v in values):
+        return None
+    if any(value.layout is None for value in values):
+        return None
+    first, *others = [in_order(build, value) for value in values]
+    if not first.kept.batched:
+        return None
+    for other in others:
+        same = same_numbers(first.kept, other.kept) and first.on.domain == other.on.domain
+        if not same or first.tensor.shape != other.tensor.shape:
+            return None
+    together = _side_by_side(build, call, [first, *others])
+    dims = [tuple(map(_moved, axis)) for axis in first.kept.dims]
+    dims.insert(dim % call.example.dim(), (Atom("channel", 0, len(values)),))
+    return together.read_as(Layout(tuple(dims), first.kept.domain), call.example)
+
+
+def _moved(atom: Atom) -> Atom:
+    """A part of the channels behind a new one."""
+    if atom.kind != "channel":
+        return atom
+    return atom._replace(place=atom.place + 1)
 
 
 def _by_rows(value: Value) -> Layout:

@@ -1,6 +1,5 @@
 """Entries and slices of tensors: parts of the channels, one node of a sequence, new axes."""
 
-import math
 import operator
 from typing import Any
 
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from geodl.interop.borders import cut_nodes
 from geodl.interop.converters import converts
-from geodl.interop.whole.channel_order import in_order
+from geodl.interop.whole.channel_order import block_of, in_order
 from geodl.interop.whole.layout import Atom, Axis, Layout, nodes
 from geodl.interop.whole.on_tensors import Narrow
 from geodl.interop.whole.rearrange import Select
@@ -86,14 +85,12 @@ def cut_channels(
     value = in_order(build, value)
     layout = value.kept
     axis = layout.dims[dim]
-    channels = layout.channels
-    first = channels.index(axis[0])
-    if channels[first : first + len(axis)] != axis:
+    block = block_of(layout, axis)
+    if block is None:
         return None
-    size = math.prod(atom.size for atom in axis)
-    inner = math.prod(atom.size for atom in channels[first + len(axis) :])
+    size, inner = block
     cut = Narrow(start, stop, size, inner)
-    if first == 0:
+    if layout.channels[0] == axis[0]:
         # All that comes before is nothing: the entries lie side by side.
         cut = Narrow(start * inner, stop * inner)
     kept: list[Axis] = [(Atom("channel", axis[0].place, stop - start),)]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from geodl.interop.converters import converts
+from geodl.interop.whole.channel_order import block_of
 from geodl.interop.whole.layout import Layout
 from geodl.interop.whole.on_tensors import Spread
 from geodl.interop.whole.values import Call, Size, Value
@@ -28,20 +29,37 @@ def spread(build: Any, one: Value, other: Value) -> tuple[Value, Value] | None:
         # One channel for all of the other's: the nodes are the same.
         if one.on.domain != other.on.domain:
             return None
-        count = wide.num_channels
-        example = other.tensor.expand_as(one.tensor)
-        made = wide.with_channels(count)
-        part = Pointwise(Spread(count))
-        return one, build.apply(f"{other.name}_spread", part, other, example, made)
-    if channel in over or narrow.num_axes or not wide.num_axes:
+        made = wide.with_channels(wide.num_channels)
+        return one, _repeated(build, other, Spread(wide.num_channels), one.tensor, made)
+    if len(over) == 1 and one.on.domain == other.on.domain:
+        (at,) = over
+        block = block_of(wide, wide.dims[at])
+        if block is not None and narrow.dims == wide.with_dim(at, ()).dims:
+            return one, _repeated(build, other, Spread(*block), one.tensor, wide)
+    if channel in over or narrow.num_channels != wide.num_channels:
         return None
-    if narrow.channel_dim() != channel or narrow.num_channels != wide.num_channels:
+    found = over_nodes(build, one, other)
+    return None if found is None else (one, found)
+
+
+def _repeated(build: Any, value: Value, part: Spread, like: Tensor, made: Layout) -> Value:
+    """Channels repeated to the shape of another tensor."""
+    example = value.tensor.expand_as(like)
+    return build.apply(f"{value.name}_spread", Pointwise(part), value, example, made)
+
+
+def over_nodes(build: Any, one: Value, other: Value) -> Value | None:
+    """What one node has on all nodes of a first value: each of them receives from it."""
+    wide, narrow = one.kept, other.kept
+    channel = narrow.channel_dim()
+    if narrow.num_axes or not wide.num_axes or channel is None or channel != wide.channel_dim():
         return None
-    # One node for all: each node of the other receives from it.
+    made = wide.with_channels(narrow.num_channels)
+    shape = [*one.tensor.shape]
+    shape[channel] = narrow.num_channels
     pool = Pool(whole().reverse(), "sum")
-    example = other.tensor.expand_as(one.tensor)
-    made = build.apply(f"{other.name}_spread", pool, one, example, wide, sender=other)
-    return one, made
+    name = f"{other.name}_spread"
+    return build.apply(name, pool, one, other.tensor.expand(shape), made, sender=other)
 
 
 def has_one_channel(wide: Layout, narrow: Layout, channel: int) -> bool:
@@ -67,21 +85,64 @@ def convert_expand(build: Any, call: Call) -> Any:
         return None
     if isinstance(sizes[0], tuple | list):
         (sizes,) = sizes
-    return _expanded(build, call, value, [one.value for one in sizes if isinstance(one, Size)])
+    return _expanded(build, call, value, _named_by(value, sizes))
+
+
+@converts(Tensor.repeat, traced=True)
+def convert_repeat(build: Any, call: Call) -> Any:
+    """`largest.repeat(1, 1, n)`, of axes of length 1 as often as another value is long."""
+    value, *counts = call.args
+    if call.kwargs or not counts or not isinstance(value, Value):
+        return None
+    if isinstance(counts[0], tuple | list):
+        (counts,) = counts
+    lengths = zip(value.tensor.shape, counts, strict=False)
+    if len(counts) != value.tensor.dim() or any(n != 1 and one != 1 for n, one in lengths):
+        return None
+    return _expanded(build, call, value, _named_by(value, counts))
+
+
+def _named_by(value: Any, sizes: list[Any]) -> list[Any]:
+    """The values whose lengths are asked for, axis by axis: of a batch that happens to be as long
+    as a lattice no node is spread over anything.
+    """
+    if not isinstance(value, Value) or len(sizes) != value.tensor.dim():
+        return []
+    others = [one.value for one in sizes if isinstance(one, Size)]
+    named = []
+    for other in others:
+        if other.layout is None or other.tensor.dim() != len(sizes):
+            continue
+        pairs = zip(sizes, other.kept.dims, value.tensor.shape, strict=True)
+        grown = [(one, axis) for one, axis, n in pairs if n == 1 and axis and _grows(one)]
+        if all(getattr(one, "axis", axis) == axis for one, axis in grown):
+            named.append(other)
+    return named
+
+
+def _grows(size: Any) -> bool:
+    """Whether a length asked for may be another one than 1."""
+    return isinstance(size, Size) or size not in (1, -1)
 
 
 def _expanded(build: Any, call: Call, value: Any, others: list[Any]) -> Value | None:
-    """A value spread over the nodes of the first of some others that has the answer's shape."""
+    """A value spread over the nodes, or channels, of the first of some others with which that gives
+    the answer's shape.
+    """
     if not isinstance(value, Value) or value.layout is None:
         return None
     shape = call.example.shape
     if value.tensor.shape == shape:
         return value
     for other in others:
-        if not isinstance(other, Value) or other.layout is None or other.tensor.shape != shape:
+        if not isinstance(other, Value) or other.layout is None:
             continue
-        if value.tensor.dim() == other.tensor.dim():
-            found = spread(build, other, value)
-            if found is not None:
-                return found[1]
+        if value.tensor.dim() != other.tensor.dim():
+            continue
+        found = over_nodes(build, other, value)
+        if found is None and other.tensor.shape == shape:
+            pair = spread(build, other, value)
+            found = None if pair is None else pair[1]
+        if found is not None and found.tensor.shape == shape:
+            return found
     return None

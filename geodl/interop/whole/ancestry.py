@@ -17,8 +17,12 @@ def is_fixed(nodes: Nodes, name: str) -> bool:
         return False
     part, *read = nodes[name]
     inner = getattr(part, "function", None)
-    if getattr(inner, "function", None) in (size_of, getattr):
+    function = getattr(inner, "function", None)
+    if function in (size_of, getattr):
         return True
+    if function in ("to", "type_as"):
+        # Of another tensor it takes the type and the place, and no number.
+        read = read[:1]
     return isinstance(part, Opaque) and all(is_fixed(nodes, other) for other in read)
 
 

@@ -1,8 +1,9 @@
 """Channels in the order in which a tensor has them: as after a shuffle, or behind `F.unfold`."""
 
+import math
 from typing import Any
 
-from geodl.interop.whole.layout import Atom, Layout
+from geodl.interop.whole.layout import Atom, Axis, Layout
 from geodl.interop.whole.on_tensors import Reordered
 from geodl.interop.whole.values import Value
 from geodl.layer import Pointwise
@@ -24,3 +25,18 @@ def in_order(build: Any, value: Value) -> Value:
     made = Layout(tuple(dims), layout.domain).merged()
     part = Pointwise(Reordered(sizes, order))
     return build.apply(f"{value.name}_in_order", part, value, value.tensor, made)
+
+
+def block_of(layout: Layout, axis: Axis) -> tuple[int, int] | None:
+    """The length of an axis of channels that stand side by side, and how many channels stand at
+    each place of it; None of any other axis.
+    """
+    channels = layout.channels
+    if not axis or axis[0] not in channels:
+        return None
+    first = channels.index(axis[0])
+    behind = first + len(axis)
+    if channels[first:behind] != axis:
+        return None
+    size = math.prod(atom.size for atom in axis)
+    return size, math.prod(atom.size for atom in channels[behind:])

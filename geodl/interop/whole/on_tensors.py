@@ -231,39 +231,49 @@ class Narrow(nn.Module):
 
 
 class Spread(nn.Module):
-    """One channel repeated."""
+    """One channel repeated; of channels that are an array `[blocks, 1, inner]` each block.
 
-    def __init__(self, channels: int):
+    Args:
+        size: how often.
+        inner: the channels of a block.
+    """
+
+    def __init__(self, size: int, inner: int = 1):
         super().__init__()
-        self.channels = channels
+        self.size = size
+        self.inner = inner
 
     def forward(self, x: Tensor) -> Tensor:
-        """The channel as often as wanted."""
-        return x.expand(*x.shape[:-1], self.channels)
+        """The channels as often as wanted."""
+        array = x.unflatten(-1, (-1, 1, self.inner))
+        return array.expand(*array.shape[:-2], self.size, self.inner).flatten(-3)
 
     def extra_repr(self) -> str:
-        return str(self.channels)
+        return f"{self.size}, inner={self.inner}"
 
 
 class InBlocks(nn.Module):
-    """A module along the last axis of channels that are an array `[blocks, size]`.
+    """A module along one axis of channels that are an array `[blocks, size, inner]`.
 
     Args:
-        module: keeps the axis.
-        size: of a block.
+        module: acts on the last axis, and keeps it or leaves one of it.
+        size: of the axis.
+        inner: how many channels stand at each place of it.
     """
 
-    def __init__(self, module: nn.Module, size: int):
+    def __init__(self, module: nn.Module, size: int, inner: int = 1):
         super().__init__()
         self.module = module
         self.size = size
+        self.inner = inner
 
     def forward(self, x: Tensor) -> Tensor:
-        """The module in each block."""
-        return self.module(x.unflatten(-1, (-1, self.size))).flatten(-2)
+        """The module along the axis."""
+        array = x.unflatten(-1, (-1, self.size, self.inner))
+        return self.module(array.mT).mT.flatten(-3)
 
     def extra_repr(self) -> str:
-        return f"size={self.size}"
+        return f"size={self.size}, inner={self.inner}"
 
 
 class Reordered(nn.Module):
