@@ -93,15 +93,15 @@ ATTENTIVE = replace(
     name="mnist-sagan",
     summary="a self-attention GAN on MNIST",
     model=models.sagan,
-    settings={"channels": 16},
+    settings={"channels": 16, "critic_rate": 2.0},
     sample=_read(models.sagan),
-    optimizer=Optimizer(lr=5e-4, beta1=0.0, beta2=0.9),
+    optimizer=Optimizer(lr=1e-3, beta1=0.0, beta2=0.9),
     trainer=TrainerOptions(3),
 )
 POINTWISE = replace(
     ATTENTIVE,
     name="mnist-sagan-pointwise",
     summary="a self-attention GAN without its attention, with as many weights, on MNIST",
-    settings={"channels": 16, "attention": False},
+    settings={"channels": 16, "critic_rate": 2.0, "attention": False},
 )
 ADVERSARIAL = (GAN, CONDITIONAL, INFO, WASSERSTEIN, ATTENTIVE, POINTWISE)
