@@ -6,7 +6,14 @@ from geodl.errors import GeodlError
 from geodl.layer import BatchNorm, Conv, Embedding, Expected, Network, Sequential
 from geodl.models.gan_losses import LossName
 from geodl.models.gan_pair import GAN, Game, Noise
-from geodl.models.gan_parts import SLOPE, all_of, features, painter, quarter_of
+from geodl.models.gan_parts import (
+    SLOPE,
+    all_of,
+    features,
+    hidden_layer,
+    painter,
+    quarter_of,
+)
 from geodl.neighborhood import itself
 
 
@@ -16,6 +23,7 @@ def dcgan(
     in_channels: int = 1,
     channels: int = 32,
     noise_channels: int = 64,
+    hidden: int | None = None,
     noise: Noise = "gaussian",
     loss: LossName = "non-saturating",
     critic_norm: bool = True,
@@ -31,6 +39,8 @@ def dcgan(
         in_channels: channels of the images.
         channels: of the maps of half the size; those of a quarter have twice as many.
         noise_channels: how many numbers an image is made of.
+        hidden: channels of a layer of the discriminator between the maps and the score; None for
+            none, as in the paper.
         noise: how they are drawn, "gaussian" or "uniform" in [-1, 1].
         loss: what is played for, as :func:`geodl.models.adversarial_loss` knows it.
         critic_norm: whether the discriminator has a batch norm; it makes the score of an image
@@ -52,10 +62,12 @@ def dcgan(
         raise GeodlError("dcgan(loss='wasserstein')", found, "give critic_norm=False")
     quarter = quarter_of(size)
     generator = painter(noise_channels, channels, in_channels, quarter)
+    head: list[nn.Module] = [Conv(2 * channels, 1, all_of(quarter))]
+    if hidden is not None:
+        read = hidden_layer(2 * channels, hidden, quarter, norm=critic_norm)
+        head = [read, Conv(hidden, 1, itself())]
     discriminator = Sequential(
-        Expected(size, size),
-        features(in_channels, channels, norm=critic_norm),
-        Conv(2 * channels, 1, all_of(quarter)),
+        Expected(size, size), features(in_channels, channels, norm=critic_norm), *head
     )
     game = Game(loss, critic_steps=critic_steps)
     return GAN(generator, discriminator, noise_channels, noise=noise, game=game)
@@ -99,7 +111,7 @@ def conditional_gan(
     """
     _check_norms("conditional_gan", loss)
     quarter = quarter_of(size)
-    read = Sequential(Conv(2 * channels, hidden, all_of(quarter)), nn.LeakyReLU(SLOPE))
+    read = hidden_layer(2 * channels, hidden, quarter, norm=False)
     joint = Sequential(
         Conv(hidden + embedding, hidden, itself(), bias=False),
         BatchNorm(hidden),
@@ -169,11 +181,7 @@ def infogan(
         found = "a code of one value, which every image has"
         raise GeodlError("infogan(codes=1)", found, "give at least 2")
     quarter = quarter_of(size)
-    read = Sequential(
-        Conv(2 * channels, hidden, all_of(quarter), bias=False),
-        BatchNorm(hidden),
-        nn.LeakyReLU(SLOPE),
-    )
+    read = hidden_layer(2 * channels, hidden, quarter)
     discriminator = Network(
         "image",
         {

@@ -39,6 +39,15 @@ def features(in_channels: int, channels: int, *, norm: bool = True) -> Sequentia
     return Sequential(*layers)
 
 
+def hidden_layer(channels: int, hidden: int, quarter: int, *, norm: bool = True) -> Sequential:
+    """From all of those maps to the channels of one node."""
+    layers: list[nn.Module] = [Conv(channels, hidden, all_of(quarter), bias=not norm)]
+    if norm:
+        layers.append(BatchNorm(hidden))
+    layers.append(nn.LeakyReLU(SLOPE))
+    return Sequential(*layers)
+
+
 def all_of(size: int) -> Neighborhood:
     """The window as large as a map: all of it becomes one node."""
     return window(size, axes=2, padding="valid")

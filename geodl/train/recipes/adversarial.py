@@ -51,6 +51,7 @@ GAN = Recipe(
     minutes=8,
     model=models.dcgan,
     sizes={"size": 28, "in_channels": 1},
+    settings={"hidden": 128},
     sample=_read(models.dcgan),
     optimizer=Optimizer(lr=5e-4, beta1=0.5),
     trainer=TrainerOptions(4),
@@ -64,6 +65,7 @@ CONDITIONAL = replace(
     reached="97.75 % of the digits recognised",
     minutes=5,
     model=models.conditional_gan,
+    settings={},
     sizes={"size": 28, "in_channels": 1, "classes": 10},
     sample=_read(models.conditional_gan),
 )
@@ -76,6 +78,7 @@ INFO = replace(
     "discriminator's second head tells from a test image and the image's own digit",
     paper="5 % error where each code stands for the digit it mostly shows (Chen et al. 2016)",
     model=models.infogan,
+    settings={},
     sizes={"size": 28, "in_channels": 1},
     sample=_read(models.infogan),
     trainer=TrainerOptions(5),
