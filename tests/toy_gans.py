@@ -9,7 +9,7 @@ from geodl.train import Optimizer, Recipe, TrainerOptions
 from geodl.train.judge import Judge, gan_parts
 
 MAKES = {
-    "dcgan": models.dcgan,
+    "dcgan": lambda **sizes: models.dcgan(hidden=6, **sizes),
     "wgan": lambda **sizes: models.dcgan(
         loss="wasserstein", critic_norm=False, critic_steps=2, **sizes
     ),
