@@ -87,6 +87,8 @@ WASSERSTEIN = replace(
     GAN,
     name="mnist-wgan-gp",
     summary="a Wasserstein GAN with gradient penalty on MNIST",
+    reached="6.92 to 13.02 % of the images show each digit",
+    minutes=6,
     settings={"loss": "wasserstein", "critic_norm": False, "critic_steps": 3},
     optimizer=Optimizer(lr=5e-4, beta1=0.0, beta2=0.9),
     trainer=TrainerOptions(6),
