@@ -125,8 +125,8 @@ def _compile(pattern: Pattern, dtype: torch.dtype) -> None:
     y, _ = gat_forward(pattern.rows, pattern.cols, ends, ends, value, None, 1.0)
     order = pattern.order
     assert order is not None
-    at = torch.stack([ends] * 3, -2)
-    gat_backward(pattern.rows_t, pattern.cols_t, order, at, ends, value, y, None, 1.0)
+    edges = pattern.rows_t, pattern.cols_t, order
+    gat_backward(*edges, ends, ends, ends, value, y, y, None, 1.0)
 
 
 def _note(plan: EdgePlan) -> str:

@@ -88,10 +88,8 @@ class GraphAttention(Operator):
         if graph_wanted():
             gradients = _gradients(ctx.ends, at, by, value, kept, level, g)
             return None, *gradients, None, None
-        # What a weight needs of its receiver stands side by side, to be fetched together.
-        ends = torch.stack((at, level, (g * y).sum(-1)), -2)
         edges = pattern.rows_t, pattern.cols_t, pattern.order
-        gradients = torch.ops.geodl.gat_backward(*edges, ends, by, value, g, *kept)
+        gradients = torch.ops.geodl.gat_backward(*edges, at, level, by, value, y, g, *kept)
         return None, *gradients, None, None
 
     @staticmethod
@@ -216,15 +214,15 @@ def _fake_backward(
     cols: Tensor,
     order: Tensor,
     at: Tensor,
+    level: Tensor,
     by: Tensor,
     value: Tensor,
+    y: Tensor,
     g: Tensor,
     kept: Tensor | None,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    batch, receivers, _, heads = at.shape
-    dat = at.new_empty(batch, receivers, heads)
-    return dat, by.new_empty(by.shape), value.new_empty(value.shape)
+    return at.new_empty(at.shape), by.new_empty(by.shape), value.new_empty(value.shape)
 
 
 torch.library.define(
@@ -236,8 +234,8 @@ torch.library.impl("geodl::gat_forward", "default", gat_forward)
 torch.library.register_fake("geodl::gat_forward", _fake_forward)
 torch.library.define(
     "geodl::gat_backward",
-    "(Tensor rows, Tensor cols, Tensor order, Tensor at, Tensor by, Tensor value, Tensor g, "
-    "Tensor? kept, float scale) -> (Tensor, Tensor, Tensor)",
+    "(Tensor rows, Tensor cols, Tensor order, Tensor at, Tensor level, Tensor by, Tensor value, "
+    "Tensor y, Tensor g, Tensor? kept, float scale) -> (Tensor, Tensor, Tensor)",
 )
 torch.library.impl("geodl::gat_backward", "default", gat_backward)
 torch.library.register_fake("geodl::gat_backward", _fake_backward)

@@ -80,8 +80,10 @@ def gat_backward(
     cols: Tensor,
     order: Tensor,
     at: Tensor,
+    level: Tensor,
     by: Tensor,
     value: Tensor,
+    y: Tensor,
     g: Tensor,
     kept: Tensor | None,
     scale: float,
@@ -92,9 +94,11 @@ def gat_backward(
         rows: `[N + 1]` where the edges of each sender begin, in the transpose.
         cols: `[E]` the receiver of each.
         order: `[E]` the index of each edge among those of the forward.
-        at: `[B, M, 3, H]`: p, l and d.
+        at: `[B, M, H]`, p.
+        level: `[B, M, H]`, l.
         by: `[B, N, H]`, q.
         value: `[B, N, H, D]`, v.
+        y: `[B, M, H, D]`.
         g: `[B, M, H, D]`, the upstream gradient of y.
         kept: as in :func:`gat_forward`, in the order of its edges.
         scale: as in :func:`gat_forward`.
@@ -108,7 +112,9 @@ def gat_backward(
     shares = equal_ranges(rows.numpy(), batch * heads * width)
     # Two senders may belong to one receiver: each thread adds up for itself.
     dat = at.new_zeros(len(shares), batch, at.shape[1], heads)
-    ends = (rows, cols, order, at, by, value.flatten(2), g.flatten(2))
+    upstream, of_receivers = g.flatten(2), at.new_empty(batch, at.shape[1], 3, heads)
+    compiled(stand_together)(*_arrays(at, level, y.flatten(2), upstream, of_receivers))
+    ends = (rows, cols, order, of_receivers, by, value.flatten(2), upstream)
     arrays = _arrays(*ends, _flags(kept, rows), dby, dvalue)
     kernel = compiled(attend_backward, *PARTS, weigh_back, drop, multiply_back)
     real = arrays[3].dtype.type
@@ -272,6 +278,22 @@ def fetch_ahead(e, cols, numbers, channels):
     if e < len(cols):
         for c in range(0, channels, LINE):
             prefetch(numbers, cols[e] * channels + c)
+
+
+def stand_together(at, level, y, g, ends):
+    """p, l and `d_i = g_i . y_i` of each receiver, all that a weight needs of it, side by side
+    `[B, M, 3, H]`: to be fetched together.
+    """
+    heads = at.shape[2]
+    width = y.shape[2] // heads
+    for b in range(at.shape[0]):
+        for i in range(at.shape[1]):
+            for h in range(heads):
+                ends[b, i, 0, h] = at[b, i, h]
+                ends[b, i, 1, h] = level[b, i, h]
+                ends[b, i, 2, h] = 0
+                for c in range(h * width, (h + 1) * width):
+                    ends[b, i, 2, h] += g[b, i, c] * y[b, i, c]
 
 
 def attend_backward(
