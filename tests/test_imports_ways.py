@@ -157,3 +157,24 @@ def test_a_model_that_stays_whole_answers_all_that_it_answers():
         assert isinstance(ours, tuple) and ours[2].keys() == {"width"}
         pairs = zip(pytree.tree_leaves(ours), pytree.tree_leaves(theirs), strict=True)
         assert all(torch.equal(one, other) for one, other in pairs)
+
+
+class Unsaved(nn.Module):
+    """Tables of which one is no part of the state."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("kept", torch.ones(3, dtype=torch.float64))
+        self.register_buffer("made", torch.full((3,), 2.0, dtype=torch.float64), persistent=False)
+        self.inner = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return (self.inner(x) * self.made + x.sort(1).values * self.made).cumsum(1) + self.kept
+
+
+def test_buffers_that_are_not_saved_are_not_saved_afterwards():
+    model, x = drawn(Unsaved()), torch.randn(2, 3, dtype=torch.float64)
+    back = to_torch(from_torch(model, x))
+    assert set(back.state_dict()) == set(model.state_dict())
+    assert error(back(x), model(x)) <= 1e-12
+    model.load_state_dict(back.state_dict())

@@ -326,8 +326,8 @@ class Builder:
         part = Opaque(OnTensors(size_of, (Slot(0), size.dim), {}, reads), "the length of an axis")
         return Scalar(self.add("size", part, [size.value.name]), size.number)
 
-    def constant(self, name: str, tensor: Tensor) -> Value:
-        """A parameter or buffer of the model, copied."""
+    def constant(self, name: str, tensor: Tensor, *, saved: bool = True) -> Value:
+        """A parameter or buffer of the model, copied; `saved` with its state, or not."""
         value = tensor.detach().clone()
         if isinstance(tensor, nn.Parameter):
             value = nn.Parameter(value, requires_grad=tensor.requires_grad)
@@ -337,7 +337,8 @@ class Builder:
         learns = isinstance(tensor, nn.Parameter)
         shape = tuple(tensor.shape)
         kept = None if learns else value
-        self.stands[name] = Stand(free, "torch", shape=shape, learns=learns, value=kept)
+        stand = Stand(free, "torch", shape=shape, learns=learns, value=kept, saved=saved)
+        self.stands[name] = stand
         self.owners.add({"value": tensor}, "constant", {free})
         self.owners.paths[id(tensor)] = name
         return Value(free, None, tensor.detach())

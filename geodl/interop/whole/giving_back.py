@@ -44,6 +44,7 @@ class Stand(NamedTuple):
         shape: of such a tensor.
         learns: whether such a tensor is a parameter of the original.
         value: a copy of a tensor that does not learn.
+        saved: whether such a tensor is part of the original's state.
     """
 
     path: str
@@ -56,6 +57,7 @@ class Stand(NamedTuple):
     shape: tuple[int, ...] = ()
     learns: bool = True
     value: Tensor | None = None
+    saved: bool = True
 
 
 class Origin(NamedTuple):
@@ -153,6 +155,9 @@ def give_back(network: Network, on: Domain | None) -> nn.Module | None:
     for path, part in parts.items():
         if isinstance(part, nn.Module):
             _copy_modes(part, twin.get_submodule(path))
+        elif path in origin.parts and not origin.parts[path].saved:
+            owner, _, name = path.rpartition(".")
+            twin.get_submodule(owner)._non_persistent_buffers_set.add(name)
     for names in origin.tied:
         _tie(twin, names)
     return twin

@@ -200,11 +200,14 @@ def _is_unread(node: fx.Node) -> bool:
 def _constant(builder: Builder, module: nn.Module, node: fx.Node) -> Any:
     path = str(node.target)
     owner: Any = module
-    for piece in path.split("."):
+    *outer, last = path.split(".")
+    for piece in outer:
         owner = getattr(owner, piece)
-    if not isinstance(owner, Tensor):
-        return owner
-    return builder.constant(path, owner)
+    value = getattr(owner, last)
+    if not isinstance(value, Tensor):
+        return value
+    saved = last not in getattr(owner, "_non_persistent_buffers_set", ())
+    return builder.constant(path, value, saved=saved)
 
 
 def make_network(
