@@ -106,11 +106,12 @@ def from_torch(module: nn.Module, example: Any = None, *, on: Domain | None = No
     followed, or that makes other calls in training, is one opaque node. So do `torch.where` and
     masks that depend on values, because truth values are no signal; coordinates that a model makes
     of lengths (`torch.linspace`, `torch.meshgrid`); statistics of nodes and channels together;
-    orders (`sort`, `cumsum`), sums over parts of a lattice, float biases of scores and rotations of
-    queries by tables of the model. Mirrored borders and resizing stay
-    on bounded lattices: one that wraps has no border. Parameters that two layers
-    share stay shared, also where one of them is an embedding and the other a linear layer, which is
-    then an `nn.Linear`. :func:`to_torch` gives an import back.
+    orders (`sort`, `cumsum`), sums over parts of a lattice and partitions of it into windows, float
+    biases of scores and rotations of queries by tables of the model. Mirrored borders and resizing
+    stay on bounded lattices: one that wraps has no border.
+
+    Parameters that two layers share stay shared, also where one of them is an embedding and the
+    other a linear layer, which is then an `nn.Linear`. :func:`to_torch` gives an import back.
 
     Args:
         module: of one of these types, not of a subclass; with an example any model.
