@@ -42,8 +42,9 @@ def sagan(
     critic_rate: float = 4.0,
 ) -> GAN:
     """The self-attention GAN: in both networks every point of the map of half the size attends to
-    all others. Weights are divided by their spectral norms, batch norms have a scale and a shift
-    for each class, and the discriminator projects its features on a vector of the class.
+    all others. Weights, but for those of the layers that answer, are divided by their spectral
+    norms, batch norms have a scale and a shift for each class, and the discriminator projects its
+    features on a vector of the class.
 
     Args:
         classes: how many there are.
@@ -96,7 +97,7 @@ def _painter(
         "doubled": (_normed(Conv(features, channels, DOUBLE)), "norm1"),
         **_class_norm("norm2", "doubled", classes, channels, 2 * quarter),
         "mixed": (mixing(channels), "norm2"),
-        "image": (Sequential(_normed(Conv(channels, in_channels, DOUBLE)), nn.Tanh()), "mixed"),
+        "image": (Sequential(Conv(channels, in_channels, DOUBLE), nn.Tanh()), "mixed"),
     }
     return Network(("noise", "label"), nodes)
 
@@ -121,8 +122,8 @@ def _critic(in_channels: int, channels: int, quarter: int, classes: int, mixing:
         "features": (seen, "image"),
         "class": (Embedding(classes, features), "label"),
         "projected": ("mul", "features", "class"),
-        "fitting": (_normed(Conv(features, 1, itself(), bias=False)), "projected"),
-        "real": (_normed(Conv(features, 1, itself())), "features"),
+        "fitting": (Conv(features, 1, itself(), bias=False), "projected"),
+        "real": (Conv(features, 1, itself()), "features"),
         "score": ("add", "real", "fitting"),
     }
     return Network(("image", "label"), nodes)
