@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WRITERS = {
     "write_text": {"geodl.bench.meter"},
     "write_bytes": {"geodl.train.checkpoint"},
-    "savefig": {"geodl.cli.sequences", "geodl.tour"},
+    "savefig": {"geodl.cli.figure", "geodl.tour"},
     "savez": {"geodl.data.rotated"},
     "writelines": {"geodl.data.fetch"},
     "copyfile": {"geodl.data.fetch"},

@@ -25,6 +25,7 @@ CLUB = data.karate()
 DENSE = g.Signal(torch.randn(2, 4, 3), g.Grid(2, 2))
 PATHS = data.GraphData("paths", DENSE, torch.tensor([0]), 1)
 LINKS = data.split_links(CLUB.signal)
+DIGITS = data.Split(torch.rand(3, 1, 28, 28), torch.arange(3))
 BATCHES: dict[str, Any] = {
     "a Signal on a grid": DENSE,
     "a dictionary of Signals": {"source": DENSE, "target": (DENSE, torch.zeros(2))},
@@ -50,6 +51,8 @@ BATCHES: dict[str, Any] = {
     "Clouds": data.solids(4).train,
     "Regions": data.Regions(g.relation([[0], [1]], senders=2, receivers=2), g.Graph([[0], [1]], 2)),
 }
+DRAWN = data.scenes(DIGITS, 2)
+BATCHES |= {"Scenes": DRAWN, "Objects": DRAWN.objects()[0]}
 for name, toy in TOYS.items():
     BATCHES[f"a batch of {name}"] = next(iter(Batches(toy.parts().train, 2, seed=0)))
 

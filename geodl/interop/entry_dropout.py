@@ -19,7 +19,8 @@ class EntryDropout(Layer):
         p: the probability.
         together: whether all entries are kept or dropped at once.
 
-    >>> EntryDropout(0.5).eval()(Signal.sequence([[[1.0]]])).x.item()
+    >>> import torch
+    >>> EntryDropout(0.5).eval()(Signal.sequence(torch.ones(1, 1, 1))).x.item()
     1.0
     """
 
