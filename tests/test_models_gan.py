@@ -24,7 +24,7 @@ def made(kind):
 
 def told(gan, read):
     """What the discriminator reads beside images."""
-    if gan.recovers:
+    if gan.predicts_code:
         return ()
     return read[1:]
 
@@ -33,20 +33,20 @@ def told(gan, read):
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_noise_becomes_images_and_images_scores(kind, count):
     gan = made(kind)
-    read = gan.draw(count)
+    read = gan.draw_inputs(count)
     images = gan.generator(*read)
     assert images.domain == g.Grid(8, 8) and images.x.shape == (count, 64, 1)
     assert images.x.abs().le(1).all()
     scores, logits = gan.score(images, *told(gan, read))
     assert scores.shape == (count, 1, 1)
-    assert (logits is not None) == gan.recovers
+    assert (logits is not None) == gan.predicts_code
     assert gan(*read).shape == (count, 1, 1)
 
 
 @pytest.mark.parametrize("kind", MAKES)
 def test_gradients_and_their_gradients_are_those_of_the_reference(kind):
     gan = made(kind)
-    read = gan.draw(2)
+    read = gan.draw_inputs(2)
     real = g.Signal.image(torch.rand(2, 1, 8, 8, dtype=torch.float64))
     answers = []
     for lowering in ("auto", "edges"):
@@ -112,14 +112,14 @@ def test_the_penalty_is_taken_image_by_image():
 
 
 def test_noise_is_drawn_by_its_name():
-    uniform = models.dcgan(8, channels=8, noise="uniform").draw(500)[0].x
+    uniform = models.dcgan(8, channels=8, noise="uniform").draw_inputs(500)[0].x
     assert uniform.abs().max() <= 1
     assert float(uniform.std()) == pytest.approx(3**-0.5, abs=0.02)
-    gaussian = models.dcgan(8, channels=8).draw(500)[0].x
+    gaussian = models.dcgan(8, channels=8).draw_inputs(500)[0].x
     assert gaussian.abs().max() > 2
     assert float(gaussian.std()) == pytest.approx(1, abs=0.03)
     gan = small("conditional")
-    one, other = (gan.draw(4, generator=torch.Generator().manual_seed(0)) for _ in range(2))
+    one, other = (gan.draw_inputs(4, generator=torch.Generator().manual_seed(0)) for _ in range(2))
     assert all(torch.equal(a.x, b.x) for a, b in zip(one, other, strict=True))
     assert one[1].x.dtype == torch.long
 
@@ -154,7 +154,7 @@ def test_weights_of_a_sagan_are_divided_by_their_largest_singular_values():
 
 def test_attention_begins_as_nothing_and_learns():
     gan = small("sagan")
-    read = gan.draw(2)
+    read = gan.draw_inputs(2)
     gan(*read).sum().backward()
     assert all(gan.get_parameter(name).item() == 0 for name in gains(gan))
     assert all(gan.get_parameter(name).grad.abs() > 0 for name in gains(gan))
@@ -166,9 +166,11 @@ def gains(gan):
 
 def test_a_code_is_told_from_an_image():
     gan = small("infogan")
-    codes = gan.recover(torch.rand(7, 1, 8, 8))
+    codes = gan.predict_code(torch.rand(7, 1, 8, 8))
     assert codes.shape == (7,) and codes.min() >= 0 and codes.max() < 10
-    refused("a GAN that recovers none", act=lambda: small("dcgan").recover(torch.rand(1, 1, 8, 8)))
+    refused(
+        "a GAN that predicts none", act=lambda: small("dcgan").predict_code(torch.rand(1, 1, 8, 8))
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,5 +200,5 @@ def test_what_no_gan_can_be_is_told(act, told):
 def test_images_of_another_size_are_refused(kind):
     gan = small(kind)
     image = g.Signal.image(torch.zeros(1, 1, 12, 12))
-    read = told(gan, gan.draw(1))
+    read = told(gan, gan.draw_inputs(1))
     refused("8 x 8 images", "Grid(12, 12)", act=lambda: gan.score(image, *read))

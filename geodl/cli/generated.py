@@ -63,7 +63,7 @@ def _save_sheet(run: Any, images: Any, values: Any) -> None:
 
     below = ""
     if run.model.classes:
-        kind = "code" if run.model.recovers else "class"
+        kind = "code" if run.model.predicts_code else "class"
         below = f"one {kind} a column, from 0 on"
         if "label" in values:
             below = f"{kind} {values.label}"

@@ -1,4 +1,4 @@
-"""Generative adversarial networks: windows with stride 2, and their reverses."""
+"""Generative adversarial networks of convolutions with stride 2 and their transposes."""
 
 from torch import nn
 
@@ -8,11 +8,11 @@ from geodl.models.gan_losses import LossName
 from geodl.models.gan_pair import GAN, Game, Noise
 from geodl.models.gan_parts import (
     SLOPE,
-    all_of,
     features,
+    generator_layers,
     hidden_layer,
-    painter,
-    quarter_of,
+    quarter_size,
+    whole_map,
 )
 from geodl.neighborhood import itself
 
@@ -29,27 +29,28 @@ def dcgan(
     critic_norm: bool = True,
     critic_steps: int = 1,
 ) -> GAN:
-    """The typical GAN: noise becomes an image by reversed windows, an image a score by windows.
+    """The DCGAN: a generator of transposed convolutions, which makes an image of noise, and a
+    discriminator of convolutions with stride 2, which scores an image.
 
-    With `loss="wasserstein"`, without norms in the discriminator and with several steps of it for
-    one of the generator it is the WGAN-GP (Gulrajani et al. 2017).
+    With `loss="wasserstein"`, `critic_norm=False` and several `critic_steps` it is the WGAN-GP
+    (Gulrajani et al. 2017).
 
     Args:
         size: height and width of the images, a multiple of 4.
         in_channels: channels of the images.
-        channels: of the maps of half the size; those of a quarter have twice as many.
-        noise_channels: how many numbers an image is made of.
-        hidden: channels of a layer of the discriminator between the maps and the score; None for
-            none, as in the paper.
-        noise: how they are drawn, "gaussian" or "uniform" in [-1, 1].
-        loss: what is played for, as :func:`geodl.models.adversarial_loss` knows it.
-        critic_norm: whether the discriminator has a batch norm; it makes the score of an image
-            depend on the others of its batch, which "wasserstein" does not allow.
-        critic_steps: steps of the discriminator for each of the generator.
+        channels: of feature maps of half the image's size; those of a quarter have twice as many.
+        noise_channels: length of the noise vector.
+        hidden: channels of a fully connected layer of the discriminator before its score; None for
+            no such layer, as in the paper.
+        noise: its distribution, "gaussian" (standard normal) or "uniform" in [-1, 1].
+        loss: a name that :func:`geodl.models.adversarial_loss` knows.
+        critic_norm: whether the discriminator has a batch norm. The score of an image then depends
+            on the other images of its batch, which the penalty of "wasserstein" does not allow.
+        critic_steps: steps of the discriminator for each step of the generator.
 
     Raises:
-        GeodlError: if the size is no multiple of 4, or an argument is none of those named; at the
-            call, images of another size.
+        GeodlError: if the size is no multiple of 4, or another argument is out of range; at the
+            call, if images have another size.
 
     Source: Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional
     Generative Adversarial Networks", 2016; Goodfellow et al., "Generative Adversarial Nets", 2014.
@@ -60,9 +61,9 @@ def dcgan(
     if loss == "wasserstein" and critic_norm:
         found = "a batch norm in the discriminator, by which an image's score depends on others"
         raise GeodlError("dcgan(loss='wasserstein')", found, "give critic_norm=False")
-    quarter = quarter_of(size)
-    generator = painter(noise_channels, channels, in_channels, quarter)
-    head: list[nn.Module] = [Conv(2 * channels, 1, all_of(quarter))]
+    quarter = quarter_size(size)
+    generator = generator_layers(noise_channels, channels, in_channels, quarter)
+    head: list[nn.Module] = [Conv(2 * channels, 1, whole_map(quarter))]
     if hidden is not None:
         read = hidden_layer(2 * channels, hidden, quarter, norm=critic_norm)
         head = [read, Conv(hidden, 1, itself())]
@@ -85,23 +86,22 @@ def conditional_gan(
     noise: Noise = "gaussian",
     loss: LossName = "non-saturating",
 ) -> GAN:
-    """The conditional GAN: both networks are told the class. Its vector stands beside the noise,
-    and beside what a hidden layer of the discriminator makes of the image.
+    """The conditional GAN: generator and discriminator also read the class of the image. Its
+    embedding is concatenated with the noise, and with hidden features of the discriminator.
 
     Args:
         classes: how many there are.
         size: height and width of the images, a multiple of 4.
         in_channels: channels of the images.
         channels: as for :func:`dcgan`.
-        noise_channels: how many numbers an image is made of, beside its class.
-        embedding: channels of the vector of a class.
-        hidden: channels of the layers before and behind the place where the vector of the class
-            comes to that of the image.
-        noise: how they are drawn, "gaussian" or "uniform" in [-1, 1].
+        noise_channels: length of the noise vector.
+        embedding: channels of the embedding of a class.
+        hidden: channels of the discriminator's layers before and after the concatenation.
+        noise: its distribution, "gaussian" (standard normal) or "uniform" in [-1, 1].
         loss: as for :func:`dcgan`; not "wasserstein": the discriminator has a batch norm.
 
     Raises:
-        GeodlError: as :func:`dcgan`; at the call, a class that there is not.
+        GeodlError: as :func:`dcgan`; at the call, if a class is out of range.
 
     Source: Mirza and Osindero, "Conditional Generative Adversarial Nets", 2014.
 
@@ -110,7 +110,7 @@ def conditional_gan(
     torch.Size([2, 1, 28, 28])
     """
     _check_norms("conditional_gan", loss)
-    quarter = quarter_of(size)
+    quarter = quarter_size(size)
     read = hidden_layer(2 * channels, hidden, quarter, norm=False)
     joint = Sequential(
         Conv(hidden + embedding, hidden, itself(), bias=False),
@@ -129,7 +129,9 @@ def conditional_gan(
             "score": (Conv(hidden, 1, itself()), "joint"),
         },
     )
-    generator = _told_painter(classes, embedding, noise_channels, channels, in_channels, quarter)
+    generator = _conditional_generator(
+        classes, embedding, noise_channels, channels, in_channels, quarter
+    )
     return GAN(
         generator, discriminator, noise_channels, noise=noise, game=Game(loss), classes=classes
     )
@@ -149,25 +151,25 @@ def infogan(
     information: float = 1.0,
 ) -> GAN:
     """The InfoGAN: the generator reads a random code beside the noise, and a second head of the
-    discriminator tells the code from the image. No label is ever seen.
+    discriminator predicts the code from the image. It learns without labels.
 
-    Both learn to make `information` times the cross-entropy of that answer small: minus it, plus
-    the code's entropy, is a lower bound of the information that an image holds about its code.
+    Both networks minimise `information` times the cross-entropy of that prediction: the entropy of
+    the code minus this cross-entropy is a lower bound of the mutual information I(code; image).
 
     Args:
         codes: how many values the code has, at least 2.
         size: height and width of the images, a multiple of 4.
         in_channels: channels of the images.
         channels: as for :func:`dcgan`.
-        noise_channels: how many numbers an image is made of, beside its code.
-        embedding: channels of the vector of a code.
-        hidden: channels of what both heads read.
-        noise: how they are drawn, "gaussian" or "uniform" in [-1, 1].
+        noise_channels: length of the noise vector.
+        embedding: channels of the embedding of a code.
+        hidden: channels of the features that both heads read.
+        noise: its distribution, "gaussian" (standard normal) or "uniform" in [-1, 1].
         loss: as for :func:`dcgan`; not "wasserstein": the discriminator has a batch norm.
         information: the weight of the cross-entropy.
 
     Raises:
-        GeodlError: as :func:`dcgan`; if the code has a single value, which tells nothing.
+        GeodlError: as :func:`dcgan`; if the code has a single value.
 
     Source: Chen, Duan, Houthooft, Schulman, Sutskever, Abbeel, "InfoGAN: Interpretable
     Representation Learning by Information Maximizing Generative Adversarial Nets", 2016.
@@ -180,7 +182,7 @@ def infogan(
     if codes == 1:
         found = "a code of one value, which every image has"
         raise GeodlError("infogan(codes=1)", found, "give at least 2")
-    quarter = quarter_of(size)
+    quarter = quarter_size(size)
     read = hidden_layer(2 * channels, hidden, quarter)
     discriminator = Network(
         "image",
@@ -193,21 +195,23 @@ def infogan(
         },
         ("score", "code"),
     )
-    generator = _told_painter(codes, embedding, noise_channels, channels, in_channels, quarter)
+    generator = _conditional_generator(
+        codes, embedding, noise_channels, channels, in_channels, quarter
+    )
     game = Game(loss, information=information)
     return GAN(generator, discriminator, noise_channels, noise=noise, game=game, classes=codes)
 
 
-def _told_painter(
+def _conditional_generator(
     classes: int, embedding: int, noise: int, channels: int, in_channels: int, quarter: int
 ) -> Network:
-    """The same of noise and the vector of a class or of a code."""
+    """A generator that reads noise and the embedding of a class or of a code."""
     return Network(
         ("noise", "label"),
         {
             "class": (Embedding(classes, embedding), "label"),
             "read": ("cat", "noise", "class"),
-            "image": (painter(noise + embedding, channels, in_channels, quarter), "read"),
+            "image": (generator_layers(noise + embedding, channels, in_channels, quarter), "read"),
         },
     )
 

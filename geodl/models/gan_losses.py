@@ -1,4 +1,4 @@
-"""What a discriminator and a generator are punished for."""
+"""Losses of discriminators and generators, and the gradient penalty."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -14,12 +14,13 @@ LossName = Literal["original", "non-saturating", "hinge", "wasserstein"]
 
 
 class AdversarialLoss(NamedTuple):
-    """The two sides of a game, each a mean over images to be made small.
+    """The losses of both networks, each a mean over images.
 
     Attributes:
-        critic: of the scores of real and of generated images `[B, 1, 1]`, for the discriminator.
-        generator: of the scores of generated images, for the generator.
-        penalized: whether the discriminator's slope is held at 1 (:func:`gradient_penalty`).
+        critic: the discriminator's loss, a function of the scores of real and of generated images,
+            `[B, 1, 1]` each.
+        generator: the generator's loss, a function of the scores of generated images.
+        penalized: whether the discriminator's loss has a :func:`gradient_penalty`.
     """
 
     critic: Callable[[Tensor, Tensor], Tensor]
@@ -41,32 +42,35 @@ def _non_saturating(fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
-def _margins(real: Tensor, fake: Tensor) -> Tensor:
+def _hinge(real: Tensor, fake: Tensor) -> Tensor:
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
-def _difference(real: Tensor, fake: Tensor) -> Tensor:
+def _score_difference(real: Tensor, fake: Tensor) -> Tensor:
     return fake.mean() - real.mean()
 
 
-def _raised(fake: Tensor) -> Tensor:
+def _negative_score(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
 # "original" and "non-saturating": Goodfellow et al., "Generative Adversarial Nets" (2014), equation
-# 1 and the end of section 3: log(1 - D) is flat where a generator is found out at once, -log D is
-# not. "hinge": Lim and Ye, "Geometric GAN" (2017). "wasserstein": Gulrajani et al., "Improved
-# Training of Wasserstein GANs" (2017).
+# 1 and the end of section 3: where D is sure that an image is generated, the gradient of log(1 - D)
+# vanishes and that of -log D does not. "hinge": Lim and Ye, "Geometric GAN" (2017). "wasserstein":
+# Gulrajani et al., "Improved Training of Wasserstein GANs" (2017).
 LOSSES: dict[str, AdversarialLoss] = {
     "original": AdversarialLoss(_cross_entropy, _minimax),
     "non-saturating": AdversarialLoss(_cross_entropy, _non_saturating),
-    "hinge": AdversarialLoss(_margins, _raised),
-    "wasserstein": AdversarialLoss(_difference, _raised, penalized=True),
+    "hinge": AdversarialLoss(_hinge, _negative_score),
+    "wasserstein": AdversarialLoss(_score_difference, _negative_score, penalized=True),
 }
 
 
 def adversarial_loss(name: str) -> AdversarialLoss:
-    """The loss of a name.
+    """The losses called "original", "non-saturating", "hinge" or "wasserstein".
+
+    Args:
+        name: one of them.
 
     Raises:
         GeodlError: if there is none of that name; the nearest one is suggested.
@@ -82,17 +86,17 @@ def adversarial_loss(name: str) -> AdversarialLoss:
 
 def gradient_penalty(score: Callable[[Signal], Tensor], real: Signal, fake: Signal) -> Tensor:
     """`mean over images of (|d s(z) / d z| - 1)^2` at `z = t x + (1 - t) x'`, t uniform in [0, 1],
-    one for each pair of a real image x and a generated one x'.
+    drawn for each pair of a real image x and a generated one x'.
 
-    Its gradient is a second derivative of every layer of the discriminator.
+    To minimise it takes second derivatives of every layer of the discriminator.
 
     Args:
-        score: the discriminator: one number for each image of a signal.
+        score: the discriminator, one number for each image of a signal.
         real: images `[B, N, C]`.
-        fake: as many generated ones.
+        fake: generated images of the same shape.
 
     Raises:
-        GeodlError: if the two differ in shape: nothing is broadcast.
+        GeodlError: if the shapes differ; nothing is broadcast.
 
     Source: Gulrajani et al., "Improved Training of Wasserstein GANs", 2017, equation 3.
 

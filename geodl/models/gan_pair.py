@@ -1,4 +1,4 @@
-"""A generator and a discriminator as one model, and the game that they play."""
+"""A generator and a discriminator as one model, and the settings of their adversarial loss."""
 
 from dataclasses import dataclass
 from typing import Literal, final, get_args
@@ -20,16 +20,16 @@ AT_ONCE = 500  # images drawn by one call
 @final
 @dataclass(frozen=True)
 class Game:
-    """What a generator and a discriminator play for.
+    """The game of a generator and a discriminator: the loss and the weights of its terms.
 
     Args:
         loss: its name, as :func:`geodl.models.adversarial_loss` knows it.
-        critic_steps: steps of the discriminator for each of the generator.
-        critic_rate: how many times the generator's learning rate the discriminator's is (Heusel et
-            al., "GANs Trained by a Two Time-Scale Update Rule", 2017).
+        critic_steps: steps of the discriminator for each step of the generator.
+        critic_rate: the discriminator's learning rate over the generator's (Heusel et al., "GANs
+            Trained by a Two Time-Scale Update Rule", 2017).
         penalty: the weight of the gradient penalty, where the loss has one.
-        information: the weight of the cross-entropy of the code, where the discriminator tells it
-            from the image; None where it does not.
+        information: the weight of the cross-entropy of the code, where the discriminator predicts
+            it from the image; None where it does not.
 
     Raises:
         GeodlError: if there is no such loss, or a number is out of range.
@@ -52,21 +52,22 @@ class Game:
 
 @final
 class GAN(nn.Module):
-    """A generator, which makes images of noise, and a discriminator, which scores images.
+    """A generator, which makes images of noise, and a discriminator, which scores them: the higher
+    the score, the more an image is held for real.
 
     Args:
         generator: takes noise `[B, 1, noise_channels]` on a grid of one point and, where there are
             classes, one for each image `[B, 1, 1]`; answers images with values in [-1, 1].
-        discriminator: takes images and, where there are classes, theirs; answers scores `[B, 1,
-            1]`. With `game.information` it takes images alone, and answers scores and logits of
-            the class `[B, 1, classes]`, which is then a code without a meaning given to it.
-        noise_channels: numbers that an image is made of.
-        noise: how they are drawn, "gaussian" or "uniform" in [-1, 1].
-        game: what they play for.
+        discriminator: takes images and, where there are classes, their classes; returns scores
+            `[B, 1, 1]`. With `game.information` it takes images alone, and returns scores and
+            logits of the code `[B, 1, classes]`.
+        noise_channels: length of the noise vector.
+        noise: its distribution, "gaussian" (standard normal) or "uniform" in [-1, 1].
+        game: the loss and the weights of its terms.
         classes: how many classes or codes there are, 0 for none.
 
     Raises:
-        GeodlError: if the noise is none of the two, or a number is not positive.
+        GeodlError: if there is no such distribution, or `noise_channels` is not positive.
     """
 
     def __init__(
@@ -87,44 +88,52 @@ class GAN(nn.Module):
         self.noise, self.game, self.classes = noise, game, classes
 
     @property
-    def recovers(self) -> bool:
-        """Whether the discriminator tells the code from an image."""
+    def predicts_code(self) -> bool:
+        """Whether the discriminator predicts the code of an image."""
         return self.game.information is not None
 
     def forward(self, *read: Signal) -> Tensor:
-        """The scores of the images that are made of noise and, where there are classes, of one for
-        each.
+        """The scores of generated images `[B, 1, 1]`.
+
+        Args:
+            read: what the generator reads, as :meth:`draw_inputs` draws it: noise and, where there
+                are classes, one for each image.
         """
         scores, _ = self.score(self.generator(*read), *read[1:])
         return scores
 
     def score(self, images: Signal, labels: Signal | None = None) -> tuple[Tensor, Tensor | None]:
         """Scores of images `[B, 1, 1]`, and logits of their codes `[B, 1, classes]` where the
-        discriminator answers them.
+        discriminator predicts them, else None.
+
+        Args:
+            images: `[B, N, C]` with values in [-1, 1].
+            labels: their classes `[B, 1, 1]`, where the discriminator reads them.
         """
-        if self.recovers:
+        if self.predicts_code:
             scores, logits = self.discriminator(images)
             return scores.x, logits.x
         if labels is None:
             return self.discriminator(images).x, None
         return self.discriminator(images, labels).x, None
 
-    def draw(
+    def draw_inputs(
         self,
         count: int,
         labels: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[Signal, ...]:
-        """What the generator reads for so many images: noise, and classes where it has some.
+        """Draw what the generator reads: noise `[B, 1, noise_channels]` and, where there are
+        classes, a class for each image `[B, 1, 1]`.
 
         Args:
             count: B.
-            labels: the classes `[B]`; None draws each alike often.
-            generator: of torch, on the CPU; the noise is the same on every device.
+            labels: the classes `[B]`; None draws them with equal probability.
+            generator: of torch, on the CPU, so that the noise is the same on every device.
 
         Raises:
-            GeodlError: if labels are given and there are no classes; if they are not B classes
-                that there are.
+            GeodlError: if labels are given to a GAN without classes; if they are not B classes in
+                range.
         """
         shape = (count, 1, self.noise_channels)
         if self.noise == "gaussian":
@@ -142,10 +151,10 @@ class GAN(nn.Module):
         return noise, self.label_signal(labels, count).to(weight.device)
 
     def label_signal(self, labels: Tensor, count: int) -> Signal:
-        """Classes `[B]` as the networks take them.
+        """Classes `[B]` as a signal `[B, 1, 1]` that the networks read.
 
         Raises:
-            GeodlError: if they are not B classes that there are.
+            GeodlError: if they are not `count` integers from 0 to `classes - 1`.
         """
         do = f"give one of 0 to {self.classes - 1} for each image, as torch.long"
         asked = f"{count} images of given classes"
@@ -163,7 +172,8 @@ class GAN(nn.Module):
         labels: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Images `[count, C, H, W]` with values in [0, 1], each by itself: in evaluation mode.
+        """Generated images `[count, C, H, W]` with values in [0, 1], by the generator in evaluation
+        mode.
 
         Args:
             count: how many.
@@ -171,10 +181,10 @@ class GAN(nn.Module):
             generator: of torch, on the CPU.
 
         Raises:
-            GeodlError: as :meth:`draw`; if the count is not positive.
+            GeodlError: as :meth:`draw_inputs`; if the count is not positive.
         """
         count = positive(f"to sample {count!r} images", count)
-        read = self.draw(count, labels, generator)
+        read = self.draw_inputs(count, labels, generator)
         made = []
         with evaluated(self.generator):
             for start in range(0, count, AT_ONCE):
@@ -182,14 +192,17 @@ class GAN(nn.Module):
                 made.append(self.generator(*some).to_image())
         return (torch.cat(made) + 1) / 2
 
-    def recover(self, images: Tensor) -> Tensor:
-        """The likeliest code `[M]` of each of some images `[M, C, H, W]` with values in [0, 1].
+    def predict_code(self, images: Tensor) -> Tensor:
+        """The most probable code of each image, `[M]`.
+
+        Args:
+            images: `[M, C, H, W]` with values in [0, 1].
 
         Raises:
-            GeodlError: if the discriminator answers no codes.
+            GeodlError: if the discriminator predicts no codes.
         """
-        if not self.recovers:
-            raise GeodlError("the codes of images", "a GAN that recovers none", "give an infogan")
+        if not self.predicts_code:
+            raise GeodlError("the codes of images", "a GAN that predicts none", "give an infogan")
         found = []
         with evaluated(self.discriminator):
             for some in images.split(AT_ONCE):

@@ -1,4 +1,4 @@
-"""What the adversarial networks are made of: noise becomes an image, an image becomes features."""
+"""Parts of GANs: layers from noise to images, and from images to features."""
 
 from typing import Any
 
@@ -10,13 +10,15 @@ from geodl.neighborhood import Neighborhood, window
 
 HALVE = window(4, axes=2, stride=2, padding=1)
 DOUBLE = HALVE.reverse()
-SLOPE = 0.2  # of a leaky ReLU below zero, as in all of these papers
+SLOPE = 0.2  # of leaky ReLUs below zero (Radford et al. 2016)
 
 
-def painter(read: int, channels: int, in_channels: int, quarter: int) -> Sequential:
-    """From one node to an image in [-1, 1]: a quarter of its size, half of it, all of it."""
+def generator_layers(read: int, channels: int, in_channels: int, quarter: int) -> Sequential:
+    """Layers from one node to an image with values in [-1, 1]: a transposed convolution to a
+    quarter of the image's size, and two that double the size.
+    """
     return Sequential(
-        Conv(read, 2 * channels, all_of(quarter).reverse(), bias=False),
+        Conv(read, 2 * channels, whole_map(quarter).reverse(), bias=False),
         BatchNorm(2 * channels),
         nn.ReLU(),
         Conv(2 * channels, channels, DOUBLE, bias=False),
@@ -28,8 +30,8 @@ def painter(read: int, channels: int, in_channels: int, quarter: int) -> Sequent
 
 
 def features(in_channels: int, channels: int, *, norm: bool = True) -> Sequential:
-    """From an image to the maps of a quarter of its size. The first layer has no norm: what it
-    reads is as it was drawn (Radford et al. 2016).
+    """Layers from an image to feature maps of a quarter of its size. The first layer has no batch
+    norm (Radford et al. 2016).
     """
     layers: list[nn.Module] = [Conv(in_channels, channels, HALVE), nn.LeakyReLU(SLOPE)]
     layers.append(Conv(channels, 2 * channels, HALVE, bias=not norm))
@@ -40,21 +42,21 @@ def features(in_channels: int, channels: int, *, norm: bool = True) -> Sequentia
 
 
 def hidden_layer(channels: int, hidden: int, quarter: int, *, norm: bool = True) -> Sequential:
-    """From all of those maps to the channels of one node."""
-    layers: list[nn.Module] = [Conv(channels, hidden, all_of(quarter), bias=not norm)]
+    """A fully connected layer: from feature maps of a quarter of the image's size to one node."""
+    layers: list[nn.Module] = [Conv(channels, hidden, whole_map(quarter), bias=not norm)]
     if norm:
         layers.append(BatchNorm(hidden))
     layers.append(nn.LeakyReLU(SLOPE))
     return Sequential(*layers)
 
 
-def all_of(size: int) -> Neighborhood:
-    """The window as large as a map: all of it becomes one node."""
+def whole_map(size: int) -> Neighborhood:
+    """A window as large as a feature map: one receiver for all of its nodes."""
     return window(size, axes=2, padding="valid")
 
 
-def quarter_of(size: Any) -> int:
-    """A fourth of the side of an image: where painting begins and seeing ends.
+def quarter_size(size: Any) -> int:
+    """A quarter of the side of an image: the smallest feature maps have this size.
 
     Raises:
         GeodlError: if the size is no multiple of 4.

@@ -1,4 +1,4 @@
-"""The self-attention GAN: attention on a grid, spectral norms, norms with scales of classes."""
+"""The self-attention GAN: attention on a grid, spectral norms, class-conditional batch norms."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,10 +23,11 @@ from geodl.layer import (
 )
 from geodl.models.gan_losses import LossName
 from geodl.models.gan_pair import GAN, Game, Noise
-from geodl.models.gan_parts import DOUBLE, HALVE, SLOPE, all_of, quarter_of
+from geodl.models.gan_parts import DOUBLE, HALVE, SLOPE, quarter_size, whole_map
 from geodl.neighborhood import all_pairs, itself, window
 
-Mixing = Callable[[int], Residual]  # makes the block of so many channels that has the attention
+# Makes the attention block, or its stand-in, of a number of channels.
+Mixing = Callable[[int], Residual]
 
 
 def sagan(
@@ -41,10 +42,10 @@ def sagan(
     attention: bool = True,
     critic_rate: float = 4.0,
 ) -> GAN:
-    """The self-attention GAN: in both networks every point of the map of half the size attends to
-    all others. Weights, but for those of the layers that answer, are divided by their spectral
-    norms, batch norms have a scale and a shift for each class, and the discriminator projects its
-    features on a vector of the class.
+    """The self-attention GAN: in both networks every node of the feature maps of half the image's
+    size attends to all others. Weights are divided by their spectral norms, but for the last layers
+    of both networks; batch norms have a scale and a shift for each class; the discriminator scores
+    by the inner product of its features and an embedding of the class (projection).
 
     Args:
         classes: how many there are.
@@ -52,11 +53,11 @@ def sagan(
         in_channels: channels of the images.
         channels: as for :func:`dcgan`, a multiple of 8: queries and keys have an eighth of them,
             values a half.
-        noise_channels: how many numbers an image is made of, beside its class.
-        noise: how they are drawn, "gaussian" or "uniform" in [-1, 1].
+        noise_channels: length of the noise vector.
+        noise: its distribution, "gaussian" (standard normal) or "uniform" in [-1, 1].
         loss: as for :func:`dcgan`.
-        attention: False for two linear layers at each point in its place, with as many weights.
-        critic_rate: how many times the generator's learning rate the discriminator's is.
+        attention: False replaces it by two linear layers at each node, with as many weights.
+        critic_rate: the discriminator's learning rate over the generator's.
 
     Raises:
         GeodlError: as :func:`conditional_gan`; if the channels are no multiple of 8.
@@ -72,13 +73,13 @@ def sagan(
     """
     if channels % 8:
         raise GeodlError(f"sagan(channels={channels!r})", do="give a multiple of 8")
-    quarter = quarter_of(size)
+    quarter = quarter_size(size)
     mixing = _attention
     if not attention:
         mixing = _pointwise
     return GAN(
-        _painter(noise_channels, channels, in_channels, quarter, classes, mixing),
-        _critic(in_channels, channels, quarter, classes, mixing),
+        _generator(noise_channels, channels, in_channels, quarter, classes, mixing),
+        _discriminator(in_channels, channels, quarter, classes, mixing),
         noise_channels,
         noise=noise,
         game=Game(loss, critic_rate=critic_rate),
@@ -86,15 +87,15 @@ def sagan(
     )
 
 
-def _painter(
+def _generator(
     noise: int, channels: int, in_channels: int, quarter: int, classes: int, mixing: Mixing
 ) -> Network:
-    """From noise and a class to an image in [-1, 1]."""
+    """The generator: from noise and a class to an image with values in [-1, 1]."""
     features = 2 * channels
     nodes: dict[str, Any] = {
-        "drawn": (_normed(Conv(noise, features, all_of(quarter).reverse())), "noise"),
+        "drawn": (_spectrally_normed(Conv(noise, features, whole_map(quarter).reverse())), "noise"),
         **_class_norm("norm1", "drawn", classes, features, quarter),
-        "doubled": (_normed(Conv(features, channels, DOUBLE)), "norm1"),
+        "doubled": (_spectrally_normed(Conv(features, channels, DOUBLE)), "norm1"),
         **_class_norm("norm2", "doubled", classes, channels, 2 * quarter),
         "mixed": (mixing(channels), "norm2"),
         "image": (Sequential(Conv(channels, in_channels, DOUBLE), nn.Tanh()), "mixed"),
@@ -102,21 +103,23 @@ def _painter(
     return Network(("noise", "label"), nodes)
 
 
-def _critic(in_channels: int, channels: int, quarter: int, classes: int, mixing: Mixing) -> Network:
-    """From an image and a class to a score: how real the image is by itself, and how well its
-    features fit the class, `w . (f * e_class)`.
+def _discriminator(
+    in_channels: int, channels: int, quarter: int, classes: int, mixing: Mixing
+) -> Network:
+    """The discriminator: from an image and a class to a score `v . f + w . (f * e_class)`, f the
+    pooled features and e the embedding of the class.
     """
     features = 2 * channels
     seen = Sequential(
         Expected(4 * quarter, 4 * quarter),
-        _normed(Conv(in_channels, channels, HALVE)),
+        _spectrally_normed(Conv(in_channels, channels, HALVE)),
         nn.LeakyReLU(SLOPE),
         mixing(channels),
-        _normed(Conv(channels, features, HALVE)),
+        _spectrally_normed(Conv(channels, features, HALVE)),
         nn.LeakyReLU(SLOPE),
-        _normed(Conv(features, features, window(3))),
+        _spectrally_normed(Conv(features, features, window(3))),
         nn.LeakyReLU(SLOPE),
-        Pool(all_of(quarter), "mean"),
+        Pool(whole_map(quarter), "mean"),
     )
     nodes: dict[str, Any] = {
         "features": (seen, "image"),
@@ -130,15 +133,15 @@ def _critic(in_channels: int, channels: int, quarter: int, classes: int, mixing:
 
 
 def _class_norm(name: str, read: str, classes: int, channels: int, size: int) -> dict[str, Any]:
-    """Nodes of a network: a batch norm with a scale and a shift for each class, and a ReLU.
+    """Parts of a network: a batch norm with a scale and a shift for each class, and a ReLU.
 
-    The vector of a class stands on one node; a reversed window as large as the map, without
-    weights, copies it to every point.
+    The embedding of a class is on one node; a reversed window as large as the feature map, without
+    weights, copies it to every node.
     """
     scale, shift = Embedding(classes, channels), Embedding(classes, channels)
     nn.init.ones_(scale.weight)
     nn.init.zeros_(shift.weight)
-    copied = Propagate(all_of(size).reverse())
+    copied = Propagate(whole_map(size).reverse())
     return {
         f"{name}_rows": (BatchNorm(channels, affine=False), read),
         f"{name}_scale": (Sequential(scale, copied), "label"),
@@ -166,20 +169,21 @@ def _attention(channels: int) -> Residual:
 
 
 def _pointwise(channels: int) -> Residual:
-    """The same without attention. Of C channels that has (C / 8 + C / 8 + C / 2) C weights of
-    queries, keys and values and (C / 2) C of the answer, as two linear layers around 5 C / 8.
+    """The stand-in without attention, of equal size. Attention on C channels has (C / 8 + C / 8 +
+    C / 2) C weights of queries, keys and values and (C / 2) C of the output projection, together
+    5 C^2 / 4; two linear layers with 5 C / 8 channels between them have as many.
     """
     inner = 5 * channels // 8
     return Residual(
-        _normed(Conv(channels, inner, itself(), bias=False)),
+        _spectrally_normed(Conv(channels, inner, itself(), bias=False)),
         nn.ReLU(),
-        _normed(Conv(inner, channels, itself(), bias=False)),
+        _spectrally_normed(Conv(inner, channels, itself(), bias=False)),
         Pointwise(_Gain()),
     )
 
 
 class _Gain(nn.Module):
-    """`g x` with a learned number g, 0 at first."""
+    """`g x` with a learned scalar g, 0 at first."""
 
     def __init__(self):
         super().__init__()
@@ -190,9 +194,9 @@ class _Gain(nn.Module):
         return self.gain * x
 
 
-def _normed(layer: Conv) -> Conv:
-    """A layer whose weight is divided by its spectral norm: that of the matrix from all that a node
-    receives to its channels (Miyato et al., "Spectral Normalization for Generative Adversarial
+def _spectrally_normed(layer: Conv) -> Conv:
+    """A layer whose weight is divided by its spectral norm, as the matrix from all values that a
+    node receives to its channels (Miyato et al., "Spectral Normalization for Generative Adversarial
     Networks", 2018).
     """
     spectral_norm(layer, "weight", dim=2)

@@ -26,17 +26,17 @@ FIRST_SEED = 0  # of the noise of these images, in every run
 
 @final
 class Adversarial(Task):
-    """Two networks and an optimiser for each: steps of the discriminator on real and on generated
-    images, then one of the generator (Goodfellow et al. 2014, algorithm 1).
+    """Adversarial training: steps of the discriminator on real and generated images alternate with
+    a step of the generator, each by an optimiser of its own (Goodfellow et al. 2014, algorithm 1).
 
     `train/loss` is the generator's, `train/critic` the discriminator's. After each epoch a few
     images of the same noise are made and kept in the checkpoints.
 
     Args:
         model: the two networks.
-        optimizer: of the generator; the discriminator's learning rate is `game.critic_rate` times
-            its.
-        vocabularies: none.
+        optimizer: of the generator; the discriminator's differs in its learning rate, which is
+            `game.critic_rate` times as large.
+        vocabularies: none are used.
         seed: as for :class:`Task`.
         mark: as for :class:`Task`.
 
@@ -44,7 +44,7 @@ class Adversarial(Task):
         GeodlError: if the optimiser has a schedule, or penalises some parameters only.
 
     Attributes:
-        history: `[PANELS, C, H, W]` bytes for each epoch so far, those before the first one first.
+        history: images as bytes `[PANELS, C, H, W]`, before training and after each epoch so far.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Adversarial(Task):
             found = f"the schedule {optimizer.schedule}, weight decay on {optimizer.decayed}"
             do = "leave both out: two optimisers take steps in turn, on all that they learn"
             raise GeodlError("to train a GAN", found, do)
-        self.automatic_optimization = False  # what Lightning calls steps that are taken in turn
+        self.automatic_optimization = False  # two optimisers take turns
         self.gan, self.game = model, model.game
         self.loss = adversarial_loss(model.game.loss)
         self.history: list[Tensor] = []
@@ -82,7 +82,7 @@ class Adversarial(Task):
         return [critic, optimizer_of(self.gan.generator, asked.lr)]
 
     def on_train_start(self) -> None:
-        """Make the first images, by networks that have learnt nothing."""
+        """Make the first images, before training."""
         super().on_train_start()
         if not self.history:
             self.history.append(self._images())
@@ -92,7 +92,7 @@ class Adversarial(Task):
         self.history.append(self._images())
 
     def training_step(self, batch: Any, index: int) -> None:
-        """A step of the discriminator and, when it is the generator's turn, one of that.
+        """A step of the discriminator; after every `critic_steps` of them, one of the generator.
 
         Raises:
             GeodlError: if a loss is NaN or infinite; the epoch and the step are named.
@@ -120,31 +120,33 @@ class Adversarial(Task):
 
     def _critic_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         real = Signal.image(images)
-        read = self.gan.draw(len(images))
+        read = self.gan.draw_inputs(len(images))
         with torch.no_grad():
             fake = self.gan.generator(*read)
-        told: tuple[Signal, ...] = ()
-        if self.gan.classes and not self.gan.recovers:
-            told = (self.gan.label_signal(labels, len(images)),)
-        of_real, _ = self.gan.score(real, *told)
+        conditions: tuple[Signal, ...] = ()
+        if self.gan.classes and not self.gan.predicts_code:
+            conditions = (self.gan.label_signal(labels, len(images)),)
+        of_real, _ = self.gan.score(real, *conditions)
         of_fake, logits = self.gan.score(fake, *read[1:])
         loss = self.loss.critic(of_real, of_fake)
         if self.loss.penalized:
-            slopes = gradient_penalty(lambda between: self.gan.score(between, *told)[0], real, fake)
+            slopes = gradient_penalty(
+                lambda between: self.gan.score(between, *conditions)[0], real, fake
+            )
             loss = loss + self.game.penalty * slopes
-        return loss + self._lost_information(logits, read)
+        return loss + self._information_loss(logits, read)
 
     def _generator_loss(self, count: int) -> Tensor:
-        read = self.gan.draw(count)
+        read = self.gan.draw_inputs(count)
         # No gradients of the discriminator's weights are asked for: they would not be used.
         self.gan.discriminator.requires_grad_(False)
         scores, logits = self.gan.score(self.gan.generator(*read), *read[1:])
         self.gan.discriminator.requires_grad_(True)
-        return self.loss.generator(scores) + self._lost_information(logits, read)
+        return self.loss.generator(scores) + self._information_loss(logits, read)
 
-    def _lost_information(self, logits: Tensor | None, read: tuple[Signal, ...]) -> Tensor:
-        """The cross-entropy of the code that was read and the one told from the image, weighed;
-        zero where none is told.
+    def _information_loss(self, logits: Tensor | None, read: tuple[Signal, ...]) -> Tensor:
+        """The weighted cross-entropy of the code that the generator read and the one predicted from
+        its image; zero where none is predicted.
         """
         if logits is None or self.game.information is None:
             return read[0].x.new_zeros(())
@@ -152,7 +154,10 @@ class Adversarial(Task):
         return self.game.information * cross_entropy(logits.flatten(0, 1), codes)
 
     def evaluate(self, part: str, batch: Judged) -> None:
-        """Log what the judge sees in as many generated images as there are real ones."""
+        """Generate as many images as there are real ones, and log what the judge finds in them: the
+        Frechet distance from the real ones, the shares of the rarest and the commonest class and,
+        where classes or codes were given, how well they agree with the judge's classes.
+        """
         count = len(batch.images)
         labels = self._in_turn(count)
         made = self.gan.sample(count, labels, _noise_generator(self.seed))
@@ -168,8 +173,8 @@ class Adversarial(Task):
             "rarest": shares.min(),
             "commonest": shares.max(),
         }
-        if labels is not None and self.gan.recovers:
-            codes = self.gan.recover(batch.images)
+        if labels is not None and self.gan.predicts_code:
+            codes = self.gan.predict_code(batch.images)
             found["ami"] = adjusted_mutual_info_score(labels.to(digits), digits)
             found["ami-real"] = adjusted_mutual_info_score(codes, batch.labels)
         elif labels is not None:
@@ -192,7 +197,7 @@ class Adversarial(Task):
         return (255 * made).round().to(torch.uint8).cpu()
 
     def _in_turn(self, count: int) -> Tensor | None:
-        """Every class or code as often as every other; None where there are none."""
+        """Classes or codes 0, 1, 2, ... in turn, each equally often; None where there are none."""
         if not self.gan.classes:
             return None
         return torch.arange(count) % self.gan.classes
@@ -226,10 +231,10 @@ def images_of_epochs(checkpoint: Mapping[str, Any]) -> list[Tensor]:
 
 def noise_of_images(gan: GAN) -> Tensor:
     """The noise of these images `[PANELS, noise_channels]`."""
-    noise, *_ = gan.draw(PANELS, generator=_noise_generator(FIRST_SEED))
+    noise, *_ = gan.draw_inputs(PANELS, generator=_noise_generator(FIRST_SEED))
     return noise.x.flatten(1)
 
 
 def _noise_generator(seed: int) -> torch.Generator:
-    """Of the same noise each time, whatever was drawn before."""
+    """A generator of random numbers that gives the same noise each time."""
     return torch.Generator().manual_seed(mixed(seed, 0))

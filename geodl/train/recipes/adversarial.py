@@ -23,8 +23,8 @@ def _digits() -> Parts:
 
 
 def _read(gan: Callable[[], models.GAN]) -> Callable[[], tuple[Signal, ...]]:
-    """What the networks of a recipe read: noise and, where there are classes, one."""
-    return lambda: gan().draw(1, generator=torch.Generator().manual_seed(0))
+    """What the generator of a recipe reads for one image."""
+    return lambda: gan().draw_inputs(1, generator=torch.Generator().manual_seed(0))
 
 
 SEEN = (
