@@ -14,7 +14,7 @@ from geodl import GeodlError
 from geodl.data import ABSENT, Objects
 from geodl.data.boxes import check_objects, corners, generalized_iou
 from geodl.layer.position import sinusoidal
-from geodl.models.detr import Answers, read_answers
+from geodl.models.detr import Predictions, read_predictions
 from geodl.testing import error, outcome
 from geodl.train.average_precision import average_precision
 from geodl.train.detection import found_objects
@@ -48,11 +48,11 @@ def test_generalized_iou_is_differentiable_and_pulls_boxes_apart_together():
     assert apart.grad is not None and apart.grad[0] > 0, "to the right, where the other is"
 
 
-def random_answers(batch=2, layers=2, queries=5, classes=3, seed=0):
+def random_predictions(batch=2, layers=2, queries=5, classes=3, seed=0):
     torch.manual_seed(seed)
     logits = torch.randn(batch, layers, queries, classes + 1, dtype=torch.float64)
     boxes = torch.rand(batch, layers, queries, 4, dtype=torch.float64) * 0.4 + 0.3
-    return Answers(logits, boxes)
+    return Predictions(logits, boxes)
 
 
 def truth():
@@ -63,15 +63,15 @@ def truth():
 
 
 def test_the_assignment_is_the_cheapest_of_all():
-    answers, (labels, boxes) = random_answers(), truth()
-    chosen = match(answers, labels, boxes)
+    predictions, (labels, boxes) = random_predictions(), truth()
+    chosen = match(predictions, labels, boxes)
     for scene in range(2):
         things = [k for k in range(4) if labels[scene, k] != ABSENT]
         for layer in range(2):
-            p = answers.logits[scene, layer].softmax(-1)
+            p = predictions.logits[scene, layer].softmax(-1)
 
             def cost(query, thing, scene=scene, layer=layer, p=p):
-                one, other = answers.boxes[scene, layer, query], boxes[scene, thing]
+                one, other = predictions.boxes[scene, layer, query], boxes[scene, thing]
                 far = (one - other).abs().sum()
                 return 5 * far - 2 * generalized_iou(one, other) - p[query, labels[scene, thing]]
 
@@ -88,22 +88,22 @@ def test_the_assignment_is_the_cheapest_of_all():
 
 
 def test_the_order_of_queries_and_objects_means_nothing():
-    answers, (labels, boxes) = random_answers(), truth()
-    wanted = set_loss(answers, labels, boxes)
+    predictions, (labels, boxes) = random_predictions(), truth()
+    wanted = set_loss(predictions, labels, boxes)
     order, other = torch.randperm(5), torch.randperm(4)
-    moved = Answers(answers.logits[:, :, order], answers.boxes[:, :, order])
+    moved = Predictions(predictions.logits[:, :, order], predictions.boxes[:, :, order])
     found = set_loss(moved, labels[:, other], boxes[:, other])
     assert error(found.total, wanted.total) < 1e-12
 
 
 def test_each_layer_of_the_decoder_has_a_loss_of_its_own():
-    answers, (labels, boxes) = random_answers(), truth()
-    whole = set_loss(answers, labels, boxes)
+    predictions, (labels, boxes) = random_predictions(), truth()
+    whole = set_loss(predictions, labels, boxes)
     each = []
     for k in range(2):
-        one = Answers(answers.logits[:, k : k + 1], answers.boxes[:, k : k + 1])
+        one = Predictions(predictions.logits[:, k : k + 1], predictions.boxes[:, k : k + 1])
         each.append(set_loss(one, labels, boxes))
-    for name in ("classes", "distance", "overlap", "total"):
+    for name in ("classes", "l1", "giou", "total"):
         mean = (getattr(each[0], name) + getattr(each[1], name)) / 2
         assert error(getattr(whole, name), mean) < 1e-12
 
@@ -113,20 +113,20 @@ def test_a_loss_computed_by_hand():
     box = torch.tensor([0.5, 0.5, 0.2, 0.2])
     away = torch.tensor([0.1, 0.1, 0.2, 0.2])
     logits = torch.tensor([[0.0, -100.0, 0.0], [0.0, 0.0, 0.0]])[None, None]
-    answers = Answers(logits, torch.stack([box, away])[None, None])
+    predictions = Predictions(logits, torch.stack([box, away])[None, None])
     shifted = box + torch.tensor([0.1, 0.0, 0.0, 0.0])
-    loss = set_loss(answers, torch.tensor([[0]]), shifted[None, None])
+    loss = set_loss(predictions, torch.tensor([[0]]), shifted[None, None])
     half, third = torch.tensor(2.0).log(), torch.tensor(3.0).log()
     assert error(loss.classes, (half + 0.1 * third) / 1.1) < 1e-6
-    assert abs(float(loss.distance) - 0.1) < 1e-6
-    assert abs(float(loss.overlap) - (1 - 1 / 3)) < 1e-5
+    assert abs(float(loss.l1) - 0.1) < 1e-6
+    assert abs(float(loss.giou) - (1 - 1 / 3)) < 1e-5
 
 
 def test_scenes_without_objects_are_learnt_from():
-    answers = random_answers()
+    predictions = random_predictions()
     labels = torch.full((2, 4), ABSENT)
-    loss = set_loss(answers, labels, torch.zeros(2, 4, 4, dtype=torch.float64))
-    assert loss.distance == loss.overlap == 0 and loss.classes > 0
+    loss = set_loss(predictions, labels, torch.zeros(2, 4, 4, dtype=torch.float64))
+    assert loss.l1 == loss.giou == 0 and loss.classes > 0
 
 
 @pytest.mark.parametrize(
@@ -143,17 +143,17 @@ def test_scenes_without_objects_are_learnt_from():
     ],
 )
 def test_objects_that_cannot_be_learnt_are_refused(labels, box, words):
-    answers = random_answers(batch=1)
+    predictions = random_predictions(batch=1)
     boxes = torch.tensor(box, dtype=torch.float64).expand(1, len(labels), 4)
     with pytest.raises(GeodlError, match=re.escape(words)):
-        set_loss(answers, torch.tensor([labels]), boxes)
+        set_loss(predictions, torch.tensor([labels]), boxes)
 
 
-def test_answers_that_are_not_numbers_are_refused():
-    answers, (labels, boxes) = random_answers(), truth()
-    answers.logits[0, 0, 0, 0] = float("nan")
-    with pytest.raises(GeodlError, match="answers that are not finite"):
-        set_loss(answers, labels, boxes)
+def test_predictions_that_are_not_finite_are_refused():
+    predictions, (labels, boxes) = random_predictions(), truth()
+    predictions.logits[0, 0, 0, 0] = float("nan")
+    with pytest.raises(GeodlError, match="predictions that are not finite"):
+        set_loss(predictions, labels, boxes)
 
 
 def test_objects_of_other_shapes_are_refused():
@@ -261,15 +261,15 @@ def images(count=2, size=32):
     return g.Signal.image(torch.rand(count, 1, size, size))
 
 
-def test_detr_answers_for_each_query_and_layer():
+def test_detr_predicts_for_each_query_and_layer():
     model = small(decoder_depth=2)
     signal = images()
-    answers = model.answers(signal)
-    assert answers.logits.shape == (2, 2, 5, 4) and answers.boxes.shape == (2, 2, 5, 4)
+    predictions = model.predictions(signal)
+    assert predictions.logits.shape == (2, 2, 5, 4) and predictions.boxes.shape == (2, 2, 5, 4)
     assert model(signal).domain == g.Chain(5)
-    found = found_objects(answers)
+    found = found_objects(predictions)
     assert len(found) == 2 and found[0].labels.max() < 3
-    assert model.answers(images(count=0)).boxes.shape == (0, 2, 5, 4)
+    assert model.predictions(images(count=0)).boxes.shape == (0, 2, 5, 4)
 
 
 def test_every_parameter_of_detr_is_learnt():
@@ -279,7 +279,7 @@ def test_every_parameter_of_detr_is_learnt():
         # The last layer of boxes begins at zero, and what stands before it then learns nothing.
         parameter.data += 0.1 * torch.randn_like(parameter)
     boxes = torch.tensor([0.4, 0.5, 0.2, 0.2]).expand(2, 1, 4)
-    set_loss(model.answers(images()), torch.tensor([[1], [2]]), boxes).total.backward()
+    set_loss(model.predictions(images()), torch.tensor([[1], [2]]), boxes).total.backward()
     still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     # Queries begin as zeros, which a norm leaves zeros, whatever it multiplies them by.
     assert still == ["decoder.0.inner.0.weight"]
@@ -371,7 +371,7 @@ def test_images_of_another_size_are_refused():
 
 def test_channels_of_no_detector_are_refused():
     with pytest.raises(GeodlError, match=re.escape("give [B, Q, L 8]")):
-        read_answers(torch.zeros(1, 2, 9), 3)
+        read_predictions(torch.zeros(1, 2, 9), 3)
 
 
 def test_corners_of_a_box():

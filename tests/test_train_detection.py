@@ -34,12 +34,12 @@ class Diverges(nn.Module):
         self.detector, self.classes = detector, detector.classes
         self.after, self.calls = after, 0
 
-    def answers(self, image):
+    def predictions(self, image):
         self.calls += self.training
-        answers = self.detector.answers(image)
+        predictions = self.detector.predictions(image)
         if self.calls > self.after:
-            answers = answers._replace(boxes=answers.boxes * float("nan"))
-        return answers
+            predictions = predictions._replace(boxes=predictions.boxes * float("nan"))
+        return predictions
 
 
 def detector():
@@ -101,7 +101,7 @@ def test_the_boxes_of_each_epoch_are_kept(straight):
         boxes_of_epochs(checkpoint)
 
 
-def test_answers_that_are_no_numbers_stop_a_run_and_say_when(tmp_path):
+def test_predictions_that_are_not_finite_stop_a_run_and_say_when(tmp_path):
     broken = replace(TOY, model=lambda: Diverges(detector(), 3))
     kept = tmp_path / "seed-0" / "last.ckpt"
     refused(

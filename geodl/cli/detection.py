@@ -1,5 +1,5 @@
-"""The command that finds objects with a trained detector, and draws them. It returns the exit
-status.
+"""The command `geodl detect`, which draws the predictions of a trained detector. It returns the
+exit status.
 """
 
 from collections.abc import Callable
@@ -31,9 +31,7 @@ def _detect(asked: Asked) -> int:
 
 
 def _draw_sheet(run: Any, values: Any) -> None:
-    """The scenes with what was found in them and what is there, and where queries look in the first
-    of them.
-    """
+    """Scenes with predicted and true boxes; on demand the attention of queries in the first one."""
     import torch
 
     from geodl import data, viz
@@ -43,11 +41,14 @@ def _draw_sheet(run: Any, values: Any) -> None:
     digits = run.recipe.parts().tests[""].digits
     chance = torch.Generator().manual_seed(values.seed)
     drawn = data.scenes(digits, values.count, generator=chance)
-    found = found_objects(run.model.answers(Signal.image(drawn.images)))
+    found = found_objects(run.model.predictions(Signal.image(drawn.images)))
     true = drawn.objects()
     for number, objects in enumerate(found):
         print(f"scene {number}: {_listed(objects.above(values.threshold), true[number])}")
-    figure = viz.detections(drawn.images, found, true, threshold=values.threshold)
+    captions = [f"scene {number}" for number in range(len(found))]
+    figure = viz.detections(
+        drawn.images, found, true, threshold=values.threshold, captions=captions
+    )
     save_figure(figure, values.to)
     print(values.to)
     if "attention" in values:
@@ -59,15 +60,16 @@ def _draw_sheet(run: Any, values: Any) -> None:
 
 
 def _listed(found: Any, true: Any) -> str:
-    """What was found, the surest first, and what is there, in words."""
+    """The predicted objects, the largest score first, and the true ones, in words."""
     scores = zip(found.labels.tolist(), found.scores.tolist(), strict=True)
-    said = ", ".join(f"{label} ({score:.2f})" for label, score in scores) or "nothing"
+    objects = [f"{label} ({score:.2f})" for label, score in scores]
+    said = ", ".join(objects) or "nothing"
     there = ", ".join(map(str, sorted(true.labels.tolist())))
-    return f"found {said}; there {there}"
+    return f"found {said}; true {there}"
 
 
 def _draw_epochs(run: Any, values: Any) -> None:
-    """What was found in the first validation scenes after some epochs: a row for each scene."""
+    """Predictions for the first validation scenes after some epochs: a row for each scene."""
     import torch
 
     from geodl import viz

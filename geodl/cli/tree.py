@@ -120,22 +120,22 @@ def _add_explain(root: Parser) -> None:
 def _add_generate(root: Parser) -> None:
     generate = root.command(
         "generate",
-        "Write a text with a model that was trained on text, or draw images with one that makes "
-        "them of noise.",
+        "Write text with a model that was trained on text, or draw images with the generator of a "
+        "GAN.",
     )
-    generate.takes("run", Path, "the folder of a run, as of shakespeare-gpt or mnist-gan")
+    generate.takes("run", Path, "the folder of a run, as of shakespeare-gpt or mnist-cgan")
     text = "what the text begins with; a line break if not given"
     generate.takes("--prompt", str, text)
-    text = "how many characters to add, 300 if not given; or images to draw, 100 if not given"
+    text = "how many characters to add, 300 if not given; of a GAN how many images to draw, 100"
     generate.takes("--count", int, text)
     text = "divides the scores; 0 takes the likeliest character"
     generate.takes("--temperature", float, text, default=0.8)
     generate.takes("--top_k", int, "draw among the k likeliest only")
     generate.takes("--seed", int, "of the draws", default=0)
-    generate.takes("--to", Path, "the file of the images")
-    text = "the class or the code of all images; each in turn if not given"
+    generate.takes("--to", Path, "the file of the images of a GAN, as digits.png")
+    text = "the class or the code of all images of a GAN; each in turn if not given"
     generate.takes("--label", int, text)
-    text = "draw to this file what became of the same noise after each epoch"
+    text = "draw to this file what a GAN made of the same noise after some of the epochs"
     generate.takes("--epochs", Path, text)
 
 
@@ -151,17 +151,18 @@ def _add_translate(root: Parser) -> None:
 
 def _add_detect(root: Parser) -> None:
     detect = root.command(
-        "detect", "Draw scenes with the boxes that a trained detector finds, and the true ones."
+        "detect", "Draw scenes with the boxes that a trained detector predicts, and the true ones."
     )
     detect.takes("run", Path, "the folder of a run, as of scenes-detr")
-    detect.takes("--to", Path, "the file of the picture", required=True)
+    detect.takes("--to", Path, "the file of the picture, as boxes.png", required=True)
     detect.takes("--count", int, "how many scenes", default=12)
-    detect.takes("--seed", int, "of the scenes, made of test digits", default=0)
-    text = "what has a smaller score is not shown"
+    text = "of the random scenes, which are made of test digits"
+    detect.takes("--seed", int, text, default=0)
+    text = "objects with a smaller score are not drawn"
     detect.takes("--threshold", float, text, default=0.5)
-    text = "draw to this file where each query looks in the first scene"
+    text = "draw to this file where each query attends in the first scene"
     detect.takes("--attention", Path, text)
-    text = "draw to this file what was found after some of the epochs"
+    text = "draw to this file the boxes predicted after some of the epochs"
     detect.takes("--epochs", Path, text)
 
 

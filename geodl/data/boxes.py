@@ -1,5 +1,5 @@
-"""Objects in images, and their boxes `(x, y, width, height)`, x and y of their centre, as shares of
-the image.
+"""Objects in images and their bounding boxes `(x, y, width, height)`: x and y of the centre, all as
+shares of the image.
 """
 
 from typing import Any, NamedTuple
@@ -14,12 +14,12 @@ OUTSIDE = 1e-5
 
 
 class Objects(NamedTuple):
-    """The objects of one image, those that are there or those that were found.
+    """The objects of one image: the true ones, or those that a detector predicts.
 
     Attributes:
         labels: `[P]` int64, the class of each.
         boxes: `[P, 4]`, `(x, y, width, height)` of each, as shares of the image.
-        scores: `[P]`, from 0 to 1, of those that were found; None of those that are there.
+        scores: `[P]`, from 0 to 1, of predicted objects; None of true ones.
     """
 
     labels: Tensor
@@ -27,7 +27,10 @@ class Objects(NamedTuple):
     scores: Tensor | None = None
 
     def above(self, threshold: float) -> "Objects":
-        """Those whose score is larger, the largest first.
+        """The objects whose score is larger than a threshold, the largest score first.
+
+        Raises:
+            GeodlError: if the objects have no scores.
 
         >>> found = Objects(torch.tensor([3, 4]), torch.rand(2, 4), torch.tensor([0.2, 0.9]))
         >>> found.above(0.5).labels
@@ -41,7 +44,7 @@ class Objects(NamedTuple):
 
 
 def corners(boxes: Tensor) -> Tensor:
-    """The same boxes as `(left, top, right, bottom)`.
+    """Boxes `[..., 4]` as their edges `(left, top, right, bottom)`.
 
     >>> corners(torch.tensor([0.5, 0.5, 0.5, 0.25]))
     tensor([0.2500, 0.3750, 0.7500, 0.6250])
@@ -51,14 +54,14 @@ def corners(boxes: Tensor) -> Tensor:
 
 
 def generalized_iou(one: Tensor, other: Tensor) -> Tensor:
-    """How far two boxes agree, from -1 to 1: `I / U - (H - U) / H`.
+    """The generalized intersection over union of boxes, from -1 to 1: `I / U - (H - U) / H`.
 
-    I is the area that both cover, U that which one of them covers, and H that of the smallest box
-    around both: boxes apart are told how far, where their intersection over union is always zero.
+    I is the area of the intersection, U of the union, and H of the smallest box around both. Of
+    boxes that do not overlap it still has a gradient, where the intersection over union is zero.
 
     Args:
         one: boxes `[..., 4]`.
-        other: boxes of a shape that is broadcast with the first, each with an area.
+        other: boxes of a shape that broadcasts with the first. All boxes have areas above 0.
 
     Source: Rezatofighi et al., "Generalized Intersection over Union", 2019, algorithm 1.
 
@@ -78,17 +81,17 @@ def generalized_iou(one: Tensor, other: Tensor) -> Tensor:
 
 
 def check_objects(asked: str, labels: Any, boxes: Any, classes: int) -> None:
-    """Refuse objects that no detector can be taught: each has a class that is known and a box with
-    an area, inside of the image.
+    """Refuse objects that a detector cannot learn: each needs a class from 0 to `classes - 1` and a
+    box of positive area inside of the image.
 
     Args:
-        asked: what the caller asked for, the beginning of the error.
+        asked: what the caller asked for, the beginning of the message.
         labels: `[P]` integers, one for each object.
         boxes: `[P, 4]` floating-point numbers.
         classes: how many classes there are.
 
     Raises:
-        GeodlError: the first object that is none is named.
+        GeodlError: if an object does not fit; the first one is named.
 
     >>> check_objects("a scene", torch.tensor([3]), torch.tensor([[0.5, 0.5, 0.0, 0.1]]), 10)
     Traceback (most recent call last):

@@ -1,4 +1,4 @@
-"""Generated scenes: digits of several sizes on one canvas, and the boxes around them."""
+"""Generated scenes for object detection: digits of several sizes on one canvas, and their boxes."""
 
 from typing import Any, NamedTuple
 
@@ -10,9 +10,9 @@ from geodl.data.base import Split
 from geodl.data.boxes import Objects
 from geodl.errors import GeodlError, is_real
 
-ABSENT = -1  # the label of an object that is not there: scenes have different numbers of them
+ABSENT = -1  # the label where a scene has fewer objects than its tensor has rows
 INK = 0.25  # a pixel brighter than this belongs to the digit
-THINNEST = 4  # pixels: a box of two, around a 1, would be missed by any detector that is half off
+THINNEST = 4  # pixels; an error of one pixel would halve the overlap with a box of two
 
 
 class Scenes(NamedTuple):
@@ -77,7 +77,7 @@ def scenes(
         generator: all randomness follows from it; None takes torch's own.
 
     Raises:
-        GeodlError: no digits, digits without ink, or other values than these.
+        GeodlError: if there are no digits, if one has no ink, or if another value is out of range.
 
     >>> square = torch.zeros(1, 1, 28, 28)
     >>> square[:, :, 4:24, 4:24] = 1.0
@@ -95,9 +95,9 @@ def scenes(
     wanted = torch.randint(1, most + 1, (count,), generator=generator)
     chosen = torch.randint(len(digits.images), (count, most), generator=generator)
     longer = torch.randint(smallest, largest + 1, (count, most), generator=generator)
-    # From the largest on: a large one finds no place any more among small ones.
+    # The largest is placed first: later it would find no place among small ones.
     longer = longer.sort(dim=1, descending=True).values
-    # Which of them are there is drawn apart, so that few digits are not always large ones.
+    # Which of them are there is drawn separately, so that few digits are not always large ones.
     order = torch.rand(count, most, generator=generator).argsort(dim=1)
     there = order < wanted[:, None]
 
@@ -117,14 +117,14 @@ def scenes(
 
 
 class _Ink(NamedTuple):
-    """Where the ink of images begins and how far it reaches, by rows and by columns: `[..., 2]`."""
+    """The first row and column of the ink of images, and its height and width: `[..., 2]` each."""
 
     starts: Tensor
     lengths: Tensor
 
 
 def _ink(images: Tensor) -> _Ink:
-    """The rows and columns of images `[..., H, W]` that have ink."""
+    """The bounding boxes of the ink of images `[..., H, W]`."""
     bright = images > INK
     starts, lengths = [], []
     for has_ink in (bright.any(-1), bright.any(-2)):
@@ -144,10 +144,10 @@ def _ink(images: Tensor) -> _Ink:
 def _places(
     lengths: Tensor, there: Tensor, size: int, overlap: float, generator: Generator | None
 ) -> tuple[Tensor, Tensor]:
-    """Where each box begins, `[B, M, 2]`, and which have found a place, `[B, M]`.
+    """The first row and column of each box, `[B, M, 2]`, and which have found a place, `[B, M]`.
 
-    Every place of the canvas is judged, and one of the good ones is drawn: a rejected draw would
-    have to be repeated an unknown number of times.
+    Every place of the canvas is checked, and one of the allowed ones is drawn: rejection sampling
+    would take an unknown number of repetitions.
     """
     count, most, _ = lengths.shape
     starts = torch.zeros_like(lengths)
@@ -181,7 +181,9 @@ def _places(
 def _drawn(
     images: Tensor, ink: _Ink, starts: Tensor, lengths: Tensor, placed: Tensor, size: int
 ) -> Tensor:
-    """The digits `[B, M, H, W]` on their canvas, `[B, S, S]`: bilinear, `R_rows X R_columns^T`."""
+    """The digits `[B, M, H, W]` resized into their boxes on a canvas `[B, S, S]`: bilinear
+    interpolation, `R_rows X R_columns^T`.
+    """
     rows, columns = (
         _resampling(images.shape[-2 + axis], ink, starts, lengths, axis, size) for axis in range(2)
     )

@@ -1,4 +1,4 @@
-"""DETR: a Transformer whose decoder asks an image for its objects."""
+"""DETR: object detection by a Transformer encoder-decoder with learned object queries."""
 
 import copy
 import math
@@ -30,16 +30,17 @@ from geodl.neighborhood import all_pairs, window
 from geodl.signal import Signal
 
 CELL = 8  # pixels along an axis that become one node: three windows halve the image
-TYPICAL = 0.25  # side of a box before anything is learnt, as a share of the image
+INITIAL_SIDE = 0.25  # of the boxes before training, as a share of the image
 Shared = TypeVar("Shared", bound=nn.Module)
 BOX = 4  # numbers of a box: x and y of its centre, width, height
 
 
-class Answers(NamedTuple):
-    """What each layer of a decoder says of each object query, the last layer last.
+class Predictions(NamedTuple):
+    """The class scores and boxes that each decoder layer predicts for each object query, the last
+    layer last.
 
     Attributes:
-        logits: `[B, L, Q, K + 1]`, scores of the classes; the last one means "no object".
+        logits: `[B, L, Q, K + 1]`, scores of the classes; the last class is "no object".
         boxes: `[B, L, Q, 4]`, `(x, y, width, height)`, x and y of the centre, shares of the image.
     """
 
@@ -49,18 +50,21 @@ class Answers(NamedTuple):
 
 @final
 class Detr(Layer):
-    """An encoder-decoder whose targets are learnt: `decoder(object queries, encoder(image))`.
+    """An encoder-decoder with learned object queries: `decoder(object queries, encoder(image))`.
 
-    A query is a node of a chain whose values begin as zeros; what tells queries apart is the
-    learned position that the decoder's attentions add.
+    A query is a node of a chain. Its values start as zeros; queries differ by the learned position
+    embeddings that the decoder's attention layers add.
 
     Args:
         encoder: takes an image.
-        decoder: takes object queries, and the encoder's answer as second signal; ends on
-            `L (K + 5)` channels, those of its last layer last.
-        queries: Q.
-        channels: C of the queries.
-        classes: K.
+        decoder: takes object queries, and the encoder's output as second signal; returns
+            `L (K + 5)` channels for each query, those of its last layer last.
+        queries: Q, the number of object queries.
+        channels: C, of the queries.
+        classes: K, without "no object".
+
+    Raises:
+        GeodlError: if a number is not positive.
 
     >>> model = detr(3, size=32, queries=4, channels=16, heads=2)
     >>> model(Signal.image(torch.zeros(2, 1, 32, 32))).x.shape
@@ -79,34 +83,39 @@ class Detr(Layer):
         self.classes = positive(f"Detr(classes={classes!r})", classes)
 
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
-        """What each query answers: `[B, Q, L (K + 5)]` on a chain of queries."""
+        """The predictions of all decoder layers side by side: `[B, Q, L (K + 5)]` on a chain of
+        queries.
+        """
         check_no_sender(self, sender)
         memory = self.encoder(receiver)
         return self.decoder(self.objects(memory), memory)
 
     def objects(self, memory: Signal) -> Signal:
-        """The object queries at their start, zeros `[B, Q, C]`, for an encoder's answer."""
+        """The object queries before the decoder, zeros `[B, Q, C]`, for an encoder's output."""
         zeros = memory.x.new_zeros(memory.x.shape[0], self.queries, self.channels)
         return made(self, Signal(zeros, Chain(self.queries)), memory)
 
-    def answers(self, image: Signal) -> Answers:
-        """Classes and boxes that each layer of the decoder gives.
+    def predictions(self, image: Signal) -> Predictions:
+        """Class scores and boxes that each decoder layer predicts.
+
+        Args:
+            image: `[B, N, in_channels]` on a grid.
 
         >>> model = detr(3, size=32, queries=4, channels=16, heads=2)
-        >>> model.answers(Signal.image(torch.zeros(2, 1, 32, 32))).boxes.shape
+        >>> model.predictions(Signal.image(torch.zeros(2, 1, 32, 32))).boxes.shape
         torch.Size([2, 3, 4, 4])
         """
-        return read_answers(self(image).x, self.classes)
+        return read_predictions(self(image).x, self.classes)
 
     def extra_repr(self) -> str:
         return f"{self.queries} queries of {self.channels} channels, {self.classes} classes"
 
 
-def read_answers(x: Tensor, classes: int) -> Answers:
-    """Classes and boxes out of the channels `[B, Q, L (K + 5)]` of a decoder.
+def read_predictions(x: Tensor, classes: int) -> Predictions:
+    """Class scores and boxes from the output `[B, Q, L (K + 5)]` of a :class:`Detr`.
 
     Args:
-        x: what a :class:`Detr` answered.
+        x: the output.
         classes: K.
 
     Raises:
@@ -114,10 +123,10 @@ def read_answers(x: Tensor, classes: int) -> Answers:
     """
     width = classes + 1 + BOX
     if x.dim() != 3 or x.shape[2] % width or not x.shape[2]:
-        asked = f"the answers of a detector of {classes} classes"
+        asked = f"the predictions of a detector of {classes} classes"
         raise GeodlError(asked, f"values {list(x.shape)}", f"give [B, Q, L {width}]")
     layers = x.unflatten(2, (-1, width)).movedim(2, 1)
-    return Answers(layers[..., : classes + 1], layers[..., classes + 1 :].sigmoid())
+    return Predictions(layers[..., : classes + 1], layers[..., classes + 1 :].sigmoid())
 
 
 def detr(
@@ -133,33 +142,35 @@ def detr(
     hidden: int = 256,
 ) -> Detr:
     """A small DETR (Carion et al., "End-to-End Object Detection with Transformers", 2020): images
-    `[B, size^2, in_channels]` to what each object query answers, read by :meth:`Detr.answers`.
+    `[B, size^2, in_channels]` to classes and boxes, which :meth:`Detr.predictions` reads.
 
-    A convolutional network makes one node of 8 x 8 pixels. Blocks of a Transformer encoder run on
-    these nodes, blocks of a decoder on the object queries, which attend to one another and to all
-    nodes. Sinusoidal positions on two axes, those of queries learnt, are added to what queries and
-    keys read; values have none. A linear layer scores the classes, a perceptron of three layers
-    makes the box, both shared by the layers of the decoder, each of which answers.
+    The backbone, a convolutional network, makes one node of 8 x 8 pixels. The Transformer encoder
+    runs on these nodes, the decoder on the object queries, which attend to one another and to all
+    nodes. Positions, sinusoidal on two axes for nodes and learned for object queries, are added to
+    the inputs of the attention's queries and keys, not of its values. Two prediction heads, a
+    linear layer for the class and a perceptron of three layers for the box, are shared by all
+    decoder layers, and each layer predicts.
 
-    Other than in the paper: norms stand before the layers, so that it learns without a long
-    warm-up. Queries begin on a lattice of points of the image, their positions as those of nodes
-    there, and boxes are offsets of these points, `sigmoid(f(y) + logit(point))` with learned points
-    (as Zhu et al., "Deformable DETR", 2021).
+    It differs from the paper in two ways. Norms come before the attention and linear layers
+    (pre-norm), so that it learns without a long warm-up. Each query has a reference point, at first
+    on a regular lattice over the image, and its position embedding is at first that of a node
+    there; boxes are predicted relative to the points, `sigmoid(f(y) + logit(point))` with learned
+    points (as Zhu et al., "Deformable DETR", 2021).
 
     Args:
         classes: K.
         size: height and width of the images, a multiple of 8.
         in_channels: channels of the images.
-        queries: Q, the most objects that can be found; best a square number.
-        channels: C, a multiple of 4 and of the heads.
+        queries: Q, the largest number of objects that can be found; best a square number.
+        channels: C, a multiple of 4 and of `heads`.
         heads: number of heads of each attention.
         encoder_depth: number of blocks of the encoder.
         decoder_depth: L, number of blocks of the decoder.
         hidden: channels between the two linear layers of a block.
 
     Raises:
-        GeodlError: if a size is no positive integer or does not fit as said; at the call, images of
-            another size: the points of the queries are places on images of this one.
+        GeodlError: if a size is no positive integer, or no multiple as said above; at the call, if
+            images have another size, for reference points are places in images of this size.
 
     >>> model = detr()
     >>> sum(parameter.numel() for parameter in model.parameters())
@@ -171,31 +182,36 @@ def detr(
         raise GeodlError(asked, "nodes of 8 x 8 pixels that do not tile it", "give a multiple of 8")
     queries = positive(f"detr(queries={queries!r})", queries)
     classes = positive(f"detr(classes={classes!r})", classes)
-    points = _points(queries)
-    places = SinusoidalPositions(channels)
-    asking = LearnedPositions(queries, channels)
+    points = _reference_points(queries)
+    node_positions = SinusoidalPositions(channels)
+    query_positions = LearnedPositions(queries, channels)
     with torch.no_grad():
         # The middle of node i stands at (i + 1/2) / nodes of the image; rows are the first axis.
-        asking.weight.copy_(sinusoidal(points.flip(-1) * (size // CELL) - 0.5, channels))
+        query_positions.weight.copy_(sinusoidal(points.flip(-1) * (size // CELL) - 0.5, channels))
 
     encoder = [*_backbone(in_channels, channels)]
     for _ in range(encoder_depth):
-        looking = Attention(channels, all_pairs(), heads, positions=places)
-        encoder += [Residual(nn.LayerNorm(channels), looking), _feed_forward(channels, hidden)]
+        self_attention = Attention(channels, all_pairs(), heads, positions=node_positions)
+        encoder += [
+            Residual(nn.LayerNorm(channels), self_attention),
+            _feed_forward(channels, hidden),
+        ]
     encoder.append(nn.LayerNorm(channels))
 
     blocks = []
     for _ in range(decoder_depth):
-        among = Attention(channels, all_pairs(), heads, positions=_sharing(asking))
-        to_image = Attention(channels, all_pairs(), heads, positions=(_sharing(asking), places))
+        own = _shared_copy(query_positions)
+        self_attention = Attention(channels, all_pairs(), heads, positions=own)
+        both = (_shared_copy(query_positions), node_positions)
+        cross_attention = Attention(channels, all_pairs(), heads, positions=both)
         blocks.append(
             [
-                Residual(nn.LayerNorm(channels), among),
-                Residual(nn.LayerNorm(channels), Cross(to_image)),
+                Residual(nn.LayerNorm(channels), self_attention),
+                Residual(nn.LayerNorm(channels), Cross(cross_attention)),
                 _feed_forward(channels, hidden),
             ]
         )
-    decoder = _answering(blocks, _heads(channels, classes, points))
+    decoder = _with_heads(blocks, _prediction_heads(channels, classes, points))
     return Detr(
         Sequential(Expected(size, size), *encoder),
         decoder,
@@ -206,7 +222,7 @@ def detr(
 
 
 def _backbone(in_channels: int, channels: int) -> list[nn.Module]:
-    """Three stages that halve the image, the last two with a residual block."""
+    """Three stages that each halve the image; the last two have a residual block."""
     widths = (channels // 3, 2 * channels // 3, channels)
     layers = [*_halving(in_channels, widths[0])]
     for before, after in pairwise(widths):
@@ -230,8 +246,8 @@ def _feed_forward(channels: int, hidden: int) -> Residual:
     return Residual(nn.LayerNorm(channels), wide, nn.ReLU(), narrow)
 
 
-def _points(queries: int) -> Tensor:
-    """Where queries begin, `[Q, 2]` as shares of width and height: a lattice, row by row."""
+def _reference_points(queries: int) -> Tensor:
+    """The reference points of queries, `[Q, 2]` as shares of width and height: a lattice."""
     columns = math.ceil(math.sqrt(queries))
     rows = math.ceil(queries / columns)
     number = torch.arange(queries)
@@ -240,41 +256,43 @@ def _points(queries: int) -> Tensor:
     return torch.stack([x, y], -1)
 
 
-def _heads(channels: int, classes: int, points: Tensor) -> Sequential:
-    """Scores and boxes of each query, `[B, Q, K + 5]`: what it says, added to where it stands."""
+def _prediction_heads(channels: int, classes: int, points: Tensor) -> Sequential:
+    """The prediction heads, `[B, Q, C]` to `[B, Q, K + 5]`: class scores, and the logits of boxes
+    relative to learned reference boxes.
+    """
     last = nn.Linear(channels, BOX)
-    # Each query begins with a box of its own point, as far as nothing is known.
+    # Before training each query predicts its reference box.
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
     boxes = Sequential(
         nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels), nn.ReLU(), last
     )
-    standing = LearnedPositions(len(points), classes + 1 + BOX)
-    sides = torch.full_like(points, TYPICAL)
+    references = LearnedPositions(len(points), classes + 1 + BOX)
+    sides = torch.full_like(points, INITIAL_SIDE)
     with torch.no_grad():
-        standing.weight.zero_()
-        standing.weight[:, classes + 1 :] = torch.cat([points, sides], -1).logit()
+        references.weight.zero_()
+        references.weight[:, classes + 1 :] = torch.cat([points, sides], -1).logit()
     return Sequential(
-        nn.LayerNorm(channels), Concat(nn.Linear(channels, classes + 1), boxes), standing
+        nn.LayerNorm(channels), Concat(nn.Linear(channels, classes + 1), boxes), references
     )
 
 
-def _answering(blocks: list[list[nn.Module]], heads: Sequential) -> Sequential:
-    """A decoder in which the same heads answer behind each block, side by side: `Sequential(block,
-    Concat(heads, Sequential(block, Concat(heads, ...))))`.
+def _with_heads(blocks: list[list[nn.Module]], heads: Sequential) -> Sequential:
+    """A decoder with the same prediction heads after each block, their outputs side by side:
+    `Sequential(block, Concat(heads, Sequential(block, Concat(heads, ...))))`.
     """
     *others, last = blocks
     decoder = Sequential(*last, heads)
     for block in reversed(others):
-        decoder = Sequential(*block, Concat(_sharing(heads), decoder))
+        decoder = Sequential(*block, Concat(_shared_copy(heads), decoder))
     return decoder
 
 
-def _sharing(module: Shared) -> Shared:
-    """Another module with the very same parameters.
+def _shared_copy(module: Shared) -> Shared:
+    """A copy of a module that shares its parameters.
 
-    One module in two places would do in training, but not in `torch.func.functional_call`, which
-    exchanges its parameters twice and gives back the first exchange in place of the parameters.
+    The module itself in two places would do in training, but not in `torch.func.functional_call`,
+    which replaces the parameters twice and then restores the first replacement in their stead.
     """
     kept = {id(parameter): parameter for parameter in module.parameters()}
     return copy.deepcopy(module, kept)

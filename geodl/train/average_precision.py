@@ -28,19 +28,20 @@ class Precision(NamedTuple):
 def average_precision(
     found: Sequence[Objects], true: Sequence[Objects], *, classes: int
 ) -> Precision:
-    """The mean over classes of the area under the curve of precision and recall, at 101 recalls, as
-    COCO's `AP50` and `AP`; classes without a true object do not count.
+    """Mean average precision: the mean over classes of the area under the precision-recall curve,
+    at 101 recalls, as COCO's `AP50` and `AP`. Classes without a true object do not count.
 
-    pycocotools computes it, as it does within torchmetrics' `MeanAveragePrecision`. That one asks
-    for torchvision besides, whose published files do not load beside a CPU build of torch.
+    pycocotools computes it, as within torchmetrics' `MeanAveragePrecision`, which needs
+    torchvision besides; its published wheels do not load beside a CPU build of torch.
 
     Args:
-        found: of each image, with scores.
-        true: of each image.
+        found: the predicted objects of each image, with scores.
+        true: the true objects of each image.
         classes: how many there are.
 
     Raises:
-        GeodlError: no true object at all; other numbers of images; pycocotools is not installed.
+        GeodlError: if there is no true object at all, if the two have different numbers of
+            images, or if pycocotools is not installed.
 
     Source: Lin et al., "Microsoft COCO: Common Objects in Context", 2014, and its evaluation code.
 

@@ -1,4 +1,4 @@
-"""Detection: the objects of an image as a set, whose order means nothing."""
+"""Object detection, trained by a set loss and measured by mean average precision."""
 
 from typing import Any, final
 
@@ -6,7 +6,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from geodl.data import Objects, Scenes
-from geodl.models.detr import Answers
+from geodl.models.detr import Predictions
 from geodl.signal import Signal
 from geodl.train.average_precision import average_precision
 from geodl.train.epoch_boxes import EpochBoxes
@@ -16,38 +16,38 @@ from geodl.train.set_loss import set_loss
 
 @final
 class Detection(Minimization):
-    """Objects of scenes; a batch is `Scenes`, and the model answers as a `Detr`.
+    """Detection of the objects of scenes; a batch is `Scenes`, the model a `Detr`.
 
-    The mean average precisions `map50` and `map` are reported, on test scenes also those of the
-    scenes with one object, with two, ..., as `test/map50-1`.
+    The metrics are the mean average precisions `map50` and `map`; on test scenes also those of the
+    scenes with one object, two objects, ..., as `test/map50-1`.
 
     Attributes:
-        found: what was found in the scenes of an evaluation so far.
-        true: what is there.
+        found: the predicted objects of each scene of an evaluation so far.
+        true: the objects of these scenes.
     """
 
-    model: Any  # has `answers` and `classes`, as a Detr
+    model: Any  # has `predictions` and `classes`, as a Detr
     found: list[Objects]
     true: list[Objects]
 
     def loss(self, batch: Scenes) -> tuple[Tensor, int]:
         """The set loss of a batch, and its number of scenes."""
-        answers = self.model.answers(Signal.image(batch.images))
-        # Before queries are matched: no assignment is the cheapest of costs that are no numbers.
-        self.check_step(_sum(answers))
-        return set_loss(answers, batch.labels, batch.boxes).total, len(batch.images)
+        predictions = self.model.predictions(Signal.image(batch.images))
+        # Before queries are matched: costs that are NaN have no least assignment.
+        self.check_step(_sum(predictions))
+        return set_loss(predictions, batch.labels, batch.boxes).total, len(batch.images)
 
     def evaluate(self, part: str, batch: Scenes) -> None:
-        """Log the loss and keep what was found."""
-        answers = self.model.answers(Signal.image(batch.images))
-        self.check_evaluated(_sum(answers), part)
-        loss = set_loss(answers, batch.labels, batch.boxes).total
+        """Log the loss and keep the predicted objects."""
+        predictions = self.model.predictions(Signal.image(batch.images))
+        self.check_evaluated(_sum(predictions), part)
+        loss = set_loss(predictions, batch.labels, batch.boxes).total
         self.log(f"{part}/loss", loss, batch_size=len(batch.images))
-        self.found += found_objects(answers)
+        self.found += found_objects(predictions)
         self.true += batch.objects()
 
     def configure_callbacks(self) -> list[Callback]:
-        """What keeps the boxes of each epoch."""
+        """The callback that keeps the predicted boxes of each epoch."""
         return [EpochBoxes()]
 
     def on_validation_epoch_start(self) -> None:
@@ -59,13 +59,11 @@ class Detection(Minimization):
         self.found, self.true = [], []
 
     def on_validation_epoch_end(self) -> None:
-        """Log how precise what was found is."""
+        """Log the mean average precision."""
         self._log_precision("val", "", self.found, self.true)
 
     def on_test_epoch_end(self) -> None:
-        """Log how precise what was found is, of all scenes and of those of each number of
-        objects.
-        """
+        """Log the mean average precision of all scenes, and of those of each number of objects."""
         self._log_precision("test", "", self.found, self.true)
         counts = [len(objects.labels) for objects in self.true]
         for count in sorted(set(counts)):
@@ -83,23 +81,24 @@ class Detection(Minimization):
         self.log(f"{part}/map{suffix}", precision.map)
 
 
-def found_objects(answers: Answers, layer: int = -1) -> list[Objects]:
-    """What each query found, in each image: its likeliest class, which is a class also where "no
-    object" is likelier still, the probability of that class, and its box.
+def found_objects(predictions: Predictions, layer: int = -1) -> list[Objects]:
+    """The objects that the queries predict in each image, one a query: its most probable class
+    other than "no object", with the probability as its score, and its box.
 
     Args:
-        answers: of a detector.
-        layer: of the decoder, the last one by default.
+        predictions: of a detector.
+        layer: number of the decoder layer, the last one by default.
     """
     # "No object" is the last class.
-    probability = answers.logits[:, layer].detach().softmax(-1)[..., :-1]
+    probability = predictions.logits[:, layer].detach().softmax(-1)[..., :-1]
     scores, labels = probability.max(-1)
-    boxes = answers.boxes[:, layer].detach()
+    boxes = predictions.boxes[:, layer].detach()
     return [
-        Objects(labels[image], boxes[image], scores[image]) for image in range(len(answers.boxes))
+        Objects(labels[image], boxes[image], scores[image])
+        for image in range(len(predictions.boxes))
     ]
 
 
-def _sum(answers: Answers) -> Tensor:
-    """A number that is finite where all answers are."""
-    return answers.logits.detach().sum() + answers.boxes.detach().sum()
+def _sum(predictions: Predictions) -> Tensor:
+    """A number that is finite if all predictions are."""
+    return predictions.logits.detach().sum() + predictions.boxes.detach().sum()

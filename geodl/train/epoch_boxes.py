@@ -1,4 +1,4 @@
-"""The boxes that a detector finds after each epoch, to see how it learnt."""
+"""The boxes that a detector predicts after each epoch, for pictures of how it learnt."""
 
 from typing import Any, NamedTuple, final
 
@@ -10,11 +10,11 @@ from lightning.pytorch.trainer.states import TrainerFn
 from geodl.data import Objects
 from geodl.errors import GeodlError
 
-WATCHED = 4  # the first validation scenes
+WATCHED = 4  # the number of validation scenes whose predictions are kept
 
 
 class Epoch(NamedTuple):
-    """What was found after an epoch, in each of the scenes that are watched."""
+    """The objects predicted after an epoch, in each of the first validation scenes."""
 
     number: int
     found: list[Objects]
@@ -22,15 +22,15 @@ class Epoch(NamedTuple):
 
 @final
 class EpochBoxes(Callback):
-    """Keeps what was found in the first validation scenes after each epoch, as a part of each
-    checkpoint: a run that is continued goes on from there.
+    """Keeps the objects predicted in the first validation scenes after each epoch, in the
+    checkpoints, so that a continued run keeps those of earlier epochs.
     """
 
     def __init__(self):
         self.rows: list[dict[str, Any]] = []
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        """Keep the boxes, unless this is the evaluation at the end."""
+        """Keep the predicted objects, unless this is the evaluation at the end."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
         scenes = []
@@ -49,7 +49,7 @@ class EpochBoxes(Callback):
 
 
 def boxes_of_epochs(checkpoint: dict[str, Any]) -> list[Epoch]:
-    """What was found after each epoch, out of a checkpoint.
+    """The predicted objects of each epoch, from a checkpoint.
 
     Raises:
         GeodlError: if it holds no boxes.

@@ -1,4 +1,4 @@
-"""Scenes to detect objects in, drawn as they are asked for."""
+"""Scenes of digits as training and test examples, generated batch by batch."""
 
 from collections.abc import Iterator
 from typing import final
@@ -11,25 +11,25 @@ from geodl.errors import GeodlError
 from geodl.train.examples import Examples
 from geodl.train.parts import Parts
 
-EVALUATED = 100  # scenes at once, where nothing is learnt from them
+EVALUATED = 100  # scenes in a batch of validation or test scenes
 
 
 @final
 class DrawnScenes(Examples):
-    """Scenes of digits, anew each epoch where they are learnt from, by the generator of the epoch;
-    the same each time where nothing is learnt.
+    """Generated scenes of digits. Training scenes are new in each epoch, by the generator of the
+    epoch; validation and test scenes are the same each time.
 
     Args:
         digits: what they are drawn from.
         number: how many scenes an epoch, or an evaluation, has.
-        device: where they are put.
+        device: where the scenes are put.
     """
 
     def __init__(self, digits: Split, number: int, device: torch.device | str = "cpu"):
         self.digits, self.number, self.device = digits, number, device
 
     def to(self, device: torch.device) -> "DrawnScenes":
-        """These scenes on a device; the digits stay where scenes are drawn."""
+        """The same, with scenes on another device; the digits stay on theirs."""
         return DrawnScenes(self.digits, self.number, device)
 
     def count(self, size: int | None) -> int:
@@ -45,7 +45,11 @@ class DrawnScenes(Examples):
             yield scenes(self.digits, count, generator=chance).to(self.device)
 
     def some(self, count: int) -> "DrawnScenes":
-        """As many scenes, of so many of the digits."""
+        """As many scenes, of `count` of the digits.
+
+        Raises:
+            GeodlError: if there are not so many digits.
+        """
         known = len(self.digits.labels)
         if count > known:
             asked = f"to learn from scenes of {count} digits"
@@ -56,11 +60,11 @@ class DrawnScenes(Examples):
 
 
 def scene_parts(data: ImageData, sizes: tuple[int, int, int]) -> Parts:
-    """Scenes of the digits of each part: no digit of a test scene was ever learnt from.
+    """Training, validation and test scenes, of the training, validation and test digits.
 
     Args:
         data: the digits.
-        sizes: how many scenes an epoch has, how many there are to validate and to report on.
+        sizes: the number of scenes of an epoch, of validation scenes and of test scenes.
     """
     digits = (data.train, data.val, data.test)
     train, val, test = map(DrawnScenes, digits, sizes)

@@ -1,4 +1,4 @@
-"""The loss of a set of objects: each is matched with one query, whichever order queries have."""
+"""The set loss of DETR: Hungarian matching of objects with queries, then a loss of each pair."""
 
 from typing import NamedTuple
 
@@ -10,15 +10,17 @@ from torch.nn.functional import cross_entropy
 from geodl.data import ABSENT
 from geodl.data.boxes import check_objects, generalized_iou
 from geodl.errors import GeodlError
-from geodl.models.detr import Answers
+from geodl.models.detr import Predictions
 
-# The weights of the paper (Carion et al. 2020, section A.4): of the two losses of boxes beside that
-# of the class, and of a query without an object, of which there are many, beside one that has one.
-OF_DISTANCE, OF_OVERLAP, OF_NOTHING = 5.0, 2.0, 0.1
+# The weights of the paper (Carion et al. 2020, section A.4): of the two terms of boxes relative to
+# the cross-entropy, and of queries without an object, of which there are many, in the latter.
+L1_WEIGHT, GIOU_WEIGHT, NO_OBJECT_WEIGHT = 5.0, 2.0, 0.1
 
 
 class Matches(NamedTuple):
-    """Which query answers for which object, `[P]` each: P is the sum over layers and objects."""
+    """Pairs of a query and an object, as indices `[P]` each, P the objects of all scenes times the
+    decoder layers.
+    """
 
     scene: Tensor
     layer: Tensor
@@ -31,38 +33,39 @@ class SetLoss(NamedTuple):
 
     Attributes:
         classes: cross-entropy in nats, the weighted mean over queries.
-        distance: `|box - target|_1`, a mean over objects.
-        overlap: `1 - GIoU`, a mean over objects.
+        l1: `|box - target|_1`, the mean over objects.
+        giou: `1 - GIoU`, the mean over objects.
     """
 
     classes: Tensor
-    distance: Tensor
-    overlap: Tensor
+    l1: Tensor
+    giou: Tensor
 
     @property
     def total(self) -> Tensor:
-        """What is minimised."""
-        return self.classes + OF_DISTANCE * self.distance + OF_OVERLAP * self.overlap
+        """`classes + 5 l1 + 2 giou`, which is minimised."""
+        return self.classes + L1_WEIGHT * self.l1 + GIOU_WEIGHT * self.giou
 
 
 @torch.no_grad()
-def match(answers: Answers, labels: Tensor, boxes: Tensor) -> Matches:
-    """The cheapest assignment of queries to objects, in each scene and for each layer apart, by the
-    Hungarian method.
+def match(predictions: Predictions, labels: Tensor, boxes: Tensor) -> Matches:
+    """The assignment of one query to each object of least total cost, by the Hungarian algorithm,
+    separately for each scene and decoder layer.
 
-    A pair costs `-p(class) + 5 |box - target|_1 - 2 GIoU`.
+    The cost of a pair is `-p(class) + 5 |box - target|_1 - 2 GIoU`.
 
     Args:
-        answers: of a detector.
+        predictions: of a detector.
         labels: `[B, M]`, `ABSENT` where there is no object.
         boxes: `[B, M, 4]`.
 
     Raises:
-        GeodlError: more objects than queries; as :func:`check_objects`; a cost that is NaN.
+        GeodlError: if a scene has more objects than there are queries; as :func:`check_objects`; if
+            a cost is NaN or infinite.
 
     Source: Carion et al., "End-to-End Object Detection with Transformers", 2020, equation 1.
     """
-    logits, found = answers
+    logits, found = predictions
     there = labels != ABSENT
     queries, classes = logits.shape[2], logits.shape[3] - 1
     asked = "objects to be matched with queries"
@@ -77,15 +80,21 @@ def match(answers: Answers, labels: Tensor, boxes: Tensor) -> Matches:
     probability = logits.softmax(-1).gather(3, wanted)
     one, other = found[..., None, :], boxes[:, None, None]
     distance = (one - other).abs().sum(-1)
-    cost = OF_DISTANCE * distance - OF_OVERLAP * generalized_iou(one, other) - probability
-    # Where no object is the box is empty and the overlap may be NaN; that is not read.
+    cost = L1_WEIGHT * distance - GIOU_WEIGHT * generalized_iou(one, other) - probability
+    # Where there is no object its box is empty and the GIoU may be NaN; these are not read.
     if not cost.movedim(3, 1)[there].isfinite().all():
-        raise GeodlError(asked, "answers that are not finite", "lower the learning rate")
+        raise GeodlError(asked, "predictions that are not finite", "lower the learning rate")
     return _assigned(cost.cpu(), there.cpu(), logits.device)
 
 
 def _assigned(cost: Tensor, there: Tensor, device: torch.device) -> Matches:
-    """The assignment of least cost `[B, L, Q, M]` for the objects that are there `[B, M]`."""
+    """The assignments of least total cost.
+
+    Args:
+        cost: `[B, L, Q, M]`.
+        there: `[B, M]`, which objects there are.
+        device: of the indices.
+    """
     scenes, layers, queries, objects = [], [], [], []
     for scene, costs in enumerate(cost):
         (present,) = there[scene].nonzero(as_tuple=True)
@@ -99,14 +108,14 @@ def _assigned(cost: Tensor, there: Tensor, device: torch.device) -> Matches:
     return Matches(*(torch.tensor(numbers, dtype=torch.long, device=device) for numbers in lists))
 
 
-def set_loss(answers: Answers, labels: Tensor, boxes: Tensor) -> SetLoss:
-    """The loss of a detector's answers, of all layers of its decoder: those before the last are the
-    paper's auxiliary losses.
+def set_loss(predictions: Predictions, labels: Tensor, boxes: Tensor) -> SetLoss:
+    """The loss of a detector's predictions, the mean over all decoder layers; the layers before the
+    last one give the paper's auxiliary losses.
 
-    Queries that were not matched are to say "no object".
+    The target class of a query without an object is "no object".
 
     Args:
-        answers: of a detector.
+        predictions: of a detector.
         labels: `[B, M]`, `ABSENT` where there is no object.
         boxes: `[B, M, 4]`.
 
@@ -117,18 +126,18 @@ def set_loss(answers: Answers, labels: Tensor, boxes: Tensor) -> SetLoss:
 
     >>> logits = torch.zeros(1, 1, 2, 4)
     >>> centred = torch.tensor([0.5, 0.5, 0.5, 0.5])
-    >>> answers = Answers(logits, centred.expand(1, 1, 2, 4))
-    >>> set_loss(answers, torch.tensor([[2]]), centred.expand(1, 1, 4)).overlap
+    >>> predictions = Predictions(logits, centred.expand(1, 1, 2, 4))
+    >>> set_loss(predictions, torch.tensor([[2]]), centred.expand(1, 1, 4)).giou
     tensor(0.)
     """
-    logits, found = answers
+    logits, found = predictions
     layers, nothing = logits.shape[1], logits.shape[3] - 1
-    chosen = match(answers, labels, boxes)
+    chosen = match(predictions, labels, boxes)
     scene, layer, query, thing = chosen
     wanted = torch.full(logits.shape[:3], nothing, device=logits.device)
     wanted[scene, layer, query] = labels[scene, thing]
     weights = torch.ones(nothing + 1, dtype=logits.dtype, device=logits.device)
-    weights[nothing] = OF_NOTHING
+    weights[nothing] = NO_OBJECT_WEIGHT
     per_layer = []
     for k in range(layers):
         scores = logits[:, k].flatten(0, 1)
@@ -137,6 +146,6 @@ def set_loss(answers: Answers, labels: Tensor, boxes: Tensor) -> SetLoss:
     count = max(1, len(scene))
     return SetLoss(
         classes=torch.stack(per_layer).mean(),
-        distance=(one - other).abs().sum() / count,
-        overlap=(1 - generalized_iou(one, other)).sum() / count,
+        l1=(one - other).abs().sum() / count,
+        giou=(1 - generalized_iou(one, other)).sum() / count,
     )

@@ -1,4 +1,4 @@
-"""`detections`: images with the boxes of what was found in them, and of what is there."""
+"""`detections`: images with predicted and true bounding boxes."""
 
 import math
 from collections.abc import Sequence
@@ -29,21 +29,21 @@ def detections(
     columns: int = 4,
     title: str = "",
 ) -> Figure:
-    """A sheet of images. Boxes of what was found are drawn solid, with class and score, those of
-    what is there dashed.
+    """A sheet of images. Boxes of predicted objects are solid, with class and score; boxes of true
+    objects are dashed.
 
     Args:
         images: `[B, C, H, W]`, grey or RGB.
-        found: of each image, with scores.
-        true: of each image; None draws what was found alone.
-        threshold: what has a smaller score is not drawn.
+        found: the predicted objects of each image, with scores.
+        true: the true objects of each image; None draws the predicted ones alone.
+        threshold: predicted objects with a smaller score are not drawn.
         captions: a line below each image.
         columns: how many images stand beside each other.
         title: a line above the picture.
 
     Raises:
-        GeodlError: if images, what was found, what is there and captions are not of one number, or
-            the threshold is none.
+        GeodlError: if `images`, `found`, `true` and `captions` differ in length, or the threshold
+            is not from 0 to 1.
 
     >>> import torch
     >>> seen = Objects(torch.tensor([3]), torch.tensor([[0.5, 0.5, 0.2, 0.4]]), torch.tensor([0.9]))
@@ -55,13 +55,15 @@ def detections(
         raise GeodlError(f"{ASKED} with threshold={threshold!r}", do="give a share from 0 to 1")
     columns = min(positive(f"{ASKED} with columns={columns!r}", columns), len(images))
     rows = math.ceil(len(images) / columns)
-    heading = title or "solid: what was found, with class and score; dashed: what is there"
+    heading = title or "solid: predicted boxes, with class and score; dashed: true boxes"
     figure = blank(2.4 * columns, 0.5 + 2.6 * rows, "")
     figure.suptitle(heading, fontsize=10)
     frames = figure.subplots(rows, columns, squeeze=False).flatten()
     for number, image in enumerate(images):
         axes = frames[number]
-        caption = captions[number] if captions is not None else ""
+        caption = ""
+        if captions is not None:
+            caption = captions[number]
         show(axes, shades(image), caption, between=(0.0, 1.0))
         if true is not None:
             draw_boxes(axes, true[number], image, TRUE)

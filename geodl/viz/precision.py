@@ -1,4 +1,4 @@
-"""`precision`: how precise a detector is after each epoch."""
+"""`precision`: the mean average precision of a detector after each epoch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ ASKED = "a picture of precision"
 
 
 def precision(
-    curves: Mapping[str, Sequence[float]], *, title: str = "Mean average precision"
+    curves: Mapping[str, Sequence[float]], *, title: str = "Mean average precision (mAP)"
 ) -> Figure:
     """One line for each detector and measure: mean average precision on validation scenes by epoch.
 
@@ -26,14 +26,14 @@ def precision(
 
     >>> figure = precision({"map50": [0.2, 0.7, 0.8], "map": [0.1, 0.3, 0.5]})
     >>> figure.axes[0].get_ylabel()
-    'precision'
+    'mAP'
     """
     _check(curves)
     figure = blank(7.6, 4.6, title)
     axes = figure.add_subplot()
     draw_epochs(axes, curves)
     axes.set_ylim(0, 1)
-    axes.set_ylabel("precision", color=INK)
+    axes.set_ylabel("mAP", color=INK)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""`query_attention`: where each object query of a detector looks."""
+"""`query_attention`: where in the image each object query of a DETR attends."""
 
 import math
 
@@ -22,17 +22,18 @@ ASKED = "a picture of the attention of queries"
 def query_attention(
     model: Detr, image: Tensor, found: Objects, *, threshold: float = 0.5
 ) -> Figure:
-    """An image with all that was found in it, and for each query that found something the weights
-    with which it attends to the image in the last layer of the decoder, the mean over heads.
+    """An image with all predicted objects, and beside it, for each query that predicts one, the
+    cross-attention weights of the last decoder layer over the image, the mean over heads.
 
     Args:
         model: a detector.
         image: `[C, H, W]`.
-        found: what each of its queries found, in their order.
-        threshold: queries with a smaller score are left out; where all are, the surest is drawn.
+        found: the object that each query predicts, in the order of the queries.
+        threshold: queries with a smaller score are left out; where all are, the one of the largest
+            score is drawn.
 
     Raises:
-        GeodlError: if the model is no detector, or found are not as many as its queries.
+        GeodlError: if the model is no `Detr`, or `found` is not one object for each query.
 
     >>> import torch, geodl as g
     >>> model, image = g.models.detr(3, size=32, channels=16, heads=2), torch.rand(1, 32, 32)
@@ -56,7 +57,7 @@ def query_attention(
     # Of the last layer, the mean over heads, by query and node.
     last = weights[-1].mean(0)
     rows = math.ceil((1 + len(chosen)) / COLUMNS)
-    title = "each query's attention to the image, and the box that it answers"
+    title = "cross-attention of each query in the last decoder layer, and the box that it predicts"
     figure = blank(2.4 * COLUMNS, 0.5 + 2.6 * rows, "")
     figure.suptitle(title, fontsize=10)
     frames = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
