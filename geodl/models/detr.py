@@ -200,17 +200,7 @@ def detr(
 
     blocks = []
     for _ in range(decoder_depth):
-        own = _shared_copy(query_positions)
-        self_attention = Attention(channels, all_pairs(), heads, positions=own)
-        both = (_shared_copy(query_positions), node_positions)
-        cross_attention = Attention(channels, all_pairs(), heads, positions=both)
-        blocks.append(
-            [
-                Residual(nn.LayerNorm(channels), self_attention),
-                Residual(nn.LayerNorm(channels), Cross(cross_attention)),
-                _feed_forward(channels, hidden),
-            ]
-        )
+        blocks.append(_decoder_block(channels, heads, hidden, query_positions, node_positions))
     decoder = _with_heads(blocks, _prediction_heads(channels, classes, points))
     return Detr(
         Sequential(Expected(size, size), *encoder),
@@ -238,6 +228,25 @@ def _halving(before: int, after: int) -> list[nn.Module]:
 
 def _convolved(channels: int) -> list[nn.Module]:
     return [Conv(channels, channels, window(3), bias=False), BatchNorm(channels)]
+
+
+def _decoder_block(
+    channels: int,
+    heads: int,
+    hidden: int,
+    query_positions: LearnedPositions,
+    node_positions: SinusoidalPositions,
+) -> list[nn.Module]:
+    """Self-attention among the queries, their cross-attention to the image, two linear layers."""
+    own = _shared_copy(query_positions)
+    both = (_shared_copy(query_positions), node_positions)
+    self_attention = Attention(channels, all_pairs(), heads, positions=own)
+    cross_attention = Attention(channels, all_pairs(), heads, positions=both)
+    return [
+        Residual(nn.LayerNorm(channels), self_attention),
+        Residual(nn.LayerNorm(channels), Cross(cross_attention)),
+        _feed_forward(channels, hidden),
+    ]
 
 
 def _feed_forward(channels: int, hidden: int) -> Residual:
