@@ -138,7 +138,8 @@ def quick(tmp_path, monkeypatch):
 
     from geodl import bench, data, tour, verify
     from geodl.data import reversal
-    from geodl.train import experiment, recipes
+    from geodl.train import detection, experiment, recipes
+    from geodl.train.average_precision import Precision
     from geodl.train.judge import Judge
     from geodl.train.text_parts import rewriting_parts
 
@@ -168,6 +169,8 @@ def quick(tmp_path, monkeypatch):
     monkeypatch.setattr(recipes.rotated, "rotated_mnist", few_digits)
     monkeypatch.setattr(experiment, "run", run)
     monkeypatch.setattr(recipes.generated, "rewriting_parts", few)
+    monkeypatch.setattr(recipes.scenes, "mnist", few_digits)
+    monkeypatch.setattr(detection, "average_precision", lambda *_, classes: Precision(0.5, 0.5))
     monkeypatch.setattr(tour, "run", lambda folder: called.append("tour") or 0)
     monkeypatch.setattr(verify, "run", lambda **asked: called.append("verify") or [])
     monkeypatch.setattr(bench, "run", lambda rows, **asked: called.append("bench") or [])
@@ -188,12 +191,14 @@ def test_commands_run_as_printed(page, data_root, quick, capsys):
         assert main(words) == 0, shlex.join(command)
     assert set(quick) == {"bench", "tour", "verify"}
     assert {command[1] for command in seen} == {
-        *("tour", "verify", "train", "compare", "generate", "translate", "draw", "data", "bench")
+        *("tour", "verify", "train", "compare", "generate", "translate", "detect", "draw", "data"),
+        "bench",
     }
     assert Path("lengths.png").exists()
     assert Path("swim.png").exists()
     assert Path("rotations.png").exists()
     assert Path("epochs.png").exists()
+    assert Path("boxes.png").exists()
     assert "parsed" in capsys.readouterr().out
 
 

@@ -4,7 +4,7 @@ from geodl import models
 from geodl.data import mnist
 from geodl.train.options import Optimizer, TrainerOptions
 from geodl.train.parts import Parts
-from geodl.train.recipe import NOT_YET, Recipe
+from geodl.train.recipe import Recipe
 from geodl.train.recipes.blank import blank
 from geodl.train.scene_examples import scene_parts
 
@@ -30,8 +30,8 @@ SCENES = (
             "mean over 0.5 to 0.95, by COCO's evaluation, also by number of digits; weights of the "
             "last epoch, nothing selected on the test scenes"
         ),
-        reached=NOT_YET,
-        minutes=40,
+        reached="98.30 % map50, 88.26 % map",
+        minutes=35,
         model=models.detr,
         sizes={"classes": 10, "size": SIDE},
         sample=blank(SIDE, SIDE),
