@@ -61,6 +61,8 @@ def test_epochs_are_drawn_beside_the_sheet(toy, here, capsys):
         ("dcgan", ("--to", "a.png", "--prompt", "x"), "--prompt with the run"),
         ("dcgan", ("--to", "a.png", "--label", "1"), "a GAN without classes"),
         ("conditional", ("--to", "a.png", "--label", "10"), "class 10, which was never seen"),
+        ("conditional", ("--to", "a.png", "--label", str(10**30)), "give one of 0 to 9"),
+        ("dcgan", ("--to", "a.png", "--epochs", "a.png"), "one file for two pictures"),
         ("dcgan", ("--to", "a.png", "--count", "0"), "--count 0"),
         ("dcgan", ("--to", "a.png", "--seed", "-1"), "--seed -1"),
         ("text", ("--to", "a.png"), "--to with the run"),

@@ -115,11 +115,12 @@ def test_fewer_digits_to_learn_from():
         ({"overlap": 1.5}, "scenes(overlap=1.5); give a share from 0 to 1"),
         ({"overlap": float("nan")}, "scenes(overlap=nan); give a share from 0 to 1"),
         ({"count": 0}, "0 scenes; give an integer of at least 1"),
+        ({"generator": 5}, "scenes(generator=...): found a int; give a torch.Generator"),
     ],
 )
 def test_bad_options(options, words):
     with pytest.raises(GeodlError, match=re.escape(words)):
-        draw(**({"count": 2} | options))
+        scenes(shapes(), **({"count": 2} | options))
 
 
 @pytest.mark.parametrize(
@@ -130,6 +131,11 @@ def test_bad_options(options, words):
         (Split(shapes().images, torch.arange(2)), "2 labels of 3 images"),
         (Split(shapes().images * 0, torch.arange(3)), "an image without a pixel brighter"),
         (Split(shapes().images[:0], torch.arange(0)), "no labels"),
+        (Split([0.5], torch.arange(1)), "found a list; give grey images"),
+        (Split(torch.zeros(1, 1, 0, 0), torch.arange(1)), "found shape [1, 1, 0, 0]"),
+        (Split(shapes().images * 255, torch.arange(3)), "pixels from 0 to 255; give images with"),
+        (Split(2 * shapes().images - 1, torch.arange(3)), "pixels from -1 to 1"),
+        (Split(shapes().images / 0, torch.arange(3)), "pixels from nan to nan"),
     ],
 )
 def test_bad_digits(digits, words):

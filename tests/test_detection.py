@@ -1,22 +1,19 @@
-"""Detection: boxes that agree, sets that are matched, precision as COCO has it, and DETR."""
+"""Detection: boxes that agree, sets that are matched, and DETR."""
 
-import importlib
 import re
 from itertools import permutations
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import geodl as g
 from geodl import GeodlError
-from geodl.data import ABSENT, Objects
+from geodl.data import ABSENT
 from geodl.data.boxes import check_objects, corners, generalized_iou
 from geodl.layer.position import sinusoidal
 from geodl.models.detr import Predictions, read_predictions
 from geodl.testing import error, outcome
-from geodl.train.average_precision import average_precision
 from geodl.train.detection import found_objects
 from geodl.train.set_loss import match, set_loss
 
@@ -149,6 +146,37 @@ def test_objects_that_cannot_be_learnt_are_refused(labels, box, words):
         set_loss(predictions, torch.tensor([labels]), boxes)
 
 
+@pytest.mark.parametrize(
+    ("labels", "boxes", "words"),
+    [
+        (torch.zeros(1, 1).long(), torch.rand(1, 1, 4), "labels [1, 1] and boxes [1, 1, 4]; give"),
+        (torch.zeros(3, 1).long(), torch.rand(3, 1, 4), "of the B = 2 scenes"),
+        (torch.zeros(2, 1).long(), torch.rand(1, 1, 4), "boxes [1, 1, 4]"),
+        (torch.zeros(2, 2).long(), torch.rand(2, 1, 4), "boxes [2, 1, 4]"),
+        (torch.zeros(2).long(), torch.rand(2, 4), "labels [2] and boxes [2, 4]"),
+        ([[0], [1]], torch.rand(2, 1, 4), "a list of labels"),
+    ],
+)
+def test_nothing_is_broadcast_between_predictions_and_objects(labels, boxes, words):
+    with pytest.raises(GeodlError, match=re.escape(words)):
+        set_loss(random_predictions(), labels, boxes)
+
+
+def test_predictions_of_no_scene_or_of_other_shapes_have_no_loss():
+    none = Predictions(torch.zeros(0, 1, 2, 4), torch.zeros(0, 1, 2, 4))
+    with pytest.raises(GeodlError, match="no scene; give at least one"):
+        set_loss(none, torch.zeros(0, 1).long(), torch.zeros(0, 1, 4))
+    other = Predictions(torch.zeros(1, 1, 2, 4), torch.zeros(1, 1, 3, 4))
+    with pytest.raises(GeodlError, match=re.escape("logits [1, 1, 2, 4] and boxes [1, 1, 3, 4]")):
+        set_loss(other, torch.zeros(1, 1).long(), torch.zeros(1, 1, 4))
+
+
+def test_predictions_in_bfloat16_are_matched():
+    predictions, (labels, boxes) = random_predictions(batch=2), truth()
+    short = Predictions(*(x.bfloat16() for x in predictions))
+    assert set_loss(short, labels, boxes.bfloat16()).total.isfinite()
+
+
 def test_predictions_that_are_not_finite_are_refused():
     predictions, (labels, boxes) = random_predictions(), truth()
     predictions.logits[0, 0, 0, 0] = float("nan")
@@ -162,93 +190,6 @@ def test_objects_of_other_shapes_are_refused():
     with pytest.raises(GeodlError, match=re.escape("give labels [P]")):
         check_objects("a scene", torch.tensor([0.0]), torch.rand(1, 4), 5)
     check_objects("a scene", torch.zeros(0, dtype=torch.long), torch.zeros(0, 4), 5)
-
-
-def objects(labels, boxes, scores=None):
-    given = None if scores is None else torch.tensor(scores)
-    return Objects(torch.tensor(labels), torch.tensor(boxes).reshape(-1, 4), given)
-
-
-def test_average_precision_of_known_cases():
-    pytest.importorskip("pycocotools")
-    box, other = (0.3, 0.3, 0.2, 0.2), (0.7, 0.7, 0.2, 0.2)
-    both = objects([0, 0], [box, other])
-    precision = average_precision([objects([0, 0], [box, other], [0.9, 0.8])], [both], classes=1)
-    assert precision == (1.0, 1.0)
-    # One of two is found: precision 1 at the recalls 0, 0.01, ..., 0.5, of which there are 51.
-    half = average_precision([objects([0], [box], [0.9])], [both], classes=1)
-    assert abs(half.map50 - 51 / 101) < 1e-9
-    # A wrong one that is surer than the right ones halves the precision of the first of these.
-    wrong = objects([0, 0, 0], [(0.5, 0.1, 0.1, 0.1), box, other], [0.95, 0.9, 0.8])
-    later = average_precision([wrong], [both], classes=1)
-    assert abs(later.map50 - 2 / 3) < 1e-6
-    # Another class is no detection of this one, and a class without an object does not count.
-    named = average_precision([objects([1, 0], [box, other], [0.9, 0.8])], [both], classes=3)
-    assert abs(named.map50 - 51 / 101) < 1e-9
-    nothing = average_precision(
-        [objects([], [])._replace(scores=torch.zeros(0))], [both], classes=1
-    )
-    assert nothing == (0.0, 0.0)
-
-
-def test_average_precision_of_the_example_in_torchmetrics():
-    pytest.importorskip("pycocotools")
-    side = 1000.0
-
-    def relative(left, top, right, bottom):
-        return ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
-
-    found = torch.tensor(relative(258.0, 41.0, 606.0, 285.0)) / side
-    there = torch.tensor(relative(214.0, 41.0, 562.0, 285.0)) / side
-    seen = Objects(torch.tensor([0]), found[None], torch.tensor([0.536]))
-    precision = average_precision([seen], [Objects(torch.tensor([0]), there[None])], classes=1)
-    # Its documentation prints map 0.6 and map_50 1.0.
-    assert abs(precision.map - 0.6) < 1e-6 and abs(precision.map50 - 1.0) < 1e-6
-
-
-def test_average_precision_is_that_of_torchmetrics():
-    pytest.importorskip("pycocotools")
-    try:
-        # torchmetrics asks for it to convert boxes.
-        importlib.import_module("torchvision")
-    except (ImportError, RuntimeError):
-        pytest.skip("torchvision is not installed, or does not load beside this torch")
-    from torchmetrics.detection.mean_ap import MeanAveragePrecision
-
-    torch.manual_seed(0)
-    found, true = [], []
-    for count in (3, 0, 5, 2, 4, 1, 6, 2):
-        boxes, labels = torch.rand(count, 4) * 0.4 + 0.3, torch.randint(3, (count,))
-        true.append(Objects(labels, boxes))
-        near = Objects(labels, (boxes + 0.03 * torch.randn(count, 4)).clamp(0.05))
-        wrong = Objects(torch.randint(3, (4,)), torch.rand(4, 4) * 0.4 + 0.3)
-        both = Objects(*(torch.cat(pair) for pair in zip(near[:2], wrong[:2], strict=True)))
-        found.append(both._replace(scores=torch.rand(count + 4)))
-    ours = average_precision(found, true, classes=3)
-    # Its own thresholds are float32: a recall of 0.3 does not reach 0.30000001 then.
-    theirs = MeanAveragePrecision(
-        iou_thresholds=np.linspace(0.5, 0.95, 10).tolist(),
-        rec_thresholds=np.linspace(0.0, 1.0, 101).tolist(),
-    )
-    side = 1000.0
-    seen = [
-        {"boxes": side * corners(one.boxes), "labels": one.labels, "scores": one.scores}
-        for one in found
-    ]
-    there = [{"boxes": side * corners(one.boxes), "labels": one.labels} for one in true]
-    theirs.update(seen, there)
-    judged = theirs.compute()
-    assert 0.1 < ours.map < ours.map50 < 1
-    assert abs(ours.map50 - float(judged["map_50"])) < 1e-6
-    assert abs(ours.map - float(judged["map"])) < 1e-6
-
-
-def test_average_precision_refuses_what_it_cannot_judge():
-    one = objects([0], [(0.5, 0.5, 0.2, 0.2)])
-    with pytest.raises(GeodlError, match="detections of 0 images and objects of 1"):
-        average_precision([], [one], classes=1)
-    with pytest.raises(GeodlError, match="no object in any image"):
-        average_precision([objects([], [])], [objects([], [])], classes=1)
 
 
 def small(**options):
@@ -356,6 +297,9 @@ def test_detr_is_what_the_reference_says():
         ({"queries": 0}, "detr(queries=0): found the size 0; give positive integers"),
         ({"channels": 18}, "18 channels for sines and cosines on 2 axes; give a multiple of 4"),
         ({"heads": 3}, "heads"),
+        ({"hidden": 0}, "detr(hidden=0): found the size 0"),
+        ({"decoder_depth": 0}, "detr(decoder_depth=0): found the size 0"),
+        ({"encoder_depth": -1}, "detr(encoder_depth=-1): found the size -1"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(options, words):
@@ -372,7 +316,12 @@ def test_images_of_another_size_are_refused():
 def test_channels_of_no_detector_are_refused():
     with pytest.raises(GeodlError, match=re.escape("give [B, Q, L 8]")):
         read_predictions(torch.zeros(1, 2, 9), 3)
+    with pytest.raises(GeodlError, match=re.escape("a list; give a tensor [B, Q, L 8]")):
+        read_predictions([0.0], 3)
 
 
 def test_corners_of_a_box():
     assert corners(torch.tensor([0.5, 0.25, 0.5, 0.5])).tolist() == [0.25, 0.0, 0.75, 0.5]
+    for strange in (torch.zeros(2, 3), torch.zeros(2, 5), torch.tensor(1.0)):
+        with pytest.raises(GeodlError, match=re.escape("give (x, y, width, height): [..., 4]")):
+            corners(strange)

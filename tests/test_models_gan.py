@@ -173,6 +173,12 @@ def test_a_code_is_told_from_an_image():
     )
 
 
+def pair(**options):
+    """The two networks of a small GAN, given anew."""
+    gan = small("dcgan")
+    return models.GAN(gan.generator, gan.discriminator, 3, **options)
+
+
 @pytest.mark.parametrize(
     ("act", "told"),
     [
@@ -190,6 +196,14 @@ def test_a_code_is_told_from_an_image():
         (lambda: models.sagan(channels=12), "a multiple of 8"),
         (lambda: models.dcgan(critic_steps=0), "critic_steps=0"),
         (lambda: models.sagan(critic_rate=-1.0), "critic_rate=-1.0"),
+        (lambda: models.sagan(channels="8"), "sagan(channels='8'): found the size '8'"),
+        (lambda: models.infogan(information=None), "infogan(information=None)"),
+        (lambda: models.dcgan(loss=["hinge"]), "the adversarial loss ['hinge']"),
+        (lambda: small("conditional").sample(2, [1, 2]), "found a list; give one of 0 to 9"),
+        (lambda: small("dcgan").draw_inputs(-1), "noise of -1 images: found the size -1"),
+        (lambda: small("dcgan").draw_inputs(2.0), "noise of 2.0 images: found the size 2.0"),
+        (lambda: pair(classes=-1), "a GAN's classes; give their number, 0 for none"),
+        (lambda: pair(game=models.Game(information=1.0)), "0 codes, of which an image tells"),
     ],
 )
 def test_what_no_gan_can_be_is_told(act, told):

@@ -153,6 +153,7 @@ def test_the_curve_of_a_run_is_drawn_once(straight, tmp_path, capsys, monkeypatc
         (("--threshold", "2"), "--threshold 2.0; give a score from 0 to 1"),
         (("--seed", "-1"), "--seed -1; give a number from 0"),
         (("--attention", "no/where.png"), "no folder to put it in"),
+        (("--epochs", "a.png"), "to draw a.png, a.png: found one file for two pictures"),
     ],
 )
 def test_detect_refuses(straight, words, said, tmp_path, capsys, monkeypatch):

@@ -7,8 +7,14 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from geodl.train import RECIPES, Optimizer, run
-from geodl.train.adversarial import HISTORY, PANELS, Adversarial, frechet_distance
+from geodl.train import RECIPES, Optimizer, TrainerOptions, run
+from geodl.train.adversarial import (
+    HISTORY,
+    PANELS,
+    Adversarial,
+    frechet_distance,
+    images_of_epochs,
+)
 from geodl.train.experiment import Interrupted
 from geodl.train.trained_judge import trained_judge
 from tests.toy_gans import digits, recipe, small
@@ -77,6 +83,17 @@ def test_several_steps_of_the_critic_for_one_of_the_generator(tmp_path):
     states = checkpoint(run(recipe("wgan"), folder=tmp_path))["optimizer_states"]
     steps = [{int(state["step"]) for state in one["state"].values()} for one in states]
     assert steps == [{10}, {4}], "two epochs of five batches, two critic steps a turn"
+
+
+def test_an_epoch_without_a_step_of_the_generator_is_refused(tmp_path):
+    few = replace(recipe("wgan"), trainer=TrainerOptions(1, accelerator="cpu", limit_batches=1))
+    told = "1 batches an epoch, in which the generator takes no step; give at least 2 batches"
+    refused(told, act=lambda: run(few, folder=tmp_path))
+
+
+@pytest.mark.parametrize("kept", [{}, {HISTORY: []}, {HISTORY: [3]}])
+def test_a_checkpoint_without_images_of_the_epochs_is_refused(kept):
+    refused("the images of each epoch", act=lambda: images_of_epochs(kept))
 
 
 def test_a_loss_that_is_no_number_stops_and_costs_nothing(tmp_path, monkeypatch):

@@ -23,6 +23,10 @@ def _detect(asked: Asked) -> int:
         raise GeodlError(f"--seed {values.seed}", do="give a number from 0 to 2**64 - 1")
     if not 0 <= values.threshold <= 1:
         raise GeodlError(f"--threshold {values.threshold}", do="give a score from 0 to 1")
+    pictures = [values[name] for name in ("to", "attention", "epochs") if name in values]
+    if len(set(pictures)) < len(pictures):
+        wanted = f"to draw {', '.join(map(str, pictures))}"
+        raise GeodlError(wanted, "one file for two pictures", "give each picture its own")
     run = trained(values.run, ("objects",))
     _draw_sheet(run, values)
     if "epochs" in values:

@@ -35,6 +35,9 @@ def draw_images(run: Any, values: Any, given: Any) -> None:
     count = values.get("count", COUNT)
     if count < 1:
         raise GeodlError(f"--count {count}", do="give a number of images from 1 on")
+    if values.get("epochs") == values.to:
+        asked = f"--to and --epochs {values.to}"
+        raise GeodlError(asked, "one file for two pictures", "give another file for one of them")
     labels = _labels(run.model, count, values.get("label"))
     chance = torch.Generator().manual_seed(values.seed)
     images = run.model.sample(count, labels, chance)
@@ -52,6 +55,12 @@ def _labels(gan: Any, count: int, label: int | None) -> Any:
     import torch
 
     if label is not None:
+        # Here and not by the model: of a number beyond int64 no tensor can be made.
+        if not gan.classes:
+            raise GeodlError(f"--label {label}", "a GAN without classes", "leave it out")
+        if not 0 <= label < gan.classes:
+            found = f"class {label}, which was never seen"
+            raise GeodlError(f"--label {label}", found, f"give one of 0 to {gan.classes - 1}")
         return torch.full((count,), label)
     if not gan.classes:
         return None

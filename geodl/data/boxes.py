@@ -46,9 +46,15 @@ class Objects(NamedTuple):
 def corners(boxes: Tensor) -> Tensor:
     """Boxes `[..., 4]` as their edges `(left, top, right, bottom)`.
 
+    Raises:
+        GeodlError: if they are not four numbers each.
+
     >>> corners(torch.tensor([0.5, 0.5, 0.5, 0.25]))
     tensor([0.2500, 0.3750, 0.7500, 0.6250])
     """
+    if boxes.ndim == 0 or boxes.shape[-1] != 4:
+        found = f"shape {list(boxes.shape)}"
+        raise GeodlError("the corners of boxes", found, "give (x, y, width, height): [..., 4]")
     centre, sides = boxes.split(2, -1)
     return torch.cat([centre - sides / 2, centre + sides / 2], -1)
 

@@ -77,7 +77,8 @@ def scenes(
         generator: all randomness follows from it; None takes torch's own.
 
     Raises:
-        GeodlError: if there are no digits, if one has no ink, or if another value is out of range.
+        GeodlError: if there are no digits, if one has no ink or pixels outside of [0, 1], or if
+            another value is out of range.
 
     >>> square = torch.zeros(1, 1, 28, 28)
     >>> square[:, :, 4:24, 4:24] = 1.0
@@ -91,6 +92,9 @@ def scenes(
     if not is_real(overlap) or not 0 <= overlap <= 1:
         raise GeodlError(f"scenes(overlap={overlap!r})", do="give a share from 0 to 1")
     _check_digits(digits)
+    if generator is not None and not isinstance(generator, Generator):
+        do = "give a torch.Generator, or None"
+        raise GeodlError("scenes(generator=...)", describe(generator), do)
 
     wanted = torch.randint(1, most + 1, (count,), generator=generator)
     chosen = torch.randint(len(digits.images), (count, most), generator=generator)
@@ -102,6 +106,7 @@ def scenes(
     there = order < wanted[:, None]
 
     images = digits.images[chosen, 0]
+    _check_values(images)
     ink = _ink(images)
     scale = longer / ink.lengths.amax(-1)
     lengths = (ink.lengths * scale[..., None]).round().long().clamp(THINNEST, size)
@@ -221,10 +226,25 @@ def _check_digits(digits: Any) -> None:
     if not isinstance(digits, Split):
         raise GeodlError(asked, describe(digits), "give a Split, as g.data.mnist().train")
     images = digits.images
-    if images.ndim != 4 or images.shape[1] != 1 or not images.is_floating_point():
-        do = "give grey images [N, 1, H, W] of floating-point numbers"
+    do = "give grey images [N, 1, H, W] of floating-point numbers"
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        raise GeodlError(asked, describe(images), do)
+    if images.ndim != 4 or images.shape[1] != 1 or 0 in images.shape[2:]:
         raise GeodlError(asked, describe(images), do)
     check_classes(asked, digits.labels)
     if len(digits.labels) != len(images):
         found = f"{len(digits.labels)} labels of {len(images)} images"
         raise GeodlError(asked, found, "give one for each")
+
+
+def _check_values(images: Tensor) -> None:
+    """Refuse pixels of which `INK` says nothing: those of 0 to 255, or of other images normalised.
+
+    Only the digits that were drawn are looked at: a pass over a whole data set takes longer than to
+    draw a batch of scenes.
+    """
+    least, largest = images.aminmax()
+    # Comparisons with NaN are false.
+    if not (bool(least >= 0) and bool(largest <= 1)):
+        found = f"pixels from {float(least):g} to {float(largest):g}"
+        raise GeodlError("scenes of digits", found, "give images with values in [0, 1]")

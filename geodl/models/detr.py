@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.domain import Chain
-from geodl.errors import GeodlError, positive
+from geodl.errors import GeodlError, as_integer, positive
 from geodl.layer import (
     Attention,
     BatchNorm,
@@ -122,8 +122,10 @@ def read_predictions(x: Tensor, classes: int) -> Predictions:
         GeodlError: if the channels are not those of whole layers.
     """
     width = classes + 1 + BOX
+    asked = f"the predictions of a detector of {classes} classes"
+    if not isinstance(x, Tensor):
+        raise GeodlError(asked, f"a {type(x).__name__}", f"give a tensor [B, Q, L {width}]")
     if x.dim() != 3 or x.shape[2] % width or not x.shape[2]:
-        asked = f"the predictions of a detector of {classes} classes"
         raise GeodlError(asked, f"values {list(x.shape)}", f"give [B, Q, L {width}]")
     layers = x.unflatten(2, (-1, width)).movedim(2, 1)
     return Predictions(layers[..., : classes + 1], layers[..., classes + 1 :].sigmoid())
@@ -182,6 +184,11 @@ def detr(
         raise GeodlError(asked, "nodes of 8 x 8 pixels that do not tile it", "give a multiple of 8")
     queries = positive(f"detr(queries={queries!r})", queries)
     classes = positive(f"detr(classes={classes!r})", classes)
+    hidden = positive(f"detr(hidden={hidden!r})", hidden)
+    decoder_depth = positive(f"detr(decoder_depth={decoder_depth!r})", decoder_depth)
+    # Without blocks the encoder is the convolutional network alone.
+    if as_integer(encoder_depth) != 0:
+        encoder_depth = positive(f"detr(encoder_depth={encoder_depth!r})", encoder_depth)
     points = _reference_points(queries)
     node_positions = SinusoidalPositions(channels)
     query_positions = LearnedPositions(queries, channels)

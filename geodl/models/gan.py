@@ -179,6 +179,8 @@ def infogan(
     torch.Size([2, 1, 28, 28])
     """
     _check_norms("infogan", loss)
+    if information is None:
+        raise GeodlError("infogan(information=None)", do="give a number above 0")
     if codes == 1:
         found = "a code of one value, which every image has"
         raise GeodlError("infogan(codes=1)", found, "give at least 2")

@@ -79,7 +79,7 @@ def adversarial_loss(name: str) -> AdversarialLoss:
     >>> hinge.critic(torch.tensor([2.0, 0.0]), torch.tensor([-1.0])).item()
     0.5
     """
-    if name not in LOSSES:
+    if not isinstance(name, str) or name not in LOSSES:
         raise GeodlError(f"the adversarial loss {name!r}", do=nearest(str(name), LOSSES))
     return LOSSES[name]
 

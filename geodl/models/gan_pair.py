@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.domain import Grid
-from geodl.errors import GeodlError, is_real, nearest, positive
+from geodl.errors import GeodlError, as_integer, is_real, nearest, positive
 from geodl.layer import Layer, evaluated
 from geodl.models.gan_losses import LossName, adversarial_loss
 from geodl.signal import Signal
@@ -67,7 +67,8 @@ class GAN(nn.Module):
         classes: how many classes or codes there are, 0 for none.
 
     Raises:
-        GeodlError: if there is no such distribution, or `noise_channels` is not positive.
+        GeodlError: if there is no such distribution, or a number is out of range; if a code of
+            fewer than two values is to be predicted.
     """
 
     def __init__(
@@ -84,6 +85,11 @@ class GAN(nn.Module):
         if noise not in get_args(Noise):
             raise GeodlError(f"a GAN with noise={noise!r}", do=nearest(str(noise), get_args(Noise)))
         self.noise_channels = positive("a GAN's noise_channels", noise_channels)
+        if as_integer(classes) is None or classes < 0:
+            raise GeodlError("a GAN's classes", do="give their number, 0 for none")
+        if game.information is not None and classes < 2:
+            found = f"{classes} codes, of which an image tells nothing"
+            raise GeodlError("a GAN that predicts a code", found, "give at least 2 classes")
         self.generator, self.discriminator = generator, discriminator
         self.noise, self.game, self.classes = noise, game, classes
 
@@ -133,8 +139,10 @@ class GAN(nn.Module):
 
         Raises:
             GeodlError: if labels are given to a GAN without classes; if they are not B classes in
-                range.
+                range; if the count is negative.
         """
+        if as_integer(count) != 0:
+            count = positive(f"noise of {count!r} images", count)
         shape = (count, 1, self.noise_channels)
         if self.noise == "gaussian":
             drawn = torch.randn(shape, generator=generator)
@@ -158,6 +166,8 @@ class GAN(nn.Module):
         """
         do = f"give one of 0 to {self.classes - 1} for each image, as torch.long"
         asked = f"{count} images of given classes"
+        if not isinstance(labels, Tensor):
+            raise GeodlError(asked, f"a {type(labels).__name__}", do)
         if labels.shape != (count,) or labels.dtype != torch.long:
             raise GeodlError(asked, f"{labels.dtype} of shape {list(labels.shape)}", do)
         strange = labels[(labels < 0) | (labels >= self.classes)]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from geodl.errors import GeodlError
+from geodl.errors import GeodlError, positive
 from geodl.layer import (
     Attention,
     BatchNorm,
@@ -71,6 +71,7 @@ def sagan(
     >>> sum(p.numel() for p in without.parameters())
     57732
     """
+    channels = positive(f"sagan(channels={channels!r})", channels)
     if channels % 8:
         raise GeodlError(f"sagan(channels={channels!r})", do="give a multiple of 8")
     quarter = quarter_size(size)

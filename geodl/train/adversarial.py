@@ -82,8 +82,17 @@ class Adversarial(Task):
         return [critic, optimizer_of(self.gan.generator, asked.lr)]
 
     def on_train_start(self) -> None:
-        """Make the first images, before training."""
+        """Make the first images, before training.
+
+        Raises:
+            GeodlError: if an epoch has too few batches for a step of the generator.
+        """
         super().on_train_start()
+        batches, steps = int(self.trainer.num_training_batches), self.game.critic_steps
+        if batches < steps:
+            asked = f"a GAN with {steps} steps of the discriminator for each of the generator"
+            found = f"{batches} batches an epoch, in which the generator takes no step"
+            raise GeodlError(asked, found, f"give at least {steps} batches: trainer.limit_batches")
         if not self.history:
             self.history.append(self._images())
 
@@ -190,7 +199,7 @@ class Adversarial(Task):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from the images of a checkpoint of this run."""
         super().on_load_checkpoint(checkpoint)
-        self.history = list(checkpoint[HISTORY])
+        self.history = list(_history(checkpoint))
 
     def _images(self) -> Tensor:
         made = self.gan.sample(PANELS, self._in_turn(PANELS), _noise_generator(FIRST_SEED))
@@ -225,8 +234,20 @@ def frechet_distance(features: Tensor, others: Tensor) -> Tensor:
 def images_of_epochs(checkpoint: Mapping[str, Any]) -> list[Tensor]:
     """What the generator of a run made of the same noise before the first epoch and after each, as
     its checkpoint keeps it: `[PANELS, C, H, W]` with values in [0, 1].
+
+    Raises:
+        GeodlError: if it holds none.
     """
-    return [images.float() / 255 for images in checkpoint[HISTORY]]
+    return [images.float() / 255 for images in _history(checkpoint)]
+
+
+def _history(checkpoint: Mapping[str, Any]) -> list[Tensor]:
+    history: Any = checkpoint.get(HISTORY)
+    is_filled = isinstance(history, list) and len(history) > 0
+    if not is_filled or not all(isinstance(images, Tensor) for images in history):
+        asked = "the images of each epoch"
+        raise GeodlError(asked, "none in the checkpoint", "run the recipe anew")
+    return history
 
 
 def noise_of_images(gan: GAN) -> Tensor:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from geodl.data.boxes import Objects, corners
-from geodl.errors import GeodlError
+from geodl.data.boxes import Objects, check_objects, corners
+from geodl.errors import GeodlError, positive
 
 # Of the axes of COCO's table: all areas, and the largest number of detections an image.
 ALL_AREAS, ALL_DETECTIONS = 0, 2
@@ -29,7 +29,8 @@ def average_precision(
     found: Sequence[Objects], true: Sequence[Objects], *, classes: int
 ) -> Precision:
     """Mean average precision: the mean over classes of the area under the precision-recall curve,
-    at 101 recalls, as COCO's `AP50` and `AP`. Classes without a true object do not count.
+    at 101 recalls, as COCO's `AP50` and `AP`. Classes without a true object do not count; of the
+    detections of a class in an image the 100 of highest scores do.
 
     pycocotools computes it, as within torchmetrics' `MeanAveragePrecision`, which needs
     torchvision besides; its published wheels do not load beside a CPU build of torch.
@@ -41,7 +42,8 @@ def average_precision(
 
     Raises:
         GeodlError: if there is no true object at all, if the two have different numbers of
-            images, or if pycocotools is not installed.
+            images, if classes, boxes or scores cannot be judged, or if pycocotools is not
+            installed.
 
     Source: Lin et al., "Microsoft COCO: Common Objects in Context", 2014, and its evaluation code.
 
@@ -56,6 +58,10 @@ def average_precision(
         raise GeodlError(asked, images, "give both for the same images")
     if not sum(len(objects.labels) for objects in true):
         raise GeodlError(asked, "no object in any image", "give images with objects")
+    classes = positive(f"{asked} of {classes!r} classes", classes)
+    for image, (seen, there) in enumerate(zip(found, true, strict=True)):
+        _check_found(f"detections of image {image}", seen, classes)
+        check_objects(f"objects of image {image}", there.labels, there.boxes, classes)
     coco, evaluation = _coco()
     # It prints what it does.
     with redirect_stdout(io.StringIO()):
@@ -77,6 +83,22 @@ def average_precision(
     table = torch.from_numpy(judged.eval["precision"])[..., ALL_AREAS, ALL_DETECTIONS]
     known = table[:, :, (table[0] > -1).any(0)]
     return Precision(map50=float(known[0].mean()), map=float(known.mean()))
+
+
+def _check_found(asked: str, found: Objects, classes: int) -> None:
+    """Refuse detections without scores, and numbers that COCO's code would rank in any order. A box
+    may be empty or reach outside: such a detection is wrong, not impossible.
+    """
+    labels, boxes, scores = found
+    if scores is None or scores.shape != labels.shape or boxes.shape != (len(labels), 4):
+        do = "give labels [P], boxes [P, 4] and scores [P]"
+        raise GeodlError(asked, "classes, boxes and scores of other numbers", do)
+    if not scores.isfinite().all() or not boxes.isfinite().all():
+        raise GeodlError(asked, "boxes or scores that are not finite", "give finite numbers")
+    strange = labels[(labels < 0) | (labels >= classes)]
+    if len(strange):
+        unknown = f"the class {int(strange[0])}, which was never seen"
+        raise GeodlError(asked, unknown, f"give classes from 0 to {classes - 1}")
 
 
 def _annotations(images: Sequence[Objects]) -> list[dict[str, Any]]:

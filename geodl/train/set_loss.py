@@ -1,6 +1,6 @@
 """The set loss of DETR: Hungarian matching of objects with queries, then a loss of each pair."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -60,15 +60,16 @@ def match(predictions: Predictions, labels: Tensor, boxes: Tensor) -> Matches:
         boxes: `[B, M, 4]`.
 
     Raises:
-        GeodlError: if a scene has more objects than there are queries; as :func:`check_objects`; if
-            a cost is NaN or infinite.
+        GeodlError: if the shapes do not agree; if a scene has more objects than there are queries;
+            as :func:`check_objects`; if a cost is NaN or infinite.
 
     Source: Carion et al., "End-to-End Object Detection with Transformers", 2020, equation 1.
     """
     logits, found = predictions
+    asked = "objects to be matched with queries"
+    _check_shapes(asked, predictions, labels, boxes)
     there = labels != ABSENT
     queries, classes = logits.shape[2], logits.shape[3] - 1
-    asked = "objects to be matched with queries"
     most = int(there.sum(1).max()) if len(there) else 0
     if most > queries:
         do = f"build the detector with queries={most} or more"
@@ -84,7 +85,26 @@ def match(predictions: Predictions, labels: Tensor, boxes: Tensor) -> Matches:
     # Where there is no object its box is empty and the GIoU may be NaN; these are not read.
     if not cost.movedim(3, 1)[there].isfinite().all():
         raise GeodlError(asked, "predictions that are not finite", "lower the learning rate")
-    return _assigned(cost.cpu(), there.cpu(), logits.device)
+    # numpy, in which the assignment is found, knows no bfloat16.
+    return _assigned(cost.double().cpu(), there.cpu(), logits.device)
+
+
+def _check_shapes(asked: str, predictions: Predictions, labels: Any, boxes: Any) -> None:
+    """Refuse logits `[B, L, Q, K + 1]` and boxes `[B, L, Q, 4]`, labels `[B, M]` and their boxes
+    `[B, M, 4]` that do not agree: nothing is broadcast.
+    """
+    logits, found = predictions
+    if logits.ndim != 4 or found.shape != (*logits.shape[:3], 4):
+        shapes = f"logits {list(logits.shape)} and boxes {list(found.shape)} of queries"
+        raise GeodlError(asked, shapes, "give [B, L, Q, K + 1] and [B, L, Q, 4]")
+    do = f"give labels [B, M] and boxes [B, M, 4] of the B = {len(logits)} scenes"
+    if not isinstance(labels, Tensor) or not isinstance(boxes, Tensor):
+        kinds = f"a {type(labels).__name__} of labels and a {type(boxes).__name__} of boxes"
+        raise GeodlError(asked, kinds, f"{do}, as tensors")
+    fit = labels.ndim == 2 and len(labels) == len(logits)
+    if not fit or boxes.shape != (*labels.shape, 4):
+        shapes = f"labels {list(labels.shape)} and boxes {list(boxes.shape)}"
+        raise GeodlError(asked, shapes, do)
 
 
 def _assigned(cost: Tensor, there: Tensor, device: torch.device) -> Matches:
@@ -120,7 +140,7 @@ def set_loss(predictions: Predictions, labels: Tensor, boxes: Tensor) -> SetLoss
         boxes: `[B, M, 4]`.
 
     Raises:
-        GeodlError: as :func:`match`.
+        GeodlError: as :func:`match`; if there is no scene, of which there is no mean.
 
     Source: Carion et al., "End-to-End Object Detection with Transformers", 2020, equation 2.
 
@@ -131,8 +151,10 @@ def set_loss(predictions: Predictions, labels: Tensor, boxes: Tensor) -> SetLoss
     tensor(0.)
     """
     logits, found = predictions
-    layers, nothing = logits.shape[1], logits.shape[3] - 1
     chosen = match(predictions, labels, boxes)
+    if not len(logits):
+        raise GeodlError("the loss of a detector's predictions", "no scene", "give at least one")
+    layers, nothing = logits.shape[1], logits.shape[3] - 1
     scene, layer, query, thing = chosen
     wanted = torch.full(logits.shape[:3], nothing, device=logits.device)
     wanted[scene, layer, query] = labels[scene, thing]
