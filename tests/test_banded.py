@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import geodl as g
-from geodl.lowering import Question, banded, plan_for
+from geodl.lowering import Request, banded, plan_for
 from geodl.testing import assert_equivariant, assert_parity, error, outcome
 
 P4 = g.GroupGrid(g.Grid(6, 6), g.C(4))
@@ -37,7 +37,7 @@ def drawn(layer: g.Attention, dtype: torch.dtype = torch.float64) -> g.Attention
 def plan_of(rule: g.Neighborhood, domain: g.domain.Domain, relative: bool = False):
     layer, x = g.Attention(4, rule, 2, relative=relative), torch.zeros(1, 1, 4)
     target = rule.target(domain)
-    asked = Question("attend", "banded", rule, domain, target, x, layer.options)
+    asked = Request("attend", "banded", rule, domain, target, x, layer.options)
     return plan_for(asked).data
 
 

@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import geodl as g
-from geodl.lowering import Question, edge_softmax, linear, plan_for, sparse
+from geodl.lowering import Request, edge_softmax, linear, plan_for, sparse
 from geodl.lowering.kernels.compiler import numba_missing
 from geodl.testing import assert_lowered_to, assert_parity, error, outcome
 
@@ -118,7 +118,7 @@ def test_dropped_weights_are_zero_and_the_others_doubled():
         torch.zeros(200, 101, 1, 1, requires_grad=True),
         torch.ones(200, 101, 1, 1, requires_grad=True),
     )
-    plan = plan_for(Question("attend", "edge_softmax", layer.rule, star, None, q, layer.options))
+    plan = plan_for(Request("attend", "edge_softmax", layer.rule, star, None, q, layer.options))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         y = plan.run(q, q, v, None, None, 0.5, None)[:, 0, 0, 0]

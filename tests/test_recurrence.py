@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import geodl as g
 from geodl.layer import recurrent
-from geodl.lowering import Question, plan_for
+from geodl.lowering import Request, plan_for
 from geodl.lowering.cells import CELLS, LSTM, Kind
 from geodl.testing import assert_lowered_to, assert_parity, error
 
@@ -170,7 +170,7 @@ def test_a_deep_graph_copies_each_state_once_for_each_edge():
     )
     layer = g.Recurrent(2, 3, "gru", g.predecessors()).double()
     x = torch.zeros(1, dtype=torch.float64)
-    plan = plan_for(Question("recur", "auto", layer.rule, comb, None, x, layer.options))
+    plan = plan_for(Request("recur", "auto", layer.rule, comb, None, x, layer.options))
     levels = plan.data.levels
     assert plan.data.sizes == (n,) + (1,) * (n - 1)
     assert (

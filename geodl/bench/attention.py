@@ -15,7 +15,7 @@ from geodl.bench.meter import CPU
 from geodl.domain import Chain, Complete
 from geodl.interop import to_torch
 from geodl.layer import Attention
-from geodl.lowering import Question, plan_for
+from geodl.lowering import Request, plan_for
 from geodl.neighborhood import all_pairs, past
 
 
@@ -54,7 +54,7 @@ def _bare(sizes: Sizes, layer: Any, causal: bool, device: torch.device) -> tuple
     shape = (sizes.batch, sizes.length, sizes.heads, layer.head_dim)
     q, k, v = (leaf(*shape, device=device) for _ in range(3))
     up = torch.randn(shape, device=device)
-    plan = plan_for(Question("attend", "auto", layer.rule, layer.on, None, q, layer.options))
+    plan = plan_for(Request("attend", "auto", layer.rule, layer.on, None, q, layer.options))
     call = step(lambda: plan.lowering.run(plan.data, q, k, v, None, None, 0.0, None), [q, k, v], up)
     a, b, c = (heads_first(t).requires_grad_() for t in (q, k, v))
 

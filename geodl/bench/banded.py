@@ -13,7 +13,7 @@ from geodl.bench.harness import Case, Side, heads_first, leaf, step
 from geodl.bench.meter import CPU
 from geodl.domain import Chain, Grid
 from geodl.layer import Attention
-from geodl.lowering import Question, plan_for
+from geodl.lowering import Request, plan_for
 from geodl.neighborhood import window
 
 
@@ -49,7 +49,7 @@ def _sides(layer: Any, device: torch.device) -> tuple[Side, Side]:
     shape = (1, layer.on.num_nodes, layer.heads, layer.head_dim)
     q, k, v = (leaf(*shape, device=device) for _ in range(3))
     up = torch.randn(shape, device=device)
-    plan = plan_for(Question("attend", "auto", layer.rule, layer.on, None, q, layer.options))
+    plan = plan_for(Request("attend", "auto", layer.rule, layer.on, None, q, layer.options))
     ours = step(lambda: plan.lowering.run(plan.data, q, k, v, None, None, 0.0, None), [q, k, v], up)
     a, b, c = (heads_first(t).requires_grad_() for t in (q, k, v))
     mask = _mask(layer).to(device)

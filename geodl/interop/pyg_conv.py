@@ -15,7 +15,7 @@ from geodl.interop.converters import FROM, converts, from_part, is_kept, key_of,
 from geodl.interop.whole.importing import first_channels, import_model
 from geodl.interop.whole.values import Call, Links, Value
 from geodl.layer import Conv, Network, Pointwise, Pool, Residual
-from geodl.layer.own_share import Scaled
+from geodl.layer.self_term import Scaled
 from geodl.neighborhood import Neighborhood, adjacency, itself
 
 # (normalize, add_self_loops) of GCNConv and the rule that says the same.

@@ -13,7 +13,7 @@ from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts, is_kept, to_part
 from geodl.interop.pyg_conv import check_message_passing, copied, inner_network, refuse_domain
 from geodl.layer import Message, Network, Pointwise
-from geodl.layer.own_share import Scaled
+from geodl.layer.self_term import Scaled
 from geodl.models.graph_isomorphism import EdgeAdded
 from geodl.models.graph_parts import reading
 from geodl.models.graph_pna import TowerMessage, TowerUpdate, tower_network

@@ -29,7 +29,7 @@ from geodl.layer.folding import (
 from geodl.layer.replaced import replaces_code
 from geodl.layer.steps import check_crosses, check_goes_on
 from geodl.layer.trace import Choice, Kernel, current_listener, traced_step
-from geodl.lowering import LOWERINGS, Plan, Question, describe_call, plan_for, plan_for_step, select
+from geodl.lowering import LOWERINGS, Plan, Request, describe_call, plan_for, plan_for_step, select
 from geodl.lowering.base import Options
 from geodl.neighborhood import Everyone, Neighborhood
 from geodl.signal import Signal
@@ -355,7 +355,7 @@ class MessagePassing(Layer):
         else:
             parts = MergedMembers(source, target, 1, rule)
         options = self._options_on(parts.source)
-        asked = Question(self.verb, self._lowering, rule, parts.source, parts.target, x, options)
+        asked = Request(self.verb, self._lowering, rule, parts.source, parts.target, x, options)
         plan = plan_for(asked) if keep else plan_for_step(asked)
         listener = current_listener()
         if listener is not None:

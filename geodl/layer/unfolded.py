@@ -18,8 +18,8 @@ from torch.nn.modules import module as torch_modules
 
 from geodl.layer.base import Layer
 from geodl.layer.check import channels_read, check_is_signal, check_values
-from geodl.layer.own_share import SumWithOwn, is_sum_with_own, scales
 from geodl.layer.pointwise import INTERCEPTS, names_axis, run_pointwise, run_row, stands_in_row
+from geodl.layer.self_term import SumWithSelfTerm, is_sum_with_self_term, scales
 from geodl.layer.trace import current_listener
 from geodl.signal import Signal
 
@@ -174,17 +174,17 @@ class UnfoldedCalls:
         return readers
 
     def _join_sums(self) -> None:
-        """Put a sum over neighbors and a share of the node itself together with the call that
+        """Put a sum over neighbors and a self term together with the call that
         alone reads them and adds them.
         """
         readers, kept = self._readers(), dict[int, Step]()
         for step in self._steps:
             terms = [kept[place] for place in step.reads if readers[place] == 1 and place in kept]
             parts: tuple[Any, ...] = tuple(map(_layer_of, terms))
-            if step.adds and len(terms) == len(step.reads) == 2 and is_sum_with_own(parts):
+            if step.adds and len(terms) == len(step.reads) == 2 and is_sum_with_self_term(parts):
                 one, other = terms
                 if one.reads == other.reads:
-                    step = Step(SumWithOwn(parts, step.run), one.reads, step.makes)
+                    step = Step(SumWithSelfTerm(parts, step.run), one.reads, step.makes)
                     del kept[one.makes], kept[other.makes]
                     for part in filter(scales, parts):
                         self._watch(part.module)

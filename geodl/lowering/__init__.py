@@ -11,7 +11,7 @@ from geodl.lowering.base import (
     RecurOptions,
     TensorSpec,
 )
-from geodl.lowering.dispatch import Question, describe_call, plan_for, plan_for_step, select
+from geodl.lowering.dispatch import Request, describe_call, plan_for, plan_for_step, select
 from geodl.lowering.plans import VALUES, Plan, Store, cached_tensors, pinned_for
 from geodl.lowering.table import LOWERINGS
 
@@ -26,8 +26,8 @@ __all__ = [
     "Options",
     "Plan",
     "PoolOptions",
-    "Question",
     "RecurOptions",
+    "Request",
     "Store",
     "TensorSpec",
     "cached_tensors",

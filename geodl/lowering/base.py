@@ -165,9 +165,9 @@ class Lowering(NamedTuple):
         reads: the rule whose entries it takes where they come with the call; by default the call's
             own.
         note: `plan -> ""`, or what `explain` adds in words: which of two paths the plan took.
-        with_own: `(plan, x, c) -> y + c x`, of a plan that sums over neighbors without weights to
-            learn: its answer y and a share c `[1]` of each node itself, at once. None where the
-            two are computed one after the other.
+        with_self_term: `(plan, x, c) -> y + c x`, of a plan that sums over neighbors without
+            weights to learn: its answer y plus a self term with the factor c `[1]`, in one
+            operator. None where there is no such operator.
     """
 
     name: str
@@ -176,4 +176,4 @@ class Lowering(NamedTuple):
     run: Callable[..., Any]
     reads: Callable[[Call], Neighborhood] = own_rule
     note: Callable[[Any], str] = no_note
-    with_own: Callable[[Any, Tensor, Tensor], Tensor] | None = None
+    with_self_term: Callable[[Any, Tensor, Tensor], Tensor] | None = None

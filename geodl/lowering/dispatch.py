@@ -16,8 +16,8 @@ from geodl.neighborhood.base import Neighborhood
 from geodl.neighborhood.entries import Carried
 
 
-class Question(NamedTuple):
-    """What is asked before a kernel runs.
+class Request(NamedTuple):
+    """A call for which a lowering and a plan are wanted.
 
     Attributes:
         verb: a key of LOWERINGS.
@@ -38,7 +38,7 @@ class Question(NamedTuple):
     options: Options
 
 
-def plan_for(asked: Question) -> Plan:
+def plan_for(asked: Request) -> Plan:
     """The lowering and plan for one call, made at the first and found again at the next.
 
     Raises:
@@ -90,7 +90,7 @@ def check_sizes(rule: Neighborhood, source: Domain, target: Domain | None) -> No
         raise GeodlError(f"{rule} {between}", reason, "give signals on as many nodes")
 
 
-def plan_once(asked: Question) -> Plan:
+def plan_once(asked: Request) -> Plan:
     """The lowering and plan for one call, kept nowhere.
 
     Errors as in :func:`plan_for`.
@@ -105,7 +105,7 @@ def plan_once(asked: Question) -> Plan:
     return Plan(lowering, data, elsewhere, carried)
 
 
-def plan_for_step(asked: Question) -> Plan:
+def plan_for_step(asked: Request) -> Plan:
     """The lowering and plan for one step of decoding. The chain is longer at each step, so that a
     plan that was kept would not be found again, but by the layers after: in one step they all ask
     for the same.

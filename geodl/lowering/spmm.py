@@ -25,9 +25,9 @@ from geodl.lowering.differentiable import (
     transforms_active,
 )
 from geodl.lowering.edges import written_out
-from geodl.lowering.own_share import multiply_with_own
 from geodl.lowering.plans import cached_tensors
 from geodl.lowering.precision import without_autocast
+from geodl.lowering.self_term import multiply_with_self_term
 from geodl.lowering.sparse import (
     Pattern,
     constant_pattern,
@@ -195,8 +195,8 @@ def _with_bias(y: Tensor, bias: Tensor | None) -> Tensor:
     return y.add_(bias)
 
 
-def _run_with_own(plan: SpmmPlan, x: Tensor, c: Tensor) -> Tensor:
-    return multiply_with_own(plan.pattern, c, x)
+def _run_with_self_term(plan: SpmmPlan, x: Tensor, c: Tensor) -> Tensor:
+    return multiply_with_self_term(plan.pattern, c, x)
 
 
 def _transformed(plan: SpmmPlan, x: Tensor, weight: Tensor) -> Tensor:
@@ -307,4 +307,4 @@ class _Features(torch.autograd.Function):
         return None, None, dvalues, dweight, None
 
 
-convolve = Lowering("spmm", _refuses, _plan, _run, with_own=_run_with_own)
+convolve = Lowering("spmm", _refuses, _plan, _run, with_self_term=_run_with_self_term)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.edges import unweighted
-from geodl.lowering.own_share import multiply_with_own
+from geodl.lowering.self_term import multiply_with_self_term
 from geodl.lowering.sparse import Pattern, constant_pattern, multiply
 from geodl.neighborhood.linked import Linked
 from geodl.neighborhood.structure import Segments
@@ -76,8 +76,8 @@ def _run(plan: SpmmPoolPlan, x: Tensor) -> Tensor:
     return multiply(plan.pattern, x)
 
 
-def _run_with_own(plan: SpmmPoolPlan, x: Tensor, c: Tensor) -> Tensor:
-    return multiply_with_own(plan.pattern, c, x)
+def _run_with_self_term(plan: SpmmPoolPlan, x: Tensor, c: Tensor) -> Tensor:
+    return multiply_with_self_term(plan.pattern, c, x)
 
 
-pool = Lowering("spmm", _refuses, _plan, _run, with_own=_run_with_own)
+pool = Lowering("spmm", _refuses, _plan, _run, with_self_term=_run_with_self_term)

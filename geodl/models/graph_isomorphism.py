@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from geodl.errors import GeodlError, is_real, positive
 from geodl.layer import BatchNorm, Message, Pointwise, Pool, Residual, Sequential
-from geodl.layer.own_share import Scaled
+from geodl.layer.self_term import Scaled
 from geodl.models.graph_parts import read_edges, stack
 from geodl.neighborhood import adjacency
 
@@ -170,7 +170,7 @@ def gine(
 
 
 def _itself(asked: str, eps: float, train_eps: bool) -> Pointwise:
-    """The share of the node itself."""
+    """The self term."""
     if not is_real(eps):
         raise GeodlError(f"{asked}(eps={eps!r})", do="give a number")
     value = torch.tensor([float(eps)])

@@ -1,4 +1,4 @@
-"""Sums over neighbors to which each node adds a share of itself, as one call of a list."""
+"""Sums over neighbors plus a self term `c x_i`, as one call of an unfolded list."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from geodl.signal import Signal
 
 
 class Scaled(nn.Module):
-    """`(1 + eps) x`: the share of the node itself in GIN.
+    """`(1 + eps) x`: the self term of a GIN.
 
     Args:
         eps: `[1]`, trained or not.
@@ -27,52 +27,57 @@ class Scaled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The scaled values."""
-        return self.share() * x
+        return self.factor() * x
 
-    def share(self) -> Tensor:
+    def factor(self) -> Tensor:
         """`1 + eps`: `[1]`."""
         return 1 + self.eps
 
 
-class SumWithOwn:
-    """`c x_i + sum over neighbors`: what a Network or a Residual computes by two layers and a join.
+class SumWithSelfTerm:
+    """`c x_i + sum over neighbors`, which containers compute by two layers and a join.
 
-    Where the lowering has one operator for all of it, it runs; else the layers, one by one.
+    It runs as one operator where the lowering has one, else layer by layer.
 
     Args:
-        parts: the two layers in the order in which they are added, as :func:`is_sum_with_own` asks.
+        parts: the two layers in the order in which they are added (:func:`is_sum_with_self_term`).
         add: the join.
     """
 
     def __init__(self, parts: tuple[Any, ...], add: Any):
         self.parts = parts
         self.add = add
-        self.layer, self.own = parts
+        self.layer, self.scaling = parts
         if scales(self.layer):
-            self.own, self.layer = parts
+            self.scaling, self.layer = parts
 
     def __call__(self, signal: Any) -> Signal:
         """The sum."""
         layer = self.layer
         x = check_signal(layer, signal).x
         plan, members = layer._plan(layer.rule, signal.domain, None, x)
-        with_own = plan.lowering.with_own
+        with_self_term = plan.lowering.with_self_term
         stays = plan.target is None and plan.carried is None and members.num_members == 1
-        share = self.own.module.share()
-        if with_own is None or not stays or share.device != x.device or share.dtype != x.dtype:
+        factor = self.scaling.module.factor()
+        if (
+            with_self_term is None
+            or not stays
+            or factor.device != x.device
+            or factor.dtype != x.dtype
+        ):
             read = [part.compute(signal, None, part.rule) for part in self.parts]
             return self.add(*read)
-        return signal.carry_state(with_own(plan.data, x, share), signal.domain)
+        return signal.carry_state(with_self_term(plan.data, x, factor), signal.domain)
 
 
-def is_sum_with_own(parts: tuple[Any, ...]) -> bool:
-    """Whether one of two parts of a container scales what the other one sums over neighbors."""
+def is_sum_with_self_term(parts: tuple[Any, ...]) -> bool:
+    """Whether one of two parts of a container is a self term and the other a sum over neighbors."""
     one, other = parts
     return (scales(one) and _sums_neighbors(other)) or (scales(other) and _sums_neighbors(one))
 
 
 def scales(part: Any) -> bool:
-    """Whether a part of a container multiplies each number by one and the same."""
+    """Whether a part of a container is a self term: it multiplies all values by one factor."""
     return type(part) is Pointwise and type(part.module) is Scaled
 
 

@@ -1,15 +1,13 @@
-"""Sums over neighbors with a share of the node itself: one call of an unfolded list, and the
-operator behind it.
-"""
+"""Sums over neighbors plus a self term: one call of an unfolded list, and its operator."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import geodl as g
-from geodl.layer.own_share import Scaled, SumWithOwn
+from geodl.layer.self_term import Scaled, SumWithSelfTerm
 from geodl.layer.unfolded import unfolded_calls
-from geodl.lowering.own_share import SpMMWithOwn, multiply_with_own
+from geodl.lowering.self_term import SpMMWithSelfTerm, multiply_with_self_term
 from geodl.lowering.sparse import Pattern, constant_pattern, multiply
 
 LINKS = torch.tensor([[0, 1, 2, 3, 3, 3], [1, 2, 0, 4, 1, 3]])
@@ -45,7 +43,7 @@ def test_same_as_layer_by_layer(part: g.Layer, batch: int) -> None:
     model, x = _gin(part), _values(batch, 6, 4).requires_grad_()
     calls = unfolded_calls(model)
     assert calls is not None
-    assert [type(step.run) for step in calls._steps].count(SumWithOwn) == 2
+    assert [type(step.run) for step in calls._steps].count(SumWithSelfTerm) == 2
     signal = g.Signal(x, GRAPH)
     ours, wanted = model(signal).x, _one_by_one(model, signal).x
     assert torch.allclose(ours, wanted, atol=1e-12)
@@ -67,7 +65,7 @@ def test_operator_is_differentiated_and_mapped() -> None:
     pattern, c, x = _pattern(), torch.tensor([1.5], dtype=torch.float64), _values(1, 6, 2)
 
     def run(c: Tensor, x: Tensor) -> Tensor:
-        return SpMMWithOwn.apply(pattern, c, x)
+        return SpMMWithSelfTerm.apply(pattern, c, x)
 
     def reference(c: Tensor, x: Tensor) -> Tensor:
         return multiply(pattern, x) + c * x
@@ -95,9 +93,13 @@ def test_operator_is_differentiated_and_mapped() -> None:
 
 def test_operator_takes_parts_of_larger_tensors_and_no_edges() -> None:
     c, x = torch.tensor([0.5]), torch.randn(1, 12, 6)[:, ::2, ::3]
-    assert torch.allclose(multiply_with_own(_pattern(), c, x), multiply(_pattern(), x) + c * x)
+    assert torch.allclose(
+        multiply_with_self_term(_pattern(), c, x), multiply(_pattern(), x) + c * x
+    )
     none = torch.zeros(0, dtype=torch.long)
-    assert torch.equal(multiply_with_own(constant_pattern(none, none, (6, 6), None), c, x), c * x)
+    assert torch.equal(
+        multiply_with_self_term(constant_pattern(none, none, (6, 6), None), c, x), c * x
+    )
 
 
 def test_where_there_is_no_operator_the_layers_run() -> None:
@@ -110,7 +112,7 @@ def test_where_there_is_no_operator_the_layers_run() -> None:
     assert torch.equal(model(signal).x, _one_by_one(model, signal).x)
 
 
-def test_hooks_of_the_share_run_and_another_module_is_heard_of() -> None:
+def test_hooks_of_the_self_term_run_and_another_module_is_heard_of() -> None:
     model, signal, heard = (
         _gin(g.Pool(g.predecessors(), "sum")),
         g.Signal(_values(1, 6, 4), GRAPH),

@@ -1,8 +1,8 @@
-"""Sums over neighbors to which each node adds a share of itself: `y = S x + c x`, one operator.
+"""Sums over neighbors plus a self term, `y = S x + c x`, as one operator.
 
 It is the aggregation of a GIN, `(1 + eps) x_i + sum over neighbors of x_j` (Xu et al., "How
-Powerful are Graph Neural Networks?", 2019). As a product, a scaling and a sum it is three functions
-to autograd, which on small graphs takes longer for each of them than the kernels.
+Powerful are Graph Neural Networks?", 2019). As a product, a scaling and a sum it would be three
+functions of autograd, each of which takes longer on small graphs than the kernels.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from geodl.lowering.sparse import (
 )
 
 
-class SpMMWithOwn(Operator):
+class SpMMWithSelfTerm(Operator):
     """`y_i = sum_j s_ij x_j + c x_i`: a square pattern, c `[1]` and x `[1, N, C]` of one dtype.
 
     Derivatives for an upstream gradient g: `dc = sum over all numbers of g x`, and `dx = S^T g + c
@@ -46,10 +46,10 @@ class SpMMWithOwn(Operator):
         if ctx.needs_input_grad[1]:
             dc = (g * x).sum_to_size(c.shape)
         if ctx.needs_input_grad[2] and graph_wanted():
-            dx = SpMMWithOwn.apply(pattern, c, g)
+            dx = SpMMWithSelfTerm.apply(pattern, c, g)
         elif ctx.needs_input_grad[2]:
             # The usual step: autograd need not hear of it.
-            dx = SpMMWithOwn.forward(pattern, c, g)
+            dx = SpMMWithSelfTerm.forward(pattern, c, g)
         return None, dc, dx
 
     @staticmethod
@@ -57,7 +57,7 @@ class SpMMWithOwn(Operator):
         (c, x), (_, dc, dx) = ctx.saved_tensors, tangents
         terms = []
         if dx is not None:
-            terms.append(SpMMWithOwn.apply(ctx.pattern, c, dx))
+            terms.append(SpMMWithSelfTerm.apply(ctx.pattern, c, dx))
         if dc is not None:
             terms.append(dc * x)
         return sum(terms[1:], terms[0])
@@ -73,14 +73,14 @@ class SpMMWithOwn(Operator):
         return summed + c * x, 0
 
 
-def multiply_with_own(pattern: Pattern, c: Tensor, x: Tensor) -> Tensor:
+def multiply_with_self_term(pattern: Pattern, c: Tensor, x: Tensor) -> Tensor:
     """`S x + c x`: c `[1]`, x `[B, N, C]` to the same.
 
     Args:
         pattern: of S, square, with entries of its own.
-        c: the share.
+        c: the factor of the self term.
         x: the values.
     """
     if x.shape[0] != 1 or c.dtype != x.dtype:
         return multiply(pattern, x) + c * x
-    return SpMMWithOwn.apply(pattern, c, x)
+    return SpMMWithSelfTerm.apply(pattern, c, x)
