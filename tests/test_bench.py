@@ -137,6 +137,17 @@ def test_a_row_runs(name):
     assert len({(row.case, row.peer) for row in rows}) == len(rows)
 
 
+def test_one_number_in_ten_thousand_may_fall_on_the_other_side_of_a_kink():
+    ours, theirs = torch.zeros(20_000), torch.zeros(20_000)
+    theirs[:2] = 0.1
+    hold_same("sum", [ours], [theirs])
+    theirs[2] = 0.1
+    with pytest.raises(GeodlError, match="differ by 1.0e-01"):
+        hold_same("sum", [ours], [theirs])
+    with pytest.raises(GeodlError, match="differ by nan"):
+        hold_same("sum", [ours], [ours.index_fill(0, torch.tensor(7), torch.nan)])
+
+
 def test_what_differs_is_not_timed():
     called = []
     side = Side(lambda: called.append(1), lambda: [torch.ones(3)])
