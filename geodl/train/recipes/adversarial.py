@@ -11,7 +11,7 @@ from geodl.signal import Signal
 from geodl.train.judge import gan_parts
 from geodl.train.options import Optimizer, TrainerOptions
 from geodl.train.parts import Parts
-from geodl.train.recipe import NO_PAPER, NOT_YET, Recipe
+from geodl.train.recipe import NO_PAPER, Recipe
 from geodl.train.recipes.convolutional import LENET
 from geodl.train.recipes.protocols import LAST_EPOCH
 from geodl.train.trained_judge import trained_judge
@@ -47,7 +47,7 @@ GAN = Recipe(
     parts=_digits,
     protocol=SEEN,
     paper=NO_PAPER,
-    reached=NOT_YET,
+    reached="94.32 Frechet distance from the test images",
     minutes=8,
     model=models.dcgan,
     sizes={"size": 28, "in_channels": 1},
@@ -98,6 +98,7 @@ WASSERSTEIN = replace(
 ATTENTIVE = replace(
     CONDITIONAL,
     name="mnist-sagan",
+    reached="61.03 % of the digits recognised",
     summary="a self-attention GAN on MNIST",
     model=models.sagan,
     settings={"channels": 16, "critic_rate": 2.0},
@@ -108,6 +109,7 @@ ATTENTIVE = replace(
 POINTWISE = replace(
     ATTENTIVE,
     name="mnist-sagan-pointwise",
+    reached="60.38 % of the digits recognised",
     summary="a self-attention GAN without its attention, with as many weights, on MNIST",
     settings={"channels": 16, "critic_rate": 2.0, "attention": False},
 )
