@@ -29,10 +29,10 @@ REDUCING: dict[str, Any] = {"std": torch.std, "var": torch.var, "norm": torch.li
 
 
 class AlongNodes(Layer):
-    """A function of torch along all nodes, of each channel and each member by itself.
+    """A function of torch along all nodes, separately for each channel and each member of a batch.
 
-    "softmax", "log_softmax", "softmin" and "normalize" answer on the same nodes; "std", "var" and
-    "norm" on one node. It treats all nodes alike, in whichever order they are.
+    "softmax", "log_softmax", "softmin" and "normalize" keep the nodes; "std", "var" and "norm"
+    reduce them to one. It is equivariant under permutations of the nodes.
 
     Args:
         function: its name.

@@ -103,12 +103,12 @@ def from_torch(module: nn.Module, example: Any = None, *, on: Domain | None = No
 
     What has no twin stays as it is, as an opaque node that runs on tensors: `network.opaque()`
     lists them with the reasons, and a certificate finds a gap there. A part that cannot be
-    followed, or that makes other calls in training, is one opaque node. So do `torch.where` and
-    masks that depend on values, because truth values are no signal; coordinates that a model makes
-    of lengths (`torch.linspace`, `torch.meshgrid`); statistics of nodes and channels together;
-    orders (`sort`, `cumsum`), sums over parts of a lattice and partitions of it into windows, float
-    biases of scores and rotations of queries by tables of the model. Mirrored borders and resizing
-    stay on bounded lattices: one that wraps has no border.
+    followed, or that makes other calls in training, is one opaque node. These stay opaque, too:
+    `torch.where` and masks that depend on values, because booleans are no signal; coordinates that
+    a model computes from lengths (`torch.linspace`, `torch.meshgrid`); statistics over nodes and
+    channels together; `sort` and `cumsum`; sums over parts of a lattice, and its partition into
+    windows; attention biases and rotary embeddings that are tables of the model. Mirrored padding
+    and resizing need a bounded lattice: one that wraps has no border.
 
     Parameters that two layers share stay shared, also where one of them is an embedding and the
     other a linear layer, which is then an `nn.Linear`. :func:`to_torch` gives an import back.

@@ -1,4 +1,4 @@
-"""Dropout of whole entries of a batch: stochastic depth."""
+"""Stochastic depth: dropout of whole samples of a batch."""
 
 from typing import Any
 
@@ -11,13 +11,14 @@ from geodl.signal import Signal
 
 
 class EntryDropout(Layer):
-    """While training each entry of a batch, or the whole batch at once, is set to zero with
-    probability p, and what is left is divided by 1 - p. (Huang et al., "Deep Networks with
-    Stochastic Depth", 2016.)
+    """Stochastic depth: in training each sample of a batch, or the whole batch at once, is set to
+    zero with probability p and otherwise divided by 1 - p.
 
     Args:
         p: the probability.
-        together: whether all entries are kept or dropped at once.
+        together: whether all samples are kept or dropped together.
+
+    Source: Huang et al., "Deep Networks with Stochastic Depth", 2016.
 
     >>> import torch
     >>> EntryDropout(0.5).eval()(Signal.sequence(torch.ones(1, 1, 1))).x.item()
@@ -37,7 +38,7 @@ class EntryDropout(Layer):
         return not self.training
 
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
-        """The signal without some of its entries."""
+        """The signal, with some of its samples set to zero in training."""
         check_no_sender(self, sender)
         signal = check_signal(self, receiver)
         if not self.training:
@@ -63,7 +64,7 @@ def convert_stochastic_depth(build: Any, call: Call) -> Any:
     if not isinstance(value, Value) or value.layout is None or learnt[1:3] != [p, mode]:
         return None
     if training is not False and p > 0:
-        # What is dropped in evaluation, too.
+        # It would drop in evaluation, too.
         return None
     if learnt[3] is not True or p == 0:
         return value

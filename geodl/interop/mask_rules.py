@@ -1,4 +1,4 @@
-"""Which rule a mask of attention is: a mask is missing edges."""
+"""The rule that an attention mask stands for: hidden pairs are missing edges."""
 
 from typing import Any
 
@@ -15,16 +15,17 @@ HIDDEN = -1e9
 
 
 def rule_of_mask(build: Any, mask: Any, *, hidden_is: bool = True) -> Neighborhood | None:
-    """From which nodes a mask lets each node receive: all of them without a mask, those before it
-    where what comes later is hidden, a window where a band is left; None of any other mask.
+    """The rule of an attention mask: `all_pairs()` without a mask, `past()` of a causal mask, a
+    window of a mask that leaves a band; None of any other mask, and of one that depends on the
+    values of an argument.
 
-    A mask that depends on the values of an argument is another one. Where it is cut out of a larger
-    table of the model, the table tells how far the band reaches.
+    Where a mask is cut out of a larger table of the model, the width of the band is read from the
+    table: on a short example a wide band looks like a causal mask.
 
     Args:
         build: the import.
-        mask: of truth values, or of numbers that are added to scores.
-        hidden_is: which truth value hides.
+        mask: booleans, or numbers that are added to scores.
+        hidden_is: the boolean that hides a pair.
     """
     if mask is None:
         return all_pairs()
@@ -60,7 +61,9 @@ def _matrix(x: Tensor) -> Tensor | None:
 
 
 def _seen_in(table: Tensor, seen: Tensor) -> Tensor | None:
-    """Who sees whom by a table of the model that a mask is the first rows and columns of."""
+    """Which pairs a table of the model leaves, if the mask is its first rows and columns; else
+    None.
+    """
     whole = _matrix(table)
     if whole is None or len(whole) < len(seen):
         return None
@@ -72,7 +75,7 @@ def _seen_in(table: Tensor, seen: Tensor) -> Tensor | None:
 
 
 def _rule_of(seen: Tensor) -> Neighborhood | None:
-    """The rule of a matrix, receivers first, in which all that lies in one band is seen."""
+    """The rule of a boolean matrix `[receivers, senders]` that leaves a band; else None."""
     places = torch.arange(len(seen))
     offsets = places - places[:, None]
     if not bool(seen.any()):
@@ -84,7 +87,7 @@ def _rule_of(seen: Tensor) -> Neighborhood | None:
     if -first == farthest:
         if last == 0:
             return past()
-        # All before it and some after it: no rule is that.
+        # No rule is all nodes before a node and some after it.
         return all_pairs() if last == farthest else None
     rule = window(last - first + 1, axes=1, padding=((-first, last),))
     return with_mode(rule, "zeros")

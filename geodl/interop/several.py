@@ -1,4 +1,4 @@
-"""Functions of several values of each node: the larger one, the cosine between two, a stack."""
+"""Functions of several values of each node: maximum, minimum, cosine similarity, stack."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -17,7 +17,7 @@ from geodl.layer import Pointwise
 
 
 def cosine(one: Tensor, other: Tensor, eps: float) -> Tensor:
-    """The cosine between the channels of two values of a node, as one channel."""
+    """The cosine similarity along the channels of two values of a node, as one channel."""
     return F.cosine_similarity(one, other, -1, eps).unsqueeze(-1)
 
 
@@ -36,13 +36,13 @@ def of_several(
     made: Layout | None = None,
     **options: Any,
 ) -> Value | None:
-    """A function of two values of each node: side by side they are the channels of one signal, of
-    which it is a pointwise function.
+    """A function of two values of each node, as a pointwise function of one signal in which their
+    channels are concatenated.
 
     Args:
         build: the import.
         call: that is converted.
-        values: of one shape, or one of them spread over the other.
+        values: of one shape, or of shapes that broadcast.
         function: its name.
         made: the layout of the answer; by default that of the first value.
         options: what else it is given.
@@ -59,7 +59,7 @@ def of_several(
 
 
 def _side_by_side(build: Any, call: Call, values: Iterable[Value]) -> Value:
-    """The channels of values one after another."""
+    """The values with their channels concatenated."""
     flat = []
     for value in values:
         layout = _by_rows(value)
@@ -70,7 +70,7 @@ def _side_by_side(build: Any, call: Call, values: Iterable[Value]) -> Value:
 
 @converts(torch.stack, traced=True)
 def convert_stack(build: Any, call: Call) -> Any:
-    """Values of one layout beside each other on a new axis, which is one of channels."""
+    """`torch.stack(tensors, dim)` of values of one layout; the new axis is one of channels."""
     values, dim = call.given("tensors", "dim", dim=0)
     if not isinstance(values, tuple | list) or not all(isinstance(v, Value) for v in values):
         return None
@@ -90,7 +90,7 @@ def convert_stack(build: Any, call: Call) -> Any:
 
 
 def _moved(atom: Atom) -> Atom:
-    """A part of the channels behind a new one."""
+    """An axis of channels, moved behind a new first one."""
     if atom.kind != "channel":
         return atom
     return atom._replace(place=atom.place + 1)
@@ -105,21 +105,21 @@ def _by_rows(value: Value) -> Layout:
 
 @converts(torch.maximum, Tensor.maximum, traced=True)
 def convert_maximum(build: Any, call: Call) -> Any:
-    """The larger one of two numbers; of equal ones each gets half of the gradient, as in torch."""
+    """`torch.maximum(a, b)`; of equal numbers each gets half of the gradient, as in torch."""
     one, other = call.given("input", "other")
     return of_several(build, call, [one, other], "maximum")
 
 
 @converts(torch.minimum, Tensor.minimum, traced=True)
 def convert_minimum(build: Any, call: Call) -> Any:
-    """The smaller one of two numbers."""
+    """`torch.minimum(a, b)`."""
     one, other = call.given("input", "other")
     return of_several(build, call, [one, other], "minimum")
 
 
 @converts(F.cosine_similarity, torch.cosine_similarity, nn.CosineSimilarity, traced=True)
 def convert_cosine(build: Any, call: Call) -> Any:
-    """The cosine between the channels of two values of each node."""
+    """`F.cosine_similarity(x1, x2, dim)` along the channels of each node."""
     if call.module is not None:
         module: Any = call.module
         (one, other), dim, eps = call.args, module.dim, module.eps

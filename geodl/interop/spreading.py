@@ -1,4 +1,4 @@
-"""One value for all nodes, or one channel for all of them, as often as another value has some."""
+"""Broadcasting: the value of one node to all nodes, or of one channel to all channels."""
 
 from typing import Any
 
@@ -15,7 +15,9 @@ from geodl.neighborhood import whole
 
 
 def spread(build: Any, one: Value, other: Value) -> tuple[Value, Value] | None:
-    """One of two values spread over the nodes, or over the channels, of the other."""
+    """Two values, one of them broadcast to the nodes or to the channels of the other; None where no
+    layer does what torch would.
+    """
     if one.tensor.numel() < other.tensor.numel():
         turned = spread(build, other, one)
         return None if turned is None else (turned[1], turned[0])
@@ -26,7 +28,7 @@ def spread(build: Any, one: Value, other: Value) -> tuple[Value, Value] | None:
         return None
     channel = wide.channel_dim()
     if channel is not None and over == {channel} and has_one_channel(wide, narrow, channel):
-        # One channel for all of the other's: the nodes are the same.
+        # One channel is repeated; the nodes are the same.
         if one.on.domain != other.on.domain:
             return None
         made = wide.with_channels(wide.num_channels)
@@ -49,7 +51,7 @@ def _repeated(build: Any, value: Value, part: Spread, like: Tensor, made: Layout
 
 
 def over_nodes(build: Any, one: Value, other: Value) -> Value | None:
-    """What one node has on all nodes of a first value: each of them receives from it."""
+    """The value of one node broadcast to all nodes of a first value, which receive from it."""
     wide, narrow = one.kept, other.kept
     channel = narrow.channel_dim()
     if narrow.num_axes or not wide.num_axes or channel is None or channel != wide.channel_dim():
@@ -72,14 +74,14 @@ def has_one_channel(wide: Layout, narrow: Layout, channel: int) -> bool:
 
 @converts(Tensor.expand_as, traced=True)
 def convert_expand_as(build: Any, call: Call) -> Any:
-    """`gate.expand_as(x)`: what one node has on all nodes of another value."""
+    """`gate.expand_as(x)`: the value of one node on all nodes of another value."""
     value, other = call.given("input", "other")
     return _expanded(build, call, value, [other])
 
 
 @converts(Tensor.expand, torch.broadcast_to, Tensor.broadcast_to, traced=True)
 def convert_expand(build: Any, call: Call) -> Any:
-    """`gate.expand(-1, -1, h, w)`, of lengths that another value has."""
+    """`gate.expand(-1, -1, h, w)`, with lengths h and w of another value."""
     value, *sizes = call.args
     if call.kwargs or not sizes:
         return None
@@ -90,7 +92,7 @@ def convert_expand(build: Any, call: Call) -> Any:
 
 @converts(Tensor.repeat, traced=True)
 def convert_repeat(build: Any, call: Call) -> Any:
-    """`largest.repeat(1, 1, n)`, of axes of length 1 as often as another value is long."""
+    """`largest.repeat(1, 1, n)` along axes of length 1, with n the length of another value."""
     value, *counts = call.args
     if call.kwargs or not counts or not isinstance(value, Value):
         return None
@@ -103,8 +105,8 @@ def convert_repeat(build: Any, call: Call) -> Any:
 
 
 def _named_by(value: Any, sizes: list[Any]) -> list[Any]:
-    """The values whose lengths are asked for, axis by axis: of a batch that happens to be as long
-    as a lattice no node is spread over anything.
+    """The values whose lengths are asked for, each along the same axis: a batch size that happens
+    to equal a length of the lattice does not count.
     """
     if not isinstance(value, Value) or len(sizes) != value.tensor.dim():
         return []
@@ -126,8 +128,8 @@ def _grows(size: Any) -> bool:
 
 
 def _expanded(build: Any, call: Call, value: Any, others: list[Any]) -> Value | None:
-    """A value spread over the nodes, or channels, of the first of some others with which that gives
-    the answer's shape.
+    """A value broadcast to the first of some other values with which this gives the shape that
+    torch returned; None if there is no such value.
     """
     if not isinstance(value, Value) or value.layout is None:
         return None

@@ -1,4 +1,4 @@
-"""Channels in the order in which a tensor has them: as after a shuffle, or behind `F.unfold`."""
+"""The order of channels: in a signal as in the tensor, as after a channel shuffle or `F.unfold`."""
 
 import math
 from typing import Any

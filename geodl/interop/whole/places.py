@@ -1,4 +1,4 @@
-"""On which kind of lattice a layer accepts a value."""
+"""The kind of lattice, bounded or periodic, on which a layer accepts a value."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from geodl.interop.whole.values import Value
 
 
 def where_accepted(build: Any, part: Any, value: Value) -> Value:
-    """The value, with its lattice bounded or wrapping as a layer's rule needs it."""
+    """The value, with its lattice bounded or periodic as the rule of a layer needs it."""
     rule = getattr(part, "rule", None)
     if rule is None or not rule.refuses(value.on.domain):
         return value
