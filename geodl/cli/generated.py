@@ -1,4 +1,4 @@
-"""What `geodl generate` draws with a trained generator of images."""
+"""What `geodl generate` draws of a GAN: a sheet of images, and panels by epoch."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ OF_TEXTS = ("prompt", "temperature", "top_k")
 
 
 def draw_images(run: Any, values: Any, given: Any) -> None:
-    """The sheet of images of a run's generator, and on demand what it made after each epoch.
+    """Draw the sheet of images of a GAN and, on demand, what it made of the same noise by epoch.
 
     Args:
         run: the run.
@@ -81,7 +81,7 @@ def _save_sheet(run: Any, images: Any, values: Any) -> None:
 
 
 def _draw_epochs(run: Any, values: Any) -> None:
-    """What the generator made of the same noise before the first epoch and after some."""
+    """What the generator made of the same noise before training and after some epochs."""
     from geodl import viz
     from geodl.train import folder as folders
     from geodl.train.adversarial import images_of_epochs, noise_of_images
@@ -89,9 +89,9 @@ def _draw_epochs(run: Any, values: Any) -> None:
 
     path: Path = values.run / "seed-0" / folders.LAST
     before, *after = images_of_epochs(read_checkpoint(path, "run the recipe anew"))
-    rows = {"before": before}
+    rows = {"untrained": before}
     for place in spread(len(after)):
         rows[f"epoch {place + 1}"] = after[place]
-    title = f"{run.recipe.name}: {run.model.noise} noise, and what becomes of it"
+    title = f"{run.recipe.name}: {run.model.noise} noise, and the images made of it"
     figure = viz.noise_to_images(noise_of_images(run.model), rows, title=title)
     save_figure(figure, values.epochs)

@@ -1,4 +1,4 @@
-"""A network that was trained on real images and looks at generated ones."""
+"""The judge of generated images: a classifier that was trained on real ones."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from geodl.signal import Signal
 from geodl.train.examples import Examples, Rows
 from geodl.train.parts import Parts
 
-AT_ONCE = 1000  # images looked at by one call
+AT_ONCE = 1000  # images of one call
 
 
 class Seen(NamedTuple):
-    """What a judge sees in images: features `[M, F]` and logits of classes `[M, K]`."""
+    """What a judge computes of images: features `[M, F]` and logits of classes `[M, K]`."""
 
     features: Tensor
     logits: Tensor
@@ -25,11 +25,12 @@ class Seen(NamedTuple):
 
 @final
 class Judge(nn.Module):
-    """A network that classifies images, and what its last layer reads of them.
+    """A classifier of images that also returns the features that its last layer reads.
 
     Args:
-        network: layers in a row from an image to logits of its class.
-        learnt: images that it learnt from, by whose mean and deviation it has them normalised.
+        network: layers in sequence, from images to logits of classes.
+        learnt: the images that it was trained on; their mean and standard deviation normalise all
+            others.
     """
 
     mean: Tensor
@@ -57,13 +58,13 @@ class Judge(nn.Module):
 @final
 @dataclass(frozen=True, eq=False)
 class Judged(Examples):
-    """Real images that generated ones are compared with, and who compares them; one batch.
+    """Real images that generated ones are compared with, and the judge, as one batch.
 
     Args:
         images: `[M, C, H, W]` with values in [0, 1].
         labels: `[M]`.
-        others: other real images `[M', C, H, W]`, for what a perfect generator would reach.
-        judge: looks at all of them.
+        others: other real images `[M', C, H, W]`, for the distance of a perfect generator.
+        judge: the classifier.
     """
 
     images: Tensor
@@ -86,8 +87,12 @@ class Judged(Examples):
 
 
 def gan_parts(data: ImageData, judge: Judge) -> Parts:
-    """Training images with values in [-1, 1], as a generator makes them; of the others those to be
-    compared with.
+    """Examples for a GAN: training images with values in [-1, 1], as generators make them, and test
+    images to compare generated ones with.
+
+    Args:
+        data: real images with values in [0, 1].
+        judge: the classifier that compares.
     """
     train = Rows(2 * data.train.images - 1, data.train.labels)
     test = Judged(*data.test, data.val.images, judge)

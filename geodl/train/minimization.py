@@ -15,7 +15,7 @@ from geodl.train.task import Task
 
 
 class Minimization(Task, ABC):
-    """A loss of a batch, made smaller step by step."""
+    """A task that minimises one loss, by one optimiser and its learning-rate schedule."""
 
     @abstractmethod
     def loss(self, batch: Any) -> tuple[Tensor, int]:

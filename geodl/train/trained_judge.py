@@ -1,4 +1,4 @@
-"""The judge of a data set."""
+"""The judge of a data set, from a run that is kept beside the data sets."""
 
 import torch
 
@@ -13,7 +13,7 @@ def trained_judge(recipe: Recipe, data: ImageData) -> Judge:
     """The network of a recipe's run that is kept beside the data sets, trained where there is none.
 
     Args:
-        recipe: of a network that learns the training and the validation images.
+        recipe: of a classifier that is trained on the training and the validation images.
         data: those images.
     """
     network = restored(kept_run(recipe), recipe).model

@@ -17,8 +17,8 @@ BINS = 25
 
 
 def noise_to_images(noise: Tensor, images: Mapping[str, Tensor], *, title: str = "") -> Figure:
-    """The histogram of all numbers of some noise; each vector of it as a square of shades; below
-    it what was made of it, a row for each time.
+    """The histogram of the values of noise vectors, each vector as a square of grey levels, and
+    below them the images that a generator made of them, a row for each time.
 
     Args:
         noise: `[M, Z]`, a vector for each image.
@@ -26,8 +26,8 @@ def noise_to_images(noise: Tensor, images: Mapping[str, Tensor], *, title: str =
         title: a line above the picture.
 
     Raises:
-        GeodlError: if the noise is no matrix, there is no row, or one has not an image for each
-            vector.
+        GeodlError: if the noise is no matrix, if there is no row, or if a row has not one image
+            for each vector.
 
     >>> figure = noise_to_images(torch.randn(4, 9), {"epoch 1": torch.zeros(4, 1, 8, 8)})
     >>> [axes.get_ylabel() for axes in figure.axes]
