@@ -1,5 +1,6 @@
 """Norms as functions that are given the model's own parameters, as layers."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -33,9 +34,7 @@ def convert_layer_norm(build: Any, call: Call) -> Any:
         return joint_norm(build, call, value, shape, tensors, eps)
     weight, bias = tensors
     make = partial(from_layer_norm, shape, weight, bias, eps)
-    norm = make()
-    if weight is not None:
-        norm = build.shared({"weight": weight, "bias": bias}, ("layer norm", eps), make)
+    norm = _shared(build, {"weight": weight, "bias": bias}, ("layer norm", eps), make)
     return build.apply(call.name, norm, read, call.example)
 
 
@@ -56,9 +55,7 @@ def convert_rms_norm(build: Any, call: Call) -> Any:
         lengths: Any = tuple(shape)
         return filled(nn.RMSNorm(lengths, eps, weight is not None), weight=weight)
 
-    norm = make()
-    if weight is not None:
-        norm = build.shared({"weight": weight}, ("rms norm", eps), make)
+    norm = _shared(build, {"weight": weight}, ("rms norm", eps), make)
     return build.apply(call.name, norm, read, call.example)
 
 
@@ -78,9 +75,7 @@ def convert_group_norm(build: Any, call: Call) -> Any:
         twin = nn.GroupNorm(groups, channels, eps, affine=weight is not None)
         return from_group_norm(filled(twin, weight=weight, bias=bias), None)
 
-    norm = make()
-    if weight is not None:
-        norm = build.shared({"weight": weight, "bias": bias}, ("group norm", groups, eps), make)
+    norm = _shared(build, {"weight": weight, "bias": bias}, ("group norm", groups, eps), make)
     return build.apply(call.name, norm, build.read(value, "planes"), call.example)
 
 
@@ -103,9 +98,7 @@ def convert_instance_norm(build: Any, call: Call) -> Any:
         twin = nn.InstanceNorm1d(channels, eps, momentum, affine=weight is not None)
         return from_instance_norm(filled(twin, weight=weight, bias=bias), None)
 
-    norm = make()
-    if weight is not None:
-        norm = build.shared({"weight": weight, "bias": bias}, ("instance norm", eps), make)
+    norm = _shared(build, {"weight": weight, "bias": bias}, ("instance norm", eps), make)
     return build.apply(call.name, norm, build.read(value, "planes"), call.example)
 
 
@@ -137,6 +130,22 @@ def convert_batch_norm(build: Any, call: Call) -> Any:
     named = dict(zip(("running_mean", "running_var", "weight", "bias"), tensors, strict=True))
     layer = build.shared(named, ("batch norm", momentum, eps), make)
     return build.apply(call.name, layer, build.read(value, "second"), call.example)
+
+
+def _shared(
+    build: Any, named: dict[str, Any], key: tuple[Any, ...], make: Callable[[], Any]
+) -> Any:
+    """The norm of some parameters, the same wherever they are given; without any, one of its own.
+
+    Args:
+        build: the import.
+        named: the parameters by their names, None for those that are not given.
+        key: what else tells norms of the same parameters apart.
+        make: makes the norm.
+    """
+    if named["weight"] is None:
+        return make()
+    return build.shared(named, key, make)
 
 
 def _norm(tensors: list[Any], momentum: float, eps: float) -> Any:
