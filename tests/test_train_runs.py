@@ -14,7 +14,10 @@ from geodl.train import RECIPES, Optimizer, TrainerOptions, examples, recipe, ru
 from geodl.train.examples import mixed
 from geodl.train.experiment import Interrupted
 from geodl.train.parts import image_parts, limited
+from geodl.train.restored import TOKENLESS
+from geodl.train.tasks import TASKS
 from geodl.train.text_parts import caption_parts
+from tests.toy_recipes import TOYS
 from tests.training import refused, same, short, stop_at, weights
 
 LIGHT = ("parts", "options", "examples", "peer")
@@ -213,3 +216,8 @@ def test_without_lightning_the_advice_is_to_install_it(monkeypatch):
         monkeypatch.delattr(g.train, name, raising=False)
     monkeypatch.setattr(builtins, "__import__", missing)
     refused("lightning is not installed", 'pip install "geodl[train]"', act=lambda: g.train.run)
+
+
+def test_every_task_without_tokens_is_known_by_name():
+    lettered = {toy.task for toy in TOYS.values() if toy.parts().vocabularies}
+    assert set(TOKENLESS) == TASKS.keys() - lettered

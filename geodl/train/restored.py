@@ -9,7 +9,7 @@ from geodl.train.checkpoint import check_mark, check_shapes, read_checkpoint
 from geodl.train.recipe import Recipe
 
 # Tasks whose runs keep no vocabulary.
-TOKENLESS = ("nodes", "links", "graphs", "images", "objects", "adversarial")
+TOKENLESS = ("nodes", "links", "graphs", "images", "waves", "objects", "adversarial")
 
 
 class Trained(NamedTuple):
