@@ -20,14 +20,40 @@ def entries(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor, int]:
 
 
 @given(given=entries())
-def test_few_rows_are_sorted_as_many(given):
+@pytest.mark.parametrize("way", ["by counting", "few", "many"])
+def test_entries_are_sorted_by_their_rows(way, given):
+    """Alike by each way, those of one row in the order in which they were given."""
     rows, cols, count = given
-    few = sparse.sort_by_row(rows, cols, count)
-    many = sparse.sort_by_row(rows, cols, sparse.FEW_ROWS + 1)
-    assert few[0].equal(many[0][: count + 1]) and (many[0][count:] == len(rows)).all()
-    for a, b in zip(few[1:], many[1:], strict=True):
-        assert a.equal(b) and a.dtype == b.dtype
-    assert few[0].dtype == few[1].dtype == torch.int32
+    with pytest.MonkeyPatch.context() as patch:
+        if way == "by counting" and sparse.numba_missing():
+            pytest.skip(sparse.numba_missing())
+        if way != "by counting":
+            patch.setattr(sparse, "numba_missing", lambda: "left out here")
+        if way == "many":
+            patch.setattr(sparse, "FEW_ROWS", 0)
+        starts, sorted_cols, order = sparse.sort_by_row(rows, cols, count)
+        pattern = sparse.constant_pattern(rows, cols, (count, 10), None)
+    wanted = sorted(range(len(rows)), key=lambda e: int(rows[e]))
+    assert order.tolist() == wanted
+    assert sorted_cols.tolist() == cols[wanted].tolist()
+    assert starts.tolist() == [int((rows < i).sum()) for i in range(count + 1)]
+    assert starts.dtype == sorted_cols.dtype == torch.int32
+    back = sorted(range(len(cols)), key=lambda e: int(cols[e]))
+    assert pattern.rows.equal(starts) and pattern.cols.equal(sorted_cols)
+    assert pattern.rows_t.tolist() == [int((cols < j).sum()) for j in range(11)]
+    assert pattern.cols_t.tolist() == rows[back].tolist()
+
+
+@pytest.mark.parametrize("number", [-1, 3])
+def test_rows_out_of_range_are_refused_before_anything_is_written(number):
+    if sparse.numba_missing():
+        pytest.skip(sparse.numba_missing())
+    one, other = torch.tensor([0, number]), torch.tensor([0, 1])
+    with pytest.raises(g.GeodlError, match="between 3 nodes.*out of range"):
+        sparse.sort_by_row(one, other, 3)
+    for dst, src in ((one, other), (other, one)):
+        with pytest.raises(g.GeodlError, match="between 3 and 3 nodes.*out of range"):
+            sparse.constant_pattern(dst, src, (3, 3), None)
 
 
 def test_large_columns_keep_their_numbers():

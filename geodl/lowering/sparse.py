@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 from geodl.lowering.differentiable import Operator, called_plainly, graph_wanted
+from geodl.lowering.kernels.compiler import numba_missing
+from geodl.lowering.kernels.counting import sort_both_ways, sort_by_counting
 
 FEW_ROWS = 2**15  # row numbers that 16 bits hold
 
@@ -66,8 +68,8 @@ def constant_pattern(
         shape: M and N.
         values: `[E]`, the entries; None for all ones.
     """
-    if dst.device.type == "cpu" and max(shape) <= FEW_ROWS and values is None:
-        return _sort_few_both_ways(dst, src, shape)
+    if values is None and dst.device.type == "cpu" and not numba_missing():
+        return Pattern(*sort_both_ways(dst, src, shape))
     rows, cols, order = sort_by_row(dst, src, shape[0])
     rows_t, cols_t, order_t = sort_by_row(src, dst, shape[1])
     # The transpose's values are kept as well: to gather them at each backward takes a tenth of the
@@ -77,22 +79,6 @@ def constant_pattern(
     return Pattern(
         rows, cols, rows_t, cols_t, values=values[order][None], values_t=values[order_t][None]
     )
-
-
-def _sort_few_both_ways(dst: Tensor, src: Tensor, shape: tuple[int, int]) -> Pattern:
-    """The same of few rows and columns without values, by as few calls as it takes, for a batch of
-    small graphs is planned at every step.
-    """
-    ends = np.empty((2, len(dst)), dtype=np.int16)
-    ends[0], ends[1] = dst.numpy(), src.numpy()
-    order = ends.argsort(axis=1, kind="stable")
-    sides = []
-    for near, size in enumerate(shape):
-        starts = np.zeros(size + 1, dtype=np.int32)
-        np.bincount(ends[near], minlength=size).cumsum(out=starts[1:])
-        others = ends[1 - near][order[near]].astype(np.int32)
-        sides += [torch.from_numpy(starts), torch.from_numpy(others)]
-    return Pattern(*sides)
 
 
 def open_pattern(dst: Tensor, src: Tensor, shape: tuple[int, int]) -> tuple[Pattern, Tensor]:
@@ -115,11 +101,13 @@ def sort_by_row(rows: Tensor, cols: Tensor, num_rows: int) -> tuple[Tensor, Tens
     """Entries in the order of their rows: where each row begins `[R + 1]`, the column of each entry
     `[E]`, both with 32 bits where they fit, and the place of each among those given `[E]`.
     """
-    if rows.device.type == "cpu" and num_rows <= FEW_ROWS:
-        return _sort_few_rows(rows, cols, num_rows)
     largest = max(num_rows, len(rows))
     if len(cols):
         largest = max(largest, int(cols.max()))
+    if rows.device.type == "cpu" and largest < 2**31 and not numba_missing():
+        return sort_by_counting(rows, cols, num_rows)
+    if rows.device.type == "cpu" and num_rows <= FEW_ROWS:
+        return _sort_few_rows(rows, cols, num_rows)
     index = torch.int32 if largest < 2**31 else torch.int64
     order = torch.argsort(rows.to(index), stable=True)
     count = torch.bincount(rows, minlength=num_rows)
