@@ -6,6 +6,9 @@ whose planes are sheets by channels; it is reached by a view, because nodes are 
 point. The filter bank is gathered from the edge types, `bank = weight[table]`, or summed over a
 basis, `bank = einsum(basis, weight)`, so that plain, lifting and group convolutions in one to three
 dimensions, strided, even, transposed and periodic, are the same few lines.
+
+Two windows need no convolution: that of one point, and that of one receiver which hears the whole
+lattice, as the first layer of a classifier's head does. Both are products of matrices.
 """
 
 import math
@@ -39,12 +42,16 @@ class ConvPlan(NamedTuple):
         in_sheets: elements of the senders' fiber.
         wrap: (before, after) for each axis, taken from the axis' other end; empty without any.
         pad: zeros that the kernel cannot add itself, as `F.pad` takes them, or what a transposed
-            convolution is cut by.
+            convolution is cut by, where the kernel cannot leave it out.
         stride: of the window.
-        padding: zeros that the kernel adds on both sides of each axis.
+        padding: zeros that the kernel adds on both sides of each axis; what a transposed one leaves
+            out there.
+        output_padding: what a transposed convolution makes beyond that at the end of each axis.
         dilation: of the window.
         groups: blocks of channels that the weights mix.
         linear: whether each node receives from itself alone.
+        whole: whether one receiver hears all nodes, each over the type of its number; transposed,
+            all hear one sender.
     """
 
     transposed: bool
@@ -58,9 +65,11 @@ class ConvPlan(NamedTuple):
     pad: Axes
     stride: Axes
     padding: Axes
+    output_padding: Axes
     dilation: Axes
     groups: int
     linear: bool
+    whole: bool
 
 
 def refuses_window(call: Call) -> str:
@@ -70,9 +79,9 @@ def refuses_window(call: Call) -> str:
         return "the rule is no window on a lattice"
     if call.spec.layout != torch.strided:
         return "a convolution needs dense values"
-    if stencil.transposed and any(stencil.circular):
-        return "a transposed window on a periodic axis"
-    axes = zip(stencil.circular, stencil.padding, stencil.in_shape, strict=True)
+    axes = list(zip(stencil.circular, stencil.padding, stencil.in_shape, strict=True))
+    if stencil.transposed and any(wraps and any(pair) for wraps, pair, _ in axes):
+        return "a transposed window that wraps around its axis"
     if any(wraps and max(pair) > n for wraps, pair, n in axes):
         return "a window that wraps around its axis more than once"
     return ""
@@ -101,8 +110,9 @@ def _plan(call: Call) -> ConvPlan:
         wrap = ()
     # Kernels add as many zeros before an axis as after it; where that does not do, they are added
     # to the image.
+    beyond = (0,) * len(zeros)
     if s.transposed:
-        space, pad, padding = s.out_shape, _cut(s), (0,) * len(zeros)
+        space, (pad, padding, beyond) = s.out_shape, _cut(s)
         out_sheets, in_sheets = sheets_read, sheets_made
     elif all(before == after for before, after in zeros):
         space, pad, padding = s.in_shape, (), tuple(before for before, _ in zeros)
@@ -122,10 +132,25 @@ def _plan(call: Call) -> ConvPlan:
         pad=pad,
         stride=s.stride,
         padding=padding,
+        output_padding=beyond,
         dilation=s.dilation,
         groups=call.options.groups,
         linear=_is_linear(s) and call.options.groups == 1,
+        whole=_is_whole(s, bank, call) and call.options.groups == 1,
     )
+
+
+def _is_whole(s: Stencil, bank: BankPlan, call: Call) -> bool:
+    """Whether one end of all edges is a single node, and types number the nodes at the other."""
+    sizes = call.source.num_nodes, call.target.num_nodes
+    if s.transposed:
+        sizes = sizes[::-1]
+    if sizes != (math.prod(s.in_shape), 1) or s.kernel != s.in_shape:
+        return False
+    in_order = bank.table is None and bank.basis is None
+    # Of nodes that the window reaches two or more apart it would not reach some.
+    spread = any(d != 1 and k != 1 for d, k in zip(s.dilation, s.kernel, strict=True))
+    return in_order and not spread and not any(map(any, s.padding))
 
 
 def _is_linear(s: Stencil) -> bool:
@@ -142,6 +167,8 @@ def _run(plan: ConvPlan, x: Tensor, weight: Tensor | None, bias: Tensor | None) 
         # A window of one point is a product with each node's channels, which torch computes with
         # less to do before and after it.
         return F.linear(x, weight[0].T, bias)
+    if plan.whole and weight is not None:
+        return _product_of_all(plan, x, weight, bias)
     batch, nodes, channels_out = x.shape
     axes = len(plan.space)
     # A plain window treats each sheet of a fiber for itself: its sheets are channels.
@@ -154,7 +181,12 @@ def _run(plan: ConvPlan, x: Tensor, weight: Tensor | None, bias: Tensor | None) 
         channels_out = weight.shape[2]
     # Values that lie plane by plane, as those of a user's image, would have all that the kernel
     # makes of them lie so, and copied back here and in the backward.
-    image = x.contiguous().view(batch, *plan.space, planes)
+    image = x.contiguous()
+    if planes == 1:
+        # A single plane lies either way. By the stride of its one channel, which may be any number,
+        # kernels tell which one is meant.
+        image = image.view(batch, nodes)
+    image = image.view(batch, *plan.space, planes)
     image = _sheets_inside(image, plan.in_sheets, plan.groups).movedim(-1, 1)
     for axis, (before, after) in enumerate(plan.wrap, start=2):
         n = image.shape[axis]
@@ -165,17 +197,37 @@ def _run(plan: ConvPlan, x: Tensor, weight: Tensor | None, bias: Tensor | None) 
     # symmetry.
     if bias is not None and plan.out_sheets > 1:
         bias = bias.view(plan.groups, 1, -1).expand(-1, plan.out_sheets, -1).flatten()
-    if plan.transposed:
-        y = CONV_TRANSPOSE[axes](image, bank, None, plan.stride, 0, 0, plan.groups, plan.dilation)
-        y = F.pad(y, plan.pad)
-        if bias is not None:
-            y = y + bias.view(-1, *[1] * axes)
-    else:
+    numbers = plan.groups, plan.dilation
+    if not plan.transposed:
         if plan.pad:
             image = F.pad(image, plan.pad)
         y = CONV[axes](image, bank, bias, plan.stride, plan.padding, plan.dilation, plan.groups)
+    elif not plan.pad:
+        cut = plan.padding, plan.output_padding
+        y = CONV_TRANSPOSE[axes](image, bank, bias, plan.stride, *cut, *numbers)
+    else:
+        y = CONV_TRANSPOSE[axes](image, bank, None, plan.stride, 0, 0, *numbers)
+        y = F.pad(y, plan.pad)
+        if bias is not None:
+            y = y + bias.view(-1, *[1] * axes)
     y = _sheets_inside(y.movedim(1, -1), plan.groups, plan.out_sheets)
     return y.reshape(batch, plan.num_receivers, channels_out).contiguous()
+
+
+def _product_of_all(plan: ConvPlan, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """One receiver of all nodes: the channels of all of them times the weights as they stand. Of
+    one sender for all nodes: its channels times the weights, the types beside each other.
+
+    A convolution turns the weights around, forward and backward, which takes four times as long as
+    the product (measured).
+    """
+    batch, (types, rows, columns) = len(x), weight.shape
+    if not plan.transposed:
+        y = F.linear(x.reshape(batch, types * rows), weight.reshape(-1, columns).T, bias)
+        return y.view(batch, 1, columns)
+    y = x.reshape(batch, rows) @ weight.transpose(0, 1).reshape(rows, types * columns)
+    y = y.view(batch, types, columns)
+    return y if bias is None else y + bias
 
 
 def _sheets_inside(planes: Tensor, outer: int, inner: int) -> Tensor:
@@ -241,19 +293,30 @@ def on_two_axes(s: Stencil) -> Stencil:
     )
 
 
-def _cut(s: Stencil) -> Axes:
-    """What turns the whole of a transposed convolution into the lattice that it restores.
+def _cut(s: Stencil) -> tuple[Axes, Axes, Axes]:
+    """What turns the whole of a transposed convolution into the lattice that it restores: zeros
+    added or places cut off by `F.pad`, or else (no such pairs) places that the kernel leaves out on
+    both sides of an axis, and those of them that it makes at the end all the same.
 
     Without padding the windows of n receivers span `(n - 1) stride + dilation (k - 1) + 1` places,
     the first of which is `-before`: the `before` places in front are cut off, and the end is cut,
     or filled with zeros, to the lattice's length.
     """
-    pairs = []
+    pairs, beyond, fits = [], [], True
     for axis, n in enumerate(s.out_shape):
         before, _ = s.padding[axis]
-        span = (n - 1) * s.stride[axis] + s.dilation[axis] * (s.kernel[axis] - 1) + 1
-        pairs.append((-before, before + s.in_shape[axis] - span))
-    return _last_axis_first(tuple(pairs))
+        reach = s.dilation[axis] * (s.kernel[axis] - 1)
+        span = (n - 1) * s.stride[axis] + reach + 1
+        end = before + s.in_shape[axis] - span
+        pairs.append((-before, end))
+        beyond.append(end + before)
+        # Kernels make less at the end than a stride or a dilation, and cut no more than a window.
+        most = max(s.stride[axis], s.dilation[axis])
+        fits = fits and before <= reach and 0 <= end + before < most
+    if fits:
+        return (), tuple(before for before, _ in s.padding), tuple(beyond)
+    none = (0,) * len(pairs)
+    return _last_axis_first(tuple(pairs)), none, none
 
 
 def _last_axis_first(pairs: Pairs) -> Axes:
