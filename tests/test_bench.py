@@ -19,6 +19,7 @@ from geodl.bench import (
     deepsets,
     edge_softmax,
     families,
+    gan,
     gpt,
     group_conv,
     harness,
@@ -67,6 +68,7 @@ TINY = {
     "families": functools.partial(
         families.cases, families.Sizes(2, {"VGG": functools.partial(models.small_vgg, channels=4)})
     ),
+    "gan": functools.partial(gan.cases, gan.Sizes(2, 4, 8)),
     "spmm": functools.partial(spmm.cases, spmm.Sizes(20, 60, 3, ((2, 1.0),))),
     "pool": functools.partial(pool.cases, pool.Sizes(20, 60, 3)),
     "polynomial": functools.partial(polynomial.cases, polynomial.Sizes(20, 60, 3, 2)),
