@@ -54,13 +54,14 @@ GAN = Recipe(
     settings={"hidden": 128},
     sample=_read(models.dcgan),
     optimizer=Optimizer(lr=5e-4, beta1=0.5),
-    trainer=TrainerOptions(4),
+    trainer=TrainerOptions(12),
     batch_size=64,
 )
 CONDITIONAL = replace(
     GAN,
     name="mnist-cgan",
     summary="a conditional GAN on MNIST",
+    trainer=TrainerOptions(4),
     protocol=TOLD,
     reached="97.75 % of the digits recognised",
     minutes=5,
@@ -93,7 +94,7 @@ WASSERSTEIN = replace(
     minutes=6,
     settings={"loss": "wasserstein", "critic_norm": False, "critic_steps": 3},
     optimizer=Optimizer(lr=5e-4, beta1=0.0, beta2=0.9),
-    trainer=TrainerOptions(6),
+    trainer=TrainerOptions(12),
 )
 ATTENTIVE = replace(
     CONDITIONAL,
@@ -104,7 +105,7 @@ ATTENTIVE = replace(
     settings={"channels": 16, "critic_rate": 2.0},
     sample=_read(models.sagan),
     optimizer=Optimizer(lr=1e-3, beta1=0.0, beta2=0.9),
-    trainer=TrainerOptions(3),
+    trainer=TrainerOptions(10),
 )
 POINTWISE = replace(
     ATTENTIVE,
