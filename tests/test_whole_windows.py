@@ -102,6 +102,19 @@ def test_transposed_windows_on_every_length(kernel, stride, padding, bias):
         assert not seen, "the kernel's own numbers do"
 
 
+def test_transposed_windows_in_a_volume_and_on_a_torus():
+    """The second does not wrap: its windows stand beside each other."""
+    for fine, rule in (
+        (g.Grid(5, 4, 6), g.window(3, axes=3, stride=2, padding=1)),
+        (g.Grid(6, 4, periodic=True), g.window(2, axes=2, stride=2)),
+    ):
+        coarse = rule.target(fine)
+        layer = g.Conv(2, 3, rule.reverse(onto=fine)).double()
+        x = torch.randn(2, coarse.num_nodes, 2, dtype=torch.float64)
+        signal = g.Signal(x, coarse)
+        assert "lattice" in assert_parity(layer, signal)
+
+
 def test_the_generator_of_a_dcgan_pads_nothing(monkeypatch):
     monkeypatch.setattr(F, "pad", refuse)
     assert g.models.dcgan(channels=4).sample(2).shape == (2, 1, 28, 28)

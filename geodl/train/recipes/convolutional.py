@@ -22,7 +22,7 @@ LENET = Recipe(
     protocol=f"60,000 images to learn from (train and validation), 10,000 to test; {DISTORTED}; "
     f"{LAST_EPOCH}",
     paper="0.95 % error, 0.8 % with distorted images (LeCun et al. 1998, figure 9)",
-    reached="0.74 % error",
+    reached="0.60 % error",
     minutes=5,
     model=models.lenet5,
     sizes={"classes": 10, "in_channels": 1},
