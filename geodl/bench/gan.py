@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from geodl import models
 from geodl.bench.harness import Case, Side, leaf, step
@@ -43,7 +43,7 @@ def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
             yield Case(said, peer, *_sides(net, x, memory_format))
 
 
-def _sides(net: nn.Module, x: Tensor, memory_format: torch.memory_format) -> tuple[Side, Side]:
+def _sides(net: Any, x: Tensor, memory_format: torch.memory_format) -> tuple[Side, Side]:
     twin: Any = to_torch(net)
     twin.to(memory_format=memory_format)
     theirs = x.detach().contiguous(memory_format=memory_format).requires_grad_()
