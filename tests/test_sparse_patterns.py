@@ -61,6 +61,18 @@ def test_large_columns_keep_their_numbers():
     assert sparse.sort_by_row(rows, cols, 2)[1].tolist() == [3, 2**40]
 
 
+def test_what_32_bits_do_not_hold_stands_in_64(monkeypatch):
+    """Also where nothing but the number of rows, of columns or of entries is as large."""
+    monkeypatch.setattr(sparse, "FEW_ROWS", 0)
+    ends = torch.tensor([[0, 1, 1], [1, 0, 1]])
+    small = sparse.constant_pattern(ends[0], ends[1], (2, 2), None)
+    monkeypatch.setattr(sparse, "BEYOND", 3)
+    large = sparse.constant_pattern(ends[0], ends[1], (2, 2), None)
+    for narrow, wide in zip(small[:4], large[:4], strict=True):
+        assert narrow.dtype == torch.int32 and wide.dtype == torch.int64
+        assert narrow.tolist() == wide.tolist()
+
+
 def test_layers_of_one_rule_share_a_pattern(monkeypatch):
     """Of any width, with weights and without; another rule has its own, and so has another
     domain.

@@ -24,6 +24,7 @@ from geodl.lowering.kernels.compiler import numba_missing
 from geodl.lowering.kernels.counting import sort_both_ways, sort_by_counting
 
 FEW_ROWS = 2**15  # row numbers that 16 bits hold
+BEYOND = 2**31  # numbers below are those of 32 bits
 
 
 class Pattern(NamedTuple):
@@ -68,7 +69,8 @@ def constant_pattern(
         shape: M and N.
         values: `[E]`, the entries; None for all ones.
     """
-    if values is None and dst.device.type == "cpu" and not numba_missing():
+    is_narrow = max(*shape, len(dst)) < BEYOND
+    if values is None and is_narrow and dst.device.type == "cpu" and not numba_missing():
         return Pattern(*sort_both_ways(dst, src, shape))
     rows, cols, order = sort_by_row(dst, src, shape[0])
     rows_t, cols_t, order_t = sort_by_row(src, dst, shape[1])
@@ -104,11 +106,11 @@ def sort_by_row(rows: Tensor, cols: Tensor, num_rows: int) -> tuple[Tensor, Tens
     largest = max(num_rows, len(rows))
     if len(cols):
         largest = max(largest, int(cols.max()))
-    if rows.device.type == "cpu" and largest < 2**31 and not numba_missing():
+    if rows.device.type == "cpu" and largest < BEYOND and not numba_missing():
         return sort_by_counting(rows, cols, num_rows)
     if rows.device.type == "cpu" and num_rows <= FEW_ROWS:
         return _sort_few_rows(rows, cols, num_rows)
-    index = torch.int32 if largest < 2**31 else torch.int64
+    index = torch.int32 if largest < BEYOND else torch.int64
     order = torch.argsort(rows.to(index), stable=True)
     count = torch.bincount(rows, minlength=num_rows)
     start = torch.cat((count.new_zeros(1), count.cumsum(0)))
@@ -120,7 +122,7 @@ def _sort_few_rows(rows: Tensor, cols: Tensor, num_rows: int) -> tuple[Tensor, T
     every step, and at 5,000 edges this takes a fourth of the time of torch's sort (measured).
     """
     numbers, senders = rows.numpy(), cols.numpy()
-    if len(senders) == 0 or senders.max() < 2**31:
+    if len(senders) == 0 or senders.max() < BEYOND:
         senders = senders.astype(np.int32)
     order = numbers.astype(np.int16).argsort(kind="stable")
     start = np.zeros(num_rows + 1, dtype=np.int32)
