@@ -29,13 +29,13 @@ class Memory:
         return None
 
     def keep(self, tensors: Sequence[Tensor | None], value: Any) -> None:
-        """Remember what was made of these tensors, and forget what was made of them before."""
+        """Remember what was made of these tensors, in the place of what was made of them before."""
         if any(tensor is not None and tensor.is_inference() for tensor in tensors):
             # Tensors of inference mode do not count their changes.
             return
-        others = [kept for kept in self._kept if not all(map(_is_marked, kept[0], tensors))]
         marks = [_mark(tensor) for tensor in tensors]
-        self._kept = [*others[1 - self.count :], (marks, value)]
+        # The newest comes first, and is what is found; older ones leave at the end.
+        self._kept = [(marks, value), *self._kept[: self.count - 1]]
 
     def __getstate__(self) -> dict[str, Any]:
         return {"count": self.count, "_kept": []}
