@@ -19,13 +19,13 @@ class Memory:
 
     def __init__(self, count: int):
         self.count = count
-        self._kept: list[tuple[list[Any], Any]] = []
+        self._kept: dict[tuple[int, ...], tuple[list[Any], Any]] = {}
 
     def find(self, tensors: Sequence[Tensor | None]) -> Any:
         """What was made of these tensors; None where nothing was."""
-        for marks, value in self._kept:
-            if all(map(_is_marked, marks, tensors)):
-                return value
+        marks, value = self._kept.get(tuple(map(id, tensors)), ([], None))
+        if all(map(_is_marked, marks, tensors)):
+            return value
         return None
 
     def keep(self, tensors: Sequence[Tensor | None], value: Any) -> None:
@@ -33,12 +33,14 @@ class Memory:
         if any(tensor is not None and tensor.is_inference() for tensor in tensors):
             # Tensors of inference mode do not count their changes.
             return
-        marks = [_mark(tensor) for tensor in tensors]
-        # The newest comes first, and is what is found; older ones leave at the end.
-        self._kept = [(marks, value), *self._kept[: self.count - 1]]
+        names = tuple(map(id, tensors))
+        others = [entry for entry in self._kept.items() if entry[0] != names]
+        newest = (names, ([_mark(tensor) for tensor in tensors], value))
+        # A new table, because other threads may read the old one.
+        self._kept = dict([*others[1 - self.count :], newest])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"count": self.count, "_kept": []}
+        return {"count": self.count, "_kept": {}}
 
 
 def _mark(tensor: Tensor | None) -> Any:
