@@ -35,9 +35,11 @@ class Memory:
             return
         names = tuple(map(id, tensors))
         others = [entry for entry in self._kept.items() if entry[0] != names]
+        if len(others) == self.count:
+            others = others[1:]
         newest = (names, ([_mark(tensor) for tensor in tensors], value))
         # A new table, because other threads may read the old one.
-        self._kept = dict([*others[1 - self.count :], newest])
+        self._kept = dict([*others, newest])
 
     def __getstate__(self) -> dict[str, Any]:
         return {"count": self.count, "_kept": {}}
