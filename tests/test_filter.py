@@ -284,3 +284,12 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused(name):
     assert_refused(REFUSED[name])
+
+
+def test_numbers_of_modes_are_no_symmetry():
+    # Modes of one frequency with numbers of their own: a quarter turn exchanges them.
+    grid, layer = g.Grid(5, 5), g.Filter([1.0, 0.5, 0.2]).double()
+    s = g.Signal(torch.randn(1, 25, 2, dtype=torch.float64), grid)
+    assert max(g.equivariance_error(layer, s, g.C(4)).values()) > 1e-3
+    assert not g.certify(layer, grid, g.C(4)).exact
+    assert not g.certify(g.Sequential(g.Conv(2, 2, g.itself()).double(), layer), grid, g.D(4)).exact

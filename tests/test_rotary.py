@@ -75,6 +75,33 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize("lowering", ["auto", "edges"])
+@pytest.mark.parametrize("sizes", [((5, 2),), ((4, 2), (6, 5)), ((4, 3), (4, 3)), ((3, 3),)])
+def test_the_last_receivers_of_a_past_stand_at_the_last_places(sizes, lowering):
+    # Receivers that are the last of the senders hear what they hear in the whole chains.
+    layer = g.Attention(8, g.past(), heads=2, rotary=True).double()
+    layer.lowering = lowering
+    senders, receivers = (g.Batch([g.Chain(pair[k]) for pair in sizes]) for k in (0, 1))
+    x = torch.randn(2, senders.num_nodes, 8, dtype=torch.float64)
+    begins = senders.starts.tolist()
+    last = [range(begin + n - m, begin + n) for begin, (n, m) in zip(begins, sizes, strict=False)]
+    chosen = torch.tensor([node for nodes in last for node in nodes])
+    whole = g.Signal(x, senders)
+    answer = layer(g.Signal(x[:, chosen], receivers), whole)
+    assert error(answer.x, layer(whole).x[:, chosen]) < 1e-12
+    # A rule that is named at the call counts, not the layer's own.
+    other = g.Attention(8, g.all_pairs(), heads=2, rotary=True).double()
+    other.load_state_dict(layer.state_dict())
+    named = other(g.Signal(x[:, chosen], receivers), whole, rule=g.past())
+    assert error(named.x, answer.x) < 1e-12
+
+
+def test_positions_of_the_last_receivers_are_refused():
+    layer = g.Attention(8, g.past(), heads=2, positions=g.SinusoidalPositions(8))
+    with pytest.raises(g.GeodlError, match="the last of Chain"):
+        layer(g.Signal.sequence(torch.zeros(1, 2, 8)), g.Signal.sequence(torch.zeros(1, 5, 8)))
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_in_words(name):
     call, found, do = REFUSED[name]

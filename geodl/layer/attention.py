@@ -218,7 +218,7 @@ class Attention(Projecting):
             asked, do = f"the weights of {self.label} on {call.source}", "give a domain with edges"
             raise GeodlError(asked, "no edge to weigh", do)
         score = SCORES[self.options.score].reading(self.score_vectors)
-        query, key, _ = self._heads(receiver.x, source.x, call.target, call.source)
+        query, key, _ = self._heads(receiver.x, source.x, call.target, call.source, call.rule)
         parts = MergedMembers(source.domain, target, 1, self.rule)
         reader, edge = edge_reader(call, edges), self._edge_features(state_of_call(receiver, parts))
         projected = None
@@ -260,7 +260,7 @@ class Attention(Projecting):
         self._check_kept(state, key, value)
         seen = 0 if state is None else state[0].shape[1]
         # Kept keys were rotated when they were new: only the new nodes' places count from `seen`.
-        query, key = self._rotated(query, key, domain, domain, seen)
+        query, key = self._rotated(query, key, domain, domain, self.rule, seen)
         if state is not None:
             key = torch.cat((state[0], key), 1)
             value = torch.cat((state[1], value), 1)
@@ -311,7 +311,7 @@ class Attention(Projecting):
         state: GraphState,
     ) -> Tensor:
         target = parts.target or parts.source
-        query, key, value = self._heads(receiver, sender, target, parts.source)
+        query, key, value = self._heads(receiver, sender, target, parts.source, parts.rule)
         y = self._attend(plan, query, key, value, self._edge_features(state))
         return self._answer(y, receiver)
 

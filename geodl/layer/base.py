@@ -351,7 +351,7 @@ class MessagePassing(Layer):
             keep: whether the plan is kept for the next call.
         """
         if merge and rule.by_member:
-            parts = merge_equal_members(source, target, x.layout)
+            parts = merge_equal_members(source, target, rule, x.layout)
         else:
             parts = MergedMembers(source, target, 1, rule)
         options = self._options_on(parts.source)

@@ -22,7 +22,7 @@ def entries_of_call(plan: Plan, parts: MergedMembers, x: Tensor) -> Tensor | Non
     if plan.carried is None:
         return None
     weight = parts.source.runtime_weight
-    if parts.rule is not None and parts.rule.runtime_weight is not None:
+    if parts.rule.runtime_weight is not None:
         weight = parts.rule.runtime_weight
     if weight is None:
         return None

@@ -19,13 +19,13 @@ class MergedMembers(NamedTuple):
         source: the senders' domain, of one member where members were merged.
         target: likewise the receivers' domain; None where the rule decides.
         num_members: D, 1 where nothing was merged.
-        rule: a rule that is not one for each member, and may own its edges; None of other rules.
+        rule: of the call.
     """
 
     source: Domain
     target: Domain | None
     num_members: int
-    rule: Neighborhood | None = None
+    rule: Neighborhood
 
 
 class GraphState(NamedTuple):
@@ -44,7 +44,10 @@ NO_STATE = GraphState(None, None)
 
 
 def merge_equal_members(
-    source: Domain, target: Domain | None, layout: torch.layout = torch.strided
+    source: Domain,
+    target: Domain | None,
+    rule: Neighborhood,
+    layout: torch.layout = torch.strided,
 ) -> MergedMembers:
     """Equal members of a Batch become batch entries: the one place where this is decided.
 
@@ -53,21 +56,22 @@ def merge_equal_members(
     Args:
         source: the senders' domain.
         target: the receivers' domain where it is given, else None.
+        rule: of the call, one for each member.
         layout: of the senders' values; sparse ones have no batch axis to become entries of.
     """
     if not source.is_union and (target is None or not target.is_union):
-        return MergedMembers(source, target, 1)
+        return MergedMembers(source, target, 1, rule)
     # Kernels take a batch of one shape at once, and no plan has to know of the union.
     one = source.equal_member
     if one is None or layout != torch.strided:
-        return MergedMembers(source, target, 1)
+        return MergedMembers(source, target, 1, rule)
     if target is None:
-        return MergedMembers(one, None, source.num_members)
+        return MergedMembers(one, None, source.num_members, rule)
     # Members pair one by one: there have to be as many on either side.
     other = target.equal_member
     if other is None or target.num_members != source.num_members:
-        return MergedMembers(source, target, 1)
-    return MergedMembers(one, other, source.num_members)
+        return MergedMembers(source, target, 1, rule)
+    return MergedMembers(one, other, source.num_members, rule)
 
 
 def target_elsewhere(domain: Domain, rule: Neighborhood) -> Domain | None:
@@ -91,9 +95,9 @@ def state_of_call(signal: Signal, parts: MergedMembers) -> GraphState:
         GeodlError: if the features of a rule's edges are for another batch.
     """
     rule = parts.rule
-    if rule is None and signal.edges is None and signal.globals is None:
+    if rule.owner is None and signal.edges is None and signal.globals is None:
         return NO_STATE
-    if rule is None or rule.owner is None:
+    if rule.owner is None:
         return state_to_batch(signal, parts.num_members)
     edges, batch = rule.edge_state, batch_of(signal.x)
     if edges is not None and edges.shape[0] not in (1, batch):

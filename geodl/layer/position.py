@@ -14,7 +14,36 @@ from geodl.errors import GeodlError, positive
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
 from geodl.layer.trace import traced_step
+from geodl.neighborhood import Everyone, Neighborhood
 from geodl.signal import Signal
+
+
+def places_of_receivers(rule: Neighborhood, source: Domain, target: Domain) -> Tensor:
+    """The places of receivers among those of the senders: where the rule aligns the ends of two
+    chains, as the past does, M receivers stand at the last of N places, from N - M on.
+
+    Args:
+        rule: of the call.
+        source: the senders' domain.
+        target: the receivers' domain.
+
+    >>> from geodl.domain import Chain
+    >>> from geodl.neighborhood import past
+    >>> places_of_receivers(past(), Chain(5), Chain(2))
+    tensor([3, 4])
+    """
+    own = places(target)
+    if source.sizes == target.sizes or not aligns_ends(rule, source, target):
+        return own
+    sizes = torch.tensor(target.sizes, device="cpu")
+    before = torch.tensor(source.sizes, device="cpu") - sizes
+    return own + before.repeat_interleave(sizes)
+
+
+def aligns_ends(rule: Neighborhood, source: Domain, target: Domain) -> bool:
+    """Whether receivers are the last of the senders, by a record of the rule."""
+    records = rule.resolve(source, target).structures(source, target)
+    return any(isinstance(record, Everyone) and record.causal for record in records)
 
 
 def places(domain: Domain) -> Tensor:

@@ -10,9 +10,10 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.layer.base import Layer, MessagePassing
 from geodl.layer.parameters import read_parameter
-from geodl.layer.position import places, rotate
+from geodl.layer.position import aligns_ends, places, places_of_receivers, rotate
 from geodl.layer.widths import Widths
 from geodl.lowering.spmm import sparse_features
+from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
 
 Projection = tuple[Tensor, Tensor | None]  # weight and bias
@@ -81,21 +82,29 @@ class Projecting(MessagePassing):
         self.positions, self.rotary = _position_layers(positions), rotary
 
     def _heads(
-        self, receiver: Tensor, sender: Tensor, target: Domain, source: Domain
+        self,
+        receiver: Tensor,
+        sender: Tensor,
+        target: Domain,
+        source: Domain,
+        rule: Neighborhood,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values as the scores read them, on the domains of both ends."""
         if self.positions is None:
             query, key, value = self._project(receiver, sender)
             if self.rotary:
-                query, key = self._rotated(query, key, target, source)
+                query, key = self._rotated(query, key, target, source, rule)
             return query, key, value
+        if target.sizes != source.sizes and aligns_ends(rule, source, target):
+            found = f"positions of its own, and receivers on {target} that are the last of {source}"
+            raise GeodlError(self.label, found, "add the positions before the layer")
         first, last = self.positions[0], self.positions[-1]
         at = self._positioned(first, receiver, target)
         by = at
         if sender is not receiver or last is not first:
             by = self._positioned(last, sender, source)
         query, key, value = self._project_apart(at, by, sender)
-        return *self._rotated(query, key, target, source), value
+        return *self._rotated(query, key, target, source, rule), value
 
     def _positioned(self, layer: nn.Module, x: Tensor, domain: Domain) -> Tensor:
         """Values with positions added, which have to stay where they are."""
@@ -107,14 +116,21 @@ class Projecting(MessagePassing):
         return y.x
 
     def _rotated(
-        self, query: Tensor, key: Tensor, target: Domain, source: Domain, seen: int = 0
+        self,
+        query: Tensor,
+        key: Tensor,
+        target: Domain,
+        source: Domain,
+        rule: Neighborhood,
+        seen: int = 0,
     ) -> tuple[Tensor, Tensor]:
         """Queries and keys rotated by their places, which begin at `seen`, where the layer is
         rotary; as they are elsewhere.
         """
         if not self.rotary:
             return query, key
-        return rotate(query, places(target) + seen), rotate(key, places(source) + seen)
+        at = places_of_receivers(rule, source, target)
+        return rotate(query, at + seen), rotate(key, places(source) + seen)
 
     def _project(self, receiver: Tensor, sender: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries of the receivers `[B, M, H, D]`, keys and values of the senders `[B, N, H, D or

@@ -64,7 +64,7 @@ def _part(event: Event) -> Part:
     layer: Any = event.layer
     assert event.call is not None
     path = event.path or type(layer).__name__
-    typed = layer.options.edge_types is not None
+    typed = event.call.options.edge_types is not None
     return Part(path, event.call.rule, typed, event.source, event.target)
 
 
