@@ -262,3 +262,15 @@ def test_hooks_of_a_norm_in_a_row_are_called():
     net[1].register_forward_hook(lambda layer, given, answer: seen.append(answer))
     net(image())
     assert [type(one) for one in seen] == [g.Signal]
+
+
+def test_modules_of_pyg_are_to_be_converted():
+    convs = pytest.importorskip("torch_geometric.nn")
+    with pytest.raises(g.GeodlError, match=r"g\.interop\.from_pyg\(GCNConv"):
+        g.Sequential(convs.GCNConv(3, 4))
+
+
+def test_tensors_as_pyg_takes_them_are_told_apart():
+    links = torch.tensor([[0], [1]])
+    with pytest.raises(g.GeodlError, match="a tensor in place of a second signal"):
+        g.models.gcn(3, 4, 2)(torch.zeros(2, 3), links)

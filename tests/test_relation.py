@@ -144,6 +144,14 @@ def test_a_call_may_name_it():
     assert g.Conv(4, 2, given_edges(types=3)).weight.shape == (3, 4, 2)
 
 
+def test_explain_tells_the_rule_of_the_call():
+    layer = g.Conv(4, 2, g.adjacency("sym", self_loops=True)).double()
+    named = str(g.explain(layer, senders(), rule=given_edges())).splitlines()[0]
+    assert " over relation(" in named and named.endswith("runs on spmm")
+    own = str(g.explain(layer, senders(g.Chain(5)))).splitlines()[0]
+    assert own.startswith(layer.label + " on Chain(5)")
+
+
 def test_other_sizes_are_refused_at_every_call():
     rule = given_edges()
     layer = g.Conv(4, 2, rule).double()

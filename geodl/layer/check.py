@@ -296,6 +296,12 @@ def check_no_sender(layer: Any, sender: Any) -> None:
 
 def check_sender_taken(layer: Any, sender: Any) -> None:
     """Refuse a second signal that no layer of a container takes."""
+    if isinstance(sender, Tensor):
+        raise GeodlError(
+            f"{_name(layer)} called as a model of PyG",
+            "a tensor in place of a second signal",
+            "give one Signal on a graph: Signal(x[None], Graph(edge_index, num_nodes))",
+        )
     if sender is not None and not layer.takes_context:
         raise GeodlError(
             f"{_name(layer)} with a sender",

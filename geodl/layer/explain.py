@@ -75,9 +75,13 @@ def _gaps(model: nn.Module) -> tuple[Gap, ...]:
 
 def _choice(event: Event) -> Choice:
     layer: Any = event.layer
+    label = layer.label
+    # A rule that the call named runs in place of the one that the label tells.
+    if event.rule is not layer.rule and event.rule != layer.rule:
+        label += f" over {event.rule}"
     return Choice(
         path=event.path,
-        layer=layer.label,
+        layer=label,
         verb=layer.verb,
         neighborhood=str(event.rule),
         source=event.source,

@@ -340,6 +340,12 @@ def _check_no_layer(module: nn.Module) -> None:
 
 def _refusal(module: nn.Module) -> GeodlError:
     name = type(module).__name__
+    if type(module).__module__.startswith("torch_geometric."):
+        return GeodlError(
+            f"{name} inside a container of layers",
+            "a module of torch_geometric",
+            f"convert it first: g.interop.from_pyg({name}(...))",
+        )
     if not _is_torchs(module):
         return GeodlError(
             f"{name} inside a container of layers",
