@@ -53,6 +53,21 @@ def fresh_compiler() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def edge_sums(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The edges of each sum of what receivers and senders had computed of a first layer."""
+    from geodl.lowering.incidence import SumAtEdges
+
+    seen, apply = [], SumAtEdges.apply
+
+    def noting(ends, a, b):
+        seen.append(len(ends.pair))
+        return apply(ends, a, b)
+
+    monkeypatch.setattr(SumAtEdges, "apply", noting)
+    return seen
+
+
 @pytest.fixture(scope="session")
 def mirror() -> Path:
     """A folder that holds the real data sets; the test is skipped where there is none."""

@@ -10,7 +10,7 @@ from geodl.layer.base import MessagePassing
 from geodl.layer.check import check_callable, check_no_sender, check_signal
 from geodl.layer.entries import entries_of_call
 from geodl.layer.folding import GraphState, MergedMembers, members_to_batch, state_to_batch
-from geodl.layer.message import call_function, read_state
+from geodl.layer.message import read_state, reads_joined, run_messages
 from geodl.lowering import MessageOptions, Plan
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
@@ -29,7 +29,8 @@ class EdgeUpdate(MessagePassing):
     Args:
         function: a function or module of `(x_i, x_j, e_ij)`, tensors `[B, E, C]`, to `[B, E,
             C_e]`, where e_ij is read as :class:`Message` reads it; with `reads_globals` of `(x_i,
-            x_j, e_ij, u)`, u `[B, E, C_g]`.
+            x_j, e_ij, u)`, u `[B, E, C_g]`. Or one of torch's modules that reads them side by
+            side, as the `message` of a :class:`Message`.
         rule: the links, as `adjacency()`; a rule that adds edges has nowhere to keep their state.
         reads_globals: hand over u, the state of the receiver's graph (`signal.globals`).
 
@@ -54,7 +55,7 @@ class EdgeUpdate(MessagePassing):
         if not isinstance(reads_globals, bool):
             asked = f"EdgeUpdate(reads_globals={reads_globals!r})"
             raise GeodlError(asked, do="give True or False")
-        super().__init__(rule, None, MessageOptions(()))
+        super().__init__(rule, None, MessageOptions((), joins=reads_joined(function)))
         self.function = function
         self.reads_globals = reads_globals
 
@@ -86,11 +87,8 @@ class EdgeUpdate(MessagePassing):
     ) -> Tensor:
         edge, u = read_state(self, plan, receiver, state)
         entries = entries_of_call(plan, parts, sender)
-        return plan.run(receiver, sender, edge, u, self._messages, entries)
-
-    def _messages(self, x_i: Tensor, x_j: Tensor, e_ij: Tensor | None, *u: Tensor) -> Tensor:
-        """The function of the user, held to its shape."""
-        return call_function(self, "function", self.function, x_i, x_j, e_ij, *u)
+        values = (receiver, sender, edge, u)
+        return run_messages(self, "function", self.function, plan, values, entries)
 
     def extra_repr(self) -> str:
         parts = [str(self.rule)]

@@ -1,6 +1,7 @@
 """Any learned message on any domain."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError, nearest, positive
 from geodl.layer.base import MessagePassing
 from geodl.layer.check import (
+    channels_read,
     check_callable,
     check_function,
     check_globals_given,
@@ -17,11 +19,16 @@ from geodl.layer.check import (
 )
 from geodl.layer.entries import entries_of_call
 from geodl.layer.folding import GraphState, MergedMembers
+from geodl.layer.pointwise import EVERYWHERE, is_intercepted, is_pointwise, leaves
 from geodl.lowering import MessageOptions, Plan
+from geodl.lowering.joined import Joined
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
 
 REDUCTIONS = ("sum", "mean", "max", "min", "std", "softmax")
+# what a function reads, by what its layer calls it; u only with `reads_globals`
+READS = {"message": ("x_i", "x_j", "e_ij", "u"), "update": ("x_i", "y_i", "u")}
+CHANGING = (nn.GLU, nn.LazyLinear)  # modules that answer with other channels, and do not say which
 
 
 class Message(MessagePassing):
@@ -35,6 +42,13 @@ class Message(MessagePassing):
     relation has its own, `relation.with_edges(e)`. The function sees all edges at once, in the
     order of `rule.edges`, and may use them together, unless `max_edges` promises that it does not.
 
+    One of torch's modules that act on the last axis, as `nn.Linear`, or an `nn.Sequential` of them
+    reads all of it side by side, `(x_i, x_j, e_ij, u)` in this order, those that there are. Where
+    its first module is an `nn.Linear`, whose columns are then cut as the channels are, the joined
+    tensor of all edges is never made: `W [x_i, x_j, e_ij] + b = (W_1 x_i + b) + W_2 x_j + W_3
+    e_ij`, and what nodes have to do with it is computed once a node. A module of your own, or of a
+    derived class, is called as any function.
+
     Reductions are taken for each channel; receivers without edges get 0. "std" is that of PyG's
     `StdAggregation`, `sqrt(v)` of the mean v of `(m - mean)^2`, and 0 with no gradient where v is
     at most 1e-5 (computed from the differences themselves, which does not cancel). "softmax" is
@@ -44,12 +58,13 @@ class Message(MessagePassing):
 
     Args:
         message: a function or module of `(x_i, x_j, e_ij)`, tensors `[B, E, C]`, to `[B, E,
-            C_out]`; with `reads_globals` of `(x_i, x_j, e_ij, u)`, u `[B, E, C_g]`.
+            C_out]`; with `reads_globals` of `(x_i, x_j, e_ij, u)`, u `[B, E, C_g]`. Or a module of
+            torch that reads them side by side, `[B, E, C]` of all their channels.
         rule: which nodes each node receives from.
         reduce: "sum", "mean", "max", "min", "std" or "softmax", or several of them, `("mean",
             "max")`, which stand one after another along the channels (PNA: Corso et al. 2020).
         update: a function or module of `(x_i, y_i)`, tensors `[B, N, C]`; None keeps `y_i`. With
-            `reads_globals` of `(x_i, y_i, u)`, u `[B, N, C_g]`.
+            `reads_globals` of `(x_i, y_i, u)`, u `[B, N, C_g]`. Or a module of torch, as above.
         reads_globals: hand over u, the state of the receiver's graph (`signal.globals`).
         max_edges: compute at most so many edges at once, and again in the backward, so that memory
             does not grow with their number: the caller's promise that `message` treats each edge
@@ -59,8 +74,8 @@ class Message(MessagePassing):
     Raises:
         GeodlError: if `message` or `update` cannot be called, if a reduction is unknown, or if
             there is none; at the call, if a message is not `[B, E, C]`, if a state of edges or
-            graphs, or a parameter of `message`, has another dtype than the values, or if
-            `reads_globals` finds no globals.
+            graphs, or a parameter of `message`, has another dtype than the values, if a module of
+            torch reads other channels than there are, or if `reads_globals` finds no globals.
 
     >>> import torch
     >>> from geodl import Graph, Signal, adjacency
@@ -68,6 +83,10 @@ class Message(MessagePassing):
     >>> layer = Message(lambda x_i, x_j, e_ij: x_j - x_i, adjacency(), reduce=("max", "sum"))
     >>> layer(Signal(torch.tensor([[[1.0], [4.0]]]), graph)).x.tolist()
     [[[3.0, 3.0], [-3.0, -3.0]]]
+    >>> net = nn.Sequential(nn.Linear(2 * 32 + 8, 16), nn.ReLU(), nn.Linear(16, 16))
+    >>> s = Signal(torch.zeros(1, 2, 32), graph, edges=torch.zeros(1, 2, 8))
+    >>> Message(net, adjacency())(s).x.shape
+    torch.Size([1, 2, 16])
     """
 
     verb = "message"
@@ -92,7 +111,8 @@ class Message(MessagePassing):
             max_edges = positive(f"Message(max_edges={max_edges!r})", max_edges)
         if not isinstance(reads_globals, bool):
             raise GeodlError(f"Message(reads_globals={reads_globals!r})", do="give True or False")
-        super().__init__(rule, on, MessageOptions(reductions, max_edges))
+        options = MessageOptions(reductions, max_edges, reads_joined(message))
+        super().__init__(rule, on, options)
         self.message = message
         self.update = update
         self.reads_globals = reads_globals
@@ -107,7 +127,8 @@ class Message(MessagePassing):
     ) -> Tensor:
         edge, u = read_state(self, plan, receiver, state)
         entries = entries_of_call(plan, parts, sender)
-        y = plan.run(receiver, sender, edge, u, self._messages, entries)
+        values = (receiver, sender, edge, u)
+        y = run_messages(self, "message", self.message, plan, values, entries)
         if self.update is None:
             return y
         read = [receiver, y]
@@ -126,10 +147,6 @@ class Message(MessagePassing):
             found = "a state of edges, which pieces do not have in common"
             raise GeodlError(f"a step of {self.label}", found, do)
         return super().step(signal, state, sender)
-
-    def _messages(self, x_i: Tensor, x_j: Tensor, e_ij: Tensor | None, *u: Tensor) -> Tensor:
-        """The function of the user, held to its shape."""
-        return call_function(self, "message", self.message, x_i, x_j, e_ij, *u)
 
     def extra_repr(self) -> str:
         reduce: Any = self.options.reductions
@@ -159,14 +176,100 @@ def call_function(
 
     Raises:
         GeodlError: if the answer is not `[B, E, C_out]`, or if the function fails and has
-            parameters of another dtype or device than the values.
+            parameters of another dtype or device than the values; if a module on the list of
+            pointwise ones reads other channels.
     """
     try:
-        y = function(like, *others)
+        y = _side_by_side(layer, name, function)(like, *others)
     except RuntimeError:
         check_function(layer, name, function, like)
         raise
     return check_messages(layer, name, y, like)
+
+
+def run_messages(
+    layer: Any,
+    name: str,
+    function: Callable[..., Tensor],
+    plan: Plan,
+    values: tuple[Tensor, Tensor, Tensor | None, Tensor | None],
+    entries: Tensor | None,
+) -> Tensor:
+    """What the plan of a call makes of the messages, for a function of the user.
+
+    Args:
+        layer: the layer that calls it.
+        name: what the layer calls it.
+        function: of what an edge sees, or a module on the list of pointwise ones.
+        plan: of the call.
+        values: of receivers and senders, the state of the links and of the graphs.
+        entries: the rule's weights where they come with the call, else None.
+
+    Raises:
+        GeodlError: as :func:`call_function`; and where a module on the list reads other channels.
+    """
+    run = _side_by_side(layer, name, function)
+    if run is function:
+        run = partial(call_function, layer, name, function)
+    try:
+        return plan.run(*values, run, entries)
+    except RuntimeError:
+        check_function(layer, name, function, values[1])
+        raise
+
+
+def reads_joined(function: Any) -> bool:
+    """Whether a function is a module on the list of pointwise ones, or a row of them, that reads
+    side by side what other functions are handed one by one.
+
+    >>> import torch
+    >>> reads_joined(nn.Sequential(nn.Linear(3, 8), nn.ReLU())), reads_joined(torch.add)
+    (True, False)
+    """
+    return _in_row(function) is not None
+
+
+def _in_row(function: Any) -> list[nn.Module] | None:
+    """The modules on the list that a function is a row of; None of any other function."""
+    if not isinstance(function, nn.Module):
+        return None
+    modules = list(leaves(function))
+    # SyncBatchNorm is on the list for what containers make of it: called, it takes another axis.
+    for module in modules:
+        if type(module) is nn.SyncBatchNorm or not is_pointwise(module):
+            return None
+    return modules
+
+
+def _side_by_side(layer: Any, name: str, function: Any) -> Callable[..., Tensor]:
+    """A module on the list as a function of all that is given; any other function as it is."""
+    modules = _in_row(function)
+    if modules is None:
+        return function
+    reads = None
+    for module in modules:
+        channels = channels_read(module)
+        if channels is not None:
+            reads = (channels, type(module).__name__)
+        # What is after a module that changes the channels says nothing of those that are given.
+        if channels is not None or type(module) in CHANGING:
+            break
+    if not _run_alike(function, modules):
+        modules = []
+    return Joined(function, READS.get(name, READS["message"]), reads, modules, layer)
+
+
+def _run_alike(net: nn.Module, modules: Sequence[nn.Module]) -> bool:
+    """Whether a network may be run module by module, its first one without being called itself:
+    nobody has hooked on to that one, to the containers, or to all modules.
+    """
+    called = set(modules[1:]).difference(modules[:1])
+    for module in net.modules():
+        if module in called:
+            continue
+        if is_intercepted(module) or "forward" in vars(module):
+            return False
+    return not any(EVERYWHERE)
 
 
 def read_state(

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_modules
 from torch.nn.utils import parametrize
 
 from geodl.domain import Domain
@@ -62,6 +63,13 @@ INTERCEPTS = (
     "_backward_hooks",
     "_backward_pre_hooks",
     "_compiled_call_impl",
+)
+# Hooks of all modules, which torch keeps for itself.
+EVERYWHERE = (
+    torch_modules._global_forward_hooks,
+    torch_modules._global_forward_pre_hooks,
+    torch_modules._global_backward_hooks,
+    torch_modules._global_backward_pre_hooks,
 )
 INSTEAD = {  # by the beginning of the name of a class of torch.nn
     "BatchNorm": "use g.BatchNorm(channels)",
@@ -123,7 +131,7 @@ class Pointwise(Layer):
         super().__init__()
         _check_module("Pointwise(module)", module)
         _check_no_layer(module)
-        for inner in _leaves(module):
+        for inner in leaves(module):
             if _is_torchs(inner) and not is_pointwise(inner):
                 raise _refusal(inner)
         self.module = module
@@ -162,13 +170,15 @@ def is_pointwise(module: nn.Module) -> bool:
     >>> is_pointwise(nn.LayerNorm(8)), is_pointwise(nn.LayerNorm([5, 8]))
     (True, False)
     """
-    leaves = list(_leaves(module))
-    if leaves != [module]:
-        return all(is_pointwise(leaf) for leaf in leaves)
+    # The type itself and no subclass, which may compute anything.
+    if type(module) in POINTWISE:
+        return not _on_another_axis(module)
+    parts = list(leaves(module))
+    if parts != [module]:
+        return all(is_pointwise(part) for part in parts)
     if type(module) is nn.SyncBatchNorm:
         return not module.training and module.running_mean is not None
-    # The type itself and no subclass, which may compute anything; a parametrized module has a type
-    # of its own, made by torch.
+    # A parametrized module has a type of its own, made by torch.
     known = parametrize.type_before_parametrizations(module) in POINTWISE
     return known and not _on_another_axis(module)
 
@@ -211,12 +221,17 @@ def stands_in_row(part: Any) -> bool:
         return True
     if not isinstance(part, Layer) or not part.rowwise:
         return False
-    held = vars(part)
+    return part.on is None and not is_intercepted(part)
+
+
+def is_intercepted(module: nn.Module) -> bool:
+    """Whether something runs when the module is called, and not when a method of it is."""
+    held, intercepts = vars(module), False
     # Asked of every part at every call, where a generator takes longer than the questions.
     for name in INTERCEPTS:
         if held.get(name):
-            return False
-    return part.on is None
+            intercepts = True
+    return intercepts
 
 
 def run_row(modules: Sequence[Any], signal: Any) -> Signal:
@@ -296,29 +311,29 @@ def _called(module: Any, x: Tensor) -> Any:
     return module(x)
 
 
-def _leaves(module: nn.Module) -> Iterator[nn.Module]:
+def leaves(module: Any) -> Iterator[nn.Module]:
     """The modules that a plain `nn.Sequential` runs one by one; any other module is its own."""
     # Classes of scripted modules have none: theirs is made for each module.
     forward = getattr(type(module), "forward", None)
     if forward is not nn.Sequential.forward:
         yield module
         return
-    for part in module.children():
-        yield from _leaves(part)
+    # Its children leave out a module that stands there a second time.
+    for part in module:
+        yield from leaves(part)
 
 
 def _on_another_axis(module: nn.Module) -> bool:
     """Whether a module on the list is set to more or other axes than the last."""
-    if (
-        len(getattr(module, "normalized_shape", (0,))) > 1
-        or getattr(module, "num_parameters", 1) > 1
-    ):
+    # Instance attributes only: for what it lacks, a module goes through three tables first.
+    held = vars(module)
+    if len(held.get("normalized_shape", (0,))) > 1 or held.get("num_parameters", 1) > 1:
         return True
-    return getattr(module, "dim", -1) not in (-1, 2)
+    return held.get("dim", -1) not in (-1, 2)
 
 
 def _check_listed(part: nn.Module) -> None:
-    for inner in _leaves(part):
+    for inner in leaves(part):
         if type(inner) is not nn.SyncBatchNorm and not is_pointwise(inner):
             raise _refusal(inner)
 

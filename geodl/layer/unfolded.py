@@ -14,22 +14,21 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.modules import module as torch_modules
 
 from geodl.layer.base import Layer
 from geodl.layer.check import channels_read, check_is_signal, check_values
-from geodl.layer.pointwise import INTERCEPTS, names_axis, run_pointwise, run_row, stands_in_row
+from geodl.layer.pointwise import (
+    EVERYWHERE,
+    INTERCEPTS,
+    names_axis,
+    run_pointwise,
+    run_row,
+    stands_in_row,
+)
 from geodl.layer.self_term import SumWithSelfTerm, is_sum_with_self_term, scales
 from geodl.layer.trace import current_listener
 from geodl.signal import Signal
 
-# Hooks of all modules, which torch keeps for itself.
-EVERYWHERE = (
-    torch_modules._global_forward_hooks,
-    torch_modules._global_forward_pre_hooks,
-    torch_modules._global_backward_hooks,
-    torch_modules._global_backward_pre_hooks,
-)
 DECIDING = ("rule", "_lowering", "on", "_compiled_call_impl")  # by what a layer is how it runs
 
 

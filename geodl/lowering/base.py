@@ -115,11 +115,13 @@ class AttendOptions(NamedTuple):
 
 class MessageOptions(NamedTuple):
     """The reductions, none where the messages themselves are the answer, a new state of the links;
-    the most edges to compute at once (None: all of them).
+    the most edges to compute at once (None: all of them); whether the function is a network that
+    reads all that an edge sees side by side.
     """
 
     reductions: tuple[str, ...]
     max_edges: int | None = None
+    joins: bool = False
     edge_types = None
     reads_receivers = True
     ordered = False

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from geodl.lowering.differentiable import Operator, graph_wanted, transforms_active
 from geodl.lowering.largest import largest
-from geodl.lowering.sparse import sort_by_row
+from geodl.lowering.sparse import BEYOND, sort_by_row
 
 
 class Incidence(NamedTuple):
@@ -50,6 +50,30 @@ def incidence(node: Tensor, num_nodes: int, *, compiled: bool = False) -> Incide
     each = torch.arange(len(node), device=node.device)
     start, order, _ = sort_by_row(node, each, num_nodes)
     return Incidence(node, start, order, compiled)
+
+
+class Ends(NamedTuple):
+    """Both ends of each edge.
+
+    Attributes:
+        receivers: M of them.
+        senders: N of them.
+        pair: `[E, 2]` both ends as rows of `[M + N, C]`, the receivers' values above the senders',
+            with 32 bits where they fit.
+    """
+
+    receivers: Incidence
+    senders: Incidence
+    pair: Tensor
+
+
+def both_ends(receivers: Incidence, senders: Incidence) -> Ends:
+    """The ends of edges that lead from senders to receivers."""
+    pair = torch.stack((receivers.node, senders.node + receivers.num_nodes), 1)
+    # The kernel counts the entries of `pair` with as many bits as they have.
+    if max(receivers.num_nodes + senders.num_nodes, pair.numel()) < BEYOND:
+        pair = pair.int()
+    return Ends(receivers, senders, pair)
 
 
 class Gather(Operator):
@@ -100,6 +124,51 @@ class SumAtNodes(Operator):
         return _over_batch(SumAtNodes, in_dims, *args)
 
 
+class SumAtEdges(Operator):
+    """`m_e = a_i + b_j` for every edge e = (j -> i): a `[B, M, C]` and b `[B, N, C]` to `[B, E,
+    C]`.
+    """
+
+    @staticmethod
+    def forward(ends: Ends, a: Tensor, b: Tensor) -> Tensor:
+        return _sum_at_edges(ends, a, b)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.ends = inputs[0]
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        (g,) = grad_outputs
+        a = b = None
+        if ctx.needs_input_grad[1]:
+            a = SumAtNodes.apply(ctx.ends.receivers, g)
+        if ctx.needs_input_grad[2]:
+            b = SumAtNodes.apply(ctx.ends.senders, g)
+        return None, a, b
+
+    @staticmethod
+    def tangent(ctx: Any, *tangents: Any) -> Any:
+        _, a, b = tangents
+        if a is None:
+            return Gather.apply(ctx.ends.senders, b)
+        if b is None:
+            return Gather.apply(ctx.ends.receivers, a)
+        return SumAtEdges.apply(ctx.ends, a, b)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        ends, *values = args
+        rows = []
+        for value, axis in zip(values, in_dims[1:], strict=True):
+            # What is not mapped is the same for all.
+            if axis is None:
+                value, axis = value.expand(info.batch_size, *value.shape), 0
+            rows.append(value.movedim(axis, 0))
+        y = SumAtEdges.apply(ends, *(value.flatten(0, 1) for value in rows))
+        return y.unflatten(0, rows[0].shape[:2]), 0
+
+
 def _over_batch(operator: type[Operator], in_dims: Any, ends: Incidence, x: Tensor) -> Any:
     """An operator under vmap: the mapped axis joins the batch."""
     x = x.movedim(in_dims[1], 0)
@@ -119,6 +188,17 @@ def _sum_at_nodes(ends: Incidence, m: Tensor) -> Tensor:
     if b == 1:
         return y[None]
     return y.view(ends.num_nodes, b, c).transpose(0, 1)
+
+
+def _sum_at_edges(ends: Ends, a: Tensor, b: Tensor) -> Tensor:
+    if a.shape[0] != 1 or ends.pair.numel() == 0:
+        m = a.index_select(1, ends.receivers.node)
+        return m.add_(b.index_select(1, ends.senders.node))
+    # One pass that writes each row once, where two gathers and a sum write it three times (0.7 of
+    # the time, measured).
+    m = F.embedding_bag(ends.pair, torch.cat((a[0], b[0])), mode="sum")
+    # Autograd lets nobody write to what an operator answers with where that is a view.
+    return torch.ops.aten._unsafe_view(m, (1, *m.shape))
 
 
 class ExtremeAtNodes(Operator):

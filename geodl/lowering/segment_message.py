@@ -6,19 +6,30 @@ sender are listed once. Their gradients are sums and gathers of the same kind.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.edges import never, written_out
-from geodl.lowering.incidence import Gather, Incidence, incidence
+from geodl.lowering.incidence import (
+    Ends,
+    Gather,
+    Incidence,
+    SumAtEdges,
+    both_ends,
+    incidence,
+)
+from geodl.lowering.joined import Joined, Split
 from geodl.lowering.kernels.compiler import numba_missing
 from geodl.lowering.largest import compile_largest
 from geodl.lowering.message_edges import MessageEdges, message_edges
 from geodl.lowering.message_pieces import Pieces, cut, reduce_in_pieces
 from geodl.lowering.reductions import FINDS_EXTREMES, REDUCTIONS
+
+# of receivers, of senders, of edges, and the state of each receiver's graph
+Values = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 
 
 class MessagePlan(NamedTuple):
@@ -30,6 +41,9 @@ class MessagePlan(NamedTuple):
         senders: the sender of each edge.
         reductions: by name; none where the messages themselves are the answer.
         pieces: of the edges; None where they are all computed at once.
+        ends: both ends of each edge, where networks that read what an edge sees side by side are
+            split, and what the nodes have to do with their first layer is done at the nodes. None
+            of other functions, and where there are fewer edges than nodes at one of the ends.
         torch_because: why torch finds the extremes; "" where the compiled kernel does. None where
             no reduction asks for any.
     """
@@ -39,6 +53,7 @@ class MessagePlan(NamedTuple):
     senders: Incidence
     reductions: tuple[str, ...]
     pieces: Pieces | None
+    ends: Ends | None
     torch_because: str | None
 
 
@@ -52,7 +67,15 @@ def _plan(call: Call) -> MessagePlan:
     pieces, most = None, call.options.max_edges
     if most is not None and most < len(receivers.node):
         pieces = cut(receivers, along.edges.src, most)
-    return MessagePlan(along, receivers, senders, call.options.reductions, pieces, reason)
+    ends = None
+    if call.options.joins and _edges_outnumber_nodes(receivers, senders):
+        ends = both_ends(receivers, senders)
+    return MessagePlan(along, receivers, senders, call.options.reductions, pieces, ends, reason)
+
+
+def _edges_outnumber_nodes(receivers: Incidence, senders: Incidence) -> bool:
+    """Whether what is computed once for each node is computed less often than for each edge."""
+    return len(receivers.node) >= max(receivers.num_nodes, senders.num_nodes)
 
 
 def _no_kernel(call: Call) -> str | None:
@@ -84,12 +107,14 @@ def _run(
     e_ij = plan.along.edge_values(edge, entries, receiver)
     if u is not None:
         u = plan.along.at_receivers(u)
+    values: Values = (receiver, sender, e_ij, u)
+    if plan.ends is not None and isinstance(function, Joined):
+        split = function.split(*values)
+        if split is not None:
+            function, values = split
     if plan.pieces is not None:
-        return reduce_in_pieces(plan.pieces, plan.reductions, (receiver, sender, e_ij, u), function)
-    seen = [Gather.apply(plan.receivers, receiver), Gather.apply(plan.senders, sender), e_ij]
-    if u is not None:
-        seen.append(Gather.apply(plan.receivers, u))
-    m = function(*seen)
+        return reduce_in_pieces(plan.pieces, plan.reductions, values, function)
+    m = _messages(plan, values, function)
     if not plan.reductions:
         return plan.along.by_links(m)
     reduced = []
@@ -98,6 +123,27 @@ def _run(
         summary = reduction.collect(plan.receivers, m)
         reduced.append(reduction.finish(plan.receivers.degree, summary))
     return torch.cat(reduced, dim=2)
+
+
+def _messages(plan: MessagePlan, values: Values, function: Callable[..., Tensor]) -> Tensor:
+    """What a function answers to the values at the ends of each edge, `[B, E, C_out]`."""
+    # What a network has read stays for its backward, or is freed before its last module runs: here
+    # nothing holds on to tensors as long as the edges.
+    if isinstance(function, Split) and plan.ends is not None:
+        a, b, e_ij, _ = values
+        return function.finish(SumAtEdges.apply(plan.ends, a, b), e_ij)
+    if isinstance(function, Joined):
+        return function.net(function.join(_at_edges(plan, values)))
+    return function(*_at_edges(plan, values))
+
+
+def _at_edges(plan: MessagePlan, values: Values) -> list[Any]:
+    """What each edge sees, in the order in which functions read it."""
+    receiver, sender, e_ij, u = values
+    seen = [Gather.apply(plan.receivers, receiver), Gather.apply(plan.senders, sender), e_ij]
+    if u is not None:
+        seen.append(Gather.apply(plan.receivers, u))
+    return seen
 
 
 message = Lowering("segment", never, _plan, _run, note=_note)
