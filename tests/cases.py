@@ -19,7 +19,7 @@ from tests.cases_convolve import (
     regroup_convolve,
     spmm_convolve,
 )
-from tests.cases_message import any_message, message_over_relation
+from tests.cases_message import any_message, message_of_a_network, message_over_relation
 from tests.strategies import (
     FLAT,
     SOLID,
@@ -316,6 +316,7 @@ def segment_pool(draw: st.DrawFn) -> Case:
     return Case(g.Pool(layer.rule, reduce), signals)
 
 
+MESSAGES = st.one_of(any_message(), message_over_relation(), message_of_a_network())
 CASES = {
     ("convolve", "lattice"): lattice_convolve(),
     ("convolve", "fft"): fft_convolve(),
@@ -330,8 +331,8 @@ CASES = {
     ("attend", "banded"): banded_attend(),
     ("attend", "edge_softmax"): edge_softmax_attend(),
     ("attend", "edges"): edges_attend(),
-    ("message", "segment"): st.one_of(any_message(), message_over_relation()),
-    ("message", "edges"): st.one_of(any_message(), message_over_relation()),
+    ("message", "segment"): MESSAGES,
+    ("message", "edges"): MESSAGES,
     ("recur", "rnn"): rnn_recur(),
     ("recur", "levels"): levels_recur(),
     ("recur", "edges"): st.one_of(rnn_recur(), levels_recur()),

@@ -2,7 +2,7 @@
 
 import torch
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 import geodl as g
 from geodl.layer.message import REDUCTIONS
@@ -66,6 +66,43 @@ def message_over_relation(draw: st.DrawFn) -> Case:
         state = torch.randn(shape, generator=generator, dtype=dtype)
         layer.rule = with_features(layer.rule, state)
     return case
+
+
+@st.composite
+def message_of_a_network(draw: st.DrawFn) -> Case:
+    """A network that reads side by side what the function of another call is handed one by one."""
+    case = draw(st.one_of(any_message(), message_over_relation()))
+    layer, options = case.layer, case.layer.options
+    # A second layer with as many channels as the nodes have, or too many for its first one to be
+    # split.
+    width, hidden = channels_seen(case), draw(st.sampled_from((3, 20)))
+    net = nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, 2))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 10_000)))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator))
+    again = g.Message(
+        net,
+        layer.rule,
+        options.reductions,
+        layer.update,
+        reads_globals=layer.reads_globals,
+        max_edges=options.max_edges,
+    )
+    return Case(again.to(case.signals[0].dtype), case.signals)
+
+
+def channels_seen(case: Case) -> int:
+    """The channels of all that a function of messages is handed."""
+    found = [0]
+
+    def count(*values: Tensor | None) -> Tensor:
+        given = [value for value in values if value is not None]
+        found[0] = sum(value.shape[-1] for value in given)
+        return given[0]
+
+    g.Message(count, case.layer.rule, reads_globals=case.layer.reads_globals)(*case.signals)
+    return found[0]
 
 
 def with_features(rule: g.Neighborhood, state: Tensor) -> g.Neighborhood:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 import geodl as g
@@ -29,9 +30,30 @@ def test_a_message_compiles(name):
     same_when_compiled(g.Message(Gated(2), rule, **options), s)
 
 
-def test_ten_graphs_compile_at_most_twice():
+NETWORKS = {
+    "every reduction": ({"reduce": REDUCTIONS}, True, 1),
+    "no state of edges": ({"reads_globals": True}, False, 2),
+    "in pieces": ({"reduce": ("sum", "max"), "max_edges": 2}, True, 1),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_compiles(name):
+    options, has_edges, batch = NETWORKS[name]
+    torch.manual_seed(0)
+    edges = None
+    if has_edges:
+        edges = torch.randn(batch, GRAPH.num_links, 2)
+    s = g.Signal(torch.randn(batch, 5, 2), GRAPH, edges, torch.randn(batch, 1, 3))
+    width = 4 + 2 * has_edges + 3 * ("reads_globals" in options)
+    net = nn.Sequential(nn.Linear(width, 4), nn.Tanh(), nn.Linear(4, 2))
+    same_when_compiled(g.Message(net, g.adjacency(), **options), s)
+
+
+@pytest.mark.parametrize("function", [Gated(2), nn.Sequential(nn.Linear(6, 2), nn.Tanh())], ids=str)
+def test_ten_graphs_compile_at_most_twice(function):
     count = CompileCounterWithBackend("aot_eager")
-    layer = g.Message(Gated(2), g.adjacency(), ("mean", "max"))
+    layer = g.Message(function, g.adjacency(), ("mean", "max"))
     fast = torch.compile(layer, fullgraph=True, backend=count)
     for n in range(3, 13):
         graph = g.Graph(torch.stack((torch.arange(n), torch.arange(n).roll(1))), n)
