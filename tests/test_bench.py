@@ -105,7 +105,7 @@ CASES = {
 }
 CASES |= {"edge-softmax": 3, "mini-batches": 4}
 CASES["edge-softmax"] = 3
-CASES["message"] = 5
+CASES["message"] = 6
 
 
 def absent_peers() -> list[str]:

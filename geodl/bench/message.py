@@ -30,22 +30,24 @@ USUAL = Sizes()
 
 
 class EdgeNetwork(nn.Module):
-    """An MLP of two layers over (x_i, x_j, e_ij), the same for both sides."""
+    """A network on (x_i, x_j, e_ij) as users of all three libraries write it."""
 
-    def __init__(self, channels: int):
+    def __init__(self, net: nn.Module):
         super().__init__()
-        self.net = nn.Sequential(
-            nn.Linear(3 * channels, channels), nn.ReLU(), nn.Linear(channels, channels)
-        )
+        self.net = net
 
     def forward(self, x_i: Tensor, x_j: Tensor, e_ij: Tensor) -> Tensor:
         return self.net(torch.cat((x_i, x_j, e_ij), -1))
 
 
 def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
-    """Sum and max; and the sum in pieces, which trades time for memory."""
+    """Sum and max; the sum in pieces, which trades time for memory; and the sum of a function of
+    which nothing is known.
+    """
     shape = f"{sizes.nodes} nodes, {sizes.edges} edges, {sizes.channels} channels"
-    net = EdgeNetwork(sizes.channels).to(device)
+    c = sizes.channels
+    net = nn.Sequential(nn.Linear(3 * c, c), nn.ReLU(), nn.Linear(c, c)).to(device)
+    written = EdgeNetwork(net)
     inputs, missing = _inputs(sizes, device), peers.dgl_missing()
     for reduce, most, reach, memory in (
         ("sum", None, 0.9, 0.8),
@@ -57,14 +59,18 @@ def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
         if most is not None:
             name += f", max_edges={most}"
         ours = _side(inputs, net, lambda s, layer=layer: layer(s).x)
-        theirs = _pyg(inputs, net, reduce)
+        theirs = _pyg(inputs, written, reduce)
         yield Case(name, "PyG MessagePassing", ours, theirs, reach, memory_reach=memory)
         if most is not None:
             continue
         if missing:
             yield Case(name, "DGL apply_edges", missing=missing)
         else:
-            yield Case(name, "DGL apply_edges", ours, _dgl(inputs, net, reduce))
+            yield Case(name, "DGL apply_edges", ours, _dgl(inputs, written, reduce))
+    layer = Message(written, adjacency())
+    ours = _side(inputs, net, lambda s: layer(s).x)
+    name = f"Message sum of a function, {shape}"
+    yield Case(name, "PyG MessagePassing", ours, _pyg(inputs, written, "sum"), 0.9)
 
 
 class Inputs(NamedTuple):
