@@ -183,6 +183,13 @@ def test_a_graph_net_answers_at_every_level(level):
     assert all(name.startswith("1.") or level == "graph" for name in unread)
 
 
+def test_a_graph_net_of_no_edge_channels_reads_none():
+    domain, block = graph(5, 0), GraphNet(Widths(3, 0, 0), 4).double()
+    s = g.Signal(values(1, 5, 3), domain)
+    found = block(s.with_edges(values(1, domain.num_links, EDGES)))
+    assert torch.equal(found.x, block(s).x) and torch.equal(found.edges, block(s).edges)
+
+
 def test_sets_of_any_size_and_order():
     model = models.deep_sets(3, 5, 2, readout="mean").double()
     s = g.Signal(values(2, 6, 3), g.Complete(6))

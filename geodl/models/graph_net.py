@@ -1,5 +1,6 @@
 """GraphNets: edges, nodes and whole graphs have states, each renewed by those of the others."""
 
+from collections import OrderedDict
 from typing import Any, NamedTuple
 
 import torch
@@ -25,43 +26,16 @@ class Widths(NamedTuple):
     globals: int
 
 
-class Perceptron(nn.Module):
-    """A linear layer, ReLU and a linear layer on all that it is given, side by side.
+def perceptron(channels: int, hidden: int, out: int) -> nn.Sequential:
+    """A linear layer, ReLU and a linear layer.
 
     Args:
-        channels: of all tensors that it reads, together.
+        channels: that it reads.
         hidden: channels between the two linear layers.
         out: channels of its answer.
     """
-
-    def __init__(self, channels: int, hidden: int, out: int):
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, out))
-
-    def forward(self, *given: Tensor) -> Tensor:
-        """`[B, ..., C_out]`."""
-        return self.net(torch.cat(given, -1))
-
-
-class EdgeFunction(nn.Module):
-    """The new state of an edge: a perceptron of the values of both its ends, of its own state and
-    of its graph's, where there are any.
-
-    Args:
-        widths: of the states that it reads.
-        hidden: channels between the two linear layers, and of its answer.
-    """
-
-    def __init__(self, widths: Widths, hidden: int):
-        super().__init__()
-        self.edges = widths.edges
-        self.net = Perceptron(2 * widths.nodes + widths.edges + widths.globals, hidden, hidden)
-
-    def forward(self, x_i: Tensor, x_j: Tensor, e_ij: Tensor | None, *u: Tensor) -> Tensor:
-        """`[B, E, hidden]`."""
-        if not self.edges:
-            return self.net(x_i, x_j, *u)
-        return self.net(x_i, x_j, read_edges("a GraphNet", e_ij, self.edges), *u)
+    net = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, out))
+    return nn.Sequential(OrderedDict(net=net))
 
 
 def edge_state(x_i: Tensor, x_j: Tensor, e_ij: Tensor, *u: Tensor) -> Tensor:
@@ -91,24 +65,36 @@ class GraphNet(Layer):
 
     def __init__(self, widths: Widths, hidden: int):
         super().__init__()
-        self.channels_in, self.globals_in = widths.nodes, widths.globals
+        self.channels_in = widths.nodes
+        self.edges_in, self.globals_in = widths.edges, widths.globals
         reads = widths.globals > 0
-        self.edge = EdgeUpdate(EdgeFunction(widths, hidden), LINKS, reads_globals=reads)
+        # Side by side: both ends, the edge's own state and its graph's, where there are any.
+        read = 2 * widths.nodes + widths.edges + widths.globals
+        edge = nn.Sequential(OrderedDict(net=perceptron(read, hidden, hidden)))
+        self.edge = EdgeUpdate(edge, LINKS, reads_globals=reads)
         self.received = Message(edge_state, LINKS, "sum")
-        self.node = Perceptron(widths.nodes + hidden + widths.globals, hidden, hidden)
-        self.whole = Perceptron(2 * hidden + widths.globals, hidden, hidden)
+        self.node = perceptron(widths.nodes + hidden + widths.globals, hidden, hidden)
+        self.whole = perceptron(2 * hidden + widths.globals, hidden, hidden)
         self.mean, self.spread = Readout("mean"), Pool(whole().reverse(), "sum")
 
     def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """The signal with three new states."""
         check_no_sender(self, sender)
-        signal = self.edge(check_signal(self, receiver))
+        signal = self.edge(self._with_edges_read(check_signal(self, receiver)))
         received = self.received(signal)
         at_nodes, at_graphs = self._globals(receiver)
-        x = self.node(signal.x, received.x, *at_nodes)
+        x = self.node(torch.cat((signal.x, received.x, *at_nodes), -1))
         signal = signal.with_x(x)
-        u = self.whole(self.mean(signal).x, self.mean(received).x, *at_graphs)
+        means = self.mean(signal).x, self.mean(received).x
+        u = self.whole(torch.cat((*means, *at_graphs), -1))
         return signal.with_globals(u)
+
+    def _with_edges_read(self, signal: Signal) -> Signal:
+        """The signal, with a state of edges where one is read, and without where none is."""
+        if not self.edges_in:
+            return signal.with_edges(None)
+        read_edges("a GraphNet", signal.edges, self.edges_in)
+        return signal
 
     def _globals(self, signal: Signal) -> tuple[list[Tensor], list[Tensor]]:
         """The globals at each node, and at each graph; nothing where none are read."""
