@@ -288,7 +288,12 @@ def _shares(ends: Incidence, m: Tensor, y: Tensor, copies: Tensor | None = None)
     """For each edge, how many times it attains the value at its node: `[B, E, C]`."""
     # In place: what is as large as all messages is better made once. It is piecewise constant, so
     # that no gradient is lost.
-    attained = y.detach().index_select(1, ends.node).eq_(m.detach())
+    attained = y.detach().index_select(1, ends.node)
+    if transforms_active():
+        # torch's vmap takes comparisons in place entry by entry, and warns.
+        attained = (attained == m.detach()).to(m.dtype)
+    else:
+        attained = attained.eq_(m.detach())
     if copies is None:
         return attained
     return attained.mul_(copies)
