@@ -296,18 +296,14 @@ def check_no_sender(layer: Any, sender: Any) -> None:
 
 def check_sender_taken(layer: Any, sender: Any) -> None:
     """Refuse a second signal that no layer of a container takes."""
-    if isinstance(sender, Tensor):
-        raise GeodlError(
-            f"{_name(layer)} called as a model of PyG",
-            "a tensor in place of a second signal",
-            "give one Signal on a graph: Signal(x[None], Graph(edge_index, num_nodes))",
-        )
-    if sender is not None and not layer.takes_context:
-        raise GeodlError(
-            f"{_name(layer)} with a sender",
-            "a second signal that no layer in it takes",
-            "wrap the layer that is to receive from it: Cross(layer)",
-        )
+    if sender is None or layer.takes_context:
+        return
+    found = "a second signal that no layer in it takes"
+    do = "wrap the layer that is to receive from it: Cross(layer)"
+    if isinstance(sender, Tensor):  # (x, edge_index), as models of PyG are called
+        found = "a tensor in place of a second signal"
+        do = "give one Signal on a graph: Signal(x[None], Graph(edge_index, num_nodes))"
+    raise GeodlError(f"{_name(layer)} with a sender", found, do)
 
 
 def check_domain(asked: str, domain: Any) -> Domain:
