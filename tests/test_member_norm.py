@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, grad, jvp, vmap
 from torch_geometric.nn import LayerNorm as GraphwiseNorm
 
 import geodl as g
@@ -142,6 +142,37 @@ def test_a_fiber_counts_among_the_nodes(name):
     assert max(g.equivariance_error(layer, s, g.C(4)).values()) < 1e-12
     net = g.Sequential(g.Conv(4, 4, g.window(3, group=g.C(4))), LAYERS[name](), nn.ReLU())
     assert g.certify(net, domain).exact
+
+
+@pytest.mark.parametrize("name", ["groups", "instances"])
+@pytest.mark.parametrize("domain", [RAGGED, EQUAL, g.Chain(6)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_parameters_alone_get_their_gradients(name, domain, dtype):
+    # torch's own backward for channels that stand last ends the process where only they want one
+    layer, x = drawn(LAYERS[name]()).to(dtype), values(domain).to(dtype)
+    loss = layer(g.Signal(x, domain)).x.sin().sum()
+    found = torch.autograd.grad(loss, tuple(layer.parameters()))
+    leaf = x.clone().requires_grad_()
+    loss = layer(g.Signal(leaf, domain)).x.sin().sum()
+    assert all(map(torch.equal, found, torch.autograd.grad(loss, tuple(layer.parameters()))))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("domain", [RAGGED, EQUAL, g.Grid(2, 3)], ids=str)
+def test_transforms_of_functions(name, domain):
+    layer, x = drawn(LAYERS[name]()), values(domain)
+    v = torch.randn_like(x)
+
+    def run(x: Tensor) -> Tensor:
+        return layer(g.Signal(x, domain)).x
+
+    assert error(vmap(run)(x[:, None])[:, 0], run(x)) < 1e-12
+    _, tangent = jvp(run, (x,), (v,))
+    step = 1e-6
+    assert error(tangent, (run(x + step * v) - run(x - step * v)) / (2 * step)) < 1e-7
+    slope = grad(lambda x: run(x).sin().sum())
+    _, tangent = jvp(slope, (x,), (v,))
+    assert error(tangent, (slope(x + step * v) - slope(x - step * v)) / (2 * step)) < 1e-6
 
 
 @pytest.mark.parametrize("name", LAYERS)

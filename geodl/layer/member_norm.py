@@ -200,15 +200,20 @@ def by_members(
     """`(x - mean) / sqrt(var + eps) * weight + bias`, with mean and biased variance of each group
     of channels over each member's nodes: `[B, N, C]`.
     """
-    if len(set(domain.sizes)) > 1:
+    # torch's kernel for channels that stand last has no forward mode, and no vmap.
+    if len(set(domain.sizes)) > 1 or transforms_active():
         mean, var = statistics(x, domain, groups)
         return normalise(x, domain, mean, var + eps, weight, bias)
     # Members of one size are entries of a batch, of whatever kind: only sums are taken. To torch
     # they are images of one column whose channels stand last, for which it has a kernel.
     entries = members_to_batch(x, domain.num_members)
     images = entries.unsqueeze(2).permute(0, 3, 1, 2)
-    y = F.group_norm(images, groups, weight, bias, eps)
-    return y.permute(0, 2, 3, 1).reshape(x.shape)
+    # Weight and bias apart: where they alone want a gradient, the backward of this kernel reads a
+    # gradient of x that was never made, and the process dies (seen in torch 2.13).
+    y = F.group_norm(images, groups, None, None, eps).permute(0, 2, 3, 1).reshape(x.shape)
+    if weight is None or bias is None:
+        return y
+    return torch.addcmul(bias, y, weight)
 
 
 def statistics(x: Tensor, domain: Domain, groups: int) -> tuple[Tensor, Tensor]:
