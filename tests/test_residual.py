@@ -117,3 +117,32 @@ def test_bad_input_is_refused_in_words(name):
     call, words = BAD[name]
     with pytest.raises(g.GeodlError, match=words):
         call()
+
+
+class ToFloat(nn.Module):
+    """Changes the dtype of what it is given."""
+
+    def forward(self, x):
+        return x.float()
+
+
+@pytest.mark.parametrize("join", [g.Residual, lambda part: g.Concat(part, nn.Identity())])
+def test_nothing_is_cast_in_silence(join):
+    s = g.Signal(torch.ones(1, 3, 2, dtype=torch.float64), g.Chain(3))
+    with pytest.raises(g.GeodlError, match="in one dtype"):
+        join(g.Pointwise(ToFloat()))(s)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert join(g.Conv(2, 2, g.itself()))(s.to(torch.float32)).x.isfinite().all()
+
+
+@pytest.mark.parametrize("domain", [g.Chain, g.Complete])
+@pytest.mark.parametrize("join", [g.Residual, lambda part: g.Concat(part, nn.Identity())])
+@pytest.mark.usefixtures("fresh_compiler")
+def test_several_lengths_compile(join, domain):
+    block = join(g.Conv(4, 4, g.itself()))
+    signals = [g.Signal(torch.randn(2, n, 4), domain(n)) for n in (5, 7, 9)]
+    for s in signals:
+        g.prepare(block, s)
+    compiled = torch.compile(block, fullgraph=True, backend="eager")
+    for s in signals:
+        assert compiled(s).x.equal(block(s).x)

@@ -11,6 +11,7 @@ from geodl.errors import GeodlError
 from geodl.layer.base import Layer
 from geodl.layer.check import check_sender_taken
 from geodl.layer.image_sizes import name_image_sizes
+from geodl.layer.joins import differ_in_dtype
 from geodl.layer.pointwise import (
     POINTWISE,
     check_part,
@@ -114,13 +115,16 @@ class Residual(Layer):
     """`y = x + f(x)` for layers f that keep domain and channels; with a layer s on the shortcut
     `y = s(x) + f(x)`, and f may change both as s does (He et al., "Deep Residual Learning", 2016).
 
+    The answer has the edges and globals of x, or of s(x); those that f gave are left behind.
+
     Args:
         layers: the layers of f, in a row, as a `Sequential` takes them.
         shortcut: s, a layer or a module that acts on the last axis, as the projection of a ResNet
             where it halves an image; None for x itself.
 
     Raises:
-        GeodlError: at the call, if the two paths end on different domains or with other channels.
+        GeodlError: at the call, if the two paths end on different domains, with other channels or
+            in another dtype.
 
     >>> from geodl import Conv, Grid, window
     >>> halve = window(3, stride=2, padding=1)
@@ -183,7 +187,8 @@ class Residual(Layer):
 
 
 class Concat(Layer):
-    """Layers side by side on the same signal, their channels one after another.
+    """Layers side by side on the same signal, their channels one after another; edges and globals
+    are those that the first layer answers.
 
     `Concat(Recurrent(...), Recurrent(..., rule=previous().reverse()))` is a bidirectional
     RNN.
@@ -283,20 +288,32 @@ class Cross(Layer):
 
 def _added(kept: Signal, y: Signal) -> Signal:
     """The sum of a signal and what a Residual made of it, with the state of the first."""
-    if y.domain != kept.domain or y.x.shape != kept.x.shape:
+    # Compilers follow no `!=` of domains whose sizes they do not know.
+    stays = y.domain == kept.domain
+    if not stays or y.x.shape != kept.x.shape:
         asked = f"Residual from {list(kept.x.shape)} on {kept.domain}"
         found = f"{list(y.x.shape)} on {told_apart(y.domain, kept.domain)}"
         do = "keep domain and channels inside, or give a shortcut that changes them, too"
         raise GeodlError(asked, found, do)
+    _check_dtype("Residual", kept, y)
     return kept.carry_state(kept.x + y.x, kept.domain)
+
+
+def _check_dtype(asked: str, one: Signal, other: Signal) -> None:
+    """Refuse to cast one of two signals in silence."""
+    if differ_in_dtype(one, other):
+        found = f"parts that end in {one.dtype} and in {other.dtype}"
+        raise GeodlError(asked, found, "end all parts in one dtype")
 
 
 def _joined(first: Signal, *others: Signal) -> Signal:
     """Channels one after another, with the edges and globals of the first signal."""
     for other in others:
-        if other.domain != first.domain:
+        stays = other.domain == first.domain
+        if not stays:
             found = f"parts on {first.domain} and on {told_apart(other.domain, first.domain)}"
             raise GeodlError("Concat", found, "end all parts on one domain")
+        _check_dtype("Concat", first, other)
     x = torch.cat([first.x, *[other.x for other in others]], dim=-1)
     return first.with_x(x)
 

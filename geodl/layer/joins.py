@@ -86,13 +86,13 @@ def check_alike(name: str, one: Signal, other: Signal) -> None:
     elif one.shape != other.shape and (name != "cat" or one.shape[:2] != other.shape[:2]):
         found = f"shapes {list(one.shape)} and {list(other.shape)}"
         do = "give equal shapes: nothing is broadcast"
-    elif one.device != other.device or _differ(one, other):
+    elif one.device != other.device or differ_in_dtype(one, other):
         found = f"{one.dtype} on {one.device} and {other.dtype} on {other.device}"
         do = "convert one of them with .to"
     if found:
         raise GeodlError(f"the join {name!r}", found, do)
 
 
-def _differ(one: Signal, other: Signal) -> bool:
+def differ_in_dtype(one: Signal, other: Signal) -> bool:
     """Whether two signals differ in dtype, where each kernel does not choose its own."""
     return one.dtype != other.dtype and not mixes_dtypes(one.device)

@@ -100,7 +100,8 @@ def _receivers(rows: Tensor, cols: Tensor) -> Tensor:
 def _attaining(rows: Tensor, cols: Tensor, x: Tensor, winner: Tensor) -> tuple[Tensor, Tensor]:
     """The receiver of each edge `[E]`, and whether its sender attains the maximum `[B, E, C]`."""
     receiver = _receivers(rows, cols)
-    best = x.gather(1, winner.long()).index_select(1, receiver)
+    # At the edges: where there is none, there may be no value either to read at the receivers.
+    best = x.gather(1, winner.long().index_select(1, receiver))
     return receiver, x.index_select(1, cols) == best
 
 
