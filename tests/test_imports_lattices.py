@@ -215,3 +215,32 @@ def test_a_part_that_cannot_be_followed_says_where_and_what_to_do():
     (reason,) = network.opaque().values()
     assert "test_imports_lattices.py, line" in reason
     assert "if x.mean() > 0:; write torch.where(...)" in reason
+
+
+ANSWERS = {
+    "as it is": (lambda y: y, True),
+    "channels last": (lambda y: y.permute(0, 2, 3, 1), True),
+    "nodes in a row": (lambda y: y.flatten(2).transpose(1, 2), True),
+    "one node": (lambda y: y.mean((2, 3)), True),
+    "transposed": (lambda y: y.transpose(2, 3), False),
+    "nodes among channels": (lambda y: y.flatten(1), False),
+    "one of two transposed": (lambda y: (y, y.transpose(2, 3)), False),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_certificates_speak_of_the_answer_as_it_is_read(name):
+    read, exact = ANSWERS[name]
+
+    class Reading(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix = nn.Conv2d(2, 3, 1)
+
+        def forward(self, x):
+            return read(self.mix(x))
+
+    network = g.interop.from_torch(Reading(), torch.zeros(1, 2, 5, 5))
+    certificate = g.certify(network, g.Grid(5, 5), g.C(4))
+    assert certificate.exact == exact
+    assert exact or "is read as" in str(certificate)

@@ -47,6 +47,10 @@ def parts_of(model: Any, ends: list[DomainOrSignal]) -> tuple[list[Part], list[s
         answer = _answer(model, signals, events, domain_of(ends[0]))
     parts = [_part(event) for event in events if event.rule is not None]
     violations = _unproved(events)
+    # An import, which is called with tensors, may read its answer otherwise than as a signal.
+    door = getattr(model, "door", None)
+    if door is not None:
+        violations += [f"{name}: {words}" for words in door.reordered(answer)]
     for path, found in code_between(events, given, answer):
         violations.append(f"{path or name} {found}: it has code of its own between layers")
     return parts, violations

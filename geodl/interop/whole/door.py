@@ -49,6 +49,25 @@ class CallForm(NamedTuple):
     answer: Any
 
 
+def reordered(form: CallForm, answer: Any) -> list[str]:
+    """In words, the tensors of an answer whose axes are not those of its signal: transposed, or
+    nodes and channels as one axis. What is true of the signal need not be of them.
+
+    Args:
+        form: of the call.
+        answer: of the network: one value, or a tuple of them.
+    """
+    values = answer
+    if not isinstance(answer, tuple):
+        values = (answer,)
+    words = []
+    for output, layout in form.exits:
+        one_node = getattr(values[output], "shape", (1, 1))[1] == 1
+        if layout is not None and not layout.orders_nodes and not one_node:
+            words.append(f"answer {output} is read as {layout}, and not in the order of its nodes")
+    return words
+
+
 class TensorDoor:
     """Reads the arguments of the original's forward, and gives answers in its form.
 
@@ -99,6 +118,10 @@ class TensorDoor:
     def leave(self, answer: Any) -> Any:
         """The answer in the original's form."""
         return leave_tensors(self.form, answer)
+
+    def reordered(self, answer: Any) -> list[str]:
+        """The tensors of an answer whose axes are not those of its signal, in words."""
+        return reordered(self.form, answer)
 
     def over(self, domain: Domain, bounded: Set[str] = frozenset()) -> "TensorDoor":
         """A door that reads tensors on lattices that wrap as a domain does. It leads back no more:

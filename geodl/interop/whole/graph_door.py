@@ -8,7 +8,13 @@ from torch import Tensor
 
 from geodl.domain import Batch, Domain, Graph
 from geodl.errors import GeodlError
-from geodl.interop.whole.door import CallForm, bind_arguments, check_constant, leave_tensors
+from geodl.interop.whole.door import (
+    CallForm,
+    bind_arguments,
+    check_constant,
+    leave_tensors,
+    reordered,
+)
 from geodl.interop.whole.graph_features import SparseCopies
 from geodl.interop.whole.memory import Memory
 from geodl.signal import Signal
@@ -95,6 +101,10 @@ class GraphDoor:
     def leave(self, answer: Any) -> Any:
         """The answer in the original's form."""
         return leave_tensors(self.form, answer)
+
+    def reordered(self, answer: Any) -> list[str]:
+        """The tensors of an answer whose axes are not those of its signal, in words."""
+        return reordered(self.form, answer)
 
     def _by_name(self, bound: dict[str, Any]) -> dict[str, Any]:
         """The arguments of a call, those that are a `Data` taken apart."""

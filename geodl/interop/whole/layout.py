@@ -103,6 +103,15 @@ class Layout:
         lattice = tuple((atom,) for atom in nodes(axes))
         return self.dims == ((BATCH,), self.channels, *lattice) and bool(self.channels)
 
+    @property
+    def orders_nodes(self) -> bool:
+        """Whether nodes stand in the order of a signal, on axes that hold no channels."""
+        places = [atom.place for atom in self.atoms if atom.kind == "node"]
+        for dim in self.dims:
+            if {"node", "channel"} <= {atom.kind for atom in dim}:
+                return False
+        return places == sorted(places)
+
     def is_plain(self) -> bool:
         """Whether each axis is one atom or of length 1, so that a tensor alone tells all sizes."""
         return all(len(dim) < 2 for dim in self.dims)
