@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, jvp, vmap
+from torch.func import functional_call, grad, vmap
 from torch_geometric.nn import LayerNorm as GraphwiseNorm
 
 import geodl as g
@@ -155,24 +155,6 @@ def test_parameters_alone_get_their_gradients(name, domain, dtype):
     leaf = x.clone().requires_grad_()
     loss = layer(g.Signal(leaf, domain)).x.sin().sum()
     assert all(map(torch.equal, found, torch.autograd.grad(loss, tuple(layer.parameters()))))
-
-
-@pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("domain", [RAGGED, EQUAL, g.Grid(2, 3)], ids=str)
-def test_transforms_of_functions(name, domain):
-    layer, x = drawn(LAYERS[name]()), values(domain)
-    v = torch.randn_like(x)
-
-    def run(x: Tensor) -> Tensor:
-        return layer(g.Signal(x, domain)).x
-
-    assert error(vmap(run)(x[:, None])[:, 0], run(x)) < 1e-12
-    _, tangent = jvp(run, (x,), (v,))
-    step = 1e-6
-    assert error(tangent, (run(x + step * v) - run(x - step * v)) / (2 * step)) < 1e-7
-    slope = grad(lambda x: run(x).sin().sum())
-    _, tangent = jvp(slope, (x,), (v,))
-    assert error(tangent, (slope(x + step * v) - slope(x - step * v)) / (2 * step)) < 1e-6
 
 
 @pytest.mark.parametrize("name", LAYERS)

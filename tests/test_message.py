@@ -392,15 +392,3 @@ def test_labels():
     wanted = "sender, past(), reduce=('max', 'std'), reads_globals=True, max_edges=9"
     assert layer.extra_repr() == wanted
     assert g.EdgeUpdate(Gated(2), g.adjacency()).extra_repr() == "adjacency()"
-
-
-@pytest.mark.parametrize("reduce", ["max", "min", "sum", "mean", "std", "softmax"])
-@pytest.mark.parametrize("max_edges", [None, 2])
-def test_second_derivatives_without_edges_are_zero(reduce, max_edges):
-    graph = g.Graph(torch.zeros(2, 0, dtype=torch.long), 3)
-    x = torch.randn(1, 3, 2, dtype=torch.float64, requires_grad=True)
-    layer = g.Message(lambda x_i, x_j, e_ij: x_i * x_j, g.adjacency(), reduce, max_edges=max_edges)
-    y = layer(g.Signal(x, graph)).x
-    (dx,) = torch.autograd.grad(y.sum(), x, create_graph=True)
-    (ddx,) = torch.autograd.grad(dx.sum() + (0 * x).sum(), x)
-    assert not y.any() and not dx.any() and not ddx.any()

@@ -265,3 +265,15 @@ def test_what_a_graph_convolution_answers_may_be_changed_in_place():
         y = call(net, x, GRAPH)
         y.sum().backward()
         assert x.grad.shape == x.shape and y.shape == (batch, 5, 2)
+
+
+@pytest.mark.parametrize("reduce", ["max", "min", "sum", "mean", "std", "softmax"])
+@pytest.mark.parametrize("max_edges", [None, 2])
+def test_second_derivatives_without_edges_are_zero(reduce, max_edges):
+    graph = g.Graph(torch.zeros(2, 0, dtype=torch.long), 3)
+    x = torch.randn(1, 3, 2, dtype=torch.float64, requires_grad=True)
+    layer = g.Message(lambda x_i, x_j, e_ij: x_i * x_j, g.adjacency(), reduce, max_edges=max_edges)
+    y = layer(g.Signal(x, graph)).x
+    (dx,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    (ddx,) = torch.autograd.grad(dx.sum() + (0 * x).sum(), x)
+    assert not y.any() and not dx.any() and not ddx.any()
