@@ -54,6 +54,45 @@ def test_levels_follow_each_other_and_lead_back():
     assert error(restored.x, s.x) < 1e-12
 
 
+@pytest.mark.parametrize("name", WAVELETS)
+@pytest.mark.parametrize("shape", [(1,), (2,), (3,), (5,), (8,), (11,), (1, 6), (5, 4), (7, 9)])
+@pytest.mark.parametrize("periodic", [False, True])
+def test_every_length_keeps_its_energy_or_is_refused(name, shape, periodic):
+    domain = g.Grid(*shape, periodic=periodic)
+    options = {"periodic": periodic, "dtype": torch.float64}
+    layer = g.models.wavelet_transform(name, len(shape), **options)
+    s = g.Signal(values(domain), domain)
+    if periodic and any(n % 2 for n in shape):
+        with pytest.raises(g.GeodlError, match="odd length [0-9]"):
+            layer(s)
+        with pytest.raises(g.GeodlError, match="odd length"):
+            g.models.inverse_wavelet_transform(name, len(shape), onto=domain, **options)
+        return
+    found = layer(s)
+    assert error(found.x.square().sum((1, 2)), s.x.square().sum((1, 2))) < 1e-12
+    back = g.models.inverse_wavelet_transform(name, len(shape), onto=domain, **options)
+    assert error(back(found).x, s.x) < 1e-12
+
+
+def test_an_odd_length_is_refused_at_the_level_where_it_arises():
+    layer = g.models.wavelet_transform("haar", 2, periodic=True)
+    image = g.Grid(8, 6, periodic=True)
+    once = layer(g.Signal(torch.ones(1, 48, 1), image))
+    with pytest.raises(g.GeodlError, match="odd length 3"):
+        layer(once.with_x(once.x[..., :1]))
+    # A member of a batch as a domain by itself.
+    batch = g.Batch([image, once.domain])
+    with pytest.raises(g.GeodlError, match="odd length 3"):
+        layer(g.Signal(torch.ones(1, 60, 1), batch))
+
+
+@pytest.mark.parametrize("length", [4, 5])
+def test_a_periodic_haar_transform_refuses_axes_that_end(length):
+    layer = g.models.wavelet_transform("haar", 1, periodic=True)
+    with pytest.raises(g.GeodlError, match="does not wrap"):
+        layer(g.Signal(torch.ones(1, length, 1), g.Chain(length)))
+
+
 def test_bands_of_a_channel_stand_side_by_side():
     layer = g.models.wavelet_transform("haar", 1, channels=2, dtype=torch.float64)
     x = values(g.Chain(6), 2)

@@ -2,7 +2,7 @@
 and the same window reversed.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from geodl.errors import GeodlError, positive
 from geodl.layer import Conv
 from geodl.layer.check import check_domain
 from geodl.neighborhood import Neighborhood, wavelets, window
+from geodl.neighborhood.window import Window
 
 
 def wavelet_transform(
@@ -33,15 +34,17 @@ def wavelet_transform(
         name: "haar", "db2", "db3" or "db4": with as many vanishing moments, twice as many taps.
         axes: 1 for chains and rows, 2 for images, 3 for volumes.
         channels: C of the signal.
-        periodic: for axes that wrap, of even lengths: then half as many coefficients as nodes.
-            Else a few more at the border, where signals are continued by zeros.
+        periodic: for axes that wrap, of even lengths at every level: then half as many coefficients
+            as nodes. Else a few more at the border, where signals of any length are continued by
+            zeros.
         dtype: of the weights; None for torch's default. `.double()` gives back no lost digits.
 
     Shapes: in `[B, N, C]`, out `[B, M, C 2^axes]`, the bands of one channel side by side.
 
     Raises:
         GeodlError: if the name is unknown, if there are not 1, 2 or 3 axes, or if `channels` is not
-            a positive integer; at the call, if axes wrap and `periodic` is False, or the reverse.
+            a positive integer; at the call, if axes wrap and `periodic` is False, or the reverse,
+            or if one that wraps has an odd length, at whose last node no window begins.
 
     >>> from geodl import Signal
     >>> image = Signal.image(torch.ones(1, 1, 4, 4))
@@ -105,12 +108,32 @@ def _rule(name: str, axes: int, periodic: bool) -> Neighborhood:
     taps, count = taps_by_axis[0], len(taps_by_axis)
     # Every window that touches the signal is there, for even lengths and odd ones; around an axis
     # that wraps, half as many as nodes are enough.
-    pair, boundary = (taps - 2, taps - 1), "zeros"
     if periodic:
-        pair, boundary = (taps // 2 - 1, taps // 2 - 1), "circular"
-    rule = window(taps, count, stride=2, padding=(pair,) * count)
-    # On axes of the other kind it would be another transform, which its reverse does not invert.
-    return replace(rule, boundary=boundary)
+        pair = taps // 2 - 1
+        rule = window(taps, count, stride=2, padding=pair)
+        return _AroundAxes(rule.size, rule.stride, rule.dilation, rule.padding, boundary="circular")
+    rule = window(taps, count, stride=2, padding=((taps - 2, taps - 1),) * count)
+    # On axes that wrap it would be another transform, which its reverse does not invert.
+    return replace(rule, boundary="zeros")
+
+
+@dataclass(frozen=True, repr=False)
+class _AroundAxes(Window):
+    """A window of stride 2 around axes that wrap, which refuses all others, and odd lengths.
+
+    A window without padding, as Haar's, runs on them too, but it leaves the last node out.
+    """
+
+    def refuses(self, domain: Domain, typed: bool = True) -> str:
+        if reason := super().refuses(domain, typed):
+            return reason
+        asked = "a wavelet transform with periodic=True"
+        if not all(domain.periodic):
+            return f"{asked} on an axis that does not wrap: make it periodic, or leave periodic out"
+        odd = [length for length in domain.lattice or () if length % 2]
+        if odd:
+            return f"{asked} on an axis of odd length {odd[0]}: use even lengths at every level"
+        return ""
 
 
 def _fixed(layer: Conv, weight: Tensor, dtype: torch.dtype | None) -> Conv:
