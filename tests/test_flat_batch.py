@@ -369,3 +369,25 @@ def test_weights_that_come_with_each_call(shape):
         assert error(y, wanted[:, 2:]) < 1e-12
         ours, theirs = (torch.autograd.grad(v.sum(), w, retain_graph=True)[0] for v in (y, wanted))
         assert error(ours[..., [1, 3]], theirs[..., [1, 3]]) < 1e-12
+
+
+def test_what_some_members_lack_reaches_pyg_or_is_refused():
+    """PyG merges what its first graph has: the values of all others were dropped, or missed."""
+    link = [[0], [1]]
+    weighted = g.Graph(link, 2, edge_weight=torch.tensor([2.0]))
+    for members, wanted in (
+        ((weighted, g.Graph(link)), [2.0, 1.0]),
+        ((g.Graph(link), weighted), [1.0, 2.0]),
+    ):
+        batch = g.Batch(members)
+        assert batch.to_pyg().edge_weight.tolist() == wanted
+        assert batch.flat().to_pyg().edge_weight.tolist() == wanted
+    for name, value in (("edge_attr", torch.ones(1, 2)), ("edge_type", torch.tensor([1]))):
+        valued = g.Graph(link, **{name: value})
+        for members in ((valued, g.Graph(link)), (g.Graph(link), valued)):
+            with pytest.raises(g.GeodlError, match=f"{name} in member 1.* to all members"):
+                g.Batch(members).to_pyg()
+    wide = [g.Graph(link, edge_attr=torch.ones(1, n)) for n in (1, 2)]
+    for call in (g.Batch(wide).to_pyg, g.Batch(wide).flat):
+        with pytest.raises(g.GeodlError, match="edge_attr of shape .any, 2. in member 1"):
+            call()

@@ -2,6 +2,8 @@
 signals through torch's own loaders.
 """
 
+import itertools
+
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -109,6 +111,8 @@ BAD = {
     "nothing": (lambda: data.GraphLoader([]), "values of the types"),
     "numbers": (lambda: data.GraphLoader([1, 2]), "types .'int'"),
     "a mixture": (lambda: data.GraphLoader([ONE, parts()[0]]), "'Data', 'Signal'"),
+    "a number": (lambda: data.GraphLoader(3), "types .'int'"),
+    "graphs without values": (lambda: data.GraphLoader([ONE.domain]), "types .'Graph'"),
     "no size": (lambda: data.GraphLoader([ONE], batch_size=0), "positive"),
     "wide": (
         lambda: data.GraphLoader([g.Signal(torch.zeros(2, 2, 1), ONE.domain)]),
@@ -126,6 +130,70 @@ BAD = {
         "x of",
     ),
 }
+
+
+def pair(channels: int = 3, dtype: torch.dtype = torch.float32, **attributes: object) -> Data:
+    x = torch.randn(2, channels, dtype=dtype)
+    return Data(x=x, edge_index=torch.tensor([[0], [1]]), **attributes)
+
+
+WIDE = torch.ones(1, 2)
+UNLIKE = {
+    "no y": (pair(y=1), pair(), "no y in graph 2, and some in graph 0"),
+    "y is None": (pair(y=1), pair(y=None), "no y in graph 2"),
+    "y late": (pair(), pair(y=1), "y in graph 2, and none in graph 0"),
+    "y of another shape": (pair(y=WIDE), pair(y=WIDE[:, :1]), r"y of shape \[any, 1\] in graph 2"),
+    "y without axes": (pair(y=torch.tensor(1)), pair(y=torch.tensor([1])), r"shape \[any\] in"),
+    "y of another dtype": (pair(y=WIDE), pair(y=WIDE.long()), "y of torch.int64 in graph 2 and"),
+    "y of another type": (pair(y=1), pair(y=torch.tensor([1])), "y of type Tensor in graph 2"),
+    "no edge_attr": (pair(edge_attr=WIDE), pair(), "no edge_attr in graph 2"),
+    "edge_attr late": (pair(), pair(edge_attr=WIDE), "edge_attr in graph 2, and none in graph 0"),
+    "edge channels": (pair(edge_attr=WIDE), pair(edge_attr=WIDE[:, :1]), "edge_attr of shape"),
+    "edge dtype": (pair(edge_attr=WIDE), pair(edge_attr=WIDE.double()), "edge_attr of torch.float"),
+    "edge rows": (pair(edge_attr=WIDE), pair(edge_attr=WIDE[:0]), "0 rows for 1 edges in graph 2"),
+    "no edge_weight": (pair(edge_weight=WIDE[0, :1]), pair(), "no edge_weight in graph 2"),
+    "no edge_type": (pair(edge_type=torch.tensor([0])), pair(), "no edge_type in graph 2"),
+    "no globals": (pair(u=WIDE), pair(), "no u in graph 2"),
+    "global channels": (pair(u=WIDE), pair(u=WIDE[:, :1]), r"u of shape \[1, 1\] in graph 2"),
+    "channels": (pair(), pair(4), r"x of shape \[any, 4\] in graph 2 and of shape \[any, 3\]"),
+    "dtype": (pair(), pair(dtype=torch.float64), "x of torch.float64 in graph 2"),
+    "device": (pair(), pair().to("meta"), "x on meta in graph 2 and on cpu in graph 0"),
+    "rows": (pair(), pair(num_nodes=3), "x of 2 rows for 3 nodes in graph 2"),
+    "a list": (pair(), Data(x=[[1.0]], edge_index=pair().edge_index), "x of type list in graph 2"),
+    "no edges": (pair(), Data(x=torch.ones(1, 3)), "no edge_index in graph 2"),
+}
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_unlike_graphs_are_named(name):
+    first, other, words = UNLIKE[name]
+    with pytest.raises(g.GeodlError, match=words):
+        data.GraphLoader([first, first, other])
+
+
+STATES = "x", "edges", "globals"
+OTHERS = torch.ones(1, 1, 4), torch.ones(1, 1, 3).double()
+UNLIKE_STATES = [*itertools.product(STATES, OTHERS), ("edges", None), ("globals", None)]
+
+
+@pytest.mark.parametrize(("state", "other"), UNLIKE_STATES)
+def test_unlike_signals_are_named(state, other):
+    loop = g.Graph([[0], [0]], 1)
+    values = dict.fromkeys(STATES, torch.ones(1, 1, 3))
+    signals = [g.Signal(domain=loop, **each) for each in (values, values, {**values, state: other})]
+    with pytest.raises(g.GeodlError, match=rf"{state} .*in signal 2.* in signal 0"):
+        data.GraphLoader(signals)
+
+
+def test_attributes_that_are_not_read_may_differ():
+    graphs = [pair(y=1, name="a", pos=WIDE), pair(y=0.5), pair(y=True, name="b")]
+    signal, targets = next(iter(data.GraphLoader(graphs)))
+    assert signal.x.equal(torch.cat([one.x for one in graphs])[None])
+    assert targets.tolist() == [1, 0.5, 1]
+    assert graphs[0].name == "a" and graphs[0].pos is not None, "the caller's own stay as they are"
+    # Targets that are given stand in the place of y, which is then not looked at.
+    graphs = [pair(y=1), pair()]
+    assert next(iter(data.GraphLoader(graphs, torch.arange(2))))[1].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -325,8 +325,8 @@ def test_what_does_not_collate():
     chain = g.Signal.sequence(torch.zeros(1, 3, 1))
     for signals, words in (
         ([], "no signals"),
-        ([chain, chain.to(torch.float64)], "channels, dtypes and devices"),
-        ([chain, g.Signal.sequence(torch.zeros(1, 3, 2))], "channels, dtypes and devices"),
+        ([chain, chain.to(torch.float64)], "of torch.float64 in signal 1"),
+        ([chain, g.Signal.sequence(torch.zeros(1, 3, 2))], r"shape \[any, any, 2\] in signal 1"),
         ([chain, g.Signal.sequence(torch.zeros(2, 4, 1))], r"different domains, .* \[1, 2\]"),
         ([g.Signal(torch.eye(3).to_sparse_csr(), g.Chain(3))] * 2, "sparse values"),
     ):

@@ -156,10 +156,10 @@ def test_signals_of_several_domains_collate():
     rule = g.adjacency()
     assert rule.edges(both.domain).link.tolist() == [0, 1, 2, 3, 4]
     for lacking, words in (
-        (two.with_edges(None), r"edges on 1 signals and none on 1; give edges to all"),
-        (two.with_globals(None), "globals on 1 signals and none on 1"),
-        (two.with_edges(torch.zeros(1, 1, 4)), "edges of channels and dtypes"),
-        (two.with_globals(two.globals.double()), "globals of channels and dtypes"),
+        (two.with_edges(None), "no edges in signal 1, .*; give edges to all"),
+        (two.with_globals(None), "no globals in signal 1"),
+        (two.with_edges(torch.zeros(1, 1, 4)), r"edges of shape \[any, any, 4\] in signal 1"),
+        (two.with_globals(two.globals.double()), "globals of torch.float64 in signal 1"),
     ):
         with pytest.raises(g.GeodlError, match=words):
             g.collate([one, lacking])

@@ -1,11 +1,12 @@
 """Batches of many small graphs, out of one flat store."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from geodl.data.pyg_graphs import is_pyg_graph, merge_graphs
 from geodl.errors import GeodlError, positive
 from geodl.signal import Signal, in_groups, select_members, stand_beside
 
@@ -32,8 +33,10 @@ class GraphLoader:
             one seed give the same epochs.
 
     Raises:
-        GeodlError: no graphs; a batch size that is no positive integer, or larger than the store
-            where the last batch is dropped; targets of another number than graphs or nodes.
+        GeodlError: no graphs; graphs of which some lack an attribute that others have, or have it
+            with other channels, dtype or device, naming the first; a batch size that is no positive
+            integer, or larger than the store where the last batch is dropped; targets of another
+            number than graphs or nodes.
 
     >>> from geodl import Graph
     >>> graphs = [Signal(torch.ones(1, n, 2), Graph([[0], [1]], n)) for n in (2, 3, 4)]
@@ -54,7 +57,7 @@ class GraphLoader:
     ):
         asked = f"GraphLoader(batch_size={batch_size!r})"
         self.batch_size = positive(asked, batch_size)
-        self.store, found = _store(graphs)
+        self.store, found = _store(graphs, read_targets=targets is None)
         if targets is None:
             targets = found
         self.shuffle, self.drop_last, self.generator = shuffle, drop_last, generator
@@ -139,22 +142,20 @@ class GraphLoader:
         )
 
 
-def _store(graphs: Any) -> tuple[Signal, Tensor | None]:
-    """All graphs as one signal, and their own targets where they bring some."""
+def _store(graphs: Any, read_targets: bool) -> tuple[Signal, Tensor | None]:
+    """All graphs as one signal, and their own targets where they bring some that are wanted."""
     asked = "GraphLoader(graphs)"
     parts = [graphs]
-    if not isinstance(graphs, Signal):
+    if not isinstance(graphs, Signal) and isinstance(graphs, Iterable):
         parts = list(graphs)
     if parts and all(isinstance(part, Signal) for part in parts):
         signal = stand_beside(asked, parts)
         return _on_one_graph(signal), None
-    if not parts or not all(hasattr(part, "edge_index") for part in parts):
+    if not parts or not all(map(is_pyg_graph, parts)):
         found = f"{sorted({type(part).__name__ for part in parts})}"
         do = "give a list of PyG Data, a list of Signals, or a Signal on a Batch"
         raise GeodlError(asked, f"values of the types {found}", do)
-    from torch_geometric.data import Batch
-
-    merged: Any = Batch.from_data_list(parts)
+    merged = merge_graphs(asked, parts, read_targets)
     signal = Signal.from_pyg(merged)
     if signal.edges is None:
         return signal, merged.get("y")

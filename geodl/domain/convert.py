@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from geodl.domain.alike import check_alike
 from geodl.domain.check import EXACT
 from geodl.errors import GeodlError, nearest
 
@@ -231,9 +232,22 @@ def to_pyg(parts: GraphParts) -> Any:
 
 
 def to_pyg_batch(graphs: Sequence[Any]) -> Any:
-    """A PyG `Batch` of several `Data`."""
+    """A PyG `Batch` of several `Data`; weights are 1 where some have none.
+
+    Raises:
+        GeodlError: if some lack edge_attr or edge_type that others have, or if values differ in
+            shape or dtype.
+    """
     from torch_geometric.data import Batch
 
+    weights = [data.get("edge_weight") for data in graphs]
+    given = next((weight for weight in weights if weight is not None), None)
+    for data, weight in zip(graphs, weights, strict=True):
+        if weight is None and given is not None:
+            data.edge_weight = given.new_ones(data.edge_index.shape[1])
+    for name in ("edge_attr", "edge_type"):
+        # PyG merges what its first graph has, and drops all else.
+        check_alike("a Batch to PyG", "member", name, [data.get(name) for data in graphs])
     return Batch.from_data_list(list(graphs))
 
 

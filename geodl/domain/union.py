@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from geodl.constants import cached_constants
+from geodl.domain.alike import check_alike
 from geodl.domain.base import Domain, Links
 from geodl.domain.check import as_tensor, check_has_values, default_device
 from geodl.domain.graph import Graph
@@ -202,9 +203,14 @@ def joined_generators(members: Sequence[Domain], num_nodes: int) -> Tensor:
 
 
 def joined_values(members: Sequence[Domain], name: str) -> Tensor | None:
-    """The values of the links of all members by name; None unless every member has them."""
+    """The values of the links of all members by name; None unless every member has them.
+
+    Raises:
+        GeodlError: if every member has them, and they differ in shape or dtype.
+    """
     values = [getattr(member, name, None) for member in members]
     present = [value for value in values if value is not None]
     if len(present) < len(values):
         return None
+    check_alike(f"a Batch of {len(values)} graphs", "member", name, present)
     return torch.cat(present)

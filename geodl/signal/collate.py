@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from geodl.domain import Batch, same_place
+from geodl.domain.alike import check_alike
 from geodl.errors import GeodlError
 from geodl.signal.base import Signal
 
@@ -127,10 +128,7 @@ def _check_alike(asked: str, signals: Sequence[Signal]) -> None:
         raise GeodlError(asked, "no signals", "give one at least")
     if any(s.x.layout != torch.strided for s in signals):
         raise GeodlError(asked, "sparse values", "give dense ones: x.to_dense()[None]")
-    kinds = {(s.shape[2], str(s.dtype), str(s.device)) for s in signals}
-    if len(kinds) > 1:
-        found = f"channels, dtypes and devices {sorted(kinds)}"
-        raise GeodlError(asked, found, "give signals that agree in all three")
+    check_alike(asked, "signal", "x", [s.x for s in signals], free=2)
 
 
 def _joined(asked: str, signals: Sequence[Signal], name: str, axis: int) -> Tensor | None:
@@ -145,16 +143,9 @@ def _joined(asked: str, signals: Sequence[Signal], name: str, axis: int) -> Tens
     states: list[Any] = [getattr(s, name) for s in signals]
     if name == "edges" and axis == 1:
         states = [_by_member(s) for s in signals]
-    given = [state for state in states if state is not None]
-    if not given:
+    check_alike(asked, "signal", name, states, free=2)
+    if states[0] is None:
         return None
-    if len(given) < len(states):
-        found = f"{name} on {len(given)} signals and none on {len(states) - len(given)}"
-        raise GeodlError(asked, found, f"give {name} to all: signal.with_{name}(...)")
-    kinds = {(state.shape[2], str(state.dtype)) for state in states}
-    if len(kinds) > 1:
-        found = f"{name} of channels and dtypes {sorted(kinds)}"
-        raise GeodlError(asked, found, "give signals that agree in both")
     # A state that is the same for a whole batch becomes one entry for each of its rows.
     wide = [state.expand(s.shape[0], -1, -1) for s, state in zip(signals, states, strict=True)]
     return torch.cat(wide, dim=axis)
