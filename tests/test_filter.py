@@ -2,6 +2,7 @@
 gradients of signal and parameters; spectral convolution; what is refused.
 """
 
+import copy
 import math
 
 import pytest
@@ -59,6 +60,70 @@ def test_half_precision():
         found = layer(s.to(torch.bfloat16))
         assert found.dtype == torch.bfloat16
         assert error(found.x.double(), layer.double()(s).x) < 2e-2
+
+
+def mixing(*more: nn.Module) -> nn.Sequential:
+    torch.manual_seed(0)
+    layers = nn.Linear(1, 4), *more, nn.Tanh(), nn.Linear(4, 1)
+    return nn.Sequential(nn.Unflatten(0, (-1, 1)), *layers, nn.Flatten(0))
+
+
+@pytest.mark.parametrize("order", [None, 3])
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_a_module_of_half_precision_answers_in_single(half, order):
+    """The exact answer of its rounded numbers, up to the rounding of values in and out."""
+    layer, s = g.Filter(mixing(), "sym", order).to(half), signal(TORUS).to(half)
+    found = layer(s)
+    found.x.square().sum().backward()
+    wide = copy.deepcopy(layer).double()
+    wide.zero_grad()
+    wanted = wide(s.to(torch.float64))
+    wanted.x.square().sum().backward()
+    assert found.dtype == half and error(found.x.double(), wanted.x) < 2**-7
+    for p, q in zip(layer.parameters(), wide.parameters(), strict=True):
+        assert p.grad.dtype == half and error(p.grad.double(), q.grad) < 2**-5 * q.grad.abs().max()
+    # Frequencies in half precision would be off by more than the output's own rounding.
+    wider = g.Filter(mixing(), "sym", order)
+    wider.load_state_dict(layer.state_dict())
+    assert wider(s).x.equal(found.x)
+
+
+def test_running_statistics_of_half_precision_move():
+    layer, s = g.Filter(mixing(nn.BatchNorm1d(4))).bfloat16(), signal(TORUS).to(torch.bfloat16)
+    norm = layer.function[2]
+    layer(s)
+    wanted = g.Filter(mixing(nn.BatchNorm1d(4)))
+    wanted(s)
+    assert norm.num_batches_tracked == 1
+    assert error(norm.running_mean.float(), wanted.function[2].running_mean) < 2**-7
+    layer.eval()
+    kept = norm.running_mean.clone()
+    layer(s)
+    assert norm.running_mean.equal(kept)
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+def test_a_module_of_half_precision_compiles_whole():
+    layer, s = g.Filter(mixing()).bfloat16(), signal(TORUS).to(torch.bfloat16)
+    g.prepare(layer, s)
+    with torch.no_grad():
+        found = torch.compile(layer, fullgraph=True, backend="eager")(s)
+    assert found.x.equal(layer(s).x)
+
+
+DTYPES = torch.bfloat16, torch.float16, torch.float32, torch.float64
+
+
+@pytest.mark.parametrize("order", [None, 3])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("other", DTYPES)
+def test_modules_of_another_dtype_are_refused_in_words(dtype, other, order):
+    layer, s = g.Filter(mixing(), None, order).to(other), signal(RING).to(dtype)
+    if other in (dtype, torch.promote_types(dtype, torch.float32)):
+        assert layer(s).dtype == dtype
+        return
+    with pytest.raises(g.GeodlError, match=f"a function with parameters of {other}; convert"):
+        layer(s)
 
 
 def test_a_polynomial_function_is_met_exactly():

@@ -274,3 +274,13 @@ def test_tensors_as_pyg_takes_them_are_told_apart():
     links = torch.tensor([[0], [1]])
     with pytest.raises(g.GeodlError, match="a tensor in place of a second signal"):
         g.models.gcn(3, 4, 2)(torch.zeros(2, 3), links)
+
+
+@pytest.mark.parametrize("other", [torch.float64, torch.bfloat16])
+def test_a_module_of_another_dtype_is_refused_in_words(other):
+    """The first parameter of a layer is looked at before; that of a module may stand anywhere."""
+    s = g.Signal(torch.ones(1, 3, 2), g.Chain(3))
+    layer = g.Pointwise(nn.Sequential(nn.Linear(2, 2))).to(other)
+    with pytest.raises(g.GeodlError, match=f"values of torch.float32 .* parameters of {other}"):
+        layer(s)
+    assert layer(s.to(other)).dtype == other

@@ -12,7 +12,7 @@ from geodl.domain import Domain
 from geodl.domain.check import check_finite
 from geodl.errors import GeodlError, as_integer
 from geodl.layer.base import MessagePassing
-from geodl.layer.check import check_no_sender, check_signal
+from geodl.layer.check import check_function, check_no_sender, check_signal
 from geodl.layer.entries import entries_of_call
 from geodl.layer.folding import GraphState, MergedMembers
 from geodl.lowering import ConvolveOptions, Plan, cached_tensors
@@ -145,7 +145,7 @@ class Filter(MessagePassing):
         weight: Any = self.weight
         if weight is None:
             points = self._points(domain, x)
-            weight = self._checked(self.function(points.frequencies), points, x)
+            weight = self._checked(self._responses(points.frequencies, x), points, x)
             if points.coefficients is not None:
                 coefficients = points.coefficients.to(weight.dtype)
                 weight = torch.tensordot(coefficients, weight, dims=1)
@@ -174,6 +174,21 @@ class Filter(MessagePassing):
             return Points(frequencies.to(*like), coefficients.to(*like))
 
         return cached_tensors(domain, None, name, make)
+
+    def _responses(self, frequencies: Tensor, x: Tensor) -> Any:
+        """What the function answers, in the precision of the frequencies.
+
+        Raises:
+            GeodlError: if it fails and has parameters of another dtype or device.
+        """
+        function = self.function
+        try:
+            if x.dtype != frequencies.dtype and isinstance(function, nn.Module):
+                return _in_single_precision(function, x.dtype, frequencies)
+            return function(frequencies)
+        except RuntimeError:
+            check_function(self, "function", function, frequencies)
+            raise
 
     def _largest(self, domain: Domain) -> float:
         """The largest eigenvalue that the polynomial is fitted up to."""
@@ -230,6 +245,21 @@ def chebyshev_points(order: int) -> tuple[Tensor, Tensor]:
     coefficients = 2 / count * torch.cos(torch.arange(count)[:, None] * angles)
     coefficients[0] /= 2
     return angles, coefficients
+
+
+def _in_single_precision(module: nn.Module, half: torch.dtype, frequencies: Tensor) -> Any:
+    """A module's answer with its numbers of half precision widened; gradients reach those."""
+    parameters = {n: p.to(frequencies) for n, p in module.named_parameters() if p.dtype == half}
+    buffers = {n: b for n, b in module.named_buffers() if b.dtype == half}
+    if not parameters and not buffers:
+        return module(frequencies)
+    wide = {name: buffer.to(frequencies) for name, buffer in buffers.items()}
+    answer = torch.func.functional_call(module, {**parameters, **wide}, (frequencies,))
+    if module.training:
+        # Running statistics that the module moved.
+        for name, buffer in buffers.items():
+            buffer.copy_(wide[name])
+    return answer
 
 
 def _checked_order(asked: str, order: Any) -> int:

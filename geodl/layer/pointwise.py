@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.layer.base import Layer
-from geodl.layer.check import check_is_signal, check_no_sender, check_values
+from geodl.layer.check import check_function, check_is_signal, check_no_sender, check_values
 from geodl.layer.trace import current_listener
 from geodl.signal import Signal
 
@@ -308,7 +308,12 @@ def _called(module: Any, x: Tensor) -> Any:
     if type(module) is nn.SyncBatchNorm:
         # It takes channels on axis 1: all nodes of all rows are its batch.
         return module(x.flatten(0, 1)).reshape(x.shape)
-    return module(x)
+    try:
+        return module(x)
+    except RuntimeError:
+        # Of a module on the list the first parameter was looked at before.
+        check_function(module, "module", module, x)
+        raise
 
 
 def leaves(module: Any) -> Iterator[nn.Module]:
