@@ -229,5 +229,5 @@ def test_neighbors_are_found_anew_in_each_cloud():
     points = torch.tensor([0.0, 1.0, 5.0, 0.0, 4.0, 5.0])[None, :, None]
     s = g.Signal(points, g.Batch([g.Complete(3), g.Complete(3)]))
     assert layer(s).x.flatten().tolist() == [1.0, 0.0, 1.0, 4.0, 5.0, 4.0]
-    with pytest.raises(g.GeodlError, match="g.collate"):
+    with pytest.raises(g.GeodlError, match="side by side: g.Batch"):
         layer(g.Signal(torch.zeros(2, 3, 1), g.Complete(3)))

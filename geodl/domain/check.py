@@ -4,6 +4,7 @@ A domain keeps a copy of its own that never changes. What the copy would lose (i
 gradients, digits of large integers) is refused.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from geodl.errors import GeodlError
 
 REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INTEGER = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+FUNCTORCH: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue] - not in stubs
 EXACT = 2**53  # up to here float64 holds every integer
 
 
@@ -67,7 +69,9 @@ def check_has_values(asked: str, tensor: Tensor) -> None:
         raise GeodlError(asked, found, "use a device that holds them")
 
 
-def as_tensor(asked: str, name: str, value: Any, device: torch.device) -> Tensor:
+def as_tensor(
+    asked: str, name: str, value: Any, device: torch.device, *, mapped: bool = False
+) -> Tensor:
     """A tensor as it is; lists and numpy arrays as a tensor on a device.
 
     Args:
@@ -75,14 +79,17 @@ def as_tensor(asked: str, name: str, value: Any, device: torch.device) -> Tensor
         name: what the caller calls the value.
         value: a tensor, an array, or nested lists of numbers.
         device: where lists and arrays go.
+        mapped: whether each sample may have its own under `torch.func.vmap`.
 
     Raises:
-        GeodlError: if rows have different lengths, if there are strings or objects, or if a tensor
-            is sparse.
+        GeodlError: if rows have different lengths, if there are strings or objects, if a tensor
+            is sparse, or as :func:`check_unmapped`.
     """
     if isinstance(value, Tensor):
         if value.layout != torch.strided:
             raise GeodlError(asked, f"{name} of layout {value.layout}", "give a dense tensor")
+        if not mapped:
+            check_unmapped(asked, name, value)
         return value
     parts: list[Any] = []
     if isinstance(value, list | tuple):
@@ -188,7 +195,7 @@ def check_link_weights(asked: str, value: Any, index: Tensor) -> Tensor:
         GeodlError: if the shape or device is another one, or if the weights are not finite floating
             point numbers.
     """
-    weight = as_tensor(asked, "weight", value, index.device)
+    weight = as_tensor(asked, "weight", value, index.device, mapped=True)
     count = index.shape[1]
     if weight.dim() not in (1, 2) or weight.shape[-1] != count:
         found = f"weights of shape {list(weight.shape)}"
@@ -212,6 +219,43 @@ def can_be_read(tensor: Tensor) -> bool:
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return False
     return has_values(tensor)
+
+
+def check_unmapped(asked: str, what: str, values: Tensor) -> None:
+    """Refuse numbers that `torch.func.vmap` maps over where which nodes and links there are is read
+    from them: samples have one structure.
+
+    Args:
+        asked: what the caller asked for, the beginning of the error.
+        what: the structure that is read, in the plural.
+        values: the tensor.
+
+    Raises:
+        GeodlError: if they differ from sample to sample.
+    """
+    if torch.compiler.is_compiling():
+        return
+    # The tensor is asked, not torch: constants are made outside of the transforms of the caller.
+    if any(FUNCTORCH.is_batchedtensor(one) for one in _layers(values)):
+        found = f"{what} that would differ from sample to sample under torch.func.vmap"
+        do = "call it for each sample, or put them side by side: g.Batch([domain, ...])"
+        raise GeodlError(asked, found, do)
+
+
+def values_of_all_samples(tensor: Tensor) -> Tensor:
+    """The tensor that the transforms of `torch.func` have wrapped, in whatever order of axes: its
+    numbers may be read.
+    """
+    *_, innermost = _layers(tensor)
+    return innermost
+
+
+def _layers(tensor: Tensor) -> Iterator[Tensor]:
+    """A tensor, and those inside it: each transform wraps what the one before made."""
+    yield tensor
+    while FUNCTORCH.is_functorch_wrapped_tensor(tensor):
+        tensor = FUNCTORCH.get_unwrapped(tensor)
+        yield tensor
 
 
 def check_finite(asked: str, values: Tensor, consequence: str) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from geodl.constants import cached_constants
 from geodl.domain.alike import check_alike
 from geodl.domain.base import Domain, Links
-from geodl.domain.check import as_tensor, check_has_values, default_device
+from geodl.domain.check import as_tensor, check_has_values, check_unmapped, default_device
 from geodl.domain.graph import Graph
 from geodl.domain.runs import Runs, runs_of
 from geodl.domain.weights import is_reweighted
@@ -64,6 +64,8 @@ def check_starts(asked: str, starts: Any, num_nodes: int, device: torch.device) 
 def check_numbers(union: Domain, numbers: Any) -> None:
     """Refuse what is not a row of numbers of members, `[D']` of torch.long from 0 to D - 1."""
     found = ""
+    if isinstance(numbers, Tensor):
+        check_unmapped(f"members of {union}", "members", numbers)
     if not isinstance(numbers, Tensor) or numbers.dtype != torch.long or numbers.dim() != 1:
         found = f"{numbers!r}"
     # By numpy, in a fourth of the time: numbers come at every step.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.domain import same_place
+from geodl.domain.check import can_be_read
 from geodl.errors import GeodlError
 from geodl.inspection.score import NodeScore, check_has_gradient, check_signal, with_gradients
 from geodl.layer import evaluated, trace
@@ -93,7 +94,7 @@ def dirichlet_energy(signal: Signal, *, norm: str | None = "sym") -> Tensor:
         weight = links.weight.detach().to(x)
     if norm == "sym":
         degree = x.new_zeros(*weight.shape[:-1], x.shape[1]).index_add(-1, links.dst, weight)
-        if degree.numel() and not bool((degree > -1).all()):
+        if degree.numel() and can_be_read(degree) and not bool((degree > -1).all()):
             found = f"a degree of {float(degree.min()):g}, where 1 + d has no root to divide by"
             do = "use non-negative weights, or norm=None"
             raise GeodlError("dirichlet_energy(norm='sym')", found, do)

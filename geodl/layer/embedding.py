@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from geodl.domain.check import values_of_all_samples
 from geodl.errors import GeodlError, positive
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender
@@ -99,7 +100,7 @@ class Embedding(Layer):
             do = "move both to one device"
         elif x.numel() and not x.is_meta and not torch.compiler.is_compiling():
             # The kernel's own check does not name the ids; on a GPU it ends the process.
-            low, high = map(int, x.aminmax())
+            low, high = map(int, values_of_all_samples(x).aminmax())
             if low < 0 or high >= self.num:
                 found = f"ids from {low} to {high}"
                 do = f"ids lie in 0..{self.num - 1}: one row for each token"

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geodl.domain.check import can_be_read
+from geodl.domain.check import can_be_read, check_unmapped
 from geodl.errors import GeodlError, as_integer, is_real, positive
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
@@ -32,7 +32,7 @@ class TopK(Layer):
     Raises:
         GeodlError: if `channels` is not a positive integer, or the ratio neither a share in (0, 1]
             nor a positive integer; at the call, if there are several signals on one domain, each of
-            which would keep other nodes, or if a score is NaN.
+            which would keep other nodes, if a score is NaN, or if `torch.func.vmap` maps over them.
 
     >>> from geodl.domain import Graph
     >>> s = Signal(torch.randn(1, 4, 3), Graph([[0, 1, 2, 3], [1, 2, 3, 0]]))
@@ -70,8 +70,9 @@ class TopK(Layer):
         x = check_signal(self, signal).x
         if x.shape[0] != 1:
             found = f"a batch of {x.shape[0]}, whose rows would keep different nodes"
-            raise GeodlError(self.label, found, "put the rows side by side: g.collate")
+            raise GeodlError(self.label, found, "put the rows side by side: g.Batch([domain, ...])")
         score = torch.tanh(x[0] @ self.weight / self.weight.norm())
+        check_unmapped(self.label, "nodes to keep", score)
         if can_be_read(score) and score.isnan().any():
             found = "scores that are NaN, of which none is the largest"
             do = "clean the values, as x.nan_to_num(); a weight of zeros has no direction"

@@ -42,7 +42,7 @@ class Nearest(Layer):
 
     Raises:
         GeodlError: if k is not a positive integer; at the call, as :func:`geodl.knn`, so that
-            several clouds have to stand side by side, as :func:`geodl.collate` puts them.
+            several clouds have to stand side by side, on a Batch.
 
     >>> import torch, geodl as g
     >>> s = g.Signal(torch.tensor([[[0.0], [1.0], [5.0]]]), g.Complete(3))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from geodl.domain import Domain, same_place
+from geodl.domain.check import check_unmapped
 from geodl.errors import GeodlError
 
 
@@ -147,6 +148,7 @@ def row_lengths(x: Tensor, mask: Any) -> list[int]:
     if (mask.dtype, mask.shape, mask.device) != (torch.bool, shape, x.device):
         found = f"a mask that is {list(mask.shape)}, {mask.dtype}, {mask.device}"
         raise GeodlError(asked, found, do)
+    check_unmapped(asked, "lengths of rows", mask)
     lengths = mask.sum(1)
     # A row without a gap has all its tokens before its padding, so that its length tells the mask.
     without_gap = torch.arange(x.shape[1], device=x.device) < lengths[:, None]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from geodl.domain.check import can_be_read
+from geodl.domain.check import can_be_read, check_unmapped
 from geodl.errors import GeodlError, positive
 from geodl.neighborhood.relation import Relation
 from geodl.signal.base import Signal
@@ -30,7 +30,8 @@ def knn(signal: Signal, k: int, *, loops: bool = False) -> Relation:
 
     Raises:
         GeodlError: if it is not a Signal, if its values are sparse or tokens, if its batch is not
-            1, if k is not a positive integer, or if distances are NaN or infinite.
+            1, if k is not a positive integer, if distances are NaN or infinite, or if
+            `torch.func.vmap` maps over them.
 
     >>> from geodl.domain import Complete
     >>> points = Signal(torch.tensor([[[0.0], [1.0], [5.0]]]), Complete(3))
@@ -46,7 +47,8 @@ def knn(signal: Signal, k: int, *, loops: bool = False) -> Relation:
         raise GeodlError(asked, f"values of {x.dtype} in {x.layout}", "give dense numbers")
     if x.shape[0] != 1:
         found = f"a batch of {x.shape[0]}, whose rows have different neighbors"
-        raise GeodlError(asked, found, "put the rows side by side: g.collate of one signal each")
+        raise GeodlError(asked, found, "put the rows side by side: g.Batch([domain, ...])")
+    check_unmapped(asked, "nearest nodes", x)
     # Distances of half precision would tie; torch has none.
     wide = torch.promote_types(x.dtype, torch.float32)
     points, sizes = x[0].detach().to(wide), torch.tensor(domain.sizes)
