@@ -87,7 +87,8 @@ def from_torch(module: nn.Module, example: Any = None, *, on: Domain | None = No
     Parametrizations (`torch.nn.utils.parametrizations`, or your own) of a linear layer, a
     convolution or an embedding stay, and their parameters go on learning under their names. The
     older hooks `torch.nn.utils.weight_norm` and `spectral_norm` of a model become parametrizations
-    with the same numbers.
+    with the same numbers. Save the `state_dict` of such a layer, or model: torch refuses to pickle
+    it; `copy.deepcopy` copies it.
 
     Options that do not change the result are dropped: `enable_nested_tensor`, `inplace` of a
     Transformer's dropouts. In evaluation torch's fast path of `TransformerEncoderLayer` computes

@@ -50,6 +50,9 @@ def rgcn_layer(
     """A layer of the relational GCN: `y_i = W_0 x_i + sum_t mean over edges of type t of W_t x_j +
     b`.
 
+    With bases the weight is a parametrization: save the `state_dict`, as torch refuses to pickle
+    such a module; `copy.deepcopy` copies it.
+
     Args:
         channels_in: C_in.
         channels_out: C_out.
@@ -99,7 +102,8 @@ def rgcn(
     """The relational GCN of Schlichtkrull et al., "Modeling Relational Data with Graph
     Convolutional Networks" (2018): `[B, N, C_0]` to `[B, N, C_k]` on a graph with edge types.
 
-    Rows of :func:`rgcn_layer` with ReLU between them.
+    Rows of :func:`rgcn_layer` with ReLU between them; with bases they are saved by the
+    `state_dict`, not by pickle.
 
     Args:
         channels: channels C_0 of the input, of each hidden layer, and C_k of the output.

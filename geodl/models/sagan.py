@@ -47,6 +47,9 @@ def sagan(
     of both networks; batch norms have a scale and a shift for each class; the discriminator scores
     by the inner product of its features and an embedding of the class (projection).
 
+    Spectral norms are parametrizations of the weights: save the `state_dict`, as torch refuses to
+    pickle such modules; `copy.deepcopy` copies them.
+
     Args:
         classes: how many there are.
         size: height and width of the images, a multiple of 4.
