@@ -41,7 +41,8 @@ class GraphDoor:
     tensors.
 
     Graphs are remembered by the very tensors they were made of, so that calls on one graph find its
-    plans.
+    plans. Changes of them that torch does not count, as writes into the numpy array behind one, are
+    not seen (see :class:`Memory`).
 
     Args:
         form: of the call.

@@ -10,8 +10,10 @@ from torch import Tensor
 class Memory:
     """The last few values that were made of tensors.
 
-    A tensor that was changed in place since is another one. None stands for a tensor that was not
-    given. Copies begin empty, since they share no tensor with the original.
+    A tensor that was changed in place since is another one, as far as torch counts changes: writes
+    into a numpy array that shares its memory, or through `tensor.data`, are not seen. None stands
+    for a tensor that was not given. Copies begin empty, since they share no tensor with the
+    original.
 
     Args:
         count: how many values are kept.
