@@ -140,7 +140,7 @@ def is_plain(rule: Any, on_basis: bool = False) -> bool:
     )
     if on_basis:
         same = replace(same, basis=rule.basis)
-    return replace(same, boundary=rule.boundary) == rule
+    return replace(same, boundary=rule.boundary, tiled=rule.tiled) == rule
 
 
 def check_one_group(asked: str, layer: Conv) -> None:

@@ -201,7 +201,7 @@ def sides_of(rule: Any) -> tuple[bool, bool] | None:
             exact=rule.exact,
             basis=rule.basis,
         )
-        if replace(same, boundary=rule.boundary) == rule:
+        if replace(same, boundary=rule.boundary, tiled=rule.tiled) == rule:
             return sides
     return None
 

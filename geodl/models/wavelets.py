@@ -2,7 +2,7 @@
 and the same window reversed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,7 +12,6 @@ from geodl.errors import GeodlError, positive
 from geodl.layer import Conv
 from geodl.layer.check import check_domain
 from geodl.neighborhood import Neighborhood, wavelets, window
-from geodl.neighborhood.window import Window
 
 
 def wavelet_transform(
@@ -109,31 +108,12 @@ def _rule(name: str, axes: int, periodic: bool) -> Neighborhood:
     # Every window that touches the signal is there, for even lengths and odd ones; around an axis
     # that wraps, half as many as nodes are enough.
     if periodic:
-        pair = taps // 2 - 1
-        rule = window(taps, count, stride=2, padding=pair)
-        return _AroundAxes(rule.size, rule.stride, rule.dilation, rule.padding, boundary="circular")
+        rule = window(taps, count, stride=2, padding=taps // 2 - 1)
+        # Haar's window, without padding, would leave out the last node of an odd axis.
+        return replace(rule, boundary="circular", tiled=True)
     rule = window(taps, count, stride=2, padding=((taps - 2, taps - 1),) * count)
     # On axes that wrap it would be another transform, which its reverse does not invert.
     return replace(rule, boundary="zeros")
-
-
-@dataclass(frozen=True, repr=False)
-class _AroundAxes(Window):
-    """A window of stride 2 around axes that wrap, which refuses all others, and odd lengths.
-
-    A window without padding, as Haar's, runs on them too, but it leaves the last node out.
-    """
-
-    def refuses(self, domain: Domain, typed: bool = True) -> str:
-        if reason := super().refuses(domain, typed):
-            return reason
-        asked = "a wavelet transform with periodic=True"
-        if not all(domain.periodic):
-            return f"{asked} on an axis that does not wrap: make it periodic, or leave periodic out"
-        odd = [length for length in domain.lattice or () if length % 2]
-        if odd:
-            return f"{asked} on an axis of odd length {odd[0]}: use even lengths at every level"
-        return ""
 
 
 def _fixed(layer: Conv, weight: Tensor, dtype: torch.dtype | None) -> Conv:

@@ -114,3 +114,33 @@ def compact(values: tuple) -> str:
     if isinstance(first, tuple):
         return compact(first)
     return str(first)
+
+
+def refuses_boundary(periodic: tuple[bool, ...], padding: Pairs, boundary: str | None) -> str:
+    """Why the padding would mean something else on a domain than a window's `boundary` says ("" if
+    not).
+
+    An axis without padding reaches over no border, so that either kind of axis will do.
+    """
+    axes = zip(periodic, padding, strict=True)
+    wraps = [is_periodic for is_periodic, pair in axes if any(pair)]
+    if boundary == "circular" and not all(wraps):
+        return (
+            "circular padding on an axis that does not wrap: "
+            "make it periodic, as Signal.image(x, periodic=True) does"
+        )
+    if boundary == "zeros" and any(wraps):
+        return "zero padding on an axis that wraps: make it bounded, as Signal.image(x) does"
+    return ""
+
+
+def refuses_tiling(
+    lengths: tuple[int, ...], periodic: tuple[bool, ...], stride: tuple[int, ...]
+) -> str:
+    """Why windows do not go around every axis of a domain in whole strides ("" if they do)."""
+    for length, is_periodic, step in zip(lengths, periodic, stride, strict=True):
+        if not is_periodic:
+            return "an axis that does not wrap: make it periodic, or use zeros at its border"
+        if length % step:
+            return f"an axis that wraps, of length {length}: use multiples of {step}"
+    return ""

@@ -26,6 +26,8 @@ from geodl.neighborhood.padding import (
     compact,
     normalize_padding,
     per_axis,
+    refuses_boundary,
+    refuses_tiling,
     usual_padding,
 )
 from geodl.neighborhood.places import sending_points
@@ -56,6 +58,8 @@ class Window(Neighborhood):
             border the edge is missing. "zeros" and "circular" are the padding modes of a
             convolution that was converted: such a window refuses a domain that pads otherwise.
         basis: the functions that its filters are sums of, or None for a weight at each place.
+        tiled: whether domains are refused around whose axes windows do not go in whole strides, so
+            that nodes would be left out.
     """
 
     size: tuple[int, ...]
@@ -68,6 +72,7 @@ class Window(Neighborhood):
     exact: bool = True
     boundary: Literal["zeros", "circular"] | None = None
     basis: FilterBasis | None = None
+    tiled: bool = False
 
     def __repr__(self) -> str:
         name = "isotropic"
@@ -88,6 +93,8 @@ class Window(Neighborhood):
             parts.append(f"boundary={self.boundary!r}")
         if self.basis is not None:
             parts.append(f"basis={self.basis}")
+        if self.tiled:
+            parts.append("tiled=True")
         return f"{name}({', '.join(parts)})"
 
     @property
@@ -145,7 +152,9 @@ class Window(Neighborhood):
         if self.group is not None and domain.fiber != wanted:
             named = "no fiber" if wanted is None else f"a fiber of {wanted}"
             return f"{self} takes a domain with {named}"
-        return self._refuses_boundary(domain)
+        if self.tiled and (reason := refuses_tiling(domain.lattice, domain.periodic, self.stride)):
+            return reason
+        return refuses_boundary(domain.periodic, self.padding, self.boundary)
 
     def fan_in(self, domain: Domain | None = None) -> float | None:
         return self.bank().energy()
@@ -196,22 +205,6 @@ class Window(Neighborhood):
             return None
         entries, *sheets = self._over_fiber(self.bank().entries_to_compare(), domain)
         return entries.tables(sending_points(self._axis_windows(), domain, target), *sheets)
-
-    def _refuses_boundary(self, domain: Domain) -> str:
-        """Why the padding would mean something else on a domain than `boundary` says ("" if not).
-
-        An axis without padding reaches over no border, so that either kind of axis will do.
-        """
-        axes = zip(domain.periodic, self.padding, strict=True)
-        wraps = [periodic for periodic, pair in axes if any(pair)]
-        if self.boundary == "circular" and not all(wraps):
-            return (
-                "circular padding on an axis that does not wrap: "
-                "make it periodic, as Signal.image(x, periodic=True) does"
-            )
-        if self.boundary == "zeros" and any(wraps):
-            return "zero padding on an axis that wraps: make it bounded, as Signal.image(x) does"
-        return ""
 
     def _target(self, domain: Domain) -> Domain:
         lengths, wraps = self._lengths(domain)

@@ -138,7 +138,7 @@ def _over_group(build: Build, path: str, layer: Any, rule: Any, value: Value) ->
             make = lift
         numbers = {"stride": rule.stride, "dilation": rule.dilation, "padding": rule.padding}
         made = make(rule.size, group=build.group, exact=rule.exact, basis=rule.basis, **numbers)
-        return replace(made, boundary=rule.boundary)
+        return replace(made, boundary=rule.boundary, tiled=rule.tiled)
     forward = rule.reverse()
     if getattr(forward, "size", None) is None or value.place == "lattice":
         found = f"over {rule}, which is no window on a lattice"
