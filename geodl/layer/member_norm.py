@@ -207,9 +207,6 @@ def by_members(
     # Members of one size are entries of a batch, of whatever kind: only sums are taken. To torch
     # they are images of one column whose channels stand last, for which it has a kernel.
     entries = members_to_batch(x, domain.num_members)
-    if transforms_active():
-        # That kernel asks for a layout in memory, which the transforms of torch.func do not tell.
-        return _by_formula(entries, groups, weight, bias, eps).reshape(x.shape)
     images = entries.unsqueeze(2).permute(0, 3, 1, 2)
     # Weight and bias apart: where they alone want a gradient, the backward of this kernel reads a
     # gradient of x that was never made, and the process dies (seen in torch 2.13).
@@ -217,21 +214,6 @@ def by_members(
     if weight is None or bias is None:
         return y
     return torch.addcmul(bias, y, weight)
-
-
-def _by_formula(
-    x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
-) -> Tensor:
-    """As :func:`by_members` of entries that are a member each, in operations that every transform
-    of torch can follow.
-    """
-    split = x.unflatten(2, (groups, -1))
-    centered = split - split.mean((1, 3), keepdim=True)
-    var = centered.square().mean((1, 3), keepdim=True)
-    y = (centered * torch.rsqrt(var + eps)).flatten(2)
-    if weight is None or bias is None:
-        return y
-    return y * weight + bias
 
 
 def statistics(x: Tensor, domain: Domain, groups: int) -> tuple[Tensor, Tensor]:
