@@ -75,6 +75,11 @@ REFUSED = {
 }
 
 
+def test_odd_heads_are_refused_when_the_layer_is_built():
+    with pytest.raises(g.GeodlError, match="3 channels for sines and cosines"):
+        g.Attention(6, g.past(), heads=2, rotary=True)
+
+
 @pytest.mark.parametrize("lowering", ["auto", "edges"])
 @pytest.mark.parametrize("sizes", [((5, 2),), ((4, 2), (6, 5)), ((4, 3), (4, 3)), ((3, 3),)])
 def test_the_last_receivers_of_a_past_stand_at_the_last_places(sizes, lowering):

@@ -53,7 +53,8 @@ class Filter(MessagePassing):
         function: of frequencies `[P]`, eigenvalues of the Laplacian, to `[P]` or `[P, C_in,
             C_out]`; as `geodl.heat(2.0)`. Or the numbers themselves, a tensor or list of such a
             shape, one for each of the first P modes, which become a parameter `weight`; higher
-            modes do not pass.
+            modes do not pass. Modes of one frequency have no order of their own: which of them a
+            number meets is the solver's choice, and no symmetry is kept.
         norm: of the Laplacian: None for `D - A`, "sym" or "rw".
         order: of the polynomial; None for the exact filter.
         lambda_max: the largest eigenvalue that the polynomial is fitted up to; None takes 2 for

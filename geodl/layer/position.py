@@ -183,7 +183,7 @@ class SinusoidalPositions(Positions):
     def __init__(self, channels: int):
         super().__init__()
         channels = positive(f"SinusoidalPositions({channels!r})", channels)
-        _paired(channels, 1)
+        check_pairs(channels, 1)
         self.channels_in = channels
 
     def _at(self, domain: Domain, seen: int, x: Tensor) -> Tensor:
@@ -246,7 +246,8 @@ class LearnedPositions(Positions):
         return f"{self.lattice or self.length}, {self.channels_in}"
 
 
-def _paired(channels: int, axes: int) -> None:
+def check_pairs(channels: int, axes: int) -> None:
+    """Refuse channels that are no pairs of a sine and a cosine on each axis."""
     if channels % (2 * axes):
         raise GeodlError(
             f"{channels} channels for sines and cosines on {axes} axes",
@@ -262,7 +263,7 @@ def _angles(places: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
     if places.dim() == 1:
         points = points[:, None]
     axes = points.shape[1]
-    _paired(channels, axes)
+    check_pairs(channels, axes)
     # Wave lengths run geometrically from 2 pi to 10,000 times 2 pi over the channels of an axis.
     even = torch.arange(0, channels // axes, 2, device=places.device, dtype=dtype)
     rates = 10000 ** (-even * axes / channels)

@@ -10,7 +10,7 @@ from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.layer.base import Layer, MessagePassing
 from geodl.layer.parameters import read_parameter
-from geodl.layer.position import aligns_ends, places, places_of_receivers, rotate
+from geodl.layer.position import aligns_ends, check_pairs, places, places_of_receivers, rotate
 from geodl.layer.widths import Widths
 from geodl.lowering.spmm import sparse_features
 from geodl.neighborhood import Neighborhood
@@ -79,6 +79,8 @@ class Projecting(MessagePassing):
             nn.init.uniform_(part, -(count**-0.5), count**-0.5)
 
     def _make_positions(self, positions: Any, rotary: bool) -> None:
+        if rotary:
+            check_pairs(self.head_dim, 1)
         self.positions, self.rotary = _position_layers(positions), rotary
 
     def _heads(
