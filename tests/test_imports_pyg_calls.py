@@ -179,6 +179,10 @@ def test_a_sparse_adjacency_is_taken_without_weights():
     assert error(network(x, adj_t), model(x, EDGES)) <= 1e-10
     with pytest.raises(g.GeodlError, match="a sparse adjacency with weights"):
         network(x, 2 * adj_t)
+    network = from_pyg(model, (x, adj_t))
+    assert error(network(x, EDGES), model(x, EDGES)) <= 1e-10
+    with pytest.raises(g.GeodlError, match="a sparse adjacency with weights"):
+        from_pyg(model, (x, 2 * adj_t))
 
 
 SPARSE_READERS = {

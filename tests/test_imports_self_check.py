@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 import geodl as g
 from geodl.interop import from_pyg, from_torch
-from geodl.interop.whole.self_check import Original, check_import
+from geodl.interop.whole.failures import Place
+from geodl.interop.whole.self_check import Imported, Original, check_import
 from geodl.interop.whole.tracing import Trace
 from geodl.testing import error
 
@@ -43,16 +44,16 @@ def test_another_answer_is_refused():
     """As the last bits of a formula that is nearly the same."""
     x = torch.randn(3, 4)
     twin = nn.Linear(4, 4)
-    network, trace = from_torch(twin, x), Trace(twin, None, {})
-    check_import("it", network, Original(twin, (x,), {}), trace)
+    made = Imported("it", from_torch(twin, x), Trace(twin, None, {}), {})
+    check_import(made, Original(twin, (x,), {}))
     with torch.no_grad():
         twin.bias += 5e-6
     with pytest.raises(g.GeodlError, match="e-06 off the model's; .*one by one"):
-        check_import("it", network, Original(twin, (x,), {}), trace)
+        check_import(made, Original(twin, (x,), {}))
     with torch.no_grad():
         twin.bias.fill_(torch.nan)
     with pytest.raises(g.GeodlError, match="inf off"):
-        check_import("it", network, Original(twin, (x,), {}), trace)
+        check_import(made, Original(twin, (x,), {}))
 
 
 def test_what_cannot_be_compared_is_imported():
@@ -117,3 +118,58 @@ def test_entries_of_an_answer_are_read_by_their_names():
     network = from_torch(model, x)
     torch.testing.assert_close(network(x), model(x))
     assert any("sort" in where for where in map(str, network.opaque()))
+
+
+class Breaks(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.cumsum(1).sin()
+
+
+def test_a_failure_names_its_node_and_its_line(monkeypatch):
+    network = from_torch(Breaks(), torch.randn(3, 4))
+    nodes = {node.name: node.path for node in network.nodes}
+    made = Imported("it", network, Trace(Breaks(), None, {}), {"cumsum": Place(__file__, LINE)})
+
+    def fail(*values: Tensor) -> Tensor:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(network[nodes["cumsum"]].function, "function", fail)
+    why = r"fails on the example, at cumsum, at test_imports_self_check.py, line \d+: "
+    why += r"return x.cumsum\(1\).sin\(\): RuntimeError: no memory"
+    with pytest.raises(g.GeodlError, match=why):
+        check_import(made, Original(Breaks(), (torch.randn(3, 4),), {}))
+
+
+LINE = Breaks.forward.__code__.co_firstlineno + 1
+
+
+class Masked(nn.Module):
+    """A constant mask of booleans, so that torch.fx cannot follow the attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = torch.ones(6, 6).triu(1).bool()
+        return self.attention(x, x, x, need_weights=False, attn_mask=mask)[0]
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", ["masked", "encoder", "norm first"])
+def test_views_of_tensors_that_lie_otherwise_than_the_original_s(name, training):
+    """torch.export names views by their method; a signal's channels lie last in memory."""
+    torch.manual_seed(0)
+    model: nn.Module = Masked()
+    if name != "masked":
+        first = name == "norm first"
+        model = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True, norm_first=first)
+    model = model.double().train(training)
+    x = torch.randn(2, 6, 8, dtype=torch.float64, requires_grad=True)
+    network = from_torch(model, x)
+    for given in (x, x[:1]):
+        assert error(network(given), model(given)) < 1e-10
+        upstream = torch.randn_like(given)
+        (found,) = torch.autograd.grad(network(given), x, upstream)
+        (wanted,) = torch.autograd.grad(model(given), x, upstream)
+        assert error(found, wanted) < 1e-10

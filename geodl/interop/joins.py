@@ -142,7 +142,7 @@ def convert_quotient(build: Any, call: Call) -> Any:
     if own is not None:
         return own
     one, other = call.args
-    if one.layout is None or other.layout is None:
+    if not all(isinstance(value, Value) and value.layout is not None for value in (one, other)):
         return None
     part = Pointwise(Apply("reciprocal", (Slot(0),), {}))
     inverse = build.apply(f"{call.name}_inverse", part, other, other.tensor.reciprocal())

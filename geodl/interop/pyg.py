@@ -52,10 +52,13 @@ def from_pyg(module: nn.Module, example: Any = None, *, on: Domain | None = None
     them.
 
     An argument that the import was made without (`edge_weight=None`) is refused at a call, unless
-    the model never reads it. Graphs are remembered by their tensors; so are features, of which a
-    sparse copy is made where 95 % of them are zeros, they need no gradient and come again. What
-    changes them in place makes them new, but for writes that torch does not count: into the numpy
-    array of `torch.from_numpy`, or through `tensor.data`. After those give a copy.
+    the model never reads it; so is a Signal whose edges have it. What the model computes of its
+    numbers of nodes, links and graphs follows each call.
+
+    Graphs are remembered by their tensors; so are features, of which a sparse copy is made where
+    95 % of them are zeros, they need no gradient and come again. What changes them in place makes
+    them new, but for writes that torch does not count: into the numpy array of
+    `torch.from_numpy`, or through `tensor.data`. After those give a copy.
 
     Parametrizations, as the bases of an `RGCNConv`, are saved by the `state_dict`: torch refuses to
     pickle modules with them.

@@ -142,6 +142,8 @@ def convert_scores(build: Any, call: Call) -> Any:
         return None
     if one.layout is None or other.layout is None or one.tensor.dim() != other.tensor.dim():
         return None
+    if one.tensor.dim() < 3:
+        return None
     turned = other.read_as(_turned(other.kept), other.tensor.transpose(-2, -1))
     if _heads_of(one) is None or _heads_of(turned) is None:
         return None

@@ -12,7 +12,7 @@ from geodl.interop.whole.channel_order import block_of, in_order
 from geodl.interop.whole.layout import Atom, Axis, Layout, nodes
 from geodl.interop.whole.on_tensors import Narrow
 from geodl.interop.whole.rearrange import Select
-from geodl.interop.whole.values import Call, Scalar, Value
+from geodl.interop.whole.values import Call, Value
 from geodl.layer import Pointwise
 
 
@@ -20,7 +20,7 @@ from geodl.layer import Pointwise
 def convert_item(build: Any, call: Call) -> Any:
     """`values[k]` of a tuple; of a tensor new axes and slices of channels."""
     value, index = call.args
-    if isinstance(value, tuple | list | dict) and not isinstance(value, Scalar):
+    if isinstance(value, tuple | list | dict):
         return value[index]
     if not isinstance(value, Value) or value.layout is None:
         return None

@@ -126,13 +126,15 @@ class Network(Layer):
 
     def _in_order(self, given: Sequence[Any]) -> Any:
         values = dict(zip(self.inputs, given, strict=True))
+        if self._checks_signals:
+            self.door.check_signals(*given)
         for row in self._rows:
             node = row[0]
             if len(row) > 1:
                 values[row[-1].name] = self._run_row(row, values)
                 continue
             read = [values[name] for name in node.inputs]
-            values[node.name] = self._run(node, read)
+            values[node.name] = self.run_node(node, read)
             # What no later node reads need not wait for the end of the call.
             for name in node.frees:
                 del values[name]
@@ -141,6 +143,8 @@ class Network(Layer):
     def unfold(self, calls: UnfoldedCalls, *places: int) -> Any:
         """Add the nodes to a list of calls, in their order."""
         made = dict(zip(self.inputs, places, strict=True))
+        if self._checks_signals:
+            calls.call(self.door.check_signals, *places)
         # What may be something else than a Signal is looked at before a layer reads it.
         unknown = set(self.inputs) if self.door is not None else set[str]()
         for node in self.nodes:
@@ -180,7 +184,7 @@ class Network(Layer):
         for node, before in zip(self.nodes, states_of(self, state, len(self.nodes)), strict=True):
             read = [values[name] for name in node.inputs]
             if node.join:
-                value, after = self._run(node, read), None
+                value, after = self.run_node(node, read), None
             else:
                 value, after = self._step(node, read, before)
             values[node.name] = value
@@ -199,6 +203,11 @@ class Network(Layer):
             if isinstance(part, Opaque):
                 found[path] = part.reason
         return found
+
+    @property
+    def _checks_signals(self) -> bool:
+        """Whether its door knows what its signals must not have."""
+        return bool(getattr(self.door, "left_out", ()))
 
     def readers(self) -> list[nn.Module]:
         """For each input the first layer that reads it, or what was joined of it."""
@@ -261,7 +270,8 @@ class Network(Layer):
         found = f"{len(given)} values: {', '.join(kinds)}"
         raise GeodlError(f"{self.label} called", found, f"give one Signal for each of {named}")
 
-    def _run(self, node: Node, read: list[Any]) -> Any:
+    def run_node(self, node: Node, read: list[Any]) -> Any:
+        """What a node makes of the values that it reads."""
         if node.join:
             _check_read(node, read)
             return made(self, join_signals(node.join, read), *read)

@@ -24,6 +24,7 @@ from geodl.interop.whole.entries import (
     learning_node,
     same_places,
 )
+from geodl.interop.whole.failures import Place
 from geodl.interop.whole.giving_back import Stand, axes_of, lattice_of, options_of
 from geodl.interop.whole.guesses import default_layout
 from geodl.interop.whole.layout import Atom, Layout
@@ -58,6 +59,7 @@ class Builder:
     Args:
         training: whether the model is in training mode.
         graph: a value on the nodes of the graph, of a model on one.
+        varying: how many nodes and links the example has, where no channels are as many.
 
     Attributes:
         nodes: of the network, by name.
@@ -65,16 +67,21 @@ class Builder:
         stands: what stands for each part of the model, by its path.
         numbered: the name that each node would have had.
         values: what layers and joins make, by the names of their nodes.
+        places: the lines of the model that the nodes stand for.
     """
 
-    def __init__(self, training: bool, graph: Value | None = None):
+    def __init__(
+        self, training: bool, graph: Value | None = None, varying: frozenset[int] = frozenset()
+    ):
         self.graph = graph
+        self.varying = varying
         self.nodes: dict[str, tuple[Any, ...]] = {}
         self.training = training
         self.renamed: dict[str, Value] = {}
         self.stands: dict[str, Stand] = {}
         self.numbered: dict[str, str] = {}
         self.values: dict[str, Value] = {}
+        self.places: dict[str, Place | None] = {}
         self.owners = Owners()
         self._units: list[tuple[dict[str, Tensor], Any]] = []
         self._by_tensors: dict[Any, Any] = {}
@@ -348,7 +355,11 @@ class Builder:
         if value.layout is not None:
             return value
         graph = self.graph
-        if graph is not None and value.tensor.shape[:1] == graph.tensor.shape[:1]:
+        if layout.num_channels in self.varying:
+            found = f"shape {list(value.tensor.shape)}, as long as the graph on each axis"
+            raise GeodlError(f"{value.name} read as a signal", found, "leave it a tensor")
+        is_of_nodes = graph is not None and value.tensor.shape[:1] == graph.tensor.shape[:1]
+        if graph is not None and is_of_nodes and value.tensor.dim() == 2:
             layout = Layout((layouts.nodes(1), (Atom("channel", 0, value.tensor.shape[1]),)), "set")
             made = OnTensors(identity, (Slot(0), Slot(1)), {}, (None, graph.layout), layout, 1)
             part = Opaque(made, "a tensor read anew")

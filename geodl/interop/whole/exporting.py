@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from geodl.interop.converters import FROM, SCORES, TRACED
-from geodl.interop.whole.failures import failure_in_words
+from geodl.interop.whole.failures import failure_in_words, last_place
 from geodl.interop.whole.modes import first_difference, mark_modes
 from geodl.interop.whole.tracing import OTHER_IN_TRAINING, Trace
 
@@ -102,6 +102,7 @@ def _exported(module: nn.Module, given: dict[str, Any]) -> tuple[Any, fx.Graph]:
     form: Any = program.call_spec.out_spec
     graph.output(pytree.tree_unflatten(list(flat), form))
     for node in list(reversed(graph.nodes)):
+        node.meta["place"] = last_place(node.stack_trace or "")
         if node.op == "call_module" or _counts_batches(node):
             # Checks of shapes, and what a batch norm counts in training: nothing reads them.
             graph.erase_node(node)

@@ -1,7 +1,11 @@
 """Why a model could not be followed, in words."""
 
+import linecache
+import re
 import traceback
 from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
 
 import torch
 
@@ -21,9 +25,47 @@ def place_of(error: Exception) -> str:
     """The last line of a model's own code that an error came through; "" where none is known."""
     steps = traceback.extract_tb(error.__traceback__)
     for step in reversed(steps):
-        if not any(step.filename.startswith(home) for home in HOMES) and step.line:
-            return f", at {Path(step.filename).name}, line {step.lineno}: {step.line}"
+        if _is_own(step.filename) and step.line:
+            return str(Place(step.filename, step.lineno or 0))
     return ""
+
+
+class Place(NamedTuple):
+    """A line of a model's own code.
+
+    Attributes:
+        file: its path.
+        line: its number.
+    """
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        said = linecache.getline(self.file, self.line).strip()
+        return f", at {Path(self.file).name}, line {self.line}: {said}"
+
+
+def place_in(frame: FrameType | None) -> Place | None:
+    """The innermost line of a model's own code that a frame was called from."""
+    while frame is not None:
+        if _is_own(frame.f_code.co_filename):
+            return Place(frame.f_code.co_filename, frame.f_lineno)
+        frame = frame.f_back
+    return None
+
+
+def last_place(lines: str) -> Place | None:
+    """The last line of a model's own code in a traceback that is written out."""
+    found = [Place(file, int(number)) for file, number in STEP.findall(lines)]
+    return next((one for one in reversed(found) if _is_own(one.file)), None)
+
+
+STEP = re.compile(r'File "([^"]+)", line (\d+)')
+
+
+def _is_own(file: str) -> bool:
+    return not file.startswith(HOMES)
 
 
 # Where code is not the model's own: torch and this package.

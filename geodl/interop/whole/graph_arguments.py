@@ -191,6 +191,51 @@ def is_of_pyg(module: nn.Module) -> bool:
     return any(kind.startswith("torch_geometric.") for kind in kinds)
 
 
+OF_EDGES = ("edge_weight", "edge_attr", "edge_type")
+
+
+def left_out(trace: Trace, roles: dict[str, str], given: dict[str, Any]) -> frozenset[str]:
+    """What a model would read of a graph's edges, and was imported without: of those that it takes
+    as an argument, and of those that one of its parts takes and gets from nobody.
+
+    Args:
+        trace: of the model as it was imported.
+        roles: of all arguments that it may read.
+        given: the arguments by name, None of those that it was imported without.
+    """
+    assert trace.graph is not None
+    read = {role for name, role in roles.items() if given.get(name) is not None}
+    found = set(roles.values())
+    for node in trace.graph.nodes:
+        if node.op != "call_module":
+            continue
+        part = trace.module.get_submodule(str(node.target))
+        if is_of_pyg(part):
+            found |= set(inspect.signature(part.forward).parameters) & set(_of_edges(part))
+    return frozenset(found & set(OF_EDGES) - read)
+
+
+def ignored(trace: Trace, functions: tuple[Any, ...]) -> list[str]:
+    """The arguments that are read as `edge_attr` alone, by parts that do nothing with it."""
+    assert trace.graph is not None
+    found = []
+    for node in trace.graph.nodes:
+        if node.op != "placeholder" or not node.users:
+            continue
+        uses = list(uses_of(trace, node, functions))
+        silent = [use for part, use in uses if getattr(part, "edge_dim", 0) is None]
+        if silent == ["edge_attr"] * len(node.users):
+            found.append(str(node.target))
+    return found
+
+
+def _of_edges(part: Any) -> list[str]:
+    """What a part of PyG can do with edges, where its call has it."""
+    if getattr(part, "edge_dim", None) is None:
+        return ["edge_weight", "edge_type"]
+    return list(OF_EDGES)
+
+
 def unread(trace: Trace) -> frozenset[str]:
     """The arguments of a trace that no call reads."""
     if trace.graph is None:

@@ -54,6 +54,7 @@ class GraphDoor:
     Attributes:
         origin: the calls of the original, for the way back.
         may_be_sparse: the features that are read by layers alone which take sparse ones.
+        left_out: what of a graph's edges the original would read, and was imported without.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class GraphDoor:
         self.held = held
         self.origin: Any = None
         self.may_be_sparse: frozenset[str] = frozenset()
+        self.left_out: frozenset[str] = frozenset()
         self._graphs = Memory(KEPT)
         self._sparse = SparseCopies()
 
@@ -98,6 +100,20 @@ class GraphDoor:
             ):
                 check_constant(entrance, given)
         return values
+
+    def check_signals(self, *signals: Any) -> None:
+        """Refuse signals on a graph with what the import was made without.
+
+        Raises:
+            GeodlError: edges with weights, features or types that the original would read.
+        """
+        for signal in signals:
+            for role in sorted(self.left_out):
+                if isinstance(signal, Signal) and _has(signal, role):
+                    found = f"a Signal with {role}, and an import made with {role}=None"
+                    do = "give one without it, or import the model once more with it among the "
+                    do += "example"
+                    raise GeodlError(ASKED, found, do)
 
     def leave(self, answer: Any) -> Any:
         """The answer in the original's form."""
@@ -159,6 +175,15 @@ class GraphDoor:
             found = domain_of(count, links)
             self._graphs.keep(given, found)
         return found
+
+
+def _has(signal: Signal, role: str) -> bool:
+    """Whether the edges of a signal have weights, types or features."""
+    if role == "edge_attr":
+        return signal.edges is not None
+    if role == "edge_type":
+        return getattr(signal.domain, role, None) is not None
+    return signal.domain.links().weight is not None
 
 
 def domain_of(count: int, links: dict[str, Any]) -> Domain:

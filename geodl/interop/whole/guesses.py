@@ -95,9 +95,16 @@ def default_layout(x: Tensor, reads: str) -> Layout:
     return layouts.last(x.shape[-1], axes)
 
 
-def guess_layout(example: Any, found: list[Any]) -> tuple[Layout | None, int | None]:
+def guess_layout(
+    example: Any, found: list[Any], varying: frozenset[int] = frozenset()
+) -> tuple[Layout | None, int | None]:
     """How an opaque answer is read as a signal: as one of the values that went in, where it has
     its shape but for the channels; and which one.
+
+    Args:
+        example: the answer.
+        found: what went in.
+        varying: numbers of the example that are none of channels.
     """
     if not isinstance(example, Tensor) or not example.is_floating_point():
         return None, None
@@ -111,6 +118,6 @@ def guess_layout(example: Any, found: list[Any]) -> tuple[Layout | None, int | N
             continue
         channels = other[dim]
         shape[dim] = channels
-        if shape == other:
+        if shape == other and channels not in varying:
             return layout.with_channels(channels), k
     return None, None

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, fx, nn
 
 from geodl.errors import GeodlError
@@ -11,8 +10,8 @@ from geodl.interop.parametrized import copy_model, copy_modes, replace_hooks
 from geodl.interop.whole.building import Builder
 from geodl.interop.whole.door import CallForm, Entrance, TensorDoor, arguments_of
 from geodl.interop.whole.entries import changes_in_place
+from geodl.interop.whole.example_run import run_on_example
 from geodl.interop.whole.exporting import export_calls
-from geodl.interop.whole.failures import place_of
 from geodl.interop.whole.giving_back import origin_of
 from geodl.interop.whole.guesses import entry_layout
 from geodl.interop.whole.layout import Layout
@@ -20,9 +19,9 @@ from geodl.interop.whole.lengths import as_scalar
 from geodl.interop.whole.on_tensors import Slot, fill
 from geodl.interop.whole.one_node import as_one_node, set_modes
 from geodl.interop.whole.opaque_calls import tensor_of
-from geodl.interop.whole.self_check import Original, check_import
+from geodl.interop.whole.self_check import Imported, Original, check_import
 from geodl.interop.whole.structures import leaves, replace_leaves
-from geodl.interop.whole.tracing import Trace, bind, run_example, slots, trace_calls
+from geodl.interop.whole.tracing import Trace, bind, slots, trace_calls
 from geodl.interop.whole.values import Call, Length, Scalar, Scores, Size, Untraced, Value
 from geodl.layer import Network
 
@@ -48,7 +47,7 @@ def import_model(module: nn.Module, example: Any) -> Network:
         trace = export_calls(twin, given, trace.reasons[""])
     if trace.graph is None:
         network = as_one_node(module, trace, given)
-        check_import(asked, network, Original(module, args, {}), trace)
+        check_import(Imported(asked, network, trace, {}), Original(module, args, {}))
         return network
     examples = run_on_example(asked, trace, given)
     copy_modes(twin, module)
@@ -60,7 +59,8 @@ def import_model(module: nn.Module, example: Any) -> Network:
         return TensorDoor(CallForm(names, defaults, entrances, exits, form))
 
     network = make_network(asked, module, builder, trace, values, given, door)
-    check_import(asked, network, Original(module, args, {}), trace)
+    made = Imported(asked, network, trace, builder.places)
+    check_import(made, Original(module, args, {}))
     return network
 
 
@@ -103,7 +103,9 @@ def convert_calls(
             values[node] = _constant(builder, trace.module, node)
         elif node.op != "output":
             call = _call(builder, trace, node, values, examples)
+            before = set(builder.nodes)
             values[node] = builder.convert(call)
+            builder.places |= dict.fromkeys(builder.nodes.keys() - before, node.meta.get("place"))
             _rename(builder, call, values[node])
     return values
 
@@ -244,6 +246,7 @@ def make_network(
         for name, (part, *read) in nodes.items()
     }
     outputs = [names[name] for name in outputs]
+    builder.places = {names[name]: builder.places.get(name) for name in names}
     # Of the arguments themselves: a view of one has its name, too.
     arguments = [values[node] for node in trace.graph.nodes if node.op == "placeholder"]
     by_name = {v.name: v for v in arguments if isinstance(v, Value)}
@@ -354,34 +357,6 @@ def _bound(asked: str, module: nn.Module, args: tuple[Any, ...]) -> dict[str, An
         return bind(module, args, {})
     except TypeError as error:
         raise GeodlError(asked, str(error), "give the model's arguments in order") from None
-
-
-def run_on_example(asked: str, trace: Trace, given: dict[str, Any]) -> dict[fx.Node, Any]:
-    """What each call answers on the example.
-
-    Raises:
-        GeodlError: if the model fails on it.
-    """
-    device = next(value.device for value in given.values() if isinstance(value, Tensor))
-    try:
-        with torch.device(device), torch.random.fork_rng(devices=[]):
-            return run_example(trace, given)
-    # A model of somebody else may fail in any way of its own.
-    except Exception as error:
-        found = f"a model that fails on the example: {_words_of(trace.module, given, error)}"
-        do = "give an example of the shapes that the model takes, or mend it"
-        raise GeodlError(asked, found, do) from error
-
-
-def _words_of(module: nn.Module, given: dict[str, Any], error: Exception) -> str:
-    """What is said of a failure, and at which line of the model's own code."""
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            # The model itself says it without what its trace adds; it is a copy of the user's.
-            module(**given)
-    except Exception as plain:  # it may fail in any way of its own
-        error = plain
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{place_of(error)}"
 
 
 def _holds_tensors(value: Any) -> bool:

@@ -35,11 +35,12 @@ def opaque_call(build: Any, call: Call, reason: str) -> Any:
     function: Any = call.function
     if call.module is not None:
         function = build.once(call.module, copy_of)
-    if function == "view" and type(call.example) is Tensor and _keeps_dtype(call):
+    is_view = function in ("view", Tensor.view)
+    if is_view and type(call.example) is Tensor and _keeps_dtype(call):
         # A tensor that is read from a signal need not lie as the model's own does.
         function = "reshape"
     reads = tuple(getattr(value, "layout", None) for value in found)
-    made, like = guess_layout(call.example, found)
+    made, like = guess_layout(call.example, found, build.varying)
     made_by = OnTensors(function, args, kwargs, reads, made, like, in_training)
     part = Opaque(made_by, reason)
     name = build.add(call.name, part, [value.name for value in found])

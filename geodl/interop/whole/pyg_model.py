@@ -5,30 +5,41 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from geodl.domain import Domain
 from geodl.errors import GeodlError
 from geodl.interop.pyg_pool import pooling_functions
 from geodl.interop.whole.building import Builder
 from geodl.interop.whole.door import CallForm, arguments_of
-from geodl.interop.whole.graph_arguments import NAMED, Arguments, roles_of, unread
-from geodl.interop.whole.graph_door import GraphDoor, Held, domain_of, edge_state
+from geodl.interop.whole.graph_arguments import (
+    NAMED,
+    Arguments,
+    ignored,
+    left_out,
+    roles_of,
+    unread,
+)
+from geodl.interop.whole.graph_door import GraphDoor, Held, pairs_of
 from geodl.interop.whole.graph_example import DO, Wanted, own_example
 from geodl.interop.whole.graph_features import sparse_inputs, with_own_dropout
-from geodl.interop.whole.importing import convert_calls, make_network, run_on_example
-from geodl.interop.whole.layout import Atom, Layout, nodes
-from geodl.interop.whole.self_check import Original, check_import
+from geodl.interop.whole.graph_inputs import try_sizes
+from geodl.interop.whole.importing import convert_calls, make_network
+from geodl.interop.whole.self_check import Imported, Original, check_import
 from geodl.interop.whole.tracing import Trace, trace_calls
-from geodl.interop.whole.values import Links, Value
 from geodl.layer import Network
-from geodl.signal import Signal
 
 # What a model may read of a `Data`, where no example says it.
 ATTRIBUTES = ("x", "edge_index", "edge_weight", "edge_attr", "edge_type", "batch", "num_graphs")
-ABSENT = ("x", "edge_index", "edge_attr", "batch", "pos", "y")  # what a `Data` says None of
+ABSENT = (
+    "x",
+    "edge_index",
+    "edge_weight",
+    "edge_attr",
+    "batch",
+    "pos",
+    "y",
+)  # what a `Data` says None of
 Functions = tuple[Callable[..., Any], ...]
 
 
@@ -85,10 +96,76 @@ def _name_arguments(module: nn.Module) -> None:
             write(raise_on_error=True)
 
 
+class Followed(NamedTuple):
+    """A model of PyG whose calls are known.
+
+    Attributes:
+        twin: a copy, whose parts the calls name.
+        arguments: of its forward.
+        given: the example.
+        trace: its calls.
+        values: of the example, those that are a `Data` taken apart.
+        roles: of the arguments that the domain and the edges hold.
+        free: the arguments that it never reads.
+        opened: the roles of those that it was followed without.
+    """
+
+    twin: nn.Module
+    arguments: Arguments
+    given: Given
+    trace: Trace
+    values: dict[str, Any]
+    roles: dict[str, str]
+    free: frozenset[str]
+    opened: dict[str, str]
+
+
 def _import(module: nn.Module, example: Any) -> Network:
     asked = f"from_pyg({type(module).__name__})"
     _check_one_kind(asked, module)
     _check_channels_known(asked, module)
+    followed = _follow(asked, module, example)
+    arguments, given, trace = followed.arguments, followed.given, followed.trace
+    absent = set(arguments.absent())
+    free = followed.free - absent
+    try:
+        tried = try_sizes(asked, trace, followed.values, followed.roles, followed.free)
+    except GeodlError as error:
+        if example is None:
+            raise GeodlError(asked, error.args[1], DO) from error
+        raise
+    for part, original in zip(followed.twin.modules(), module.modules(), strict=True):
+        part.training = original.training
+    inputs = tried.inputs
+    builder = Builder(module.training, inputs.first, tried.varying)
+    calls = convert_calls(builder, trace, tried.answers, inputs)
+    builder.nodes = with_own_dropout(builder.nodes)
+    names, defaults = arguments.names, arguments.defaults
+
+    def door(entrances: Any, exits: Any, answer: Any) -> GraphDoor:
+        form = CallForm(names, defaults, entrances, exits, answer)
+        held = Held(arguments.held(), arguments.needed())
+        return GraphDoor(form, inputs.roles, free, held)
+
+    network = make_network(asked, module, builder, trace, calls, followed.values, door)
+    network.door.may_be_sparse = sparse_inputs(network)
+    known = {**followed.roles, **followed.opened, **{name: NAMED.get(name, "") for name in absent}}
+    known = {name: role for name, role in known.items() if name not in free}
+    network.door.left_out = left_out(trace, known, followed.values)
+    made = Imported(asked, network, trace, builder.places)
+    check_import(made, _original(module, names, given, example))
+    if tried.values is not None:
+        longer = given._replace(values={**given.values, **tried.values})
+        check_import(made, _by_name(module, names, longer), OTHER_SIZES)
+    return network
+
+
+def _follow(asked: str, module: nn.Module, example: Any) -> Followed:
+    """The calls of a model, and what its arguments are.
+
+    Raises:
+        GeodlError: if no example can be made; if the model cannot be followed.
+    """
     twin = copy.deepcopy(module)
     _name_arguments(twin)
     names, defaults = arguments_of(twin)
@@ -104,34 +181,17 @@ def _import(module: nn.Module, example: Any) -> Network:
         found = f"a forward that cannot be followed: {trace.reasons['']}"
         raise GeodlError(asked, found, "convert its parts one by one")
     roles, free = roles_of(trace, functions), unread(trace) - constants.keys()
-    free |= _unread_constants(twin, arguments, functions)
+    unasked, opened = _unread_constants(twin, arguments, functions)
+    free |= unasked
     values = {**given.values, **dict.fromkeys(arguments.absent())}
     values = {name: values[name] for name in arguments.flat() if name in values}
-    try:
-        examples = run_on_example(asked, trace, values)
-    except GeodlError as error:
-        if example is None:
-            raise GeodlError(asked, error.args[1], DO) from error
-        raise
-    for part, original in zip(twin.modules(), module.modules(), strict=True):
-        part.training = original.training
+    _make_dense(values, roles)
     free -= {name for name, role in roles.items() if role == "edge_index"}
     roles = {name: role for name, role in roles.items() if name not in free}
-    inputs = GraphInputs(asked, values, roles, free)
-    builder = Builder(module.training, inputs.first)
-    calls = convert_calls(builder, trace, examples, inputs)
-    builder.nodes = with_own_dropout(builder.nodes)
+    return Followed(twin, arguments, given, trace, values, roles, free, opened)
 
-    held = Held(arguments.held(), arguments.needed())
 
-    def door(entrances: Any, exits: Any, answer: Any) -> GraphDoor:
-        form = CallForm(names, defaults, entrances, exits, answer)
-        return GraphDoor(form, inputs.roles, free - set(arguments.absent()), held)
-
-    network = make_network(asked, module, builder, trace, calls, values, door)
-    network.door.may_be_sparse = sparse_inputs(network)
-    check_import(asked, network, _original(module, names, given, example), trace)
-    return network
+OTHER_SIZES = "a graph of another size"
 
 
 def _original(module: nn.Module, names: tuple[str, ...], given: Given, example: Any) -> Original:
@@ -140,14 +200,28 @@ def _original(module: nn.Module, names: tuple[str, ...], given: Given, example: 
         return Original(module, example, {})
     if example is not None and given.holders:
         return Original(module, (example,), {})
+    return _by_name(module, names, given)
+
+
+def _by_name(module: nn.Module, names: tuple[str, ...], given: Given) -> Original:
+    """The model, and values of its arguments by name."""
     values = {name: given.values[name] for name in names if name in given.values}
     if given.holders:
         from torch_geometric.data import Data
 
         for name, attributes in given.holders.items():
-            known = {key: one for key, one in attributes.items() if one is not None}
+            known = {key: given.values.get(key, one) for key, one in attributes.items()}
+            known = {key: one for key, one in known.items() if one is not None}
             values[name] = Data.from_dict(known)
     return Original(module, (), values)
+
+
+def _make_dense(values: dict[str, Any], roles: dict[str, str]) -> None:
+    """Replace a sparse adjacency by its links, which a call of the import reads of it as well."""
+    for name, role in roles.items():
+        value = values.get(name)
+        if role == "edge_index" and isinstance(value, Tensor):
+            values[name] = pairs_of(value)
 
 
 def _check_one_kind(asked: str, module: nn.Module) -> None:
@@ -257,76 +331,22 @@ def _inputs(trace: Trace) -> list[str]:
 
 def _unread_constants(
     module: nn.Module, arguments: Arguments, functions: Functions
-) -> frozenset[str]:
-    """The arguments that a model is tried without, and would not read.
+) -> tuple[frozenset[str], dict[str, str]]:
+    """The arguments that a model is tried without, and would not read; and what those would be that
+    it would read.
 
     All are opened at once, since one may be read only beside another; of the graph's own alone,
     too, in case that no trace can have all.
     """
     known, found = arguments.constants, frozenset[str]()
+    roles: dict[str, str] = {}
     every = [name for name in known if name not in arguments.holders]
     for opened in ([name for name in every if name in NAMED], every):
         kept = {name: value for name, value in known.items() if name not in opened}
         tried = Arguments(arguments.names, arguments.defaults, kept, arguments.holders)
-        found |= unread(trace_calls(module, {}, functions, tried)) & set(opened)
-    return found
-
-
-class GraphInputs:
-    """What stands for the arguments of a model of PyG: values on the nodes of one graph, and the
-    links and members that its domain holds.
-
-    Args:
-        asked: the call in words, for errors.
-        given: the example's values by name.
-        roles: of those that the domain holds, and of the features of edges.
-        free: those that the model never reads.
-    """
-
-    def __init__(
-        self, asked: str, given: dict[str, Any], roles: dict[str, str], free: frozenset[str]
-    ):
-        self.given = given
-        self.roles = {name: role for name, role in roles.items() if name in given}
-        of_role = {role: given[name] for name, role in self.roles.items()}
-        features = [name for name, value in given.items() if self._is_feature(name, value)]
-        features = [name for name in features if name not in free]
-        if not features or not isinstance(of_role.get("edge_index"), Tensor):
-            found = f"the arguments {', '.join(given)}"
-            do = "give a model of (x, edge_index, ...), or of a Data"
-            raise GeodlError(asked, found, do)
-        count = given[features[0]].shape[0]
-        features = [name for name in features if given[name].shape[0] == count]
-        domain = domain_of(count, of_role)
-        edges = edge_state(of_role.get("edge_attr"))
-        self.values = {name: _on_nodes(name, given[name], domain, edges) for name in features}
-        self.roles |= dict.fromkeys(features, "node")
-        self.first = self.values[features[0]]
-
-    def value(self, node: fx.Node) -> Any:
-        """The value of an argument."""
-        name = str(node.target)
-        if name in self.values:
-            return self.values[name]
-        given = self.given.get(name)
-        if given is not None and name in self.roles:
-            return Links(self.roles[name], given, self.first)
-        if isinstance(given, Tensor):
-            return Value(name, None, given)
-        return given
-
-    def _is_feature(self, name: str, given: Any) -> bool:
-        if name in self.roles or not isinstance(given, Tensor):
-            return False
-        tokens = given.dtype == torch.long and given.dim() == 1
-        return tokens or (given.is_floating_point() and given.dim() == 2)
-
-
-def _on_nodes(name: str, x: Tensor, domain: Domain, edges: Tensor | None) -> Value:
-    """A tensor `[N, C]`, or tokens `[N]`, as a value on the graph."""
-    dims: tuple[Any, ...] = (nodes(1),)
-    values = x[None, :, None]
-    if x.dim() == 2:
-        dims = (nodes(1), (Atom("channel", 0, x.shape[1]),))
-        values = x[None]
-    return Value(name, Layout(dims, "set"), x, Signal(values, domain, edges))
+        trace = trace_calls(module, {}, functions, tried)
+        found |= unread(trace) & set(opened)
+        if trace.graph is not None:
+            roles |= roles_of(trace, functions)
+            roles |= dict.fromkeys(ignored(trace, functions), "")
+    return found, {name: role for name, role in roles.items() if name in every}

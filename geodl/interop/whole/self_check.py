@@ -1,7 +1,7 @@
 """An import compared with its original, both run on the example that the import was made with."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 
 from geodl.errors import GeodlError
 from geodl.interop.parametrized import copy_model
+from geodl.interop.whole.failures import Place
 from geodl.interop.whole.tracing import Trace
 from geodl.layer import Network, evaluated
 
@@ -34,7 +35,23 @@ class Original(NamedTuple):
     kwargs: dict[str, Any]
 
 
-def check_import(asked: str, network: Network, original: Original, trace: Trace) -> None:
+class Imported(NamedTuple):
+    """An import, and what is known of it.
+
+    Attributes:
+        asked: the call in words.
+        network: the import.
+        trace: the calls of its original.
+        places: the lines of the original that its nodes stand for.
+    """
+
+    asked: str
+    network: Network
+    trace: Trace
+    places: Mapping[str, Place | None]
+
+
+def check_import(made: Imported, original: Original, on: str = "the example") -> None:
     """Refuse an import that computes something else than its original, in evaluation mode.
 
     Each layer was compared when it was made; what is found here is what no layer stands for, as a
@@ -44,10 +61,9 @@ def check_import(asked: str, network: Network, original: Original, trace: Trace)
     not compared.
 
     Args:
-        asked: the call in words.
-        network: the import.
+        made: the import.
         original: its original on the example.
-        trace: the calls of the original.
+        on: what the original is called with, in words.
 
     Raises:
         GeodlError: answers that differ by more than rounding.
@@ -59,12 +75,15 @@ def check_import(asked: str, network: Network, original: Original, trace: Trace)
         wanted = _answers(change(original))
         if wanted is None:
             continue
-        twin = original._replace(module=network)
+        twin = original._replace(module=made.network)
         found = _answers(change(twin))
         if found is None and change is _doubled:
             continue
         if found is None or not _same(found, wanted):
-            raise _refusal(asked, found, wanted, trace)
+            difference = _difference_in_words(found, wanted, on)
+            if found is None:
+                difference += _failure_of(change(twin), made.places)
+            raise _refusal(made, difference)
         return
 
 
@@ -163,22 +182,49 @@ def _difference(found: Tensor, wanted: Tensor) -> float:
     return error
 
 
-def _refusal(
-    asked: str, found: list[Tensor] | None, wanted: list[Tensor], trace: Trace
-) -> GeodlError:
+def _difference_in_words(found: list[Tensor] | None, wanted: list[Tensor], on: str) -> str:
+    """How an import differs from its original."""
+    if found is None or len(found) != len(wanted):
+        return f"an import that fails on {on}"
+    largest = max(map(_difference, found, wanted))
+    return f"an import whose answer on {on} is {largest:.1e} off the model's"
+
+
+def _failure_of(import_: Original, places: Mapping[str, Place | None]) -> str:
+    """The node at which an import fails, the line of the model that it stands for, and the error;
+    "" where it runs.
+    """
+    network: Any = import_.module
+    name = ""
+    try:
+        with evaluated(network), torch.random.fork_rng(devices=[]):
+            values = dict(
+                zip(
+                    network.inputs, network.door.enter(*import_.args, **import_.kwargs), strict=True
+                )
+            )
+            for node in network.nodes:
+                name = node.name
+                values[name] = network.run_node(node, [values[one] for one in node.inputs])
+            name = "its answer"
+            network(*import_.args, **import_.kwargs)
+    # Code outside of geodl may raise anything.
+    except Exception as error:
+        where = f", at {name}{places.get(name) or ''}"
+        if not name:
+            where = ""
+        return f"{where}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return ""
+
+
+def _refusal(made: Imported, difference: str) -> GeodlError:
     """The error of an import that differs from its original, with the likely cause."""
-    difference = "an import that fails on the example"
-    if found is not None and len(found) == len(wanted):
-        differences = map(_difference, found, wanted)
-        difference = (
-            f"an import whose answer on the example is {max(differences):.1e} off the model's"
-        )
     do = "convert its parts one by one, and report it"
-    written = _written_in_place(trace)
+    written = _written_in_place(made.trace)
     if written:
         difference += f"; the model writes in place by {', '.join(written)}"
         do = "write y = y * 2 in place of y.mul_(2)"
-    return GeodlError(asked, difference, do)
+    return GeodlError(made.asked, difference, do)
 
 
 def _written_in_place(trace: Trace) -> list[str]:

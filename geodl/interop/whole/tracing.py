@@ -16,7 +16,7 @@ from torch.fx.node import map_aggregate, map_arg
 from torch.fx.proxy import TraceError
 
 from geodl.interop.converters import FROM, TRACED, key_of
-from geodl.interop.whole.failures import failure_in_words
+from geodl.interop.whole.failures import failure_in_words, place_in
 from geodl.interop.whole.modes import first_difference, mark_modes
 from geodl.interop.whole.on_tensors import Slot
 from geodl.layer.pointwise import is_pointwise
@@ -215,6 +215,12 @@ class CallTracer(fx.Tracer):
         self.whole = dict(whole)
         self.arguments = arguments
         self.proxy_buffer_attributes = True
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        """A call, with the line of the model that makes it."""
+        node = super().create_node(*args, **kwargs)
+        node.meta["place"] = place_in(sys._getframe(1))
+        return node
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         """Whether a value counts as true; unknown while its calls are followed, but for asserts,

@@ -79,7 +79,8 @@ class Length:
     number: int
 
 
-class Scalar(NamedTuple):
+@dataclass(eq=False)
+class Scalar:
     """A number that a node of the network computes: what a model makes of sizes.
 
     Attributes:
@@ -132,7 +133,8 @@ class Untraced(NamedTuple):
     reason: str
 
 
-class Links(NamedTuple):
+@dataclass(eq=False)
+class Links:
     """What stands for an argument of a graph model that is no node's value: links, their weights,
     the members of a union. The signal's domain holds it.
 
