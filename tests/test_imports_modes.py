@@ -67,3 +67,12 @@ def test_an_import_has_both_modes_of_its_model(name, imported_in_training):
         wanted = drawn_alike(model.train(training), x)
         for twin in (network.train(training), to_torch(network).train(training)):
             assert error(drawn_alike(twin, x), wanted) <= 1e-12
+
+
+def test_a_tensor_that_differs_in_training_is_no_constant():
+    """As a tensor that torch.export finds under one name in both modes."""
+    model = Calls(lambda model, x: x * torch.tensor(2.0 if model.training else 3.0))
+    x = torch.randn(2, 5, 6)
+    network = from_torch(model, x)
+    for training in (True, False):
+        assert error(network.train(training)(x), model.train(training)(x)) <= 1e-6

@@ -268,6 +268,22 @@ def test_models_of_several_kinds_are_named():
     model = pyg.HeteroConv({kind: pyg.SAGEConv((2, 2), 4) for kind in kinds})
     with pytest.raises(g.GeodlError, match="several kinds of nodes .*from_hetero"):
         from_pyg(model)
+    one = pyg.to_hetero(OneKind(), (["a", "b"], list(kinds)))
+    x = {"a": values(3, 2), "b": values(2, 2)}
+    links = {kind: torch.tensor([[0, 1], [1, 0]]) for kind in kinds}
+    with pytest.raises(g.GeodlError, match="an example of several kinds .*from_hetero"):
+        from_pyg(one, (x, links))
+    with pytest.raises(g.GeodlError, match="an example of several kinds .*from_hetero"):
+        from_pyg(one, hetero())
+
+
+class OneKind(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = pyg.SAGEConv((2, 2), 4)
+
+    def forward(self, x, edge_index):
+        return self.conv(x, edge_index)
 
 
 def hetero(**more):

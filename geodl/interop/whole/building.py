@@ -20,6 +20,7 @@ from geodl.interop.whole.entries import (
     changes_in_place,
     copy_of,
     entries_of,
+    is_place,
     layout_after,
     learning_node,
     same_places,
@@ -29,14 +30,7 @@ from geodl.interop.whole.giving_back import Stand, axes_of, lattice_of, options_
 from geodl.interop.whole.guesses import default_layout
 from geodl.interop.whole.layout import Atom, Layout
 from geodl.interop.whole.lengths import length_of
-from geodl.interop.whole.on_tensors import (
-    Constant,
-    OnTensors,
-    Slot,
-    close,
-    identity,
-    size_of,
-)
+from geodl.interop.whole.on_tensors import Constant, OnTensors, Slot, close, identity, size_of
 from geodl.interop.whole.opaque_calls import opaque_call, read_scores
 from geodl.interop.whole.owners import Owners
 from geodl.interop.whole.places import where_accepted
@@ -46,7 +40,8 @@ from geodl.interop.whole.values import Call, Scalar, Size, Untraced, Value
 from geodl.layer import Network, evaluated
 from geodl.layer.opaque import Opaque
 
-REFUSALS = (GeodlError, TypeError)
+# What a converter raises of a call in a form that it does not know: it stays as it is then.
+REFUSALS = (GeodlError, TypeError, ValueError, AttributeError, LookupError)
 READ = "a tensor that the model reads by itself"
 
 
@@ -207,11 +202,11 @@ class Builder:
         """Add a node under its name, or one like it that is free."""
         name = allowed_name(name)
         prefixes = {name[:k] for k, letter in enumerate(name) if letter == "."}
-        if prefixes & self._taken or any(one.startswith(f"{name}.") for one in self._taken):
+        if prefixes & self._taken or is_place(name, self._taken):
             # A layer is no place for other layers.
             name = name.replace(".", "_")
         free, count = name, 1
-        while free in self._taken:
+        while free in self._taken or is_place(free, self._taken):
             free, count = f"{name}_{count}", count + 1
         self._taken.add(free)
         self.numbered[free] = name

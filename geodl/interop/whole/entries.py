@@ -1,7 +1,7 @@
 """Which converter a call has, and the names and checks of the node that it becomes."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -114,6 +114,11 @@ def agrees_with(answer: Any, example: Any) -> bool:
     if not isinstance(answer, Value) or answer.layout is None or answer.signal is None:
         return True
     return close(answer.layout.to_tensor(answer.signal), example)
+
+
+def is_place(name: str, taken: Iterable[str]) -> bool:
+    """Whether one of some nodes stands inside a part of this name."""
+    return any(other.startswith(f"{name}.") for other in taken)
 
 
 def layout_after(value: Value, signal: Any) -> Layout:

@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 from geodl.interop.converters import FROM, SCORES, TRACED
 from geodl.interop.whole.failures import failure_in_words, last_place
 from geodl.interop.whole.modes import first_difference, mark_modes
-from geodl.interop.whole.tracing import OTHER_IN_TRAINING, Trace
+from geodl.interop.whole.tracing import OTHER_IN_TRAINING, Trace, are_equal
 
 # What an operator of ATen takes, in the order of the function of torch that is converted.
 ORDERS: dict[str, tuple[Any, tuple[str, ...], tuple[str, ...]]] = {
@@ -69,22 +69,33 @@ def export_calls(module: nn.Module, given: dict[str, Any], reason: str) -> Trace
         given: the example's arguments by name.
         reason: why torch.fx could not follow it, for the record where torch.export cannot either.
     """
-    graphs = []
+    graphs, exports = [], []
     exported: Any = module
     try:
         for training in (True, False):
             exported, graph = _exported(module.train(training), given)
             graphs.append(graph)
+            exports.append(exported)
     # The model runs here with values that stand for shapes: what fails may be of any class, torch's
     # own or the model's. It is told as the reason why the whole stays one opaque node.
     except Exception as error:
         said = f"{reason}; {failure_in_words('torch.export', error)}"
         return Trace(module.eval(), None, {"": said})
     learnt, graph = graphs
-    if first_difference(graph, learnt) is not None:
+    if first_difference(graph, learnt) is not None or not _same_constants(graph, *exports):
         return Trace(module, None, {"": OTHER_IN_TRAINING})
     mark_modes(graph, learnt)
     return Trace(exported, graph, {})
+
+
+def _same_constants(graph: fx.Graph, one: Any, other: Any) -> bool:
+    """Whether the tensors that two exports of a model read are the same."""
+    for node in graph.nodes:
+        if node.op == "get_attr":
+            read = operator.attrgetter(str(node.target))
+            if not are_equal(read(one), read(other)):
+                return False
+    return True
 
 
 def _exported(module: nn.Module, given: dict[str, Any]) -> tuple[Any, fx.Graph]:

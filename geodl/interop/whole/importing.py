@@ -9,7 +9,7 @@ from geodl.errors import GeodlError
 from geodl.interop.parametrized import copy_model, copy_modes, replace_hooks
 from geodl.interop.whole.building import Builder
 from geodl.interop.whole.door import CallForm, Entrance, TensorDoor, arguments_of
-from geodl.interop.whole.entries import changes_in_place
+from geodl.interop.whole.entries import changes_in_place, is_place
 from geodl.interop.whole.example_run import run_on_example
 from geodl.interop.whole.exporting import export_calls
 from geodl.interop.whole.giving_back import origin_of
@@ -21,7 +21,7 @@ from geodl.interop.whole.one_node import as_one_node, set_modes
 from geodl.interop.whole.opaque_calls import tensor_of
 from geodl.interop.whole.self_check import Imported, Original, check_import
 from geodl.interop.whole.structures import leaves, replace_leaves
-from geodl.interop.whole.tracing import Trace, bind, slots, trace_calls
+from geodl.interop.whole.tracing import OWN_TENSOR, Trace, bind, slots, trace_calls
 from geodl.interop.whole.values import Call, Length, Scalar, Scores, Size, Untraced, Value
 from geodl.layer import Network
 
@@ -208,7 +208,9 @@ def _constant(builder: Builder, module: nn.Module, node: fx.Node) -> Any:
     value = getattr(owner, last)
     if not isinstance(value, Tensor):
         return value
-    saved = last not in getattr(owner, "_non_persistent_buffers_set", ())
+    # What a forward makes itself is in no state.
+    saved = not last.startswith(OWN_TENSOR)
+    saved = saved and last not in getattr(owner, "_non_persistent_buffers_set", ())
     return builder.constant(path, value, saved=saved)
 
 
@@ -343,7 +345,7 @@ def short_names(
     for name in nodes:
         base = numbered.get(name, name)
         short[name] = name
-        if base not in taken:
+        if base not in taken and not is_place(base, taken):
             short[name] = base
             taken.add(base)
     return short

@@ -11,8 +11,12 @@ def first_difference(one: fx.Graph, other: fx.Graph) -> str | None:
     None for traces of the same calls, whose flags and numbers may differ.
     """
     nodes, others = list(one.nodes), list(other.nodes)
+    # By their places: torch.fx numbers the names of calls on after a part that it could not follow.
+    twins: dict[fx.Node, fx.Node] = {}
     for a, b in zip(nodes, others, strict=False):
-        if (a.op, str(a.target), _shape(a)) != (b.op, str(b.target), _shape(b)):
+        twins[b] = a
+        same = _shape(a.args, a.kwargs) == _shape(*_translated(b, twins))
+        if (a.op, str(a.target)) != (b.op, str(b.target)) or not same:
             if a.op == "output":
                 return _owner(b)
             return _owner(a)
@@ -31,13 +35,20 @@ def mark_modes(graph: fx.Graph, other: fx.Graph) -> None:
     twins: dict[fx.Node, fx.Node] = {}
     for a, b in zip(graph.nodes, other.nodes, strict=True):
         twins[b] = a
-        if a.op != "output" and str((a.args, a.kwargs)) != str((b.args, b.kwargs)):
-            a.meta["in_training"] = map_arg((b.args, b.kwargs), twins.__getitem__)
+        in_training = _translated(b, twins)
+        if a.op != "output" and str((a.args, a.kwargs)) != str(in_training):
+            a.meta["in_training"] = in_training
 
 
-def _shape(node: fx.Node) -> str:
+def _translated(node: fx.Node, twins: dict[fx.Node, fx.Node]) -> tuple[Any, Any]:
+    """A call's arguments, with the calls of another trace in the places of its own's."""
+    args, kwargs = map_arg((node.args, node.kwargs), twins.__getitem__)
+    return args, kwargs
+
+
+def _shape(args: Any, kwargs: Any) -> str:
     """A call's arguments but for flags and numbers, which may say in which mode it is."""
-    return str(map_aggregate((node.args, node.kwargs), _without_number))
+    return str(map_aggregate((args, kwargs), _without_number))
 
 
 def _without_number(value: Any) -> Any:

@@ -122,7 +122,7 @@ class Followed(NamedTuple):
 
 def _import(module: nn.Module, example: Any) -> Network:
     asked = f"from_pyg({type(module).__name__})"
-    _check_one_kind(asked, module)
+    _check_one_kind(asked, module, example)
     _check_channels_known(asked, module)
     followed = _follow(asked, module, example)
     arguments, given, trace = followed.arguments, followed.given, followed.trace
@@ -224,13 +224,21 @@ def _make_dense(values: dict[str, Any], roles: dict[str, str]) -> None:
             values[name] = pairs_of(value)
 
 
-def _check_one_kind(asked: str, module: nn.Module) -> None:
-    """Refuse several kinds of nodes: PyG keeps their parts in dictionaries of its own."""
-    for part in module.modules():
-        if type(part).__module__ == "torch_geometric.nn.module_dict":
-            do = "convert its layers one by one, and call them with relations of "
-            do += "interop.from_hetero(data)"
-            raise GeodlError(asked, "parts for several kinds of nodes or edges", do)
+def _check_one_kind(asked: str, module: nn.Module, example: Any) -> None:
+    """Refuse several kinds of nodes: PyG keeps their parts in dictionaries of its own, and their
+    tensors in dictionaries or a `HeteroData`.
+    """
+    kinds = {type(part).__module__ for part in module.modules()}
+    found = ""
+    if "torch_geometric.nn.module_dict" in kinds:
+        found = "parts for several kinds of nodes or edges"
+    args = example if isinstance(example, tuple) else (example,)
+    if any(isinstance(value, dict) or hasattr(value, "x_dict") for value in args):
+        found = "an example of several kinds of nodes or edges"
+    if found:
+        do = "convert its layers one by one, and call them with relations of "
+        do += "interop.from_hetero(data)"
+        raise GeodlError(asked, found, do)
 
 
 def _check_channels_known(asked: str, module: nn.Module) -> None:

@@ -4,21 +4,20 @@ import copy
 import dis
 import inspect
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import wraps
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.node import map_aggregate, map_arg
+from torch.fx.node import map_arg
 from torch.fx.proxy import TraceError
 
 from geodl.interop.converters import FROM, TRACED, key_of
 from geodl.interop.whole.failures import failure_in_words, place_in
 from geodl.interop.whole.modes import first_difference, mark_modes
 from geodl.interop.whole.on_tensors import Slot
+from geodl.interop.whole.traceable import traceable, traceable_functions, traceable_parts
 from geodl.layer.pointwise import is_pointwise
 
 # What a forward may raise where its calls depend on values, of which a trace has none.
@@ -71,7 +70,7 @@ def trace_calls(
     for part in module.modules():
         for name, value in list(vars(part).items()):
             if callable(value) and value in functions:
-                setattr(part, name, _traceable(value))
+                setattr(part, name, traceable(value))
     while True:
         graphs = []
         for training in (False, True):
@@ -111,88 +110,6 @@ def _name_constants(graph: fx.Graph, constants: dict[str, Any]) -> None:
         node.target = name
 
 
-FACTORIES = ("arange", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "zeros")
-
-
-@contextmanager
-def traceable_functions(functions: tuple[Callable[..., Any], ...]) -> Iterator[None]:
-    """A block in which some functions are calls of a trace where one of their arguments is.
-
-    torch.fx follows functions of tensors and what stands in the globals of a forward; these are
-    torch's functions that make tensors of a size, and others that stand in modules of a library.
-
-    Args:
-        functions: besides those of torch.
-    """
-    places: list[tuple[Any, str]] = [(torch, name) for name in FACTORIES]
-    for function in functions:
-        for holder in _holders(function):
-            places.append((holder, function.__name__))
-    originals = [(holder, name, getattr(holder, name)) for holder, name in places]
-    try:
-        for holder, name, function in originals:
-            setattr(holder, name, _traceable(function))
-        yield
-    finally:
-        for holder, name, function in originals:
-            setattr(holder, name, function)
-
-
-@contextmanager
-def traceable_parts(module: nn.Module) -> Iterator[None]:
-    """A block in which calls of PyG's parts are seen that look at tensors before they are called,
-    and `len(x)` in the modules that define a model's parts.
-
-    Args:
-        module: the model.
-    """
-    kinds = {kind for part in module.modules() for kind in type(part).__mro__}
-    homes = [sys.modules[kind.__module__] for kind in kinds if kind.__module__ in sys.modules]
-    homes = [home for home in homes if home.__name__.split(".")[0] not in ("builtins", "torch")]
-    homes = [home for home in homes if not hasattr(home, "len")]
-    places = []
-    for kind in kinds:
-        if kind.__module__.startswith("torch_geometric.") and "__call__" in vars(kind):
-            places.append((kind, kind.__call__))
-    try:
-        for kind, _ in places:
-            kind.__call__ = _plain_call
-        for home in homes:
-            # torch.fx cannot follow len(x), which Python wants to be a number.
-            vars(home)["len"] = _traceable(len)
-        yield
-    finally:
-        for kind, call in places:
-            kind.__call__ = call
-        for home in homes:
-            vars(home).pop("len", None)
-
-
-def _plain_call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-    return nn.Module.__call__(module, *args, **kwargs)
-
-
-def _holders(function: Callable[..., Any]) -> list[Any]:
-    """The modules of a function's own package in which it stands under its name."""
-    pieces = function.__module__.split(".")
-    paths = [".".join(pieces[:count]) for count in range(1, len(pieces) + 1)]
-    holders = [sys.modules[path] for path in paths if path in sys.modules]
-    return [one for one in holders if getattr(one, function.__name__, None) is function]
-
-
-def _traceable(function: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(function)
-    def called(*args: Any, **kwargs: Any) -> Any:
-        found: list[Any] = []
-        map_aggregate((args, kwargs), found.append)
-        found = [one for one in found if isinstance(one, fx.Proxy)]
-        if not found:
-            return function(*args, **kwargs)
-        return found[0].tracer.create_proxy("call_function", function, args, kwargs)
-
-    return called
-
-
 OTHER_IN_TRAINING = "its forward makes other calls in training"
 
 
@@ -215,12 +132,28 @@ class CallTracer(fx.Tracer):
         self.whole = dict(whole)
         self.arguments = arguments
         self.proxy_buffer_attributes = True
+        self._named: set[str] = set()
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         """A call, with the line of the model that makes it."""
         node = super().create_node(*args, **kwargs)
         node.meta["place"] = place_in(sys._getframe(1))
         return node
+
+    def create_arg(self, a: Any) -> Any:
+        """An argument of a call. A tensor that the model makes itself has the name that it had in
+        an earlier trace.
+        """
+        if isinstance(a, Tensor) and a not in self.tensor_attrs:
+            for name, value in vars(self.root).items():
+                is_own = name.startswith(OWN_TENSOR) and name not in self._named
+                if is_own and are_equal(value, a):
+                    self.tensor_attrs[a] = name
+                    break
+        arg = super().create_arg(a)
+        if isinstance(a, Tensor):
+            self._named.add(str(getattr(arg, "target", "")))
+        return arg
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         """Whether a value counts as true; unknown while its calls are followed, but for asserts,
@@ -282,6 +215,16 @@ class CallTracer(fx.Tracer):
             self.whole[path] = failure_in_words("torch.fx", error)
             self.module_stack = stack
             return self.create_proxy("call_module", path, args, kwargs)
+
+
+OWN_TENSOR = "_tensor_constant"  # what torch.fx calls tensors that a forward makes
+
+
+def are_equal(one: Any, other: Tensor) -> bool:
+    """Whether something is a tensor of the same numbers and type."""
+    if not isinstance(one, Tensor) or one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
 
 
 PROXY = inspect.getfile(fx.Proxy)
