@@ -126,8 +126,6 @@ class Network(Layer):
 
     def _in_order(self, given: Sequence[Any]) -> Any:
         values = dict(zip(self.inputs, given, strict=True))
-        if self._checks_signals:
-            self.door.check_signals(*given)
         for row in self._rows:
             node = row[0]
             if len(row) > 1:
@@ -143,7 +141,8 @@ class Network(Layer):
     def unfold(self, calls: UnfoldedCalls, *places: int) -> Any:
         """Add the nodes to a list of calls, in their order."""
         made = dict(zip(self.inputs, places, strict=True))
-        if self._checks_signals:
+        if self._checks_signals and calls.owner() is not self:
+            # Inside of another container, which does not call it.
             calls.call(self.door.check_signals, *places)
         # What may be something else than a Signal is looked at before a layer reads it.
         unknown = set(self.inputs) if self.door is not None else set[str]()
@@ -265,6 +264,8 @@ class Network(Layer):
     def _check_given(self, given: Sequence[Any]) -> None:
         kinds = [type(value).__name__ for value in given]
         if len(given) == len(self.inputs) and all(isinstance(value, Signal) for value in given):
+            if self._checks_signals:
+                self.door.check_signals(*given)
             return
         named = ", ".join(self.inputs)
         found = f"{len(given)} values: {', '.join(kinds)}"

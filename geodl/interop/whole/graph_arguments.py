@@ -194,7 +194,7 @@ def is_of_pyg(module: nn.Module) -> bool:
 OF_EDGES = ("edge_weight", "edge_attr", "edge_type")
 
 
-def left_out(trace: Trace, roles: dict[str, str], given: dict[str, Any]) -> frozenset[str]:
+def left_out(trace: Trace, roles: dict[str, str], given: dict[str, Any]) -> tuple[str, ...]:
     """What a model would read of a graph's edges, and was imported without: of those that it takes
     as an argument, and of those that one of its parts takes and gets from nobody.
 
@@ -212,7 +212,7 @@ def left_out(trace: Trace, roles: dict[str, str], given: dict[str, Any]) -> froz
         part = trace.module.get_submodule(str(node.target))
         if is_of_pyg(part):
             found |= set(inspect.signature(part.forward).parameters) & set(_of_edges(part))
-    return frozenset(found & set(OF_EDGES) - read)
+    return tuple(sorted(found & set(OF_EDGES) - read))
 
 
 def ignored(trace: Trace, functions: tuple[Any, ...]) -> list[str]:

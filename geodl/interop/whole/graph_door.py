@@ -70,7 +70,7 @@ class GraphDoor:
         self.held = held
         self.origin: Any = None
         self.may_be_sparse: frozenset[str] = frozenset()
-        self.left_out: frozenset[str] = frozenset()
+        self.left_out: tuple[str, ...] = ()
         self._graphs = Memory(KEPT)
         self._sparse = SparseCopies()
 
@@ -108,7 +108,7 @@ class GraphDoor:
             GeodlError: edges with weights, features or types that the original would read.
         """
         for signal in signals:
-            for role in sorted(self.left_out):
+            for role in self.left_out:
                 if isinstance(signal, Signal) and _has(signal, role):
                     found = f"a Signal with {role}, and an import made with {role}=None"
                     do = "give one without it, or import the model once more with it among the "
@@ -183,7 +183,12 @@ def _has(signal: Signal, role: str) -> bool:
         return signal.edges is not None
     if role == "edge_type":
         return getattr(signal.domain, role, None) is not None
-    return signal.domain.links().weight is not None
+    domain: Any = signal.domain
+    graph = getattr(domain, "union", None) or domain
+    if hasattr(graph, role):
+        # Sooner than by its links, which are two views of a tensor.
+        return graph.edge_weight is not None
+    return domain.links().weight is not None
 
 
 def domain_of(count: int, links: dict[str, Any]) -> Domain:
