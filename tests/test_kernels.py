@@ -105,6 +105,16 @@ def several_threads(monkeypatch) -> Iterator[None]:
     torch.set_num_threads(kept)
 
 
+@pytest.fixture
+def several_kernel_threads(several_threads, monkeypatch) -> None:
+    """Kernels are shared out, and torch's own operations are not: products of matrices would wait
+    for ever, in a process that is forked, for threads that their libraries had started before. On
+    some processors they start them for the smallest ones.
+    """
+    monkeypatch.setattr(torch, "get_num_threads", lambda: COUNT)
+    torch.set_num_threads(1)
+
+
 def graph(nodes: int = 40, edges: int = 200) -> g.Graph:
     """A graph with parallel edges; its last node receives from no one."""
     generator = torch.Generator().manual_seed(0)
@@ -299,7 +309,7 @@ def compute(name: str, wanted: Any) -> None:
 
 
 @FORKED
-@pytest.mark.usefixtures("several_threads")
+@pytest.mark.usefixtures("several_kernel_threads")
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_process_that_is_forked_after_a_kernel_runs_its_own(name, monkeypatch):
     """Its parent's threads are not there; work given to them would never be done."""
