@@ -270,7 +270,6 @@ def listened():
         (lambda: GCNConv(2, 2, node_dim=-1), r"node_dim=-1; signals are \[B, N, C\]"),
         (listened, "hooks on its GCNConv, which would be lost"),
         (lambda: GCNConv(-1, 2), "parameters without a shape; call the module once first"),
-        (lambda: SAGEConv((3, 2), 2), "channels of two sets of nodes"),
         (lambda: SAGEConv(2, 2, aggr="lstm"), "aggr='lstm'; 'mean', 'max', 'min'"),
         (lambda: GINConv(nn.Linear(2, 2), flow="target_to_source"), "reverse the edges"),
     ],

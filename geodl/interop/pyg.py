@@ -40,10 +40,9 @@ def from_pyg(module: nn.Module, example: Any = None, *, on: Domain | None = None
 
     Attention leaves out a graph's own self-loops and adds one at each node, which tells where edges
     have features: `adjacency(self_loops="anew")`. Features of edges are the signal's `edges`. A
-    pair of channels makes an attention of two signals, `layer(receiver, sender)`, and with
-    `rule=relation` of two sets of nodes; networks, as `SAGEConv`'s, read one signal. A relation
-    names all edges itself: the self-loops of `add_self_loops=True` belong to the layer's own rule,
-    and are not added to it.
+    pair of channels makes a layer of two signals, `layer(receiver, sender)`, and with
+    `rule=relation` of two sets of nodes. A relation names all edges itself: the self-loops of
+    `add_self_loops=True` belong to the layer's own rule, and are not added to it.
 
     A model is any module whose forward reads features, links and what PyG has beside them
     (`edge_weight`, `edge_attr`, `edge_type`, `batch`), each as an argument, or a `Data`: one of

@@ -150,11 +150,6 @@ def from_sage(twin: Any, on: Domain | None) -> Network:
     asked = "from_pyg(SAGEConv)"
     refuse_domain(asked, on)
     check_message_passing(asked, twin, "mean", "max", "min", *SUMS)
-    senders, receivers = twin.in_channels
-    if senders != receivers:
-        found = f"channels of two sets of nodes, {twin.in_channels}"
-        do = "its network reads one signal: write Pool(rule, twin.aggr) and two linear layers"
-        raise GeodlError(asked, found, do)
     nodes: dict[str, tuple[Any, ...]] = {}
     sent = "x"
     if twin.project:
