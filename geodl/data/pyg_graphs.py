@@ -7,11 +7,11 @@ from typing import Any
 from torch import Tensor
 
 from geodl.domain import Domain
-from geodl.domain.alike import check_alike
+from geodl.domain.graph import EDGE_VALUES
+from geodl.domain.stackable import check_stackable
 from geodl.errors import GeodlError
 
-OF_EDGES = ("edge_weight", "edge_attr", "edge_type")
-READ = ("x", "edge_index", "adj_t", *OF_EDGES, "u")  # by Signal.from_pyg
+READ = ("x", "edge_index", "adj_t", *EDGE_VALUES, "u")  # by Signal.from_pyg
 # The axes of an attribute that differ from graph to graph; the only one else is that of rows.
 FREE = {"edge_index": None, "adj_t": None, "u": 0}
 
@@ -47,7 +47,7 @@ def merge_graphs(asked: str, graphs: Sequence[Any], read_targets: bool) -> Any:
         values = [graph.get(name) for graph in graphs]
         if name != "y":
             _check_tensors(asked, name, values)
-        check_alike(asked, "graph", name, values, free=FREE.get(name, 1))
+        check_stackable(asked, "graph", name, values, free=FREE.get(name, 1))
     for number, graph in enumerate(graphs):
         _check_rows(asked, number, graph)
     return Batch.from_data_list([_with_attributes(graph, names) for graph in graphs])
@@ -73,7 +73,7 @@ def _check_rows(asked: str, number: int, graph: Any) -> None:
         raise GeodlError(asked, found, "give a row for each node")
     if index is None or index.dim() != 2:
         return
-    for name in OF_EDGES:
+    for name in EDGE_VALUES:
         rows = graph.get(name)
         if rows is not None and rows.dim() and len(rows) != index.shape[1]:
             found = f"{name} of {len(rows)} rows for {index.shape[1]} edges in graph {number}"

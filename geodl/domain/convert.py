@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geodl.domain.alike import check_alike
 from geodl.domain.check import EXACT
+from geodl.domain.stackable import check_stackable
 from geodl.errors import GeodlError, nearest
 
 
@@ -247,7 +247,7 @@ def to_pyg_batch(graphs: Sequence[Any]) -> Any:
             data.edge_weight = given.new_ones(data.edge_index.shape[1])
     for name in ("edge_attr", "edge_type"):
         # PyG merges what its first graph has, and drops all else.
-        check_alike("a Batch to PyG", "member", name, [data.get(name) for data in graphs])
+        check_stackable("a Batch to PyG", "member", name, [data.get(name) for data in graphs])
     return Batch.from_data_list(list(graphs))
 
 

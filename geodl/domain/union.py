@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from geodl.constants import cached_constants
-from geodl.domain.alike import check_alike
 from geodl.domain.base import Domain, Links
 from geodl.domain.check import as_tensor, check_has_values, check_unmapped, default_device
 from geodl.domain.graph import Graph
 from geodl.domain.runs import Runs, runs_of
+from geodl.domain.stackable import check_stackable
 from geodl.domain.weights import is_reweighted
 from geodl.errors import GeodlError
 
@@ -214,5 +214,5 @@ def joined_values(members: Sequence[Domain], name: str) -> Tensor | None:
     present = [value for value in values if value is not None]
     if len(present) < len(values):
         return None
-    check_alike(f"a Batch of {len(values)} graphs", "member", name, present)
+    check_stackable(f"a Batch of {len(values)} graphs", "member", name, present)
     return torch.cat(present)

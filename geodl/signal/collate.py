@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from geodl.domain import Batch, same_place
-from geodl.domain.alike import check_alike
+from geodl.domain.stackable import check_stackable
 from geodl.errors import GeodlError
 from geodl.signal.base import Signal
 
@@ -128,7 +128,7 @@ def _check_alike(asked: str, signals: Sequence[Signal]) -> None:
         raise GeodlError(asked, "no signals", "give one at least")
     if any(s.x.layout != torch.strided for s in signals):
         raise GeodlError(asked, "sparse values", "give dense ones: x.to_dense()[None]")
-    check_alike(asked, "signal", "x", [s.x for s in signals], free=2)
+    check_stackable(asked, "signal", "x", [s.x for s in signals], free=2)
 
 
 def _joined(asked: str, signals: Sequence[Signal], name: str, axis: int) -> Tensor | None:
@@ -143,7 +143,7 @@ def _joined(asked: str, signals: Sequence[Signal], name: str, axis: int) -> Tens
     states: list[Any] = [getattr(s, name) for s in signals]
     if name == "edges" and axis == 1:
         states = [_by_member(s) for s in signals]
-    check_alike(asked, "signal", name, states, free=2)
+    check_stackable(asked, "signal", name, states, free=2)
     if states[0] is None:
         return None
     # A state that is the same for a whole batch becomes one entry for each of its rows.

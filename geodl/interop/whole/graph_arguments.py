@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import fx, nn
 
+from geodl.domain.graph import EDGE_VALUES
 from geodl.interop.whole.tracing import CallTracer, Trace
 
 # What an argument of PyG's own parts means, by its name there.
@@ -191,9 +192,6 @@ def is_of_pyg(module: nn.Module) -> bool:
     return any(kind.startswith("torch_geometric.") for kind in kinds)
 
 
-OF_EDGES = ("edge_weight", "edge_attr", "edge_type")
-
-
 def left_out(trace: Trace, roles: dict[str, str], given: dict[str, Any]) -> tuple[str, ...]:
     """What a model would read of a graph's edges, and was imported without: of those that it takes
     as an argument, and of those that one of its parts takes and gets from nobody.
@@ -212,7 +210,7 @@ def left_out(trace: Trace, roles: dict[str, str], given: dict[str, Any]) -> tupl
         part = trace.module.get_submodule(str(node.target))
         if is_of_pyg(part):
             found |= set(inspect.signature(part.forward).parameters) & set(_of_edges(part))
-    return tuple(sorted(found & set(OF_EDGES) - read))
+    return tuple(sorted(found & set(EDGE_VALUES) - read))
 
 
 def ignored(trace: Trace, functions: tuple[Any, ...]) -> list[str]:
@@ -233,7 +231,7 @@ def _of_edges(part: Any) -> list[str]:
     """What a part of PyG can do with edges, where its call has it."""
     if getattr(part, "edge_dim", None) is None:
         return ["edge_weight", "edge_type"]
-    return list(OF_EDGES)
+    return list(EDGE_VALUES)
 
 
 def unread(trace: Trace) -> frozenset[str]:

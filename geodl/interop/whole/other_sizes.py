@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geodl.domain.graph import EDGE_VALUES
+
 LARGEST = 64  # nodes that are added
-OF_LINKS = ("edge_weight", "edge_attr", "edge_type")
 
 
 def with_other_sizes(
@@ -40,7 +41,7 @@ def with_other_sizes(
     sizes = (count, links.shape[1], graphs)
     taken = {n for tensor in (*held, *module.parameters()) for n in tensor.shape}
     added = _nodes_added(sizes, taken)
-    if not count or added is None or (not links.shape[1] and set(of_role) & set(OF_LINKS)):
+    if not count or added is None or (not links.shape[1] and set(of_role) & set(EDGE_VALUES)):
         return None
     path = torch.arange(count, count + added, device=links.device, dtype=links.dtype)
     onward = torch.stack((path[:-1], path[1:]))
@@ -74,7 +75,7 @@ def _nodes_added(sizes: tuple[int, int, int], taken: set[int]) -> int | None:
 def _longer(value: Tensor, role: str, sizes: tuple[int, int, int], added: int) -> Tensor:
     """A tensor with further rows, as many as its first axis says: of nodes, links or graphs."""
     nodes, links, graphs = sizes
-    if role in OF_LINKS:
+    if role in EDGE_VALUES:
         # Of both directions of a link the same, so that they make an undirected one.
         return torch.cat((value, value[:1].expand(2 * (added - 1), *value.shape[1:])))
     if len(value) == nodes:

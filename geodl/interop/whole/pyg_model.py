@@ -31,15 +31,8 @@ from geodl.layer import Network
 
 # What a model may read of a `Data`, where no example says it.
 ATTRIBUTES = ("x", "edge_index", "edge_weight", "edge_attr", "edge_type", "batch", "num_graphs")
-ABSENT = (
-    "x",
-    "edge_index",
-    "edge_weight",
-    "edge_attr",
-    "batch",
-    "pos",
-    "y",
-)  # what a `Data` says None of
+# What a `Data` says None of.
+ABSENT = ("x", "edge_index", "edge_weight", "edge_attr", "batch", "pos", "y")
 Functions = tuple[Callable[..., Any], ...]
 
 

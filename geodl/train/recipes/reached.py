@@ -54,7 +54,7 @@ REACHED = {
     "proteins-gin": Reached("72.06 ± 3.96 % accuracy", 0.2),
     "proteins-gin-pyg": Reached("72.68 ± 3.97 % accuracy", 0.2),
     "shapes-edgeconv": Reached("83.32 ± 2.26 % accuracy", 0.8),
-    "shapes-edgeconv-pyg": Reached("83.00 ± 3.00 % accuracy", 1.0),
+    "shapes-edgeconv-pyg": Reached("83.00 ± 3.00 % accuracy", 1.7),
 }
 UNKNOWN = Reached(NOT_YET, 1.0)
 

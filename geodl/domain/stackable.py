@@ -30,7 +30,7 @@ MISSING = Kind("")
 NUMBER = Kind("number")
 
 
-def check_alike(
+def check_stackable(
     asked: str, noun: str, name: str, values: Sequence[Any], *, free: int | None = 1
 ) -> None:
     """Refuse values that cannot be stacked, naming the first that differs from the one before all
@@ -46,7 +46,7 @@ def check_alike(
     Raises:
         GeodlError: if some lack the attribute, or if types, shapes, dtypes or devices differ.
 
-    >>> check_alike("a batch", "graph", "x", [torch.ones(2, 3), torch.ones(2, 4)])
+    >>> check_stackable("a batch", "graph", "x", [torch.ones(2, 3), torch.ones(2, 4)])
     Traceback (most recent call last):
     geodl.errors.GeodlError: a batch: found x of shape [any, 4] in graph 1 and of shape [any, 3] \
 in graph 0; give every graph x of the same channels, dtype and device
