@@ -15,6 +15,7 @@ from geodl.layer.entries import entries_of_call
 from geodl.layer.folding import GraphState, MergedMembers
 from geodl.layer.parameters import read_parameter
 from geodl.lowering import ConvolveOptions, Plan
+from geodl.lowering.product import convolves, multiply_rows
 from geodl.neighborhood import Neighborhood
 
 
@@ -119,8 +120,8 @@ class Conv(MessagePassing):
         """The same of values `[B N, C_in]`, a row for each node of each entry of the batch."""
         # Not `[0]`, whose backward writes the gradient into zeros.
         weight, bias = read_parameter(self, "weight").squeeze(0), read_parameter(self, "bias")
-        if bias is None:
-            return x @ weight
+        if bias is None or convolves(x, weight.shape[1], weight, bias):
+            return multiply_rows(x, weight, bias)
         return torch.addmm(bias, x, weight)
 
     def _run(

@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geodl.domain import Domain
@@ -12,6 +11,7 @@ from geodl.layer.base import Layer, MessagePassing
 from geodl.layer.parameters import read_parameter
 from geodl.layer.position import aligns_ends, check_pairs, places, places_of_receivers, rotate
 from geodl.layer.widths import Widths
+from geodl.lowering import product
 from geodl.lowering.spmm import sparse_features
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
@@ -212,7 +212,7 @@ class Projecting(MessagePassing):
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`x W^T + b` for `[B, N, C]`, or sparse values `[N, C]`, which become `[1, N, C_out]`."""
     if x.layout == torch.strided:
-        return F.linear(x, weight, bias)
+        return product.linear(x, weight, bias)
     y = sparse_features(x, weight.T)
     if bias is not None:
         y = y + bias

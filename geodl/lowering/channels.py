@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from geodl.lowering.product import multiply_rows
+
 
 def mix_channels(x: Tensor, weight: Tensor) -> Tensor:
     """`x W` for a block diagonal W, given by its blocks.
@@ -17,7 +19,7 @@ def mix_channels(x: Tensor, weight: Tensor) -> Tensor:
     channels_in, channels_out = x.shape[-1], weight.shape[1]
     groups = channels_in // weight.shape[0]
     if groups == 1:
-        return x @ weight
+        return multiply_rows(x, weight)
     if groups == channels_in == channels_out:  # depthwise: one number for each channel
         return x * weight[0]
     blocks = weight.unflatten(1, (groups, -1))

@@ -37,6 +37,7 @@ from geodl.lowering.fused_gat import Ends, GraphAttention, Kept, draw_kept, drop
 from geodl.lowering.kernels.compiler import numba_missing
 from geodl.lowering.kernels.gat import SLOPE, gat_backward, gat_forward
 from geodl.lowering.precision import without_autocast
+from geodl.lowering.product import linear
 from geodl.lowering.scores import SCORES as NAMED
 from geodl.lowering.scores import feature
 from geodl.lowering.sparse import SDDMM, Pattern, SpMM, open_pattern
@@ -278,10 +279,10 @@ def _halves(query: Tensor, key: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor
     x = query.to(wide).flatten(2)
     with without_autocast(query.device):
         if query is key:  # one projection, and so one product
-            at, by = F.linear(x, blocks.flatten(0, 1)).split(heads, 2)
+            at, by = linear(x, blocks.flatten(0, 1)).split(heads, 2)
         else:
-            at = F.linear(x, blocks[0])
-            by = F.linear(key.to(wide).flatten(2), blocks[1])
+            at = linear(x, blocks[0])
+            by = linear(key.to(wide).flatten(2), blocks[1])
     return at, by
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from geodl.errors import GeodlError
 from geodl.lowering.differentiable import transforms_active
+from geodl.lowering.product import linear
 from geodl.signal.check import mixes_dtypes
 
 # To gather a channel for an edge takes as long as about four products with it, so that few channels
@@ -89,10 +90,10 @@ class Joined:
         widths = [value.shape[-1] for value in values if value is not None]
         columns = list(first.weight.split(widths, 1))
         # The bias once, and at the receivers, who are fewer than the edges.
-        at_receivers = F.linear(receiver, columns[0], first.bias)
+        at_receivers = linear(receiver, columns[0], first.bias)
         if u is not None:
             at_receivers = at_receivers + F.linear(u, columns[-1])
-        at_senders = F.linear(sender, columns[1])
+        at_senders = linear(sender, columns[1])
         of_edges = None
         if edge is not None:
             of_edges = columns[2]

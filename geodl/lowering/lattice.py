@@ -21,6 +21,7 @@ from torch import Tensor
 from geodl.lowering import fft
 from geodl.lowering.bank import BankPlan, bank_entries, plan_bank
 from geodl.lowering.base import Call, Lowering
+from geodl.lowering.product import multiply_rows
 from geodl.neighborhood.structure import Stencil
 
 CONV = {2: F.conv2d, 3: F.conv3d}
@@ -166,7 +167,7 @@ def _run(plan: ConvPlan, x: Tensor, weight: Tensor | None, bias: Tensor | None) 
     if plan.linear and weight is not None:
         # A window of one point is a product with each node's channels, which torch computes with
         # less to do before and after it.
-        return F.linear(x, weight[0].T, bias)
+        return multiply_rows(x, weight[0], bias)
     if plan.whole and weight is not None:
         return _product_of_all(plan, x, weight, bias)
     batch, nodes, channels_out = x.shape
@@ -223,9 +224,9 @@ def _product_of_all(plan: ConvPlan, x: Tensor, weight: Tensor, bias: Tensor | No
     """
     batch, (types, rows, columns) = len(x), weight.shape
     if not plan.transposed:
-        y = F.linear(x.reshape(batch, types * rows), weight.reshape(-1, columns).T, bias)
+        y = multiply_rows(x.reshape(batch, types * rows), weight.reshape(-1, columns), bias)
         return y.view(batch, 1, columns)
-    y = x.reshape(batch, rows) @ weight.transpose(0, 1).reshape(rows, types * columns)
+    y = multiply_rows(x.reshape(batch, rows), weight.transpose(0, 1).reshape(rows, types * columns))
     y = y.view(batch, types, columns)
     return y if bias is None else y + bias
 

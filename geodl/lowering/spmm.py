@@ -8,7 +8,6 @@ first, `Y = [S_1 X, ..., S_T X] [W_1; ...; W_T]`, moves nnz * C_in. The plan tak
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from geodl.lowering.base import Call, Lowering
@@ -27,6 +26,7 @@ from geodl.lowering.differentiable import (
 from geodl.lowering.edges import written_out
 from geodl.lowering.plans import cached_tensors
 from geodl.lowering.precision import without_autocast
+from geodl.lowering.product import convolves, multiply_rows
 from geodl.lowering.self_term import multiply_with_self_term
 from geodl.lowering.sparse import (
     Pattern,
@@ -203,13 +203,13 @@ def _transformed(plan: SpmmPlan, x: Tensor, weight: Tensor) -> Tensor:
     """`x_j W_t` of all types beside each other: `[B, N, C_in]` to `[B, N T, C_out]`."""
     if x.layout != torch.strided:
         sent = sparse_features(x, _beside(weight))
-    elif x.shape[0] == weight.shape[0] == 1 and weight.shape[1] == x.shape[2]:
+    elif weight.shape[1] != x.shape[2]:
+        sent = torch.cat([mix_channels(x, block) for block in weight], dim=2)
+    elif x.shape[0] == weight.shape[0] == 1 and not convolves(x, weight.shape[2], weight):
         # One matrix on either side, as they stand: torch takes a fifth of the time to begin.
         return torch.bmm(x, weight)
-    elif weight.shape[1] == x.shape[2]:
-        sent = x @ _beside(weight)
     else:
-        sent = torch.cat([mix_channels(x, block) for block in weight], dim=2)
+        sent = multiply_rows(x, _beside(weight))
     batch, nodes = sent.shape[:2]
     return sent.reshape(batch, nodes * plan.types, weight.shape[2])
 
@@ -220,7 +220,7 @@ def _mixed(plan: SpmmPlan, y: Tensor, weight: Tensor, bias: Tensor | None) -> Te
     types, rows, channels_out = weight.shape
     if rows == channels_in:
         y = y.reshape(batch, plan.num_receivers, types * channels_in)
-        return F.linear(y, weight.reshape(types * channels_in, channels_out).T, bias)
+        return multiply_rows(y, weight.reshape(types * channels_in, channels_out), bias)
     of_type = y.unflatten(1, (plan.num_receivers, types)).unbind(2)
     blocks = zip(of_type, weight, strict=True)
     y = torch.stack([mix_channels(part, block) for part, block in blocks]).sum(0)
