@@ -173,7 +173,8 @@ def test_choice_by_processor(processor: dict[str, Any], slow: bool) -> None:
 @pytest.mark.parametrize(("rows", "many"), [(2**15, False), (2**16, True)])
 def test_choice_by_size(monkeypatch: pytest.MonkeyPatch, slow: bool, rows: int, many: bool) -> None:
     monkeypatch.setattr(product, "MKL_IS_SLOW", slow)
-    x, weight = torch.zeros(1, rows, 16), torch.zeros(16, 16)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    x, weight = torch.zeros(1, 3 * rows, 16), torch.zeros(16, 16)
     assert product.convolves(x, 16, weight) is (slow and many)
 
 

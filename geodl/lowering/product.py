@@ -29,7 +29,8 @@ from torch import Tensor, nn
 
 from geodl.lowering.differentiable import called_plainly, graph_wanted, transforms_active
 
-MANY = 2**24  # multiplications, N C C_out: from here on oneDNN takes less time, all counted
+# Multiplications, N C C_out, of each thread: from here on oneDNN takes less time, all counted.
+MANY = 2**24
 FEWEST_CHANNELS = 4  # of less MKL is as fast, and with one there is nothing to add up
 # What a convolution by its name alone is told: padding, stride, dilation, groups; that it adds once
 # what it computes; that no activation follows.
@@ -119,7 +120,7 @@ def convolves(x: Tensor, channels_out: int, weight: Tensor, bias: Tensor | None 
     # next: most products are small, and what decides about them takes part of their time.
     if not MKL_IS_SLOW or torch.compiler.is_compiling():
         return False
-    if x.numel() * channels_out < MANY:
+    if x.numel() * channels_out < MANY * torch.get_num_threads():
         return False
     return fits(x, channels_out, weight, bias)
 
