@@ -40,7 +40,7 @@ class OutsideModes(ContextDecorator):
 
     def __enter__(self) -> None:
         # As nearly always: entering all of the others takes longer than a small graph.
-        if not _is_plain():
+        if not outside_modes():
             self.left = _without_modes()
             self.left.__enter__()
 
@@ -67,7 +67,7 @@ def _without_modes() -> Iterator[None]:
         torch._C._set_tracing_state(trace)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _is_plain() -> bool:
+def outside_modes() -> bool:
     """Whether torch is in none of the modes that change what new tensors are."""
     return not (
         torch._C._len_torch_function_stack()

@@ -8,8 +8,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import geodl as g
+from geodl.compiler import numba_missing
 from geodl.lowering import Request, edge_softmax, linear, plan_for, sparse
-from geodl.lowering.kernels.compiler import numba_missing
 from geodl.testing import assert_lowered_to, assert_parity, error, outcome
 
 

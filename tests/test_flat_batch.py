@@ -14,6 +14,7 @@ from torch_geometric.data import Batch as PygBatch
 from torch_geometric.data import Data
 
 import geodl as g
+from geodl.domain import batch
 from geodl.neighborhood import full_or_adjacency
 from geodl.testing import error
 from tests.strategies import Gated, graphs, two_way
@@ -279,7 +280,7 @@ def gin() -> g.Sequential:
 
 def test_no_layer_asks_for_members(monkeypatch):
     flat = g.Batch(PygBatch.from_data_list(pyg_parts(described=False)))
-    monkeypatch.setattr(g.Batch, "_made_members", lambda self: pytest.fail("members are made"))
+    monkeypatch.setattr(batch, "members_of", lambda *_: pytest.fail("members are made"))
     model = gin()
     y = model(g.Signal(torch.randn(1, 10, CHANNELS), flat))
     y.x.sum().backward()

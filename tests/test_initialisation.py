@@ -121,6 +121,7 @@ WITHOUT = {
     "Pool",
     "Propagate",
     "Residual",
+    "SelfTerm",
     "Sequential",
     "SinusoidalPositions",
 }

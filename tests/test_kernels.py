@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import geodl as g
-from geodl.lowering.kernels import compiler, gat, segment, threads
+from geodl import compiler
+from geodl.lowering.kernels import gat, segment, threads
 from geodl.testing import assert_lowered_to, assert_parity, error, outcome
 from tests.cases import CASES
 from tests.strategies import Case

@@ -83,7 +83,7 @@ def perceptron(out: int = 3) -> nn.Sequential:
 
 
 GIN = {
-    "0.shortcut.module.eps": same("eps"),
+    "0.shortcut.eps": same("eps"),
     "1.weight": same("nn.0.weight"),
     "1.bias": same("nn.0.bias"),
     "2.weight": same("nn.1.weight"),

@@ -5,10 +5,11 @@ import torch
 from torch import Tensor, nn
 
 import geodl as g
-from geodl.layer.self_term import Scaled, SumWithSelfTerm
+from geodl.layer.self_term import SelfTerm, SumWithSelfTerm
 from geodl.layer.unfolded import unfolded_calls
 from geodl.lowering.self_term import SpMMWithSelfTerm, multiply_with_self_term
-from geodl.lowering.sparse import Pattern, constant_pattern, multiply
+from geodl.lowering.sparse import constant_pattern, multiply
+from geodl.pattern import Pattern
 
 LINKS = torch.tensor([[0, 1, 2, 3, 3, 3], [1, 2, 0, 4, 1, 3]])
 GRAPH = g.Graph(LINKS, 6)
@@ -27,7 +28,7 @@ def _gin(part: g.Layer, *, trained: bool = True) -> g.Sequential:
     eps = torch.tensor([0.25], dtype=torch.float64)
     if trained:
         eps = nn.Parameter(eps)
-    own = g.Pointwise(Scaled(eps))
+    own = SelfTerm(eps)
     network = g.Network("x", {"a": (part, "x"), "s": (own, "x"), "y": ("add", "s", "a")})
     return g.Sequential(network, nn.Linear(4, 4), g.Residual(part, shortcut=own)).double()
 
@@ -120,19 +121,19 @@ def test_hooks_of_the_self_term_run_and_another_module_is_heard_of() -> None:
     )
     model(signal)
     own = model[0]["s"]
-    handle = own.module.register_forward_hook(lambda *_: heard.append("forward"))
+    handle = own.register_forward_hook(lambda *_: heard.append("forward"))
     model(signal)
     handle.remove()
     assert len(heard) == 2  # it stands in the network and in the Residual
-    own.module = nn.Tanh()
-    assert torch.equal(model(signal).x, _one_by_one(model, signal).x)
+    model[0].s = g.Pointwise(nn.Tanh())
+    assert torch.allclose(model(signal).x, _one_by_one(model, signal).x, rtol=0, atol=1e-12)
 
 
 def test_other_channels_and_dtypes_are_refused_as_before() -> None:
     model = _gin(g.Pool(g.predecessors(), "sum"))
     with pytest.raises(g.GeodlError, match="3 channels"):
         model(g.Signal(_values(1, 6, 3), GRAPH))
-    wide = g.Residual(g.Pool(g.whole(), "sum"), shortcut=g.Pointwise(Scaled(torch.zeros(1))))
+    wide = g.Residual(g.Pool(g.whole(), "sum"), shortcut=SelfTerm(torch.zeros(1)))
     for _ in range(2):
         with pytest.raises(g.GeodlError, match="Residual"):
             wide(g.Signal(torch.zeros(1, 6, 4), GRAPH))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from geodl.domain.check import read_device
 from geodl.domain.chosen import Chosen
+from geodl.domain.reading import SortedGraphs
 from geodl.errors import GeodlError
 from geodl.group import Cosets, Group
 
@@ -85,6 +86,8 @@ class Domain(ABC):
         runtime_weight: weights of the links that come with each call, `[L]` or one row for each
             entry of the batch `[B, L]`, as `Graph.with_weights` makes them; None where the domain
             keeps its weights, or has none. Nothing that is kept may depend on them.
+        sorted_graphs: of small graphs that were read in one pass, their links in the order of
+            sparse products; None of any other domain.
         set_of: makes a set of n nodes (`Complete`), on which edge states live.
     """
 
@@ -98,6 +101,7 @@ class Domain(ABC):
     members: "tuple[Domain, ...] | None" = None
     cache: ClassVar[dict[Any, Any] | None] = None
     chosen: Chosen | None = None
+    sorted_graphs: SortedGraphs | None = None
     serial: int | None = None
     linked_to_nearest: ClassVar[bool] = False
     linked_by_generators: ClassVar[bool] = False

@@ -16,17 +16,21 @@ from geodl.domain.chosen import Chosen, choose, choose_run
 from geodl.domain.complete import Complete
 from geodl.domain.graph import Graph
 from geodl.domain.grid import Grid
+from geodl.domain.reading import SortedGraphs, read_by_start
 from geodl.domain.union import (
     Places,
+    as_graph,
     check_graphs,
     check_members,
     check_numbers,
     check_starts,
     check_within_members,
-    cut_members,
     device_of_members,
+    graph_of,
     joined_generators,
     joined_values,
+    members_of,
+    members_over,
     merged_links,
     places_of,
 )
@@ -63,6 +67,7 @@ class Batch(TensorDomain):
     count: int
     starts: Tensor
     chosen: Chosen | None
+    sorted_graphs: SortedGraphs | None
     reweighted: bool
     cache: dict[Any, Any]
 
@@ -85,11 +90,12 @@ class Batch(TensorDomain):
         counts: tuple[int, ...],
         starts: Tensor,
         chosen: Chosen | None = None,
+        graphs: SortedGraphs | None = None,
     ) -> None:
-        reweighted = is_reweighted(given or ()) or (held is not None and held.reweighted)
+        reweighted = is_reweighted(given or (held,))
         # A frozen dataclass lets no other assignment through.
         vars(self).update(given=given, held=held, counts=counts, count=sum(counts), starts=starts)
-        vars(self).update(chosen=chosen, reweighted=reweighted, cache={})
+        vars(self).update(chosen=chosen, sorted_graphs=graphs, reweighted=reweighted, cache={})
 
     @classmethod
     def from_union(cls, union: Graph, starts: Any) -> "Batch":
@@ -116,6 +122,13 @@ class Batch(TensorDomain):
             begins = check_starts(asked, starts, union.num_nodes, union.device)
             counts = check_within_members(asked, union, begins)
         return cls.unchecked(union, counts, begins)
+
+    @classmethod
+    def from_sorted(cls, graphs: SortedGraphs) -> "Batch":
+        """A flat union of graphs that were read, and checked, in one pass."""
+        batch = cls.__new__(cls)
+        batch._set(None, None, graphs.counts, graphs.starts, graphs=graphs)
+        return batch
 
     @classmethod
     def unchecked(cls, union: Graph, counts: tuple[int, ...], starts: Tensor) -> "Batch":
@@ -145,8 +158,17 @@ class Batch(TensorDomain):
         >>> Batch.from_pyg(Pyg.from_data_list([pair, pair])).starts.tolist()
         [0, 2, 4]
         """
-        union = Graph.from_pyg(batch)
-        return cls.from_union(union, convert.pyg_starts(batch, union.num_nodes))
+        held = convert.pyg_attributes(batch)
+        parts = convert.parts_of_pyg(batch, held)
+        return cls.from_parts(parts, convert.pyg_starts(held, parts.num_nodes))
+
+    @classmethod
+    def from_parts(cls, parts: convert.GraphParts, starts: Any) -> "Batch":
+        """A flat union of what another library's was read as, and where its members begin."""
+        graphs = read_by_start(parts.edge_index, starts)
+        if graphs is None or parts.has_values:
+            return cls.from_union(Graph.from_parts(parts), starts)
+        return cls.from_sorted(graphs)
 
     def to_pyg(self) -> Any:
         """A PyG `Batch` of the members, edges member after member, which `to_data_list` takes apart
@@ -160,7 +182,7 @@ class Batch(TensorDomain):
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy holds its own links, and nothing of the union that its members were chosen from.
-        return {**super().__getstate__(), "held": self.union, "chosen": None}
+        return {**super().__getstate__(), "held": self.union, "chosen": None, "sorted_graphs": None}
 
     def __repr__(self) -> str:
         if self.is_flat:
@@ -178,10 +200,9 @@ class Batch(TensorDomain):
 
     @property
     def union(self) -> Graph | None:
-        """The one Graph of a flat union; that of chosen members is made at the first call."""
-        if self.held is None and self.chosen is not None:
-            with cached_constants():
-                object.__setattr__(self, "held", self.chosen.make_graph())
+        """The one Graph of a flat union, which may be made at the first call."""
+        if self.held is None and self.is_flat:
+            object.__setattr__(self, "held", graph_of(self))
         return self.held
 
     @property
@@ -189,7 +210,7 @@ class Batch(TensorDomain):
         """The domains of the union, those of a flat one made at the first call."""
         if self.given is not None:
             return self.given
-        return memo(self, "members", self._made_members)
+        return memo(self, "members", lambda: members_of(self, self._places))
 
     @property
     def kinds(self) -> tuple[Domain, ...]:
@@ -311,7 +332,7 @@ class Batch(TensorDomain):
         if self.is_flat or not all(isinstance(m, Graph) for m in self.members):
             return self
         values = {name: self._joined_values(name) for name in ("edge_attr", "edge_type")}
-        return Batch.unchecked(self._as_graph(**values), self.counts, self.starts)
+        return Batch.unchecked(as_graph(self, **values), self.counts, self.starts)
 
     @cached_constants()
     def generators(self) -> Tensor:
@@ -350,25 +371,9 @@ class Batch(TensorDomain):
     def _places(self) -> Places:
         return memo(self, "places", lambda: places_of(self))
 
-    @cached_constants()
-    def _made_members(self) -> tuple[Domain, ...]:
-        """The graphs of a flat union: views of its tensors where links stand member after
-        member.
-        """
-        assert self.union is not None
-        if self.num_members == 1:
-            return (self.union,)
-        _, links, order = self._places
-        return cut_members(self.union, self.counts, self.starts, links.length, order)
-
     def relabel(self, permutation: Tensor) -> Domain:
         """The union as one Graph with node i renumbered to `permutation[i]`."""
-        return self._as_graph(edge_type=self.edge_type).relabel(permutation)
-
-    def _as_graph(self, **values: Tensor | None) -> Graph:
-        """The links and weights of all members in one Graph, with other values by name."""
-        dst, src, weight = self.links()
-        return Graph(torch.stack((src, dst)), self.count, edge_weight=weight, **values)
+        return as_graph(self, edge_type=self.edge_type).relabel(permutation)
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors of the members (of a flat union, of the one graph), then the starts."""
@@ -382,13 +387,8 @@ class Batch(TensorDomain):
         if self.union is not None:
             union = self.union.with_tensors(tensors[:-1])
             return replace_fields(self, held=union, starts=tensors[-1])
-        # The tensors stand member after member, as `tensors` lays them out, and the starts last.
-        members, begin = [], 0
-        for member in self.members:
-            end = begin + len(member.tensors())
-            members.append(member.with_tensors(tensors[begin:end]))
-            begin = end
-        return replace_fields(self, given=tuple(members), starts=tensors[begin])
+        given = members_over(self.members, tensors)
+        return replace_fields(self, given=given, starts=tensors[-1])
 
     @classmethod
     def small(cls) -> tuple[Domain, ...]:

@@ -26,6 +26,12 @@ class GraphParts(NamedTuple):
     edge_attr: Tensor | None = None
     edge_type: Tensor | None = None
 
+    @property
+    def has_values(self) -> bool:
+        """Whether the edges have weights, attributes or types."""
+        has_none = self.edge_weight is None and self.edge_attr is None and self.edge_type is None
+        return not has_none
+
 
 def from_networkx(graph: Any, weight: str | None) -> GraphParts:
     """The edges of a networkx graph; undirected edges become two.
@@ -145,27 +151,42 @@ def from_pyg(data: Any) -> GraphParts:
     Raises:
         GeodlError: if it is not a `Data`, if it is heterogeneous, or if it has no edges.
     """
+    return parts_of_pyg(data, pyg_attributes(data))
+
+
+def pyg_attributes(data: Any) -> dict[str, Any]:
+    """All attributes of a PyG `Data` at once: to ask it for one after another takes longer than to
+    read a few graphs.
+
+    Raises:
+        GeodlError: if it is not a `Data`, or if it is heterogeneous.
+    """
     from torch_geometric.data import Data, HeteroData
 
+    if isinstance(data, Data):
+        return data.to_dict()
     # The data in words are made for an error alone: PyG's repr takes longer than all that follows.
     if isinstance(data, HeteroData):
         do = "use data.to_homogeneous(), whose edge_type tells its edges apart, or "
         do += "g.interop.from_hetero(data): a relation for each kind of edges"
         raise GeodlError(_from_pyg(data), "several kinds of nodes, a HeteroData", do)
-    if not isinstance(data, Data):
-        do = "give a torch_geometric.data.Data"
-        raise GeodlError(_from_pyg(data), f"a {type(data).__name__}", do)
-    weight, index = data.get("edge_weight"), data.get("edge_index")
+    do = "give a torch_geometric.data.Data"
+    raise GeodlError(_from_pyg(data), f"a {type(data).__name__}", do)
+
+
+def parts_of_pyg(data: Any, held: dict[str, Any]) -> GraphParts:
+    """As :func:`from_pyg`, of a `Data` whose attributes were read."""
+    weight, index = held.get("edge_weight"), held.get("edge_index")
     if index is None:
         index, values = _transposed_csr(data)
         if weight is None:
             weight = values
-    starts = data.get("ptr")
-    if isinstance(starts, Tensor) and starts.dim() == 1 and len(starts):
+    starts = held.get("ptr")
+    if isinstance(starts, Tensor) and starts.dim() == 1 and starts.shape[0]:
         num_nodes = int(starts[-1])
     else:
         num_nodes = _count_pyg_nodes(data)
-    return GraphParts(index, num_nodes, weight, data.get("edge_attr"), data.get("edge_type"))
+    return GraphParts(index, num_nodes, weight, held.get("edge_attr"), held.get("edge_type"))
 
 
 def _count_pyg_nodes(data: Any) -> int | None:
@@ -180,16 +201,20 @@ def _from_pyg(data: Any) -> str:
     return f"Graph.from_pyg({_short(data)})"
 
 
-def pyg_starts(batch: Any, num_nodes: int) -> Any:
+def pyg_starts(held: dict[str, Any], num_nodes: int | None) -> Any:
     """Where the graphs of a PyG `Batch` begin, `[D + 1]`: its `ptr`, else told by its `batch`.
+
+    Args:
+        held: its attributes.
+        num_nodes: of all graphs.
 
     Raises:
         GeodlError: if it is neither, or if the nodes do not stand graph after graph.
     """
-    asked, starts = "Batch.from_pyg(batch)", batch.get("ptr")
+    asked, starts = "Batch.from_pyg(batch)", held.get("ptr")
     if starts is not None:
         return starts
-    member = batch.get("batch")
+    member = held.get("batch")
     if not isinstance(member, Tensor) or member.shape != (num_nodes,) or not num_nodes:
         found = "neither ptr nor batch, which says where each graph begins"
         raise GeodlError(asked, found, "use Graph.from_pyg(data) for one graph")

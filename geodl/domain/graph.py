@@ -86,6 +86,19 @@ class Graph(TensorDomain):
         # A frozen dataclass lets no other assignment through.
         vars(self).update(edge_index=index, count=count, **values, reweighted=False, cache={})
 
+    @classmethod
+    def unchecked(cls, edge_index: Tensor, num_nodes: int) -> "Graph":
+        """A graph of links that are known to fit, and that nobody else holds.
+
+        Args:
+            edge_index: `[2, E]` of torch.long.
+            num_nodes: N.
+        """
+        graph = cls.__new__(cls)
+        vars(graph).update(edge_index=edge_index, count=num_nodes, reweighted=False, cache={})
+        vars(graph).update(dict.fromkeys(EDGE_VALUES))
+        return graph
+
     def __repr__(self) -> str:
         edges = self.edge_index.shape[1]
         weighted = ""
@@ -241,7 +254,7 @@ class Graph(TensorDomain):
         >>> Graph.from_networkx(nx.karate_club_graph())
         Graph(34 nodes, 156 edges)
         """
-        return cls._from_parts(convert.from_networkx(graph, weight))
+        return cls.from_parts(convert.from_networkx(graph, weight))
 
     def to_networkx(self) -> Any:
         """A networkx MultiDiGraph with nodes 0..N-1 and, where the graph has them, weights."""
@@ -261,7 +274,7 @@ class Graph(TensorDomain):
         >>> Graph.from_scipy(sp.csr_array([[0, 2], [0, 0]])).edge_index.tolist()
         [[1], [0]]
         """
-        return cls._from_parts(convert.from_scipy(matrix))
+        return cls.from_parts(convert.from_scipy(matrix))
 
     def to_scipy(self) -> Any:
         """The adjacency matrix `[N, N]` as scipy CSR, receivers in rows; parallel edges add up."""
@@ -275,7 +288,7 @@ class Graph(TensorDomain):
         Raises:
             GeodlError: if it is not a `Data`, has several kinds of nodes, no edges or no nodes.
         """
-        return cls._from_parts(convert.from_pyg(data))
+        return cls.from_parts(convert.from_pyg(data))
 
     def to_pyg(self) -> Any:
         """A PyG `Data` with the same tensors."""
@@ -291,7 +304,8 @@ class Graph(TensorDomain):
         return weight
 
     @classmethod
-    def _from_parts(cls, parts: GraphParts) -> "Graph":
+    def from_parts(cls, parts: GraphParts) -> "Graph":
+        """A graph of the arguments that another library's was read as."""
         return cls(
             parts.edge_index,
             parts.num_nodes,

@@ -147,6 +147,42 @@ def places_of(union: Any) -> Places:
     return nodes, runs_of(links.numpy()), order
 
 
+@cached_constants()
+def graph_of(union: Any) -> Graph | None:
+    """The one Graph of a flat union that was not made with it."""
+    if union.chosen is not None:
+        return union.chosen.make_graph()
+    graphs = union.sorted_graphs
+    if graphs is None:
+        return None
+    return Graph.unchecked(graphs.edge_index, union.count)
+
+
+@cached_constants()
+def members_of(union: Any, places: Places) -> tuple[Domain, ...]:
+    """The graphs of a flat union: views of its tensors where links stand member after member."""
+    if union.num_members == 1:
+        return (union.union,)
+    _, links, order = places
+    return cut_members(union.union, union.counts, union.starts, links.length, order)
+
+
+def as_graph(union: Any, **values: Tensor | None) -> Graph:
+    """The links and weights of all members in one Graph, with other values by name."""
+    dst, src, weight = union.links()
+    return Graph(torch.stack((src, dst)), union.num_nodes, edge_weight=weight, **values)
+
+
+def members_over(members: Sequence[Domain], tensors: Sequence[Tensor]) -> tuple[Domain, ...]:
+    """Members over other copies of their tensors, which stand member after member."""
+    made, begin = [], 0
+    for member in members:
+        end = begin + len(member.tensors())
+        made.append(member.with_tensors(tuple(tensors[begin:end])))
+        begin = end
+    return tuple(made)
+
+
 def cut_members(
     union: Graph, sizes: Sequence[int], starts: Tensor, links: Any, order: Tensor | None
 ) -> tuple[Domain, ...]:

@@ -9,9 +9,11 @@ from geodl.domain.base import Domain
 from geodl.errors import GeodlError
 
 
-def is_reweighted(members: Sequence[Domain]) -> bool:
-    """Whether the weights of a member come with each call."""
-    return any(member.runtime_weight is not None for member in members)
+def is_reweighted(members: Sequence[Domain | None]) -> bool:
+    """Whether the weights of a member come with each call; None stands for one not yet made."""
+    if members == (None,):
+        return False
+    return any(member is not None and member.runtime_weight is not None for member in members)
 
 
 def joined_weights(members: Sequence[Domain]) -> Tensor:

@@ -15,7 +15,7 @@ from geodl.interop.converters import FROM, converts, from_part, is_kept, key_of,
 from geodl.interop.whole.importing import first_channels, import_model
 from geodl.interop.whole.values import Call, Links, Value
 from geodl.layer import Conv, Network, Pointwise, Pool, Residual
-from geodl.layer.self_term import Scaled
+from geodl.layer.self_term import SelfTerm
 from geodl.neighborhood import Neighborhood, adjacency, itself
 
 # (normalize, add_self_loops) of GCNConv and the rule that says the same.
@@ -241,7 +241,7 @@ def from_gin(twin: Any, on: Domain | None) -> Network:
     check_message_passing(asked, twin, *SUMS)
     nodes = {
         "aggr": (Pool(adjacency(weights=False), "sum"), "x"),
-        "self": (Pointwise(Scaled(copied(twin.eps))), "x"),
+        "self": (SelfTerm(copied(twin.eps)), "x"),
         "sum": ("add", "self", "aggr"),
         "nn": (inner_network(asked, twin.nn), "sum"),
     }
@@ -267,8 +267,8 @@ def to_gin(layer: Network, on: Domain | None) -> nn.Module | None:
         return None
     from torch_geometric.nn import GINConv
 
-    pointwise: Any = layer["self"]
-    eps = pointwise.module.eps
+    own: Any = layer["self"]
+    eps = own.eps
     twin: Any = GINConv(to_part(layer["nn"], on), train_eps=isinstance(eps, nn.Parameter))
     # PyG draws the parameters of `nn` anew when it is built.
     twin.nn = to_part(layer["nn"], on)

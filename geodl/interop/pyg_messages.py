@@ -12,8 +12,8 @@ from geodl.errors import GeodlError
 from geodl.interop.conversion import with_parameters
 from geodl.interop.converters import converts, is_kept, to_part
 from geodl.interop.pyg_conv import check_message_passing, copied, inner_network, refuse_domain
-from geodl.layer import Message, Network, Pointwise
-from geodl.layer.self_term import Scaled
+from geodl.layer import Message, Network
+from geodl.layer.self_term import SelfTerm
 from geodl.models.graph_isomorphism import EdgeAdded
 from geodl.models.graph_parts import reading
 from geodl.models.graph_pna import TowerMessage, TowerUpdate, tower_network
@@ -49,7 +49,7 @@ def from_gine(twin: Any, on: Domain | None) -> Network:
     layer = reading(Message(message, LINKS, REDUCED[twin.aggr]), channels)
     nodes = {
         "aggr": (layer, "x"),
-        "self": (Pointwise(Scaled(copied(twin.eps))), "x"),
+        "self": (SelfTerm(copied(twin.eps)), "x"),
         "sum": ("add", "self", "aggr"),
         "nn": (inner_network(asked, twin.nn), "sum"),
     }
@@ -67,9 +67,9 @@ def to_gine(layer: Network, on: Domain | None) -> nn.Module | None:
         return None
     from torch_geometric.nn import GINEConv
 
-    pointwise: Any = layer["self"]
+    own: Any = layer["self"]
     (reduction,) = received.options.reductions
-    options: dict[str, Any] = {"train_eps": isinstance(pointwise.module.eps, nn.Parameter)}
+    options: dict[str, Any] = {"train_eps": isinstance(own.eps, nn.Parameter)}
     if message.project is not None:
         options["edge_dim"] = message.edge_channels
     twin: Any = GINEConv(to_part(layer["nn"], on), aggr=reduction, **options)
@@ -78,8 +78,8 @@ def to_gine(layer: Network, on: Domain | None) -> nn.Module | None:
     if message.project is not None:
         project = message.project
         with_parameters(twin.lin, layer, weight=project.weight, bias=project.bias)
-    twin.initial_eps = float(pointwise.module.eps.detach())
-    twin.eps = copied(pointwise.module.eps)
+    twin.initial_eps = float(own.eps.detach())
+    twin.eps = copied(own.eps)
     return twin.train(layer.training)
 
 

@@ -38,22 +38,21 @@ from geodl.signal import Signal
 class Layer(nn.Module, ABC):
     """A map from signals to signals. Only subclasses of Layer take Signals.
 
-    A subclass defines :meth:`compute`; `forward` is the same for all of them. With
-    `torch.utils.checkpoint` use `use_reentrant=False`: the reentrant mode sees no tensor among the
-    arguments `(layer, signal)` and loses the gradient.
+    A subclass defines :meth:`compute`; `forward` is the same for all of them. Checkpoints
+    (`torch.utils.checkpoint`) need `use_reentrant=False`: the other mode loses the gradient.
 
     Attributes:
         takes_sparse: whether it takes a signal with sparse values.
         nodewise: whether it treats each node alone.
         breaks_symmetry: whether it tells nodes apart by where they stand.
-        takes_context: whether it, or a layer in it, receives from the second signal of a container.
+        takes_context: whether it, or a layer in it, receives from a container's second signal.
         transparent: whether its rule and the layers in it say all that it computes across nodes; a
             subclass that replaces any of the code loses it, unless it says so itself.
         rowwise: whether it reads rows of channels whichever nodes they belong to, and defines
             `on_rows(x)`, from dense `[B N, C]` to `[B N, C_out]`; lost as `transparent` is.
+        strict_rows: whether torch refuses rows that do not fit its parameters.
         rule: which nodes each node receives from; None of a layer without a rule.
-        on: its own domain, on which it also takes and returns tensors `[B, N, C]`; None for Signals
-            on any.
+        on: its own domain, on which it also takes and returns tensors `[B, N, C]`, or None.
 
     Raises:
         GeodlError: a subclass with a `forward` of its own, when the class is made.
@@ -65,6 +64,7 @@ class Layer(nn.Module, ABC):
     takes_context: bool = False
     transparent: ClassVar[bool] = False
     rowwise: bool = False
+    strict_rows: ClassVar[bool] = False
     rule: Any = None
     on: Domain | None = None
 

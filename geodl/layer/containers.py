@@ -20,6 +20,7 @@ from geodl.layer.pointwise import (
     run_row,
     stands_in_row,
 )
+from geodl.layer.steps import states_of
 from geodl.layer.trace import made
 from geodl.layer.unfolded import UnfoldedCalls, unfolded_calls
 from geodl.neighborhood.exactness import InexactSize
@@ -163,7 +164,7 @@ class Residual(Layer):
         kept = place
         if self.shortcut is not None:
             kept = calls.part(self.shortcut, place)
-        return calls.call(_added, kept, calls.part(self.inner, place), adds=True)
+        return calls.call(_added, kept, calls.part(self.inner, place), joins="add")
 
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
@@ -217,7 +218,8 @@ class Concat(Layer):
 
     def unfold(self, calls: UnfoldedCalls, place: int) -> int:
         """Add the layers to a list of calls, and what they make side by side."""
-        return calls.call(_joined, *[calls.part(m, place) for m in self._modules.values()])
+        made = [calls.part(part, place) for part in self._modules.values()]
+        return calls.call(_joined, *made, joins="cat")
 
     def step(
         self, signal: Signal, state: Any = None, sender: Signal | None = None
@@ -382,19 +384,3 @@ def step_part(
     if sender is not None and part.takes_context:
         return part.step(signal, state, sender)
     return part.step(signal, state)
-
-
-def states_of(layer: Layer, state: Any, count: int) -> tuple[Any, ...]:
-    """The state of each of `count` layers, None for each at the beginning.
-
-    Raises:
-        GeodlError: a state of another number of layers.
-    """
-    if state is None:
-        return (None,) * count
-    if isinstance(state, tuple) and len(state) == count:
-        return state
-    found = f"a {type(state).__name__}"
-    if isinstance(state, tuple):
-        found = f"{len(state)} states of {count} layers"
-    raise GeodlError(f"a step of {type(layer).__name__}", found, "give what step returned")

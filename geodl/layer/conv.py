@@ -13,7 +13,7 @@ from geodl.layer.base import MessagePassing
 from geodl.layer.check import count_types
 from geodl.layer.entries import entries_of_call
 from geodl.layer.folding import GraphState, MergedMembers
-from geodl.layer.parameters import read_parameter
+from geodl.layer.parameters import read_weight_and_bias
 from geodl.lowering import ConvolveOptions, Plan
 from geodl.lowering.product import convolves, multiply_rows
 from geodl.neighborhood import Neighborhood
@@ -64,6 +64,7 @@ class Conv(MessagePassing):
     verb = "convolve"
     takes_sparse = True
     transparent = True
+    strict_rows = True
 
     def __init__(
         self,
@@ -118,8 +119,8 @@ class Conv(MessagePassing):
 
     def on_rows(self, x: Tensor) -> Tensor:
         """The same of values `[B N, C_in]`, a row for each node of each entry of the batch."""
-        # Not `[0]`, whose backward writes the gradient into zeros.
-        weight, bias = read_parameter(self, "weight").squeeze(0), read_parameter(self, "bias")
+        weight, bias = read_weight_and_bias(self)
+        weight = weight.squeeze(0)  # not `[0]`, whose backward writes the gradient into zeros
         if bias is None or convolves(x, weight.shape[1], weight, bias):
             return multiply_rows(x, weight, bias)
         return torch.addmm(bias, x, weight)
@@ -136,7 +137,7 @@ class Conv(MessagePassing):
         more = ()
         if entries is not None:
             more = (entries,)
-        weight, bias = read_parameter(self, "weight"), read_parameter(self, "bias")
+        weight, bias = read_weight_and_bias(self)
         if self.bias_type is None or bias is None:
             return plan.run(sender, weight, bias, *more)
         return plan.run(sender, weight, None, *more) + bias[self.bias_type]

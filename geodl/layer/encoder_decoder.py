@@ -9,8 +9,9 @@ from geodl.domain import Batch, Complete
 from geodl.errors import GeodlError
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender
-from geodl.layer.containers import Sequential, run_part, states_of, takes_context
+from geodl.layer.containers import Sequential, run_part, takes_context
 from geodl.layer.recurrent import Recurrent
+from geodl.layer.steps import states_of
 from geodl.layer.trace import made
 from geodl.lowering.cells import CELLS, State
 from geodl.signal import Signal

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from geodl.errors import GeodlError, nearest
 from geodl.layer.base import Layer
-from geodl.layer.containers import run_part, run_parts, states_of, step_part
+from geodl.layer.containers import run_part, run_parts, step_part
 from geodl.layer.image_sizes import name_image_sizes
 from geodl.layer.joins import join_signals
 from geodl.layer.network_nodes import (
@@ -23,6 +23,8 @@ from geodl.layer.network_nodes import (
     rows_of,
 )
 from geodl.layer.opaque import Opaque
+from geodl.layer.program import OnTensors
+from geodl.layer.steps import states_of
 from geodl.layer.trace import made
 from geodl.layer.unfolded import UnfoldedCalls, unfolded_calls
 from geodl.neighborhood.exactness import InexactSize
@@ -104,13 +106,15 @@ class Network(Layer):
         Raises:
             GeodlError: if they are other things, or of another number.
         """
-        if self.door is None or any(isinstance(value, Signal) for value in given):
-            if named:
-                found = f"the arguments {', '.join(named)} by name"
-                raise GeodlError(self.label, found, "give one Signal for each input, in order")
-            self._check_given(given)
-            return self._called(given)
-        return self.door.leave(self._called(self.door.enter(*given, **named)))
+        door = self.door
+        # Asked without a generator, which takes longer than the question.
+        if door is not None and Signal not in map(type, given):
+            return door.leave(self._called(door.enter(*given, **named)))
+        if named:
+            found = f"the arguments {', '.join(named)} by name"
+            raise GeodlError(self.label, found, "give one Signal for each input, in order")
+        self._check_given(given)
+        return self._called(given)
 
     def compute(self, receiver: Any, sender: Any, rule: Any) -> Any:
         """Run the nodes in order; `sender` holds the signals of the other inputs."""
@@ -157,10 +161,10 @@ class Network(Layer):
                 made[node.name] = calls.call(part, *read)
                 continue
             if not unknown.isdisjoint(node.inputs):
-                calls.call(partial(_check_values_read, node), *read)
+                calls.call(ValuesRead(node), *read)
             if part is None:
                 run = partial(_join, node.join)
-                made[node.name] = calls.call(run, *read, adds=node.join == "add")
+                made[node.name] = calls.call(run, *read, joins=node.join)
             else:
                 made[node.name] = calls.part(part, *read)
         if self.single:
@@ -372,8 +376,22 @@ def _check_read(node: Node, read: list[Any]) -> None:
             raise GeodlError(asked, f"a {type(value).__name__}", "layers and joins read Signals")
 
 
-def _check_values_read(node: Node, *read: Any) -> None:
-    _check_read(node, list(read))
+class ValuesRead(NamedTuple):
+    """Asks whether what a node reads are signals."""
+
+    node: Node
+
+    def __call__(self, *read: Any) -> None:
+        """Refuse anything else."""
+        _check_read(self.node, list(read))
+
+    def on_tensors(self) -> OnTensors:
+        """Nothing is asked where signals were given."""
+        return OnTensors(_first)
+
+
+def _first(*read: Any) -> Any:
+    return read[0]
 
 
 def _join(name: str, *read: Signal) -> Signal:

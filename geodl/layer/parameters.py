@@ -15,3 +15,14 @@ def read_parameter(module: nn.Module, name: str) -> Any:
     if own is None:
         return getattr(module, name)
     return own
+
+
+def read_weight_and_bias(module: nn.Module) -> tuple[Any, Any]:
+    """`weight` and `bias` of a module, as :func:`read_parameter` reads either of them."""
+    held = module._parameters
+    weight, bias = held.get("weight"), held.get("bias")
+    if weight is None:
+        weight = module.weight
+    if bias is None and "bias" not in held:
+        bias = module.bias
+    return weight, bias

@@ -1,4 +1,6 @@
-"""Which classes of layers compute something else than the classes above them."""
+"""Which layers compute something else than the classes above them."""
+
+from typing import Any
 
 
 def replaces_code(cls: type) -> bool:
@@ -14,3 +16,10 @@ def replaces_code(cls: type) -> bool:
         if code and above is not None and not getattr(above, "__isabstractmethod__", False):
             return True
     return False
+
+
+def computes_as(layer: Any, cls: type[Any]) -> bool:
+    """Whether a layer's `compute` is that of a class: neither a subclass nor the layer itself has
+    put another one in its place. Who calls a kernel without it asks this first.
+    """
+    return type(layer).compute is cls.compute and "compute" not in vars(layer)

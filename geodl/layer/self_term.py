@@ -2,21 +2,27 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from geodl.layer.base import MessagePassing
-from geodl.layer.check import check_signal
-from geodl.layer.pointwise import Pointwise
-from geodl.lowering import ConvolveOptions, PoolOptions
+from geodl.layer.base import Layer, MessagePassing
+from geodl.layer.check import check_no_sender, check_signal
+from geodl.layer.program import OnTensors
+from geodl.layer.replaced import computes_as
+from geodl.lowering import ConvolveOptions, Plan, PoolOptions
 from geodl.signal import Signal
 
 
-class Scaled(nn.Module):
-    """`(1 + eps) x`: the self term of a GIN.
+class SelfTerm(Layer):
+    """`y_i = (1 + eps) x_i`: the self term of a GIN.
 
     Args:
-        eps: `[1]`, trained or not.
+        eps: `[1]`; a parameter where it is trained.
     """
+
+    nodewise = True
+    transparent = True
+    eps: Tensor
 
     def __init__(self, eps: Tensor):
         super().__init__()
@@ -25,9 +31,11 @@ class Scaled(nn.Module):
         else:
             self.register_buffer("eps", eps)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def compute(self, receiver: Signal, sender: Signal | None, rule: Any) -> Signal:
         """The scaled values."""
-        return self.factor() * x
+        check_no_sender(self, sender)
+        x = check_signal(self, receiver).x
+        return receiver.with_x(self.factor() * x)
 
     def factor(self) -> Tensor:
         """`1 + eps`: `[1]`."""
@@ -50,6 +58,7 @@ class SumWithSelfTerm:
         self.layer, self.scaling = parts
         if scales(self.layer):
             self.scaling, self.layer = parts
+        self._known: tuple[Any, int, Any] = (None, 0, None)
 
     def __call__(self, signal: Any) -> Signal:
         """The sum."""
@@ -58,7 +67,7 @@ class SumWithSelfTerm:
         plan, members = layer._plan(layer.rule, signal.domain, None, x)
         with_self_term = plan.lowering.with_self_term
         stays = plan.target is None and plan.carried is None and members.num_members == 1
-        factor = self.scaling.module.factor()
+        factor = self.scaling.factor()
         if (
             with_self_term is None
             or not stays
@@ -69,6 +78,30 @@ class SumWithSelfTerm:
             return self.add(*read)
         return signal.carry_state(with_self_term(plan.data, x, factor), signal.domain)
 
+    def on_tensors(self) -> OnTensors:
+        """The sum as a function of tensors."""
+        return OnTensors(self._answer, self.layer, stays=True)
+
+    def _answer(self, plan: Plan, x: Tensor) -> Tensor | None:
+        factor, with_self_term = self._factor(), plan.lowering.with_self_term
+        if with_self_term is None or factor.dtype != x.dtype:
+            return None
+        return with_self_term(plan.data, x, factor)
+
+    def _factor(self) -> Tensor:
+        """`1 + eps`, which is computed anew where eps was changed: on small graphs a sum of two
+        numbers takes as long as a sum over neighbors.
+        """
+        # A module's tables are what `getattr` asks last.
+        eps = self.scaling._buffers.get("eps")
+        if eps is None or torch.is_inference_mode_enabled() or eps.is_inference():
+            return self.scaling.factor()
+        known, version, factor = self._known
+        if known is not eps or version != eps._version:
+            factor = 1 + eps
+            self._known = (eps, eps._version, factor)
+        return factor
+
 
 def is_sum_with_self_term(parts: tuple[Any, ...]) -> bool:
     """Whether one of two parts of a container is a self term and the other a sum over neighbors."""
@@ -78,13 +111,16 @@ def is_sum_with_self_term(parts: tuple[Any, ...]) -> bool:
 
 def scales(part: Any) -> bool:
     """Whether a part of a container is a self term: it multiplies all values by one factor."""
-    return type(part) is Pointwise and type(part.module) is Scaled
+    return isinstance(part, SelfTerm) and part.transparent and computes_as(part, SelfTerm)
 
 
 def _sums_neighbors(part: Any) -> bool:
     """Whether a part of a container is `S x`, a sum over neighbors without weights to learn."""
-    # A subclass that computes otherwise promises nothing.
+    # A subclass that computes otherwise promises nothing; one may say so of what comes across
+    # nodes, and still compute more.
     if not isinstance(part, MessagePassing) or not part.transparent:
+        return False
+    if not computes_as(part, MessagePassing):
         return False
     options = part.options
     if isinstance(options, PoolOptions):

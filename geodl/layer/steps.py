@@ -70,3 +70,19 @@ def check_runs_forward(layer: Any, domain: Domain) -> None:
     if bool((edges.src >= edges.dst).any()):
         do = "use layers that receive only from nodes before, or call it on the whole chain"
         raise GeodlError(f"a step of {layer.label}", TO_COME, do)
+
+
+def states_of(layer: Any, state: Any, count: int) -> tuple[Any, ...]:
+    """The state of each of `count` layers, None for each at the beginning.
+
+    Raises:
+        GeodlError: a state of another number of layers.
+    """
+    if state is None:
+        return (None,) * count
+    if isinstance(state, tuple) and len(state) == count:
+        return state
+    found = f"a {type(state).__name__}"
+    if isinstance(state, tuple):
+        found = f"{len(state)} states of {count} layers"
+    raise GeodlError(f"a step of {type(layer).__name__}", found, "give what step returned")

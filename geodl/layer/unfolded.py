@@ -9,27 +9,27 @@ Unfolded, what is left are the layers' own `compute`, rows of pointwise modules,
 import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from geodl.layer.base import Layer
-from geodl.layer.check import channels_read, check_is_signal, check_values
-from geodl.layer.pointwise import (
-    EVERYWHERE,
-    INTERCEPTS,
-    names_axis,
-    run_pointwise,
-    run_row,
-    stands_in_row,
-)
-from geodl.layer.self_term import SumWithSelfTerm, is_sum_with_self_term, scales
+from geodl.layer.base import Layer, MessagePassing
+from geodl.layer.folding import NO_STATE
+from geodl.layer.pointwise import EVERYWHERE, INTERCEPTS, run_pointwise, stands_in_row
+from geodl.layer.program import OnTensors, Program, make_program
+from geodl.layer.replaced import computes_as
+from geodl.layer.row import Row
+from geodl.layer.self_term import SumWithSelfTerm, is_sum_with_self_term
 from geodl.layer.trace import current_listener
+from geodl.lowering import Plan
+from geodl.lowering.differentiable import called_plainly, transforms_active
 from geodl.signal import Signal
+from geodl.signal.check import mixes_dtypes
 
-DECIDING = ("rule", "_lowering", "on", "_compiled_call_impl")  # by what a layer is how it runs
+# By what a layer is how it runs.
+DECIDING = ("rule", "options", "_lowering", "on", "compute", "_compiled_call_impl")
 
 
 class Step(NamedTuple):
@@ -40,14 +40,14 @@ class Step(NamedTuple):
         reads: the places of these values.
         makes: the place of its answer.
         frees: of the places that it reads those that no later call does.
-        adds: whether it answers the sum of what it reads.
+        joins: the name of the join that it is of what it reads; "" of any other call.
     """
 
     run: Callable[..., Any]
     reads: tuple[int, ...]
     makes: int
     frees: tuple[int, ...] = ()
-    adds: bool = False
+    joins: str = ""
 
 
 class OfLayer(NamedTuple):
@@ -58,6 +58,20 @@ class OfLayer(NamedTuple):
     def __call__(self, signal: Any, sender: Any = None) -> Signal:
         """The layer's answer."""
         return self.part.compute(signal, sender, self.part.rule)
+
+    def on_tensors(self) -> OnTensors | None:
+        """The layer as a function of tensors; None where it reads more of its signal, or computes
+        in a way of its own.
+        """
+        if not isinstance(self.part, MessagePassing):
+            return None
+        if not computes_as(self.part, MessagePassing):
+            return None
+        return OnTensors(self._answer, self.part)
+
+    def _answer(self, plan: Plan, x: Tensor) -> Tensor:
+        layer: Any = self.part
+        return layer._run(plan, x, x, None, NO_STATE)
 
 
 class UnfoldedCalls:
@@ -77,6 +91,7 @@ class UnfoldedCalls:
         self._steps: list[Step] = []
         self._tables: list[dict[str, Any]] = []
         self._held: list[dict[str, Any]] = []
+        self._deciding: list[dict[str, Any]] = []
         self._hooks: list[Any] = list(EVERYWHERE)
         self._watch(container)
         # The container is held weakly, and no step holds it: it goes when its last user does.
@@ -86,6 +101,7 @@ class UnfoldedCalls:
         self._join_rows()
         self._free()
         self._known = self._parts()
+        self._programs: dict[Any, Program | None] = {}
 
     def __reduce__(self) -> Any:
         # In a copy, and in a file, None stands for them.
@@ -109,17 +125,17 @@ class UnfoldedCalls:
             return unfold(self, *places)
         return self.call(OfLayer(part), *places)
 
-    def call(self, run: Callable[..., Any], *places: int, adds: bool = False) -> int:
+    def call(self, run: Callable[..., Any], *places: int, joins: str = "") -> int:
         """Add a call of a function of the values at some places.
 
         Args:
             run: the function.
             places: of the values.
-            adds: whether it answers their sum.
+            joins: the name of the join that it is; "" of any other.
         """
         made = self._count
         self._count += 1
-        self._steps.append(Step(run, places, made, adds=adds))
+        self._steps.append(Step(run, places, made, joins=joins))
         return made
 
     def inside(self, container: nn.Module) -> None:
@@ -136,6 +152,10 @@ class UnfoldedCalls:
 
     def run(self, given: Sequence[Any]) -> Any:
         """The answer to values: one, or a tuple of them."""
+        if len(given) == 1:
+            answer = self._run_program(given[0])
+            if answer is not None:
+                return answer
         values = dict(enumerate(given))
         for run, reads, makes, frees, _ in self._steps:
             # As most calls do: no list is made of one value.
@@ -150,18 +170,48 @@ class UnfoldedCalls:
             return tuple(values[place] for place in self._answer)
         return values[self._answer]
 
+    def _run_program(self, signal: Any) -> Signal | None:
+        """The answer to values on graphs that were read in one pass; None where the calls are made
+        one after another.
+        """
+        if type(signal) is not Signal or signal.edges is not None or signal.globals is not None:
+            return None
+        x, graphs = signal.x, signal.domain.sorted_graphs
+        if graphs is None or x.layout != torch.strided or not x.is_floating_point():
+            return None
+        # Whoever watches operators may have sizes that are no numbers.
+        if x.shape[0] != 1 or transforms_active() or not called_plainly(x):
+            return None
+        # There values of several dtypes meet. A program that takes them not, after a batch norm or
+        # a dropout has run, would let these run twice.
+        if mixes_dtypes(x.device):
+            return None
+        # Members of one size are summed up by another lowering.
+        name = (x.dtype, x.shape[2], len(set(graphs.counts)) > 1)
+        if name not in self._programs:
+            self._programs[name] = make_program(self._steps, self._answer, signal)
+        program = self._programs[name]
+        if program is None:
+            return None
+        return program.run(signal, graphs)
+
     def _watch(self, part: nn.Module) -> None:
         held = vars(part)
-        self._tables.append(held["_modules"])
+        if held["_modules"] or unfolds(part):
+            self._tables.append(held["_modules"])
         self._held.append(held)
+        if isinstance(part, Layer):
+            self._deciding.append(held)
         self._hooks += [held[name] for name in INTERCEPTS if isinstance(held.get(name), dict)]
 
     def _parts(self) -> list[Any]:
         """All modules inside, and what decides how each of them runs."""
         # Asked at every call, so by loops that run in C: 50 modules take 8 microseconds (measured).
         parts = list(chain.from_iterable(map(dict.values, self._tables)))
+        # A forward of the module's own, as a user may give it.
+        parts += map(dict.get, self._held, repeat("forward"))
         for name in DECIDING:
-            parts += [held.get(name) for held in self._held]
+            parts += map(dict.get, self._deciding, repeat(name))
         return parts
 
     def _readers(self) -> Counter[int]:
@@ -173,20 +223,16 @@ class UnfoldedCalls:
         return readers
 
     def _join_sums(self) -> None:
-        """Put a sum over neighbors and a self term together with the call that
-        alone reads them and adds them.
-        """
+        """Put a sum over neighbors and a self term together with the call that alone adds them."""
         readers, kept = self._readers(), dict[int, Step]()
         for step in self._steps:
             terms = [kept[place] for place in step.reads if readers[place] == 1 and place in kept]
-            parts: tuple[Any, ...] = tuple(map(_layer_of, terms))
-            if step.adds and len(terms) == len(step.reads) == 2 and is_sum_with_self_term(parts):
+            if step.joins == "add" and len(terms) == len(step.reads) == 2:
                 one, other = terms
-                if one.reads == other.reads:
+                parts: tuple[Any, ...] = (_layer_of(one), _layer_of(other))
+                if one.reads == other.reads and is_sum_with_self_term(parts):
                     step = Step(SumWithSelfTerm(parts, step.run), one.reads, step.makes)
                     del kept[one.makes], kept[other.makes]
-                    for part in filter(scales, parts):
-                        self._watch(part.module)
             kept[step.makes] = step
         self._steps = list(kept.values())
 
@@ -213,58 +259,6 @@ class UnfoldedCalls:
         self._steps = steps[::-1]
 
 
-class Row:
-    """Parts that read rows of channels, one after another: as :func:`run_row`, for parts of which
-    it is known what they are.
-
-    Args:
-        modules: one at least.
-    """
-
-    def __init__(self, modules: Sequence[Any]):
-        self.modules = tuple(modules)
-        self._keeps_axes = len(modules) == 1 or any(map(names_axis, modules))
-        self._parts = [
-            (part, isinstance(part, Layer), channels_read(part), part._parameters)
-            for part in modules
-        ]
-
-    def joined(self, other: "Row") -> "Row":
-        """These parts, and others after them."""
-        return Row(self.modules + other.modules)
-
-    def __call__(self, signal: Any) -> Signal:
-        """What the last part makes of a signal."""
-        check_is_signal(self.modules[0], signal)
-        x, domain = signal.x, signal.domain
-        if x.layout != torch.strided or not x.is_floating_point():
-            return run_row(self.modules, signal)
-        rows, shape, dtype = x, x.shape, x.dtype
-        if not self._keeps_axes and x.is_contiguous():
-            rows = x.flatten(0, 1)
-        axes = rows.shape[:-1]
-        for part, is_layer, channels, parameters in self._parts:
-            # The first parameter stands for all, as in `check_values`, which says what is wrong.
-            like = next(iter(parameters.values()), None)
-            differs = like is not None and (like.dtype != rows.dtype or like.device != rows.device)
-            if differs or (channels is not None and rows.shape[-1] != channels):
-                check_values(part, rows, domain)
-            if not is_layer:
-                rows = part.forward(rows)
-            elif rows.dim() == 2:
-                rows = part.on_rows(rows)
-            else:
-                rows = part.on_rows(rows.flatten(0, 1))
-                rows = rows.view(*shape[:-1], rows.shape[1])
-        if rows.shape[:-1] != axes:
-            return run_row(self.modules, signal)  # which says of which part it is the fault
-        if rows.dim() < len(shape):
-            rows = rows.view(*shape[:-1], rows.shape[-1])
-        if rows.dtype == dtype:
-            return signal.carry_state(rows, domain)
-        return signal.with_x(rows)
-
-
 def unfolds(part: Any) -> bool:
     """Whether a layer says what it comes down to: the class that says how it computes does.
 
@@ -285,10 +279,12 @@ def unfolded_calls(container: Layer, num_inputs: int = 1) -> UnfoldedCalls | Non
         container: whose class unfolds.
         num_inputs: how many signals it is called with.
     """
-    if torch.compiler.is_compiling() or current_listener() is not None or not unfolds(container):
+    if torch.compiler.is_compiling() or current_listener() is not None:
         return None
     calls = vars(container).get("_calls")
     if calls is None or not calls.still_holds(container):
+        if not unfolds(container):
+            return None
         calls = UnfoldedCalls(container, num_inputs)
         vars(container)["_calls"] = calls
     if not calls.may_run():

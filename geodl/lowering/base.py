@@ -170,6 +170,9 @@ class Lowering(NamedTuple):
         with_self_term: `(plan, x, c) -> y + c x`, of a plan that sums over neighbors without
             weights to learn: its answer y plus a self term with the factor c `[1]`, in one
             operator. None where there is no such operator.
+        of_pattern: `(options, pattern, dtype) -> plan`, for edges without types and weights of
+            which the sparse pattern is known; it answers None to options that ask for more. Such a
+            plan also runs on rows `[N, C]`. None of a lowering that plans with more than that.
     """
 
     name: str
@@ -179,3 +182,4 @@ class Lowering(NamedTuple):
     reads: Callable[[Call], Neighborhood] = own_rule
     note: Callable[[Any], str] = no_note
     with_self_term: Callable[[Any, Tensor, Tensor], Tensor] | None = None
+    of_pattern: Callable[[Any, Any, torch.dtype], Any] | None = None

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from geodl.domain.chosen import Chosen
 from geodl.domain.runs import Runs, running_sum, runs_of
-from geodl.lowering.sparse import Pattern
+from geodl.pattern import Pattern
 
 
 class Side(NamedTuple):

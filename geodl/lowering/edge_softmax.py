@@ -29,20 +29,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from geodl.compiler import numba_missing
 from geodl.lowering.base import Call, Lowering, TensorOrNone
 from geodl.lowering.differentiable import Operator
 from geodl.lowering.edge_features import Edge, EdgeFeatures, EdgeReader, edge_reader
 from geodl.lowering.edges import unweighted
 from geodl.lowering.fused_gat import Ends, GraphAttention, Kept, draw_kept, drop
-from geodl.lowering.kernels.compiler import numba_missing
 from geodl.lowering.kernels.gat import SLOPE, gat_backward, gat_forward
 from geodl.lowering.precision import without_autocast
 from geodl.lowering.product import linear
 from geodl.lowering.scores import SCORES as NAMED
 from geodl.lowering.scores import feature
-from geodl.lowering.sparse import SDDMM, Pattern, SpMM, open_pattern
+from geodl.lowering.sparse import SDDMM, SpMM, open_pattern
 from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.structure import Everyone
+from geodl.pattern import Pattern
 
 BY_FORMULA = ("additive", "gatv2")  # scores of which no part is one of a node's own
 

@@ -18,7 +18,8 @@ from torch import Tensor
 from geodl.lowering.differentiable import Operator, graph_wanted
 from geodl.lowering.draws import draw_ones
 from geodl.lowering.kernels.gat import SLOPE, gat_backward, gat_forward
-from geodl.lowering.sparse import SDDMM, Pattern, SpMM, transpose
+from geodl.lowering.sparse import SDDMM, SpMM
+from geodl.pattern import Pattern, transpose
 
 
 class Ends(NamedTuple):

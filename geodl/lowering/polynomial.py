@@ -23,17 +23,12 @@ from torch import Tensor
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.channels import mix_channels
 from geodl.lowering.edges import written_out
-from geodl.lowering.sparse import (
-    Pattern,
-    constant_pattern,
-    in_pattern_order,
-    multiply,
-    open_pattern,
-)
+from geodl.lowering.sparse import constant_pattern, in_pattern_order, multiply, open_pattern
 from geodl.lowering.spmm import sparse_features
 from geodl.neighborhood.base import Neighborhood
 from geodl.neighborhood.edges import Edges
 from geodl.neighborhood.structure import Polynomial
+from geodl.pattern import Pattern
 
 
 class PolynomialPlan(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from geodl.compiler import numba_missing
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.edges import never, written_out
 from geodl.lowering.incidence import (
@@ -22,7 +23,6 @@ from geodl.lowering.incidence import (
     incidence,
 )
 from geodl.lowering.joined import Joined, Split
-from geodl.lowering.kernels.compiler import numba_missing
 from geodl.lowering.largest import compile_largest
 from geodl.lowering.message_edges import MessageEdges, message_edges
 from geodl.lowering.message_pieces import Pieces, cut, reduce_in_pieces

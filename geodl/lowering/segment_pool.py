@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from geodl.compiler import numba_missing
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.edges import never, unweighted
 from geodl.lowering.incidence import Gather, Incidence, incidence
-from geodl.lowering.kernels.compiler import numba_missing
 from geodl.lowering.largest import SIGN, compile_largest, largest
 from geodl.lowering.reductions import REDUCTIONS
 from geodl.lowering.sparse import sort_by_row

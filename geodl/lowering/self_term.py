@@ -10,18 +10,13 @@ from typing import Any
 from torch import Tensor
 
 from geodl.lowering.differentiable import Operator, graph_wanted
-from geodl.lowering.sparse import (
-    Pattern,
-    SpMM,
-    mapped_first,
-    multiply,
-    run_spmm,
-    transpose,
-)
+from geodl.lowering.sparse import SpMM, mapped_first, multiply, run_spmm
+from geodl.pattern import Pattern, transpose
 
 
 class SpMMWithSelfTerm(Operator):
-    """`y_i = sum_j s_ij x_j + c x_i`: a square pattern, c `[1]` and x `[1, N, C]` of one dtype.
+    """`y_i = sum_j s_ij x_j + c x_i`: a square pattern, c `[1]` and x `[1, N, C]` of one dtype; or
+    `[N, C]`, where no transform of `torch.func` runs.
 
     Derivatives for an upstream gradient g: `dc = sum over all numbers of g x`, and `dx = S^T g + c
     g`, which is the same function of the transposed pattern: it closes under differentiation.
@@ -41,15 +36,15 @@ class SpMMWithSelfTerm(Operator):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        (g,), (c, x), pattern = grad_outputs, ctx.saved_tensors, transpose(ctx.pattern)
+        (g,), (c, x), pattern = grad_outputs, ctx.saved_tensors, ctx.pattern
         dc, dx = None, None
         if ctx.needs_input_grad[1]:
             dc = (g * x).sum_to_size(c.shape)
         if ctx.needs_input_grad[2] and graph_wanted():
-            dx = SpMMWithSelfTerm.apply(pattern, c, g)
+            dx = SpMMWithSelfTerm.apply(transpose(pattern), c, g)
         elif ctx.needs_input_grad[2]:
             # The usual step: autograd need not hear of it.
-            dx = SpMMWithSelfTerm.forward(pattern, c, g)
+            dx = run_spmm(pattern.rows_t, pattern.cols_t, pattern.values_t, g).addcmul_(g, c)
         return None, dc, dx
 
     @staticmethod
@@ -74,13 +69,14 @@ class SpMMWithSelfTerm(Operator):
 
 
 def multiply_with_self_term(pattern: Pattern, c: Tensor, x: Tensor) -> Tensor:
-    """`S x + c x`: c `[1]`, x `[B, N, C]` to the same.
+    """`S x + c x`: c `[1]`, x `[B, N, C]` to the same, or rows `[N, C]`.
 
     Args:
         pattern: of S, square, with entries of its own.
         c: the factor of the self term.
         x: the values.
     """
-    if x.shape[0] != 1 or c.dtype != x.dtype:
+    is_batch = x.dim() == 3 and x.shape[0] != 1
+    if is_batch or c.dtype != x.dtype:
         return multiply(pattern, x) + c * x
     return SpMMWithSelfTerm.apply(pattern, c, x)

@@ -13,49 +13,18 @@ they come with the call: attention weights, weights that are learned.
 """
 
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from geodl.compiler import numba_missing
 from geodl.lowering.differentiable import Operator, called_plainly, graph_wanted
-from geodl.lowering.kernels.compiler import numba_missing
-from geodl.lowering.kernels.counting import sort_both_ways, sort_by_counting
+from geodl.pattern import Pattern, sort_both_ways, sort_by_counting, transpose
 
 FEW_ROWS = 2**15  # row numbers that 16 bits hold
 BEYOND = 2**31  # numbers below are those of 32 bits
-
-
-class Pattern(NamedTuple):
-    """Where a sparse matrix S `[M, N]` has entries, and where its transpose has them.
-
-    Attributes:
-        rows: `[M + 1]`, where each receiver's edges begin.
-        cols: `[E]`, the sender of each.
-        rows_t: `[N + 1]`, where each sender's edges begin.
-        cols_t: `[E]`, the receiver of each.
-        order: `[E]`, the place of the transpose's entries among the matrix's; None where no entries
-            come with the call.
-        back: `[E]`, the place of the matrix's entries among the transpose's; None alike.
-        values: `[1, E]`, the entries where none come with the call; None for all ones.
-        values_t: the same in the order of the transpose.
-    """
-
-    rows: Tensor
-    cols: Tensor
-    rows_t: Tensor
-    cols_t: Tensor
-    order: Tensor | None = None
-    back: Tensor | None = None
-    values: Tensor | None = None
-    values_t: Tensor | None = None
-
-
-def transpose(pattern: Pattern) -> Pattern:
-    """The pattern of the transposed matrix."""
-    rows, cols, rows_t, cols_t, order, back, values, values_t = pattern
-    return Pattern(rows_t, cols_t, rows, cols, back, order, values_t, values)
 
 
 def constant_pattern(
@@ -71,7 +40,7 @@ def constant_pattern(
     """
     is_narrow = max(*shape, len(dst)) < BEYOND
     if values is None and is_narrow and dst.device.type == "cpu" and not numba_missing():
-        return Pattern(*sort_both_ways(dst, src, shape))
+        return sort_both_ways(dst, src, shape)
     rows, cols, order = sort_by_row(dst, src, shape[0])
     rows_t, cols_t, order_t = sort_by_row(src, dst, shape[1])
     # The transpose's values are kept as well: to gather them at each backward takes a tenth of the
@@ -167,7 +136,8 @@ def in_pattern_order(entries: Tensor, sorting: Tensor, dtype: torch.dtype) -> Te
 
 
 def multiply(pattern: Pattern, x: Tensor, entries: Tensor | None = None) -> Tensor:
-    """`S x` for each member of the batch: x `[B, N, C]` to `[B, M, C]`.
+    """`S x` for each member of the batch: x `[B, N, C]` to `[B, M, C]`; without entries of the call
+    also rows `[N, C]` to `[M, C]`.
 
     Args:
         pattern: of S.
@@ -175,6 +145,8 @@ def multiply(pattern: Pattern, x: Tensor, entries: Tensor | None = None) -> Tens
         entries: `[1, E]` of the one matrix of all members, or `[B, E]` of one each, in the
             pattern's order; None for the pattern's own.
     """
+    if x.dim() == 2:
+        return SpMM.apply(pattern, entries, x)
     batch, _, channels = x.shape
     if entries is not None and entries.dtype != x.dtype:
         return multiply(pattern, x.to(entries.dtype), entries).to(x.dtype)
@@ -330,10 +302,12 @@ def _spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
     values = x.detach().contiguous()  # of what requires no gradient the kernel keeps nothing
     if a is not None:
         a = a.detach().contiguous()
-    if values.shape[0] == 1:
+    if values.dim() == 2 or values.shape[0] == 1:
         own = a
         if a is not None:
             own = a.squeeze(0)
+        if values.dim() == 2:
+            return csr_matmul(rows, cols, own, values)
         y = csr_matmul(rows, cols, own, values.squeeze(0))
         # No view, which torch forbids to change in place where a function made it.
         return y.resize_(1, *y.shape)
@@ -375,7 +349,8 @@ def _matrix(rows: Tensor, cols: Tensor, values: Tensor, num_cols: int) -> Tensor
 torch.library.define("geodl::spmm", "(Tensor rows, Tensor cols, Tensor? a, Tensor x) -> Tensor")
 torch.library.impl("geodl::spmm", "default", _spmm)
 torch.library.register_fake(
-    "geodl::spmm", lambda rows, cols, a, x: x.new_empty(x.shape[0], rows.shape[0] - 1, x.shape[2])
+    "geodl::spmm",
+    lambda rows, cols, a, x: x.new_empty(*x.shape[:-2], rows.shape[0] - 1, x.shape[-1]),
 )
 torch.library.define("geodl::sddmm", "(Tensor rows, Tensor cols, Tensor x, Tensor y) -> Tensor")
 torch.library.impl("geodl::sddmm", "default", _sddmm)

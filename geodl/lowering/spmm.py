@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from geodl.lowering.base import Call, Lowering
+from geodl.lowering.base import Call, ConvolveOptions, Lowering
 from geodl.lowering.channels import mix_channels
 from geodl.lowering.chosen import (
     Store,
@@ -29,7 +29,7 @@ from geodl.lowering.precision import without_autocast
 from geodl.lowering.product import convolves, multiply_rows
 from geodl.lowering.self_term import multiply_with_self_term
 from geodl.lowering.sparse import (
-    Pattern,
+    SpMM,
     constant_pattern,
     csr_matmul,
     in_pattern_order,
@@ -39,6 +39,7 @@ from geodl.lowering.sparse import (
 )
 from geodl.neighborhood.linked import Linked
 from geodl.neighborhood.structure import Everyone
+from geodl.pattern import Pattern
 
 # Of a larger union the pattern is not worth to be made for a few batches of members: meanwhile it
 # takes a hundred bytes for each link.
@@ -91,10 +92,7 @@ def _refuses(call: Call) -> str:
 def _plan(call: Call) -> SpmmPlan:
     options, types = call.options, call.options.edge_types or 1
     sparse = call.spec.layout == torch.sparse_csr
-    # Without weights there is nothing to transform.
-    transform_first = False
-    if options.channels_in is not None:
-        transform_first = sparse or options.channels_out <= options.channels_in
+    transform_first = _transforms_first(options, sparse)
     wide = torch.promote_types(call.spec.dtype, torch.float32)
     target = call.target
     if target is call.source:
@@ -109,6 +107,21 @@ def _plan(call: Call) -> SpmmPlan:
         rule=call.rule,
     )
     return SpmmPlan(pattern, sorting, call.target.num_nodes, types, transform_first)
+
+
+def _transforms_first(options: ConvolveOptions, sparse: bool) -> bool:
+    """Whether the weights come before the sparse product."""
+    if options.channels_in is None or options.channels_out is None:
+        return False  # there is nothing to transform
+    return sparse or options.channels_out <= options.channels_in
+
+
+def _of_pattern(options: ConvolveOptions, pattern: Pattern, dtype: torch.dtype) -> SpmmPlan | None:
+    keeps_types_apart = options.channels_in is None and options.edge_types is not None
+    if options.groups > 1 or keeps_types_apart:
+        return None
+    receivers = len(pattern.rows) - 1
+    return SpmmPlan(pattern, None, receivers, 1, _transforms_first(options, sparse=False))
 
 
 def _pattern(call: Call, layout: Layout) -> tuple[Pattern, Tensor | None]:
@@ -178,12 +191,24 @@ def _run(
     if entries is not None:
         assert plan.sorting is not None
         entries = in_pattern_order(entries, plan.sorting, x.dtype)
+    if x.dim() == 2 and x.layout == torch.strided:
+        return _on_rows(plan, x, weight, bias)
     if weight is None:
         return multiply(plan.pattern, x, entries)
     if plan.transform_first:
         return _with_bias(multiply(plan.pattern, _transformed(plan, x, weight), entries), bias)
     y = multiply(plan.pattern, x, entries)
     return _mixed(plan, y, weight, bias)
+
+
+def _on_rows(plan: SpmmPlan, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """The same of rows `[N, C]`, over edges of one type without entries of the call."""
+    if weight is None:
+        return SpMM.apply(plan.pattern, None, x)
+    matrix = weight.squeeze(0)
+    if plan.transform_first:
+        return _with_bias(SpMM.apply(plan.pattern, None, multiply_rows(x, matrix)), bias)
+    return multiply_rows(SpMM.apply(plan.pattern, None, x), matrix, bias)
 
 
 def _with_bias(y: Tensor, bias: Tensor | None) -> Tensor:
@@ -307,4 +332,6 @@ class _Features(torch.autograd.Function):
         return None, None, dvalues, dweight, None
 
 
-convolve = Lowering("spmm", _refuses, _plan, _run, with_self_term=_run_with_self_term)
+convolve = Lowering(
+    "spmm", _refuses, _plan, _run, with_self_term=_run_with_self_term, of_pattern=_of_pattern
+)

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geodl.lowering.base import Call, Lowering
+from geodl.lowering.base import Call, Lowering, PoolOptions
 from geodl.lowering.edges import unweighted
 from geodl.lowering.self_term import multiply_with_self_term
-from geodl.lowering.sparse import Pattern, constant_pattern, multiply
+from geodl.lowering.sparse import constant_pattern, multiply
 from geodl.neighborhood.linked import Linked
 from geodl.neighborhood.structure import Segments
+from geodl.pattern import Pattern
 
 
 class SpmmPoolPlan(NamedTuple):
@@ -72,6 +73,15 @@ def _pattern_of_segments(call: Call, sizes: tuple[int, ...]) -> Pattern:
     return Pattern(rows, senders[:-1], senders, cols_t, values=shares, values_t=shares)
 
 
+def _of_pattern(options: PoolOptions, pattern: Pattern, dtype: torch.dtype) -> SpmmPoolPlan:
+    if options.reduction == "sum":
+        return SpmmPoolPlan(pattern)
+    count = pattern.rows.diff()
+    share = 1 / count.to(torch.promote_types(dtype, torch.float32))
+    values, values_t = share.repeat_interleave(count), share.index_select(0, pattern.cols_t)
+    return SpmmPoolPlan(pattern._replace(values=values[None], values_t=values_t[None]))
+
+
 def _run(plan: SpmmPoolPlan, x: Tensor) -> Tensor:
     return multiply(plan.pattern, x)
 
@@ -80,4 +90,6 @@ def _run_with_self_term(plan: SpmmPoolPlan, x: Tensor, c: Tensor) -> Tensor:
     return multiply_with_self_term(plan.pattern, c, x)
 
 
-pool = Lowering("spmm", _refuses, _plan, _run, with_self_term=_run_with_self_term)
+pool = Lowering(
+    "spmm", _refuses, _plan, _run, with_self_term=_run_with_self_term, of_pattern=_of_pattern
+)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from geodl.errors import GeodlError, is_real, positive
-from geodl.layer import BatchNorm, Message, Pointwise, Pool, Residual, Sequential
-from geodl.layer.self_term import Scaled
+from geodl.layer import BatchNorm, Message, Pool, Residual, Sequential
+from geodl.layer.self_term import SelfTerm
 from geodl.models.graph_parts import read_edges, stack
 from geodl.neighborhood import adjacency
 
@@ -169,14 +169,14 @@ def gine(
     return stack("gine", channels, make, dropout=dropout)
 
 
-def _itself(asked: str, eps: float, train_eps: bool) -> Pointwise:
+def _itself(asked: str, eps: float, train_eps: bool) -> SelfTerm:
     """The self term."""
     if not is_real(eps):
         raise GeodlError(f"{asked}(eps={eps!r})", do="give a number")
     value = torch.tensor([float(eps)])
     if train_eps:
         value = nn.Parameter(value)
-    return Pointwise(Scaled(value))
+    return SelfTerm(value)
 
 
 def _hidden(asked: str, before: int, after: int, hidden: int | None) -> int:

@@ -59,6 +59,15 @@ class Adjacency(Neighborhood):
         """Unless it was asked for the links alone."""
         return self.weights
 
+    @property
+    def sorted_as(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+        """Without norms and types it is the links."""
+        if self.norm is not None or self.types is not None:
+            return ""
+        if self.self_loops:
+            return "loops"
+        return "links"
+
     def reverse(self, onto: Domain | None = None) -> Neighborhood:
         return Reversed(self, onto)
 

@@ -113,6 +113,7 @@ class Whole(Neighborhood):
     """One receiver for each member receives from all its nodes, made by :func:`whole`."""
 
     writes_unions = True
+    sorted_as = "members"
 
     def __repr__(self) -> str:
         return "whole()"

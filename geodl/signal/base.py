@@ -364,6 +364,8 @@ class Signal:
         >>> Signal(torch.zeros(1, 3, 2), Chain(3)).to(torch.float64).dtype
         torch.float64
         """
+        if dtype is None and device == self.x.device:
+            return self
         if isinstance(device, torch.dtype):
             device, dtype = None, device
         if device is not None:
@@ -373,7 +375,7 @@ class Signal:
         if dtype is not None and self.x.is_complex():
             wanted = dtype.to_complex()  # a cast to real numbers would drop the imaginary parts
         x = self.x.to(device=device, dtype=wanted, non_blocking=non_blocking)
-        # Tokens are made integers beside a state that stays what it is.
+        # Tokens become integers beside a state that stays what it is.
         if dtype is not None and not dtype.is_floating_point:
             dtype = None
         edges, state = self.edges, self.globals
@@ -389,9 +391,7 @@ class Signal:
         return Signal(x, domain, edges, state)
 
     def pin_memory(self) -> "Signal":
-        """This signal with its values in pinned memory, as a DataLoader asks; the domain stays, and
-        so do its plans.
-        """
+        """This signal, values in pinned memory, as a DataLoader asks; domain and plans stay."""
         edges, state = self.edges, self.globals
         if edges is not None:
             edges = edges.pin_memory()

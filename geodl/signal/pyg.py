@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from geodl.domain import Batch, Domain, Graph
+from geodl.domain.convert import parts_of_pyg, pyg_attributes, pyg_starts
 from geodl.errors import GeodlError
 
 GLOBALS = "u"  # what PyG's MetaLayer calls the state of whole graphs
@@ -32,11 +33,13 @@ def read_pyg(data: Any, name: str | None) -> PygParts:
             attributes have other shapes.
     """
     asked = f"Signal.from_pyg({type(data).__name__})"
-    if any(getattr(data, one, None) is not None for one in ("ptr", "batch")):
-        domain: Domain = Batch.from_pyg(data)
+    held = pyg_attributes(data)
+    parts = parts_of_pyg(data, held)
+    if held.get("ptr") is None and held.get("batch") is None:
+        domain: Domain = Graph.from_parts(parts)
     else:
-        domain = Graph.from_pyg(data)
-    x, attributes = data.get("x"), data.get("edge_attr")
+        domain = Batch.from_parts(parts, pyg_starts(held, parts.num_nodes))
+    x, attributes = held.get("x"), parts.edge_attr
     if not isinstance(x, Tensor) or x.dim() != 2:
         do = "give data.x of shape [N, C], as torch.ones(data.num_nodes, 1)"
         raise GeodlError(asked, f"x {_said_of(x)}", do)
@@ -44,7 +47,7 @@ def read_pyg(data: Any, name: str | None) -> PygParts:
     edges = None
     if attributes is not None:
         edges = _rows(asked, "edge_attr", attributes, domain.num_links)
-    state = data.get(name or GLOBALS)
+    state = held.get(name or GLOBALS)
     if state is None and name is not None:
         found = f"no attribute {name!r}"
         raise GeodlError(asked, found, f"choose one of {', '.join(sorted(map(str, data.keys())))}")

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 FLOORS = {
     "errors": 0,
+    "compiler": 0,
+    "pattern": 1,
     "constants": 0,
     "group": 1,
     "domain": 2,
@@ -47,7 +49,7 @@ DELAYED = {
     "geodl.layer.laplacian": {"scipy"},
     "geodl.neighborhood.eigenvalue": {"scipy"},
     "geodl.spectrum.solver": {"scipy"},
-    "geodl.lowering.kernels.compiler": {"numba"},
+    "geodl.compiler": {"numba"},
     "geodl.symmetry.progress": {"tqdm"},
 }
 DECLARED = ALWAYS | {

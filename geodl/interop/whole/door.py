@@ -152,7 +152,10 @@ def bind_arguments(form: CallForm, args: tuple[Any, ...], kwargs: dict[str, Any]
     Raises:
         GeodlError: if there are too many, too few or unknown ones.
     """
-    names, bound = form.names, dict(form.defaults)
+    names = form.names
+    if not kwargs and len(args) == len(names):
+        return dict(zip(names, args, strict=True))  # as most calls are
+    bound = dict(form.defaults)
     for name, given in zip(names, args, strict=False):
         bound[name] = given
     found = ""

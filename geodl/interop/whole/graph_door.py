@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from geodl.domain import Batch, Domain, Graph
+from geodl.domain.reading import read_by_member
 from geodl.errors import GeodlError
 from geodl.interop.whole.door import (
     CallForm,
@@ -81,9 +82,15 @@ class GraphDoor:
             GeodlError: if the arguments are other ones than the original's; whatever a Graph or a
                 Signal refuses.
         """
-        bound = self._by_name(bind_arguments(self.form, args, kwargs))
-        links = {role: bound[name] for name, role in self.roles.items() if role != "node"}
-        features = [bound[name] for name, role in self.roles.items() if role == "node"]
+        bound = bind_arguments(self.form, args, kwargs)
+        if self.held.attributes:
+            bound = self._by_name(bound)
+        links, features = {}, []
+        for name, role in self.roles.items():
+            if role == "node":
+                features.append(bound[name])
+            else:
+                links[role] = bound[name]
         if not isinstance(features[0], Tensor) or not isinstance(links.get("edge_index"), Tensor):
             raise GeodlError(ASKED, "no tensors x and edge_index", "give them, or only Signals")
         domain = self._domain(features[0].shape[0], links)
@@ -151,14 +158,14 @@ class GraphDoor:
 
     def _domain(self, count: int, links: dict[str, Any]) -> Domain:
         """The domain of a call: one that is remembered, or a new one."""
-        given = [links.get(role) for role in DOMAIN_ROLES]
-        weight = given[1]
+        weight = links.get("edge_weight")
         if weight is not None and weight.requires_grad:
             # Weights that are learnt differ at each call: the pattern alone is remembered.
-            graph = self._kept(count, {"edge_index": given[0], "edge_type": given[2]})
-            domain = union_of(graph.with_weights(weight), given[3])
+            alone = {"edge_index": links["edge_index"], "edge_type": links.get("edge_type")}
+            graph = self._kept(count, alone)
+            domain = union_of(graph.with_weights(weight), links.get("batch"))
         else:
-            domain = self._kept(count, dict(zip(DOMAIN_ROLES, given, strict=True)))
+            domain = self._kept(count, links)
         graphs = links.get("num_graphs")
         if graphs is not None and int(graphs) != domain.num_members:
             found = f"{graphs} graphs and a batch vector of {domain.num_members}"
@@ -169,11 +176,13 @@ class GraphDoor:
         """A domain that is remembered, or a new one. Compilers follow no weak references."""
         if torch.compiler.is_compiling():
             return domain_of(count, links)
-        given = [links.get(role) for role in DOMAIN_ROLES]
+        given = tuple(map(links.get, DOMAIN_ROLES))
         found = self._graphs.find(given)
         if found is None or found.num_nodes != count:
             found = domain_of(count, links)
-            self._graphs.keep(given, found)
+            # Small graphs that are new at every step are read sooner than remembered.
+            if found.sorted_graphs is None or self._graphs.has_seen(given):
+                self._graphs.keep(given, found)
         return found
 
 
@@ -199,9 +208,14 @@ def domain_of(count: int, links: dict[str, Any]) -> Domain:
         links: by their roles: `edge_index` `[2, E]`, senders first; `edge_weight` and `edge_type`
             `[E]`; `batch` `[N]`, the member of each node, in order.
     """
+    index, member = links["edge_index"], links.get("batch")
     weight, kind = links.get("edge_weight"), links.get("edge_type")
-    graph = Graph(pairs_of(links["edge_index"]), count, edge_weight=weight, edge_type=kind)
-    return union_of(graph, links.get("batch"))
+    if member is not None and weight is None and kind is None:
+        read = read_by_member(index, member)
+        if read is not None and member.shape[0] == count:
+            return Batch.from_sorted(read)
+    graph = Graph(pairs_of(index), count, edge_weight=weight, edge_type=kind)
+    return union_of(graph, member)
 
 
 def pairs_of(edge_index: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ class Memory:
     def __init__(self, count: int):
         self.count = count
         self._kept: dict[tuple[int, ...], tuple[list[Any], Any]] = {}
+        self._latest: tuple[int, ...] = ()
 
     def find(self, tensors: Sequence[Tensor | None]) -> Any:
         """What was made of these tensors; None where nothing was."""
@@ -30,31 +31,42 @@ class Memory:
             return value
         return None
 
+    def has_seen(self, tensors: Sequence[Tensor | None]) -> bool:
+        """Whether these tensors were asked about just before, as far as addresses tell: one may be
+        given out again.
+        """
+        names = tuple(map(id, tensors))
+        is_same = names == self._latest
+        self._latest = names
+        return is_same
+
     def keep(self, tensors: Sequence[Tensor | None], value: Any) -> None:
         """Remember what was made of these tensors, in the place of what was made of them before."""
-        if any(tensor is not None and tensor.is_inference() for tensor in tensors):
-            # Tensors of inference mode do not count their changes.
-            return
+        marks: list[Any] = []
+        # A plain loop: new graphs come at every step.
+        for tensor in tensors:
+            if tensor is None:
+                marks.append(None)
+                continue
+            if tensor.is_inference():
+                # Tensors of inference mode do not count their changes.
+                return
+            marks.append((weakref.ref(tensor), tensor._version))
         names = tuple(map(id, tensors))
-        others = [entry for entry in self._kept.items() if entry[0] != names]
-        if len(others) == self.count:
-            others = others[1:]
-        newest = (names, ([_mark(tensor) for tensor in tensors], value))
         # A new table, because other threads may read the old one.
-        self._kept = dict([*others, newest])
+        kept = self._kept.copy()
+        kept.pop(names, None)
+        if len(kept) == self.count:
+            del kept[next(iter(kept))]
+        kept[names] = (marks, value)
+        self._kept = kept
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"count": self.count, "_kept": {}}
-
-
-def _mark(tensor: Tensor | None) -> Any:
-    """What tells a tensor from every other one, and from itself once it is changed."""
-    if tensor is None:
-        return None
-    return weakref.ref(tensor), tensor._version
+        return {"count": self.count, "_kept": {}, "_latest": ()}
 
 
 def _is_marked(mark: Any, tensor: Tensor | None) -> bool:
+    """Whether a tensor is the very one that was marked, and was not changed since."""
     if mark is None or tensor is None:
         return mark is None and tensor is None
     reference, version = mark

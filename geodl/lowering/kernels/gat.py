@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geodl.lowering.kernels.compiler import compiled, prefetch
+from geodl.compiler import compiled, prefetch
 from geodl.lowering.kernels.threads import equal_ranges, run_together
 
 SLOPE = 0.2  # of leaky ReLU below 0 (Velickovic et al., "Graph Attention Networks", 2018)

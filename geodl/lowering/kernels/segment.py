@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geodl.lowering.kernels.compiler import compiled, prefetch
+from geodl.compiler import compiled, prefetch
 from geodl.lowering.kernels.threads import equal_ranges, equal_shares, run_together
 
 LINE = 16  # channels that threads may not share: a cache line of single precision
