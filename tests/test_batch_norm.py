@@ -139,6 +139,23 @@ def test_gradients_of_every_argument_check(training):
     assert gradgradcheck(call, arguments)
 
 
+def test_gradients_of_one_channel_are_torchs():
+    # Of one channel, statistics along a run of nodes are a view of one number; a kernel that reads
+    # past it reads what an earlier tensor left there.
+    torch.manual_seed(0)
+    left = [torch.full((length,), 7.0, dtype=torch.float64) for length in range(1, 60)]
+    del left
+    ours, twin = g.BatchNorm(1).double(), nn.BatchNorm1d(1).double()
+    x = values(channels=1).requires_grad_()
+    upstream = torch.randn_like(x)
+    found, wanted = (
+        torch.autograd.grad(call(x), [x, *module.parameters()], upstream)
+        for call, module in zip(calls(ours, twin), (ours, twin), strict=True)
+    )
+    for one, other in zip(found, wanted, strict=True):
+        assert error(one, other) < 1e-12
+
+
 def test_gradient_penalty_through_a_stack_is_torchs():
     torch.manual_seed(0)
     conv, norm = g.Conv(2, 3, g.window(3)).double(), g.BatchNorm(3).double()

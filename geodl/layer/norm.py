@@ -11,7 +11,7 @@ from geodl.errors import GeodlError, is_real, nearest, positive
 from geodl.layer.base import Layer
 from geodl.layer.check import check_no_sender, check_signal
 from geodl.layer.norm_numbers import check_norm_numbers
-from geodl.layer.parameters import read_parameter
+from geodl.layer.parameters import read_weight_and_bias
 from geodl.lowering.differentiable import graph_wanted, transforms_active
 from geodl.lowering.draws import draw_ones
 from geodl.signal import Signal
@@ -105,7 +105,9 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
             weight, bias = self._weight_and_bias(values)
             scale = weight * torch.rsqrt(self.running_var + self.eps)
             y = torch.addcmul(bias - self.running_mean * scale, values, scale)
-        return y.to(x.dtype)
+        if y.dtype != x.dtype:
+            y = y.to(x.dtype)
+        return y
 
     def extra_repr(self) -> str:
         return f"{self.channels_in}"
@@ -161,7 +163,7 @@ class BatchNorm(Layer, _BatchNorm):  # pyright: ignore[reportIncompatibleMethodO
 
     def _weight_and_bias(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.affine:
-            return read_parameter(self, "weight"), read_parameter(self, "bias")
+            return read_weight_and_bias(self)
         return x.new_ones(self.num_features), x.new_zeros(self.num_features)
 
     @torch.no_grad()
@@ -275,7 +277,9 @@ def _fast_gradients(
     planes, run = _planes(x)
     if planes.shape[0] == 0:
         return g.new_zeros(x.shape), torch.zeros_like(weight), torch.zeros_like(weight)
-    tiled_mean = _along_run(mean, run)
+    # The kernel reads both as they lie in memory: of one channel they come as a view of a number.
+    tiled_mean = _along_run(mean, run).contiguous()
+    tiled_inverse = _along_run(inverse, run).contiguous()
     _, along, total = torch.ops.aten.native_batch_norm_backward(
         g,
         planes,
@@ -283,7 +287,7 @@ def _fast_gradients(
         None,
         None,
         tiled_mean,
-        _along_run(inverse, run),
+        tiled_inverse,
         True,
         0.0,
         [False, True, True],
