@@ -15,8 +15,8 @@ from geodl.bench.meter import CPU
 from geodl.bench.peers import gin_parts
 from geodl.data import GraphData, GraphLoader
 from geodl.errors import GeodlError
-from geodl.layer import BatchNorm, Propagate, Readout, Sequential
-from geodl.neighborhood import adjacency
+from geodl.layer import Readout, Sequential
+from geodl.models import gin_layer
 from geodl.signal import Signal
 
 PEER = "PyG GINConv, DataLoader"
@@ -134,21 +134,10 @@ def _pyg_data(graphs: GraphData) -> list[Any]:
 
 
 def _gin(channels: int, hidden: int, classes: int) -> Sequential:
-    """Xu et al., "How Powerful are Graph Neural Networks?", 2019: a node adds its neighbors to
-    itself, `x + A x`, and a perceptron of two layers reads the sum.
-    """
+    """Xu et al., "How Powerful are Graph Neural Networks?", 2019, by `g.models.gin_layer`."""
     layers: list[nn.Module] = []
     for width in (channels, hidden, hidden):
-        layers += [
-            # no molecule has a loop of its own: of a graph that may have some it is
-            # `Residual(Propagate(adjacency()))`
-            Propagate(adjacency(self_loops=True)),
-            nn.Linear(width, hidden),
-            BatchNorm(hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(),
-        ]
+        layers += [gin_layer(width, hidden), nn.ReLU()]
     head = (nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, classes))
     return Sequential(*layers, Readout("sum"), *head)
 
