@@ -181,7 +181,7 @@ class GraphDoor:
         if found is None or found.num_nodes != count:
             found = domain_of(count, links)
             # Small graphs that are new at every step are read sooner than remembered.
-            if found.sorted_graphs is None or self._graphs.has_seen(given):
+            if found.sorted_graphs is None or self._graphs.has_seen(links["edge_index"]):
                 self._graphs.keep(given, found)
         return found
 

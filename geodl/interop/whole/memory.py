@@ -22,7 +22,7 @@ class Memory:
     def __init__(self, count: int):
         self.count = count
         self._kept: dict[tuple[int, ...], tuple[list[Any], Any]] = {}
-        self._latest: tuple[int, ...] = ()
+        self._asked: dict[int, weakref.ref[Tensor]] = {}
 
     def find(self, tensors: Sequence[Tensor | None]) -> Any:
         """What was made of these tensors; None where nothing was."""
@@ -31,14 +31,20 @@ class Memory:
             return value
         return None
 
-    def has_seen(self, tensors: Sequence[Tensor | None]) -> bool:
-        """Whether these tensors were asked about just before, as far as addresses tell: one may be
-        given out again.
-        """
-        names = tuple(map(id, tensors))
-        is_same = names == self._latest
-        self._latest = names
-        return is_same
+    def has_seen(self, tensor: Tensor) -> bool:
+        """Whether a tensor is among the last few that this was asked about."""
+        name, asked = id(tensor), self._asked
+        reference = asked.get(name)
+        # An address may be given out again.
+        if reference is not None and reference() is tensor:
+            return True
+        asked = asked.copy()
+        asked.pop(name, None)
+        if len(asked) == self.count:
+            del asked[next(iter(asked))]
+        asked[name] = weakref.ref(tensor)
+        self._asked = asked
+        return False
 
     def keep(self, tensors: Sequence[Tensor | None], value: Any) -> None:
         """Remember what was made of these tensors, in the place of what was made of them before."""
@@ -62,7 +68,10 @@ class Memory:
         self._kept = kept
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"count": self.count, "_kept": {}, "_latest": ()}
+        return {"count": self.count}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["count"])
 
 
 def _is_marked(mark: Any, tensor: Tensor | None) -> bool:
