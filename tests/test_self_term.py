@@ -137,3 +137,15 @@ def test_other_channels_and_dtypes_are_refused_as_before() -> None:
     for _ in range(2):
         with pytest.raises(g.GeodlError, match="Residual"):
             wide(g.Signal(torch.zeros(1, 6, 4), GRAPH))
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_symmetrize_keeps_a_self_term(trained: bool) -> None:
+    eps = torch.tensor([0.5])
+    if trained:
+        eps = nn.Parameter(eps)
+    net = g.Sequential(g.Conv(1, 4, g.window(3)), SelfTerm(eps), g.Conv(4, 2, g.window(3)))
+    twin = g.symmetrize(net, g.C(4))
+    assert g.certify(twin, g.Grid(9, 9)).exact
+    assert torch.equal(twin[1].eps, eps) and twin[1].eps is not eps
+    assert "eps=0.5" in str(twin)

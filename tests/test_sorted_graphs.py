@@ -223,6 +223,7 @@ def test_values_and_every_gradient_are_those_of_the_layers(name: str, sizes: lis
 @pytest.mark.parametrize("name", MODELS)
 def test_ragged_graphs_run_as_functions_of_tensors(name: str) -> None:
     model, signal = MODELS[name](), g.Signal.from_pyg(_batch([3, 5, 2]))
+    assert not _program_runs(model, g.Signal.from_pyg(_batch([6])))  # it is its only member
     assert _program_runs(model, signal)
     # Loops that are there already, another batch, a state of edges: layer by layer.
     looped = g.Signal.from_pyg(_batch([3, 5, 2], loops=True))

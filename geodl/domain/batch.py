@@ -125,7 +125,7 @@ class Batch(TensorDomain):
 
     @classmethod
     def from_sorted(cls, graphs: SortedGraphs) -> "Batch":
-        """A flat union of graphs that were read, and checked, in one pass."""
+        """A flat union of graphs that were read in one pass."""
         batch = cls.__new__(cls)
         batch._set(None, None, graphs.counts, graphs.starts, graphs=graphs)
         return batch
@@ -164,7 +164,7 @@ class Batch(TensorDomain):
 
     @classmethod
     def from_parts(cls, parts: convert.GraphParts, starts: Any) -> "Batch":
-        """A flat union of what another library's was read as, and where its members begin."""
+        """A flat union of what another library's was read as; starts as of :meth:`from_union`."""
         graphs = read_by_start(parts.edge_index, starts)
         if graphs is None or parts.has_values:
             return cls.from_union(Graph.from_parts(parts), starts)

@@ -305,7 +305,7 @@ class Graph(TensorDomain):
 
     @classmethod
     def from_parts(cls, parts: GraphParts) -> "Graph":
-        """A graph of the arguments that another library's was read as."""
+        """A graph of the arguments that another library's was read as; errors as of the class."""
         return cls(
             parts.edge_index,
             parts.num_nodes,

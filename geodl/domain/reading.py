@@ -18,8 +18,7 @@ from geodl.compiler import compiled, numba_missing
 from geodl.constants import outside_modes
 from geodl.pattern import Pattern, count_and_place
 
-# Links of which the time that is saved is worth two more copies in memory.
-MOST_LINKS = 2**16
+MOST = 2**16  # links, and nodes, of which the time that is saved is worth two more copies in memory
 
 
 class SortedGraphs:
@@ -107,7 +106,7 @@ def _can_be_read(edge_index: Any, numbers: Any) -> bool:
             return False
     if edge_index.dim() != 2 or edge_index.shape[0] != 2 or numbers.dim() != 1:
         return False
-    return edge_index.shape[1] <= MOST_LINKS and outside_modes() and not numba_missing()
+    return edge_index.shape[1] <= MOST and outside_modes() and not numba_missing()
 
 
 def _read(edge_index: Tensor, starts: Any) -> SortedGraphs | None:
@@ -115,7 +114,7 @@ def _read(edge_index: Tensor, starts: Any) -> SortedGraphs | None:
     links, nodes = edge_index.shape[1], 0
     if len(starts) > 1:
         nodes = int(starts[-1])
-    if not 0 < nodes <= MOST_LINKS:
+    if not 0 < nodes <= MOST:
         return None
     wide = np.empty((2, links), np.int64)
     lengths = (nodes + 1, links, nodes + 1, links, len(starts), nodes, nodes + 1, nodes)

@@ -177,7 +177,7 @@ def _part_of(step: Any) -> OnTensors | None:
 
 def _sparse_of(layer: Any, signal: Signal) -> Sparse | None:
     """What a layer's plans on such graphs are made of; None where it is more than a pattern."""
-    graphs, name = signal.domain.sorted_graphs, layer.rule.sorted_as
+    graphs, name = signal.domain.sorted_graphs, layer.rule.sorted_matrix
     if graphs is None or not name or not layer.transparent:
         return None
     plan, parts = layer._plan(layer.rule, signal.domain, None, signal.x)

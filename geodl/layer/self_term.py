@@ -14,10 +14,15 @@ from geodl.signal import Signal
 
 
 class SelfTerm(Layer):
-    """`y_i = (1 + eps) x_i`: the self term of a GIN.
+    """`y_i = (1 + eps) x_i`: the self term of a GIN, `[B, N, C]` to the same (Xu et al., "How
+    Powerful are Graph Neural Networks?", 2019, equation 4.1).
 
     Args:
         eps: `[1]`; a parameter where it is trained.
+
+    >>> from geodl import Chain
+    >>> SelfTerm(torch.tensor([0.5]))(Signal(torch.ones(1, 2, 1), Chain(2))).x.flatten().tolist()
+    [1.5, 1.5]
     """
 
     nodewise = True
@@ -40,6 +45,11 @@ class SelfTerm(Layer):
     def factor(self) -> Tensor:
         """`1 + eps`: `[1]`."""
         return 1 + self.eps
+
+    def extra_repr(self) -> str:
+        if self.eps.is_meta:
+            return ""
+        return f"eps={self.eps.item():.4g}"
 
 
 class SumWithSelfTerm:

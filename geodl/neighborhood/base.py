@@ -74,7 +74,7 @@ class Neighborhood(ABC):
             `Relation.with_weights` makes them; None of any other rule.
         edge_state: features of its own edges, as `Relation.with_edges` makes them; None of any
             other rule.
-        sorted_as: which matrix of `geodl.domain.reading.SortedGraphs` its edges are, on graphs
+        sorted_matrix: which matrix of `geodl.domain.reading.SortedGraphs` its edges are, on graphs
             without weights: "links", "loops" or "members"; "" of a rule that is none of them.
     """
 
@@ -91,7 +91,7 @@ class Neighborhood(ABC):
     key: Any = None
     runtime_weight: Tensor | None = None
     edge_state: Tensor | None = None
-    sorted_as: str = ""
+    sorted_matrix: str = ""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Neighborhood":
         """Itself, as any value: a copied layer stays on the very domains that its rule names."""

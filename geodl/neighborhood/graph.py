@@ -60,7 +60,7 @@ class Adjacency(Neighborhood):
         return self.weights
 
     @property
-    def sorted_as(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
+    def sorted_matrix(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived
         """Without norms and types it is the links."""
         if self.norm is not None or self.types is not None:
             return ""

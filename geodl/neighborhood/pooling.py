@@ -113,7 +113,7 @@ class Whole(Neighborhood):
     """One receiver for each member receives from all its nodes, made by :func:`whole`."""
 
     writes_unions = True
-    sorted_as = "members"
+    sorted_matrix = "members"
 
     def __repr__(self) -> str:
         return "whole()"

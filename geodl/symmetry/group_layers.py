@@ -28,6 +28,7 @@ from geodl.layer import (
     Sequential,
 )
 from geodl.layer.pointwise import ELEMENTWISE, is_pointwise
+from geodl.layer.self_term import SelfTerm
 from geodl.neighborhood import fiber, itself, lift, whole, window
 from geodl.symmetry.widths import Widths
 
@@ -269,6 +270,11 @@ def _promised(build: Build, path: str, module: Any, value: Value) -> tuple[nn.Mo
     return twin, _same_change(build, path, module, twin, value)
 
 
+def _self_term(build: Build, path: str, module: Any, value: Value) -> tuple[nn.Module, Value]:
+    """A self term multiplies all channels, and all nodes, by one number."""
+    return copy.deepcopy(module), value
+
+
 def _same_change(build: Build, path: str, module: Any, twin: Any, value: Value) -> Value:
     """What a pointwise module makes of the channels: it has to treat those of the twin as it treats
     the model's own.
@@ -326,6 +332,7 @@ LAYERS: dict[type[nn.Module], Convert] = {
     Pointwise: _promised,
     Pool: _pool,
     Propagate: _propagate,
+    SelfTerm: _self_term,
     nn.LayerNorm: _layer_norm,
     nn.Linear: _linear,
     nn.RMSNorm: _layer_norm,
