@@ -18,6 +18,7 @@ from torch import nn
 
 import geodl as g
 from geodl import compiler
+from geodl.lowering import plans
 from geodl.lowering.kernels import gat, segment, threads
 from geodl.testing import assert_lowered_to, assert_parity, error, outcome
 from tests.cases import CASES
@@ -65,6 +66,8 @@ def forget() -> None:
 @pytest.fixture(autouse=True)
 def _found_again(monkeypatch) -> Iterator[None]:
     forget()
+    # A plan says which way it runs, and between value domains it would outlive the setting.
+    monkeypatch.setattr(plans, "VALUES", plans.Store())
     yield
     forget()
 
