@@ -140,16 +140,16 @@ def test_what_the_kernel_does_not_take_is_read_by_the_checks() -> None:
         assert reading.read_by_member(INDEX, MEMBER) is None
 
 
-def test_weights_and_types_are_read_by_the_checks() -> None:
+def test_weights_types_and_attributes_are_read_by_the_checks() -> None:
     batch = _batch([3, 4])
-    weighted = batch.clone()
-    weighted.edge_weight = torch.rand(batch.num_edges)
-    for name, value in (("edge_weight", weighted.edge_weight), ("edge_type", torch.ones(1))):
-        assert value is not None
-        other = batch.clone()
-        other[name] = torch.ones(batch.num_edges, dtype=torch.long)
-        assert g.Signal.from_pyg(other).domain.sorted_graphs is None
     assert g.Signal.from_pyg(batch).domain.sorted_graphs is not None
+    for name in ("edge_weight", "edge_type", "edge_attr"):
+        other = batch.clone()
+        dtype = torch.float if name == "edge_attr" else torch.long
+        other[name] = torch.ones(batch.num_edges, dtype=dtype)
+        domain = g.Signal.from_pyg(other).domain
+        assert domain.sorted_graphs is None
+        assert torch.equal(getattr(domain.union, name), other[name].to(getattr(domain.union, name)))
 
 
 def test_copies_and_moved_unions_are_not_taken_for_what_was_read() -> None:

@@ -165,8 +165,8 @@ class Batch(TensorDomain):
     @classmethod
     def from_parts(cls, parts: convert.GraphParts, starts: Any) -> "Batch":
         """A flat union of what another library's was read as; starts as of :meth:`from_union`."""
-        graphs = read_by_start(parts.edge_index, starts)
-        if graphs is None or parts.has_values:
+        graphs = None if parts.has_values else read_by_start(parts.edge_index, starts)
+        if graphs is None:
             return cls.from_union(Graph.from_parts(parts), starts)
         return cls.from_sorted(graphs)
 
