@@ -96,6 +96,8 @@ def test_every_fast_path_compiles_whole(name):
     assert max(error(a, b) for a, b in values) < BOUNDS[torch.float32]
 
 
+# The default back end advises TensorFloat-32, which these tests turn off.
+@pytest.mark.filterwarnings("ignore::UserWarning:torch._inductor", "ignore::DeprecationWarning")
 @pytest.mark.usefixtures("fresh_compiler")
 @pytest.mark.parametrize("name", MODELS)
 def test_models_compile_with_the_default_back_end(name):
