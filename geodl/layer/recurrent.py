@@ -1,7 +1,7 @@
 """Recurrence on chains, trees and DAGs."""
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from geodl.layer.steps import check_runs_forward
 from geodl.layer.trace import traced_step
 from geodl.lowering import Plan, RecurOptions
 from geodl.lowering.cells import CELLS, State
+from geodl.lowering.flat_weights import flatten_parameters
 from geodl.neighborhood import Neighborhood, previous
 from geodl.signal import Signal
 
@@ -41,7 +42,8 @@ class Recurrent(MessagePassing):
         on: a domain; the layer then takes and returns tensors `[B, N, C]`.
 
     Parameters are called as in `nn.LSTM`: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0. Of
-    the last two cells weight_hh_l0 is u, `[hidden]`, drawn between 0 and 1.
+    the last two cells weight_hh_l0 is u, `[hidden]`, drawn between 0 and 1. On CUDA those of the
+    others lie in one chunk of memory, as cuDNN reads them, also in a copy of the layer.
 
     The cells are those of Hochreiter and Schmidhuber (1997), Cho et al. (2014) and Elman (1990); on
     trees an LSTM is the child-sum Tree-LSTM (Tai et al. 2015). Their formulas stand in
@@ -93,6 +95,27 @@ class Recurrent(MessagePassing):
         if CELLS[self.options.cell].diagonal:
             # A unit forgets at the rate of its own weight alone: rates from at once to never.
             nn.init.uniform_(self.weight_hh_l0, 0, 1)
+
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        """As any module's; on CUDA a parameter moves to the others, where cuDNN reads them."""
+        super().register_parameter(name, param)
+        if name in PARAMETERS:
+            self._flatten()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        # Each parameter of a copy has memory of its own.
+        self._flatten()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        self._flatten()
+        return self
+
+    def _flatten(self) -> None:
+        """Move the parameters into one chunk of memory, where cuDNN's kernel reads them."""
+        parameters = [self._parameters.get(name) for name in PARAMETERS]
+        flatten_parameters(self.options.cell, parameters)
 
     def compute(self, receiver: Signal, sender: Signal | None, rule: Neighborhood) -> Signal:
         """The outputs of :meth:`run_from` from zero states."""

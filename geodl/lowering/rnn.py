@@ -12,6 +12,7 @@ from geodl.errors import GeodlError
 from geodl.lowering.base import Call, Lowering
 from geodl.lowering.cells import CELLS
 from geodl.lowering.differentiable import transforms_active
+from geodl.lowering.flat_weights import with_one_chunk
 from geodl.neighborhood.structure import Shift
 
 
@@ -41,6 +42,7 @@ class RnnPlan(NamedTuple):
         two_states: whether it takes (h, c), as an LSTM's, or h alone.
         backwards: whether it runs from the last node to the first.
         full: whether it runs in the dtype of the weights under autocast.
+        cuda: whether it runs on CUDA, where cuDNN reads weights in one chunk.
         packed: the order of nodes, where chains have different lengths.
     """
 
@@ -48,6 +50,7 @@ class RnnPlan(NamedTuple):
     two_states: bool
     backwards: bool
     full: bool
+    cuda: bool
     packed: Packed | None
 
 
@@ -68,11 +71,12 @@ def _plan(call: Call) -> RnnPlan:
     backwards = shift.by == -1
     # Most CPUs have no such kernel in bf16.
     full = call.spec.device.type == "cpu"
+    cuda = call.spec.device.type == "cuda"
     packed = None
     if call.source.is_union:
         packed = _packed(call, backwards)
     kind = CELLS[call.options.cell]
-    return RnnPlan(kind.kernel, kind.states == 2, backwards, full, packed)
+    return RnnPlan(kind.kernel, kind.states == 2, backwards, full, cuda, packed)
 
 
 def _packed(call: Call, backwards: bool) -> Packed:
@@ -125,6 +129,8 @@ def _run_kernel(
         with torch.autocast("cpu", enabled=False):
             return _run_kernel(plan, x.to(dtype), cell, tuple(s.to(dtype) for s in state))
     weights = list(cell[:4])
+    if plan.cuda:
+        weights = with_one_chunk(weights)
     if plan.packed is not None:
         return _run_packed(plan, plan.packed, x, weights, state)
     if plan.backwards:
