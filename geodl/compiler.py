@@ -5,6 +5,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from geodl.vectors import VECTORS, teach_vectors
+
 Kernel = Callable[..., None]
 Part = Callable[..., Any] | tuple[Callable[..., Any], Callable[..., Any]]
 
@@ -39,8 +41,9 @@ def compiled(kernel: Kernel, *parts: Part) -> Kernel:
 
     Args:
         kernel: a function that calls nothing but Python's and numpy's own.
-        parts: functions of the same file that it calls as well; a pair is a function of one number
-            and the one that takes its place in single precision.
+        parts: functions of the same file that it calls as well, :func:`prefetch`, and those of
+            `geodl/vectors.py`; a pair is a function of one number and the one that takes its place
+            in single precision.
     """
     import numba
     from numba.extending import register_jitable
@@ -48,6 +51,8 @@ def compiled(kernel: Kernel, *parts: Part) -> Kernel:
     for part in parts:
         if part is prefetch:
             _teach_prefetch()
+        elif part in VECTORS:
+            teach_vectors()
         elif isinstance(part, tuple):
             _teach_single(*part)
         else:

@@ -2,7 +2,6 @@
 threads and in forked processes.
 """
 
-import itertools
 import multiprocessing
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 import geodl as g
@@ -23,6 +21,7 @@ from geodl.lowering.kernels import gat, segment, threads
 from geodl.testing import assert_lowered_to, assert_parity, error, outcome
 from tests.cases import CASES
 from tests.strategies import Case
+from tests.test_kernel_threads import WHOSE, choose_threads
 from tests.test_threads import FORKED, in_threads
 
 
@@ -98,9 +97,10 @@ def runs(request, monkeypatch, _found_again) -> bool:
     return choose_numba(monkeypatch, request.param)
 
 
-@pytest.fixture
-def several_threads(monkeypatch) -> Iterator[None]:
-    """Small graphs are shared out, too."""
+@pytest.fixture(params=WHOSE)
+def several_threads(request, monkeypatch) -> Iterator[None]:
+    """Small graphs are shared out, too, on either kind of threads."""
+    choose_threads(monkeypatch, request.param)
     monkeypatch.setattr(threads, "SMALL", 0)
     monkeypatch.setattr(segment, "LINE", 1)
     kept = torch.get_num_threads()
@@ -335,38 +335,3 @@ def test_a_process_that_is_forked_after_a_kernel_runs_its_own(name, monkeypatch)
         child.kill()
     assert ends == [0] * 4
     compute(name, wanted)
-
-
-@given(
-    st.lists(st.integers(0, 9), min_size=1, max_size=30),
-    st.integers(1, 8),
-    st.sampled_from([1, threads.SMALL]),
-)
-def test_ranges_hold_every_node_once_and_equal_work(degrees, count, width):
-    starts = np.cumsum([0, *degrees])
-    kept = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        ranges = threads.equal_ranges(starts, width)
-        shares = threads.equal_shares(len(degrees), 2, len(degrees) * width)
-    finally:
-        torch.set_num_threads(kept)
-    for parts in (ranges, shares):
-        assert parts[0][0] == 0 and parts[-1][1] == len(degrees)
-        assert all(a[1] == b[0] for a, b in itertools.pairwise(parts))
-        assert all(first <= last for first, last in parts)
-        assert len(parts) <= count
-    work = [int(starts[last] - starts[first]) for first, last in ranges]
-    assert max(work) <= sum(degrees) / len(ranges) + max(degrees)
-    if width == 1:
-        assert len(ranges) == len(shares) == 1
-
-
-def test_an_error_in_any_thread_is_raised():
-    def wrong() -> None:
-        raise ValueError("out of order")
-
-    with pytest.raises(ValueError, match="out of order"):
-        threads.run_together([lambda: None, wrong])
-    with pytest.raises(ValueError, match="out of order"):
-        threads.run_together([wrong, lambda: None])

@@ -1,4 +1,4 @@
-"""Products of many rows by oneDNN, and where they are chosen: on any processor, whatever it would
+"""Products of many rows by kernels, and where they are chosen: on any processor, whatever it would
 choose for itself.
 """
 
@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 import geodl as g
+from geodl.compiler import numba_missing
 from geodl.lowering import product
+from geodl.lowering.kernels import rows as kernels
 from geodl.lowering.product import RowProduct, fits, linear, mkl_is_slow, multiply_rows
 
-pytestmark = pytest.mark.skipif(
-    product.ADD_CONVOLUTION is None, reason="a torch without MKL, oneDNN or its convolution"
-)
+pytestmark = pytest.mark.skipif(numba_missing() != "", reason="the kernels are numba's")
 
 # The leading shape, C and C_out; with rows in the block alone, and beside it.
 SHAPES = [
@@ -55,17 +55,19 @@ def _assert_close(ours: Tensor, wanted: Tensor, within: float = 1e-5) -> None:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
-    """What is left to oneDNN, the shape of each product: of all sizes here, on all processors."""
+    """What is left to kernels, the shape of each product: of all sizes here, on all processors."""
     found: list[torch.Size] = []
-    convolve = product.ADD_CONVOLUTION
+    multiply = kernels.multiply
 
-    def count(y: Tensor, *arguments: Any) -> Any:
+    def count(*read: Any) -> Tensor:
+        y = multiply(*read)
         found.append(y.shape)
-        return convolve(y, *arguments)
+        return y
 
+    monkeypatch.setattr(product, "HAS_VECTORS", True)
     monkeypatch.setattr(product, "MKL_IS_SLOW", True)
     monkeypatch.setattr(product, "MANY", 1)
-    monkeypatch.setattr(product, "ADD_CONVOLUTION", count)
+    monkeypatch.setattr(kernels, "multiply", count)
     return found
 
 
@@ -139,13 +141,6 @@ def test_answer_may_be_changed_in_place() -> None:
     _assert_close(torch.autograd.grad(y.sum(), bias)[0], torch.full((5,), 60.0))
 
 
-@pytest.mark.parametrize("rows", [*range(40), 4095, 4096, 4097, 100_000])
-def test_block_leaves_less_than_a_ninth(rows: int) -> None:
-    first = product.rows_of_block(rows)
-    assert first <= rows and 9 * (rows - first) <= rows
-    assert len(f"{first:b}".rstrip("0")) <= 4
-
-
 @pytest.mark.parametrize("shape", [(0, 4), (2, 0, 4), (0, 7, 4)])
 def test_nothing_to_multiply(shape: tuple[int, ...], calls: list) -> None:
     x, weight = _values(*shape).requires_grad_(), _values(4, 5).requires_grad_()
@@ -170,12 +165,17 @@ def test_choice_by_processor(processor: dict[str, Any], slow: bool) -> None:
 
 
 @pytest.mark.parametrize("slow", [False, True])
-@pytest.mark.parametrize(("rows", "many"), [(2**15, False), (2**16, True)])
+@pytest.mark.parametrize(("rows", "many"), [(2**14 - 1, False), (2**14, True)])
 def test_choice_by_size(monkeypatch: pytest.MonkeyPatch, slow: bool, rows: int, many: bool) -> None:
+    monkeypatch.setattr(product, "HAS_VECTORS", True)
     monkeypatch.setattr(product, "MKL_IS_SLOW", slow)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     x, weight = torch.zeros(1, 3 * rows, 16), torch.zeros(16, 16)
-    assert product.convolves(x, 16, weight) is (slow and many)
+    assert product.is_taken_over(x, 16, weight) is many
+    x, weight = torch.zeros(1, 3 * rows, 64), torch.zeros(64, 64)
+    assert product.is_taken_over(x, 64, weight) is slow
+    monkeypatch.setattr(product, "HAS_VECTORS", False)
+    assert not product.is_taken_over(x, 64, weight)
 
 
 def _parameters(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -238,17 +238,10 @@ def test_choice_by_settings() -> None:
     assert fits(x, 8, weight)
     with torch.autocast("cpu"):
         assert not fits(x, 8, weight)
-    # `torch.backends.mkldnn.flags` warns, whatever it is told.
-    torch._C._set_mkldnn_enabled(False)
-    try:
-        assert not fits(x, 8, weight)
-    finally:
-        torch._C._set_mkldnn_enabled(True)
 
 
-@pytest.mark.parametrize("kind", ["matmul", "conv"])
-def test_narrower_products_are_left_to_torch(kind: str) -> None:
-    settings = getattr(torch.backends.mkldnn, kind, None)
+def test_narrower_products_are_left_to_torch() -> None:
+    settings = getattr(torch.backends.mkldnn, "matmul", None)
     if settings is None:
         pytest.skip("a torch that knows one precision for all products")
     before = settings.fp32_precision
@@ -263,7 +256,7 @@ def test_narrower_products_are_left_to_torch(kind: str) -> None:
 def test_both_layouts_of_weights(function: Callable[..., Tensor], calls: list) -> None:
     read = _arguments((2, 60), 8, 5)
     ours = function(*read)
-    assert calls == [(1, 5, 120, 1)]
+    assert calls == [(120, 5)]
     wanted = _by_formula(*read)
     _assert_close(ours, wanted)
     pairs = zip(
@@ -333,11 +326,11 @@ def test_layers(part: Any, batch: int, calls: list, monkeypatch: pytest.MonkeyPa
     x = _values(batch, 70, channels).requires_grad_()
     read = [x, *part.parameters()]
     found = []
-    for slow in (True, False):
-        monkeypatch.setattr(product, "MKL_IS_SLOW", slow)
+    for by_kernel in (True, False):
+        monkeypatch.setattr(product, "HAS_VECTORS", by_kernel)
         before = len(calls)
         y = part(g.Signal(x, GRAPH)).x
-        assert (len(calls) > before) is slow
+        assert (len(calls) > before) is by_kernel
         found.append((y, torch.autograd.grad(y.square().sum(), read, allow_unused=True)))
     (ours, first), (wanted, other) = found
     _assert_close(ours, wanted)

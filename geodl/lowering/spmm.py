@@ -26,7 +26,7 @@ from geodl.lowering.differentiable import (
 from geodl.lowering.edges import written_out
 from geodl.lowering.plans import cached_tensors
 from geodl.lowering.precision import without_autocast
-from geodl.lowering.product import convolves, multiply_rows
+from geodl.lowering.product import is_taken_over, multiply_rows
 from geodl.lowering.self_term import multiply_with_self_term
 from geodl.lowering.sparse import (
     SpMM,
@@ -37,6 +37,7 @@ from geodl.lowering.sparse import (
     open_pattern,
     sort_by_row,
 )
+from geodl.lowering.transformed import TransformedSum, is_one_function
 from geodl.neighborhood.linked import Linked
 from geodl.neighborhood.structure import Everyone
 from geodl.pattern import Pattern
@@ -195,6 +196,10 @@ def _run(
         return _on_rows(plan, x, weight, bias)
     if weight is None:
         return multiply(plan.pattern, x, entries)
+    if plan.transform_first and plan.types == len(weight) == 1 and entries is None:
+        matrix = weight.squeeze(0)  # not `[0]`, whose backward writes the gradient into zeros
+        if is_one_function(x, matrix, bias):
+            return TransformedSum.apply(plan.pattern, x, matrix, bias)
     if plan.transform_first:
         return _with_bias(multiply(plan.pattern, _transformed(plan, x, weight), entries), bias)
     y = multiply(plan.pattern, x, entries)
@@ -206,6 +211,8 @@ def _on_rows(plan: SpmmPlan, x: Tensor, weight: Tensor | None, bias: Tensor | No
     if weight is None:
         return SpMM.apply(plan.pattern, None, x)
     matrix = weight.squeeze(0)
+    if plan.transform_first and is_one_function(x, matrix, bias):
+        return TransformedSum.apply(plan.pattern, x, matrix, bias)
     if plan.transform_first:
         return _with_bias(SpMM.apply(plan.pattern, None, multiply_rows(x, matrix)), bias)
     return multiply_rows(SpMM.apply(plan.pattern, None, x), matrix, bias)
@@ -230,11 +237,13 @@ def _transformed(plan: SpmmPlan, x: Tensor, weight: Tensor) -> Tensor:
         sent = sparse_features(x, _beside(weight))
     elif weight.shape[1] != x.shape[2]:
         sent = torch.cat([mix_channels(x, block) for block in weight], dim=2)
-    elif x.shape[0] == weight.shape[0] == 1 and not convolves(x, weight.shape[2], weight):
+    elif x.shape[0] == weight.shape[0] == 1 and not is_taken_over(x, weight.shape[2], weight):
         # One matrix on either side, as they stand: torch takes a fifth of the time to begin.
         return torch.bmm(x, weight)
     else:
         sent = multiply_rows(x, _beside(weight))
+    if plan.types == 1:
+        return sent
     batch, nodes = sent.shape[:2]
     return sent.reshape(batch, nodes * plan.types, weight.shape[2])
 
@@ -258,7 +267,7 @@ def _beside(weight: Tensor) -> Tensor:
     """The weights of all types beside each other: `[T, C_in, C_out]` to `[C_in, T C_out]`."""
     types, channels_in, channels_out = weight.shape
     if types == 1:
-        return weight[0]
+        return weight.squeeze(0)
     return weight.movedim(0, 1).reshape(channels_in, types * channels_out)
 
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 FLOORS = {
     "errors": 0,
-    "compiler": 0,
+    "vectors": 0,
+    "compiler": 0.5,
     "pattern": 1,
     "constants": 0,
     "group": 1,
@@ -50,6 +51,7 @@ DELAYED = {
     "geodl.neighborhood.eigenvalue": {"scipy"},
     "geodl.spectrum.solver": {"scipy"},
     "geodl.compiler": {"numba"},
+    "geodl.vectors": {"numba"},
     "geodl.symmetry.progress": {"tqdm"},
 }
 DECLARED = ALWAYS | {

@@ -1,0 +1,89 @@
+"""Kernels side by side: on the threads of torch's OpenMP and on a pool's, each share once."""
+
+import itertools
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodl.lowering.kernels import threads
+
+WHOSE = ["torch's threads", "a pool"]
+
+
+def choose_threads(patch: pytest.MonkeyPatch, whose: str) -> None:
+    """Let kernels run on the threads of torch's OpenMP, or on those of a pool."""
+    if whose == "a pool":
+        patch.setattr(threads, "find_openmp", lambda: None)
+    elif threads.find_openmp() is None:
+        pytest.skip("torch computes here with threads that cannot be called")
+
+
+@pytest.fixture(params=WHOSE)
+def whose_threads(request, monkeypatch) -> None:
+    choose_threads(monkeypatch, request.param)
+
+
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=30),
+    st.integers(1, 8),
+    st.sampled_from([1, threads.SMALL]),
+)
+def test_ranges_hold_every_node_once_and_equal_work(degrees, count, width):
+    starts = np.cumsum([0, *degrees])
+    kept = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        ranges = threads.equal_ranges(starts, width)
+        shares = threads.equal_shares(len(degrees), 2, len(degrees) * width)
+    finally:
+        torch.set_num_threads(kept)
+    for parts in (ranges, shares):
+        assert parts[0][0] == 0 and parts[-1][1] == len(degrees)
+        assert all(a[1] == b[0] for a, b in itertools.pairwise(parts))
+        assert all(first <= last for first, last in parts)
+        assert len(parts) <= count
+    work = [int(starts[last] - starts[first]) for first, last in ranges]
+    assert max(work) <= sum(degrees) / len(ranges) + max(degrees)
+    if width == 1:
+        assert len(ranges) == len(shares) == 1
+
+
+@pytest.mark.usefixtures("whose_threads")
+def test_an_error_in_any_thread_is_raised():
+    def wrong() -> None:
+        raise ValueError("out of order")
+
+    with pytest.raises(ValueError, match="out of order"):
+        threads.run_together([lambda: None, wrong])
+    with pytest.raises(ValueError, match="out of order"):
+        threads.run_together([wrong, lambda: None])
+    with pytest.raises(ValueError, match="out of order"):
+        threads.run_together([wrong])
+
+
+@pytest.mark.usefixtures("whose_threads")
+@pytest.mark.parametrize("count", [1, 2, 3, 17])
+def test_every_call_runs_once(count):
+    seen = []
+    threads.run_together([partial(seen.append, k) for k in range(count)])
+    assert sorted(seen) == list(range(count))
+
+
+def test_openmp_may_give_fewer_threads_than_calls(monkeypatch):
+    """Here one, which has to make all calls."""
+    seen = []
+    alone = threads.OpenMP(lambda region, *_: region(None), lambda: 0, lambda: 1)
+    monkeypatch.setattr(threads, "find_openmp", lambda: alone)
+    threads.run_together([partial(seen.append, k) for k in range(5)])
+    assert seen == list(range(5))
+
+
+def test_torch_s_threads_are_found_where_it_says_so():
+    says = "backend: OpenMP" in torch.__config__.parallel_info()
+    expected = sys.platform == "linux" and says
+    assert (threads.find_openmp() is not None) is expected
