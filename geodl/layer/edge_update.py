@@ -10,7 +10,7 @@ from geodl.layer.base import MessagePassing
 from geodl.layer.check import check_callable, check_no_sender, check_signal
 from geodl.layer.entries import entries_of_call
 from geodl.layer.folding import GraphState, MergedMembers, members_to_batch, state_to_batch
-from geodl.layer.message import read_state, reads_joined, run_messages
+from geodl.layer.message_calls import read_state, reads_joined, run_messages
 from geodl.lowering import MessageOptions, Plan
 from geodl.neighborhood import Neighborhood
 from geodl.signal import Signal
