@@ -36,6 +36,8 @@ def numba_missing() -> str:
 def compiled(kernel: Kernel, *parts: Part) -> Kernel:
     """A kernel compiled on its first call and kept on disk; numba must not be missing.
 
+    What is kept is made anew when the kernel's file changes, and no other.
+
     It runs without the interpreter's lock. It is serial: numba's own threads (`parallel=True`) kill
     or hang forked workers of a DataLoader. Sums may be taken in another order, as vectors need it.
 

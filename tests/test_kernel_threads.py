@@ -1,7 +1,9 @@
 """Kernels side by side: on the threads of torch's OpenMP and on a pool's, each share once."""
 
 import itertools
+import signal
 import sys
+import threading
 from functools import partial
 
 import numpy as np
@@ -77,7 +79,7 @@ def test_every_call_runs_once(count):
 def test_openmp_may_give_fewer_threads_than_calls(monkeypatch):
     """Here one, which has to make all calls."""
     seen = []
-    alone = threads.OpenMP(lambda region, *_: region(None), lambda: 0, lambda: 1)
+    alone = threads.OpenMP(lambda *_: None, lambda: None, lambda: 0, lambda: 1)
     monkeypatch.setattr(threads, "find_openmp", lambda: alone)
     threads.run_together([partial(seen.append, k) for k in range(5)])
     assert seen == list(range(5))
@@ -87,3 +89,47 @@ def test_torch_s_threads_are_found_where_it_says_so():
     says = "backend: OpenMP" in torch.__config__.parallel_info()
     expected = sys.platform == "linux" and says
     assert (threads.find_openmp() is not None) is expected
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="a system without timers")
+@pytest.mark.usefixtures("whose_threads")
+def test_what_a_signal_raises_is_not_lost(monkeypatch):
+    """Wherever it arrives: it is raised, or all calls were made."""
+
+    class Arrived(Exception):
+        pass
+
+    def refuse(*_) -> None:
+        raise Arrived
+
+    def spend(k: int) -> None:
+        done[k] = sum(range(200)) > 0
+
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("signals arrive in the main thread")
+    lost, ends = [], set()
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+    kept = signal.signal(signal.SIGVTALRM, refuse)
+    try:
+        for microseconds in range(5, 305):
+            done = [False] * 4
+            try:
+                signal.setitimer(signal.ITIMER_VIRTUAL, microseconds * 1e-6)
+                threads.run_together([partial(spend, k) for k in range(4)])
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            except Arrived:
+                ends.add("raised")
+            else:
+                ends.add("done")
+                assert done == [True] * 4
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, kept)
+    assert not lost and ends <= {"raised", "done"}
+
+
+def test_shares_get_the_same_arguments():
+    seen = []
+    threads.share_out(lambda *read: seen.append(read), [(0, 2), (2, 5)], "a", "b")
+    # The empty one lets a kernel be compiled by the caller.
+    assert sorted(seen) == [(0, 0, "a", "b"), (0, 2, "a", "b"), (2, 5, "a", "b")]

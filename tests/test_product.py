@@ -339,3 +339,61 @@ def test_layers(part: Any, batch: int, calls: list, monkeypatch: pytest.MonkeyPa
             assert one is None
             continue
         _assert_close(one, two, 1e-4)
+
+
+@pytest.mark.parametrize("function", [multiply_rows, lambda x, w, b: linear(x, w.t(), b)])
+def test_shapes_that_do_not_fit_are_left_to_torch(
+    function: Callable[..., Tensor], calls: list
+) -> None:
+    x, weight = _values(100, 8), _values(8, 5)
+    _assert_close(function(x, weight, torch.full((1,), 3.0)), x @ weight + 3)
+    for wrong in (_values(5, 5), _values(4000, 5)):
+        with pytest.raises(RuntimeError, match="shape|size"):
+            function(x, wrong, _values(5))
+    with pytest.raises(RuntimeError, match="shape|size|expand"):
+        function(x, weight, _values(4))
+    assert not calls
+
+
+def test_factors_that_no_gradient_reads_may_change() -> None:
+    x, weight, bias = (tensor.detach() for tensor in _arguments((100,), 8, 8))
+    for place, changed in ((1, weight), (0, x), (2, weight), (2, x)):
+        read = [x.clone(), weight.clone(), bias.clone()]
+        read[place].requires_grad_()
+        y = RowProduct.apply(*read)
+        other = read[1] if changed is weight else read[0]
+        wanted = torch.autograd.grad(_by_formula(*read).sum(), read[place])[0]
+        with torch.no_grad():
+            other.mul_(2)
+        _assert_close(torch.autograd.grad(y.sum(), read[place])[0], wanted)
+
+
+def test_negated_views_are_read_as_what_they_say(calls: list) -> None:
+    x, weight, bias = _arguments((100,), 8, 8)
+    y = multiply_rows(x, weight, bias)
+    upstream = torch._neg_view(torch.ones(100, 8))
+    ours = torch.autograd.grad(y, (x, weight, bias), upstream)
+    theirs = torch.autograd.grad(
+        _by_formula(x, weight, bias), (x, weight, bias), -torch.ones(100, 8)
+    )
+    assert calls
+    for one, two in zip(ours, theirs, strict=True):
+        _assert_close(one, two)
+
+
+@pytest.mark.parametrize(
+    ("rows", "channels", "channels_out", "by_kernel"),
+    [
+        (64 * 16, 16, 8, True),
+        (64 * 16 - 1, 16, 8, False),
+        (100, 8, 5, False),
+        (20000, 264, 256, False),
+    ],
+)
+def test_gradients_of_large_weights_are_torch_s(
+    rows: int, channels: int, channels_out: int, by_kernel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    monkeypatch.setattr(kernels, "multiply_transposed", lambda x, g: seen.append(x) or x.t() @ g)
+    made = product.gradient_of_weight(_values(rows, channels), _values(rows, channels_out), True)
+    assert made.shape == (channels, channels_out) and bool(seen) is by_kernel

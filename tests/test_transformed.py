@@ -11,7 +11,7 @@ from torch import Tensor
 
 import geodl as g
 from geodl.compiler import numba_missing
-from geodl.lowering import product
+from geodl.lowering import product, transformed
 from geodl.lowering.transformed import TransformedSum, is_one_function
 from geodl.testing import error
 
@@ -142,6 +142,29 @@ def test_gradients_of_a_batch_of_gradients() -> None:
         alone = torch.autograd.grad(y, (x, layer.weight), one, retain_graph=True)
         for ours, wanted in zip(together, alone, strict=True):
             assert error(ours[k], wanted) < 1e-5
+
+
+def test_transforms_over_gradients_of_outside() -> None:
+    layer: Any = g.Conv(8, 8, SYM)
+    x = torch.randn(1, NODES, 8, requires_grad=True)
+    y = layer(g.Signal(x, GRAPH)).x
+    upstream = torch.randn(3, *y.shape)
+
+    def grad(one: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(y, (x, layer.weight), one, retain_graph=True)
+
+    together = torch.func.vmap(grad)(upstream)
+    for k, one in enumerate(upstream):
+        for ours, wanted in zip(together, grad(one), strict=True):
+            assert error(ours[k], wanted) < 1e-5
+
+
+def test_nothing_is_sent_back_for_a_bias_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer: Any = g.Conv(8, 8, SYM)
+    layer.weight.requires_grad_(False)
+    y = layer(g.Signal(torch.randn(1, NODES, 8), GRAPH)).x
+    monkeypatch.setattr(transformed, "_sent_back", None)
+    assert torch.equal(torch.autograd.grad(y.sum(), layer.bias)[0], torch.full((8,), NODES * 1.0))
 
 
 def test_several_members_or_turned_values_are_left_to_others() -> None:

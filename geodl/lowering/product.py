@@ -21,7 +21,12 @@ from geodl.lowering.kernels import rows
 MANY = 2**22
 FEWEST_CHANNELS = 4  # of less MKL is as fast, and with one there is nothing to add up
 FEW_CHANNELS = 32  # up to here a kernel is faster on every processor with vectors of 256 bits
-VECTOR = 8  # `x^T g` is as slow as MKL where its columns do not fill vectors of so many numbers
+LARGEST = 2**18  # numbers of W that a core's own cache holds: of larger ones MKL reads each once
+# `x^T g` is written for each block of rows: it has to be small beside x and g, and to be made of
+# whole vectors, for each shorter one reads all of x once more.
+LARGEST_GRADIENT = 2**16
+ROWS_FOR_EACH_CHANNEL = 64
+VECTOR = 8
 
 
 def mkl_is_slow(processor: Mapping[str, Any]) -> bool:
@@ -77,7 +82,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> linear(torch.ones(1, 4, 3), torch.ones(2, 3), torch.ones(2))[0, 0]
     tensor([4., 4.])
     """
-    if is_taken_over(x, weight.shape[0], weight, bias):
+    if is_taken_over(x, weight.shape[0], weight.t(), bias):
         return RowProduct.apply(x, weight.t(), bias)
     return F.linear(x, weight, bias)
 
@@ -88,7 +93,7 @@ def is_taken_over(x: Tensor, channels_out: int, weight: Tensor, bias: Tensor | N
     Args:
         x: `[..., C]`.
         channels_out: C_out.
-        weight: of any shape.
+        weight: `[C, C_out]`.
         bias: `[C_out]`.
     """
     # Compilers, which choose for themselves, are not to see the sizes compared. The size comes
@@ -111,7 +116,12 @@ def fits(x: Tensor, channels_out: int, weight: Tensor, bias: Tensor | None = Non
     if not all(tensor is None or _is_plain(tensor) for tensor in (x, weight, bias)):
         return False
     channels = x.shape[-1]
-    if min(channels, channels_out) < FEWEST_CHANNELS or not x.is_contiguous():
+    # What torch would broadcast or refuse is left to it.
+    if weight.shape != (channels, channels_out) or not (bias is None or len(bias) == channels_out):
+        return False
+    if min(channels, channels_out) < FEWEST_CHANNELS or channels * channels_out > LARGEST:
+        return False
+    if not x.is_contiguous():
         return False
     # Of fewer rows than channels the weights are what takes the time.
     return x.numel() >= channels * max(channels, channels_out) and not numba_missing()
@@ -145,10 +155,7 @@ class RowProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y = rows.multiply(x.detach().view(-1, x.shape[-1]), weight, bias)
-        kept = None
-        if ctx.needs_input_grad[1]:
-            kept = x
-        ctx.save_for_backward(kept, weight)
+        ctx.save_for_backward(*factors_to_keep(x, weight, *ctx.needs_input_grad[:2]))
         # No view, which torch forbids to change in place where a function made it.
         return y.resize_(*x.shape[:-1], weight.shape[1])
 
@@ -156,10 +163,10 @@ class RowProduct(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (g,), (x, weight) = grad_outputs, ctx.saved_tensors
         by_kernel = called_plainly(g) and not graph_wanted()
-        of_rows = g.reshape(-1, g.shape[-1])
+        of_rows = g.reshape(-1, g.shape[-1]).contiguous()
         dx, dweight, dbias = None, None, None
         if ctx.needs_input_grad[0]:
-            dx = _gradient_of_values(of_rows, weight, by_kernel).reshape(*g.shape[:-1], -1)
+            dx = gradient_of_values(of_rows, weight, by_kernel).reshape(*g.shape[:-1], -1)
         if ctx.needs_input_grad[1]:
             dweight = gradient_of_weight(x.view(-1, x.shape[-1]), of_rows, by_kernel)
         if ctx.needs_input_grad[2]:
@@ -167,8 +174,22 @@ class RowProduct(torch.autograd.Function):
         return dx, dweight, dbias
 
 
-def _gradient_of_values(g: Tensor, weight: Tensor, by_kernel: bool) -> Tensor:
-    """`g W^T`: `[N, C_out]` and `[C, C_out]` to `[N, C]`."""
+def factors_to_keep(
+    x: Tensor, weight: Tensor, x_trains: bool, weight_trains: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """The factors of a product that a gradient will read: that of each is the other one's."""
+    kept_x, kept_weight = None, None
+    if weight_trains:
+        kept_x = x
+    if x_trains:
+        kept_weight = weight
+    return kept_x, kept_weight
+
+
+def gradient_of_values(g: Tensor, weight: Tensor, by_kernel: bool) -> Tensor:
+    """`g W^T`: `[N, C_out]` and `[C, C_out]` to `[N, C]`; by a kernel as in
+    :func:`gradient_of_weight`.
+    """
     if by_kernel:
         return rows.multiply(g, weight.t(), None)
     return g @ weight.t()
@@ -182,6 +203,8 @@ def gradient_of_weight(x: Tensor, g: Tensor, by_kernel: bool) -> Tensor:
         g: the gradient of their product.
         by_kernel: whether a kernel may run, of which no gradient can be asked.
     """
-    if by_kernel and g.shape[1] % VECTOR == 0:
+    size, most = x.shape[1] * g.shape[1], max(x.shape[1], g.shape[1])
+    is_small = size <= LARGEST_GRADIENT and len(x) >= ROWS_FOR_EACH_CHANNEL * most
+    if by_kernel and is_small and g.shape[1] % VECTOR == 0:
         return rows.multiply_transposed(x, g)
     return x.t() @ g

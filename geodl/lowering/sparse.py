@@ -275,8 +275,12 @@ def _product_rule(
 def _over_groups(
     product: Any, info: Any, in_dims: Any, pattern: Pattern, first: Tensor | None, second: Tensor
 ) -> tuple[Tensor, int]:
-    """A product under vmap: the mapped axis joins the groups G, which the kernels loop over."""
+    """A product under vmap: the mapped axis joins the groups G, which the kernels loop over. Of
+    rows without groups it takes their place.
+    """
     second = mapped_first(second, in_dims[2], info.batch_size)
+    if second.dim() == 3:
+        return product.apply(pattern, first, second), 0
     groups = second.shape[:2]
     if first is not None:
         first = mapped_first(first, in_dims[1], info.batch_size).flatten(0, 1)

@@ -11,7 +11,12 @@ from torch import Tensor
 
 from geodl.lowering.differentiable import called_plainly, graph_wanted
 from geodl.lowering.kernels import rows
-from geodl.lowering.product import gradient_of_weight, is_taken_over
+from geodl.lowering.product import (
+    factors_to_keep,
+    gradient_of_values,
+    gradient_of_weight,
+    is_taken_over,
+)
 from geodl.lowering.sparse import SpMM, run_spmm
 from geodl.pattern import Pattern, transpose
 
@@ -26,7 +31,7 @@ def is_one_function(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     """
     if x.layout != torch.strided or (x.dim() == 3 and len(x) != 1):
         return False
-    return weight.shape[0] == x.shape[-1] and is_taken_over(x, weight.shape[1], weight, bias)
+    return is_taken_over(x, weight.shape[1], weight, bias)
 
 
 class TransformedSum(torch.autograd.Function):
@@ -40,7 +45,8 @@ class TransformedSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, pattern: Pattern, x: Tensor, weight: Tensor, bias: Tensor | None) -> Any:
         ctx.pattern = pattern
-        ctx.save_for_backward(x, weight)
+        ctx.save_for_backward(*factors_to_keep(x, weight, *ctx.needs_input_grad[1:3]))
+        ctx.shape = x.shape
         sent = rows.multiply(x.detach().view(-1, x.shape[-1]), weight, None)
         y = run_spmm(pattern.rows, pattern.cols, pattern.values, sent)
         if bias is not None:
@@ -50,20 +56,24 @@ class TransformedSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        (g,), (x, weight), pattern = grad_outputs, ctx.saved_tensors, ctx.pattern
+        (g,), (x, weight), shape = grad_outputs, ctx.saved_tensors, ctx.shape
         by_kernel = called_plainly(g) and not graph_wanted()
-        received = g.reshape(-1, g.shape[-1])
+        received = g.reshape(-1, g.shape[-1]).contiguous()
         dx, dweight, dbias = None, None, None
         if ctx.needs_input_grad[3]:
             dbias = received.sum(0)
-        if by_kernel:
-            k = run_spmm(pattern.rows_t, pattern.cols_t, pattern.values_t, received)
-        else:
-            k = SpMM.apply(transpose(pattern), None, received)
-        if ctx.needs_input_grad[1] and by_kernel:
-            dx = rows.multiply(k, weight.t(), None).resize_(x.shape)
-        elif ctx.needs_input_grad[1]:
-            dx = (k @ weight.t()).view(x.shape)
-        if ctx.needs_input_grad[2]:
-            dweight = gradient_of_weight(x.view(-1, x.shape[-1]), k, by_kernel)
+        if x is None and weight is None:
+            return None, dx, dweight, dbias
+        k = _sent_back(ctx.pattern, received, by_kernel)
+        if weight is not None:
+            dx = gradient_of_values(k, weight, by_kernel).reshape(shape)
+        if x is not None:
+            dweight = gradient_of_weight(x.view(-1, shape[-1]), k, by_kernel)
         return None, dx, dweight, dbias
+
+
+def _sent_back(pattern: Pattern, g: Tensor, by_kernel: bool) -> Tensor:
+    """`S^T g`: `[M, C_out]` to `[N, C_out]`."""
+    if by_kernel:
+        return run_spmm(pattern.rows_t, pattern.cols_t, pattern.values_t, g)
+    return SpMM.apply(transpose(pattern), None, g)

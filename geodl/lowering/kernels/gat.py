@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from geodl.compiler import compiled, prefetch
-from geodl.lowering.kernels.threads import equal_ranges, run_together
+from geodl.lowering.kernels.threads import equal_ranges, run_together, share_out
 
 SLOPE = 0.2  # of leaky ReLU below 0 (Velickovic et al., "Graph Attention Networks", 2018)
 RUN = 2**11  # weights that are computed together
@@ -71,7 +71,7 @@ def gat_forward(
     real = arrays[2].dtype.type
     numbers = kept is not None, real(scale), real(SLOPE)
     shares = equal_ranges(arrays[0], batch * heads * width)
-    run_together([partial(kernel, first, last, *numbers, *arrays) for first, last in shares])
+    share_out(kernel, shares, *numbers, *arrays)
     return y.view(batch, receivers, heads, width), level
 
 
@@ -119,6 +119,7 @@ def gat_backward(
     kernel = compiled(attend_backward, *PARTS, weigh_back, drop, multiply_back)
     real = arrays[3].dtype.type
     numbers = kept is not None, np.array([0, scale], real), real(SLOPE)
+    kernel(0, 0, *numbers, *arrays, dat.numpy()[0])  # compiled here, as `share_out` does
     run_together(
         [
             partial(kernel, first, last, *numbers, *arrays, sums)

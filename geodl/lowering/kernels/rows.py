@@ -2,25 +2,25 @@
 
 `x W` for values x of many nodes and the weights W of a layer, and the gradient to W, `x^T g`. The
 libraries that torch calls are made for matrices that are large both ways. Where W is small, they
-take two to four times as long as these loops; on AMD's processors with AVX-512 they do so up to 256
-channels at least, for there MKL runs code of half the processor's width (measured).
+take two to four times as long as these loops; on AMD's processors with AVX-512, where MKL runs code
+of half the processor's width, one and a half times with up to 256 channels (measured).
 
-Each row is summed in the order of its terms, so that the answer does not depend on how many threads
-there are. `x^T g` is summed along rows, of which there may be millions: blocks of rows are summed
-up first, then spans of blocks, then spans, so that roundings do not add up.
+Each row is summed by one thread, so that the answer does not depend on how many there are. `x^T g`
+is summed along rows, of which there may be millions: blocks of rows are summed up first, then spans
+of blocks, then spans, so that roundings do not add up.
 
 Columns are taken in vectors of the longest power of two that registers hold, and what is left of
 them in shorter ones.
 """
 
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from geodl.compiler import compiled
-from geodl.lowering.kernels.threads import equal_shares, run_together
+from geodl.lowering.kernels.threads import equal_shares, share_out
 from geodl.vectors import VECTORS, Lanes, add, add_product, entry, lanes_of, load, store, zeros
 
 BLOCK = 2**13  # numbers of x, and of g, that fit into the first cache together
@@ -77,8 +77,7 @@ def multiply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         for some in columns:
             kernel(first, last, *some, *arrays)
 
-    shares = equal_shares(len(x), TALLEST, x.numel())
-    run_together([partial(run, first, last) for first, last in shares])
+    share_out(run, equal_shares(len(x), TALLEST, x.numel()))
     return y
 
 
@@ -98,13 +97,13 @@ def multiply_transposed(x: Tensor, g: Tensor) -> Tensor:
             # Sizes are given, for a file that numba keeps does not tell other ones apart.
             kernel(first, last, (block, span), *some, *arrays)
 
-    shares = equal_shares(spans, 1, x.numel())
-    run_together([partial(run, first, last) for first, last in shares])
+    share_out(run, equal_shares(spans, 1, x.numel()))
     return sums.sum(0)
 
 
 def _arrays(*tensors: Tensor) -> list:
-    return [tensor.detach().contiguous().numpy() for tensor in tensors]
+    # A tensor may be the negative of what its memory holds, which numpy does not know.
+    return [tensor.detach().contiguous().resolve_neg().numpy() for tensor in tensors]
 
 
 def add_up_products(first, last, start, vectors, lanes, x, w, b, y):

@@ -11,14 +11,12 @@ The maximum is found first, and who attains it then, while the senders' rows are
 for four edges at a time, so that what a receiver keeps is read and written a quarter as often.
 """
 
-from functools import partial
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from geodl.compiler import compiled, prefetch
-from geodl.lowering.kernels.threads import equal_ranges, equal_shares, run_together
+from geodl.lowering.kernels.threads import equal_ranges, equal_shares, share_out
 
 LINE = 16  # channels that threads may not share: a cache line of single precision
 AHEAD = 64  # edges of which the senders are fetched ahead: more would push each other out
@@ -46,7 +44,7 @@ def largest_values(
     arrays = [t.numpy() for t in (rows, cols, x.detach().contiguous(), y, winner, ties)]
     kernel, factor = compiled(find_largest, fetch_ahead, prefetch), arrays[2].dtype.type(sign)
     parts = equal_ranges(arrays[0], shape[0] * shape[2])
-    run_together([partial(kernel, first, last, factor, *arrays) for first, last in parts])
+    share_out(kernel, parts, factor, *arrays)
     return y, winner, ties
 
 
@@ -63,7 +61,7 @@ def shared_gradient(
     kernel = compiled(share_gradient)
     # Several receivers may write to one sender: threads share out the channels, not the nodes.
     parts = equal_shares(x.shape[2], LINE, g.numel())
-    run_together([partial(kernel, first, last, *arrays) for first, last in parts])
+    share_out(kernel, parts, *arrays)
     return dx
 
 

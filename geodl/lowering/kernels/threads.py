@@ -3,8 +3,10 @@
 torch shares the work of its operators out among the threads of OpenMP. When one is done, they spin:
 for some milliseconds each holds a core, so that the next operator need not wake it. The threads of
 a pool of our own would get half of that core (measured: on two cores, a kernel after an operator
-took up to 1.6 times as long). So kernels run on OpenMP's threads themselves. `GOMP_parallel` is
-what a compiled program calls to begin a parallel region, in the library that torch brings along.
+took up to 1.6 times as long). So kernels run on OpenMP's threads themselves. A parallel region is
+begun by `GOMP_parallel_start`, which compilers wrote into programs, and which the library that
+torch brings along has; unlike its successor it leaves the caller's thread to the caller. What
+Python raises there, Ctrl-C above all, it may not raise inside of a function that C calls.
 
 Where torch has other threads, and in a process that was forked, whose copy has none of its parent's
 threads, a pool takes their place.
@@ -26,20 +28,22 @@ import torch
 SMALL = 2**17
 Range = tuple[int, int]
 Calls = Sequence[Callable[[], object]]
-REGION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # what each thread of a region runs
+REGION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # what the other threads of a region run
 PROCESS = os.getpid()
 
 
 class OpenMP(NamedTuple):
-    """Three functions of the library whose threads torch computes with.
+    """Four functions of the library whose threads torch computes with.
 
     Attributes:
-        begin: runs a function in several threads, and waits for them; Python's lock is open.
+        begin: lets all threads of a region but the caller's run a function.
+        end: waits for them. Both let go of the interpreter's lock (GIL).
         thread: the number of the one that asks, within its region.
         threads: how many the region has.
     """
 
     begin: Callable[..., None]
+    end: Callable[[], None]
     thread: Callable[[], int]
     threads: Callable[[], int]
 
@@ -75,6 +79,20 @@ def equal_shares(size: int, least: int, numbers: int) -> list[Range]:
     return list(itertools.pairwise(bounds))
 
 
+def share_out(kernel: Callable[..., object], shares: Sequence[Range], *arguments: Any) -> None:
+    """Run a kernel for all of its shares, side by side.
+
+    Args:
+        kernel: of where a share begins and ends, and the arguments.
+        shares: of :func:`equal_ranges` or :func:`equal_shares`.
+        arguments: the same for all shares.
+    """
+    if len(shares) > 1:
+        # It is compiled here: threads of OpenMP may have small stacks, and would wait in turn.
+        kernel(0, 0, *arguments)
+    run_together([functools.partial(kernel, first, last, *arguments) for first, last in shares])
+
+
 def run_together(calls: Calls) -> None:
     """Run calls side by side, and wait for all of them."""
     openmp = find_openmp()
@@ -92,33 +110,40 @@ def find_openmp() -> OpenMP | None:
     if sys.platform != "linux" or "backend: OpenMP" not in torch.__config__.parallel_info():
         return None
     try:
-        loaded, loaded_for_python = ctypes.CDLL(None), ctypes.PyDLL(None)
-        begin: Any = loaded.GOMP_parallel
-        # To ask for a number takes no time in which others could have Python's lock.
-        thread, threads = (
-            loaded_for_python.omp_get_thread_num,
-            loaded_for_python.omp_get_num_threads,
-        )
+        # The two that only ask take no time in which someone else could have the lock.
+        loaded, asked = ctypes.CDLL(None), ctypes.PyDLL(None)
+        begin, end = loaded.GOMP_parallel_start, loaded.GOMP_parallel_end
+        thread, threads = asked.omp_get_thread_num, asked.omp_get_num_threads
     except (OSError, AttributeError):
         return None
-    begin.argtypes = [REGION, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-    begin.restype = None
-    return OpenMP(begin, thread, threads)
+    begin.argtypes = [REGION, ctypes.c_void_p, ctypes.c_uint]
+    begin.restype = end.restype = None
+    return OpenMP(begin, end, thread, threads)
 
 
 def _run_in_region(openmp: OpenMP, calls: Calls) -> None:
     errors: list[BaseException] = []
 
-    def run_share(_: Any) -> None:
-        # An error may not leave a function that another language calls.
+    def run_share() -> None:
+        # OpenMP may give fewer threads than are asked for.
+        for k in range(openmp.thread(), len(calls), openmp.threads()):
+            calls[k]()
+
+    def run_elsewhere(_: Any) -> None:
+        # C calls this, and would not hear of an error.
         try:
-            # OpenMP may give fewer threads than are asked for.
-            for k in range(openmp.thread(), len(calls), openmp.threads()):
-                calls[k]()
+            run_share()
         except BaseException as error:
             errors.append(error)
 
-    openmp.begin(REGION(run_share), None, len(calls), 0)
+    region = REGION(run_elsewhere)
+    # As many as torch asks for: of others the library would end some, and torch begin them again.
+    count = max(len(calls), torch.get_num_threads())
+    try:
+        openmp.begin(region, None, count)
+        run_share()
+    finally:
+        openmp.end()
     if errors:
         raise errors[0]
 
