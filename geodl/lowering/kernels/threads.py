@@ -95,10 +95,11 @@ def share_out(kernel: Callable[..., object], shares: Sequence[Range], *arguments
 
 def run_together(calls: Calls) -> None:
     """Run calls side by side, and wait for all of them."""
-    openmp = find_openmp()
     if len(calls) == 1:
         calls[0]()
-    elif openmp is None or os.getpid() != PROCESS:
+        return
+    openmp = find_openmp()
+    if openmp is None or os.getpid() != PROCESS:
         _run_in_pool(calls)
     else:
         _run_in_region(openmp, calls)
