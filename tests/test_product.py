@@ -381,21 +381,3 @@ def test_negated_views_are_read_as_what_they_say(calls: list) -> None:
     assert calls
     for one, two in zip(ours, theirs, strict=True):
         _assert_close(one, two)
-
-
-@pytest.mark.parametrize(
-    ("rows", "channels", "channels_out", "by_kernel"),
-    [
-        (64 * 16, 16, 8, True),
-        (64 * 16 - 1, 16, 8, False),
-        (100, 8, 5, False),
-        (20000, 264, 256, False),
-    ],
-)
-def test_gradients_of_large_weights_are_torch_s(
-    rows: int, channels: int, channels_out: int, by_kernel: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[Tensor] = []
-    monkeypatch.setattr(kernels, "multiply_transposed", lambda x, g: seen.append(x) or x.t() @ g)
-    made = product.gradient_of_weight(_values(rows, channels), _values(rows, channels_out), True)
-    assert made.shape == (channels, channels_out) and bool(seen) is by_kernel

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from geodl.compiler import numba_missing
+from geodl.lowering import product
 from geodl.lowering.kernels import rows, threads
 
 COMPILED = pytest.param(
@@ -82,10 +83,10 @@ def test_threads_change_no_digit(
         lambda: rows.multiply(x, w, None),
         lambda: rows.multiply_transposed(x, g),
     ]
-    for product in read:
-        together = product()
+    for compute in read:
+        together = compute()
         torch.set_num_threads(1)
-        assert torch.equal(product(), together)
+        assert torch.equal(compute(), together)
         torch.set_num_threads(3)
 
 
@@ -107,3 +108,23 @@ def test_long_sums_keep_their_digits() -> None:
     wanted = x.double().t() @ g.double()
     found = rows.multiply_transposed(x, g).double()
     assert ((found - wanted) / wanted).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("count", "channels", "channels_out", "by_kernel"),
+    [
+        (64 * 16, 16, 8, True),
+        (64 * 16 - 1, 16, 8, False),
+        (100, 8, 5, False),
+        (20000, 264, 256, False),
+    ],
+)
+def test_gradients_of_large_weights_are_torch_s(
+    count: int, channels: int, channels_out: int, by_kernel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    monkeypatch.setattr(rows, "multiply_transposed", lambda x, g: seen.append(x) or x.t() @ g)
+    made = product.gradient_of_weight(
+        _numbers(count, channels), _numbers(count, channels_out), True
+    )
+    assert made.shape == (channels, channels_out) and bool(seen) is by_kernel
