@@ -64,7 +64,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
         found.append(y.shape)
         return y
 
-    monkeypatch.setattr(product, "HAS_VECTORS", True)
     monkeypatch.setattr(product, "MKL_IS_SLOW", True)
     monkeypatch.setattr(product, "MANY", 1)
     monkeypatch.setattr(kernels, "multiply", count)
@@ -167,15 +166,10 @@ def test_choice_by_processor(processor: dict[str, Any], slow: bool) -> None:
 @pytest.mark.parametrize("slow", [False, True])
 @pytest.mark.parametrize(("rows", "many"), [(2**14 - 1, False), (2**14, True)])
 def test_choice_by_size(monkeypatch: pytest.MonkeyPatch, slow: bool, rows: int, many: bool) -> None:
-    monkeypatch.setattr(product, "HAS_VECTORS", True)
     monkeypatch.setattr(product, "MKL_IS_SLOW", slow)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     x, weight = torch.zeros(1, 3 * rows, 16), torch.zeros(16, 16)
-    assert product.is_taken_over(x, 16, weight) is many
-    x, weight = torch.zeros(1, 3 * rows, 64), torch.zeros(64, 64)
-    assert product.is_taken_over(x, 64, weight) is slow
-    monkeypatch.setattr(product, "HAS_VECTORS", False)
-    assert not product.is_taken_over(x, 64, weight)
+    assert product.is_taken_over(x, 16, weight) is (slow and many)
 
 
 def _parameters(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -327,7 +321,7 @@ def test_layers(part: Any, batch: int, calls: list, monkeypatch: pytest.MonkeyPa
     read = [x, *part.parameters()]
     found = []
     for by_kernel in (True, False):
-        monkeypatch.setattr(product, "HAS_VECTORS", by_kernel)
+        monkeypatch.setattr(product, "MKL_IS_SLOW", by_kernel)
         before = len(calls)
         y = part(g.Signal(x, GRAPH)).x
         assert (len(calls) > before) is by_kernel

@@ -48,7 +48,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         found.append(1)
         return apply(*read)
 
-    monkeypatch.setattr(product, "HAS_VECTORS", True)
     monkeypatch.setattr(product, "MKL_IS_SLOW", True)
     monkeypatch.setattr(product, "MANY", 1)
     monkeypatch.setattr(TransformedSum, "apply", count)
@@ -89,13 +88,15 @@ def test_values_and_gradients_are_the_references(name: str, calls: list[int]) ->
 
 
 @pytest.mark.parametrize("frozen", ["x", "weight", "bias", "weight bias", "x bias"])
-def test_what_needs_no_gradient_gets_none(frozen: str, calls: list[int]) -> None:
+def test_what_needs_no_gradient_gets_none(
+    frozen: str, calls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     layer: Any = g.Conv(8, 8, SYM)
     x = torch.randn(1, NODES, 8)
     read = {"x": x, "weight": layer.weight, "bias": layer.bias}
     found = []
     for with_kernel in (True, False):
-        product.HAS_VECTORS = with_kernel
+        monkeypatch.setattr(product, "MKL_IS_SLOW", with_kernel)
         for name, tensor in read.items():
             tensor.grad = None
             tensor.requires_grad_(name not in frozen.split())
@@ -108,13 +109,13 @@ def test_what_needs_no_gradient_gets_none(frozen: str, calls: list[int]) -> None
             assert error(ours, wanted) < 1e-5
 
 
-def test_rows_of_a_program_are_the_same(calls: list[int]) -> None:
+def test_rows_of_a_program_are_the_same(calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.randn(1, NODES, 8)
     net = g.Sequential(g.Conv(8, 8, SYM), torch.nn.ReLU(), g.Conv(8, 4, SYM))
     signal = g.Signal(x, GRAPH)
     found = net(signal).x
     assert len(calls) == 2
-    product.HAS_VECTORS = False
+    monkeypatch.setattr(product, "MKL_IS_SLOW", False)
     assert error(found, net(signal).x) < 1e-5
 
 

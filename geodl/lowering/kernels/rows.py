@@ -1,9 +1,7 @@
 """Products of many rows with a matrix, each of them added up in the processor's registers.
 
-`x W` for values x of many nodes and the weights W of a layer, and the gradient to W, `x^T g`. The
-libraries that torch calls are made for matrices that are large both ways. Where W is small, they
-take two to four times as long as these loops; on AMD's processors with AVX-512, where MKL runs code
-of half the processor's width, one and a half times with up to 256 channels (measured).
+`x W` for values x of many nodes and the weights W of a layer, and the gradient to W, `x^T g`, for
+processors on which the library that torch calls is slow (`geodl/lowering/product.py`).
 
 Each row is summed by one thread, so that the answer does not depend on how many there are. `x^T g`
 is summed along rows, of which there may be millions: blocks of rows are summed up first, then spans
