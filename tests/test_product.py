@@ -299,6 +299,15 @@ def test_compilers_see_torch_s_product(calls: list) -> None:
     assert not calls
 
 
+def test_weights_that_come_with_a_call(calls: list) -> None:
+    """Links that are learned, whose product is no function of its own."""
+    layer: Any = g.Conv(8, 4, g.adjacency())
+    links = torch.rand(GRAPH.num_links).requires_grad_()
+    x = _values(1, 70, 8)
+    layer(g.Signal(x, GRAPH.with_weights(links)))
+    assert calls == [(70, 4)]
+
+
 GRAPH = g.Graph(torch.randint(70, (2, 400), generator=torch.Generator().manual_seed(1)), 70)
 PARTS = [
     g.Conv(8, 8, g.adjacency("sym", self_loops=True)),
@@ -346,6 +355,7 @@ def test_shapes_that_do_not_fit_are_left_to_torch(
             function(x, wrong, _values(5))
     with pytest.raises(RuntimeError, match="shape|size|expand"):
         function(x, weight, _values(4))
+    _assert_close(function(x, weight, torch.tensor(3.0)), x @ weight + 3)
     assert not calls
 
 

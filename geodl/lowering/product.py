@@ -1,9 +1,9 @@
 """Values of many nodes times weights, `x W + b`, by our own kernels where torch's library is slow.
 
 On a CPU torch multiplies matrices by MKL, which takes its newest code only where the processor says
-that it is Intel's. On AMD's processors with AVX-512 it runs code of half the width, and takes two
-to four times as long as the loops of `geodl/lowering/kernels/rows.py`; on Intel's it is the faster
-of the two (measured on an EPYC of the fifth generation and a Xeon of the fourth).
+that it is Intel's. On AMD's processors with AVX-512 it runs code of half the width, and takes one
+and a half to four times as long as the loops of `geodl/lowering/kernels/rows.py`; on Intel's it is
+the faster of the two (measured on an EPYC of the fifth generation and a Xeon of the fourth).
 """
 
 from collections.abc import Mapping
@@ -78,7 +78,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> linear(torch.ones(1, 4, 3), torch.ones(2, 3), torch.ones(2))[0, 0]
     tensor([4., 4.])
     """
-    if is_taken_over(x, weight.shape[0], weight.t(), bias):
+    if is_large(x, weight.shape[0]) and fits(x, weight.shape[0], weight.t(), bias):
         return RowProduct.apply(x, weight.t(), bias)
     return F.linear(x, weight, bias)
 
@@ -92,13 +92,18 @@ def is_taken_over(x: Tensor, channels_out: int, weight: Tensor, bias: Tensor | N
         weight: `[C, C_out]`.
         bias: `[C_out]`.
     """
-    # Compilers, which choose for themselves, are not to see the sizes compared. The size comes
-    # next: most products are small, and what decides about them takes part of their time.
+    # Most products are small, and what decides about them takes part of their time.
+    return is_large(x, channels_out) and fits(x, channels_out, weight, bias)
+
+
+def is_large(x: Tensor, channels_out: int) -> bool:
+    """Whether a product of x `[..., C]` has so many multiplications that a kernel takes less time,
+    on a processor on which it does.
+    """
+    # Compilers, which choose for themselves, are not to see the sizes compared.
     if not MKL_IS_SLOW or torch.compiler.is_compiling():
         return False
-    if x.numel() * channels_out < MANY * torch.get_num_threads():
-        return False
-    return fits(x, channels_out, weight, bias)
+    return x.numel() * channels_out >= MANY * torch.get_num_threads()
 
 
 def fits(x: Tensor, channels_out: int, weight: Tensor, bias: Tensor | None = None) -> bool:
@@ -111,7 +116,9 @@ def fits(x: Tensor, channels_out: int, weight: Tensor, bias: Tensor | None = Non
         return False
     channels = x.shape[-1]
     # What torch would broadcast or refuse is left to it.
-    if weight.shape != (channels, channels_out) or not (bias is None or len(bias) == channels_out):
+    if weight.shape != (channels, channels_out):
+        return False
+    if bias is not None and bias.shape != (channels_out,):
         return False
     if min(channels, channels_out) < FEWEST_CHANNELS or channels * channels_out > LARGEST:
         return False

@@ -26,7 +26,7 @@ from geodl.lowering.differentiable import (
 from geodl.lowering.edges import written_out
 from geodl.lowering.plans import cached_tensors
 from geodl.lowering.precision import without_autocast
-from geodl.lowering.product import is_taken_over, multiply_rows
+from geodl.lowering.product import is_large, multiply_rows
 from geodl.lowering.self_term import multiply_with_self_term
 from geodl.lowering.sparse import (
     SpMM,
@@ -237,7 +237,7 @@ def _transformed(plan: SpmmPlan, x: Tensor, weight: Tensor) -> Tensor:
         sent = sparse_features(x, _beside(weight))
     elif weight.shape[1] != x.shape[2]:
         sent = torch.cat([mix_channels(x, block) for block in weight], dim=2)
-    elif x.shape[0] == weight.shape[0] == 1 and not is_taken_over(x, weight.shape[2], weight):
+    elif x.shape[0] == weight.shape[0] == 1 and not is_large(x, weight.shape[2]):
         # One matrix on either side, as they stand: torch takes a fifth of the time to begin.
         return torch.bmm(x, weight)
     else:
