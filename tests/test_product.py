@@ -13,7 +13,7 @@ import geodl as g
 from geodl.compiler import numba_missing
 from geodl.lowering import product
 from geodl.lowering.kernels import rows as kernels
-from geodl.lowering.product import RowProduct, fits, linear, mkl_is_slow, multiply_rows
+from geodl.lowering.product import RowProduct, fits, linear, multiply_rows
 
 pytestmark = pytest.mark.skipif(numba_missing() != "", reason="the kernels are numba's")
 
@@ -146,21 +146,6 @@ def test_nothing_to_multiply(shape: tuple[int, ...], calls: list) -> None:
     y = multiply_rows(x, weight)
     assert y.shape == (*shape[:-1], 5) and not calls
     assert torch.equal(torch.autograd.grad(y.sum(), weight)[0], torch.zeros(4, 5))
-
-
-@pytest.mark.parametrize(
-    ("processor", "slow"),
-    [
-        ({"cpu_name": "AMD EPYC", "avx512_f": True}, True),
-        ({"cpu_name": "AMD Ryzen 9 7950X", "avx512_f": True}, True),
-        ({"cpu_name": "AMD EPYC 7763", "avx512_f": False}, False),
-        ({"cpu_name": "Intel Xeon Platinum 8488C", "avx512_f": True}, False),
-        ({"cpu_name": "Neoverse V1"}, False),
-        ({}, False),
-    ],
-)
-def test_choice_by_processor(processor: dict[str, Any], slow: bool) -> None:
-    assert mkl_is_slow(processor) is slow
 
 
 @pytest.mark.parametrize("slow", [False, True])

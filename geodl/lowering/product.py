@@ -6,7 +6,6 @@ and a half to four times as long as the loops of `geodl/lowering/kernels/rows.py
 the faster of the two (measured on an EPYC of the fifth generation and a Xeon of the fourth).
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from geodl.compiler import numba_missing
 from geodl.lowering.differentiable import called_plainly, graph_wanted, transforms_active
 from geodl.lowering.kernels import rows
+from geodl.lowering.processor import WIDE_AMD
 
 # Multiplications, N C C_out, of each thread: from here on a kernel takes less time, all counted.
 MANY = 2**22
@@ -26,21 +26,9 @@ LARGEST = 2**18  # numbers of W that a core's own cache holds: of larger ones MK
 LARGEST_GRADIENT = 2**16
 ROWS_FOR_EACH_CHANNEL = 64
 VECTOR = 8
-
-
-def mkl_is_slow(processor: Mapping[str, Any]) -> bool:
-    """Whether MKL multiplies by narrower code than the processor has: on Intel's processors, and on
-    those that have no AVX-512, its code is as wide as they are.
-
-    Args:
-        processor: what `torch.cpu.get_capabilities()` says.
-    """
-    return "AMD" in processor.get("cpu_name", "") and processor.get("avx512_f", False)
-
-
-# Older releases of torch cannot say which processor it is.
-ASK_PROCESSOR = getattr(torch.cpu, "get_capabilities", dict)
-MKL_IS_SLOW = torch.backends.mkl.is_available() and mkl_is_slow(ASK_PROCESSOR())
+# There MKL multiplies by narrower code than the processor has; on Intel's, and on those without
+# AVX-512, its code is as wide as they are.
+MKL_IS_SLOW = torch.backends.mkl.is_available() and WIDE_AMD
 
 
 def multiply_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from geodl.compiler import numba_missing
+from geodl.lowering.csr import pattern_matmul
 from geodl.lowering.differentiable import Operator, called_plainly, graph_wanted
 from geodl.pattern import Pattern, sort_both_ways, sort_by_counting, transpose
 
@@ -98,26 +99,6 @@ def _sort_few_rows(rows: Tensor, cols: Tensor, num_rows: int) -> tuple[Tensor, T
     np.bincount(numbers, minlength=num_rows).cumsum(out=start[1:])
     starts, places = torch.from_numpy(start), torch.from_numpy(order)
     return starts, torch.from_numpy(senders[order]), places
-
-
-def csr_matmul(rows: Tensor, cols: Tensor, values: Tensor | None, x: Tensor) -> Tensor:
-    """`S x`, S by rows with entries `[E]` (None for ones), x `[N, C]`.
-
-    `embedding_bag` computes the same product and prefetches rows, which `torch.sparse` does not.
-    """
-    if x.shape[1] == 0:  # an empty batch, which embedding_bag refuses
-        return x.new_zeros(len(rows) - 1, 0)
-    dtype = x.dtype
-    wide = torch.promote_types(dtype, torch.float32)  # the kernel knows no narrower type
-    if values is not None:
-        wide = values.dtype
-    # To ask for the type that a tensor has takes a fourth of a small product.
-    if wide != dtype:
-        x = x.to(wide)
-    # What `F.embedding_bag` calls once it has checked its arguments, which takes as long as a small
-    # product: mode 0 is the sum, and the last offset is where the last row ends.
-    y = torch.embedding_bag(x, cols, rows, False, 0, False, values, True)[0]
-    return y if wide == dtype else y.to(dtype)
 
 
 def in_pattern_order(entries: Tensor, sorting: Tensor, dtype: torch.dtype) -> Tensor:
@@ -311,8 +292,8 @@ def _spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
         if a is not None:
             own = a.squeeze(0)
         if values.dim() == 2:
-            return csr_matmul(rows, cols, own, values)
-        y = csr_matmul(rows, cols, own, values.squeeze(0))
+            return pattern_matmul(rows, cols, own, values)
+        y = pattern_matmul(rows, cols, own, values.squeeze(0))
         # No view, which torch forbids to change in place where a function made it.
         return y.resize_(1, *y.shape)
     # Entries of one group serve all.
@@ -323,7 +304,7 @@ def _spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
         entries = entries * len(values)
     y = x.new_empty(x.shape[0], len(rows) - 1, x.shape[2])
     for into, own, one in zip(y.unbind(), entries, values.unbind(), strict=True):
-        into.copy_(csr_matmul(rows, cols, own, one))
+        into.copy_(pattern_matmul(rows, cols, own, one))
     return y
 
 

@@ -18,6 +18,7 @@ from geodl.lowering.chosen import (
     pattern_of_run,
     store_of_members,
 )
+from geodl.lowering.csr import csr_matmul
 from geodl.lowering.differentiable import (
     called_plainly,
     refuse_sparse_values,
@@ -31,7 +32,6 @@ from geodl.lowering.self_term import multiply_with_self_term
 from geodl.lowering.sparse import (
     SpMM,
     constant_pattern,
-    csr_matmul,
     in_pattern_order,
     multiply,
     open_pattern,

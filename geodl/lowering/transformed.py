@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from geodl.lowering.csr import pattern_matmul
 from geodl.lowering.differentiable import called_plainly, graph_wanted
 from geodl.lowering.kernels import rows
 from geodl.lowering.product import (
@@ -48,9 +49,12 @@ class TransformedSum(torch.autograd.Function):
         ctx.save_for_backward(*factors_to_keep(x, weight, *ctx.needs_input_grad[1:3]))
         ctx.shape = x.shape
         sent = rows.multiply(x.detach().view(-1, x.shape[-1]), weight, None)
-        y = run_spmm(pattern.rows, pattern.cols, pattern.values, sent)
+        values = pattern.values
+        if values is not None:
+            values = values.squeeze(0)
         if bias is not None:
-            y.add_(bias.detach())
+            bias = bias.detach()
+        y = pattern_matmul(pattern.rows, pattern.cols, values, sent, bias)
         # No view, which torch forbids to change in place where a function made it.
         return y.resize_(*x.shape[:-2], *y.shape)
 

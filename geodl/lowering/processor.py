@@ -1,0 +1,23 @@
+"""Which processor this is, for kernels of ours that are faster than torch's on some alone.
+
+Such a choice changes no answer but its rounding.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+
+def is_wide_amd(processor: Mapping[str, Any]) -> bool:
+    """Whether a processor is AMD's and has AVX-512, which its fourth generation brought.
+
+    Args:
+        processor: what `torch.cpu.get_capabilities()` says.
+    """
+    return "AMD" in processor.get("cpu_name", "") and processor.get("avx512_f", False)
+
+
+# Older releases of torch cannot say which processor it is.
+ASK_PROCESSOR = getattr(torch.cpu, "get_capabilities", dict)
+WIDE_AMD = is_wide_amd(ASK_PROCESSOR())
