@@ -127,7 +127,7 @@ def test_processors(processor: dict[str, Any], wide: bool) -> None:
 def test_choice_by_size(
     monkeypatch: pytest.MonkeyPatch, faster: bool, threads: int, entries: int, many: bool
 ) -> None:
-    monkeypatch.setattr(csr, "KERNEL_IS_FASTER", faster)
+    monkeypatch.setattr(csr, "kernel_is_faster", lambda: faster)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert is_many(torch.zeros(entries), torch.zeros(1, 16)) is (faster and many)
 
@@ -163,7 +163,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
         found.append(y.shape)
         return y
 
-    monkeypatch.setattr(csr, "KERNEL_IS_FASTER", True)
+    monkeypatch.setattr(csr, "kernel_is_faster", lambda: True)
     monkeypatch.setattr(csr, "MANY", 1)
     monkeypatch.setattr(csr, "MANY_SHARED", 1)
     monkeypatch.setattr(kernel, "multiply", count)
@@ -205,11 +205,11 @@ def test_layers(
         channels = 16
     x = _values(batch, 70, channels).requires_grad_()
     read = [x, *part.parameters()]
-    monkeypatch.setattr(product, "MKL_IS_SLOW", as_one)
+    monkeypatch.setattr(product, "mkl_is_slow", lambda: as_one)
     monkeypatch.setattr(product, "MANY", 1)
     found = []
     for by_kernel in (True, False):
-        monkeypatch.setattr(csr, "KERNEL_IS_FASTER", by_kernel)
+        monkeypatch.setattr(csr, "kernel_is_faster", lambda taken=by_kernel: taken)
         before = len(calls)
         y = part(g.Signal(x, GRAPH)).x
         first = torch.autograd.grad(y.square().sum(), read, create_graph=True)

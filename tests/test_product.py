@@ -64,7 +64,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
         found.append(y.shape)
         return y
 
-    monkeypatch.setattr(product, "MKL_IS_SLOW", True)
+    monkeypatch.setattr(product, "mkl_is_slow", lambda: True)
     monkeypatch.setattr(product, "MANY", 1)
     monkeypatch.setattr(kernels, "multiply", count)
     return found
@@ -151,7 +151,7 @@ def test_nothing_to_multiply(shape: tuple[int, ...], calls: list) -> None:
 @pytest.mark.parametrize("slow", [False, True])
 @pytest.mark.parametrize(("rows", "many"), [(2**14 - 1, False), (2**14, True)])
 def test_choice_by_size(monkeypatch: pytest.MonkeyPatch, slow: bool, rows: int, many: bool) -> None:
-    monkeypatch.setattr(product, "MKL_IS_SLOW", slow)
+    monkeypatch.setattr(product, "mkl_is_slow", lambda: slow)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     x, weight = torch.zeros(1, 3 * rows, 16), torch.zeros(16, 16)
     assert product.is_taken_over(x, 16, weight) is (slow and many)
@@ -315,7 +315,7 @@ def test_layers(part: Any, batch: int, calls: list, monkeypatch: pytest.MonkeyPa
     read = [x, *part.parameters()]
     found = []
     for by_kernel in (True, False):
-        monkeypatch.setattr(product, "MKL_IS_SLOW", by_kernel)
+        monkeypatch.setattr(product, "mkl_is_slow", lambda taken=by_kernel: taken)
         before = len(calls)
         y = part(g.Signal(x, GRAPH)).x
         assert (len(calls) > before) is by_kernel

@@ -8,12 +8,9 @@ from torch import Tensor
 from geodl.compiler import numba_missing
 from geodl.lowering.differentiable import called_plainly
 from geodl.lowering.kernels import csr
-from geodl.lowering.processor import WIDE_AMD
+from geodl.lowering.processor import runs_on_wide_amd
 
-# On AMD's fifth generation our kernel takes 0.8 to 0.9 of the time of `embedding_bag` with so few
-# columns and one thread, and as long with two; on other processors it was not measured.
-KERNEL_IS_FASTER = WIDE_AMD
-WIDTHS = {4, 8, 16, 32}
+WIDTHS = {4, 8, 16, 32}  # columns for which our kernel takes less time
 # Numbers that move along entries: of fewer, what is done before the kernel takes longer.
 MANY = 2**20
 MANY_SHARED = 2**24  # by several threads, which have to be called together
@@ -62,11 +59,19 @@ def pattern_matmul(
     return y
 
 
+def kernel_is_faster() -> bool:
+    """Whether our kernel is one for this processor: on AMD's fifth generation it takes 0.8 to 0.9
+    of the time of `embedding_bag` with one thread, and as long with two; on others it was not
+    measured.
+    """
+    return runs_on_wide_amd()
+
+
 def is_many(cols: Tensor, x: Tensor) -> bool:
     """Whether so many numbers move that our kernel takes less time, on a processor on which it
     does.
     """
-    if not KERNEL_IS_FASTER:
+    if not kernel_is_faster():
         return False
     least = MANY
     if torch.get_num_threads() > 1:

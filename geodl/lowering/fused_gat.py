@@ -232,11 +232,11 @@ torch.library.define(
     "-> (Tensor, Tensor)",
 )
 torch.library.impl("geodl::gat_forward", "default", gat_forward)
-torch.library.register_fake("geodl::gat_forward", _fake_forward)
+torch.library.impl("geodl::gat_forward", "Meta", _fake_forward)
 torch.library.define(
     "geodl::gat_backward",
     "(Tensor rows, Tensor cols, Tensor order, Tensor at, Tensor level, Tensor by, Tensor value, "
     "Tensor y, Tensor g, Tensor? kept, float scale) -> (Tensor, Tensor, Tensor)",
 )
 torch.library.impl("geodl::gat_backward", "default", gat_backward)
-torch.library.register_fake("geodl::gat_backward", _fake_backward)
+torch.library.impl("geodl::gat_backward", "Meta", _fake_backward)

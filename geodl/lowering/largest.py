@@ -120,12 +120,12 @@ torch.library.define(
     "(Tensor rows, Tensor cols, Tensor x, float sign) -> (Tensor, Tensor, Tensor)",
 )
 torch.library.impl("geodl::largest_values", "default", largest_values)
-torch.library.register_fake("geodl::largest_values", _fake_largest)
+torch.library.impl("geodl::largest_values", "Meta", _fake_largest)
 torch.library.define(
     "geodl::shared_gradient",
     "(Tensor rows, Tensor cols, Tensor x, Tensor winner, Tensor ties, Tensor g) -> Tensor",
 )
 torch.library.impl("geodl::shared_gradient", "default", shared_gradient)
-torch.library.register_fake(
-    "geodl::shared_gradient", lambda rows, cols, x, winner, ties, g: torch.empty_like(x)
+torch.library.impl(
+    "geodl::shared_gradient", "Meta", lambda rows, cols, x, winner, ties, g: torch.empty_like(x)
 )

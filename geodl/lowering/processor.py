@@ -4,9 +4,18 @@ Such a choice changes no answer but its rounding.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import torch
+
+
+@cache
+def runs_on_wide_amd() -> bool:
+    """Whether this process runs on a processor as :func:`is_wide_amd` says."""
+    # Older releases of torch cannot say which processor it is.
+    ask = getattr(torch.cpu, "get_capabilities", dict)
+    return is_wide_amd(ask())
 
 
 def is_wide_amd(processor: Mapping[str, Any]) -> bool:
@@ -16,8 +25,3 @@ def is_wide_amd(processor: Mapping[str, Any]) -> bool:
         processor: what `torch.cpu.get_capabilities()` says.
     """
     return "AMD" in processor.get("cpu_name", "") and processor.get("avx512_f", False)
-
-
-# Older releases of torch cannot say which processor it is.
-ASK_PROCESSOR = getattr(torch.cpu, "get_capabilities", dict)
-WIDE_AMD = is_wide_amd(ASK_PROCESSOR())

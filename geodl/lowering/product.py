@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from geodl.compiler import numba_missing
 from geodl.lowering.differentiable import called_plainly, graph_wanted, transforms_active
 from geodl.lowering.kernels import rows
-from geodl.lowering.processor import WIDE_AMD
+from geodl.lowering.processor import runs_on_wide_amd
 
 # Multiplications, N C C_out, of each thread: from here on a kernel takes less time, all counted.
 MANY = 2**22
@@ -26,9 +26,6 @@ LARGEST = 2**18  # numbers of W that a core's own cache holds: of larger ones MK
 LARGEST_GRADIENT = 2**16
 ROWS_FOR_EACH_CHANNEL = 64
 VECTOR = 8
-# There MKL multiplies by narrower code than the processor has; on Intel's, and on those without
-# AVX-512, its code is as wide as they are.
-MKL_IS_SLOW = torch.backends.mkl.is_available() and WIDE_AMD
 
 
 def multiply_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -89,9 +86,16 @@ def is_large(x: Tensor, channels_out: int) -> bool:
     on a processor on which it does.
     """
     # Compilers, which choose for themselves, are not to see the sizes compared.
-    if not MKL_IS_SLOW or torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not mkl_is_slow():
         return False
     return x.numel() * channels_out >= MANY * torch.get_num_threads()
+
+
+def mkl_is_slow() -> bool:
+    """Whether MKL multiplies by narrower code than this processor has: on Intel's processors, and
+    on those that have no AVX-512, its code is as wide as they are.
+    """
+    return runs_on_wide_amd() and torch.backends.mkl.is_available()
 
 
 def fits(x: Tensor, channels_out: int, weight: Tensor, bias: Tensor | None = None) -> bool:

@@ -333,14 +333,15 @@ def _matrix(rows: Tensor, cols: Tensor, values: Tensor, num_cols: int) -> Tensor
 # a call has to be cheap.
 torch.library.define("geodl::spmm", "(Tensor rows, Tensor cols, Tensor? a, Tensor x) -> Tensor")
 torch.library.impl("geodl::spmm", "default", _spmm)
-torch.library.register_fake(
+torch.library.impl(
     "geodl::spmm",
+    "Meta",
     lambda rows, cols, a, x: x.new_empty(*x.shape[:-2], rows.shape[0] - 1, x.shape[-1]),
 )
 torch.library.define("geodl::sddmm", "(Tensor rows, Tensor cols, Tensor x, Tensor y) -> Tensor")
 torch.library.impl("geodl::sddmm", "default", _sddmm)
-torch.library.register_fake(
-    "geodl::sddmm", lambda rows, cols, x, y: x.new_empty(x.shape[0], cols.shape[0])
+torch.library.impl(
+    "geodl::sddmm", "Meta", lambda rows, cols, x, y: x.new_empty(x.shape[0], cols.shape[0])
 )
 
 with warnings.catch_warnings():
