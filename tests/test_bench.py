@@ -160,6 +160,7 @@ def test_what_differs_is_not_timed():
     assert called == []
     assert (row.ours_ms, row.ratio, row.reached, row.case) == (None, None, False, "sum")
     assert row.note.startswith("not timed: timing sum: found answers 0 that differ")
+    assert compare(Case("sum", "peer", side, wrong, within=2e-3), ONCE).ratio is not None
 
 
 def test_memory_is_held_to_its_reach():

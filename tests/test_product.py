@@ -154,7 +154,7 @@ def test_choice_by_size(monkeypatch: pytest.MonkeyPatch, slow: bool, rows: int, 
     monkeypatch.setattr(product, "mkl_is_slow", lambda: slow)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     x, weight = torch.zeros(1, 3 * rows, 16), torch.zeros(16, 16)
-    assert product.is_taken_over(x, 16, weight) is (slow and many)
+    assert product.is_taken_over(x, weight) is (slow and many)
 
 
 def _parameters(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -209,14 +209,14 @@ def _turned_weights(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 )
 def test_choice_by_tensors(change: Callable[..., tuple[Tensor, Tensor]], chosen: bool) -> None:
     x, weight = change(_values(1, 100, 8), _values(8, 8))
-    assert fits(x, 8, weight) is chosen
+    assert fits(x, weight) is chosen
 
 
 def test_choice_by_settings() -> None:
     x, weight = _values(1, 100, 8), _values(8, 8)
-    assert fits(x, 8, weight)
+    assert fits(x, weight)
     with torch.autocast("cpu"):
-        assert not fits(x, 8, weight)
+        assert not fits(x, weight)
 
 
 def test_narrower_products_are_left_to_torch() -> None:
@@ -226,7 +226,7 @@ def test_narrower_products_are_left_to_torch() -> None:
     before = settings.fp32_precision
     settings.fp32_precision = "bf16"
     try:
-        assert not fits(_values(100, 8), 8, _values(8, 8))
+        assert not fits(_values(100, 8), _values(8, 8))
     finally:
         settings.fp32_precision = before
 

@@ -81,6 +81,7 @@ class Case(NamedTuple):
         added_us: the most microseconds that a call may add, in place of a ratio.
         note: what else there is to know.
         memory_reach: the largest ratio of peak memory wanted, None where it is not measured.
+        within: how far the answers may lie apart, as a share of the largest number of each.
         missing: why this cannot be timed here; the sides are then not looked at.
     """
 
@@ -92,6 +93,7 @@ class Case(NamedTuple):
     added_us: float | None = None
     note: str = ""
     memory_reach: float | None = None
+    within: float = SAME
     missing: str = ""
 
 
@@ -140,12 +142,12 @@ def compare(case: Case, effort: Effort = USUAL, device: torch.device = CPU) -> B
     """Check that both sides give the same numbers, then call them in turn and take the medians.
 
     Raises:
-        GeodlError: if the two sides differ by more than 1e-4; nothing is timed then.
+        GeodlError: if the two sides differ by more than the case allows; nothing is timed then.
     """
     if case.missing or case.ours is None or case.theirs is None:
         return _not_timed(case, case.missing)
     with full_precision():
-        hold_same(case.name, case.ours.answer(), case.theirs.answer())
+        hold_same(case.name, case.ours.answer(), case.theirs.answer(), case.within)
     meter = meter_of(device)
     sides = [case.ours.call, case.theirs.call]
     (our_seconds, their_seconds), faults = _alternating(sides, effort, meter)
@@ -170,7 +172,9 @@ def compare(case: Case, effort: Effort = USUAL, device: torch.device = CPU) -> B
     return BenchRow("", case.name, case.peer, *times, our_faults, peer_faults, reached, note)
 
 
-def hold_same(name: str, ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
+def hold_same(
+    name: str, ours: Sequence[Tensor], theirs: Sequence[Tensor], within: float = SAME
+) -> None:
     """Refuse sides that answer differently, or with nothing that could differ."""
     asked = f"timing {name}"
     if not len(ours) == len(theirs) > 0:
@@ -182,7 +186,7 @@ def hold_same(name: str, ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> No
             raise GeodlError(asked, found, "lay them out alike")
         a, b = a.detach(), b.detach()
         apart = _apart(a, b) / max(1.0, float(b.abs().max()))
-        if not apart <= SAME:
+        if not apart <= within:
             found = f"answers {k} that differ by {apart:.1e}"
             raise GeodlError(asked, found, "time only what computes the same")
 

@@ -121,7 +121,7 @@ class Conv(MessagePassing):
         """The same of values `[B N, C_in]`, a row for each node of each entry of the batch."""
         weight, bias = read_weight_and_bias(self)
         weight = weight.squeeze(0)  # not `[0]`, whose backward writes the gradient into zeros
-        if bias is None or is_taken_over(x, weight.shape[1], weight, bias):
+        if bias is None or is_taken_over(x, weight, bias):
             return multiply_rows(x, weight, bias)
         return torch.addmm(bias, x, weight)
 

@@ -42,7 +42,7 @@ def multiply_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     >>> multiply_rows(torch.ones(1, 4, 3), torch.ones(3, 2), torch.ones(2))[0, 0]
     tensor([4., 4.])
     """
-    if is_taken_over(x, weight.shape[1], weight, bias):
+    if is_taken_over(x, weight, bias):
         return RowProduct.apply(x, weight, bias)
     if bias is None:
         return x @ weight
@@ -63,22 +63,21 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> linear(torch.ones(1, 4, 3), torch.ones(2, 3), torch.ones(2))[0, 0]
     tensor([4., 4.])
     """
-    if is_large(x, weight.shape[0]) and fits(x, weight.shape[0], weight.t(), bias):
+    if is_large(x, weight.shape[0]) and fits(x, weight.t(), bias):
         return RowProduct.apply(x, weight.t(), bias)
     return F.linear(x, weight, bias)
 
 
-def is_taken_over(x: Tensor, channels_out: int, weight: Tensor, bias: Tensor | None = None) -> bool:
+def is_taken_over(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
     """Whether :func:`multiply_rows` and :func:`linear` leave a product to a kernel.
 
     Args:
         x: `[..., C]`.
-        channels_out: C_out.
         weight: `[C, C_out]`.
         bias: `[C_out]`.
     """
     # Most products are small, and what decides about them takes part of their time.
-    return is_large(x, channels_out) and fits(x, channels_out, weight, bias)
+    return is_large(x, weight.shape[-1]) and fits(x, weight, bias)
 
 
 def is_large(x: Tensor, channels_out: int) -> bool:
@@ -98,7 +97,7 @@ def mkl_is_slow() -> bool:
     return runs_on_wide_amd() and torch.backends.mkl.is_available()
 
 
-def fits(x: Tensor, channels_out: int, weight: Tensor, bias: Tensor | None = None) -> bool:
+def fits(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
     """Whether a product is one for a kernel, whatever its size and the processor; the arguments are
     those of :func:`is_taken_over`.
     """
@@ -106,7 +105,7 @@ def fits(x: Tensor, channels_out: int, weight: Tensor, bias: Tensor | None = Non
         return False
     if not all(tensor is None or _is_plain(tensor) for tensor in (x, weight, bias)):
         return False
-    channels = x.shape[-1]
+    channels, channels_out = x.shape[-1], weight.shape[-1]
     # What torch would broadcast or refuse is left to it.
     if weight.shape != (channels, channels_out):
         return False
