@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 FLOORS = {
     "errors": 0,
+    "collector": 0,
     "vectors": 0,
     "compiler": 0.5,
     "pattern": 1,
