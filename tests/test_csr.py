@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import geodl as g
 from geodl.compiler import numba_missing
@@ -96,6 +97,33 @@ def test_kernel_shared_by_threads(threads: int) -> None:
 
 
 @with_numba
+@pytest.mark.parametrize("bias", [100.0, -0.0, 3e38])
+def test_kernel_adds_the_bias_last(bias: float) -> None:
+    """As the two do one after the other, to the last digit: a sum that began with a large bias
+    would lose the digits of its terms.
+    """
+    pattern = constant_pattern(
+        torch.zeros(100_000).long(), torch.arange(100_000), (2, 100_000), None
+    )
+    x, added = torch.rand(100_000, 4), torch.full((4,), bias)
+    y = kernel.multiply(pattern.rows, pattern.cols, None, x, added)
+    assert torch.equal(y, csr_matmul(pattern.rows, pattern.cols, None, x) + added)
+    assert not torch.signbit(y[1]).any()
+
+
+@pytest.mark.parametrize("size", [1, 69, 71])
+def test_programs_that_check_no_size_still_check_places(size: int, calls: list) -> None:
+    """A traced layer takes values of any size to the operator."""
+    layer: Any = g.Propagate(g.adjacency(), on=GRAPH)
+    traced: Any = make_fx(layer)(torch.zeros(1, 70, 8))
+    assert torch.equal(traced(_values(1, 70, 8)), layer(_values(1, 70, 8)))
+    if size < 70:
+        with pytest.raises(RuntimeError, match="range"):
+            traced(_values(1, size, 8))
+    assert all(shape[-2] == 70 for shape in calls)
+
+
+@with_numba
 def test_kernel_reads_negated_views() -> None:
     pattern, x = _pattern(20, 30, 100, True), _values(30, 8)
     # torch has no public function that makes one of real numbers.
@@ -121,15 +149,28 @@ def test_processors(processor: dict[str, Any], wide: bool) -> None:
 
 @pytest.mark.parametrize("faster", [False, True])
 @pytest.mark.parametrize(
-    ("threads", "entries", "many"),
-    [(1, 2**16 - 1, False), (1, 2**16, True), (2, 2**20 - 1, False), (2, 2**20, True)],
+    ("threads", "rows", "entries", "many"),
+    [
+        (1, 10, 2**16 - 1, False),
+        (1, 10, 2**16, True),
+        (1, 2**14, 2**16, True),
+        (1, 2**14 + 1, 2**16, False),
+        (2, 10, 2**20 - 1, False),
+        (2, 10, 2**20, True),
+    ],
 )
 def test_choice_by_size(
-    monkeypatch: pytest.MonkeyPatch, faster: bool, threads: int, entries: int, many: bool
+    monkeypatch: pytest.MonkeyPatch,
+    faster: bool,
+    threads: int,
+    rows: int,
+    entries: int,
+    many: bool,
 ) -> None:
     monkeypatch.setattr(csr, "kernel_is_faster", lambda: faster)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert is_many(torch.zeros(entries), torch.zeros(1, 16)) is (faster and many)
+    taken = is_many(torch.zeros(rows), torch.zeros(entries), torch.zeros(1, 16))
+    assert taken is (faster and many)
 
 
 @with_numba
@@ -137,8 +178,8 @@ def test_choice_by_size(
     ("x", "chosen"),
     [
         (torch.zeros(5, 4), True),
-        (torch.zeros(5, 32), True),
-        (torch.zeros(5, 64), False),
+        (torch.zeros(5, 16), True),
+        (torch.zeros(5, 32), False),
         (torch.zeros(5, 6), False),
         (torch.zeros(5, 4, dtype=torch.float64), False),
         (torch.zeros(5, 4, device="meta"), False),
@@ -166,6 +207,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
     monkeypatch.setattr(csr, "kernel_is_faster", lambda: True)
     monkeypatch.setattr(csr, "MANY", 1)
     monkeypatch.setattr(csr, "MANY_SHARED", 1)
+    monkeypatch.setattr(csr, "MEAN_ENTRIES", 0)
     monkeypatch.setattr(kernel, "multiply", count)
     return found
 

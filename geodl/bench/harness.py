@@ -81,7 +81,8 @@ class Case(NamedTuple):
         added_us: the most microseconds that a call may add, in place of a ratio.
         note: what else there is to know.
         memory_reach: the largest ratio of peak memory wanted, None where it is not measured.
-        within: how far the answers may lie apart, as a share of the largest number of each.
+        within: how far the answers may lie apart, as a share of the largest number of each, and of
+            1 where that is smaller.
         missing: why this cannot be timed here; the sides are then not looked at.
     """
 

@@ -13,6 +13,7 @@ they come with the call: attention weights, weights that are learned.
 """
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 
 from geodl.compiler import numba_missing
-from geodl.lowering.csr import pattern_matmul
+from geodl.lowering.csr import csr_matmul, pattern_matmul
 from geodl.lowering.differentiable import Operator, called_plainly, graph_wanted
 from geodl.pattern import Pattern, sort_both_ways, sort_by_counting, transpose
 
@@ -279,11 +280,20 @@ def run_spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
     Python takes as long as a small product.
     """
     if called_plainly(x, a):
-        return _spmm(rows, cols, a, x)
+        return _multiply_groups(pattern_matmul, rows, cols, a, x)
     return torch.ops.geodl.spmm.default(rows, cols, a, x)
 
 
 def _spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
+    # A traced or exported program calls this with values of any size, for which no layer stands up
+    # any more: columns are checked here.
+    return _multiply_groups(csr_matmul, rows, cols, a, x)
+
+
+def _multiply_groups(
+    product: Callable[..., Tensor], rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor
+) -> Tensor:
+    """`S x` of each group by a product of one matrix; the shapes are those of :class:`SpMM`."""
     values = x.detach().contiguous()  # of what requires no gradient the kernel keeps nothing
     if a is not None:
         a = a.detach().contiguous()
@@ -292,8 +302,8 @@ def _spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
         if a is not None:
             own = a.squeeze(0)
         if values.dim() == 2:
-            return pattern_matmul(rows, cols, own, values)
-        y = pattern_matmul(rows, cols, own, values.squeeze(0))
+            return product(rows, cols, own, values)
+        y = product(rows, cols, own, values.squeeze(0))
         # No view, which torch forbids to change in place where a function made it.
         return y.resize_(1, *y.shape)
     # Entries of one group serve all.
@@ -304,7 +314,7 @@ def _spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
         entries = entries * len(values)
     y = x.new_empty(x.shape[0], len(rows) - 1, x.shape[2])
     for into, own, one in zip(y.unbind(), entries, values.unbind(), strict=True):
-        into.copy_(pattern_matmul(rows, cols, own, one))
+        into.copy_(product(rows, cols, own, one))
     return y
 
 

@@ -12,13 +12,13 @@ from torch import Tensor
 from geodl.compiler import compiled
 from geodl.lowering.kernels.rows import columns_of
 from geodl.lowering.kernels.threads import equal_ranges, share_out
-from geodl.vectors import VECTORS, add, add_product, entry, load, store
+from geodl.vectors import VECTORS, add, add_product, entry, load, store, zeros
 
 
 def multiply(
     rows: Tensor, cols: Tensor, values: Tensor | None, x: Tensor, bias: Tensor | None
 ) -> Tensor:
-    """`S x + b` in single precision; no place is checked.
+    """`S x + b` in single precision; no place is checked, and parts of a pattern lie in order.
 
     Args:
         rows: `[M + 1]` where the entries of each row begin.
@@ -64,11 +64,11 @@ def add_up_entries(first, last, d, lanes, rows, cols, values, x, b, y):
     times the time).
     """
     width = x.shape[1]
-    least = load(b, d, lanes)
+    bias, nothing = load(b, d, lanes), zeros(x, lanes)
     e = int(entry(rows, first))
     for i in range(first, last):
         end = int(entry(rows, i + 1))
-        total = least
+        total = nothing
         while e < end:
             sent = load(x, entry(cols, e) * width + d, lanes)
             if values is None:
@@ -76,4 +76,5 @@ def add_up_entries(first, last, d, lanes, rows, cols, values, x, b, y):
             else:
                 total = add_product(total, entry(values, e), sent)
             e += 1
-        store(y, i * width + d, total)
+        # Not what the sum begins with: each of its terms would be rounded as the bias is.
+        store(y, i * width + d, add(total, bias))

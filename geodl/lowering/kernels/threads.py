@@ -17,6 +17,7 @@ import functools
 import itertools
 import os
 import sys
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ import torch
 
 # Numbers that a kernel moves: below this, another thread costs more than it takes over.
 SMALL = 2**17
+NODE = 2  # as many edges as take the time of a node
 Range = tuple[int, int]
 Calls = Sequence[Callable[[], object]]
 REGION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # what the other threads of a region run
@@ -49,7 +51,8 @@ class OpenMP(NamedTuple):
 
 
 def equal_ranges(starts: np.ndarray, width: int) -> list[Range]:
-    """Nodes in as many runs as torch has threads, with about as many edges each.
+    """Nodes in as many runs as torch has threads, with about as much work each: edges are read, and
+    nodes written.
 
     Args:
         starts: `[M + 1]` where each node's edges begin.
@@ -59,8 +62,14 @@ def equal_ranges(starts: np.ndarray, width: int) -> list[Range]:
     count = torch.get_num_threads()
     if edges * width < SMALL:
         count = 1
-    inner = [edges * k // count for k in range(1, count)]
-    bounds = [0, *np.searchsorted(starts, inner).tolist(), nodes]
+
+    def work_before(node: int) -> int:
+        return int(starts[node]) + NODE * node
+
+    work = edges + NODE * nodes
+    bounds = [0, nodes]
+    for k in range(1, count):
+        bounds.insert(k, bisect_left(range(nodes), work * k // count, key=work_before))
     return list(itertools.pairwise(bounds))
 
 
