@@ -10,9 +10,10 @@ torch.Size([2, 8, 28, 28])
 import importlib
 from typing import Any
 
-from geodl.collector import older_objects_set_aside
+from geodl.collector import older_objects_frozen
 
-with older_objects_set_aside():
+# To look for garbage among torch's objects would take most of the import's time.
+with older_objects_frozen():
     from geodl.domain import Batch, Chain, Complete, Domain, Graph, Grid, GroupGrid, GSet, Spectrum
     from geodl.errors import GeodlError
     from geodl.group import C, D, Group, O, Oh, S

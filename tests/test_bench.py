@@ -161,6 +161,9 @@ def test_what_differs_is_not_timed():
     assert (row.ours_ms, row.ratio, row.reached, row.case) == (None, None, False, "sum")
     assert row.note.startswith("not timed: timing sum: found answers 0 that differ")
     assert compare(Case("sum", "peer", side, wrong, within=2e-3), ONCE).ratio is not None
+    many = torch.ones(20_000)
+    with pytest.raises(GeodlError, match="differ by 1.0e-03"):
+        hold_same("sum", [many], [many + 1e-3], within=2e-3)
 
 
 def test_memory_is_held_to_its_reach():

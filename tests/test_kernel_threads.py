@@ -49,8 +49,8 @@ def test_ranges_hold_every_node_once_and_equal_work(degrees, count, width):
         assert all(a[1] == b[0] for a, b in itertools.pairwise(parts))
         assert all(first <= last for first, last in parts)
         assert len(parts) <= count
-    work = [int(starts[b] - starts[a]) + threads.NODE * (b - a) for a, b in ranges]
-    assert max(work) <= sum(work) / len(ranges) + max(degrees) + threads.NODE
+    work = [int(starts[b] - starts[a]) + threads.EDGES_A_NODE * (b - a) for a, b in ranges]
+    assert max(work) <= sum(work) / len(ranges) + max(degrees) + threads.EDGES_A_NODE
     if width == 1:
         assert len(ranges) == len(shares) == 1
 

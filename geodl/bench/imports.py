@@ -35,7 +35,8 @@ def _side(statement: str) -> Side:
     package = str(Path(geodl.__file__).parents[1])
     path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path}
-    # An installed package has its bytecode, as torch has: without this the compiler would be timed.
+    # An installed package has its bytecode, as torch has. Where Python may write none, compiling
+    # would be timed.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-c", statement]
 

@@ -64,18 +64,25 @@ def transforms_active() -> bool:
 
 def called_plainly(*tensors: Tensor | None) -> bool:
     """Whether nothing watches the operators that are called with tensors: no compiler, no mode of
-    torch's dispatcher, no subclass of tensors, no tensor without values.
+    torch's dispatcher, no subclass of tensors, no tensor without numbers in memory.
     """
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return False
     if torch._C._get_tracing_state() is not None:
         return False
+    # modes that see operators before autograd does (`make_fx(pre_dispatch=True)`)
+    if torch._C._dispatch_tls_is_dispatch_key_included(torch._C.DispatchKey.PreDispatch):
+        return False
+    # torch has no public names for these
+    is_functional: Any = torch._is_functional_tensor  # pyright: ignore[reportPrivateImportUsage]
     # torch's older vmap, which `vectorize=True` runs, is no transform of torch.func
     functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue] - not in stubs
     for x in tensors:
         if x is None:
             continue
         if type(x) is not Tensor or x.is_meta or functorch.is_legacy_batchedtensor(x):
+            return False
+        if is_functional(x) or x._is_zerotensor():
             return False
     return True
 

@@ -127,5 +127,5 @@ torch.library.define(
 )
 torch.library.impl("geodl::shared_gradient", "default", shared_gradient)
 torch.library.impl(
-    "geodl::shared_gradient", "Meta", lambda rows, cols, x, winner, ties, g: torch.empty_like(x)
+    "geodl::shared_gradient", "Meta", lambda rows, cols, x, winner, ties, g: x.new_empty(x.shape)
 )

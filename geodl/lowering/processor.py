@@ -13,9 +13,9 @@ import torch
 @cache
 def runs_on_wide_amd() -> bool:
     """Whether this process runs on a processor as :func:`is_wide_amd` says."""
-    # Older releases of torch cannot say which processor it is.
-    ask = getattr(torch.cpu, "get_capabilities", dict)
-    return is_wide_amd(ask())
+    if not hasattr(torch.cpu, "get_capabilities"):  # older releases of torch
+        return False
+    return is_wide_amd(torch.cpu.get_capabilities())
 
 
 def is_wide_amd(processor: Mapping[str, Any]) -> bool:

@@ -24,7 +24,7 @@ class SpMMWithSelfTerm(Operator):
 
     @staticmethod
     def forward(pattern: Pattern, c: Tensor, x: Tensor) -> Tensor:
-        y = run_spmm(pattern.rows, pattern.cols, pattern.values, x)
+        y = run_spmm(pattern, pattern.values, x)
         # In place: nobody else has it.
         return y.addcmul_(x, c)
 
@@ -44,7 +44,7 @@ class SpMMWithSelfTerm(Operator):
             dx = SpMMWithSelfTerm.apply(transpose(pattern), c, g)
         elif ctx.needs_input_grad[2]:
             # The usual step: autograd need not hear of it.
-            dx = run_spmm(pattern.rows_t, pattern.cols_t, pattern.values_t, g).addcmul_(g, c)
+            dx = run_spmm(transpose(pattern), pattern.values_t, g).addcmul_(g, c)
         return None, dc, dx
 
     @staticmethod

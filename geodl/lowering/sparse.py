@@ -13,7 +13,6 @@ they come with the call: attention weights, weights that are learned.
 """
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -154,7 +153,7 @@ class SpMM(Operator):
         entries = pattern.values
         if a is not None:
             entries = a
-        return run_spmm(pattern.rows, pattern.cols, entries, x)
+        return run_spmm(pattern, entries, x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -169,7 +168,7 @@ class SpMM(Operator):
         (g,), pattern = grad_outputs, ctx.pattern
         if not ctx.saved_tensors and not graph_wanted():
             # The usual step: a product like the one before, of which no gradient will be asked.
-            return None, None, run_spmm(pattern.rows_t, pattern.cols_t, pattern.values_t, g)
+            return None, None, run_spmm(transpose(pattern), pattern.values_t, g)
         a, x = ctx.saved_tensors or (None, None)
         da, dx = None, None
         if ctx.needs_input_grad[1]:
@@ -275,25 +274,43 @@ def mapped_first(x: Tensor, axis: int | None, size: int) -> Tensor:
     return x.expand(size, *x.shape) if axis is None else x.movedim(axis, 0)
 
 
-def run_spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
+def run_spmm(pattern: Pattern, a: Tensor | None, x: Tensor) -> Tensor:
     """The operator, and in plain calls what it calls: through torch's dispatcher and back into
     Python takes as long as a small product.
+
+    Args:
+        pattern: of S.
+        a: `[G, E]`, its entries; None for all ones.
+        x: `[G, N, D]` or `[N, D]`.
     """
     if called_plainly(x, a):
-        return _multiply_groups(pattern_matmul, rows, cols, a, x)
-    return torch.ops.geodl.spmm.default(rows, cols, a, x)
+        return _multiply_groups(pattern.rows, pattern.cols, a, x, pattern.rows_t.shape[0] - 1)
+    return torch.ops.geodl.spmm.default(pattern.rows, pattern.cols, a, x)
 
 
 def _spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
-    # A traced or exported program calls this with values of any size, for which no layer stands up
-    # any more: columns are checked here.
-    return _multiply_groups(csr_matmul, rows, cols, a, x)
+    return _multiply_groups(rows, cols, a, x, None)
 
 
 def _multiply_groups(
-    product: Callable[..., Tensor], rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor
+    rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor, columns: int | None
 ) -> Tensor:
-    """`S x` of each group by a product of one matrix; the shapes are those of :class:`SpMM`."""
+    """`S x` of each group; the shapes are those of :class:`SpMM`.
+
+    Args:
+        rows: of a pattern.
+        cols: of a pattern.
+        a: its entries.
+        x: the values.
+        columns: how many S has. None in a program that was traced or exported: it is called with
+            values whose size no layer has checked, and the product checks each entry's column.
+    """
+
+    def product(entries: Tensor | None, values: Tensor) -> Tensor:
+        if columns is None:
+            return csr_matmul(rows, cols, entries, values)
+        return pattern_matmul(rows, cols, entries, values, columns)
+
     values = x.detach().contiguous()  # of what requires no gradient the kernel keeps nothing
     if a is not None:
         a = a.detach().contiguous()
@@ -302,8 +319,8 @@ def _multiply_groups(
         if a is not None:
             own = a.squeeze(0)
         if values.dim() == 2:
-            return product(rows, cols, own, values)
-        y = product(rows, cols, own, values.squeeze(0))
+            return product(own, values)
+        y = product(own, values.squeeze(0))
         # No view, which torch forbids to change in place where a function made it.
         return y.resize_(1, *y.shape)
     # Entries of one group serve all.
@@ -314,7 +331,7 @@ def _multiply_groups(
         entries = entries * len(values)
     y = x.new_empty(x.shape[0], len(rows) - 1, x.shape[2])
     for into, own, one in zip(y.unbind(), entries, values.unbind(), strict=True):
-        into.copy_(product(rows, cols, own, one))
+        into.copy_(product(own, one))
     return y
 
 

@@ -54,7 +54,8 @@ class TransformedSum(torch.autograd.Function):
             values = values.squeeze(0)
         if bias is not None:
             bias = bias.detach()
-        y = pattern_matmul(pattern.rows, pattern.cols, values, sent, bias)
+        columns = pattern.rows_t.shape[0] - 1
+        y = pattern_matmul(pattern.rows, pattern.cols, values, sent, columns, bias)
         # No view, which torch forbids to change in place where a function made it.
         return y.resize_(*x.shape[:-2], *y.shape)
 
@@ -79,5 +80,5 @@ class TransformedSum(torch.autograd.Function):
 def _sent_back(pattern: Pattern, g: Tensor, by_kernel: bool) -> Tensor:
     """`S^T g`: `[M, C_out]` to `[N, C_out]`."""
     if by_kernel:
-        return run_spmm(pattern.rows_t, pattern.cols_t, pattern.values_t, g)
+        return run_spmm(transpose(pattern), pattern.values_t, g)
     return SpMM.apply(transpose(pattern), None, g)

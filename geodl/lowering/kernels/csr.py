@@ -18,11 +18,12 @@ from geodl.vectors import VECTORS, add, add_product, entry, load, store, zeros
 def multiply(
     rows: Tensor, cols: Tensor, values: Tensor | None, x: Tensor, bias: Tensor | None
 ) -> Tensor:
-    """`S x + b` in single precision; no place is checked, and parts of a pattern lie in order.
+    """`S x + b` in single precision; column numbers are not checked.
+
 
     Args:
-        rows: `[M + 1]` where the entries of each row begin.
-        cols: `[E]` the column of each entry, in the order of the rows.
+        rows: `[M + 1]` where the entries of each row begin; contiguous.
+        cols: `[E]` the column of each entry, in the order of the rows; contiguous.
         values: `[E]` the entries; None for all ones.
         x: `[N, C]`.
         bias: `[C]`.

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from geodl.compiler import compiled, prefetch
+from geodl.lowering.kernels.places import refuse_places_beyond
 from geodl.lowering.kernels.threads import equal_ranges, run_together, share_out
 
 SLOPE = 0.2  # of leaky ReLU below 0 (Velickovic et al., "Graph Attention Networks", 2018)
@@ -60,6 +61,9 @@ def gat_forward(
 
     Returns:
         y `[B, M, H, D]` and l `[B, M, H]`, zeros where no edge arrives.
+
+    Raises:
+        GeodlError: if the sender or the receiver of an edge has no values.
     """
     batch, _, heads, width = value.shape
     receivers = len(rows) - 1
@@ -67,6 +71,9 @@ def gat_forward(
     level = value.new_zeros(batch, receivers, heads)
     ends = (rows, cols, at, by, value.flatten(2))
     arrays = _arrays(*ends, _flags(kept, rows), y, level)
+    if batch > 0:  # an empty one stands for no nodes: it only has the kernel compiled
+        refuse_places_beyond(arrays[1], value.shape[1])
+        refuse_places_beyond(np.array([receivers - 1]), at.shape[1])
     kernel = compiled(attend_receivers, *PARTS, weigh, add_up)
     real = arrays[2].dtype.type
     numbers = kept is not None, real(scale), real(SLOPE)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from geodl.compiler import compiled, prefetch
+from geodl.lowering.kernels.places import refuse_places_beyond
 from geodl.lowering.kernels.threads import equal_ranges, equal_shares, share_out
 
 LINE = 16  # channels that threads may not share: a cache line of single precision
@@ -36,12 +37,17 @@ def largest_values(
     Returns:
         Values `[B, M, C]`, 0 where no edge arrives; the first sender that attains each `[B, M, C]`;
         along how many edges it arrives `[B, M, C]`.
+
+    Raises:
+        GeodlError: if an edge's sender has no values.
     """
     shape = (x.shape[0], len(rows) - 1, x.shape[2])
     y = x.new_zeros(shape)
     winner = torch.zeros(shape, dtype=torch.int32)
     ties = torch.zeros(shape, dtype=torch.int32)
     arrays = [t.numpy() for t in (rows, cols, x.detach().contiguous(), y, winner, ties)]
+    if shape[0] > 0:  # an empty batch stands for no nodes: it only has the kernel compiled
+        refuse_places_beyond(arrays[1], x.shape[1])
     kernel, factor = compiled(find_largest, fetch_ahead, prefetch), arrays[2].dtype.type(sign)
     parts = equal_ranges(arrays[0], shape[0] * shape[2])
     share_out(kernel, parts, factor, *arrays)

@@ -27,7 +27,7 @@ import torch
 
 # Numbers that a kernel moves: below this, another thread costs more than it takes over.
 SMALL = 2**17
-NODE = 2  # as many edges as take the time of a node
+EDGES_A_NODE = 2  # a node, which is written, takes about the time of so many edges (estimated)
 Range = tuple[int, int]
 Calls = Sequence[Callable[[], object]]
 REGION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # what the other threads of a region run
@@ -64,12 +64,11 @@ def equal_ranges(starts: np.ndarray, width: int) -> list[Range]:
         count = 1
 
     def work_before(node: int) -> int:
-        return int(starts[node]) + NODE * node
+        return int(starts[node]) + EDGES_A_NODE * node
 
-    work = edges + NODE * nodes
-    bounds = [0, nodes]
-    for k in range(1, count):
-        bounds.insert(k, bisect_left(range(nodes), work * k // count, key=work_before))
+    work = edges + EDGES_A_NODE * nodes
+    inner = [bisect_left(range(nodes), work * k // count, key=work_before) for k in range(1, count)]
+    bounds = [0, *inner, nodes]
     return list(itertools.pairwise(bounds))
 
 
