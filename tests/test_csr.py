@@ -204,7 +204,9 @@ def test_choice_by_size(
 ) -> None:
     monkeypatch.setattr(csr, "runs_on_wide_amd", lambda: faster)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    taken = is_large(torch.zeros(rows), torch.zeros(entries), torch.zeros(1, 16))
+    nothing = torch.zeros(1)
+    pattern = Pattern(torch.zeros(rows), torch.zeros(entries), nothing, nothing)
+    taken = is_large(pattern, torch.zeros(1, 16))
     assert taken is (faster and many)
 
 
@@ -213,6 +215,8 @@ def test_choice_by_size(
     ("x", "chosen"),
     [
         (torch.zeros(5, 4), True),
+        (torch.zeros(4, 4), False),
+        (torch.zeros(6, 4), False),
         (torch.zeros(5, 16), True),
         (torch.zeros(5, 32), False),
         (torch.zeros(5, 6), False),
@@ -221,9 +225,10 @@ def test_choice_by_size(
     ],
 )
 def test_choice_by_tensors(x: Tensor, chosen: bool) -> None:
-    assert fits(None, x, None) is chosen
-    assert fits(torch.zeros(9), x, x.new_zeros(x.shape[1])) is chosen
-    assert not fits(torch.zeros(9, dtype=torch.float64), x, None)
+    pattern = _pattern(7, 5, 9, False)
+    assert fits(pattern, None, x, None) is chosen
+    assert fits(pattern, torch.zeros(9), x, x.new_zeros(x.shape[1])) is chosen
+    assert not fits(pattern, torch.zeros(9, dtype=torch.float64), x, None)
 
 
 @pytest.fixture
@@ -251,7 +256,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
 def test_bias_beside_either_kernel(weighted: bool, calls: list) -> None:
     for width, chosen in ((8, numba_missing() == ""), (6, False)):
         pattern, x, bias = _pattern(9, 7, 30, weighted), _values(7, width), _values(width)
-        y = pattern_matmul(pattern.rows, pattern.cols, _entries(pattern), x, 7, bias)
+        y = pattern_matmul(pattern, _entries(pattern), x, bias)
         torch.testing.assert_close(y.double(), _by_formula(pattern, x, bias), atol=1e-5, rtol=1e-5)
         assert (calls == [(9, width)]) is chosen
         calls.clear()

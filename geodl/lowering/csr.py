@@ -8,6 +8,7 @@ from torch import Tensor
 from geodl.compiler import numba_missing
 from geodl.lowering.kernels import csr
 from geodl.lowering.processor import runs_on_wide_amd
+from geodl.pattern import Pattern
 
 # Where our kernel takes less time, measured on AMD's fifth generation; it runs on the fourth, too,
 # which was not measured. There it takes 0.4 to 1.0 of the time of `embedding_bag`.
@@ -47,47 +48,48 @@ def csr_matmul(rows: Tensor, cols: Tensor, values: Tensor | None, x: Tensor) -> 
 
 
 def pattern_matmul(
-    rows: Tensor,
-    cols: Tensor,
-    values: Tensor | None,
-    x: Tensor,
-    columns: int,
-    bias: Tensor | None = None,
+    pattern: Pattern, values: Tensor | None, x: Tensor, bias: Tensor | None = None
 ) -> Tensor:
     """`S x + b` of a pattern, for tensors that are called plainly
     (:func:`geodl.lowering.differentiable.called_plainly`).
 
     Args:
-        rows: as in :func:`csr_matmul`, like the next three.
-        cols: below `columns`, which was checked when the pattern was made.
-        values: the entries.
-        x: `[N, C]`; our kernel, which checks no place, runs only where N is `columns`.
-        columns: how many S has.
+        pattern: of S `[M, N]`.
+        values: `[E]` its entries; None for all ones.
+        x: `[N, C]`.
         bias: `[C]`.
+
+    Returns:
+        `[M, C]`.
     """
-    if x.shape[0] == columns and is_large(rows, cols, x) and fits(values, x, bias):
-        return csr.multiply(rows, cols, values, x, bias)
-    y = csr_matmul(rows, cols, values, x)
+    if is_large(pattern, x) and fits(pattern, values, x, bias):
+        return csr.multiply(pattern.rows, pattern.cols, values, x, bias)
+    y = csr_matmul(pattern.rows, pattern.cols, values, x)
     if bias is not None:
         y.add_(bias)
     return y
 
 
-def is_large(rows: Tensor, cols: Tensor, x: Tensor) -> bool:
+def is_large(pattern: Pattern, x: Tensor) -> bool:
     """Whether so many numbers move that our kernel takes less time, on a processor on which it
     does.
     """
-    if not runs_on_wide_amd() or cols.shape[0] < MEAN_ENTRIES * rows.shape[0]:
+    if not runs_on_wide_amd():
         return False
-    least = LEAST_NUMBERS
+    entries, least = pattern.cols.shape[0], LEAST_NUMBERS
     if torch.get_num_threads() > 1:
         least = LEAST_NUMBERS_SHARED
-    return cols.shape[0] * x.shape[1] >= least
+    if entries * x.shape[1] < least:
+        return False
+    return entries >= MEAN_ENTRIES * pattern.rows.shape[0]
 
 
-def fits(values: Tensor | None, x: Tensor, bias: Tensor | None) -> bool:
+def fits(pattern: Pattern, values: Tensor | None, x: Tensor, bias: Tensor | None) -> bool:
     """Whether a product is one for our kernel, whatever its size and the processor."""
     if x.shape[1] not in WIDTHS or numba_missing():
+        return False
+    # The kernel checks no column: those of a pattern lie within it, and x has to be as long.
+    if x.shape[0] != pattern.rows_t.shape[0] - 1:
         return False
     read = [tensor for tensor in (values, x, bias) if tensor is not None]
     return all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in read)

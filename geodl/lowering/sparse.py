@@ -13,6 +13,8 @@ they come with the call: attention weights, weights that are learned.
 """
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -284,33 +286,26 @@ def run_spmm(pattern: Pattern, a: Tensor | None, x: Tensor) -> Tensor:
         x: `[G, N, D]` or `[N, D]`.
     """
     if called_plainly(x, a):
-        return _multiply_groups(pattern.rows, pattern.cols, a, x, pattern.rows_t.shape[0] - 1)
+        return _multiply_groups(partial(pattern_matmul, pattern), pattern.rows, a, x)
     return torch.ops.geodl.spmm.default(pattern.rows, pattern.cols, a, x)
 
 
 def _spmm(rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor) -> Tensor:
-    return _multiply_groups(rows, cols, a, x, None)
+    # A traced or exported program calls this with values whose size no layer has checked.
+    return _multiply_groups(partial(csr_matmul, rows, cols), rows, a, x)
 
 
 def _multiply_groups(
-    rows: Tensor, cols: Tensor, a: Tensor | None, x: Tensor, columns: int | None
+    product: Callable[[Tensor | None, Tensor], Tensor], rows: Tensor, a: Tensor | None, x: Tensor
 ) -> Tensor:
     """`S x` of each group; the shapes are those of :class:`SpMM`.
 
     Args:
-        rows: of a pattern.
-        cols: of a pattern.
-        a: its entries.
+        product: of S, given its entries, with values `[N, D]`.
+        rows: of S, where each of its rows begins.
+        a: the entries.
         x: the values.
-        columns: how many S has. None in a program that was traced or exported: it is called with
-            values whose size no layer has checked, and the product checks each entry's column.
     """
-
-    def product(entries: Tensor | None, values: Tensor) -> Tensor:
-        if columns is None:
-            return csr_matmul(rows, cols, entries, values)
-        return pattern_matmul(rows, cols, entries, values, columns)
-
     values = x.detach().contiguous()  # of what requires no gradient the kernel keeps nothing
     if a is not None:
         a = a.detach().contiguous()

@@ -54,8 +54,7 @@ class TransformedSum(torch.autograd.Function):
             values = values.squeeze(0)
         if bias is not None:
             bias = bias.detach()
-        columns = pattern.rows_t.shape[0] - 1
-        y = pattern_matmul(pattern.rows, pattern.cols, values, sent, columns, bias)
+        y = pattern_matmul(pattern, values, sent, bias)
         # No view, which torch forbids to change in place where a function made it.
         return y.resize_(*x.shape[:-2], *y.shape)
 
