@@ -29,8 +29,9 @@ class Sizes(NamedTuple):
 USUAL = Sizes()
 # For the gradients of the network's weights. Of ten million values before a ReLU, and messages that
 # compete for a maximum, some are equal to zero, or to each other, but for rounding: each such edge
-# may move a weight's gradient by itself, by up to 4e-3 of the largest in six seeds (measured).
-WITHIN = 1e-2
+# may move a weight's gradient by itself, in six seeds by up to 5e-4 of the largest where messages
+# are added up and 4e-3 where they compete (measured).
+WITHIN = {"sum": 1e-3, "max": 1e-2}
 
 
 class EdgeNetwork(nn.Module):
@@ -64,8 +65,9 @@ def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
             name += f", max_edges={most}"
         ours = _side(inputs, net, lambda s, layer=layer: layer(s).x)
         theirs = _pyg(inputs, written, reduce)
+        within = WITHIN[reduce]
         yield Case(
-            name, "PyG MessagePassing", ours, theirs, reach, memory_reach=memory, within=WITHIN
+            name, "PyG MessagePassing", ours, theirs, reach, memory_reach=memory, within=within
         )
         if most is not None:
             continue
@@ -73,12 +75,12 @@ def cases(sizes: Sizes = USUAL, device: torch.device = CPU) -> Iterator[Case]:
             yield Case(name, "DGL apply_edges", missing=missing)
         else:
             theirs = _dgl(inputs, written, reduce)
-            yield Case(name, "DGL apply_edges", ours, theirs, within=WITHIN)
+            yield Case(name, "DGL apply_edges", ours, theirs, within=within)
     layer = Message(written, adjacency())
     ours = _side(inputs, net, lambda s: layer(s).x)
     name = f"Message sum of a function, {shape}"
     theirs = _pyg(inputs, written, "sum")
-    yield Case(name, "PyG MessagePassing", ours, theirs, 0.9, memory_reach=1.0, within=WITHIN)
+    yield Case(name, "PyG MessagePassing", ours, theirs, 0.9, memory_reach=1.0)
 
 
 class Inputs(NamedTuple):

@@ -3,13 +3,13 @@ the processor's registers.
 
 `embedding_bag`, the fastest that torch has, asks for rows some entries ahead (prefetch). A
 processor that looks far enough ahead by itself reads them as soon, and each asking costs: without
-it, 16 columns of 1.6 million entries take four fifths of the time (measured, see
-`geodl/lowering/csr.py`).
+it, 16 columns of 1.6 million entries take four fifths of the time (measured).
 """
 
 from torch import Tensor
 
 from geodl.compiler import compiled
+from geodl.lowering.kernels.arrays import arrays_of
 from geodl.lowering.kernels.rows import columns_of
 from geodl.lowering.kernels.threads import equal_ranges, share_out
 from geodl.vectors import VECTORS, add, add_product, entry, load, store, zeros
@@ -20,10 +20,9 @@ def multiply(
 ) -> Tensor:
     """`S x + b` in single precision; column numbers are not checked.
 
-
     Args:
-        rows: `[M + 1]` where the entries of each row begin; contiguous.
-        cols: `[E]` the column of each entry, in the order of the rows; contiguous.
+        rows: `[M + 1]` where the entries of each row begin.
+        cols: `[E]` the column of each entry, in the order of the rows.
         values: `[E]` the entries; None for all ones.
         x: `[N, C]`.
         bias: `[C]`.
@@ -37,9 +36,9 @@ def multiply(
         bias = x.new_zeros(width)
     entries = None
     if values is not None:
-        entries = _array(values)
-    starts = rows.numpy()
-    arrays = starts, cols.numpy(), entries, _array(x), _array(bias), y.numpy()
+        (entries,) = arrays_of(values)
+    starts, places = arrays_of(rows, cols)
+    arrays = starts, places, entries, *arrays_of(x, bias, y)
     kernel = compiled(add_up_entries, *VECTORS)
 
     def run(first: int, last: int) -> None:
@@ -49,11 +48,6 @@ def multiply(
 
     share_out(run, equal_ranges(starts, width))
     return y
-
-
-def _array(tensor: Tensor):
-    # A tensor may be the negative of what its memory holds, which numpy does not know.
-    return tensor.detach().contiguous().resolve_neg().numpy()
 
 
 def add_up_entries(first, last, d, lanes, rows, cols, values, x, b, y):

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from geodl.compiler import compiled, prefetch
-from geodl.lowering.kernels.places import refuse_places_beyond
+from geodl.lowering.kernels.arrays import arrays_of, refuse_places_beyond
 from geodl.lowering.kernels.threads import equal_ranges, run_together, share_out
 
 SLOPE = 0.2  # of leaky ReLU below 0 (Velickovic et al., "Graph Attention Networks", 2018)
@@ -70,10 +70,10 @@ def gat_forward(
     y = value.new_empty(batch, receivers, heads * width)
     level = value.new_zeros(batch, receivers, heads)
     ends = (rows, cols, at, by, value.flatten(2))
-    arrays = _arrays(*ends, _flags(kept, rows), y, level)
+    arrays = arrays_of(*ends, _flags(kept, rows), y, level)
     if batch > 0:  # an empty one stands for no nodes: it only has the kernel compiled
-        refuse_places_beyond(arrays[1], value.shape[1])
-        refuse_places_beyond(np.array([receivers - 1]), at.shape[1])
+        refuse_places_beyond(arrays[1].max(initial=-1), value.shape[1])
+        refuse_places_beyond(receivers - 1, at.shape[1])
     kernel = compiled(attend_receivers, *PARTS, weigh, add_up)
     real = arrays[2].dtype.type
     numbers = kept is not None, real(scale), real(SLOPE)
@@ -120,13 +120,14 @@ def gat_backward(
     # Two senders may belong to one receiver: each thread adds up for itself.
     dat = at.new_zeros(len(shares), batch, at.shape[1], heads)
     upstream, of_receivers = g.flatten(2), at.new_empty(batch, at.shape[1], 3, heads)
-    compiled(stand_together)(*_arrays(at, level, y.flatten(2), upstream, of_receivers))
+    compiled(stand_together)(*arrays_of(at, level, y.flatten(2), upstream, of_receivers))
     ends = (rows, cols, order, of_receivers, by, value.flatten(2), upstream)
-    arrays = _arrays(*ends, _flags(kept, rows), dby, dvalue)
+    arrays = arrays_of(*ends, _flags(kept, rows), dby, dvalue)
     kernel = compiled(attend_backward, *PARTS, weigh_back, drop, multiply_back)
     real = arrays[3].dtype.type
     numbers = kept is not None, np.array([0, scale], real), real(SLOPE)
-    kernel(0, 0, *numbers, *arrays, dat.numpy()[0])  # compiled here, as `share_out` does
+    if len(shares) > 1:
+        kernel(0, 0, *numbers, *arrays, dat.numpy()[0])  # compiled here, as `share_out` does
     run_together(
         [
             partial(kernel, first, last, *numbers, *arrays, sums)
@@ -143,11 +144,6 @@ def _flags(kept: Tensor | None, like: Tensor) -> Tensor:
     if kept is None:
         return like.new_empty(0, 0, 0, dtype=torch.uint8)
     return kept.view(torch.uint8)
-
-
-def _arrays(*tensors: Tensor) -> list[np.ndarray]:
-    """Tensors as numpy arrays, copied where they are not contiguous."""
-    return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
 def attend_receivers(first, last, drops, scale, slope, rows, cols, at, by, value, kept, y, level):

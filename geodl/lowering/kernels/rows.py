@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from geodl.compiler import compiled
+from geodl.lowering.kernels.arrays import arrays_of
 from geodl.lowering.kernels.threads import equal_shares, share_out
 from geodl.vectors import VECTORS, Lanes, add, add_product, entry, lanes_of, load, store, zeros
 
@@ -68,7 +69,7 @@ def multiply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if bias is None:
         bias = x.new_zeros(width)
     y = x.new_empty(len(x), width)
-    arrays = _arrays(x, weight, bias, y)
+    arrays = arrays_of(x, weight, bias, y)
     kernel, columns = compiled(add_up_products, *VECTORS), columns_of(width)
 
     def run(first: int, last: int) -> None:
@@ -86,7 +87,7 @@ def multiply_transposed(x: Tensor, g: Tensor) -> Tensor:
     span = block * max(1, -(-len(x) // (block * MOST_SPANS)))
     spans = -(-len(x) // span)
     sums = g.new_zeros(spans, depth, width)
-    arrays = _arrays(x, g, sums)
+    arrays = arrays_of(x, g, sums)
     kernel = compiled(add_up_spans, *VECTORS, add_to, add_up_block)
     columns = columns_of(width)
 
@@ -97,11 +98,6 @@ def multiply_transposed(x: Tensor, g: Tensor) -> Tensor:
 
     share_out(run, equal_shares(spans, 1, x.numel()))
     return sums.sum(0)
-
-
-def _arrays(*tensors: Tensor) -> list:
-    # A tensor may be the negative of what its memory holds, which numpy does not know.
-    return [tensor.detach().contiguous().resolve_neg().numpy() for tensor in tensors]
 
 
 def add_up_products(first, last, start, vectors, lanes, x, w, b, y):

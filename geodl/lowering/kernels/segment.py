@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from geodl.compiler import compiled, prefetch
-from geodl.lowering.kernels.places import refuse_places_beyond
+from geodl.lowering.kernels.arrays import arrays_of, refuse_places_beyond
 from geodl.lowering.kernels.threads import equal_ranges, equal_shares, share_out
 
 LINE = 16  # channels that threads may not share: a cache line of single precision
@@ -45,9 +45,9 @@ def largest_values(
     y = x.new_zeros(shape)
     winner = torch.zeros(shape, dtype=torch.int32)
     ties = torch.zeros(shape, dtype=torch.int32)
-    arrays = [t.numpy() for t in (rows, cols, x.detach().contiguous(), y, winner, ties)]
+    arrays = arrays_of(rows, cols, x, y, winner, ties)
     if shape[0] > 0:  # an empty batch stands for no nodes: it only has the kernel compiled
-        refuse_places_beyond(arrays[1], x.shape[1])
+        refuse_places_beyond(arrays[1].max(initial=-1), x.shape[1])
     kernel, factor = compiled(find_largest, fetch_ahead, prefetch), arrays[2].dtype.type(sign)
     parts = equal_ranges(arrays[0], shape[0] * shape[2])
     share_out(kernel, parts, factor, *arrays)
@@ -62,8 +62,7 @@ def shared_gradient(
     Arguments as :func:`largest_values` takes and returns them.
     """
     dx = torch.zeros_like(x, memory_format=torch.contiguous_format)
-    held = (rows, cols, x.detach().contiguous(), winner, ties, g.detach().contiguous(), dx)
-    arrays = [t.numpy() for t in held]
+    arrays = arrays_of(rows, cols, x, winner, ties, g, dx)
     kernel = compiled(share_gradient)
     # Several receivers may write to one sender: threads share out the channels, not the nodes.
     parts = equal_shares(x.shape[2], LINE, g.numel())
